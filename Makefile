@@ -1,0 +1,37 @@
+# `make tune` and `make test` do all the set-up themselves, in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install tune test lint format constraints clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Kallos needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+tune: install
+	$(BIN)/kallos-run ingest --demo
+	$(BIN)/kallos-run tune --study deployments/studies/demo.toml
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# After a change of requirements: what is installed, and was tested, becomes the tested set.
+constraints:
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+
+clean:
+	rm -rf .venv

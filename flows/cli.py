@@ -1,0 +1,37 @@
+"""The command line, `kallos-run`: commands are imported when they are called, so that help is quick."""
+
+import sys
+
+import cyclopts
+from cyclopts import CycloptsError
+
+from kallos import __version__
+from kallos.errors import KallosError
+
+app = cyclopts.App(
+    name="kallos-run",
+    version=__version__,
+    help="Tune forecasting models on financial feature tables, honestly.",
+    print_error=False,
+    exit_on_error=False,
+    result_action="return_value",
+)
+app.command("flows.commands.ingest:ingest", name="ingest", help="Compute indicators of OHLCV bars and store them.")
+app.command("flows.commands.tune:tune", name="tune", help="Tune a model on one asset's features.")
+
+
+def main() -> None:
+    """Run a command. Exit code 0: done, 1: failed, 2: wrong use, 130: interrupted."""
+    try:
+        app()
+    except CycloptsError as error:
+        _leave(" ".join(str(error).split()), 2)
+    except KallosError as error:
+        _leave(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _leave("interrupted: folds that were finished are kept, and the same command carries on from them", 130)
+
+
+def _leave(message: str, code: int) -> None:
+    sys.stderr.write(f"kallos-run: {message}\n")
+    sys.exit(code)

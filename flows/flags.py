@@ -1,0 +1,50 @@
+"""The command line's flags, drawn from a specification: one per field, nested tables flattened."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_origin
+
+from cyclopts import Parameter
+from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag and the field that it sets, by its path from the specification's root."""
+
+    path: tuple[str, ...]
+    parameter: inspect.Parameter
+
+    @property
+    def name(self) -> str:
+        """The flag's name as an identifier."""
+        return self.path[-1]
+
+
+def flags_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Flag]:
+    """Yield a flag for each field that one word can hold; lists belong to the study file.
+
+    Every flag may be left out, and is None then: what is needed is the specification's own affair.
+    """
+    for name, field in model.model_fields.items():
+        kind: Any = field.annotation
+        if inspect.isclass(kind) and issubclass(kind, BaseModel):
+            yield from flags_of(kind, (*path, name))
+        elif get_origin(kind) is not tuple:
+            default = "" if field.is_required() or field.default is None else f" [default: {field.default}]"
+            annotation = Annotated[kind | None, Parameter(help=f"{field.description}{default}", show_default=False)]
+            parameter = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+            yield Flag((*path, name), parameter)
+
+
+def nested(flags: list[Flag], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the flags that were given, as the specification nests them."""
+    values: dict[str, Any] = {}
+    for flag in flags:
+        table = values
+        for part in flag.path[:-1]:
+            table = table.setdefault(part, {})
+        if given.get(flag.name) is not None:
+            table[flag.name] = given[flag.name]
+    return values

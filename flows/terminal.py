@@ -1,0 +1,128 @@
+"""What a study looks like on a terminal: a progress bar where there is one, plain lines elsewhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from kallos import report
+from kallos.planning import StudyPlan
+from kallos.tuner import Event, FoldScored, StudyStarted, TrialFinished, TrialRecord, TuningResult, Watcher
+
+
+@contextmanager
+def shown_progress(console: Console) -> Iterator[Watcher]:
+    """Yield a watcher that shows a study's progress on the console for as long as the block runs."""
+    if not console.is_terminal:
+        yield PlainLines(console)
+        return
+    progress = Progress(
+        TextColumn("trial {task.fields[trial]}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("folds  {task.fields[best]}"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+    )
+    with progress:
+        yield Bar(progress)
+
+
+class Bar:
+    """Moves a progress bar with each fold."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = TaskID(0)
+        self._plan: StudyPlan | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Show the event."""
+        match event:
+            case StudyStarted(plan):
+                self._plan = plan
+                naive = f"naive {plan.naive_value:.4g} ({plan.naive})"
+                self._task = self._progress.add_task(
+                    "",
+                    total=plan.spec.n_trials * len(plan.folds),
+                    trial=f"1/{plan.spec.n_trials}",
+                    best=naive,
+                )
+            case FoldScored():
+                self._progress.advance(self._task)
+            case TrialFinished(trial, best) if self._plan is not None:
+                plan = self._plan
+                done = trial.number + 1
+                self._progress.update(
+                    self._task,
+                    # A failed trial leaves folds out.
+                    completed=done * len(plan.folds),
+                    trial=f"{min(done + 1, plan.spec.n_trials)}/{plan.spec.n_trials}",
+                    best=_best_against_naive(best, plan),
+                )
+
+
+class PlainLines:
+    """Prints one line per trial."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._plan: StudyPlan | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Print the event."""
+        match event:
+            case StudyStarted(plan):
+                self._plan = plan
+                first, last = plan.windows[0], plan.windows[-1]
+                self._print(
+                    f"{plan.spec.model_name} on {plan.spec.data.asset_id}: {plan.data.rows} rows, {len(plan.folds)} "
+                    f"folds, {first.validation_start} to {last.validation_end}"
+                )
+            case TrialFinished(trial, best) if self._plan is not None:
+                outcome = f"failed: {trial.reason}" if trial.value is None else f"rmse {trial.value:.6g}"
+                self._print(
+                    f"{trial.number + 1}/{self._plan.spec.n_trials}  trial {trial.number}  {outcome}  "
+                    f"{_best_against_naive(best, self._plan)}  {trial.seconds:.1f} s"
+                )
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def show_result(console: Console, result: TuningResult, path: Path) -> None:
+    """Print the verdict, the folds, the best parameters, and where they are."""
+    title = f"{result.spec.model_name} on {result.spec.data.asset_id}, RMSE"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for heading in ("fold", "validation"):
+        table.add_column(heading)
+    for heading in (f"best (trial {result.best.number})", f"naive ({result.naive})", "difference"):
+        table.add_column(heading, justify="right")
+    for row in report.fold_rows(result):
+        table.add_row(
+            str(row["fold"]),
+            f"{row['validation_start']} to {row['validation_end']}",
+            f"{row['rmse']:.6g}",
+            f"{row['naive_rmse']:.6g}",
+            f"{row['rmse'] / row['naive_rmse'] - 1:+.2%}",
+        )
+    table.add_section()
+    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", f"{-result.gain:+.2%}")
+    console.print(table)
+    console.print(report.verdict(result), highlight=False)
+    params = ", ".join(f"{name}={_short(value)}" for name, value in result.best_params.items())
+    console.print(f"best parameters: {params}", highlight=False, markup=False)
+    console.print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _best_against_naive(best: TrialRecord | None, plan: StudyPlan) -> str:
+    naive = f"naive {plan.naive_value:.4g} ({plan.naive})"
+    return f"best {best.value:.4g}  {naive}" if best else naive
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,90 @@
+"""The flow `tune`: features, folds, study, result."""
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from prefect import Task, flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+
+from flows.watching import ProgressArtifact, TrialLog, is_worth_a_line, store_artifact, tell_all
+from kallos import datasets, planning, report, tuner
+from kallos.errors import KallosError
+from kallos.planning import StudyPlan
+from kallos.scoring import FoldJob, FoldScore, evaluate_fold
+from kallos.settings import Settings
+from kallos.specs import TuneSpec
+from kallos.tuner import TuningResult
+
+
+def fold_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """Return the cache key of a fold task: all that its score depends on."""
+    fingerprint: str = parameters["job"].fingerprint
+    return fingerprint
+
+
+def may_pass_later(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Return whether a retry can mend a failure: our own errors are properties of the job or of the data."""
+    return not isinstance(state.result(raise_on_failure=False), KallosError)
+
+
+@task
+def load_features(spec: TuneSpec) -> pd.DataFrame:
+    """Read the asset's features from the database, once a run."""
+    return datasets.load_features_from_db(Settings().features_url, **spec.data.model_dump(exclude={"fill"}))
+
+
+@task
+def create_splits(features: pd.DataFrame, spec: TuneSpec) -> StudyPlan:
+    """Cut the folds, score the naive forecasts on them, and freeze the rows in a snapshot."""
+    return planning.plan_study(features, spec, Settings().snapshots)
+
+
+@task(
+    task_run_name="{job.name}",
+    cache_key_fn=fold_key,
+    persist_result=True,
+    result_serializer="json",
+    retries=2,
+    retry_delay_seconds=2,
+    retry_condition_fn=may_pass_later,
+)
+def fold(job: FoldJob) -> FoldScore:
+    """Train and score one parameter set on one fold."""
+    return evaluate_fold(job)
+
+
+@task
+def study(plan: StudyPlan) -> TuningResult:
+    """Run the trials, each fold of each as a task of its own."""
+    logger = get_run_logger()
+    cached_fold = fold.with_options(result_storage=Settings().fold_cache)
+    watcher = tell_all(
+        TrialLog(logger, plan), ProgressArtifact(report.artifact_key("progress", plan.spec), logger, plan)
+    )
+    return tuner.run_tuning(plan, score_fold=cached_fold, watcher=watcher)
+
+
+@flow(name="tune", flow_run_name="tune-{spec.model_name}-{spec.data.asset_id}")
+def tune(spec: TuneSpec, output_dir: Path = Path("kallos-results")) -> TuningResult:
+    """Tune one architecture on one asset, and leave the best parameters as a JSON file and an artifact."""
+    logging.getLogger("prefect.task_runs").addFilter(is_worth_a_line)
+    logger = get_run_logger()
+    features = load_features(spec)
+    plan = create_splits(features, spec)
+    result = study(plan)
+    path = report.write_best_params(result, output_dir)
+    logger.info("%s; best parameters in %s", report.verdict(result), path)
+    store = partial(store_artifact, logger)
+    store(
+        create_markdown_artifact,
+        key=report.artifact_key("best-params", spec),
+        markdown=report.best_params_markdown(result),
+        description=report.verdict(result),
+    )
+    store(create_table_artifact, key=report.artifact_key("trials", spec), table=report.trial_rows(result))
+    return result

@@ -1,0 +1,106 @@
+"""Who is told of a study's progress: the run's log, its progress artifact, and a terminal where there is one."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from logging import Logger, LoggerAdapter, LogRecord
+from typing import Any
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+from kallos.planning import StudyPlan
+from kallos.tuner import Event, StudyStarted, TrialFinished, TrialStarted, Watcher
+
+RunLogger = Logger | LoggerAdapter[Any]
+
+_watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
+
+
+@contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Tell the watcher of every study that a flow runs inside this block."""
+    token = _watchers.set((*_watchers.get(), watcher))
+    try:
+        yield
+    finally:
+        _watchers.reset(token)
+
+
+def tell_all(*watchers: Watcher) -> Watcher:
+    """Return one watcher that tells these, and those of the surrounding blocks."""
+    told = (*watchers, *_watchers.get())
+
+    def tell(event: Event) -> None:
+        for watcher in told:
+            watcher(event)
+
+    return tell
+
+
+class TrialLog:
+    """Logs two lines a trial: its parameters, and its value against the best and the naive forecast."""
+
+    def __init__(self, logger: RunLogger, plan: StudyPlan) -> None:
+        self._logger = logger
+        self._naive = f"naive {plan.naive_value:.6g} ({plan.naive})"
+
+    def __call__(self, event: Event) -> None:
+        """Log the event if it is the start or the end of a trial."""
+        match event:
+            case TrialStarted(number, params):
+                shown = ", ".join(f"{name}={_short(value)}" for name, value in params.items())
+                self._logger.info("trial %d started: %s", number, shown)
+            case TrialFinished(trial, best):
+                outcome = f"failed: {trial.reason}" if trial.value is None else f"rmse {trial.value:.6g}"
+                so_far = f"best {best.value:.6g} (trial {best.number})" if best else "no best yet"
+                self._logger.info(
+                    "trial %d finished: %s, %s, %s, %.1f s",
+                    trial.number,
+                    outcome,
+                    so_far,
+                    self._naive,
+                    trial.seconds,
+                )
+
+
+class ProgressArtifact:
+    """Moves a progress artifact with the study; what cannot be stored is a warning."""
+
+    def __init__(self, key: str, logger: RunLogger, plan: StudyPlan) -> None:
+        self._key = key
+        self._logger = logger
+        self._spec = plan.spec
+        self._id: UUID | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Create the artifact at the study's start, and move it with each trial."""
+        match event:
+            case StudyStarted():
+                text = f"{self._spec.model_name} on {self._spec.data.asset_id}: trials done"
+                self._id = store_artifact(
+                    self._logger, create_progress_artifact, progress=0.0, key=self._key, description=text
+                )
+            case TrialFinished(trial) if self._id is not None:
+                progress = 100 * (trial.number + 1) / self._spec.n_trials
+                # After one failure no more: each call to a server that is gone blocks for a minute.
+                self._id = store_artifact(self._logger, update_progress_artifact, self._id, progress=progress)
+
+
+def store_artifact(logger: RunLogger, store: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Store an artifact and return its id; if that fails, warn and return None, since the result file is there."""
+    try:
+        return store(*args, **kwargs)
+    except Exception as error:  # Whatever ails the server, the study goes on.
+        logger.warning("an artifact could not be stored, and the study goes on: %s: %s", type(error).__name__, error)
+        return None
+
+
+def is_worth_a_line(record: LogRecord) -> bool:
+    """Drop Prefect's own line about each fold that went well: a trial has two lines, whatever its folds."""
+    is_fold = getattr(record, "task_name", None) == "fold"
+    return not (is_fold and record.getMessage().startswith("Finished in state C"))
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

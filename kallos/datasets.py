@@ -1,0 +1,98 @@
+"""From a table of features to the series of one fold: the three steps that users know by name."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from kallos.feature_store import FeatureStore
+from kallos.folds import Fold, cut_folds, splits
+from kallos.preprocessing import PreparedFold, prepare_fold
+from kallos.specs import CalendarStep, DataSpec, FeatureSpec, FoldSpec
+
+__all__ = ["get_walk_forward_splits", "load_features_from_db", "prepare_darts_timeseries"]
+
+
+def load_features_from_db(
+    db_url: str,
+    asset_id: str,
+    *,
+    start_date: str | None = None,
+    end_date: str | None = None,
+    features_table: str = "features",
+    timestamp_column: str = "timestamp",
+    asset_column: str = "asset_id",
+    frequency: str | None = None,
+) -> pd.DataFrame:
+    """Return one asset's features, unique and sorted by timestamps (UTC, without a zone) or integers.
+
+    `start_date` and `end_date` are inclusive; a date alone as the end means its whole day. `db_url` is an
+    SQLAlchemy URL of SQLite or PostgreSQL. The index of a regular frequency carries it as `index.freq`.
+
+    Raises `DatabaseError` if the database cannot be reached or holds no such table or column, `DataError` if
+    it holds no such rows, or rows that are doubled or missing, and `UsageError` for a date that is none.
+    """
+    spec = DataSpec(
+        asset_id=asset_id,
+        start_date=start_date,
+        end_date=end_date,
+        features_table=features_table,
+        timestamp_column=timestamp_column,
+        asset_column=asset_column,
+        frequency=frequency,
+    )
+    with FeatureStore(db_url) as store:
+        return store.load(spec)
+
+
+def get_walk_forward_splits(
+    df: pd.DataFrame,
+    n_folds: int = 5,
+    *,
+    step: CalendarStep | int | None = None,
+    train_rows: int | None = None,
+    label_horizon: int = 0,
+    embargo: int = 0,
+    frequency: str | None = None,
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Yield `(train_df, val_df)` for the last `n_folds` complete steps of a fixed grid.
+
+    The grid depends on the calendar alone (or, for a `step` in rows, on the first row), never on how long
+    the data is: one more day moves no fold. With `n_folds=3` and quarters::
+
+                    2023-Q1   Q2       Q3       Q4       2024-Q1   open step
+        fold 1   ... train ········· x [ val  ]
+        fold 2   ... train ·················· x [ val  ]
+        fold 3   ... train ··························· x [ val   ]  (apart)
+
+    Training windows expand from the first row, or roll over `train_rows` rows. At each `x`, the last
+    `label_horizon - 1` rows before the validation window are purged, and `embargo` more. The leak that this
+    prevents: a label that looks 7 rows ahead is known 7 rows later, so the last 6 training labels would hold
+    prices from inside the validation window's first forecasts. The step at the end that is not over yet is
+    left out, since its score would change every day.
+
+    Raises `DataError` if the rows do not hold so many complete steps.
+    """
+    spec = FoldSpec(n_folds=n_folds, step=step, train_rows=train_rows, embargo=embargo)
+    grid = cut_folds(df.index, spec, lead=max(label_horizon, 1), frequency=frequency)
+    return splits(df, grid.folds)
+
+
+def prepare_darts_timeseries(
+    df: pd.DataFrame, fold: Fold, features: FeatureSpec | None = None, *, fit_rows: int | None = None
+) -> PreparedFold:
+    """Return one fold's normalised float32 series: the target, and the other columns as past covariates.
+
+    Everything is fitted on the fold's first `fit_rows` training rows (default: all of them) and applied to
+    all rows up to the end of the validation window:
+
+    - target: standardised; `PreparedFold.target_scale` brings forecasts back to its own units
+    - `volume`: log(1 + x), standardised
+    - `bounded`: scaled to [0, 1], later values clipped to it
+    - `unbounded`: less the median, over the distance of the 5th to the 95th percentile
+    - `rate_of_change`: sign(x) log(1 + abs(x)), standardised
+    - `log_return`: standardised, with `log_return_pca` projected on principal components
+    - `other`: standardised
+
+    Raises `FitError` if the target is constant over the rows that fit, or a value leaves float32.
+    """
+    return prepare_fold(df, fold, features or FeatureSpec(), fit_rows=fit_rows)

@@ -1,0 +1,309 @@
+"""The features database: one row per asset and timestamp, in SQLite or PostgreSQL."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import (
+    URL,
+    Column,
+    DateTime,
+    Engine,
+    Float,
+    MetaData,
+    Select,
+    String,
+    Table,
+    bindparam,
+    create_engine,
+    distinct,
+    event,
+    func,
+    inspect,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.types import Integer
+
+from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
+from kallos.frequency import ROWS, SESSIONS, find_frequency
+from kallos.specs import DataSpec
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an upsert did."""
+
+    asset_id: str
+    rows: int
+    new_rows: int
+    start: pd.Timestamp
+    end: pd.Timestamp
+    features: int
+
+
+class FeatureStore:
+    """A features database, open until it is closed; `with FeatureStore(url) as store:` closes it."""
+
+    def __init__(self, db_url: str) -> None:
+        """Take an SQLAlchemy URL of SQLite or PostgreSQL (`postgresql://` means psycopg 3).
+
+        Raises `UsageError` for any other.
+        """
+        self.url = parse_url(db_url)
+        self._engine = _engine(self.url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.dispose()
+
+    def __str__(self) -> str:
+        return self.url.render_as_string(hide_password=True)
+
+    def load(self, spec: DataSpec) -> pd.DataFrame:
+        """Return one asset's features; see `kallos.datasets.load_features_from_db`."""
+        self._refuse_missing_file()
+        with self._errors():
+            table = self._reflect(spec)
+            with self._engine.connect() as connection:
+                rows = pd.read_sql_query(_query(table, spec, self._engine.dialect.name), connection)
+        frame = _indexed(rows, spec)
+        start, end = _bounds(spec, frame.index)
+        chosen = frame.loc[start:end]
+        if chosen.empty:
+            raise self._nothing_found(table, spec)
+        return _with_frequency(chosen, spec)
+
+    def write(self, features: Mapping[str, pd.DataFrame], table_name: str = "features") -> list[Written]:
+        """Insert or update the rows of each asset in one transaction, making the table if need be.
+
+        Each frame is indexed by timestamps and holds numbers; all have the same columns.
+        """
+        if self.url.get_backend_name() == "sqlite" and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        columns = list(next(iter(features.values())).columns)
+        with self._errors(), self._engine.begin() as connection:
+            table = Table(
+                table_name,
+                MetaData(),
+                Column("asset_id", String, primary_key=True),
+                Column("timestamp", DateTime, primary_key=True),
+                *(Column(name, Float(53)) for name in columns),
+            )
+            table.create(connection, checkfirst=True)
+            there = {column["name"] for column in inspect(connection).get_columns(table_name)}
+            missing = [column.name for column in table.columns if column.name not in there]
+            if missing:
+                raise DatabaseError(
+                    f"table {table_name!r} must have the columns of the features, and lacks {shorten(missing)}: "
+                    f"move the table out of the way, or choose another database"
+                )
+            insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+            upsert = insert.on_conflict_do_update(
+                index_elements=["asset_id", "timestamp"],
+                set_={name: insert.excluded[name] for name in columns},
+            )
+            written = []
+            for asset_id, frame in features.items():
+                mine = select(func.count()).select_from(table).where(table.c.asset_id == asset_id)
+                before = connection.execute(mine).scalar_one()
+                connection.execute(upsert, list(_records(asset_id, frame)))
+                new_rows = connection.execute(mine).scalar_one() - before
+                written.append(Written(asset_id, len(frame), new_rows, frame.index[0], frame.index[-1], len(columns)))
+        return written
+
+    def _reflect(self, spec: DataSpec) -> Table:
+        inspector = inspect(self._engine)
+        schema, _, name = spec.features_table.rpartition(".")
+        tables = [*inspector.get_table_names(schema or None), *inspector.get_view_names(schema or None)]
+        if name not in tables:
+            raise DatabaseError(
+                f"table {spec.features_table!r} is not in {self}: {did_you_mean(name, tables)}; "
+                f"fill the built-in one with 'kallos-run ingest', or name yours as --features-table"
+            )
+        table = Table(name, MetaData(), schema=schema or None, autoload_with=self._engine)
+        for flag, column in (("asset", spec.asset_column), ("timestamp", spec.timestamp_column)):
+            if column not in table.columns:
+                raise DatabaseError(
+                    f"column {column!r} is not in table {spec.features_table!r}: "
+                    f"{did_you_mean(column, table.columns.keys())}; name it as --{flag}-column"
+                )
+        return table
+
+    def _nothing_found(self, table: Table, spec: DataSpec) -> DataError:
+        asset, stamp = table.c[spec.asset_column], table.c[spec.timestamp_column]
+        mine = asset == _asset_value(asset, spec.asset_id)
+        with self._errors(), self._engine.connect() as connection:
+            first, last = connection.execute(select(func.min(stamp), func.max(stamp)).where(mine)).one()
+            if first is not None:
+                asked = f"from {spec.start_date or 'the first row'} to {spec.end_date or 'the last row'}"
+                return DataError(
+                    f"asset {spec.asset_id!r} has no rows {asked}: its rows in {spec.features_table!r} go from "
+                    f"{first} to {last}"
+                )
+            assets = connection.scalars(select(distinct(asset)).order_by(asset).limit(50)).all()
+        return DataError(
+            f"asset {spec.asset_id!r} has no rows in table {spec.features_table!r} of {self}: "
+            f"{did_you_mean(spec.asset_id, map(str, assets))}"
+        )
+
+    def _refuse_missing_file(self) -> None:
+        file = self.url.database
+        if self.url.get_backend_name() != "sqlite" or not file or file == ":memory:":
+            return
+        if not Path(file).exists():
+            # SQLite would make an empty file.
+            raise DatabaseError(
+                f"the features database must exist: there is no file {file}; fill it with 'kallos-run ingest', "
+                f"or name another as --db-url"
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()
+            reason = " ".join(said[:1]) or type(error).__name__
+            if self.url.password:
+                reason = reason.replace(str(self.url.password), "***")
+            raise DatabaseError(
+                f"the features database must answer, and {self} did not: {reason}; check that it runs, "
+                f"and --db-url or KALLOS_DB_URL"
+            ) from None
+
+
+def parse_url(db_url: str) -> URL:
+    """Return the URL with its driver settled, or raise `UsageError` without showing what it holds."""
+    try:
+        url = make_url(db_url)
+    except (ArgumentError, ValueError):
+        raise UsageError(
+            "a database URL must look like sqlite:///features.db or postgresql://user:password@host/name"
+        ) from None
+    backend = url.get_backend_name()
+    if backend not in ("sqlite", "postgresql", "postgres"):
+        raise UsageError(f"a database must be SQLite or PostgreSQL, not {backend!r}: see --db-url")
+    return url if backend == "sqlite" else url.set(drivername="postgresql+psycopg")
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, hide_parameters=True)
+        event.listen(engine, "connect", _wait_for_locks)
+        return engine
+    return create_engine(url, hide_parameters=True, connect_args={"connect_timeout": 10})
+
+
+def _wait_for_locks(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA busy_timeout = 30000")
+
+
+def _query(table: Table, spec: DataSpec, dialect: str) -> Select[Any]:
+    asset, stamp = table.c[spec.asset_column], table.c[spec.timestamp_column]
+    query = select(*(column for column in table.columns if column is not asset)).where(
+        asset == _asset_value(asset, spec.asset_id)
+    )
+    # SQLite compares timestamps as text of whatever shape they have: there, the dates are left to `load`.
+    if dialect == "postgresql" and not isinstance(stamp.type, Integer | String):
+        zone = UTC if getattr(stamp.type, "timezone", False) else None
+        start, end = _bounds(spec, pd.DatetimeIndex([]))
+        for bound, is_start in ((start, True), (end, False)):
+            if bound is not None:
+                moment = bound.to_pydatetime().replace(tzinfo=zone)
+                value = bindparam(None, moment, type_=DateTime(timezone=zone is not None))
+                query = query.where(stamp >= value if is_start else stamp <= value)
+    return query.order_by(stamp)
+
+
+def _asset_value(column: Column[Any], asset_id: str) -> str | int:
+    if not isinstance(column.type, Integer):
+        return asset_id
+    try:
+        return int(asset_id)
+    except ValueError:
+        raise UsageError(f"assets are integers in column {column.name!r}, and {asset_id!r} is none") from None
+
+
+def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+    stamps = rows[spec.timestamp_column]
+    if stamps.isna().any():
+        raise DataError(
+            f"every row must have a timestamp: column {spec.timestamp_column!r} lacks {stamps.isna().sum()}"
+        )
+    if stamps.dtype.kind in "iu":
+        index = pd.Index(stamps.astype(np.int64), name=spec.timestamp_column)
+    else:
+        try:
+            moments = pd.to_datetime(stamps, utc=True, format="ISO8601")
+        except (ValueError, TypeError) as error:
+            raise DataError(
+                f"column {spec.timestamp_column!r} must hold timestamps or integers: {str(error).splitlines()[0]}"
+            ) from None
+        index = pd.DatetimeIndex(moments, name=spec.timestamp_column).tz_localize(None).as_unit("ns")
+    frame = _numbers(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
+    doubled = frame.index[frame.index.duplicated()].unique()
+    if len(doubled):
+        raise DataError(
+            f"timestamps must be unique: asset {spec.asset_id!r} has {len(doubled)} more than once "
+            f"({shorten(doubled)}) in table {spec.features_table!r}; delete the rows that are wrong"
+        )
+    return frame
+
+
+def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
+    """Turn columns that hold nothing at all, which have no type of their own, into missing numbers."""
+    empty = [name for name in rows.columns if rows[name].isna().all()]
+    return rows.astype(dict.fromkeys(empty, np.float64))
+
+
+def _bounds(spec: DataSpec, index: pd.Index) -> tuple[Any, Any]:
+    if isinstance(index, pd.DatetimeIndex):
+        return _moment(spec.start_date, "start"), _moment(spec.end_date, "end")
+    return _whole(spec.start_date, "start"), _whole(spec.end_date, "end")
+
+
+def _moment(text: str | None, which: str) -> pd.Timestamp | None:
+    if text is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--{which}-date must be an ISO date such as 2023-09-30, not {text!r}") from None
+    moment = pd.Timestamp(parsed)
+    if moment.tzinfo is not None:
+        moment = moment.tz_convert("UTC").tz_localize(None)
+    if which == "end" and len(text) == len("2023-09-30"):
+        moment += pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
+    return moment
+
+
+def _whole(text: str | None, which: str) -> int | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        raise UsageError(
+            f"--{which}-date must be an integer, as the rows are indexed by integers, not {text!r}"
+        ) from None
+
+
+def _with_frequency(frame: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+    frequency = find_frequency(frame.index, spec.frequency)
+    if frequency in (ROWS, SESSIONS):
+        return frame
+    return frame.set_index(pd.DatetimeIndex(frame.index, freq=frequency))
+
+
+def _records(asset_id: str, frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    moments = frame.index.to_pydatetime()
+    for moment, values in zip(moments, frame.to_dict("records"), strict=True):
+        yield {"asset_id": asset_id, "timestamp": moment, **values}

@@ -1,0 +1,149 @@
+"""Walk-forward folds on a fixed grid: where each begins and ends, and why no fold sees its future."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kallos.errors import DataError, UsageError
+from kallos.frequency import SESSIONS, default_step, find_frequency, has_calendar
+from kallos.specs import FoldSpec
+
+_PERIODS = {"day": "D", "week": "W-SUN", "month": "M", "quarter": "Q-DEC", "year": "Y-DEC"}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold as row positions, each stop exclusive.
+
+    Rows between `train_stop` and `validation_start` are purged: no training sees them, but a forecast may
+    look back on them.
+    """
+
+    number: int
+    train_start: int
+    train_stop: int
+    validation_start: int
+    validation_stop: int
+
+    @property
+    def rows(self) -> slice:
+        """All rows that the fold sees."""
+        return slice(self.train_start, self.validation_stop)
+
+    @property
+    def purged(self) -> int:
+        """Rows left out of training just before the validation window."""
+        return self.validation_start - self.train_stop
+
+    def shifted(self) -> "Fold":
+        """The same fold with positions counted from its own first row, and without its number."""
+        first = self.train_start
+        return Fold(0, 0, self.train_stop - first, self.validation_start - first, self.validation_stop - first)
+
+
+@dataclass(frozen=True)
+class FoldGrid:
+    """The folds of a study, and the open step behind the last complete one, where there is one."""
+
+    folds: tuple[Fold, ...]
+    open_fold: Fold | None
+
+
+def cut_folds(index: pd.Index, spec: FoldSpec, *, lead: int = 1, frequency: str | None = None) -> FoldGrid:
+    """Return the last `spec.n_folds` complete steps of the grid as folds, and the open step.
+
+    `lead` is the distance in rows from a forecast origin to the first forecast row: 1, or the label's
+    horizon. Raises `DataError` if there are too few complete steps or no row is left to train on.
+    """
+    frequency = find_frequency(index, frequency)
+    edges, last_is_complete = _edges(index, spec.step or default_step(frequency), frequency)
+    n_complete = len(edges) - 1 if last_is_complete else len(edges) - 2
+    if n_complete < spec.n_folds + 1:
+        raise DataError(
+            f"{spec.n_folds} folds need {spec.n_folds + 1} complete steps or more, the first to train on, and "
+            f"{len(index)} rows from {index[0]} to {index[-1]} hold {max(n_complete, 0)}: bring more rows, or take "
+            f"fewer --n-folds or a shorter --step"
+        )
+    # What trains must be known `lead` rows before the first scored row.
+    gap = lead - 1 + spec.embargo
+    first = n_complete - spec.n_folds
+    folds = tuple(
+        _fold(number, edges[step], edges[step + 1], gap, spec.train_rows)
+        for number, step in enumerate(range(first, n_complete), start=1)
+    )
+    open_fold = None if last_is_complete else _fold(spec.n_folds + 1, edges[-2], edges[-1], gap, spec.train_rows)
+    return FoldGrid(folds, open_fold)
+
+
+def splits(frame: pd.DataFrame, folds: tuple[Fold, ...]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Yield the training and the validation rows of each fold."""
+    for fold in folds:
+        yield (
+            frame.iloc[fold.train_start : fold.train_stop],
+            frame.iloc[fold.validation_start : fold.validation_stop],
+        )
+
+
+def _fold(number: int, start: int, stop: int, gap: int, train_rows: int | None) -> Fold:
+    train_stop = start - gap
+    if train_stop <= 0:
+        raise DataError(
+            f"fold {number} has {start} rows before its validation window, and purge and embargo take {gap}: "
+            f"bring earlier rows, or take fewer --n-folds"
+        )
+    train_start = 0 if train_rows is None else train_stop - train_rows
+    if train_start < 0:
+        raise DataError(
+            f"rolling training windows of {train_rows} rows do not fit: fold {number} has {train_stop} rows before "
+            f"its validation window; bring earlier rows, or take fewer --n-folds or --train-rows"
+        )
+    return Fold(number, train_start, train_stop, start, stop)
+
+
+def _edges(index: pd.Index, step: str | int, frequency: str) -> tuple[list[int], bool]:
+    """Return the positions at which steps begin, with the end of the data, and whether the last is complete."""
+    if isinstance(step, int):
+        edges = list(range(0, len(index), step))
+        return [*edges, len(index)], len(index) % step == 0
+    if not has_calendar(frequency):
+        raise UsageError(
+            f"a step of a {step} needs timestamps, but the rows are indexed by integers: give --step a number of rows"
+        )
+    periods = index.to_period(_PERIODS[step])
+    codes = np.asarray(periods.asi8)
+    starts = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist()]
+    return [*starts, len(index)], _is_complete(index, periods[-1], frequency)
+
+
+def _is_complete(index: pd.DatetimeIndex, step: pd.Period, frequency: str) -> bool:
+    """Return whether no further row can fall into the step that holds the last row."""
+    end = step.end_time
+    if frequency != SESSIONS:
+        following: pd.Timestamp = index[-1] + pd.tseries.frequencies.to_offset(frequency)
+        return bool(following > end)
+    days = index.normalize()
+    if days.has_duplicates:
+        return False
+    possible = pd.date_range(days[-1], end, freq="D")
+    return not possible[1:].dayofweek.isin(days.dayofweek.unique()).any()
+
+
+@dataclass(frozen=True)
+class InnerCut:
+    """Where early stopping's own validation part begins, as row positions of the fold's frame."""
+
+    fit_stop: int
+    inner_start: int
+
+
+def cut_inner(fold: Fold, share: float, *, lead: int, horizon: int) -> InnerCut:
+    """Return the cut of the training rows into those that fit the weights and the last ones, which stop early.
+
+    The rows between the two are purged as before a validation window. The inner part holds one whole
+    horizon at least.
+    """
+    n_rows = fold.train_stop - fold.train_start
+    inner_start = fold.train_stop - max(round(n_rows * share), horizon)
+    return InnerCut(fit_stop=inner_start - (lead - 1), inner_start=inner_start)

@@ -1,0 +1,195 @@
+"""Everything about a study that is settled before its first trial: rows, folds, naive scores, fold jobs."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from kallos.architectures import Architecture, Params, get_architecture
+from kallos.errors import DataError
+from kallos.folds import Fold, cut_folds, cut_inner
+from kallos.preprocessing import study_frame
+from kallos.scoring import FoldJob, naive_forecast_rmse
+from kallos.snapshots import frame_sha256, write_snapshot
+from kallos.specs import TuneSpec
+
+# Fewer training samples than this teach nothing, and Darts would train on a single one without a word.
+FEWEST_SAMPLES = 30
+
+Stamp = str | int
+
+
+class DataSummary(BaseModel):
+    """Which rows a study saw."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str
+    rows: int
+    start: Stamp
+    end: Stamp
+
+
+class FoldWindow(BaseModel):
+    """A fold in the data's own stamps, all inclusive, with the naive forecasts' RMSE in it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    train_start: Stamp
+    train_end: Stamp
+    validation_start: Stamp
+    validation_end: Stamp
+    naive_rmse: dict[str, float]
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A study, ready to run anywhere: its rows lie in a snapshot, and every job can be made from here."""
+
+    spec: TuneSpec
+    snapshot: str
+    data: DataSummary
+    folds: tuple[Fold, ...]
+    windows: tuple[FoldWindow, ...]
+    rows_sha256: tuple[str, ...]
+    open_fold: Fold | None
+    open_window: FoldWindow | None
+    open_rows_sha256: str | None
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The recipe that is tuned."""
+        return get_architecture(self.spec.model_name)
+
+    @cached_property
+    def naive_values(self) -> dict[str, float]:
+        """Mean RMSE over the folds of each naive forecast."""
+        names = self.windows[0].naive_rmse
+        return {name: mean([window.naive_rmse[name] for window in self.windows]) for name in names}
+
+    @cached_property
+    def naive(self) -> str:
+        """The better naive forecast by mean over the folds."""
+        return min(self.naive_values, key=self.naive_values.__getitem__)
+
+    @property
+    def naive_value(self) -> float:
+        """Mean RMSE over the folds of the better naive forecast."""
+        return self.naive_values[self.naive]
+
+    def job(self, name: str, params: Params, fold: Fold, rows_sha256: str) -> FoldJob:
+        """Return the job of one parameter set on one fold."""
+        spec = self.spec
+        return FoldJob(
+            name=name,
+            snapshot=self.snapshot,
+            rows_sha256=rows_sha256,
+            fold=fold,
+            model_name=spec.model_name,
+            params=params,
+            features=spec.features,
+            training=spec.training,
+            horizon=spec.horizon,
+            forecast=spec.forecast,
+            seed=spec.seed,
+        )
+
+    def trial_jobs(self, number: int, params: Params) -> list[FoldJob]:
+        """Return the jobs of a trial, in the order of the folds."""
+        return [
+            self.job(f"trial-{number}-fold-{fold.number}", params, fold, sha256)
+            for fold, sha256 in zip(self.folds, self.rows_sha256, strict=True)
+        ]
+
+    def open_job(self, number: int, params: Params) -> FoldJob | None:
+        """Return the job of a trial on the step that is not over yet, or None where there is no such step."""
+        if self.open_fold is None or self.open_rows_sha256 is None:
+            return None
+        return self.job(f"trial-{number}-open-step", params, self.open_fold, self.open_rows_sha256)
+
+
+def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan:
+    """Return the plan of a study on these features, its rows written to the folder (or fsspec URL) of snapshots.
+
+    Raises `DataError` if the columns or rows are unfit, or too few for the folds, the horizon and the longest
+    input that the search space draws; `UsageError` for an unknown architecture.
+    """
+    architecture = get_architecture(spec.model_name)
+    rows = study_frame(frame, spec.features, fill=spec.data.fill)
+    grid = cut_folds(rows.index, spec.folds, lead=spec.features.lead, frequency=spec.data.frequency)
+    for fold in grid.folds:
+        _refuse_short_fold(fold, spec, architecture.longest_input)
+    open_fold = grid.open_fold
+    if open_fold is not None and open_fold.validation_stop - open_fold.validation_start < spec.horizon:
+        open_fold = None
+    return StudyPlan(
+        spec=spec,
+        snapshot=write_snapshot(rows, snapshots),
+        data=DataSummary(
+            sha256=frame_sha256(rows), rows=len(rows), start=stamp(rows.index[0]), end=stamp(rows.index[-1])
+        ),
+        folds=grid.folds,
+        windows=tuple(_window(rows, fold, spec) for fold in grid.folds),
+        rows_sha256=tuple(frame_sha256(rows.iloc[fold.rows]) for fold in grid.folds),
+        open_fold=open_fold,
+        open_window=None if open_fold is None else _window(rows, open_fold, spec),
+        open_rows_sha256=None if open_fold is None else frame_sha256(rows.iloc[open_fold.rows]),
+    )
+
+
+def stamp(moment: pd.Timestamp | int) -> Stamp:
+    """Return a row's stamp as JSON holds it: ISO text, or the integer."""
+    return moment.isoformat() if isinstance(moment, pd.Timestamp) else int(moment)
+
+
+def mean(values: list[float]) -> float:
+    """Return the mean over the folds."""
+    return float(np.mean(values))
+
+
+def _refuse_short_fold(fold: Fold, spec: TuneSpec, longest_input: int) -> None:
+    window = fold.validation_stop - fold.validation_start
+    if window < spec.horizon:
+        raise DataError(
+            f"a validation window must hold one whole horizon: fold {fold.number} has {window} rows, and --horizon "
+            f"is {spec.horizon}; take a longer --step or a shorter --horizon"
+        )
+    lead, share = spec.features.lead, spec.training.inner_validation
+    there = fold.train_stop - fold.train_start
+    cut = cut_inner(fold.shifted(), share, lead=lead, horizon=spec.horizon)
+    sample = longest_input + lead - 1 + spec.horizon
+    if cut.fit_stop < sample + FEWEST_SAMPLES - 1:
+        needed = _rows_needed(sample + FEWEST_SAMPLES - 1, spec)
+        raise DataError(
+            f"fold {fold.number} needs {needed} training rows ({FEWEST_SAMPLES} samples of the longest "
+            f"input_chunk_length {longest_input}, the horizon, and the inner validation part), and there are {there}: "
+            f"bring {needed - there} earlier rows, or take fewer --n-folds"
+        )
+
+
+def _rows_needed(fit_rows: int, spec: TuneSpec) -> int:
+    """Return the least training rows of which so many are left to fit the weights."""
+    rows = fit_rows
+    while (
+        cut_inner(
+            Fold(0, 0, rows, rows, rows),
+            spec.training.inner_validation,
+            lead=spec.features.lead,
+            horizon=spec.horizon,
+        ).fit_stop
+        < fit_rows
+    ):
+        rows += 1
+    return rows
+
+
+def _window(rows: pd.DataFrame, fold: Fold, spec: TuneSpec) -> FoldWindow:
+    return FoldWindow(
+        train_start=stamp(rows.index[fold.train_start]),
+        train_end=stamp(rows.index[fold.train_stop - 1]),
+        validation_start=stamp(rows.index[fold.validation_start]),
+        validation_end=stamp(rows.index[fold.validation_stop - 1]),
+        naive_rmse=naive_forecast_rmse(rows, fold, spec.features, spec.horizon),
+    )

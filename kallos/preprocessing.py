@@ -1,0 +1,182 @@
+"""Normalisation by feature group, fitted on training rows alone."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kallos.errors import DataError, FitError, shorten
+from kallos.folds import Fold
+from kallos.specs import FeatureSpec
+
+if TYPE_CHECKING:
+    from darts import TimeSeries
+
+Array = npt.NDArray[np.float64]
+GROUPS = ("volume", "bounded", "unbounded", "rate_of_change", "log_return", "other")
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """The target's mean and standard deviation over the rows that trained, in the target's own units."""
+
+    mean: float
+    std: float
+
+    def normalise(self, values: Array) -> Array:
+        """Return values in standard deviations from the mean."""
+        return (values - self.mean) / self.std
+
+    def restore(self, values: npt.ArrayLike) -> Array:
+        """Return normalised values in the target's own units."""
+        restored: Array = np.asarray(values, dtype=np.float64) * self.std + self.mean
+        return restored
+
+
+@dataclass(frozen=True)
+class PreparedFold:
+    """The normalised float32 series of one fold, on a `RangeIndex` that counts from its first training row.
+
+    `past_covariates` is None when the target is the only column.
+    """
+
+    fold: Fold
+    target: "TimeSeries"
+    past_covariates: "TimeSeries | None"
+    target_scale: TargetScale
+
+
+def group_columns(columns: pd.Index, features: FeatureSpec) -> dict[str, list[str]]:
+    """Return the covariates of each feature group, in the order of the columns; groups may be empty."""
+    grouped: dict[str, list[str]] = {group: [] for group in GROUPS}
+    for name in columns:
+        if name != features.target and not _fits(name, features.exclude):
+            grouped[_group_of(name, features)].append(name)
+    return grouped
+
+
+def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none") -> pd.DataFrame:
+    """Return the columns that a study uses, the target first and stamped when known, all float64 and finite.
+
+    Raises `DataError` naming what is missing, not a number, or not finite.
+    """
+    if features.target not in frame.columns:
+        raise DataError(f"the target {features.target!r} is not a column: there are {shorten(list(frame.columns), 40)}")
+    covariates = [name for name in frame.columns if name != features.target and not _fits(name, features.exclude)]
+    chosen = frame[[features.target, *covariates]]
+    words = [name for name, dtype in chosen.dtypes.items() if dtype.kind not in "iuf"]
+    if words:
+        raise DataError(f"features must be numbers, and {shorten(words)} are not: name them in 'exclude'")
+    numbers = chosen.astype(np.float64)
+    if fill == "forward":
+        numbers = numbers.ffill()
+    numbers[features.target] = numbers[features.target].shift(features.label_horizon)
+    numbers = numbers.iloc[features.label_horizon :]
+    _refuse_unfit_values(numbers, features, fill)
+    return numbers
+
+
+def prepare_fold(
+    frame: pd.DataFrame, fold: Fold, features: FeatureSpec, *, fit_rows: int | None = None
+) -> PreparedFold:
+    """Return the normalised series of one fold; see `kallos.datasets.prepare_darts_timeseries`."""
+    from darts import TimeSeries
+
+    rows = frame.iloc[fold.rows]
+    place = fold.shifted()
+    n_fit = place.train_stop if fit_rows is None else fit_rows
+    target = rows[features.target].to_numpy(np.float64)
+    scale = _fit_target(target[:n_fit], features.target)
+    series = TimeSeries.from_values(scale.normalise(target).astype(np.float32)[:, None], columns=[features.target])
+    covariates = _transform(rows, features, n_fit)
+    return PreparedFold(
+        fold=place,
+        target=series,
+        past_covariates=None if covariates is None else TimeSeries.from_values(covariates),
+        target_scale=scale,
+    )
+
+
+def _fit_target(values: Array, name: str) -> TargetScale:
+    std = float(values.std())
+    if not std > 0:
+        raise FitError(f"the target {name!r} must vary over the {len(values)} training rows, and is constant")
+    return TargetScale(mean=float(values.mean()), std=std)
+
+
+def _transform(rows: pd.DataFrame, features: FeatureSpec, n_fit: int) -> npt.NDArray[np.float32] | None:
+    from sklearn.compose import ColumnTransformer
+
+    positions = {name: place for place, name in enumerate(rows.columns)}
+    steps = [
+        (group, _scaler(group, features), [positions[name] for name in names])
+        for group, names in group_columns(rows.columns, features).items()
+        if names
+    ]
+    if not steps:
+        return None
+    values = rows.to_numpy(np.float64)
+    transformer = ColumnTransformer(steps).fit(values[:n_fit])
+    transformed: npt.NDArray[np.float32] = transformer.transform(values).astype(np.float32)
+    if not np.isfinite(transformed).all():
+        raise FitError("normalised covariates must be finite in float32, and are not: look for values of another scale")
+    return transformed
+
+
+def _scaler(group: str, features: FeatureSpec) -> Any:
+    from sklearn.decomposition import PCA
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, RobustScaler, StandardScaler
+
+    match group:
+        case "volume":
+            return make_pipeline(FunctionTransformer(np.log1p), StandardScaler())
+        case "bounded":
+            # Later values beyond the training range stay within what "bounded" promises.
+            return MinMaxScaler(clip=True)
+        case "unbounded":
+            return RobustScaler(quantile_range=(5, 95))
+        case "rate_of_change":
+            return make_pipeline(FunctionTransformer(_signed_log1p), StandardScaler())
+        case "log_return" if features.log_return_pca is not None:
+            return make_pipeline(StandardScaler(), PCA(features.log_return_pca, svd_solver="full"))
+        case _:
+            return StandardScaler()
+
+
+def _signed_log1p(values: Array) -> Array:
+    signed: Array = np.sign(values) * np.log1p(np.abs(values))
+    return signed
+
+
+def _group_of(name: str, features: FeatureSpec) -> str:
+    return next((group for group in GROUPS[:-1] if _fits(name, getattr(features, group))), "other")
+
+
+def _fits(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _refuse_unfit_values(numbers: pd.DataFrame, features: FeatureSpec, fill: str) -> None:
+    unfit = ~np.isfinite(numbers)
+    at_fault = [_places(numbers.index[unfit[name]], name) for name in numbers.columns if unfit[name].any()]
+    if at_fault:
+        remedy = "correct them" if fill == "forward" else "correct them, or give --fill forward for missing ones"
+        raise DataError(
+            f"features must be finite, and {len(at_fault)} of {len(numbers.columns)} columns are not: "
+            f"{shorten(at_fault, 3)}; {remedy}, or name the columns in 'exclude'"
+        )
+    for name in group_columns(numbers.columns, features)["volume"]:
+        negative = numbers.index[numbers[name] < 0]
+        if len(negative):
+            raise DataError(
+                f"features of group 'volume' must not be negative: {_places(negative, name)}; "
+                f"correct them, or give the column another group"
+            )
+
+
+def _places(index: pd.Index, name: str) -> str:
+    return f"{name} at {len(index)} rows, first {index[0]}"

@@ -1,0 +1,178 @@
+"""What is shown and stored of a result: the best-parameters document, markdown, and tables."""
+
+import json
+import os
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+from kallos.errors import KallosError
+from kallos.planning import FoldWindow
+from kallos.scoring import FoldScore
+from kallos.specs import TuneSpec
+from kallos.tuner import TuningResult
+
+
+def best_params_document(result: TuningResult) -> dict[str, Any]:
+    """Return the content of `MODEL_ASSET_best_params.json`; `best_params` is what `create_model` takes."""
+    spec = result.spec
+    open_fold = (
+        None
+        if result.open_window is None or result.open_score is None
+        else _fold(result.open_window, result.open_score, result.naive)
+    )
+    return {
+        "best_params": result.best_params,
+        "best_value": result.best_value,
+        "best_trial": result.best.number,
+        "metric": "rmse",
+        "naive_value": result.naive_value,
+        "naive": result.naive,
+        "naive_values": result.naive_values,
+        "model_name": spec.model_name,
+        "asset_id": spec.data.asset_id,
+        "folds": [
+            _fold(window, score, result.naive) for window, score in zip(result.windows, result.best.scores, strict=True)
+        ],
+        "open_fold": open_fold,
+        "n_trials": len(result.trials),
+        "n_failed": sum(trial.state == "failed" for trial in result.trials),
+        "seed": spec.seed,
+        "data": result.data.model_dump(),
+        "spec": spec.model_dump(mode="json"),
+        "versions": result.versions,
+    }
+
+
+def best_params_path(spec: TuneSpec, folder: Path) -> Path:
+    """Return where a study's best parameters are written: `FOLDER/MODEL_ASSET_best_params.json`."""
+    return folder / f"{file_part(spec.model_name)}_{file_part(spec.data.asset_id)}_best_params.json"
+
+
+def write_best_params(result: TuningResult, folder: Path) -> Path:
+    """Write the document as JSON into the folder, whole or not at all, and return its path.
+
+    Raises `KallosError` if the folder cannot be written.
+    """
+    path = best_params_path(result.spec, folder)
+    text = json.dumps(best_params_document(result), indent=2, allow_nan=False) + "\n"
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise KallosError(f"the output folder must be writable: {folder}: {error.strerror}") from None
+    return path
+
+
+def artifact_key(kind: str, spec: TuneSpec) -> str:
+    """Return a Prefect artifact key such as `best-params-gru-btc`, stable per model and asset."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{kind}-{spec.model_name}-{spec.data.asset_id}".lower()).strip("-")
+
+
+def file_part(name: str) -> str:
+    """Return a name with whatever a file name may not hold replaced."""
+    return re.sub(r"[^A-Za-z0-9.=^-]+", "-", name).strip("-.") or "asset"
+
+
+def verdict(result: TuningResult) -> str:
+    """Return in one sentence how the best value stands to the naive forecast."""
+    naive = f"the naive forecast ({result.naive})"
+    if result.gain <= 0:
+        return f"{-result.gain:.2%} worse than {naive}: no better than guessing"
+    won = sum(
+        score.rmse < window.naive_rmse[result.naive]
+        for window, score in zip(result.windows, result.best.scores, strict=True)
+    )
+    return f"{result.gain:.2%} better than {naive}, in {won} of {len(result.windows)} folds"
+
+
+def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
+    """Return a row per fold, the open step last: its window, the best trial's RMSE, and the naive one's."""
+    shown = [
+        (str(number), window, score)
+        for number, (window, score) in enumerate(zip(result.windows, result.best.scores, strict=True), start=1)
+    ]
+    if result.open_window is not None and result.open_score is not None:
+        shown.append(("open step", result.open_window, result.open_score))
+    return [
+        {
+            "fold": name,
+            "validation_start": _day(window.validation_start),
+            "validation_end": _day(window.validation_end),
+            "rmse": score.rmse,
+            "naive_rmse": window.naive_rmse[result.naive],
+            "epochs": score.best_epoch,
+        }
+        for name, window, score in shown
+    ]
+
+
+def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
+    """Return a row per trial: number, state, value against naive, seconds, and the parameters."""
+    return [
+        {
+            "trial": trial.number,
+            "state": trial.state,
+            "rmse": trial.value,
+            "against naive": None if trial.value is None else round(trial.value / result.naive_value, 4),
+            "seconds": round(trial.seconds, 1),
+            **trial.params,
+            "reason": trial.reason,
+        }
+        for trial in result.trials
+    ]
+
+
+def best_params_markdown(result: TuningResult) -> str:
+    """Return the result as markdown: verdict, parameters, and the score against naive, fold by fold."""
+    spec, data = result.spec, result.data
+    params = "\n".join(f"| {name} | {_value(value)} |" for name, value in result.best_params.items())
+    folds = "\n".join(
+        f"| {row['fold']} | {row['validation_start']} to {row['validation_end']} | {row['rmse']:.6g} "
+        f"| {row['naive_rmse']:.6g} | {row['rmse'] / row['naive_rmse'] - 1:+.2%} |"
+        for row in fold_rows(result)
+    )
+    naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
+    return f"""# {spec.model_name} on {spec.data.asset_id}
+
+**RMSE {result.best_value:.6g}** (mean over {len(result.windows)} folds), {verdict(result)}.
+
+Naive forecasts: {naive}. Best is trial {result.best.number} of {len(result.trials)}.
+
+| parameter | best |
+| --- | --- |
+{params}
+
+| fold | validation | RMSE | {result.naive} | difference |
+| --- | --- | --- | --- | --- |
+{folds}
+
+Target `{spec.features.target}`, {spec.horizon} ahead; {data.rows} rows, {_day(data.start)} to {_day(data.end)}
+(`{data.sha256[:12]}`); seed {spec.seed}.
+"""
+
+
+def _fold(window: FoldWindow, score: FoldScore, naive: str) -> dict[str, Any]:
+    return {
+        **window.model_dump(exclude={"naive_rmse"}),
+        "rmse": score.rmse,
+        "mae": score.mae,
+        "n_forecasts": score.n_forecasts,
+        "best_epoch": score.best_epoch,
+        "naive_rmse": window.naive_rmse[naive],
+    }
+
+
+def _day(moment: str | int) -> str:
+    return str(moment).removesuffix("T00:00:00")
+
+
+def _value(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,202 @@
+"""The unit of all work: one parameter set, trained and scored on one fold."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from kallos.architectures import Params, create_model, get_architecture
+from kallos.datasets import prepare_darts_timeseries
+from kallos.errors import FitError, KallosError
+from kallos.folds import Fold, cut_inner
+from kallos.preprocessing import PreparedFold
+from kallos.snapshots import read_snapshot
+from kallos.specs import FeatureSpec, TrainingSpec
+
+if TYPE_CHECKING:
+    from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
+
+Array = npt.NDArray[np.float64]
+
+# Raise this whenever a change to preparation, training or scoring moves a single bit of a score.
+EVALUATION_VERSION = 1
+
+
+class FoldScore(BaseModel):
+    """How one parameter set did on one fold; errors are in the target's own units."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rmse: float
+    mae: float
+    n_forecasts: int
+    epochs: int
+    best_epoch: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """All that a fold's score depends on, and beside it a name for people and the rows' address."""
+
+    name: str
+    snapshot: str
+    rows_sha256: str
+    fold: Fold
+    model_name: str
+    params: Params
+    features: FeatureSpec
+    training: TrainingSpec
+    horizon: int
+    forecast: str
+    seed: int
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything that may move a bit of the score, and of nothing else."""
+        content = {
+            "evaluation": EVALUATION_VERSION,
+            "rows": self.rows_sha256,
+            "fold": vars(self.fold.shifted()),
+            "features": self.features.model_dump(mode="json"),
+            "architecture": [self.model_name, get_architecture(self.model_name).source_sha256],
+            "params": dict(self.params),
+            "training": self.training.model_dump(mode="json"),
+            "horizon": self.horizon,
+            "forecast": self.forecast,
+            "seed": self.seed,
+            "machine": _machine(),
+        }
+        canonical = json.dumps(content, sort_keys=True, allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def evaluate_fold(job: FoldJob) -> FoldScore:
+    """Train a model on the fold's past, forecast its validation window, and score it.
+
+    Pure, and the same to the bit for the same job on the same kind of machine. Origins are all rows whose
+    whole horizon lies in the window; the score runs over all (origin, step) pairs.
+
+    Raises `FitError` if the model cannot be built or trained, or the score is not finite: properties of the
+    job, which no retry mends.
+    """
+    from kallos.training import early_stopping, fit, quiet_single_thread
+
+    started = time.perf_counter()
+    lead = job.features.lead
+    cut = cut_inner(job.fold.shifted(), job.training.inner_validation, lead=lead, horizon=job.horizon)
+    with quiet_single_thread():
+        prepared = _prepared(job.snapshot, job.fold, job.features, cut.fit_stop)
+        fold = prepared.fold
+        try:
+            model = create_model(
+                job.model_name,
+                job.params,
+                horizon=job.horizon,
+                lead=lead,
+                max_epochs=job.training.max_epochs,
+                seed=job.seed,
+                make_callbacks=lambda: early_stopping(job.training.patience),
+            )
+            epochs, best_epoch = fit(
+                model,
+                prepared.target,
+                prepared.past_covariates,
+                fit_stop=cut.fit_stop,
+                inner_start=cut.inner_start,
+                train_stop=fold.train_stop,
+            )
+            forecasts = _forecast(model, prepared, job.horizon, job.forecast)
+        except (KallosError, OSError, MemoryError):
+            raise
+        except Exception as error:  # Whatever a library makes of this job, it will make of it again.
+            raise FitError(
+                f"{job.model_name} cannot be fitted on {job.name}: {type(error).__name__}: {error}"
+            ) from error
+    actual = _actual(read_snapshot(job.snapshot), job.fold, job.features.target, forecasts.shape[1])
+    errors = forecasts - actual
+    score = FoldScore(
+        rmse=rmse(errors),
+        mae=float(np.abs(errors).mean()),
+        n_forecasts=errors.size,
+        epochs=epochs,
+        best_epoch=best_epoch,
+        seconds=time.perf_counter() - started,
+    )
+    if not np.isfinite(score.rmse):
+        raise FitError(f"a score must be finite, and {job.model_name} forecasts NaN or infinity on {job.name}")
+    return score
+
+
+def naive_forecast_rmse(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, horizon: int) -> dict[str, float]:
+    """Return the RMSE of each naive forecast over the very (origin, step) pairs that models are scored on.
+
+    `zero` forecasts nothing but zeros, `last` repeats the last target known at the origin.
+    """
+    actual = _actual(frame, fold, features.target, horizon)
+    target = frame[features.target].to_numpy(np.float64)
+    origins = np.arange(fold.validation_start, fold.validation_start + len(actual)) - features.lead
+    return {"zero": rmse(actual), "last": rmse(actual - target[origins][:, None])}
+
+
+def rmse(errors: Array) -> float:
+    """Return the root of the mean square."""
+    return float(np.sqrt(np.mean(np.square(errors))))
+
+
+def _actual(frame: pd.DataFrame, fold: Fold, target: str, horizon: int) -> Array:
+    """Return the targets that are scored, of shape (origins, horizon)."""
+    window = frame[target].to_numpy(np.float64)[fold.validation_start : fold.validation_stop]
+    actual: Array = np.lib.stride_tricks.sliding_window_view(window, horizon)
+    return actual
+
+
+def _forecast(model: "TorchForecastingModel", prepared: PreparedFold, horizon: int, mode: str) -> Array:
+    """Return forecasts in the target's own units, of shape (origins, horizon)."""
+    fold = prepared.fold
+    if mode == "block":
+        whole = model.predict(
+            fold.validation_stop - fold.validation_start,
+            series=prepared.target[: fold.validation_start - model.output_chunk_shift],
+            past_covariates=prepared.past_covariates,
+            verbose=False,
+        )
+        return prepared.target_scale.restore(whole.values().reshape(1, -1))
+    first_row = fold.validation_start - (model.input_chunk_length + model.output_chunk_shift)
+    series = model.historical_forecasts(
+        prepared.target[first_row:],
+        past_covariates=None if prepared.past_covariates is None else prepared.past_covariates[first_row:],
+        start=fold.validation_start - model.output_chunk_shift,
+        forecast_horizon=horizon,
+        retrain=False,
+        last_points_only=False,
+        verbose=False,
+        show_warnings=False,
+    )
+    return prepared.target_scale.restore(np.stack([each.values(copy=False)[:, 0] for each in series]))
+
+
+@lru_cache(maxsize=32)
+def _prepared(snapshot: str, fold: Fold, features: FeatureSpec, fit_rows: int) -> PreparedFold:
+    return prepare_darts_timeseries(read_snapshot(snapshot), fold, features, fit_rows=fit_rows)
+
+
+@cache
+def _machine() -> dict[str, Any]:
+    """Return what the bits of a fit depend on beside its job."""
+    import torch
+
+    return {
+        "darts": version("darts"),
+        "torch": str(torch.__version__),
+        "device": "cpu",
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }

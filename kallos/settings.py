@@ -1,0 +1,41 @@
+"""Where this machine keeps things: `KALLOS_*` variables or a `.env` file, read once at the edge."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of the machine, not of a study: nothing here may change a result.
+
+    Only `flows` and tests construct it; everything in `kallos` is handed values.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="KALLOS_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(Path("~/.kallos"), description="Folder of everything that Kallos keeps.")
+    db_url: SecretStr | None = Field(
+        None,
+        description="Features database as an SQLAlchemy URL (SQLite or PostgreSQL); default: in the home.",
+    )
+
+    @property
+    def home_dir(self) -> Path:
+        """The home with `~` resolved."""
+        return self.home.expanduser().absolute()
+
+    @property
+    def features_url(self) -> str:
+        """The features database's URL, password and all: for connecting, never for showing."""
+        return self.db_url.get_secret_value() if self.db_url else f"sqlite:///{self.home_dir / 'features.db'}"
+
+    @property
+    def snapshots(self) -> str:
+        """Folder of the snapshots, named by their content."""
+        return str(self.home_dir / "snapshots")
+
+    @property
+    def fold_cache(self) -> Path:
+        """Folder of the fold scores, named by their fingerprints."""
+        return self.home_dir / "fold-cache"

@@ -1,0 +1,50 @@
+"""Frozen copies of a study's rows, named by their content, which any process can read."""
+
+import hashlib
+import os
+import posixpath
+import uuid
+from functools import lru_cache
+
+import fsspec
+import numpy as np
+import pandas as pd
+
+from kallos.errors import DataError
+
+
+def frame_sha256(frame: pd.DataFrame) -> str:
+    """Return the hash of a frame's values, index, column names and dtypes, the same on every machine."""
+    digest = hashlib.sha256()
+    index = frame.index
+    kind = "timestamps" if isinstance(index, pd.DatetimeIndex) else "integers"
+    stamps = index.as_unit("ns").asi8 if isinstance(index, pd.DatetimeIndex) else index.to_numpy(np.int64)
+    digest.update(repr((kind, [(name, str(dtype)) for name, dtype in frame.dtypes.items()])).encode())
+    digest.update(np.ascontiguousarray(stamps).tobytes())
+    for name in frame.columns:
+        digest.update(np.ascontiguousarray(frame[name].to_numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def write_snapshot(frame: pd.DataFrame, folder: str) -> str:
+    """Write the frame as Parquet into a folder (an fsspec URL), if it is not there yet; return its address."""
+    address = posixpath.join(folder, f"{frame_sha256(frame)}.parquet")
+    filesystem, path = fsspec.core.url_to_fs(address)
+    if filesystem.exists(path):
+        return address
+    try:
+        filesystem.makedirs(posixpath.dirname(path), exist_ok=True)
+        unfinished = f"{path}.{os.getpid()}-{uuid.uuid4().hex}"
+        with filesystem.open(unfinished, "wb") as file:
+            frame.to_parquet(file)
+        filesystem.mv(unfinished, path)
+    except OSError as error:
+        raise DataError(f"a snapshot of the rows must be writable in {folder}: {error.strerror or error}") from None
+    return address
+
+
+@lru_cache(maxsize=4)
+def read_snapshot(address: str) -> pd.DataFrame:
+    """Return a snapshot's frame. A process keeps the last few, so the frame must not be changed."""
+    with fsspec.open(address, "rb") as file:
+        return pd.read_parquet(file)

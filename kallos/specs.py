@@ -1,0 +1,191 @@
+"""What a study is: frozen, hashable specifications, and the one place for every default.
+
+They are the flow's parameters (Prefect draws its form from them), the content of a study file, and
+the command line's flags.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from kallos.errors import UsageError
+
+# A moment in the features' index: an ISO date or timestamp, or an integer, as text.
+Moment = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]
+Patterns = tuple[str, ...]
+CalendarStep = Literal["day", "week", "month", "quarter", "year"]
+
+
+class Spec(BaseModel):
+    """A frozen specification; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSpec(Spec):
+    """Which rows of which table."""
+
+    asset_id: str = Field(min_length=1, description="Asset whose features are loaded.")
+    start_date: Moment | None = Field(None, description="First row to load, inclusive.")
+    end_date: Moment | None = Field(None, description="Last row to load, inclusive (a date alone means its whole day).")
+    features_table: str = Field("features", description="Table or view with one row per asset and timestamp.")
+    timestamp_column: str = Field("timestamp", description="Column of timestamps or integers.")
+    asset_column: str = Field("asset_id", description="Column of the asset's name.")
+    frequency: str | None = Field(
+        None,
+        description="'sessions' (days may be missing), 'rows' (integers), or a pandas frequency such as "
+        "'D' or 'h' (no row may be missing); found out by default.",
+    )
+    fill: Literal["none", "forward"] = Field(
+        "none",
+        description="'forward' fills missing values with the last known one; by default they are refused.",
+    )
+
+
+class FeatureSpec(Spec):
+    """The target, and how each column is normalised: by the first group whose pattern fits its name.
+
+    Patterns are those of a shell (`rsi*`); a column that fits no group is `other`.
+    """
+
+    target: str = Field("log_return_close", description="Column that is forecast.")
+    label_horizon: int = Field(
+        0,
+        ge=0,
+        description="Rows that the target looks ahead of its own stamp (0: known when stamped). "
+        "L > 0 stamps it when it is known, and purges L-1 rows before every cut.",
+    )
+    volume: Patterns = Field(("volume*",), description="log(1 + x), then standardised.")
+    bounded: Patterns = Field(("rsi*", "mfi*", "stoch*", "adx*"), description="Scaled to [0, 1].")
+    unbounded: Patterns = Field(
+        ("macd*", "diff*"), description="Centred on the median, scaled by the 5th to 95th percentile."
+    )
+    rate_of_change: Patterns = Field(("roc*", "natr*"), description="sign(x) log(1 + |x|), then standardised.")
+    log_return: Patterns = Field(("log_return*",), description="Standardised; see log_return_pca.")
+    log_return_pca: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="Share of variance that principal components of the log returns keep; default: no PCA.",
+    )
+    exclude: Patterns = Field((), description="Columns that are left out.")
+
+    @property
+    def lead(self) -> int:
+        """Rows from the last known target to the first forecast one: 1 unless the label looks further."""
+        return max(self.label_horizon, 1)
+
+
+class FoldSpec(Spec):
+    """The walk-forward folds."""
+
+    n_folds: PositiveInt = Field(5, description="Number of validation windows, the last complete ones.")
+    step: CalendarStep | PositiveInt | None = Field(
+        None,
+        description="Validation window: a calendar step, or a number of rows counted from the first row; "
+        "default: quarter for days and sessions, month for anything shorter, year for anything longer, "
+        "100 rows for integers.",
+        union_mode="left_to_right",
+    )
+    train_rows: PositiveInt | None = Field(
+        None, description="Rolling training windows of so many rows; default: expanding from the first row."
+    )
+    embargo: int = Field(0, ge=0, description="Rows left out of training before a validation window.")
+
+
+class TrainingSpec(Spec):
+    """How one model is trained."""
+
+    max_epochs: PositiveInt = Field(30, description="Most passes over the training rows.")
+    patience: PositiveInt = Field(5, description="Epochs without a better inner validation loss before a stop.")
+    inner_validation: float = Field(
+        0.15,
+        gt=0,
+        lt=0.5,
+        description="Share of the training rows, the last ones, that early stopping watches.",
+    )
+
+
+class TuneSpec(Spec):
+    """A whole study. Given the same rows, it always has the same result."""
+
+    model_name: str = Field("gru", description="Architecture that is tuned.")
+    data: DataSpec
+    features: FeatureSpec = FeatureSpec()
+    folds: FoldSpec = FoldSpec()
+    training: TrainingSpec = TrainingSpec()
+    horizon: PositiveInt = Field(1, description="Steps forecast from each origin.")
+    forecast: Literal["rolling", "block"] = Field(
+        "rolling",
+        description="'rolling': a forecast from every row, with what was known there. 'block': one forecast "
+        "over the whole window, which reads covariates of the future; for comparison only.",
+    )
+    n_trials: PositiveInt = Field(20, description="Parameter sets that are tried.")
+    seed: int = Field(42, ge=0, lt=2**32, description="Seed of the sampler and of every fit.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.features.target in self.features.exclude:
+            raise ValueError(f"the target {self.features.target!r} is excluded: take it out of 'exclude'")
+        if self.forecast == "block" and self.features.label_horizon > 1:
+            raise ValueError("forecast 'block' needs a label that looks 1 row ahead at most: choose 'rolling'")
+        return self
+
+
+def read_study_file(path: Path) -> dict[str, Any]:
+    """Return the content of a TOML study file, not yet validated.
+
+    Raises `UsageError` if it cannot be read or parsed.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"a study file must be readable: {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"a study file must be TOML: {path}: {error}") from None
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `over` laid over it, tables merged key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def parse_tune_spec(values: Mapping[str, Any]) -> TuneSpec:
+    """Return the specification, or raise `UsageError` with a line that names each field at fault."""
+    try:
+        return TuneSpec.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """Return pydantic's findings as one line: field, rule, value."""
+    return "; ".join(_finding(**finding) for finding in error.errors())
+
+
+def _finding(*, loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object) -> str:
+    field = ".".join(str(part) for part in loc) or "specification"
+    rule = msg.removeprefix("Value error, ")
+    if type == "missing":
+        return f"{field} is missing: give it as {_flag(loc)} or in the study file"
+    if type == "extra_forbidden":
+        return f"{field} is not a field of the specification: take it out or correct its spelling"
+    shown = "" if type == "value_error" else f", not {input!r}"
+    return f"{field}: {rule[0].lower()}{rule[1:]}{shown}"
+
+
+def _flag(loc: tuple[int | str, ...]) -> str:
+    return f"--{str(loc[-1]).replace('_', '-')}" if loc else "a flag"

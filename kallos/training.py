@@ -1,0 +1,93 @@
+"""Training of one Darts model on one thread, stopped early, its best weights kept in memory.
+
+Importing this module imports torch and Lightning: do so where a model is trained.
+"""
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping
+from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:
+    from darts import TimeSeries
+    from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
+
+_MONITOR = "val_loss"
+
+
+class BestWeights(pl.Callback):
+    """Keeps the weights of the epoch with the least inner validation loss, and puts them back at the end."""
+
+    def __init__(self) -> None:
+        self.best_loss = math.inf
+        self.best_epoch = 0
+        self._weights: dict[str, Any] | None = None
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Copy the weights if this epoch is the best so far."""
+        loss = float(trainer.callback_metrics[_MONITOR])
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, trainer.current_epoch + 1
+            self._weights = {name: value.detach().clone() for name, value in pl_module.state_dict().items()}
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the best weights back; a fit whose loss was never finite keeps its last ones."""
+        if self._weights is not None:
+            pl_module.load_state_dict(self._weights)
+
+
+def early_stopping(patience: int) -> list[pl.Callback]:
+    """Return new callbacks for one fit: they carry state, so no two fits may share them."""
+    return [EarlyStopping(monitor=_MONITOR, patience=patience, mode="min"), BestWeights()]
+
+
+def fit(
+    model: "TorchForecastingModel",
+    target: "TimeSeries",
+    past_covariates: "TimeSeries | None",
+    *,
+    fit_stop: int,
+    inner_start: int,
+    train_stop: int,
+) -> tuple[int, int]:
+    """Train a model in place; return the epochs that it ran and the one whose weights it kept.
+
+    Weights are fitted on the rows before `fit_stop`, and early stopping watches forecasts of the rows from
+    `inner_start` up to `train_stop`, which may look back on the rows before. All are positions from zero.
+    """
+    look_back = inner_start - (model.input_chunk_length + model.output_chunk_shift)
+    model.fit(
+        target[:fit_stop],
+        past_covariates=None if past_covariates is None else past_covariates[:fit_stop],
+        val_series=target[look_back:train_stop],
+        val_past_covariates=None if past_covariates is None else past_covariates[look_back:train_stop],
+        verbose=False,
+    )
+    best = next(entry for entry in model.trainer.callbacks if isinstance(entry, BestWeights))
+    return int(model.epochs_trained), best.best_epoch
+
+
+@contextmanager
+def quiet_single_thread() -> Iterator[None]:
+    """Run with one torch and one BLAS thread, on which bits depend, and without the libraries' chatter."""
+    threads = torch.get_num_threads()
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "darts")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
