@@ -80,8 +80,8 @@ class PlainLines:
                 self._plan = plan
                 first, last = plan.windows[0], plan.windows[-1]
                 self._print(
-                    f"{plan.spec.model_name} on {plan.spec.data.asset_id}: {plan.data.rows} rows, {len(plan.folds)} "
-                    f"folds, {first.validation_start} to {last.validation_end}"
+                    f"{plan.spec.model_name} on {plan.spec.data.asset_id}: {plan.data.rows} rows, folds: "
+                    f"{len(plan.folds)}, {report.day(first.validation_start)} to {report.day(last.validation_end)}"
                 )
             case TrialFinished(trial, best) if self._plan is not None:
                 outcome = f"failed: {trial.reason}" if trial.value is None else f"rmse {trial.value:.6g}"
@@ -96,11 +96,11 @@ class PlainLines:
 
 def show_result(console: Console, result: TuningResult, path: Path) -> None:
     """Print the verdict, the folds, the best parameters, and where they are."""
-    title = f"{result.spec.model_name} on {result.spec.data.asset_id}, RMSE"
+    title = f"{result.spec.model_name} on {result.spec.data.asset_id}: RMSE of the best trial ({result.best.number})"
     table = Table(title=title, title_justify="left", title_style="bold")
     for heading in ("fold", "validation"):
         table.add_column(heading)
-    for heading in (f"best (trial {result.best.number})", f"naive ({result.naive})", "difference"):
+    for heading in ("best", f"naive: {result.naive}", "difference"):
         table.add_column(heading, justify="right")
     for row in report.fold_rows(result):
         table.add_row(

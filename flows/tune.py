@@ -35,13 +35,13 @@ def may_pass_later(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
 @task
 def load_features(spec: TuneSpec) -> pd.DataFrame:
     """Read the asset's features from the database, once a run."""
-    return datasets.load_features_from_db(Settings().features_url, **spec.data.model_dump(exclude={"fill"}))
+    return datasets.load_features_from_db(Settings.read().features_url, **spec.data.model_dump(exclude={"fill"}))
 
 
 @task
 def create_splits(features: pd.DataFrame, spec: TuneSpec) -> StudyPlan:
     """Cut the folds, score the naive forecasts on them, and freeze the rows in a snapshot."""
-    return planning.plan_study(features, spec, Settings().snapshots)
+    return planning.plan_study(features, spec, Settings.read().snapshots)
 
 
 @task(
@@ -62,7 +62,7 @@ def fold(job: FoldJob) -> FoldScore:
 def study(plan: StudyPlan) -> TuningResult:
     """Run the trials, each fold of each as a task of its own."""
     logger = get_run_logger()
-    cached_fold = fold.with_options(result_storage=Settings().fold_cache)
+    cached_fold = fold.with_options(result_storage=Settings.read().fold_cache)
     watcher = tell_all(
         TrialLog(logger, plan), ProgressArtifact(report.artifact_key("progress", plan.spec), logger, plan)
     )
@@ -74,6 +74,7 @@ def tune(spec: TuneSpec, output_dir: Path = Path("kallos-results")) -> TuningRes
     """Tune one architecture on one asset, and leave the best parameters as a JSON file and an artifact."""
     logging.getLogger("prefect.task_runs").addFilter(is_worth_a_line)
     logger = get_run_logger()
+    report.prepare_folder(output_dir)
     features = load_features(spec)
     plan = create_splits(features, spec)
     result = study(plan)

@@ -12,6 +12,8 @@ KallosError                 one line for the user: the rule, the value, the reme
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+from pydantic import ValidationError
+
 
 class KallosError(Exception):
     """An error that its message explains in full; it is shown without a traceback."""
@@ -42,10 +44,10 @@ class StudyError(KallosError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the closest known word as a question, and otherwise the whole list."""
+    """Return the closest known word as a question, with the words that there are."""
     words = sorted(known)
     close = get_close_matches(word, words, n=1, cutoff=0.5)
-    choices = "one of " + ", ".join(words) if words else "nothing there to choose from"
+    choices = f"there are {shorten(words, 12)}" if words else "there are none"
     return f"did you mean {close[0]!r}? ({choices})" if close else choices
 
 
@@ -53,3 +55,23 @@ def shorten(items: Sequence[object], most: int = 5) -> str:
     """Return the first few items in words, with the number of those left out."""
     shown = ", ".join(str(item) for item in items[:most])
     return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
+
+
+def explain(error: ValidationError) -> str:
+    """Return pydantic's findings as one line: field, rule, value."""
+    return "; ".join(_finding(**finding) for finding in error.errors())
+
+
+def _finding(*, loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object) -> str:
+    field = ".".join(str(part) for part in loc) or "specification"
+    rule = msg.removeprefix("Value error, ")
+    if type == "missing":
+        return f"{field} is missing: give it as {_flag(loc)} or in the study file"
+    if type == "extra_forbidden":
+        return f"{field} is not a field of the specification: take it out or correct its spelling"
+    shown = "" if type == "value_error" else f", not {input!r}"
+    return f"{field}: {rule[0].lower()}{rule[1:]}{shown}"
+
+
+def _flag(loc: tuple[int | str, ...]) -> str:
+    return f"--{str(loc[-1]).replace('_', '-')}" if loc else "a flag"

@@ -21,7 +21,6 @@ from sqlalchemy import (
     Table,
     bindparam,
     create_engine,
-    distinct,
     event,
     func,
     inspect,
@@ -150,7 +149,7 @@ class FeatureStore:
                     f"asset {spec.asset_id!r} has no rows {asked}: its rows in {spec.features_table!r} go from "
                     f"{first} to {last}"
                 )
-            assets = connection.scalars(select(distinct(asset)).order_by(asset).limit(50)).all()
+            assets = connection.scalars(select(asset).distinct().order_by(asset).limit(50)).all()
         return DataError(
             f"asset {spec.asset_id!r} has no rows in table {spec.features_table!r} of {self}: "
             f"{did_you_mean(spec.asset_id, map(str, assets))}"

@@ -58,13 +58,14 @@ def cut_folds(index: pd.Index, spec: FoldSpec, *, lead: int = 1, frequency: str 
     horizon. Raises `DataError` if there are too few complete steps or no row is left to train on.
     """
     frequency = find_frequency(index, frequency)
-    edges, last_is_complete = _edges(index, spec.step or default_step(frequency), frequency)
+    step = spec.step or default_step(frequency)
+    edges, last_is_complete = _edges(index, step, frequency)
     n_complete = len(edges) - 1 if last_is_complete else len(edges) - 2
     if n_complete < spec.n_folds + 1:
         raise DataError(
-            f"{spec.n_folds} folds need {spec.n_folds + 1} complete steps or more, the first to train on, and "
-            f"{len(index)} rows from {index[0]} to {index[-1]} hold {max(n_complete, 0)}: bring more rows, or take "
-            f"fewer --n-folds or a shorter --step"
+            f"--n-folds {spec.n_folds} needs {spec.n_folds + 1} complete steps ({_describe(step)}), the first to train "
+            f"on: about {(spec.n_folds + 1) * _rows_per_step(step, frequency)} rows, and there are {len(index)} with "
+            f"{max(n_complete, 0)} complete steps; bring more rows, or take fewer folds or a shorter --step"
         )
     # What trains must be known `lead` rows before the first scored row.
     gap = lead - 1 + spec.embargo
@@ -100,6 +101,18 @@ def _fold(number: int, start: int, stop: int, gap: int, train_rows: int | None) 
             f"its validation window; bring earlier rows, or take fewer --n-folds or --train-rows"
         )
     return Fold(number, train_start, train_stop, start, stop)
+
+
+def _describe(step: str | int) -> str:
+    return f"of {step} rows" if isinstance(step, int) else f"a {step} each"
+
+
+def _rows_per_step(step: str | int, frequency: str) -> int:
+    """Return how many rows a step holds, of a calendar step as many as one of 2001."""
+    if isinstance(step, int):
+        return step
+    period = pd.Period("2001-01-01", freq=_PERIODS[step])
+    return len(pd.date_range(period.start_time, period.end_time, freq="B" if frequency == SESSIONS else frequency))
 
 
 def _edges(index: pd.Index, step: str | int, frequency: str) -> tuple[list[int], bool]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kallos.errors import DataError, FitError, shorten
+from kallos.errors import DataError, FitError, did_you_mean, shorten
 from kallos.folds import Fold
 from kallos.specs import FeatureSpec
 
@@ -64,7 +64,10 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
     Raises `DataError` naming what is missing, not a number, or not finite.
     """
     if features.target not in frame.columns:
-        raise DataError(f"the target {features.target!r} is not a column: there are {shorten(list(frame.columns), 40)}")
+        raise DataError(
+            f"the target {features.target!r} is not a column: {did_you_mean(features.target, frame.columns)}; "
+            f"name another as --target"
+        )
     covariates = [name for name in frame.columns if name != features.target and not _fits(name, features.exclude)]
     chosen = frame[[features.target, *covariates]]
     words = [name for name, dtype in chosen.dtypes.items() if dtype.kind not in "iuf"]

@@ -1,8 +1,10 @@
 """What is shown and stored of a result: the best-parameters document, markdown, and tables."""
 
+import hashlib
 import json
 import os
 import re
+import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
@@ -55,11 +57,11 @@ def write_best_params(result: TuningResult, folder: Path) -> Path:
 
     Raises `KallosError` if the folder cannot be written.
     """
+    prepare_folder(folder)
     path = best_params_path(result.spec, folder)
     text = json.dumps(best_params_document(result), indent=2, allow_nan=False) + "\n"
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with unfinished.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
@@ -77,8 +79,22 @@ def artifact_key(kind: str, spec: TuneSpec) -> str:
 
 
 def file_part(name: str) -> str:
-    """Return a name with whatever a file name may not hold replaced."""
-    return re.sub(r"[^A-Za-z0-9.=^-]+", "-", name).strip("-.") or "asset"
+    """Return a name as a file's name may hold it; a name that had to change keeps apart by a hash of itself."""
+    part = re.sub(r"[^A-Za-z0-9.=^-]+", "-", name).strip("-.")
+    return part if part == name else f"{part}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the output folder, so that a study does not find out at its end that it cannot.
+
+    Raises `KallosError` if that fails.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise KallosError(f"the output folder must be writable: {folder}: {error.strerror}") from None
 
 
 def verdict(result: TuningResult) -> str:
@@ -104,8 +120,8 @@ def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
     return [
         {
             "fold": name,
-            "validation_start": _day(window.validation_start),
-            "validation_end": _day(window.validation_end),
+            "validation_start": day(window.validation_start),
+            "validation_end": day(window.validation_end),
             "rmse": score.rmse,
             "naive_rmse": window.naive_rmse[result.naive],
             "epochs": score.best_epoch,
@@ -154,9 +170,14 @@ Naive forecasts: {naive}. Best is trial {result.best.number} of {len(result.tria
 | --- | --- | --- | --- | --- |
 {folds}
 
-Target `{spec.features.target}`, {spec.horizon} ahead; {data.rows} rows, {_day(data.start)} to {_day(data.end)}
+Target `{spec.features.target}`, {spec.horizon} ahead; {data.rows} rows, {day(data.start)} to {day(data.end)}
 (`{data.sha256[:12]}`); seed {spec.seed}.
 """
+
+
+def day(moment: str | int) -> str:
+    """Return a stamp for people: a date alone where it is midnight."""
+    return str(moment).removesuffix("T00:00:00")
 
 
 def _fold(window: FoldWindow, score: FoldScore, naive: str) -> dict[str, Any]:
@@ -168,10 +189,6 @@ def _fold(window: FoldWindow, score: FoldScore, naive: str) -> dict[str, Any]:
         "best_epoch": score.best_epoch,
         "naive_rmse": window.naive_rmse[naive],
     }
-
-
-def _day(moment: str | int) -> str:
-    return str(moment).removesuffix("T00:00:00")
 
 
 def _value(value: object) -> str:

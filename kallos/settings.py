@@ -1,9 +1,12 @@
 """Where this machine keeps things: `KALLOS_*` variables or a `.env` file, read once at the edge."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kallos.errors import UsageError, explain
 
 
 class Settings(BaseSettings):
@@ -19,6 +22,14 @@ class Settings(BaseSettings):
         None,
         description="Features database as an SQLAlchemy URL (SQLite or PostgreSQL); default: in the home.",
     )
+
+    @classmethod
+    def read(cls) -> Self:
+        """Return the settings of this process, or raise `UsageError` with a line that names what is wrong."""
+        try:
+            return cls()
+        except ValidationError as error:
+            raise UsageError(f"a KALLOS_* setting is wrong: {explain(error)}") from None
 
     @property
     def home_dir(self) -> Path:

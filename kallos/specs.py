@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from kallos.errors import UsageError
+from kallos.errors import UsageError, explain
 
 # A moment in the features' index: an ISO date or timestamp, or an integer, as text.
 Moment = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]
@@ -169,23 +169,3 @@ def parse_tune_spec(values: Mapping[str, Any]) -> TuneSpec:
         return TuneSpec.model_validate(values)
     except ValidationError as error:
         raise UsageError(explain(error)) from None
-
-
-def explain(error: ValidationError) -> str:
-    """Return pydantic's findings as one line: field, rule, value."""
-    return "; ".join(_finding(**finding) for finding in error.errors())
-
-
-def _finding(*, loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object) -> str:
-    field = ".".join(str(part) for part in loc) or "specification"
-    rule = msg.removeprefix("Value error, ")
-    if type == "missing":
-        return f"{field} is missing: give it as {_flag(loc)} or in the study file"
-    if type == "extra_forbidden":
-        return f"{field} is not a field of the specification: take it out or correct its spelling"
-    shown = "" if type == "value_error" else f", not {input!r}"
-    return f"{field}: {rule[0].lower()}{rule[1:]}{shown}"
-
-
-def _flag(loc: tuple[int | str, ...]) -> str:
-    return f"--{str(loc[-1]).replace('_', '-')}" if loc else "a flag"

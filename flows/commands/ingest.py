@@ -35,7 +35,7 @@ def ingest(
     if demo == (prices is not None):
         raise UsageError("ingest takes one of two: a file of prices, or --demo")
     bars = demo_prices() if prices is None else read_prices(prices, asset_id)
-    url = db_url or Settings().features_url
+    url = db_url or Settings.read().features_url
     console = Console(soft_wrap=True, highlight=False)
     for asset in ingest_prices(bars, url):
         console.print(

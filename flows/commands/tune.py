@@ -10,6 +10,8 @@ from rich.console import Console
 
 from flows.flags import flags_of, nested
 from kallos.architectures import get_architecture
+from kallos.errors import KallosError
+from kallos.settings import Settings
 from kallos.specs import TuneSpec, merge, parse_tune_spec, read_study_file
 
 _FLAGS = list(flags_of(TuneSpec))
@@ -39,15 +41,30 @@ def tune(
 
 def run_flow(spec: TuneSpec, output_dir: Path) -> None:
     """Run the flow with its progress on the terminal, and show the result."""
+    from kallos.datasets import load_features_from_db
+    from kallos.planning import plan_study
+    from kallos.report import best_params_path
+
     console = Console()
-    with console.status("starting Prefect and reading the features"):
+    settings = Settings.read()
+    with console.status("reading the features"):
+        # What is wrong with the data is said before a server is started for it.
+        features = load_features_from_db(settings.features_url, **spec.data.model_dump(exclude={"fill"}))
+        plan_study(features, spec, settings.snapshots)
+    with console.status("starting Prefect"):
         from flows.terminal import show_result, shown_progress
         from flows.tune import tune as tune_flow
         from flows.watching import watching
-    with shown_progress(console) as watcher, watching(watcher):
-        result = tune_flow(spec, output_dir)
-    from kallos.report import best_params_path
-
+    try:
+        with shown_progress(console) as watcher, watching(watcher):
+            result = tune_flow(spec, output_dir)
+    except RuntimeError as error:
+        if "Failed to reach API" not in str(error):
+            raise
+        raise KallosError(
+            f"Prefect's API must answer, and {os.environ.get('PREFECT_API_URL', 'its own server')} did not: start it "
+            f"with 'prefect server start', or unset PREFECT_API_URL to go without"
+        ) from None
     show_result(console, result, best_params_path(spec, output_dir))
 
 

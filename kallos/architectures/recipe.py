@@ -50,8 +50,10 @@ class Architecture:
 
     @property
     def source_sha256(self) -> str:
-        """Hash of the file that holds `build`: what a fold's result depends on beside the parameters."""
-        return hashlib.sha256(Path(inspect.getfile(getattr(self.build, "func", self.build))).read_bytes()).hexdigest()
+        """Hash of the code that a model is built by: this module, and the one that holds `build`."""
+        build = getattr(self.build, "func", self.build)
+        files = (Path(__file__), Path(inspect.getfile(build)))
+        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def suggest_training(trial: "Trial") -> dict[str, Any]:
