@@ -11,8 +11,10 @@ KallosError                 one line for the user: the rule, the value, the reme
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class KallosError(Exception):
@@ -57,7 +59,7 @@ def shorten(items: Sequence[object], most: int = 5) -> str:
     return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
 
 
-def explain(error: ValidationError) -> str:
+def explain(error: "ValidationError") -> str:
     """Return pydantic's findings as one line: field, rule, value."""
     return "; ".join(_finding(**finding) for finding in error.errors())
 

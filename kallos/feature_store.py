@@ -66,7 +66,7 @@ class FeatureStore:
         self._engine.dispose()
 
     def __str__(self) -> str:
-        return self.url.render_as_string(hide_password=True)
+        return self.url.set(drivername=self.url.get_backend_name()).render_as_string(hide_password=True)
 
     def load(self, spec: DataSpec) -> pd.DataFrame:
         """Return one asset's features; see `kallos.datasets.load_features_from_db`."""

@@ -51,8 +51,8 @@ def default_step(frequency: str) -> str | int:
         return 100
     if frequency == SESSIONS:
         return "quarter"
-    start = pd.Timestamp("2001-01-01")
-    length = (start + to_offset(frequency)) - start
+    *_, before, after = pd.date_range("2001-01-01", periods=3, freq=frequency)
+    length = after - before
     if length < pd.Timedelta(days=1):
         return "month"
     return "quarter" if length < pd.Timedelta(days=7) else "year"

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import version
@@ -79,6 +81,16 @@ class FoldJob:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class FittedFold:
+    """A model with the weights of its best epoch, and the series that it was fitted on."""
+
+    model: "TorchForecastingModel"
+    prepared: PreparedFold
+    epochs: int
+    best_epoch: int
+
+
 def evaluate_fold(job: FoldJob) -> FoldScore:
     """Train a model on the fold's past, forecast its validation window, and score it.
 
@@ -88,52 +100,67 @@ def evaluate_fold(job: FoldJob) -> FoldScore:
     Raises `FitError` if the model cannot be built or trained, or the score is not finite: properties of the
     job, which no retry mends.
     """
-    from kallos.training import early_stopping, fit, quiet_single_thread
-
     started = time.perf_counter()
-    lead = job.features.lead
-    cut = cut_inner(job.fold.shifted(), job.training.inner_validation, lead=lead, horizon=job.horizon)
-    with quiet_single_thread():
-        prepared = _prepared(job.snapshot, job.fold, job.features, cut.fit_stop)
-        fold = prepared.fold
-        try:
-            model = create_model(
-                job.model_name,
-                job.params,
-                horizon=job.horizon,
-                lead=lead,
-                max_epochs=job.training.max_epochs,
-                seed=job.seed,
-                make_callbacks=lambda: early_stopping(job.training.patience),
-            )
-            epochs, best_epoch = fit(
-                model,
-                prepared.target,
-                prepared.past_covariates,
-                fit_stop=cut.fit_stop,
-                inner_start=cut.inner_start,
-                train_stop=fold.train_stop,
-            )
-            forecasts = _forecast(model, prepared, job.horizon, job.forecast)
-        except (KallosError, OSError, MemoryError):
-            raise
-        except Exception as error:  # Whatever a library makes of this job, it will make of it again.
-            raise FitError(
-                f"{job.model_name} cannot be fitted on {job.name}: {type(error).__name__}: {error}"
-            ) from error
-    actual = _actual(read_snapshot(job.snapshot), job.fold, job.features.target, forecasts.shape[1])
-    errors = forecasts - actual
-    score = FoldScore(
+    fitted = fit_fold(job)
+    forecasts = forecast_fold(job, fitted)
+    errors = forecasts - _actual(read_snapshot(job.snapshot), job.fold, job.features.target, forecasts.shape[1])
+    if not np.isfinite(errors).all():
+        raise FitError(f"forecasts must be finite, and those of {job.model_name} are not")
+    return FoldScore(
         rmse=rmse(errors),
         mae=float(np.abs(errors).mean()),
         n_forecasts=errors.size,
-        epochs=epochs,
-        best_epoch=best_epoch,
+        epochs=fitted.epochs,
+        best_epoch=fitted.best_epoch,
         seconds=time.perf_counter() - started,
     )
-    if not np.isfinite(score.rmse):
-        raise FitError(f"a score must be finite, and {job.model_name} forecasts NaN or infinity on {job.name}")
-    return score
+
+
+def fit_fold(job: FoldJob) -> FittedFold:
+    """Return the model of a job, trained on the fold's training rows alone; raises as `evaluate_fold`."""
+    from kallos.training import early_stopping, fit, quiet_single_thread
+
+    lead = job.features.lead
+    cut = cut_inner(job.fold.shifted(), job.training.inner_validation, lead=lead, horizon=job.horizon)
+    with quiet_single_thread(), _errors_of(job):
+        prepared = _prepared(job.snapshot, job.fold, job.features, cut.fit_stop)
+        model = create_model(
+            job.model_name,
+            job.params,
+            horizon=job.horizon,
+            lead=lead,
+            max_epochs=job.training.max_epochs,
+            seed=job.seed,
+            make_callbacks=lambda: early_stopping(job.training.patience),
+        )
+        epochs, best_epoch = fit(
+            model,
+            prepared.target,
+            prepared.past_covariates,
+            fit_stop=cut.fit_stop,
+            inner_start=cut.inner_start,
+            train_stop=prepared.fold.train_stop,
+        )
+    return FittedFold(model, prepared, epochs, best_epoch)
+
+
+def forecast_fold(job: FoldJob, fitted: FittedFold) -> Array:
+    """Return forecasts of the validation window in the target's own units, of shape (origins, steps)."""
+    from kallos.training import quiet_single_thread
+
+    with quiet_single_thread(), _errors_of(job):
+        return _forecast(fitted.model, fitted.prepared, job.horizon, job.forecast)
+
+
+@contextmanager
+def _errors_of(job: FoldJob) -> Iterator[None]:
+    """Say what a library makes of a job as `FitError`: it will make the same of it again."""
+    try:
+        yield
+    except (KallosError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise FitError(f"{job.model_name} cannot be fitted: {type(error).__name__}: {error}") from error
 
 
 def naive_forecast_rmse(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, horizon: int) -> dict[str, float]:

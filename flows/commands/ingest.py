@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from kallos.errors import UsageError
-from kallos.feature_store import parse_url
+from kallos.feature_store import FeatureStore
 from kallos.ingestion import ingest_prices
 from kallos.prices import demo_prices, read_prices
 from kallos.settings import Settings
@@ -42,4 +42,4 @@ def ingest(
             f"{asset.asset_id}: {asset.rows} rows of {asset.features} features, {asset.start:%Y-%m-%d} to "
             f"{asset.end:%Y-%m-%d} ({asset.new_rows} new, {asset.rows - asset.new_rows} updated)"
         )
-    console.print(f"in {parse_url(url).render_as_string(hide_password=True)}")
+    console.print(f"in {FeatureStore(url)}")

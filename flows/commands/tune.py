@@ -43,14 +43,15 @@ def run_flow(spec: TuneSpec, output_dir: Path) -> None:
     """Run the flow with its progress on the terminal, and show the result."""
     from kallos.datasets import load_features_from_db
     from kallos.planning import plan_study
-    from kallos.report import best_params_path
+    from kallos.report import best_params_path, prepare_folder
 
     console = Console()
     settings = Settings.read()
     with console.status("reading the features"):
-        # What is wrong with the data is said before a server is started for it.
+        # What is wrong with the data or the folder is said before a server is started for it.
         features = load_features_from_db(settings.features_url, **spec.data.model_dump(exclude={"fill"}))
         plan_study(features, spec, settings.snapshots)
+        prepare_folder(output_dir)
     with console.status("starting Prefect"):
         from flows.terminal import show_result, shown_progress
         from flows.tune import tune as tune_flow

@@ -1,0 +1,25 @@
+from typing import get_args
+
+import pytest
+
+from flows.flags import flags_of, nested
+from kallos.specs import TuneSpec, parse_tune_spec
+
+FLAGS = list(flags_of(TuneSpec))
+
+
+def test_no_two_flags_share_a_name():
+    names = [flag.name for flag in FLAGS]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+def test_every_flag_says_what_it_does(flag):
+    assert len(get_args(flag.parameter.annotation)[1].help) > 10
+
+
+def test_flags_that_were_given_land_where_the_specification_has_them():
+    values = nested(FLAGS, {"asset_id": "BTC", "n_folds": 3, "n_trials": 7, "seed": None})
+    spec = parse_tune_spec(values)
+    assert (spec.data.asset_id, spec.folds.n_folds, spec.n_trials) == ("BTC", 3, 7)
+    assert spec.seed == TuneSpec(data={"asset_id": "BTC"}).seed

@@ -1,0 +1,154 @@
+"""The flow on a real Prefect server."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from prefect import flow
+from prefect.artifacts import Artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
+from prefect.context import FlowRunContext
+
+import flows.tune
+from flows.tune import tune
+from flows.watching import watching
+from kallos.errors import DataError, FitError
+from kallos.feature_store import FeatureStore
+from kallos.settings import Settings
+from kallos.tuner import FoldScored, run_tuning
+from tests.samples import by_learning_rate, make_features, small_plan, small_spec
+
+pytestmark = pytest.mark.usefixtures("prefect_server", "home")
+
+
+@pytest.fixture
+def database(home) -> None:
+    with FeatureStore(Settings.read().features_url) as store:
+        store.write({"ABC": make_features()})
+
+
+def task_runs_of(run_flow) -> tuple[object, dict[str, str]]:
+    """Run the flow inside another, and return its result with the states of the task runs by name."""
+    runs = []
+
+    @flow
+    def outer() -> object:
+        result = run_flow()
+        runs.append(FlowRunContext.get().flow_run.id)
+        return result
+
+    result = outer()
+    with get_client(sync_client=True) as client:
+        children = client.read_flow_runs()
+        tuned = [run for run in children if run.name.startswith("tune-") and run.parent_task_run_id is not None]
+        latest = max(tuned, key=lambda run: run.created)
+        of_run = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[latest.id]))
+        return result, {run.name: run.state.name for run in client.read_task_runs(task_run_filter=of_run)}
+
+
+def test_the_flow_leaves_the_result_that_the_library_computes(database, tmp_path):
+    result, states = task_runs_of(lambda: tune(small_spec(), Path("results")))
+    document = json.loads(Path("results/gru_ABC_best_params.json").read_text())
+    by_library = run_tuning(small_plan(tmp_path))
+    assert [trial.value for trial in result.trials] == [trial.value for trial in by_library.trials]
+    assert document["best_value"] == by_library.best_value
+    assert document["best_params"] == by_library.best_params
+    assert document["data"]["sha256"] == small_plan(tmp_path).data.sha256
+    folds = {f"trial-{trial}-fold-{fold}" for trial in range(3) for fold in (1, 2)}
+    assert {name for name in states if name.startswith("trial-")} == folds
+    assert {states[name] for name in folds} == {"Completed"}
+    assert {name.rsplit("-", 1)[0] for name in states.keys() - folds} == {"load_features", "create_splits", "study"}
+
+
+def test_artifacts_show_the_result_under_keys_that_stay(database, tmp_path):
+    result = tune(small_spec(), tmp_path)
+    best, trials, progress = (
+        Artifact.get(key) for key in ("best-params-gru-abc", "trials-gru-abc", "progress-gru-abc")
+    )
+    assert f"{result.best_value:.6g}" in best.data
+    assert "zero" in best.data
+    assert [row["trial"] for row in json.loads(trials.data)] == [0, 1, 2]
+    assert progress.data == 100
+
+
+def test_a_second_run_takes_every_fold_from_the_cache(database, monkeypatch):
+    first = tune(small_spec(), Path("results"))
+    monkeypatch.setattr(flows.tune, "evaluate_fold", lambda job: pytest.fail("a fold was fitted again"))
+    again, states = task_runs_of(lambda: tune(small_spec(), Path("results")))
+    assert {state for name, state in states.items() if name.startswith("trial-")} == {"Cached"}
+    assert again == first
+
+
+def test_two_lines_a_trial_are_logged_and_nothing_of_the_libraries(database, caplog):
+    caplog.set_level(logging.INFO)
+    result = tune(small_spec(), Path("results"))
+    lines = [record for record in caplog.records if record.levelno >= logging.INFO and "trial" in record.getMessage()]
+    assert [line.getMessage().split(":")[0] for line in lines] == [
+        f"trial {number} {what}" for number in range(3) for what in ("started", "finished")
+    ]
+    assert f"rmse {result.trials[0].value:.6g}" in lines[1].getMessage()
+    assert "naive" in lines[1].getMessage()
+    assert not [
+        record for record in caplog.records if record.name.startswith(("pytorch", "lightning", "darts", "torch"))
+    ]
+    assert not [record for record in caplog.records if "fold" in str(getattr(record, "task_run_name", ""))]
+
+
+def test_a_fold_that_fails_for_the_worlds_reasons_is_tried_again(database, monkeypatch):
+    calls = []
+
+    def flaky(job):
+        calls.append(job.name)
+        if job.name == "trial-0-fold-1" and calls.count(job.name) < 3:
+            raise OSError("no space left")
+        return by_learning_rate(job)
+
+    monkeypatch.setattr(flows.tune, "evaluate_fold", flaky)
+    result, states = task_runs_of(lambda: tune(small_spec(), Path("results")))
+    assert calls.count("trial-0-fold-1") == 3
+    assert states["trial-0-fold-1"] == "Completed"
+    assert result.trials[0].state == "complete"
+
+
+def test_a_fold_that_cannot_be_fitted_is_not_tried_again_and_the_study_goes_on(database, monkeypatch):
+    calls = []
+
+    def fail_first(job):
+        calls.append(job.name)
+        if job.name == "trial-0-fold-1":
+            raise FitError("the loss is NaN")
+        return by_learning_rate(job)
+
+    monkeypatch.setattr(flows.tune, "evaluate_fold", fail_first)
+    result, states = task_runs_of(lambda: tune(small_spec(), Path("results")))
+    assert calls.count("trial-0-fold-1") == 1
+    assert states["trial-0-fold-1"] == "Failed"
+    assert [trial.state for trial in result.trials] == ["failed", "complete", "complete"]
+
+
+def test_an_artifact_that_cannot_be_stored_is_a_warning(database, monkeypatch, caplog):
+    def refuse(**_):
+        raise RuntimeError("the server is gone")
+
+    monkeypatch.setattr(flows.tune, "create_markdown_artifact", refuse)
+    tune(small_spec(), Path("results"))
+    assert Path("results/gru_ABC_best_params.json").exists()
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert any("artifact could not be stored" in warning and "the server is gone" in warning for warning in warnings)
+
+
+def test_a_failed_run_keeps_the_line_that_says_why_and_writes_no_result(database):
+    state = tune(small_spec(data={"asset_id": "ABD"}), Path("results"), return_state=True)
+    assert state.is_failed()
+    with pytest.raises(DataError, match="did you mean 'ABC'"):
+        state.result()
+    assert not list(Path("results").iterdir())
+
+
+def test_whoever_watches_is_told_of_a_study_inside_the_flow(database):
+    events = []
+    with watching(events.append):
+        tune(small_spec(), Path("results"))
+    assert sum(isinstance(event, FoldScored) for event in events) == 6

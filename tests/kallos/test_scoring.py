@@ -1,0 +1,148 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kallos.errors import FitError
+from kallos.folds import Fold
+from kallos.scoring import evaluate_fold, fit_fold, forecast_fold, naive_forecast_rmse
+from kallos.specs import FeatureSpec, TrainingSpec
+from tests.samples import make_features, small_job
+
+
+def test_naive_forecasts_are_scored_over_every_origin_and_step():
+    frame = pd.DataFrame({"log_return_close": [9.0, 1.0, 2.0, 4.0, 8.0]})
+    fold = Fold(1, 0, 2, 2, 5)
+    scores = naive_forecast_rmse(frame, fold, FeatureSpec(), horizon=2)
+    # Origins at rows 1 and 2 forecast (2, 4) and (4, 8); the last known values are 1 and 2.
+    assert scores["zero"] == pytest.approx(np.sqrt((4 + 16 + 16 + 64) / 4))
+    assert scores["last"] == pytest.approx(np.sqrt((1 + 9 + 4 + 36) / 4))
+
+
+def test_the_last_value_of_a_forward_label_is_the_last_one_that_was_known():
+    frame = pd.DataFrame({"log_return_close": [5.0, 1.0, 2.0, 4.0, 8.0]})
+    scores = naive_forecast_rmse(frame, Fold(1, 0, 1, 3, 5), FeatureSpec(label_horizon=3), horizon=1)
+    assert scores["last"] == pytest.approx(np.sqrt(((4 - 5) ** 2 + (8 - 1) ** 2) / 2))
+
+
+@pytest.mark.parametrize(("horizon", "label_horizon"), [(1, 0), (3, 0), (1, 4), (2, 4)])
+def test_the_score_is_that_of_forecasts_made_one_origin_at_a_time(tmp_path, horizon, label_horizon):
+    job = small_job(tmp_path, horizon=horizon, features={"label_horizon": label_horizon})
+    fitted = fit_fold(job)
+    fold, lead = fitted.prepared.fold, max(label_horizon, 1)
+    frame = make_features()
+    actual = frame["log_return_close"].shift(label_horizon).iloc[label_horizon:].to_numpy()[job.fold.rows]
+    errors = []
+    for first in range(fold.validation_start, fold.validation_stop - horizon + 1):
+        # What is known at the origin, and not a row more, is all that the model is shown.
+        known = first - lead + 1
+        forecast = fitted.model.predict(
+            horizon,
+            series=fitted.prepared.target[:known],
+            past_covariates=fitted.prepared.past_covariates[:known],
+            verbose=False,
+        )
+        assert forecast.start_time() == first
+        errors.append(fitted.prepared.target_scale.restore(forecast.values()[:, 0]) - actual[first : first + horizon])
+    score = evaluate_fold(job)
+    assert score.n_forecasts == np.size(errors) == (40 - horizon + 1) * horizon
+    # One origin at a time and all at once are other sums of float32.
+    assert score.rmse == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-5)
+    assert score.mae == pytest.approx(np.mean(np.abs(errors)), rel=1e-5)
+
+
+@pytest.mark.parametrize("label_horizon", [0, 4])
+def test_nothing_after_the_training_end_moves_a_trained_weight(tmp_path, label_horizon):
+    frame = make_features()
+    spec = {"features": {"label_horizon": label_horizon}}
+    job = small_job(tmp_path, frame, **spec)
+    changed = frame.copy()
+    changed.iloc[job.fold.train_stop + label_horizon :] *= 3
+    other = small_job(tmp_path, changed, **spec)
+    assert other.fold == job.fold
+    assert other.rows_sha256 != job.rows_sha256
+    before, after = (fit_fold(each).model.model.state_dict() for each in (job, other))
+    assert all(before[name].equal(after[name]) for name in before)
+
+
+@pytest.mark.parametrize(("row", "label_horizon"), [(0, 0), (17, 0), (0, 4), (17, 4)])
+def test_values_that_are_not_known_yet_move_no_forecast(tmp_path, row, label_horizon):
+    spec = {"horizon": 2, "features": {"label_horizon": label_horizon}}
+    frame = make_features()
+    job = small_job(tmp_path, frame, **spec)
+    # Forecast `row` of the window is made `lead` rows before it; all later rows of the table change, and
+    # with a forward label the labels that look at them.
+    origin = label_horizon + job.fold.validation_start + row - max(label_horizon, 1)
+    changed = frame.copy()
+    changed.iloc[origin + 1 :] *= 3
+    changed.iloc[origin + 1 - label_horizon : origin + 1, frame.columns.get_loc("log_return_close")] += (
+        0.1 if label_horizon else 0
+    )
+    other = small_job(tmp_path, changed, **spec)
+    fitted = fit_fold(job)
+    before = forecast_fold(job, fitted)
+    # The weights of the first, for training may have seen rows after the origin's.
+    after = forecast_fold(other, replace(fitted, prepared=fit_fold(other).prepared))
+    np.testing.assert_array_equal(before[: row + 1], after[: row + 1])
+    assert not np.array_equal(before, after)
+
+
+def test_a_job_has_one_score_to_the_bit(tmp_path):
+    job = small_job(tmp_path)
+    first, second = evaluate_fold(job), evaluate_fold(job)
+    assert first.model_dump(exclude={"seconds"}) == second.model_dump(exclude={"seconds"})
+
+
+def test_another_seed_is_another_score(tmp_path):
+    job = small_job(tmp_path)
+    assert evaluate_fold(job).rmse != evaluate_fold(replace(job, seed=7)).rmse
+
+
+def test_training_stops_early_and_keeps_the_weights_of_its_best_epoch(tmp_path):
+    job = small_job(tmp_path, training={"max_epochs": 60, "patience": 3})
+    job = replace(job, params={**job.params, "lr": 0.01})
+    score = evaluate_fold(job)
+    assert score.epochs == score.best_epoch + 3 < 60
+    # A training that ends just there has the same weights, and so the same score.
+    shorter = evaluate_fold(replace(job, training=TrainingSpec(max_epochs=score.best_epoch, patience=3)))
+    assert shorter.rmse == score.rmse
+
+
+def test_a_model_that_cannot_be_built_is_a_property_of_the_job(tmp_path):
+    job = small_job(tmp_path)
+    with pytest.raises(FitError, match="gru cannot be fitted: .*hidden"):
+        evaluate_fold(replace(job, params={**job.params, "hidden_dim": -1}))
+
+
+def test_forecasts_that_are_not_finite_are_a_property_of_the_job(tmp_path):
+    job = small_job(tmp_path)
+    with pytest.raises(FitError):
+        evaluate_fold(replace(job, params={**job.params, "lr": 1e30}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 7},
+        {"horizon": 2},
+        {"rows_sha256": "0"},
+        {"params": {"hidden_dim": 33}},
+        {"model_name": "lstm"},
+        {"training": TrainingSpec(max_epochs=9)},
+        {"features": FeatureSpec(label_horizon=2)},
+        {"fold": Fold(1, 0, 319, 320, 360)},
+        {"forecast": "block"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_fingerprint_moves_with_whatever_moves_the_score(tmp_path, change):
+    job = small_job(tmp_path)
+    assert replace(job, **change).fingerprint != job.fingerprint
+
+
+def test_the_fingerprint_stands_still_for_names_and_places(tmp_path):
+    job = small_job(tmp_path)
+    fold = job.fold
+    moved = Fold(9, fold.train_start + 5, fold.train_stop + 5, fold.validation_start + 5, fold.validation_stop + 5)
+    assert replace(job, name="x", snapshot="y", fold=moved).fingerprint == job.fingerprint

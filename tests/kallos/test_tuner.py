@@ -1,0 +1,149 @@
+from functools import partial
+
+import optuna
+import pytest
+
+from kallos.errors import DataError, FitError, StudyError, UsageError
+from kallos.scoring import FoldJob, FoldScore, evaluate_fold
+from kallos.tuner import FoldScored, StudyStarted, TrialFinished, TrialStarted, objective, run_tuning, trial_seed
+from tests.samples import by_learning_rate, make_features, small_plan
+
+
+def test_the_value_of_a_trial_is_the_mean_over_its_folds(tmp_path):
+    result = run_tuning(small_plan(tmp_path, folds={"n_folds": 3, "step": 40}), score_fold=by_learning_rate)
+    for trial in result.trials:
+        assert trial.value == pytest.approx(trial.params["lr"] + 0.1)
+    rates = [trial.params["lr"] for trial in result.trials]
+    assert result.best.number == rates.index(min(rates))
+    assert result.best_value == pytest.approx(min(rates) + 0.1)
+    assert result.best_params["lr"] == min(rates)
+    assert result.best.seconds == 6.0
+
+
+def test_a_study_is_a_function_of_its_seed(tmp_path):
+    plan, other = small_plan(tmp_path, n_trials=14), small_plan(tmp_path, n_trials=14, seed=1)
+    first, again, elsewhere = (run_tuning(each, score_fold=by_learning_rate) for each in (plan, plan, other))
+    assert first == again
+    assert [trial.params for trial in first.trials] != [trial.params for trial in elsewhere.trials]
+
+
+def test_a_longer_study_begins_with_the_shorter_one(tmp_path):
+    short, long = (run_tuning(small_plan(tmp_path, n_trials=n), score_fold=by_learning_rate).trials for n in (12, 16))
+    assert long[:12] == short
+
+
+def test_no_two_trials_share_their_samplers_seed():
+    assert len({trial_seed(seed, number) for seed in range(20) for number in range(50)}) == 1000
+
+
+def test_real_fits_are_the_same_to_the_bit_from_run_to_run(tmp_path):
+    plan = small_plan(tmp_path, n_trials=2)
+    first, again = (run_tuning(plan) for _ in range(2))
+    assert [trial.value for trial in first.trials] == [trial.value for trial in again.trials]
+
+
+def test_the_objective_works_in_optunas_own_loop(tmp_path):
+    study = optuna.create_study(direction="minimize")
+    study.optimize(partial(objective, plan=small_plan(tmp_path)), n_trials=3)
+    assert len(study.trials) == 3
+    assert study.best_trial.value > 0
+    assert set(study.trials[0].intermediate_values) == {1, 2}
+
+
+def test_a_pruner_may_end_a_trial_behind_any_fold(tmp_path):
+    study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(upper=0.0))
+    study.optimize(partial(objective, plan=small_plan(tmp_path), score_fold=by_learning_rate), n_trials=1)
+    assert study.trials[0].state == optuna.trial.TrialState.PRUNED
+    assert set(study.trials[0].intermediate_values) == {1}
+
+
+def test_a_trial_that_cannot_be_fitted_fails_and_the_study_goes_on(tmp_path):
+    def fail_first(job: FoldJob) -> FoldScore:
+        if job.name == "trial-0-fold-2":
+            raise FitError("the loss is NaN")
+        return by_learning_rate(job)
+
+    result = run_tuning(small_plan(tmp_path), score_fold=fail_first)
+    failed, *rest = result.trials
+    assert (failed.state, failed.value, failed.reason, len(failed.scores)) == ("failed", None, "the loss is NaN", 1)
+    assert {trial.state for trial in rest} == {"complete"}
+    assert result.best.number > 0
+
+
+def test_a_study_ends_when_most_of_its_first_trials_fail_the_same_way(tmp_path):
+    def fail(job: FoldJob) -> FoldScore:
+        raise FitError("the loss is NaN")
+
+    finished = []
+    with pytest.raises(StudyError, match="first 5 trials fail the same way, and 5 did: the loss is NaN"):
+        run_tuning(small_plan(tmp_path, n_trials=50), score_fold=fail, watcher=finished.append)
+    assert sum(isinstance(event, TrialFinished) for event in finished) == 5
+    with pytest.raises(StudyError, match="none of 3 trials could be scored"):
+        run_tuning(small_plan(tmp_path), score_fold=fail)
+
+
+def test_a_failure_of_the_world_ends_the_study(tmp_path):
+    def no_disk(job: FoldJob) -> FoldScore:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        run_tuning(small_plan(tmp_path), score_fold=no_disk)
+
+
+def test_a_watcher_is_told_in_order(tmp_path):
+    events = []
+    run_tuning(small_plan(tmp_path, n_trials=1), score_fold=by_learning_rate, watcher=events.append)
+    assert [type(event) for event in events] == [StudyStarted, TrialStarted, FoldScored, FoldScored, TrialFinished]
+
+
+def test_the_better_naive_forecast_by_mean_is_named(tmp_path):
+    result = run_tuning(small_plan(tmp_path), score_fold=by_learning_rate)
+    target = make_features()["log_return_close"].to_numpy()
+    zero = [(target[start : start + 40] ** 2).mean() ** 0.5 for start in (320, 360)]
+    assert result.naive == "zero"
+    assert result.naive_value == pytest.approx(sum(zero) / 2)
+    assert result.gain == pytest.approx(1 - result.best_value / result.naive_value)
+    level = run_tuning(
+        small_plan(tmp_path, make_features().assign(log_return_close=lambda frame: 100 + frame["macd"].cumsum())),
+        score_fold=by_learning_rate,
+    )
+    assert level.naive == "last"
+
+
+def test_the_open_step_is_scored_for_the_best_trial_and_left_out_of_its_value(tmp_path):
+    jobs = []
+
+    def note(job: FoldJob) -> FoldScore:
+        jobs.append(job)
+        return by_learning_rate(job)
+
+    result = run_tuning(small_plan(tmp_path, make_features(390)), score_fold=note)
+    assert jobs[-1].name == f"trial-{result.best.number}-open-step"
+    assert (jobs[-1].fold.validation_start, jobs[-1].fold.validation_stop) == (360, 390)
+    assert jobs[-1].params == result.best_params
+    assert result.open_score.rmse == by_learning_rate(jobs[-1]).rmse
+    assert result.best_value == pytest.approx(result.best_params["lr"] + 0.05)
+
+
+def test_without_an_open_step_nothing_is_scored_for_it(tmp_path):
+    assert run_tuning(small_plan(tmp_path), score_fold=by_learning_rate).open_score is None
+
+
+@pytest.mark.parametrize(
+    ("over", "error", "said"),
+    [
+        ({"model_name": "gro"}, UsageError, "not 'gro': did you mean 'gru'"),
+        ({"horizon": 41}, DataError, "fold 1 has 40 rows, and --horizon is 41"),
+        ({"folds": {"n_folds": 8}}, DataError, "fold 1 needs 106 training rows .*60.* there are 80: bring 26 earlier"),
+        ({"folds": {"train_rows": 50}}, DataError, "fold 1 needs 106 training rows .* there are 50"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_the_first_trial(tmp_path, over, error, said):
+    with pytest.raises(error, match=said):
+        small_plan(tmp_path, **over)
+
+
+def test_with_as_many_rows_as_are_needed_the_longest_input_fits(tmp_path):
+    plan = small_plan(tmp_path, folds={"train_rows": 106}, n_trials=1)
+    jobs = plan.trial_jobs(0, {**plan.architecture.defaults, "input_chunk_length": 60})
+    assert evaluate_fold(jobs[0]).n_forecasts == 40

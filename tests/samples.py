@@ -1,0 +1,61 @@
+"""Small data, and jobs on it, that tests are run on."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kallos.planning import StudyPlan, plan_study
+from kallos.scoring import FoldJob, FoldScore
+from kallos.specs import TuneSpec, merge
+
+
+def make_features(n_rows: int = 400, *, seed: int = 0, start: str = "2020-01-01", freq: str = "D") -> pd.DataFrame:
+    """Return a feature table with a column of every group, and a target that follows them a little."""
+    rng = np.random.default_rng(seed)
+    index = pd.date_range(start, periods=n_rows, freq=freq, name="timestamp", unit="ns")
+    signal = rng.normal(size=n_rows)
+    target = 0.01 * (0.5 * np.r_[0.0, signal[:-1]] + rng.normal(size=n_rows))
+    return pd.DataFrame(
+        {
+            "log_return_close": target,
+            "log_return_open": 0.01 * signal,
+            "volume": np.exp(rng.normal(10, 1, n_rows)),
+            "rsi_14": rng.uniform(0, 100, n_rows),
+            "macd": rng.standard_t(3, n_rows),
+            "roc_5": rng.normal(0, 5, n_rows),
+            "weekday": index.dayofweek.to_numpy(float),
+        },
+        index=index,
+    )
+
+
+SMALL: dict[str, Any] = {
+    "data": {"asset_id": "ABC"},
+    "folds": {"n_folds": 2, "step": 40},
+    "training": {"max_epochs": 2},
+    "n_trials": 3,
+}
+
+
+def small_spec(**over: Any) -> TuneSpec:
+    """Return a study that takes seconds, with these values laid over it."""
+    return TuneSpec.model_validate(merge(SMALL, over))
+
+
+def small_plan(folder: Path, frame: pd.DataFrame | None = None, **over: Any) -> StudyPlan:
+    """Return the plan of a study that takes seconds."""
+    return plan_study(make_features() if frame is None else frame, small_spec(**over), str(folder / "snapshots"))
+
+
+def small_job(folder: Path, frame: pd.DataFrame | None = None, *, fold: int = 0, **over: Any) -> FoldJob:
+    """Return the job of an architecture's defaults on one fold of a small study."""
+    plan = small_plan(folder, frame, **over)
+    return plan.trial_jobs(0, dict(plan.architecture.defaults))[fold]
+
+
+def by_learning_rate(job: FoldJob) -> FoldScore:
+    """Score a job by a closed form: the learning rate, and a tenth more on each later fold."""
+    error = job.params["lr"] + 0.1 * (job.fold.number - 1)
+    return FoldScore(rmse=error, mae=error, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)
