@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,11 +11,15 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import (
     URL,
+    BigInteger,
     Column,
+    ColumnElement,
+    Date,
     DateTime,
     Engine,
     Float,
     MetaData,
+    Numeric,
     Select,
     String,
     Table,
@@ -25,6 +29,7 @@ from sqlalchemy import (
     func,
     inspect,
     select,
+    type_coerce,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
@@ -34,6 +39,10 @@ from sqlalchemy.types import Integer
 from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
 from kallos.frequency import ROWS, SESSIONS, find_frequency
 from kallos.specs import DataSpec
+
+# Drivers by which people name the same databases for other programs; ours are SQLite's own and psycopg 3.
+_DRIVERS = {"", "pysqlite", "aiosqlite", "psycopg", "psycopg2", "asyncpg", "pg8000"}
+_FIRST_MOMENT, _LAST_MOMENT = datetime(1678, 1, 1), datetime(2262, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,8 @@ class FeatureStore:
         self._engine.dispose()
 
     def __str__(self) -> str:
-        return self.url.set(drivername=self.url.get_backend_name()).render_as_string(hide_password=True)
+        shown = self.url.set(drivername=self.url.get_backend_name()).difference_update_query(["password"])
+        return shown.render_as_string(hide_password=True)
 
     def load(self, spec: DataSpec) -> pd.DataFrame:
         """Return one asset's features; see `kallos.datasets.load_features_from_db`."""
@@ -74,12 +84,16 @@ class FeatureStore:
         with self._errors():
             table = self._reflect(spec)
             with self._engine.connect() as connection:
-                rows = pd.read_sql_query(_query(table, spec, self._engine.dialect.name), connection)
+                found = connection.execute(_query(table, spec, self._engine.dialect.name))
+                rows = pd.DataFrame.from_records(found.all(), columns=list(found.keys()), coerce_float=True)
+        if rows.empty:
+            raise self._nothing_found(table, spec)
         frame = _indexed(rows, spec)
-        start, end = _bounds(spec, frame.index)
+        start, end = _bounds(spec, has_dates=isinstance(frame.index, pd.DatetimeIndex))
         chosen = frame.loc[start:end]
         if chosen.empty:
             raise self._nothing_found(table, spec)
+        _refuse_doubled(chosen.index, spec)
         return _with_frequency(chosen, spec)
 
     def write(self, features: Mapping[str, pd.DataFrame], table_name: str = "features") -> list[Written]:
@@ -88,7 +102,13 @@ class FeatureStore:
         Each frame is indexed by timestamps and holds numbers; all have the same columns.
         """
         if self.url.get_backend_name() == "sqlite" and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(self.url.database).parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DatabaseError(
+                    f"the folder of a database must be writable: {folder}: {error.strerror}; choose another --db-url"
+                ) from None
         columns = list(next(iter(features.values())).columns)
         with self._errors(), self._engine.begin() as connection:
             table = Table(
@@ -123,8 +143,8 @@ class FeatureStore:
     def _reflect(self, spec: DataSpec) -> Table:
         inspector = inspect(self._engine)
         schema, _, name = spec.features_table.rpartition(".")
-        tables = [*inspector.get_table_names(schema or None), *inspector.get_view_names(schema or None)]
-        if name not in tables:
+        if not inspector.has_table(name, schema=schema or None):
+            tables = [*inspector.get_table_names(schema or None), *inspector.get_view_names(schema or None)]
             raise DatabaseError(
                 f"table {spec.features_table!r} is not in {self}: {did_you_mean(name, tables)}; "
                 f"fill the built-in one with 'kallos-run ingest', or name yours as --features-table"
@@ -173,8 +193,9 @@ class FeatureStore:
         except SQLAlchemyError as error:
             said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()
             reason = " ".join(said[:1]) or type(error).__name__
-            if self.url.password:
-                reason = reason.replace(str(self.url.password), "***")
+            for secret in (self.url.password, self.url.query.get("password")):
+                if secret:
+                    reason = reason.replace(str(secret), "***")
             raise DatabaseError(
                 f"the features database must answer, and {self} did not: {reason}; check that it runs, "
                 f"and --db-url or KALLOS_DB_URL"
@@ -189,10 +210,11 @@ def parse_url(db_url: str) -> URL:
         raise UsageError(
             "a database URL must look like sqlite:///features.db or postgresql://user:password@host/name"
         ) from None
-    backend = url.get_backend_name()
-    if backend not in ("sqlite", "postgresql", "postgres"):
-        raise UsageError(f"a database must be SQLite or PostgreSQL, not {backend!r}: see --db-url")
-    return url if backend == "sqlite" else url.set(drivername="postgresql+psycopg")
+    backend, _, driver = url.drivername.partition("+")
+    ours = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}.get(backend)
+    if ours is None or driver not in _DRIVERS:
+        raise UsageError("a database must be SQLite or PostgreSQL: sqlite:///features.db or postgresql://host/name")
+    return url.set(drivername=ours)
 
 
 def _engine(url: URL) -> Engine:
@@ -209,13 +231,14 @@ def _wait_for_locks(connection: Any, _: object) -> None:
 
 def _query(table: Table, spec: DataSpec, dialect: str) -> Select[Any]:
     asset, stamp = table.c[spec.asset_column], table.c[spec.timestamp_column]
-    query = select(*(column for column in table.columns if column is not asset)).where(
+    others = [column for column in table.columns if column is not asset]
+    query = select(*(_plain(column, dialect).label(column.name) for column in others)).where(
         asset == _asset_value(asset, spec.asset_id)
     )
     # SQLite compares timestamps as text of whatever shape they have: there, the dates are left to `load`.
     if dialect == "postgresql" and not isinstance(stamp.type, Integer | String):
         zone = UTC if getattr(stamp.type, "timezone", False) else None
-        start, end = _bounds(spec, pd.DatetimeIndex([]))
+        start, end = _bounds(spec, has_dates=True)
         for bound, is_start in ((start, True), (end, False)):
             if bound is not None:
                 moment = bound.to_pydatetime().replace(tzinfo=zone)
@@ -224,13 +247,25 @@ def _query(table: Table, spec: DataSpec, dialect: str) -> Select[Any]:
     return query.order_by(stamp)
 
 
-def _asset_value(column: Column[Any], asset_id: str) -> str | int:
+def _plain(column: Column[Any], dialect: str) -> ColumnElement[Any]:
+    """Read decimals as floats, and SQLite's dates as the text that they are, whatever it holds."""
+    if isinstance(column.type, Numeric):
+        return type_coerce(column, Float(53))
+    if dialect == "sqlite" and isinstance(column.type, Date | DateTime):
+        return type_coerce(column, String)
+    return column
+
+
+def _asset_value(column: Column[Any], asset_id: str) -> Any:
     if not isinstance(column.type, Integer):
         return asset_id
     try:
-        return int(asset_id)
+        value = int(asset_id)
     except ValueError:
-        raise UsageError(f"assets are integers in column {column.name!r}, and {asset_id!r} is none") from None
+        value = None
+    if value is None or not -(2**63) <= value < 2**63:
+        raise UsageError(f"assets are integers in column {column.name!r}, and {asset_id!r} is none")
+    return bindparam(None, value, type_=BigInteger)
 
 
 def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
@@ -244,19 +279,21 @@ def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     else:
         try:
             moments = pd.to_datetime(stamps, utc=True, format="ISO8601")
+            index = pd.DatetimeIndex(moments, name=spec.timestamp_column).tz_localize(None).as_unit("ns")
         except (ValueError, TypeError) as error:
             raise DataError(
                 f"column {spec.timestamp_column!r} must hold timestamps or integers: {str(error).splitlines()[0]}"
             ) from None
-        index = pd.DatetimeIndex(moments, name=spec.timestamp_column).tz_localize(None).as_unit("ns")
-    frame = _numbers(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
-    doubled = frame.index[frame.index.duplicated()].unique()
+    return _numbers(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
+
+
+def _refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
+    doubled = index[index.duplicated()].unique()
     if len(doubled):
         raise DataError(
             f"timestamps must be unique: asset {spec.asset_id!r} has {len(doubled)} more than once "
             f"({shorten(doubled)}) in table {spec.features_table!r}; delete the rows that are wrong"
         )
-    return frame
 
 
 def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
@@ -265,10 +302,9 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.astype(dict.fromkeys(empty, np.float64))
 
 
-def _bounds(spec: DataSpec, index: pd.Index) -> tuple[Any, Any]:
-    if isinstance(index, pd.DatetimeIndex):
-        return _moment(spec.start_date, "start"), _moment(spec.end_date, "end")
-    return _whole(spec.start_date, "start"), _whole(spec.end_date, "end")
+def _bounds(spec: DataSpec, *, has_dates: bool) -> tuple[Any, Any]:
+    parse = _moment if has_dates else _whole
+    return parse(spec.start_date, "start"), parse(spec.end_date, "end")
 
 
 def _moment(text: str | None, which: str) -> pd.Timestamp | None:
@@ -278,12 +314,20 @@ def _moment(text: str | None, which: str) -> pd.Timestamp | None:
         parsed = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"--{which}-date must be an ISO date such as 2023-09-30, not {text!r}") from None
-    moment = pd.Timestamp(parsed)
-    if moment.tzinfo is not None:
-        moment = moment.tz_convert("UTC").tz_localize(None)
-    if which == "end" and len(text) == len("2023-09-30"):
-        moment += pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
-    return moment
+    if parsed.tzinfo is not None:
+        parsed = parsed.astimezone(UTC).replace(tzinfo=None)
+    if which == "end" and _is_date(text):
+        parsed = datetime.combine(parsed, time.max)
+    # Rows are stamped in nanoseconds, which reach no further.
+    return pd.Timestamp(min(max(parsed, _FIRST_MOMENT), _LAST_MOMENT))
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _whole(text: str | None, which: str) -> int | None:

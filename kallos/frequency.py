@@ -79,10 +79,13 @@ def _commonest(index: pd.DatetimeIndex) -> str:
 def _refuse_missing_rows(index: pd.DatetimeIndex, frequency: str) -> None:
     try:
         offset = to_offset(frequency)
+        following = index[0] + offset
     except ValueError:
         raise UsageError(
             f"frequency must be 'sessions', 'rows' or a pandas frequency such as 'D' or 'h', not {frequency!r}"
         ) from None
+    if following <= index[0]:
+        raise UsageError(f"frequency must go forward in time, not {frequency!r}: give 'D', 'h' or the like")
     expected = pd.date_range(index[0], index[-1], freq=offset)
     missing = expected.difference(index)
     if len(missing):

@@ -30,7 +30,8 @@ def compute_indicators(bars: pd.DataFrame) -> pd.DataFrame:
         "log_return_sma_10": _log_return(talib.SMA(close, timeperiod=10)),
         "log_return_ema_20": _log_return(talib.EMA(close, timeperiod=20)),
         "volume": volume,
-        "volume_sma_20": talib.SMA(volume, timeperiod=20),
+        # A running sum may fall a little below zero behind a very large volume.
+        "volume_sma_20": np.maximum(talib.SMA(volume, timeperiod=20), 0.0),
         "rsi_14": talib.RSI(close, timeperiod=14),
         "mfi_14": talib.MFI(high, low, close, volume, timeperiod=14),
         "stoch_k": stoch_k,

@@ -73,7 +73,8 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
     words = [name for name, dtype in chosen.dtypes.items() if dtype.kind not in "iuf"]
     if words:
         raise DataError(f"features must be numbers, and {shorten(words)} are not: name them in 'exclude'")
-    numbers = chosen.astype(np.float64)
+    # Adding zero makes one zero of two: databases do not keep its sign, and the content's hash must not see it.
+    numbers = chosen.astype(np.float64) + 0.0
     if fill == "forward":
         numbers = numbers.ffill()
     numbers[features.target] = numbers[features.target].shift(features.label_horizon)

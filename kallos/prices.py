@@ -22,6 +22,11 @@ def read_prices(path: Path, asset_id: str | None = None) -> dict[str, pd.DataFra
     """
     table = _read(path)
     table.columns = [str(name).strip().lower() for name in table.columns]
+    doubled = table.columns[table.columns.duplicated()]
+    if len(doubled):
+        raise DataError(f"column names must be unique, in whatever case: {path} has {doubled[0]!r} more than once")
+    if table.empty:
+        raise DataError(f"an OHLCV file must hold a row at least: {path} has none")
     stamp = _column(table, _STAMPS, path)
     missing = [name for name in BARS if name not in table.columns]
     if stamp is None or missing:
@@ -50,7 +55,11 @@ def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise UsageError(f"an OHLCV file must exist: there is no {path}")
     try:
-        return pd.read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else pd.read_csv(path)
+        return (
+            pd.read_parquet(path)
+            if path.suffix.lower() in (".parquet", ".pq")
+            else pd.read_csv(path, float_precision="round_trip")
+        )
     except Exception as error:  # Parsers raise whatever they like; the user needs to know which file.
         raise DataError(f"an OHLCV file must be CSV or Parquet: {path}: {str(error).splitlines()[0]}") from None
 
@@ -79,16 +88,9 @@ def _assets(table: pd.DataFrame, path: Path, asset_id: str | None) -> Mapping[st
 
 
 def _bars(rows: pd.DataFrame, stamp: str, where: str) -> pd.DataFrame:
-    try:
-        moments = pd.to_datetime(rows[stamp], utc=True)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"column {stamp!r} must hold dates: {where}: {str(error).splitlines()[0]}") from None
-    index = pd.DatetimeIndex(moments, name="timestamp").tz_localize(None).as_unit("ns")
-    if index.hasnans:
-        raise DataError(f"every row must have a date: {where} lacks {int(index.isna().sum())}")
-    words = [name for name in BARS if rows[name].dtype.kind not in "iuf"]
-    if words:
-        raise DataError(f"prices and volume must be numbers: {where}: {shorten(words)} hold something else")
+    index = _timestamps(rows[stamp], where)
+    for name in BARS:
+        _refuse_words(rows[name], where)
     bars = rows[list(BARS)].astype(np.float64).set_index(index).sort_index()
     doubled = bars.index[bars.index.duplicated()].unique()
     if len(doubled):
@@ -99,11 +101,35 @@ def _bars(rows: pd.DataFrame, stamp: str, where: str) -> pd.DataFrame:
     return bars
 
 
+def _timestamps(stamps: pd.Series, where: str) -> pd.DatetimeIndex:
+    if stamps.isna().any():
+        raise DataError(f"every row must have a date: {where} lacks {int(stamps.isna().sum())}")
+    if stamps.dtype.kind in "iuf":
+        # Days, seconds or nanoseconds since 1970, or 20240102: no guess is safe.
+        raise DataError(
+            f"column {stamps.name!r} must hold dates such as 2024-01-02, not numbers: {where} has {stamps.iloc[0]}"
+        )
+    try:
+        moments = pd.to_datetime(stamps, utc=True)
+        return pd.DatetimeIndex(moments, name="timestamp").tz_localize(None).as_unit("ns")
+    except (ValueError, TypeError) as error:
+        raise DataError(f"column {stamps.name!r} must hold dates: {where}: {str(error).splitlines()[0]}") from None
+
+
+def _refuse_words(values: pd.Series, where: str) -> None:
+    if values.dtype.kind in "iuf":
+        return
+    words = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
+    shown = repr(words.iloc[0]) if len(words) else f"{values.dtype} values"
+    raise DataError(f"prices and volume must be numbers: {where}: column {values.name!r} holds {shown}: correct them")
+
+
 def _refuse(bars: pd.DataFrame, unfit: pd.DataFrame, rule: str, where: str) -> None:
     rows = unfit.any(axis=1)
     if rows.any():
         first = bars.index[rows][0]
         column = unfit.columns[unfit.loc[first]][0]
+        value = bars.loc[first, column]
         raise DataError(
-            f"{rule}: {where} has {int(rows.sum())} rows that are not, first {column} at {first}: correct them"
+            f"{rule}: {where} has {int(rows.sum())} rows that are not, first {column} {value} at {first}: correct them"
         )

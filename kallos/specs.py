@@ -52,6 +52,12 @@ class DataSpec(Spec):
         description="'forward' fills missing values with the last known one; by default they are refused.",
     )
 
+    @model_validator(mode="after")
+    def _two_columns(self) -> Self:
+        if self.asset_column == self.timestamp_column:
+            raise ValueError(f"asset and timestamp must be two columns, and both are {self.asset_column!r}")
+        return self
+
 
 class FeatureSpec(Spec):
     """The target, and how each column is normalised: by the first group whose pattern fits its name.

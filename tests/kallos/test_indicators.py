@@ -16,7 +16,6 @@ from kallos.specs import FeatureSpec
 
 WARM_UP = 33
 REAL_PRICES = Path(__file__).parents[3] / "shared" / "data" / "yahoo_crypto_ohlcv_to2024.csv.gz"
-SPEC = FeatureSpec()
 GROUPS = {name: field.default for name, field in FeatureSpec.model_fields.items() if isinstance(field.default, tuple)}
 
 
@@ -163,7 +162,7 @@ def test_every_feature_group_has_a_column(group: str) -> None:
 
 
 def test_the_default_target_is_a_column() -> None:
-    assert SPEC.target == TARGET
+    assert FeatureSpec().target == TARGET
     assert TARGET in compute_indicators(BARS)
 
 

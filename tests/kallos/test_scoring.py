@@ -111,7 +111,7 @@ def test_training_stops_early_and_keeps_the_weights_of_its_best_epoch(tmp_path):
 
 def test_a_model_that_cannot_be_built_is_a_property_of_the_job(tmp_path):
     job = small_job(tmp_path)
-    with pytest.raises(FitError, match="gru cannot be fitted: .*hidden"):
+    with pytest.raises(FitError, match=r"gru cannot be fitted: .*hidden"):
         evaluate_fold(replace(job, params={**job.params, "hidden_dim": -1}))
 
 
