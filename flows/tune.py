@@ -11,6 +11,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 
+from flows.fold_storage import FoldStorage
 from flows.watching import ProgressArtifact, TrialLog, is_worth_a_line, store_artifact, tell_all
 from kallos import datasets, planning, report, tuner
 from kallos.errors import KallosError
@@ -62,7 +63,10 @@ def fold(job: FoldJob) -> FoldScore:
 def study(plan: StudyPlan) -> TuningResult:
     """Run the trials, each fold of each as a task of its own."""
     logger = get_run_logger()
-    cached_fold = fold.with_options(result_storage=Settings.read().fold_cache)
+    storage = FoldStorage(folder=str(Settings.read().fold_cache))
+    # Prefect takes a block as storage only once it is saved.
+    storage.save("fold-cache", overwrite=True)
+    cached_fold = fold.with_options(result_storage=storage)
     watcher = tell_all(
         TrialLog(logger, plan), ProgressArtifact(report.artifact_key("progress", plan.spec), logger, plan)
     )

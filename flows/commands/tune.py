@@ -78,6 +78,7 @@ def _set_environment(db_url: str | None) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # This command shows progress and errors itself; the run's log keeps the rest.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "kallos",
     }.items():
         os.environ.setdefault(name, value)
 

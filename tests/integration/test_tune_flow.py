@@ -14,6 +14,7 @@ from prefect.context import FlowRunContext
 import flows.tune
 from flows.tune import tune
 from flows.watching import watching
+from kallos.cache import FoldCache
 from kallos.errors import DataError, FitError
 from kallos.feature_store import FeatureStore
 from kallos.settings import Settings
@@ -79,6 +80,21 @@ def test_a_second_run_takes_every_fold_from_the_cache(database, monkeypatch):
     again, states = task_runs_of(lambda: tune(small_spec(), Path("results")))
     assert {state for name, state in states.items() if name.startswith("trial-")} == {"Cached"}
     assert again == first
+
+
+def test_library_and_flow_share_one_cache(database, monkeypatch, tmp_path):
+    cached = FoldCache(Settings.read().fold_cache).through(by_learning_rate)
+    by_library = run_tuning(small_plan(tmp_path), score_fold=cached)
+    monkeypatch.setattr(flows.tune, "evaluate_fold", lambda job: pytest.fail("a fold was fitted again"))
+    assert tune(small_spec(), Path("results")).trials == by_library.trials
+
+
+def test_a_cached_fold_whose_value_was_changed_is_computed_again(database):
+    first = tune(small_spec(), Path("results"))
+    for path in Settings.read().fold_cache.rglob("*.json"):
+        path.write_text(path.read_text().replace('"rmse": 0.0', '"rmse": 0.00'))
+    again = tune(small_spec(), Path("results"))
+    assert [trial.value for trial in again.trials] == [trial.value for trial in first.trials]
 
 
 def test_two_lines_a_trial_are_logged_and_nothing_of_the_libraries(database, caplog):

@@ -1,0 +1,82 @@
+"""The store of fold scores, shared by all studies: each under the fingerprint of all that it depends on."""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kallos.scoring import FoldJob, FoldScore
+
+_log = logging.getLogger(__name__)
+
+
+class FoldCache:
+    """A folder of small JSON files with checksums; what is damaged, foreign or not finite is never believed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, fingerprint: str) -> FoldScore | None:
+        """Return the score under a fingerprint, or None; an entry that cannot be believed is logged."""
+        path = self._path(fingerprint)
+        try:
+            return _believe(path.read_text(encoding="utf-8"), fingerprint)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            _log.warning("a cached fold is computed again, for its entry %s: %s", error, path)
+            return None
+
+    def write(self, fingerprint: str, score: FoldScore) -> None:
+        """Store a score, whole or not at all, whoever else writes the same."""
+        path = self._path(fingerprint)
+        values = score.model_dump()
+        text = json.dumps({"score": values, "sha256": _checksum(fingerprint, values)}, allow_nan=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex}")
+        try:
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def through(self, score_fold: Callable[[FoldJob], FoldScore]) -> Callable[[FoldJob], FoldScore]:
+        """Return `score_fold` behind the cache: what is there is read, what is not is computed and stored."""
+
+        def cached(job: FoldJob) -> FoldScore:
+            score = self.read(job.fingerprint)
+            if score is None:
+                score = score_fold(job)
+                self.write(job.fingerprint, score)
+            return score
+
+        return cached
+
+    def _path(self, fingerprint: str) -> Path:
+        return self._folder / fingerprint[:2] / f"{fingerprint}.json"
+
+
+def _believe(text: str, fingerprint: str) -> FoldScore:
+    """Return the score in an entry, or raise `ValueError` with what is wrong with it."""
+    try:
+        entry = json.loads(text)
+        score = FoldScore.model_validate(entry["score"])
+        checksum = entry["sha256"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError("is none") from None
+    if checksum != _checksum(fingerprint, entry["score"]):
+        raise ValueError("has another checksum")
+    if not math.isfinite(score.rmse) or not math.isfinite(score.mae):
+        raise ValueError("is not finite")
+    return score
+
+
+def _checksum(fingerprint: str, values: dict[str, Any]) -> str:
+    """Hash the score with its own name: an entry that was copied to another name is foreign."""
+    canonical = json.dumps([fingerprint, values], sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,87 @@
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from kallos.cache import FoldCache
+from kallos.scoring import FoldScore
+from kallos.tuner import run_tuning
+from tests.samples import by_learning_rate, small_plan
+
+SCORE = FoldScore(rmse=0.1 + 0.2, mae=0.25, n_forecasts=40, epochs=3, best_epoch=2, seconds=1.5)
+KEY = "ab" * 32
+
+
+@pytest.fixture
+def cache(tmp_path) -> FoldCache:
+    cache = FoldCache(tmp_path / "cache")
+    cache.write(KEY, SCORE)
+    return cache
+
+
+def entry(tmp_path):
+    (path,) = (tmp_path / "cache").rglob("*.json")
+    return path
+
+
+def test_a_score_comes_back_to_the_bit(cache):
+    assert cache.read(KEY) == SCORE
+    assert cache.read("cd" * 32) is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[: len(text) // 2],
+        lambda text: "garbage",
+        lambda text: "[]",
+        lambda text: text.replace("0.25", "0.24"),
+        lambda text: json.dumps({**json.loads(text), "score": {**SCORE.model_dump(), "rmse": float("nan")}}),
+        lambda text: json.dumps({"score": json.loads(text)["score"]}),
+        lambda text: '{"sha256": null, "score": null}',
+    ],
+    ids=["emptied", "truncated", "garbage", "a list", "changed", "NaN", "no checksum", "nulls"],
+)
+def test_a_damaged_entry_is_a_miss_and_a_log_line(cache, tmp_path, damage, caplog):
+    path = entry(tmp_path)
+    path.write_text(damage(path.read_text()))
+    assert cache.read(KEY) is None
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert path.name in record.getMessage()
+    cache.write(KEY, SCORE)
+    assert cache.read(KEY) == SCORE
+
+
+def test_bytes_that_are_no_text_are_a_miss(cache, tmp_path):
+    entry(tmp_path).write_bytes(b"\xff\xfe\x00")
+    assert cache.read(KEY) is None
+
+
+def test_an_entry_under_another_name_is_foreign(cache, tmp_path):
+    path = entry(tmp_path)
+    other = "ab" + "0" * 62
+    path.rename(path.with_name(f"{other}.json"))
+    assert cache.read(other) is None
+
+
+def test_many_writers_of_one_entry_leave_one_whole_entry(cache, tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: cache.write(KEY, SCORE), range(200)))
+    assert [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()] == [f"{KEY}.json"]
+    assert cache.read(KEY) == SCORE
+
+
+def test_a_study_behind_the_cache_computes_no_fold_twice(tmp_path):
+    computed = []
+
+    def count(job):
+        computed.append(job.fingerprint)
+        return by_learning_rate(job)
+
+    cached = FoldCache(tmp_path).through(count)
+    first, again = (run_tuning(small_plan(tmp_path), score_fold=cached) for _ in range(2))
+    assert first == again == run_tuning(small_plan(tmp_path), score_fold=by_learning_rate)
+    assert len(computed) == len(set(computed)) == 6
