@@ -1,5 +1,6 @@
 """The command line, `kallos-run`: commands are imported when they are called, so that help is quick."""
 
+import re
 import sys
 
 import cyclopts
@@ -28,10 +29,13 @@ def main() -> None:
         _leave(" ".join(str(error).split()), 2)
     except KallosError as error:
         _leave(str(error), error.exit_code)
+    except (OSError, MemoryError) as error:
+        _leave(f"the machine must serve a study, and did not: {type(error).__name__}: {error}", 1)
     except KeyboardInterrupt:
         _leave("interrupted: folds that were finished are kept, and the same command carries on from them", 130)
 
 
 def _leave(message: str, code: int) -> None:
-    sys.stderr.write(f"kallos-run: {message}\n")
+    scrubbed = re.sub(r"//[^/\s@]*:[^/\s@]*@", "//***@", message)
+    sys.stderr.write(f"kallos-run: {scrubbed}\n")
     sys.exit(code)

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from kallos import report
 from kallos.planning import StudyPlan
@@ -97,7 +98,7 @@ class PlainLines:
 def show_result(console: Console, result: TuningResult, path: Path) -> None:
     """Print the verdict, the folds, the best parameters, and where they are."""
     title = f"{result.spec.model_name} on {result.spec.data.asset_id}: RMSE of the best trial ({result.best.number})"
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=Text(title), title_justify="left", title_style="bold")
     for heading in ("fold", "validation"):
         table.add_column(heading)
     for heading in ("best", f"naive: {result.naive}", "difference"):
@@ -113,7 +114,7 @@ def show_result(console: Console, result: TuningResult, path: Path) -> None:
     table.add_section()
     table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", f"{-result.gain:+.2%}")
     console.print(table)
-    console.print(report.verdict(result), highlight=False)
+    console.print(report.verdict(result), highlight=False, markup=False)
     params = ", ".join(f"{name}={_short(value)}" for name, value in result.best_params.items())
     console.print(f"best parameters: {params}", highlight=False, markup=False)
     console.print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)

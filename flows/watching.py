@@ -99,7 +99,8 @@ def store_artifact(logger: RunLogger, store: Callable[..., Any], *args: Any, **k
 def is_worth_a_line(record: LogRecord) -> bool:
     """Drop Prefect's own line about each fold that went well: a trial has two lines, whatever its folds."""
     is_fold = getattr(record, "task_name", None) == "fold"
-    return not (is_fold and record.getMessage().startswith("Finished in state C"))
+    went_well = record.getMessage().startswith(("Finished in state Completed", "Finished in state Cached"))
+    return not (is_fold and went_well)
 
 
 def _short(value: object) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 from kallos.feature_store import FeatureStore
 from kallos.folds import Fold, cut_folds, splits
 from kallos.preprocessing import PreparedFold, prepare_fold
-from kallos.specs import CalendarStep, DataSpec, FeatureSpec, FoldSpec
+from kallos.specs import CalendarStep, DataSpec, FeatureSpec, FoldSpec, parse_spec
 
 __all__ = ["get_walk_forward_splits", "load_features_from_db", "prepare_darts_timeseries"]
 
@@ -31,14 +31,17 @@ def load_features_from_db(
     Raises `DatabaseError` if the database cannot be reached or holds no such table or column, `DataError` if
     it holds no such rows, or rows that are doubled or missing, and `UsageError` for a date that is none.
     """
-    spec = DataSpec(
-        asset_id=asset_id,
-        start_date=start_date,
-        end_date=end_date,
-        features_table=features_table,
-        timestamp_column=timestamp_column,
-        asset_column=asset_column,
-        frequency=frequency,
+    spec = parse_spec(
+        DataSpec,
+        {
+            "asset_id": asset_id,
+            "start_date": start_date,
+            "end_date": end_date,
+            "features_table": features_table,
+            "timestamp_column": timestamp_column,
+            "asset_column": asset_column,
+            "frequency": frequency,
+        },
     )
     with FeatureStore(db_url) as store:
         return store.load(spec)
@@ -70,9 +73,10 @@ def get_walk_forward_splits(
     prices from inside the validation window's first forecasts. The step at the end that is not over yet is
     left out, since its score would change every day.
 
-    Raises `DataError` if the rows do not hold so many complete steps.
+    Raises `DataError` if the rows are not sorted and unique, or do not hold so many complete steps, and
+    `UsageError` for a number that cannot be.
     """
-    spec = FoldSpec(n_folds=n_folds, step=step, train_rows=train_rows, embargo=embargo)
+    spec = parse_spec(FoldSpec, {"n_folds": n_folds, "step": step, "train_rows": train_rows, "embargo": embargo})
     grid = cut_folds(df.index, spec, lead=max(label_horizon, 1), frequency=frequency)
     return splits(df, grid.folds)
 

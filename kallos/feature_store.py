@@ -75,8 +75,8 @@ class FeatureStore:
         self._engine.dispose()
 
     def __str__(self) -> str:
-        shown = self.url.set(drivername=self.url.get_backend_name()).difference_update_query(["password"])
-        return shown.render_as_string(hide_password=True)
+        # The query may hold passwords under several names.
+        return self.url.set(drivername=self.url.get_backend_name(), query={}).render_as_string(hide_password=True)
 
     def load(self, spec: DataSpec) -> pd.DataFrame:
         """Return one asset's features; see `kallos.datasets.load_features_from_db`."""
@@ -142,7 +142,8 @@ class FeatureStore:
 
     def _reflect(self, spec: DataSpec) -> Table:
         inspector = inspect(self._engine)
-        schema, _, name = spec.features_table.rpartition(".")
+        has_schemas = self._engine.dialect.name == "postgresql"
+        schema, _, name = spec.features_table.rpartition(".") if has_schemas else ("", "", spec.features_table)
         if not inspector.has_table(name, schema=schema or None):
             tables = [*inspector.get_table_names(schema or None), *inspector.get_view_names(schema or None)]
             raise DatabaseError(
@@ -193,7 +194,7 @@ class FeatureStore:
         except SQLAlchemyError as error:
             said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()
             reason = " ".join(said[:1]) or type(error).__name__
-            for secret in (self.url.password, self.url.query.get("password")):
+            for secret in (self.url.password, *(v for k, v in self.url.query.items() if "password" in k)):
                 if secret:
                     reason = reason.replace(str(secret), "***")
             raise DatabaseError(

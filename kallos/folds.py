@@ -32,11 +32,6 @@ class Fold:
         """All rows that the fold sees."""
         return slice(self.train_start, self.validation_stop)
 
-    @property
-    def purged(self) -> int:
-        """Rows left out of training just before the validation window."""
-        return self.validation_start - self.train_stop
-
     def shifted(self) -> "Fold":
         """The same fold with positions counted from its own first row, and without its number."""
         first = self.train_start

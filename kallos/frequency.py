@@ -14,11 +14,13 @@ SESSIONS = "sessions"
 
 
 def find_frequency(index: pd.Index, given: str | None = None) -> str:
-    """Return the frequency of a unique, sorted index, after checking that the index keeps to it.
+    """Return the frequency of an index, after checking that it is unique and sorted, and keeps to the frequency.
 
     Days of which none falls on a weekend are sessions. Raises `DataError` naming the missing rows of a
     regular frequency, and `UsageError` for a frequency that does not exist or does not suit the index.
     """
+    if not index.is_unique or not index.is_monotonic_increasing:
+        raise DataError("rows must be unique and sorted by their index, and are not: sort them, and drop the doubled")
     if not isinstance(index, pd.DatetimeIndex):
         if given not in (None, ROWS):
             raise UsageError(

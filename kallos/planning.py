@@ -1,5 +1,6 @@
 """Everything about a study that is settled before its first trial: rows, folds, naive scores, fold jobs."""
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,8 @@ from kallos.preprocessing import study_frame
 from kallos.scoring import FoldJob, naive_forecast_rmse
 from kallos.snapshots import frame_sha256, write_snapshot
 from kallos.specs import TuneSpec
+
+_log = logging.getLogger(__name__)
 
 # Fewer training samples than this teach nothing, and Darts would train on a single one without a word.
 FEWEST_SAMPLES = 30
@@ -117,6 +120,8 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
     input that the search space draws; `UsageError` for an unknown architecture.
     """
     architecture = get_architecture(spec.model_name)
+    if spec.forecast == "block":
+        _log.warning("forecast 'block' reads covariates of the future beyond the horizon: compare by it, trust it not")
     rows = study_frame(frame, spec.features, fill=spec.data.fill)
     grid = cut_folds(rows.index, spec.folds, lead=spec.features.lead, frequency=spec.data.frequency)
     for fold in grid.folds:
@@ -165,8 +170,15 @@ def _refuse_short_fold(fold: Fold, spec: TuneSpec, longest_input: int) -> None:
         raise DataError(
             f"fold {fold.number} needs {needed} training rows ({FEWEST_SAMPLES} samples of the longest "
             f"input_chunk_length {longest_input}, the horizon, and the inner validation part), and there are {there}: "
-            f"bring {needed - there} earlier rows, or take fewer --n-folds"
+            f"{_remedy(needed, there, spec)}"
         )
+
+
+def _remedy(needed: int, there: int, spec: TuneSpec) -> str:
+    if spec.folds.train_rows is not None:
+        return f"take --train-rows {needed} or more"
+    fewer = ", or take fewer --n-folds" if spec.folds.n_folds > 1 else ""
+    return f"bring {needed - there} earlier rows{fewer}"
 
 
 def _rows_needed(fit_rows: int, spec: TuneSpec) -> int:
@@ -191,5 +203,5 @@ def _window(rows: pd.DataFrame, fold: Fold, spec: TuneSpec) -> FoldWindow:
         train_end=stamp(rows.index[fold.train_stop - 1]),
         validation_start=stamp(rows.index[fold.validation_start]),
         validation_end=stamp(rows.index[fold.validation_stop - 1]),
-        naive_rmse=naive_forecast_rmse(rows, fold, spec.features, spec.horizon),
+        naive_rmse=naive_forecast_rmse(rows, fold, spec.features, spec.horizon, spec.forecast),
     )

@@ -105,10 +105,10 @@ def prepare_fold(
 
 
 def _fit_target(values: Array, name: str) -> TargetScale:
-    std = float(values.std())
-    if not std > 0:
+    # Of equal values that binary cannot hold, the standard deviation is rounding noise.
+    if not np.ptp(values) > 0:
         raise FitError(f"the target {name!r} must vary over the {len(values)} training rows, and is constant")
-    return TargetScale(mean=float(values.mean()), std=std)
+    return TargetScale(mean=float(values.mean()), std=float(values.std()))
 
 
 def _transform(rows: pd.DataFrame, features: FeatureSpec, n_fit: int) -> npt.NDArray[np.float32] | None:

@@ -55,11 +55,11 @@ def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise UsageError(f"an OHLCV file must exist: there is no {path}")
     try:
-        return (
-            pd.read_parquet(path)
-            if path.suffix.lower() in (".parquet", ".pq")
-            else pd.read_csv(path, float_precision="round_trip")
-        )
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return pd.read_parquet(path)
+        # Assets are names, whatever they look like: 000001, NA.
+        names = [name for name in pd.read_csv(path, nrows=0).columns if name.strip().lower() in _ASSETS]
+        return pd.read_csv(path, float_precision="round_trip", converters=dict.fromkeys(names, str))
     except Exception as error:  # Parsers raise whatever they like; the user needs to know which file.
         raise DataError(f"an OHLCV file must be CSV or Parquet: {path}: {str(error).splitlines()[0]}") from None
 
@@ -78,10 +78,9 @@ def _assets(table: pd.DataFrame, path: Path, asset_id: str | None) -> Mapping[st
             raise UsageError(f"{path} has no asset column: name the asset as --asset-id")
         return {asset_id: table}
     names = table[column].astype(str)
-    if table[column].isna().any():
-        raise DataError(
-            f"every row must name its asset: column {column!r} of {path} lacks {table[column].isna().sum()}"
-        )
+    nameless = table[column].isna() | (names.str.strip() == "")
+    if nameless.any():
+        raise DataError(f"every row must name its asset: column {column!r} of {path} lacks {nameless.sum()}")
     if asset_id is not None and asset_id not in set(names):
         raise DataError(f"asset {asset_id!r} is not in {path}: {did_you_mean(asset_id, names.unique())}")
     return {name: rows for name, rows in table.groupby(names) if asset_id in (None, name)}

@@ -15,6 +15,9 @@ from kallos.scoring import FoldScore
 from kallos.specs import TuneSpec
 from kallos.tuner import TuningResult
 
+# A file's name may have 255 bytes, and a result's has two parts and a temporary ending.
+_LONGEST_PART = 80
+
 
 def best_params_document(result: TuningResult) -> dict[str, Any]:
     """Return the content of `MODEL_ASSET_best_params.json`; `best_params` is what `create_model` takes."""
@@ -38,6 +41,7 @@ def best_params_document(result: TuningResult) -> dict[str, Any]:
             _fold(window, score, result.naive) for window, score in zip(result.windows, result.best.scores, strict=True)
         ],
         "open_fold": open_fold,
+        "open_fold_failure": result.open_reason,
         "n_trials": len(result.trials),
         "n_failed": sum(trial.state == "failed" for trial in result.trials),
         "seed": spec.seed,
@@ -81,7 +85,9 @@ def artifact_key(kind: str, spec: TuneSpec) -> str:
 def file_part(name: str) -> str:
     """Return a name as a file's name may hold it; a name that had to change keeps apart by a hash of itself."""
     part = re.sub(r"[^A-Za-z0-9.=^-]+", "-", name).strip("-.")
-    return part if part == name else f"{part}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")
+    if part == name and len(part) <= _LONGEST_PART:
+        return part
+    return f"{part[:_LONGEST_PART]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")
 
 
 def prepare_folder(folder: Path) -> None:

@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict
 
 from kallos.architectures import Params, create_model, get_architecture
 from kallos.datasets import prepare_darts_timeseries
-from kallos.errors import FitError, KallosError
+from kallos.errors import DataError, FitError, KallosError
 from kallos.folds import Fold, cut_inner
 from kallos.preprocessing import PreparedFold
-from kallos.snapshots import read_snapshot
+from kallos.snapshots import frame_sha256, read_snapshot
 from kallos.specs import FeatureSpec, TrainingSpec
 
 if TYPE_CHECKING:
@@ -122,8 +122,9 @@ def fit_fold(job: FoldJob) -> FittedFold:
 
     lead = job.features.lead
     cut = cut_inner(job.fold.shifted(), job.training.inner_validation, lead=lead, horizon=job.horizon)
+    read_snapshot(job.snapshot)  # A snapshot that cannot be read is no fault of the job.
     with quiet_single_thread(), _errors_of(job):
-        prepared = _prepared(job.snapshot, job.fold, job.features, cut.fit_stop)
+        prepared = _prepared(job.snapshot, job.rows_sha256, job.fold, job.features, cut.fit_stop)
         model = create_model(
             job.model_name,
             job.params,
@@ -160,15 +161,20 @@ def _errors_of(job: FoldJob) -> Iterator[None]:
     except (KallosError, OSError, MemoryError):
         raise
     except Exception as error:
+        if "allocate memory" in str(error):  # torch says so with a RuntimeError.
+            raise MemoryError(str(error)) from error
         raise FitError(f"{job.model_name} cannot be fitted: {type(error).__name__}: {error}") from error
 
 
-def naive_forecast_rmse(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, horizon: int) -> dict[str, float]:
+def naive_forecast_rmse(
+    frame: pd.DataFrame, fold: Fold, features: FeatureSpec, horizon: int, forecast: str = "rolling"
+) -> dict[str, float]:
     """Return the RMSE of each naive forecast over the very (origin, step) pairs that models are scored on.
 
     `zero` forecasts nothing but zeros, `last` repeats the last target known at the origin.
     """
-    actual = _actual(frame, fold, features.target, horizon)
+    window = fold.validation_stop - fold.validation_start
+    actual = _actual(frame, fold, features.target, window if forecast == "block" else horizon)
     target = frame[features.target].to_numpy(np.float64)
     origins = np.arange(fold.validation_start, fold.validation_start + len(actual)) - features.lead
     return {"zero": rmse(actual), "last": rmse(actual - target[origins][:, None])}
@@ -212,8 +218,11 @@ def _forecast(model: "TorchForecastingModel", prepared: PreparedFold, horizon: i
 
 
 @lru_cache(maxsize=32)
-def _prepared(snapshot: str, fold: Fold, features: FeatureSpec, fit_rows: int) -> PreparedFold:
-    return prepare_darts_timeseries(read_snapshot(snapshot), fold, features, fit_rows=fit_rows)
+def _prepared(snapshot: str, rows_sha256: str, fold: Fold, features: FeatureSpec, fit_rows: int) -> PreparedFold:
+    frame = read_snapshot(snapshot)
+    if frame_sha256(frame.iloc[fold.rows]) != rows_sha256:
+        raise DataError(f"a snapshot must hold the rows that a job was made for, and {snapshot} holds others")
+    return prepare_darts_timeseries(frame, fold, features, fit_rows=fit_rows)
 
 
 @cache
@@ -221,8 +230,9 @@ def _machine() -> dict[str, Any]:
     """Return what the bits of a fit depend on beside its job."""
     import torch
 
+    libraries = ("darts", "numpy", "pytorch-lightning", "scikit-learn")
     return {
-        "darts": version("darts"),
+        **{name: version(name) for name in libraries},
         "torch": str(torch.__version__),
         "device": "cpu",
         "cpu": torch.backends.cpu.get_cpu_capability(),

@@ -30,6 +30,8 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             raise UsageError(f"a KALLOS_* setting is wrong: {explain(error)}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"a .env file must be readable text: {error}") from None
 
     @property
     def home_dir(self) -> Path:

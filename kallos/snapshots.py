@@ -45,6 +45,12 @@ def write_snapshot(frame: pd.DataFrame, folder: str) -> str:
 
 @lru_cache(maxsize=4)
 def read_snapshot(address: str) -> pd.DataFrame:
-    """Return a snapshot's frame. A process keeps the last few, so the frame must not be changed."""
-    with fsspec.open(address, "rb") as file:
-        return pd.read_parquet(file)
+    """Return a snapshot's frame. A process keeps the last few, so the frame must not be changed.
+
+    Raises `OSError` if it cannot be read.
+    """
+    try:
+        with fsspec.open(address, "rb") as file:
+            return pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        raise OSError(f"a snapshot must be readable: {address}: {error}") from error

@@ -7,7 +7,7 @@ the command line's flags.
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -31,6 +31,9 @@ class Spec(BaseModel):
     """A frozen specification; unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+SomeSpec = TypeVar("SomeSpec", bound=Spec)
 
 
 class DataSpec(Spec):
@@ -171,7 +174,12 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def parse_tune_spec(values: Mapping[str, Any]) -> TuneSpec:
     """Return the specification, or raise `UsageError` with a line that names each field at fault."""
+    return parse_spec(TuneSpec, values)
+
+
+def parse_spec(kind: type[SomeSpec], values: Mapping[str, Any]) -> SomeSpec:
+    """Return a specification of this kind, or raise `UsageError` with a line that names each field at fault."""
     try:
-        return TuneSpec.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         raise UsageError(explain(error)) from None

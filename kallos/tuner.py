@@ -54,6 +54,7 @@ class TuningResult(BaseModel):
     windows: tuple[FoldWindow, ...]
     open_window: FoldWindow | None
     open_score: FoldScore | None
+    open_reason: str | None
     data: DataSummary
     spec: TuneSpec
     versions: dict[str, str]
@@ -174,7 +175,7 @@ def run_tuning(plan: StudyPlan, *, score_fold: ScoreFold = evaluate_fold, watche
             _refuse_hopeless(trials)
     if best is None:
         raise StudyError(f"none of {len(trials)} trials could be scored; the last says: {trials[-1].reason}")
-    open_job = plan.open_job(best.number, best.params)
+    open_score, open_reason = _score_open_step(plan, best, score_fold)
     return TuningResult(
         best=best,
         trials=tuple(trials),
@@ -183,7 +184,8 @@ def run_tuning(plan: StudyPlan, *, score_fold: ScoreFold = evaluate_fold, watche
         naive_values=plan.naive_values,
         windows=plan.windows,
         open_window=plan.open_window,
-        open_score=None if open_job is None else score_fold(open_job),
+        open_score=open_score,
+        open_reason=open_reason,
         data=plan.data,
         spec=spec,
         versions=_versions(),
@@ -194,6 +196,17 @@ def trial_seed(study_seed: int, number: int) -> int:
     """Return the seed of a trial's sampler, which no other trial shares."""
     digest = hashlib.sha256(f"{study_seed}:{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
+
+
+def _score_open_step(plan: StudyPlan, best: TrialRecord, score_fold: ScoreFold) -> tuple[FoldScore | None, str | None]:
+    """Return the best trial's score on the step that is not over, or why there is none: no study ends for it."""
+    job = plan.open_job(best.number, best.params)
+    if job is None:
+        return None, None
+    try:
+        return score_fold(job), None
+    except FitError as error:
+        return None, str(error)
 
 
 def _record(trial: optuna.Trial, *, value: float | None, reason: str | None = None) -> TrialRecord:

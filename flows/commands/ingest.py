@@ -25,7 +25,8 @@ def ingest(
 ) -> None:
     """Compute indicators of OHLCV bars and store them.
 
-    Rows that are there already are updated, so that the same command may be run again.
+    Rows that are there already are updated, so that the same command may be run again. Give the whole history each
+    time: moving averages and the like start anew with the file's first bar.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def ingest(
         raise UsageError("ingest takes one of two: a file of prices, or --demo")
     bars = demo_prices() if prices is None else read_prices(prices, asset_id)
     url = db_url or Settings.read().features_url
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     for asset in ingest_prices(bars, url):
         console.print(
             f"{asset.asset_id}: {asset.rows} rows of {asset.features} features, {asset.start:%Y-%m-%d} to "

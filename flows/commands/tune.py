@@ -60,7 +60,7 @@ def run_flow(spec: TuneSpec, output_dir: Path) -> None:
         with shown_progress(console) as watcher, watching(watcher):
             result = tune_flow(spec, output_dir)
     except RuntimeError as error:
-        if "Failed to reach API" not in str(error):
+        if not str(error).startswith(("Failed to reach API", "Timed out while attempting to connect")):
             raise
         raise KallosError(
             f"Prefect's API must answer, and {os.environ.get('PREFECT_API_URL', 'its own server')} did not: start it "
@@ -79,6 +79,8 @@ def _set_environment(db_url: str | None) -> None:
         # This command shows progress and errors itself; the run's log keeps the rest.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "kallos",
+        # The first start makes a database, on a busy machine for longer than Prefect waits by default.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     }.items():
         os.environ.setdefault(name, value)
 

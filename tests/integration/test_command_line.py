@@ -38,9 +38,7 @@ def environment(tmp_path_factory) -> dict[str, str]:
     """An environment with an empty home and nothing of ours set, shared by the module so that Prefect starts warm."""
     folder = tmp_path_factory.mktemp("home")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("KALLOS_", "PREFECT_"))}
-    # The first start on an empty home migrates a database, on a busy machine for longer than Prefect waits.
-    timeouts = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
-    return {**kept, **timeouts, "HOME": str(folder), "KALLOS_HOME": str(folder / "kallos"), "COLUMNS": "80"}
+    return {**kept, "HOME": str(folder), "KALLOS_HOME": str(folder / "kallos"), "COLUMNS": "80"}
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +169,7 @@ NOTHING_LISTENS = "postgresql://quant:hunter2@127.0.0.1:9/features"
         (["tune", "--asset-id", "ABC", "--study", "none.toml"], 2, "must be readable: none.toml"),
         (["tune", "--asset-id", "ABC", *SMALL, "--output-dir", "prices.csv"], 1, "folder must be writable: prices.csv"),
         (["tune", "--asset", "ABC"], 2, "Did you mean --asset-id"),
+        (["tune", "--asset-id", "ABC", NOTHING_LISTENS], 2, "127.0.0.1"),
         (["tuna"], 2, "tune"),
         (["ingest", "none.csv"], 2, "there is no none.csv"),
         (["ingest"], 2, "a file of prices, or --demo"),
@@ -189,9 +188,9 @@ def test_what_is_wrong_is_one_clear_line(environment, prices, arguments, code, s
 
 
 def test_an_api_that_does_not_answer_is_said_in_one_line(environment, prices):
-    done = run(environment, "tune", "--asset-id", "ABC", *SMALL, PREFECT_API_URL="http://127.0.0.1:9/api")
+    done = run(environment, "tune", "--asset-id", "ABC", *SMALL, PREFECT_API_URL="http://u:hunter2@127.0.0.1:9/api")
     assert done.returncode == 1
-    assert "http://127.0.0.1:9/api did not: start it with 'prefect server start'" in done.stderr
+    assert "http://***@127.0.0.1:9/api did not: start it with 'prefect server start'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -18,7 +18,7 @@ from kallos.cache import FoldCache
 from kallos.errors import DataError, FitError
 from kallos.feature_store import FeatureStore
 from kallos.settings import Settings
-from kallos.tuner import FoldScored, run_tuning
+from kallos.tuner import FoldScored, TrialFinished, run_tuning
 from tests.samples import by_learning_rate, make_features, small_plan, small_spec
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")
@@ -64,14 +64,19 @@ def test_the_flow_leaves_the_result_that_the_library_computes(database, tmp_path
 
 
 def test_artifacts_show_the_result_under_keys_that_stay(database, tmp_path):
-    result = tune(small_spec(), tmp_path)
-    best, trials, progress = (
-        Artifact.get(key) for key in ("best-params-gru-abc", "trials-gru-abc", "progress-gru-abc")
-    )
+    progress = []
+
+    def look(event):
+        if isinstance(event, TrialFinished):
+            progress.append(Artifact.get("progress-gru-abc").data)
+
+    with watching(look):
+        result = tune(small_spec(), tmp_path)
+    best, trials = (Artifact.get(key) for key in ("best-params-gru-abc", "trials-gru-abc"))
     assert f"{result.best_value:.6g}" in best.data
     assert "zero" in best.data
     assert [row["trial"] for row in json.loads(trials.data)] == [0, 1, 2]
-    assert progress.data == 100
+    assert progress == pytest.approx([100 / 3, 200 / 3, 100])
 
 
 def test_a_second_run_takes_every_fold_from_the_cache(database, monkeypatch):

@@ -309,3 +309,10 @@ def test_the_demo_is_twenty_years_of_the_sp500() -> None:
         pd.Timestamp("1999-01-04"): 1228.10,
         pd.Timestamp("2018-12-31"): 2506.85,
     }
+
+
+@pytest.mark.parametrize("name", ["000001", "NA", "1e5"])
+def test_an_asset_keeps_its_name_whatever_it_looks_like(tmp_path, name):
+    path = tmp_path / "bars.csv"
+    path.write_text(f"date,open,high,low,close,volume,asset\n2024-01-02,1,2,0.5,1.5,10,{name}\n")
+    assert list(read_prices(path)) == [name]

@@ -50,7 +50,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("asset_id", "name"),
-    [("BTC", r"gru_BTC_best"), ("BRK.B", r"gru_BRK.B_best"), ("../BTC/USD", r"gru_BTC-USD-[0-9a-f]{6}_best")],
+    [
+        ("BTC", r"gru_BTC_best"),
+        ("BRK.B", r"gru_BRK.B_best"),
+        ("../BTC/USD", r"gru_BTC-USD-[0-9a-f]{6}_best"),
+        ("A" * 300, r"gru_A{80}-[0-9a-f]{6}_best"),
+    ],
 )
 def test_an_asset_of_any_name_has_a_file_of_its_own(asset_id, name, tmp_path):
     path = report.best_params_path(small_spec(data={"asset_id": asset_id}), tmp_path)

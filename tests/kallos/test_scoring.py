@@ -3,8 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kallos.errors import FitError
+from kallos import scoring
+from kallos.architectures import Architecture
+from kallos.errors import DataError, FitError
 from kallos.folds import Fold
 from kallos.scoring import evaluate_fold, fit_fold, forecast_fold, naive_forecast_rmse
 from kallos.specs import FeatureSpec, TrainingSpec
@@ -52,18 +56,34 @@ def test_the_score_is_that_of_forecasts_made_one_origin_at_a_time(tmp_path, hori
     assert score.mae == pytest.approx(np.mean(np.abs(errors)), rel=1e-5)
 
 
-@pytest.mark.parametrize("label_horizon", [0, 4])
-def test_nothing_after_the_training_end_moves_a_trained_weight(tmp_path, label_horizon):
-    frame = make_features()
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**16), fold=st.integers(0, 1), label_horizon=st.sampled_from([0, 4]))
+def test_nothing_after_the_training_end_moves_a_trained_weight(tmp_path_factory, seed, fold, label_horizon):
+    folder, frame = tmp_path_factory.getbasetemp(), make_features()
     spec = {"features": {"label_horizon": label_horizon}}
-    job = small_job(tmp_path, frame, **spec)
+    job = small_job(folder, frame, fold=fold, **spec)
     changed = frame.copy()
-    changed.iloc[job.fold.train_stop + label_horizon :] *= 3
-    other = small_job(tmp_path, changed, **spec)
+    later = slice(job.fold.train_stop + label_horizon, None)
+    changed.iloc[later] = np.abs(np.random.default_rng(seed).normal(size=changed.iloc[later].shape)) * 100
+    other = small_job(folder, changed, fold=fold, **spec)
     assert other.fold == job.fold
     assert other.rows_sha256 != job.rows_sha256
     before, after = (fit_fold(each).model.model.state_dict() for each in (job, other))
     assert all(before[name].equal(after[name]) for name in before)
+
+
+@pytest.mark.parametrize("label_horizon", [0, 4])
+def test_the_rows_that_stop_training_early_scale_nothing(tmp_path, label_horizon):
+    frame = make_features()
+    spec = {"features": {"label_horizon": label_horizon}}
+    job = small_job(tmp_path, frame, **spec)
+    inner = job.fold.train_stop - round(0.15 * job.fold.train_stop)
+    changed = frame.copy()
+    changed.iloc[inner + label_horizon :] *= 5
+    before, after = (fit_fold(each).prepared for each in (job, small_job(tmp_path, changed, **spec)))
+    assert before.target_scale == after.target_scale
+    assert before.past_covariates[:inner] == after.past_covariates[:inner]
+    assert before.past_covariates != after.past_covariates
 
 
 @pytest.mark.parametrize(("row", "label_horizon"), [(0, 0), (17, 0), (0, 4), (17, 4)])
@@ -139,6 +159,34 @@ def test_forecasts_that_are_not_finite_are_a_property_of_the_job(tmp_path):
 def test_the_fingerprint_moves_with_whatever_moves_the_score(tmp_path, change):
     job = small_job(tmp_path)
     assert replace(job, **change).fingerprint != job.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "value"),
+    [
+        (scoring, "EVALUATION_VERSION", 0),
+        (scoring, "_machine", lambda: {"darts": "0.1"}),
+        (Architecture, "source_sha256", "0"),
+    ],
+    ids=["evaluation", "machine and libraries", "recipe"],
+)
+def test_the_fingerprint_moves_with_code_and_libraries(tmp_path, monkeypatch, owner, name, value):
+    before = small_job(tmp_path).fingerprint
+    monkeypatch.setattr(owner, name, value)
+    assert small_job(tmp_path).fingerprint != before
+
+
+def test_a_snapshot_of_other_rows_is_never_scored(tmp_path):
+    job = small_job(tmp_path)
+    with pytest.raises(DataError, match="must hold the rows that a job was made for"):
+        evaluate_fold(replace(job, rows_sha256="0" * 64))
+
+
+def test_a_snapshot_that_cannot_be_read_is_no_property_of_the_job(tmp_path):
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1")
+    with pytest.raises(OSError, match="a snapshot must be readable"):
+        evaluate_fold(replace(small_job(tmp_path), snapshot=str(broken)))
 
 
 def test_the_fingerprint_stands_still_for_names_and_places(tmp_path):

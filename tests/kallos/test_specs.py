@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
 
+from kallos.datasets import get_walk_forward_splits, load_features_from_db
 from kallos.errors import UsageError
 from kallos.settings import Settings
 from kallos.specs import TuneSpec, merge, parse_tune_spec, read_study_file
+from tests.samples import make_features
 
 VALID = {"data": {"asset_id": "BTC"}}
 
@@ -72,3 +76,16 @@ def test_settings_come_from_the_environment_and_keep_their_secrets(monkeypatch, 
 
 def test_without_a_url_the_features_lie_in_the_home(home):
     assert Settings.read().features_url == f"sqlite:///{home}/features.db"
+
+
+def test_a_dotenv_file_that_is_no_text_is_said_in_one_line(home, monkeypatch):
+    Path(".env").write_bytes(b"KALLOS_HOME=\xff\xfe")
+    with pytest.raises(UsageError, match=r"\.env file must be readable text"):
+        Settings.read()
+
+
+def test_the_doors_of_the_library_refuse_in_the_same_words():
+    with pytest.raises(UsageError, match="n_folds: input should be greater than 0, not 0"):
+        list(get_walk_forward_splits(make_features(), n_folds=0))
+    with pytest.raises(UsageError, match=r"asset_id: .*at least 1 character"):
+        load_features_from_db("sqlite:///x.db", "")

@@ -135,7 +135,11 @@ def test_without_an_open_step_nothing_is_scored_for_it(tmp_path):
         ({"model_name": "gro"}, UsageError, "not 'gro': did you mean 'gru'"),
         ({"horizon": 41}, DataError, "fold 1 has 40 rows, and --horizon is 41"),
         ({"folds": {"n_folds": 8}}, DataError, "fold 1 needs 106 training rows .*60.* there are 80: bring 26 earlier"),
-        ({"folds": {"train_rows": 50}}, DataError, "fold 1 needs 106 training rows .* there are 50"),
+        (
+            {"folds": {"train_rows": 50}},
+            DataError,
+            "fold 1 needs 106 training rows .* there are 50: take --train-rows 106",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said_before_the_first_trial(tmp_path, over, error, said):
@@ -147,3 +151,29 @@ def test_with_as_many_rows_as_are_needed_the_longest_input_fits(tmp_path):
     plan = small_plan(tmp_path, folds={"train_rows": 106}, n_trials=1)
     jobs = plan.trial_jobs(0, {**plan.architecture.defaults, "input_chunk_length": 60})
     assert evaluate_fold(jobs[0]).n_forecasts == 40
+
+
+def test_an_open_step_that_cannot_be_scored_costs_no_result(tmp_path):
+    def fail_open(job: FoldJob) -> FoldScore:
+        if job.name.endswith("open-step"):
+            raise FitError("the loss is NaN")
+        return by_learning_rate(job)
+
+    result = run_tuning(small_plan(tmp_path, make_features(390)), score_fold=fail_open)
+    assert (result.open_score, result.open_reason) == (None, "the loss is NaN")
+    assert len(result.trials) == 3
+
+
+@pytest.mark.parametrize("order", [slice(None, None, -1), [0, 0, *range(1, 400)]], ids=["unsorted", "doubled"])
+def test_rows_that_are_not_unique_and_sorted_are_refused(tmp_path, order):
+    with pytest.raises(DataError, match="unique and sorted"):
+        small_plan(tmp_path, make_features().iloc[order], data={"frequency": "sessions"})
+
+
+def test_in_block_mode_naive_forecasts_are_made_from_one_origin_too(tmp_path, caplog):
+    plan = small_plan(tmp_path, forecast="block")
+    target = make_features()["log_return_close"].to_numpy()
+    last = ((target[320:360] - target[319]) ** 2).mean() ** 0.5
+    assert plan.windows[0].naive_rmse["last"] == pytest.approx(last)
+    assert "covariates of the future" in caplog.text
+    assert evaluate_fold(plan.trial_jobs(0, dict(plan.architecture.defaults))[0]).n_forecasts == 40
