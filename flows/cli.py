@@ -16,13 +16,14 @@ app = cyclopts.App(
     print_error=False,
     exit_on_error=False,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 app.command("flows.commands.ingest:ingest", name="ingest", help="Compute indicators of OHLCV bars and store them.")
 app.command("flows.commands.tune:tune", name="tune", help="Tune a model on one asset's features.")
 
 
 def main() -> None:
-    """Run a command. Exit code 0: done, 1: failed, 2: wrong use, 130: interrupted."""
+    """Run a command. Exit code 0: done, 1: failed, 2: wrong use, 130 or 143: interrupted."""
     try:
         app()
     except CycloptsError as error:
@@ -32,7 +33,7 @@ def main() -> None:
     except (OSError, MemoryError) as error:
         _leave(f"the machine must serve a study, and did not: {type(error).__name__}: {error}", 1)
     except KeyboardInterrupt:
-        _leave("interrupted: folds that were finished are kept, and the same command carries on from them", 130)
+        _leave("interrupted", 130)
 
 
 def _leave(message: str, code: int) -> None:

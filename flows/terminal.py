@@ -46,6 +46,7 @@ class Bar:
         match event:
             case StudyStarted(plan):
                 self._plan = plan
+                self._progress.console.print(_headline(plan), highlight=False, markup=False)
                 naive = f"naive {plan.naive_value:.4g} ({plan.naive})"
                 self._task = self._progress.add_task(
                     "",
@@ -79,16 +80,12 @@ class PlainLines:
         match event:
             case StudyStarted(plan):
                 self._plan = plan
-                first, last = plan.windows[0], plan.windows[-1]
-                self._print(
-                    f"{plan.spec.model_name} on {plan.spec.data.asset_id}: {plan.data.rows} rows, folds: "
-                    f"{len(plan.folds)}, {report.day(first.validation_start)} to {report.day(last.validation_end)}"
-                )
+                self._print(_headline(plan))
             case TrialFinished(trial, best) if self._plan is not None:
                 outcome = f"failed: {trial.reason}" if trial.value is None else f"rmse {trial.value:.6g}"
                 self._print(
                     f"{trial.number + 1}/{self._plan.spec.n_trials}  trial {trial.number}  {outcome}  "
-                    f"{_best_against_naive(best, self._plan)}  {trial.seconds:.1f} s"
+                    f"{_best_against_naive(best, self._plan)}  {trial.seconds:.1f} s of fits"
                 )
 
     def _print(self, line: str) -> None:
@@ -106,7 +103,7 @@ def show_result(console: Console, result: TuningResult, path: Path) -> None:
     for row in report.fold_rows(result):
         table.add_row(
             str(row["fold"]),
-            f"{row['validation_start']} to {row['validation_end']}",
+            f"{row['validation_start'][:10]} to {row['validation_end'][:10]}",
             f"{row['rmse']:.6g}",
             f"{row['naive_rmse']:.6g}",
             f"{row['rmse'] / row['naive_rmse'] - 1:+.2%}",
@@ -118,6 +115,14 @@ def show_result(console: Console, result: TuningResult, path: Path) -> None:
     params = ", ".join(f"{name}={_short(value)}" for name, value in result.best_params.items())
     console.print(f"best parameters: {params}", highlight=False, markup=False)
     console.print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _headline(plan: StudyPlan) -> str:
+    first, last = plan.windows[0], plan.windows[-1]
+    return (
+        f"{plan.spec.model_name} on {plan.spec.data.asset_id}: {plan.data.rows} rows, {len(plan.folds)} folds from "
+        f"{report.day(first.validation_start)} to {report.day(last.validation_end)}"
+    )
 
 
 def _best_against_naive(best: TrialRecord | None, plan: StudyPlan) -> str:

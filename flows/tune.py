@@ -10,6 +10,7 @@ from prefect import Task, flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
+from prefect.transactions import CommitMode, transaction
 
 from flows.fold_storage import FoldStorage
 from flows.watching import ProgressArtifact, TrialLog, is_worth_a_line, store_artifact, tell_all
@@ -70,7 +71,9 @@ def study(plan: StudyPlan) -> TuningResult:
     watcher = tell_all(
         TrialLog(logger, plan), ProgressArtifact(report.artifact_key("progress", plan.spec), logger, plan)
     )
-    return tuner.run_tuning(plan, score_fold=cached_fold, watcher=watcher)
+    # Tasks inside a task are stored when the outer one ends, unless told otherwise: a kill would cost the night.
+    with transaction(commit_mode=CommitMode.EAGER):
+        return tuner.run_tuning(plan, score_fold=cached_fold, watcher=watcher)
 
 
 @flow(name="tune", flow_run_name="tune-{spec.model_name}-{spec.data.asset_id}")

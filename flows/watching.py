@@ -55,7 +55,7 @@ class TrialLog:
                 outcome = f"failed: {trial.reason}" if trial.value is None else f"rmse {trial.value:.6g}"
                 so_far = f"best {best.value:.6g} (trial {best.number})" if best else "no best yet"
                 self._logger.info(
-                    "trial %d finished: %s, %s, %s, %.1f s",
+                    "trial %d finished: %s, %s, %s, %.1f s of fits",
                     trial.number,
                     outcome,
                     so_far,

@@ -48,7 +48,8 @@ class StudyError(KallosError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the closest known word as a question, with the words that there are."""
     words = sorted(known)
-    close = get_close_matches(word, words, n=1, cutoff=0.5)
+    by_folded = {each.casefold(): each for each in words}
+    close = [by_folded[each] for each in get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.5)]
     choices = f"there are {shorten(words, 12)}" if words else "there are none"
     return f"did you mean {close[0]!r}? ({choices})" if close else choices
 

@@ -305,7 +305,10 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _bounds(spec: DataSpec, *, has_dates: bool) -> tuple[Any, Any]:
     parse = _moment if has_dates else _whole
-    return parse(spec.start_date, "start"), parse(spec.end_date, "end")
+    start, end = parse(spec.start_date, "start"), parse(spec.end_date, "end")
+    if start is not None and end is not None and start > end:
+        raise UsageError(f"--start-date {spec.start_date} must not lie after --end-date {spec.end_date}")
+    return start, end
 
 
 def _moment(text: str | None, which: str) -> pd.Timestamp | None:

@@ -69,6 +69,7 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
             f"name another as --target"
         )
     covariates = [name for name in frame.columns if name != features.target and not _fits(name, features.exclude)]
+    _refuse_idle_patterns(frame.columns, features)
     chosen = frame[[features.target, *covariates]]
     words = [name for name, dtype in chosen.dtypes.items() if dtype.kind not in "iuf"]
     if words:
@@ -78,6 +79,8 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
     if fill == "forward":
         numbers = numbers.ffill()
     numbers[features.target] = numbers[features.target].shift(features.label_horizon)
+    if features.label_horizon >= len(numbers):
+        raise DataError(f"a label must look ahead by less than the {len(numbers)} rows: not {features.label_horizon}")
     numbers = numbers.iloc[features.label_horizon :]
     _refuse_unfit_values(numbers, features, fill)
     return numbers
@@ -162,6 +165,18 @@ def _group_of(name: str, features: FeatureSpec) -> str:
 
 def _fits(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _refuse_idle_patterns(columns: pd.Index, features: FeatureSpec) -> None:
+    """A pattern of the user's that fits no column is a typo: what it was to leave out would be learnt from."""
+    for field in ("exclude", *GROUPS[:-1]):
+        default: tuple[str, ...] = FeatureSpec.model_fields[field].default
+        for pattern in getattr(features, field):
+            if pattern not in default and not any(fnmatchcase(name, pattern) for name in columns):
+                raise DataError(
+                    f"every pattern must fit a column: {pattern!r} in '{field}' fits none; "
+                    f"{did_you_mean(pattern, columns)}"
+                )
 
 
 def _refuse_unfit_values(numbers: pd.DataFrame, features: FeatureSpec, fill: str) -> None:

@@ -109,10 +109,13 @@ def _timestamps(stamps: pd.Series, where: str) -> pd.DatetimeIndex:
             f"column {stamps.name!r} must hold dates such as 2024-01-02, not numbers: {where} has {stamps.iloc[0]}"
         )
     try:
-        moments = pd.to_datetime(stamps, utc=True)
+        # Of 03/04/2024 nobody can tell which is the day.
+        moments = pd.to_datetime(stamps, utc=True, format="ISO8601")
         return pd.DatetimeIndex(moments, name="timestamp").tz_localize(None).as_unit("ns")
     except (ValueError, TypeError) as error:
-        raise DataError(f"column {stamps.name!r} must hold dates: {where}: {str(error).splitlines()[0]}") from None
+        raise DataError(
+            f"column {stamps.name!r} must hold dates such as 2024-01-02: {where}: {str(error).splitlines()[0]}"
+        ) from None
 
 
 def _refuse_words(values: pd.Series, where: str) -> None:

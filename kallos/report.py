@@ -104,7 +104,7 @@ def prepare_folder(folder: Path) -> None:
 
 
 def verdict(result: TuningResult) -> str:
-    """Return in one sentence how the best value stands to the naive forecast."""
+    """Return in one sentence how the best value stands to the naive forecast, and how it was chosen."""
     naive = f"the naive forecast ({result.naive})"
     if result.gain <= 0:
         return f"{-result.gain:.2%} worse than {naive}: no better than guessing"
@@ -112,7 +112,10 @@ def verdict(result: TuningResult) -> str:
         score.rmse < window.naive_rmse[result.naive]
         for window, score in zip(result.windows, result.best.scores, strict=True)
     )
-    return f"{result.gain:.2%} better than {naive}, in {won} of {len(result.windows)} folds"
+    return (
+        f"{result.gain:.2%} better than {naive}, in {won} of {len(result.windows)} folds; "
+        f"the best of {len(result.trials)} trials, chosen on these very folds"
+    )
 
 
 def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
@@ -183,7 +186,7 @@ Target `{spec.features.target}`, {spec.horizon} ahead; {data.rows} rows, {day(da
 
 def day(moment: str | int) -> str:
     """Return a stamp for people: a date alone where it is midnight."""
-    return str(moment).removesuffix("T00:00:00")
+    return str(moment).removesuffix("T00:00:00").replace("T", " ")
 
 
 def _fold(window: FoldWindow, score: FoldScore, naive: str) -> dict[str, Any]:

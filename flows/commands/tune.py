@@ -53,11 +53,12 @@ def run_flow(spec: TuneSpec, output_dir: Path) -> None:
         plan_study(features, spec, settings.snapshots)
         prepare_folder(output_dir)
     with console.status("starting Prefect"):
+        from flows.interruption import ending_at_once
         from flows.terminal import show_result, shown_progress
         from flows.tune import tune as tune_flow
         from flows.watching import watching
     try:
-        with shown_progress(console) as watcher, watching(watcher):
+        with ending_at_once(console), shown_progress(console) as watcher, watching(watcher):
             result = tune_flow(spec, output_dir)
     except RuntimeError as error:
         if not str(error).startswith(("Failed to reach API", "Timed out while attempting to connect")):

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ import pandas as pd
 import pytest
 
 KALLOS_RUN = Path(sys.executable).with_name("kallos-run")
-SMALL = ["--n-folds", "2", "--step", "60", "--n-trials", "2", "--max-epochs", "1"]
+QUICK = ["--n-folds", "2", "--step", "60", "--max-epochs", "1"]
+SMALL = [*QUICK, "--n-trials", "2"]
 
 
 def make_bars(n_rows: int = 430, *, asset: str = "ABC", seed: int = 0) -> pd.DataFrame:
@@ -134,6 +136,43 @@ def test_a_terminal_shows_a_progress_bar(environment, prices):
     assert "written to" in text
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_study_ends_at_once_and_is_carried_on(environment, prices, number, code, tmp_path):
+    mine = {**environment, "KALLOS_DB_URL": f"sqlite:///{environment['KALLOS_HOME']}/features.db"}
+    mine["KALLOS_HOME"] = str(tmp_path)
+    command = ["tune", "--asset-id", "ABC", *QUICK, "--n-trials", "60"]
+    with subprocess.Popen(
+        [KALLOS_RUN, *command],
+        env=mine,
+        cwd=environment["HOME"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        while not (line := process.stdout.readline()).startswith("2/60"):
+            assert line, process.stderr.read()
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # A terminal's Ctrl-C reaches Prefect's temporary server, too.
+        else:
+            process.send_signal(number)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert stderr == "kallos-run: interrupted; finished folds are kept, and the same command carries on from them\n"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "fold-cache").rglob("*.json")}
+    assert len(kept) >= 4
+    done = subprocess.run(
+        [KALLOS_RUN, *command[:-1], "2"], env=mine, cwd=environment["HOME"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "fold-cache").rglob("*.json")}
+    # Two trials of two folds were there; the open step of the best is all that is new.
+    assert {path: after[path] for path in kept} == kept
+    assert len(after) <= len(kept) + 1
+
+
 def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 4096)
@@ -165,6 +204,12 @@ NOTHING_LISTENS = "postgresql://quant:hunter2@127.0.0.1:9/features"
         (["tune", "--asset-id", "ABC", "--model-name", "gruu"], 2, "not 'gruu': did you mean 'gru'"),
         (["tune", "--asset-id", "ABC", "--n-trials", "-1"], 2, "n_trials: input should be greater than 0, not -1"),
         (["tune", "--asset-id", "ABC", "--n-trials", "ten"], 2, "n-trials.*ten"),
+        (["tune", "--asset-id", "ABC", "--start-date", "2023", "--end-date", "2022"], 2, "ISO date"),
+        (
+            ["tune", "--asset-id", "ABC", "--start-date", "2023-01-01", "--end-date", "2022-01-01"],
+            2,
+            "must not lie after",
+        ),
         (["tune"], 2, "asset_id is missing: give it as --asset-id"),
         (["tune", "--asset-id", "ABC", "--study", "none.toml"], 2, "must be readable: none.toml"),
         (["tune", "--asset-id", "ABC", *SMALL, "--output-dir", "prices.csv"], 1, "folder must be writable: prices.csv"),

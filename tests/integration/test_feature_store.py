@@ -247,7 +247,7 @@ def test_a_date_that_is_none_is_refused(db: Database, which: str, moment: str) -
     assert repr(moment) in line
 
 
-@pytest.mark.parametrize(("start", "end"), [("2021-01-01", None), (None, "2019-12-31"), ("2020-01-20", "2020-01-10")])
+@pytest.mark.parametrize(("start", "end"), [("2021-01-01", None), (None, "2019-12-31")])
 def test_an_empty_range_names_the_rows_that_there_are(db: Database, start: str | None, end: str | None) -> None:
     db.write({"BTC": counted(DAYS), "ETH": counted(DAYS - pd.DateOffset(years=1))})
 

@@ -102,6 +102,19 @@ def test_a_cached_fold_whose_value_was_changed_is_computed_again(database):
     assert [trial.value for trial in again.trials] == [trial.value for trial in first.trials]
 
 
+def test_a_finished_fold_is_kept_whatever_becomes_of_the_study(database):
+    def end(event):
+        if isinstance(event, FoldScored) and event.trial == 1:
+            raise RuntimeError("the power is gone")
+
+    with watching(end), pytest.raises(RuntimeError, match="the power is gone"):
+        tune(small_spec(), Path("results"))
+    kept = list(Settings.read().fold_cache.rglob("*.json"))
+    assert len(kept) == 3
+    tune(small_spec(), Path("results"))
+    assert all(path.exists() for path in kept)
+
+
 def test_two_lines_a_trial_are_logged_and_nothing_of_the_libraries(database, caplog):
     caplog.set_level(logging.INFO)
     result = tune(small_spec(), Path("results"))

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -162,3 +164,14 @@ def test_excluded_columns_are_not_used():
 def test_an_integer_index_is_as_good_as_timestamps():
     frame = FRAME.set_index(pd.RangeIndex(1000, 1400))
     assert prepare_darts_timeseries(frame, FOLD).target == prepare_darts_timeseries(FRAME, FOLD).target
+
+
+@pytest.mark.parametrize(("field", "pattern"), [("exclude", "week"), ("volume", "vlume*")])
+def test_a_pattern_that_fits_no_column_is_a_typo(field, pattern):
+    with pytest.raises(DataError, match=f"'{re.escape(pattern)}' in '{field}' fits none; did you mean"):
+        study_frame(FRAME, FeatureSpec.model_validate({field: [pattern]}))
+
+
+def test_a_label_that_looks_beyond_the_table_is_refused():
+    with pytest.raises(DataError, match="less than the 400 rows: not 400"):
+        study_frame(FRAME, FeatureSpec(label_horizon=400))
