@@ -118,7 +118,9 @@ def test_a_finished_fold_is_kept_whatever_becomes_of_the_study(database):
 def test_two_lines_a_trial_are_logged_and_nothing_of_the_libraries(database, caplog):
     caplog.set_level(logging.INFO)
     result = tune(small_spec(), Path("results"))
-    lines = [record for record in caplog.records if record.levelno >= logging.INFO and "trial" in record.getMessage()]
+    of_study = [record for record in caplog.records if getattr(record, "task_name", None) == "study"]
+    *lines, finished = [record for record in of_study if record.levelno >= logging.INFO]
+    assert finished.getMessage() == "Finished in state Completed()"
     assert [line.getMessage().split(":")[0] for line in lines] == [
         f"trial {number} {what}" for number in range(3) for what in ("started", "finished")
     ]
