@@ -86,23 +86,23 @@ def test_the_rows_that_stop_training_early_scale_nothing(tmp_path, label_horizon
     assert before.past_covariates != after.past_covariates
 
 
-@pytest.mark.parametrize(("row", "label_horizon"), [(0, 0), (17, 0), (0, 4), (17, 4)])
-def test_values_that_are_not_known_yet_move_no_forecast(tmp_path, row, label_horizon):
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 2**16), row=st.integers(0, 30), label_horizon=st.sampled_from([0, 1, 4]))
+def test_values_that_are_not_known_yet_move_no_forecast(tmp_path_factory, seed, row, label_horizon):
+    folder, frame = tmp_path_factory.getbasetemp(), make_features()
     spec = {"horizon": 2, "features": {"label_horizon": label_horizon}}
-    frame = make_features()
-    job = small_job(tmp_path, frame, **spec)
-    # Forecast `row` of the window is made `lead` rows before it; all later rows of the table change, and
-    # with a forward label the labels that look at them.
+    job = small_job(folder, frame, **spec)
+    # Forecast `row` of the window is made `lead` rows before it. All later rows of the table change, and of a
+    # forward label all values that look at them.
     origin = label_horizon + job.fold.validation_start + row - max(label_horizon, 1)
     changed = frame.copy()
-    changed.iloc[origin + 1 :] *= 3
-    changed.iloc[origin + 1 - label_horizon : origin + 1, frame.columns.get_loc("log_return_close")] += (
-        0.1 if label_horizon else 0
-    )
-    other = small_job(tmp_path, changed, **spec)
+    later = slice(origin + 1, None)
+    changed.iloc[later] = np.abs(np.random.default_rng(seed).normal(size=changed.iloc[later].shape)) * 100
+    changed.iloc[origin + 1 - label_horizon :, frame.columns.get_loc("log_return_close")] = 7.0
+    other = small_job(folder, changed, **spec)
     fitted = fit_fold(job)
     before = forecast_fold(job, fitted)
-    # The weights of the first, for training may have seen rows after the origin's.
+    # The weights of the first: what they may depend on is tested above.
     after = forecast_fold(other, replace(fitted, prepared=fit_fold(other).prepared))
     np.testing.assert_array_equal(before[: row + 1], after[: row + 1])
     assert not np.array_equal(before, after)
