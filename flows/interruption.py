@@ -7,6 +7,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from types import FrameType
 
 import psutil
@@ -31,13 +32,15 @@ def ending_at_once(console: Console) -> Iterator[None]:
         said = "interrupted; finished folds are kept, and the same command carries on from them"
         sys.stderr.write(f"{start_of_line}kallos-run: {said}\n")
         sys.stderr.flush()
-        _mark_cancelled()
-        children = psutil.Process().children(recursive=True)
-        for child in children:
-            with suppress(psutil.Error):
-                child.kill()
-        psutil.wait_procs(children, timeout=2)
-        os._exit(128 + number)
+        try:
+            _mark_cancelled()
+            children = psutil.Process().children(recursive=True)
+            for child in children:
+                with suppress(psutil.Error):
+                    child.kill()
+            psutil.wait_procs(children, timeout=2)
+        finally:
+            os._exit(128 + number)
 
     before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -59,5 +62,5 @@ def _mark_cancelled() -> None:
         headers={"Content-Type": "application/json"},
         method="POST",
     )
-    with suppress(OSError), urllib.request.urlopen(request, timeout=2):
+    with suppress(OSError, HTTPException), urllib.request.urlopen(request, timeout=2):
         pass

@@ -112,7 +112,7 @@ def show_result(console: Console, result: TuningResult, path: Path) -> None:
     table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", f"{-result.gain:+.2%}")
     console.print(table)
     console.print(report.verdict(result), highlight=False, markup=False)
-    params = ", ".join(f"{name}={_short(value)}" for name, value in result.best_params.items())
+    params = ", ".join(f"{name}={report.short(value)}" for name, value in result.best_params.items())
     console.print(f"best parameters: {params}", highlight=False, markup=False)
     console.print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
 
@@ -128,7 +128,3 @@ def _headline(plan: StudyPlan) -> str:
 def _best_against_naive(best: TrialRecord | None, plan: StudyPlan) -> str:
     naive = f"naive {plan.naive_value:.4g} ({plan.naive})"
     return f"best {best.value:.4g}  {naive}" if best else naive
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from kallos import report
 from kallos.planning import StudyPlan
 from kallos.tuner import Event, StudyStarted, TrialFinished, TrialStarted, Watcher
 
@@ -49,7 +50,7 @@ class TrialLog:
         """Log the event if it is the start or the end of a trial."""
         match event:
             case TrialStarted(number, params):
-                shown = ", ".join(f"{name}={_short(value)}" for name, value in params.items())
+                shown = ", ".join(f"{name}={report.short(value)}" for name, value in params.items())
                 self._logger.info("trial %d started: %s", number, shown)
             case TrialFinished(trial, best):
                 outcome = f"failed: {trial.reason}" if trial.value is None else f"rmse {trial.value:.6g}"
@@ -101,7 +102,3 @@ def is_worth_a_line(record: LogRecord) -> bool:
     is_fold = getattr(record, "task_name", None) == "fold"
     went_well = record.getMessage().startswith(("Finished in state Completed", "Finished in state Cached"))
     return not (is_fold and went_well)
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -48,23 +48,33 @@ class FoldWindow(BaseModel):
 
 
 @dataclass(frozen=True)
+class PlannedFold:
+    """A fold, where it lies in the data, and the hash of the rows that it sees."""
+
+    fold: Fold
+    window: FoldWindow
+    rows_sha256: str
+
+
+@dataclass(frozen=True)
 class StudyPlan:
     """A study, ready to run anywhere: its rows lie in a snapshot, and every job can be made from here."""
 
     spec: TuneSpec
     snapshot: str
     data: DataSummary
-    folds: tuple[Fold, ...]
-    windows: tuple[FoldWindow, ...]
-    rows_sha256: tuple[str, ...]
-    open_fold: Fold | None
-    open_window: FoldWindow | None
-    open_rows_sha256: str | None
+    folds: tuple[PlannedFold, ...]
+    open_fold: PlannedFold | None
 
     @cached_property
     def architecture(self) -> Architecture:
         """The recipe that is tuned."""
         return get_architecture(self.spec.model_name)
+
+    @property
+    def windows(self) -> tuple[FoldWindow, ...]:
+        """The folds' windows, in their order."""
+        return tuple(planned.window for planned in self.folds)
 
     @cached_property
     def naive_values(self) -> dict[str, float]:
@@ -82,14 +92,14 @@ class StudyPlan:
         """Mean RMSE over the folds of the better naive forecast."""
         return self.naive_values[self.naive]
 
-    def job(self, name: str, params: Params, fold: Fold, rows_sha256: str) -> FoldJob:
+    def job(self, name: str, params: Params, planned: PlannedFold) -> FoldJob:
         """Return the job of one parameter set on one fold."""
         spec = self.spec
         return FoldJob(
             name=name,
             snapshot=self.snapshot,
-            rows_sha256=rows_sha256,
-            fold=fold,
+            rows_sha256=planned.rows_sha256,
+            fold=planned.fold,
             model_name=spec.model_name,
             params=params,
             features=spec.features,
@@ -101,16 +111,11 @@ class StudyPlan:
 
     def trial_jobs(self, number: int, params: Params) -> list[FoldJob]:
         """Return the jobs of a trial, in the order of the folds."""
-        return [
-            self.job(f"trial-{number}-fold-{fold.number}", params, fold, sha256)
-            for fold, sha256 in zip(self.folds, self.rows_sha256, strict=True)
-        ]
+        return [self.job(f"trial-{number}-fold-{planned.fold.number}", params, planned) for planned in self.folds]
 
     def open_job(self, number: int, params: Params) -> FoldJob | None:
         """Return the job of a trial on the step that is not over yet, or None where there is no such step."""
-        if self.open_fold is None or self.open_rows_sha256 is None:
-            return None
-        return self.job(f"trial-{number}-open-step", params, self.open_fold, self.open_rows_sha256)
+        return None if self.open_fold is None else self.job(f"trial-{number}-open-step", params, self.open_fold)
 
 
 def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan:
@@ -135,12 +140,8 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
         data=DataSummary(
             sha256=frame_sha256(rows), rows=len(rows), start=stamp(rows.index[0]), end=stamp(rows.index[-1])
         ),
-        folds=grid.folds,
-        windows=tuple(_window(rows, fold, spec) for fold in grid.folds),
-        rows_sha256=tuple(frame_sha256(rows.iloc[fold.rows]) for fold in grid.folds),
-        open_fold=open_fold,
-        open_window=None if open_fold is None else _window(rows, open_fold, spec),
-        open_rows_sha256=None if open_fold is None else frame_sha256(rows.iloc[open_fold.rows]),
+        folds=tuple(_planned(rows, fold, spec) for fold in grid.folds),
+        open_fold=None if open_fold is None else _planned(rows, open_fold, spec),
     )
 
 
@@ -197,11 +198,12 @@ def _rows_needed(fit_rows: int, spec: TuneSpec) -> int:
     return rows
 
 
-def _window(rows: pd.DataFrame, fold: Fold, spec: TuneSpec) -> FoldWindow:
-    return FoldWindow(
+def _planned(rows: pd.DataFrame, fold: Fold, spec: TuneSpec) -> PlannedFold:
+    window = FoldWindow(
         train_start=stamp(rows.index[fold.train_start]),
         train_end=stamp(rows.index[fold.train_stop - 1]),
         validation_start=stamp(rows.index[fold.validation_start]),
         validation_end=stamp(rows.index[fold.validation_stop - 1]),
         naive_rmse=naive_forecast_rmse(rows, fold, spec.features, spec.horizon, spec.forecast),
     )
+    return PlannedFold(fold, window, frame_sha256(rows.iloc[fold.rows]))

@@ -158,7 +158,7 @@ def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
 def best_params_markdown(result: TuningResult) -> str:
     """Return the result as markdown: verdict, parameters, and the score against naive, fold by fold."""
     spec, data = result.spec, result.data
-    params = "\n".join(f"| {name} | {_value(value)} |" for name, value in result.best_params.items())
+    params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best_params.items())
     folds = "\n".join(
         f"| {row['fold']} | {row['validation_start']} to {row['validation_end']} | {row['rmse']:.6g} "
         f"| {row['naive_rmse']:.6g} | {row['rmse'] / row['naive_rmse'] - 1:+.2%} |"
@@ -184,6 +184,11 @@ Target `{spec.features.target}`, {spec.horizon} ahead; {data.rows} rows, {day(da
 """
 
 
+def short(value: object) -> str:
+    """Return a parameter for people: of a number as many digits as tell it from the next."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def day(moment: str | int) -> str:
     """Return a stamp for people: a date alone where it is midnight."""
     return str(moment).removesuffix("T00:00:00").replace("T", " ")
@@ -198,7 +203,3 @@ def _fold(window: FoldWindow, score: FoldScore, naive: str) -> dict[str, Any]:
         "best_epoch": score.best_epoch,
         "naive_rmse": window.naive_rmse[naive],
     }
-
-
-def _value(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -9,7 +9,6 @@ from prefect import flow
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
-from prefect.context import FlowRunContext
 
 import flows.tune
 from flows.tune import tune
@@ -32,15 +31,7 @@ def database(home) -> None:
 
 def task_runs_of(run_flow) -> tuple[object, dict[str, str]]:
     """Run the flow inside another, and return its result with the states of the task runs by name."""
-    runs = []
-
-    @flow
-    def outer() -> object:
-        result = run_flow()
-        runs.append(FlowRunContext.get().flow_run.id)
-        return result
-
-    result = outer()
+    result = flow(run_flow, name="outer")()
     with get_client(sync_client=True) as client:
         children = client.read_flow_runs()
         tuned = [run for run in children if run.name.startswith("tune-") and run.parent_task_run_id is not None]
@@ -96,23 +87,30 @@ def test_library_and_flow_share_one_cache(database, monkeypatch, tmp_path):
 
 def test_a_cached_fold_whose_value_was_changed_is_computed_again(database):
     first = tune(small_spec(), Path("results"))
-    for path in Settings.read().fold_cache.rglob("*.json"):
-        path.write_text(path.read_text().replace('"rmse": 0.0', '"rmse": 0.00'))
+    entries = list(Settings.read().fold_cache.rglob("*.json"))
+    assert len(entries) == 6
+    for path in entries:
+        changed = path.read_text().replace('"rmse": 0.0', '"rmse": 0.00')
+        assert changed != path.read_text()
+        path.write_text(changed)
     again = tune(small_spec(), Path("results"))
     assert [trial.value for trial in again.trials] == [trial.value for trial in first.trials]
 
 
-def test_a_finished_fold_is_kept_whatever_becomes_of_the_study(database):
+def test_a_finished_fold_is_kept_whatever_becomes_of_the_study(database, monkeypatch):
+    calls = []
+    monkeypatch.setattr(flows.tune, "evaluate_fold", lambda job: calls.append(job.name) or by_learning_rate(job))
+
     def end(event):
         if isinstance(event, FoldScored) and event.trial == 1:
             raise RuntimeError("the power is gone")
 
     with watching(end), pytest.raises(RuntimeError, match="the power is gone"):
         tune(small_spec(), Path("results"))
-    kept = list(Settings.read().fold_cache.rglob("*.json"))
-    assert len(kept) == 3
+    assert len(list(Settings.read().fold_cache.rglob("*.json"))) == 3
     tune(small_spec(), Path("results"))
-    assert all(path.exists() for path in kept)
+    # The second run fitted what the first had not finished, and nothing else.
+    assert calls == [f"trial-{trial}-fold-{fold}" for trial in range(3) for fold in (1, 2)]
 
 
 def test_two_lines_a_trial_are_logged_and_nothing_of_the_libraries(database, caplog):
