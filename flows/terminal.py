@@ -11,7 +11,8 @@ from rich.text import Text
 
 from kallos import report
 from kallos.planning import StudyPlan
-from kallos.tuner import Event, FoldScored, StudyStarted, TrialFinished, TrialRecord, TuningResult, Watcher
+from kallos.trials import TrialRecord
+from kallos.tuner import Event, FoldScored, StudyStarted, TrialFinished, TuningResult, Watcher
 
 
 @contextmanager

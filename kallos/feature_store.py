@@ -32,16 +32,14 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import Integer
 
+from kallos.databases import parse_url, reason_of
 from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
 from kallos.frequency import ROWS, SESSIONS, find_frequency
 from kallos.specs import DataSpec
 
-# Drivers by which people name the same databases for other programs; ours are SQLite's own and psycopg 3.
-_DRIVERS = {"", "pysqlite", "aiosqlite", "psycopg", "psycopg2", "asyncpg", "pg8000"}
 _FIRST_MOMENT, _LAST_MOMENT = datetime(1678, 1, 1), datetime(2262, 1, 1)
 
 
@@ -192,30 +190,10 @@ class FeatureStore:
         try:
             yield
         except SQLAlchemyError as error:
-            said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()
-            reason = " ".join(said[:1]) or type(error).__name__
-            for secret in (self.url.password, *(v for k, v in self.url.query.items() if "password" in k)):
-                if secret:
-                    reason = reason.replace(str(secret), "***")
             raise DatabaseError(
-                f"the features database must answer, and {self} did not: {reason}; check that it runs, "
-                f"and --db-url or KALLOS_DB_URL"
+                f"the features database must answer, and {self} did not: {reason_of(error, self.url)}; "
+                f"check that it runs, and --db-url or KALLOS_DB_URL"
             ) from None
-
-
-def parse_url(db_url: str) -> URL:
-    """Return the URL with its driver settled, or raise `UsageError` without showing what it holds."""
-    try:
-        url = make_url(db_url)
-    except (ArgumentError, ValueError):
-        raise UsageError(
-            "a database URL must look like sqlite:///features.db or postgresql://user:password@host/name"
-        ) from None
-    backend, _, driver = url.drivername.partition("+")
-    ours = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}.get(backend)
-    if ours is None or driver not in _DRIVERS:
-        raise UsageError("a database must be SQLite or PostgreSQL: sqlite:///features.db or postgresql://host/name")
-    return url.set(drivername=ours)
 
 
 def _engine(url: URL) -> Engine:

@@ -1,8 +1,11 @@
 """Everything about a study that is settled before its first trial: rows, folds, naive scores, fold jobs."""
 
+import hashlib
+import json
 import logging
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
@@ -70,6 +73,28 @@ class StudyPlan:
     def architecture(self) -> Architecture:
         """The recipe that is tuned."""
         return get_architecture(self.spec.model_name)
+
+    @cached_property
+    def study_name(self) -> str:
+        """Name of the study, with a hash of all that its result depends on.
+
+        In the hash are the rows that its folds see, what is done to them, the seed, and how trials are drawn and
+        pruned. Not in it: dates asked for, rows of the open step, the number of trials, budgets, workers.
+        """
+        spec = self.spec
+        content = [
+            [job.fingerprint for job in self.trial_jobs(0, self.architecture.defaults)],
+            [spec.seed, spec.pruner, spec.lookahead, spec.warm_start],
+            version("optuna"),
+        ]
+        return f"{spec.model_name}-{spec.data.asset_id}-{_sha256(content)[:16]}"
+
+    @cached_property
+    def family(self) -> str:
+        """Hash of what studies have in common that may start from each other's best parameters."""
+        spec, features = self.spec, self.spec.features
+        forecast = [features.target, features.label_horizon, spec.horizon, spec.forecast]
+        return _sha256([spec.data.asset_id, spec.model_name, self.architecture.source_sha256, forecast])
 
     @property
     def windows(self) -> tuple[FoldWindow, ...]:
@@ -153,6 +178,10 @@ def stamp(moment: pd.Timestamp | int) -> Stamp:
 def mean(values: list[float]) -> float:
     """Return the mean over the folds."""
     return float(np.mean(values))
+
+
+def _sha256(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _refuse_short_fold(fold: Fold, spec: TuneSpec, longest_input: int) -> None:

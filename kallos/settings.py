@@ -23,6 +23,11 @@ class Settings(BaseSettings):
         description="Features database as an SQLAlchemy URL (SQLite or PostgreSQL); default: in the home.",
     )
 
+    storage_url: SecretStr | None = Field(
+        None,
+        description="Database of the studies' records (SQLite or PostgreSQL); default: in the home.",
+    )
+
     @classmethod
     def read(cls) -> Self:
         """Return the settings of this process, or raise `UsageError` with a line that names what is wrong."""
@@ -42,6 +47,11 @@ class Settings(BaseSettings):
     def features_url(self) -> str:
         """The features database's URL, password and all: for connecting, never for showing."""
         return self.db_url.get_secret_value() if self.db_url else f"sqlite:///{self.home_dir / 'features.db'}"
+
+    @property
+    def studies_url(self) -> str:
+        """The URL of the studies' records, password and all: for connecting, never for showing."""
+        return self.storage_url.get_secret_value() if self.storage_url else f"sqlite:///{self.home_dir / 'studies.db'}"
 
     @property
     def snapshots(self) -> str:

@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PositiveFloat,
     PositiveInt,
     ValidationError,
     model_validator,
@@ -140,6 +141,22 @@ class TuneSpec(Spec):
     )
     n_trials: PositiveInt = Field(20, description="Parameter sets that are tried.")
     seed: int = Field(42, ge=0, lt=2**32, description="Seed of the sampler and of every fit.")
+    pruner: Literal["folds", "none", "median", "percentile", "wilcoxon", "successive_halving", "hyperband"] = Field(
+        "folds",
+        description="What ends a hopeless trial early: 'folds' (against the best trial on the same folds), 'none', "
+        "or one of Optuna's.",
+    )
+    lookahead: PositiveInt = Field(
+        4,
+        description="Trials that may be open at once; a trial's parameters are drawn from what the trials so far "
+        "before it have shown. Part of the study: at least twice the most workers meant.",
+    )
+    warm_start: int = Field(
+        0,
+        ge=0,
+        description="First trials that take the best parameters of the latest earlier study of the same asset, "
+        "model and space.",
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -148,6 +165,26 @@ class TuneSpec(Spec):
         if self.forecast == "block" and self.features.label_horizon > 1:
             raise ValueError("forecast 'block' needs a label that looks 1 row ahead at most: choose 'rolling'")
         return self
+
+
+class RunSpec(Spec):
+    """How one run carries a study, and how far: nothing here moves a bit of any trial."""
+
+    workers: PositiveInt | None = Field(None, description="Processes that fit; default: one per physical core.")
+    more_trials: PositiveInt | None = Field(
+        None, description="Carry the study on by so many trials at most, up to --n-trials in all."
+    )
+    timeout: PositiveFloat | None = Field(None, description="Seconds after which no further fold is fitted.")
+    max_fold_fits: PositiveInt | None = Field(None, description="Fold fits after which no further fold is fitted.")
+    fold_timeout: PositiveFloat = Field(
+        3600, description="Seconds after which a fold counts as hanging: its process is ended, and it is tried again."
+    )
+    refresh_cache: bool = Field(
+        False, description="Forget what was recorded and cached of this study, and compute it anew."
+    )
+    if_running: Literal["wait", "fail"] = Field(
+        "wait", description="What to do while another run holds the same study."
+    )
 
 
 def read_study_file(path: Path) -> dict[str, Any]:

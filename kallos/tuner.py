@@ -1,44 +1,32 @@
 """The study: trials asked and told in order, each the mean RMSE of one parameter set over the folds."""
 
-import hashlib
+import math
 import platform
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from importlib.metadata import version
-from typing import Any, Literal
+from queue import SimpleQueue
+from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import BaseModel, ConfigDict
 
+from kallos.budget import Budget, BudgetSpentError
 from kallos.errors import FitError, StudyError
+from kallos.fold_queue import FoldQueue, ScoreFold
 from kallos.planning import DataSummary, FoldWindow, StudyPlan, mean
-from kallos.scoring import FoldJob, FoldScore, evaluate_fold
+from kallos.record import StudyRecord
+from kallos.sampling import TrialSource
+from kallos.scoring import FoldScore, evaluate_fold
 from kallos.specs import TuneSpec
-
-ScoreFold = Callable[[FoldJob], FoldScore]
+from kallos.trials import PARAMS, REASON, SCORES, StudyTrial, TrialRecord, best_of
 
 # So many trials show whether a study can work at all.
 _FIRST_TRIALS = 5
-
-
-class TrialRecord(BaseModel):
-    """One trial; `value` is None unless all its folds were scored."""
-
-    model_config = ConfigDict(frozen=True)
-
-    number: int
-    state: Literal["complete", "failed"]
-    params: dict[str, Any]
-    value: float | None
-    scores: tuple[FoldScore, ...]
-    reason: str | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Time that its fold fits took, wherever they ran."""
-        return sum(score.seconds for score in self.scores)
 
 
 class TuningResult(BaseModel):
@@ -55,6 +43,8 @@ class TuningResult(BaseModel):
     open_window: FoldWindow | None
     open_score: FoldScore | None
     open_reason: str | None
+    study_name: str
+    warm_start: tuple[dict[str, Any], ...]
     data: DataSummary
     spec: TuneSpec
     versions: dict[str, str]
@@ -75,12 +65,21 @@ class TuningResult(BaseModel):
         """Share of the naive forecast's RMSE that the best trial saves; below zero it is worse."""
         return 1 - self.best_value / self.naive_value
 
+    @property
+    def saved(self) -> float:
+        """Share of all folds of all trials that pruning spared."""
+        folds = len(self.windows)
+        spared = sum(folds - len(trial.scores) for trial in self.trials if trial.state == "pruned")
+        return spared / (folds * len(self.trials))
+
 
 @dataclass(frozen=True)
 class StudyStarted:
-    """The first trial is about to be asked for."""
+    """The first trial of this run is about to be asked for; `recorded` ended in earlier runs."""
 
     plan: StudyPlan
+    recorded: int
+    n_trials: int
 
 
 @dataclass(frozen=True)
@@ -102,13 +101,22 @@ class FoldScored:
 
 @dataclass(frozen=True)
 class TrialFinished:
-    """A trial has ended; `best` is the best of all so far, None while none is complete."""
+    """A trial has ended; `best` is the best of it and all before it, None while none is complete."""
 
     trial: TrialRecord
     best: TrialRecord | None
 
 
-Event = StudyStarted | TrialStarted | FoldScored | TrialFinished
+@dataclass(frozen=True)
+class StudyFinished:
+    """The run has its result, after so many fits; `stopped` names the budget that ended it, if one did."""
+
+    result: TuningResult
+    fits: int
+    stopped: str | None
+
+
+Event = StudyStarted | TrialStarted | FoldScored | TrialFinished | StudyFinished
 Watcher = Callable[[Event], None]
 
 
@@ -126,76 +134,221 @@ def objective(
     """Return the mean RMSE over the folds of the parameters that the trial draws, in the target's own units.
 
     `functools.partial(objective, plan=plan)` is an objective for Optuna's own `optimize`. Each fold's score is
-    reported, and a pruner may end the trial behind it. Raises `FitError` if a fold cannot be fitted.
+    reported, and a pruner may end the trial behind each but the last. Raises `FitError` if a fold cannot be fitted.
     """
     params = plan.architecture.suggest(trial)
-    trial.set_user_attr("params", params)
+    trial.set_user_attr(PARAMS, params)
     watcher(TrialStarted(trial.number, params))
     scores: list[FoldScore] = []
-    for job in plan.trial_jobs(trial.number, params):
+    jobs = plan.trial_jobs(trial.number, params)
+    for job in jobs:
         score = score_fold(job)
+        if not math.isfinite(score.rmse):
+            raise FitError(f"the score of a fold must be finite, and that of fold {job.fold.number} is {score.rmse}")
         scores.append(score)
-        trial.set_user_attr("scores", [each.model_dump() for each in scores])
+        trial.set_user_attr(SCORES, [each.model_dump() for each in scores])
         watcher(FoldScored(trial.number, job.fold.number, score))
         trial.report(score.rmse, job.fold.number)
-        if trial.should_prune():
+        if len(scores) < len(jobs) and trial.should_prune():
             raise optuna.TrialPruned
     return mean([score.rmse for score in scores])
 
 
-def run_tuning(plan: StudyPlan, *, score_fold: ScoreFold = evaluate_fold, watcher: Watcher = ignore) -> TuningResult:
-    """Run a planned study and return its result, which depends on the plan alone.
+def run_tuning(
+    plan: StudyPlan,
+    *,
+    score_fold: ScoreFold = evaluate_fold,
+    workers: int = 1,
+    record: StudyRecord | None = None,
+    more_trials: int | None = None,
+    budget: Budget | None = None,
+    watcher: Watcher = ignore,
+) -> TuningResult:
+    """Run a planned study, or carry it on, and return its result, which depends on the plan alone.
 
-    `score_fold` is `evaluate_fold`, or something around it that returns the same score for the same job.
+    `score_fold` is `evaluate_fold`, or something around it that returns the same score for the same job; so many as
+    `workers` are called at once, which is safe for `FoldPool.score` and not for `evaluate_fold` itself. Trials that
+    are in the `record` are not run again. `more_trials` and the `budget` end the study after its first k trials:
+    the result is that of a plan for k trials.
 
     Raises `StudyError` if no trial is complete, or most of the first trials fail the same way; whatever else
-    `score_fold` raises ends the study.
+    `score_fold` raises ends the study, and leaves its trials in the record to be carried on.
     """
-    spec = plan.spec
-    trials: list[TrialRecord] = []
-    best: TrialRecord | None = None
+    budget = budget or Budget()
     with _quiet_optuna():
-        study = optuna.create_study(direction="minimize", pruner=optuna.pruners.NopPruner())
-        watcher(StudyStarted(plan))
-        for number in range(spec.n_trials):
-            # The sampler of a trial depends on the study's seed and the trial's number, not on what ran before.
-            study.sampler = optuna.samplers.TPESampler(seed=trial_seed(spec.seed, number))
-            trial = study.ask()
-            try:
-                value = objective(trial, plan, score_fold=score_fold, watcher=watcher)
-            except FitError as error:
-                study.tell(trial, state=TrialState.FAIL)
-                record = _record(trial, value=None, reason=str(error))
-            else:
-                study.tell(trial, value)
-                record = _record(trial, value=value)
-            trials.append(record)
-            best = _best(trials)
-            watcher(TrialFinished(record, best))
-            _refuse_hopeless(trials)
-    if best is None:
-        raise StudyError(f"none of {len(trials)} trials could be scored; the last says: {trials[-1].reason}")
-    open_score, open_reason = _score_open_step(plan, best, score_fold)
-    return TuningResult(
-        best=best,
-        trials=tuple(trials),
-        naive=plan.naive,
-        naive_value=plan.naive_value,
-        naive_values=plan.naive_values,
-        windows=plan.windows,
-        open_window=None if plan.open_fold is None else plan.open_fold.window,
-        open_score=open_score,
-        open_reason=open_reason,
-        data=plan.data,
-        spec=spec,
-        versions=_versions(),
-    )
+        study = _Study(plan, record or StudyRecord.in_memory(plan), more_trials, watcher)
+        with FoldQueue(budget.within(score_fold), workers) as folds:
+            study.run(folds, workers)
+        result = study.result(budget.within(score_fold))
+    watcher(StudyFinished(result, budget.fits, study.stopped))
+    return result
 
 
-def trial_seed(study_seed: int, number: int) -> int:
-    """Return the seed of a trial's sampler, which no other trial shares."""
-    digest = hashlib.sha256(f"{study_seed}:{number}".encode()).digest()
-    return int.from_bytes(digest[:4], "big")
+@dataclass(frozen=True)
+class _Ended:
+    """What became of a trial's objective."""
+
+    number: int
+    state: TrialState | None
+    value: float | None = None
+    reason: str | None = None
+    error: BaseException | None = None
+
+
+class _Study:
+    """The coordinator of a run: it alone asks, tells and records, in the calling thread."""
+
+    def __init__(self, plan: StudyPlan, record: StudyRecord, more_trials: int | None, watcher: Watcher) -> None:
+        self._plan = plan
+        self._record = record
+        self._watcher = watcher
+        self._trials = record.trials()
+        self._warm_params = record.warm_params
+        self._told = self._count_told(0)
+        self._n_trials = plan.spec.n_trials
+        if more_trials is not None:
+            self._n_trials = min(self._n_trials, self._told + more_trials)
+        self._told = min(self._told, self._n_trials)
+        self._records = [self._record_of(number) for number in range(self._told)]
+        self._open: dict[int, Trial] = {}
+        self._begun_now: set[int] = set()
+        self._inbox: SimpleQueue[Event | _Ended] = SimpleQueue()
+        self.stopped: str | None = None
+
+    @cached_property
+    def _source(self) -> TrialSource:
+        spec = self._plan.spec
+        return TrialSource(self._plan.study_name, seed=spec.seed, lookahead=spec.lookahead, pruner=spec.pruner)
+
+    def run(self, folds: FoldQueue, workers: int) -> None:
+        """Run trials until there are enough, or the budget is spent."""
+        self._watcher(StudyStarted(self._plan, self._told, self._n_trials))
+        _refuse_hopeless(self._records[:_FIRST_TRIALS])
+        self._open_trials(folds, workers)
+        while self._open:
+            event = self._inbox.get()
+            if not isinstance(event, _Ended):
+                self._watcher(event)
+                continue
+            if event.error is not None:
+                raise event.error
+            self._end(event)
+            self._tell()
+            self._open_trials(folds, workers)
+            # Only now may idle threads run ahead: there is nothing more urgent.
+            folds.close(event.number)
+
+    def result(self, score_fold: ScoreFold) -> TuningResult:
+        """Return the result of the trials that were told."""
+        plan, trials = self._plan, self._records
+        best = best_of(trials)
+        if best is None:
+            if not trials:
+                raise StudyError(
+                    f"a study needs one whole trial, and none has ended: {self.stopped}; finished folds are kept, "
+                    f"and the same command carries on"
+                )
+            raise StudyError(f"none of {len(trials)} trials could be scored; the last says: {trials[-1].reason}")
+        open_score, open_reason = _score_open_step(plan, best, score_fold)
+        return TuningResult(
+            best=best,
+            trials=tuple(trials),
+            naive=plan.naive,
+            naive_value=plan.naive_value,
+            naive_values=plan.naive_values,
+            windows=plan.windows,
+            open_window=None if plan.open_fold is None else plan.open_fold.window,
+            open_score=open_score,
+            open_reason=open_reason,
+            study_name=plan.study_name,
+            warm_start=tuple(self._warm_params),
+            data=plan.data,
+            spec=plan.spec,
+            versions=_versions(),
+        )
+
+    def _open_trials(self, folds: FoldQueue, workers: int) -> None:
+        for number in range(self._told, self._n_trials):
+            if len(self._open) >= workers or self.stopped or number >= self._told + self._plan.spec.lookahead:
+                return
+            if number in self._open or (number < len(self._trials) and self._trials[number].ended):
+                continue
+            trial = self._draw(number)
+            params = trial.user_attrs[PARAMS]
+            folds.open(number, self._plan.trial_jobs(number, params))
+            self._open[number] = trial
+            self._begun_now.add(number)
+            threading.Thread(
+                target=self._run_objective, args=(trial, folds), name=f"trial-{number}", daemon=True
+            ).start()
+
+    def _draw(self, number: int) -> Trial:
+        """Return a trial with all its parameters drawn, and written down if it is a new one."""
+        earlier = self._trials[:number]
+        if number < len(self._trials):
+            trial = self._source.ask(earlier, begun=self._trials[number].begun)
+            trial.set_user_attr(PARAMS, self._plan.architecture.suggest(trial))
+            return trial
+        fixed = self._warm_params[number] if number < len(self._warm_params) else None
+        trial = self._source.ask(earlier, fixed=fixed)
+        trial.set_user_attr(PARAMS, self._plan.architecture.suggest(trial))
+        begun = _frozen(trial)
+        self._record.begin(number, begun)
+        self._trials.append(StudyTrial(begun))
+        return trial
+
+    def _run_objective(self, trial: Trial, folds: FoldQueue) -> None:
+        ended = partial(_Ended, trial.number)
+        try:
+            value = objective(
+                trial, self._plan, score_fold=lambda _: folds.score(trial.number), watcher=self._inbox.put
+            )
+            self._inbox.put(ended(TrialState.COMPLETE, value))
+        except optuna.TrialPruned:
+            self._inbox.put(ended(TrialState.PRUNED))
+        except FitError as error:
+            self._inbox.put(ended(TrialState.FAIL, reason=str(error)))
+        except BudgetSpentError as spent:
+            self._inbox.put(ended(None, reason=str(spent)))
+        except BaseException as error:
+            self._inbox.put(ended(None, error=error))
+
+    def _end(self, event: _Ended) -> None:
+        trial = self._open.pop(event.number)
+        if event.state is None:
+            self.stopped = event.reason
+            return
+        if event.reason is not None:
+            trial.set_user_attr(REASON, event.reason)
+        trial.study.tell(trial, event.value, state=event.state)
+        ended = _frozen(trial)
+        self._record.end(event.number, ended)
+        self._trials[event.number] = StudyTrial(self._trials[event.number].begun, ended)
+
+    def _tell(self) -> None:
+        """Pass on the trials that have ended, in their order."""
+        for number in range(self._told, min(self._count_told(self._told), self._n_trials)):
+            self._told = number + 1
+            self._records.append(self._record_of(number))
+            if number in self._begun_now:
+                self._watcher(TrialFinished(self._records[-1], best_of(self._records)))
+            if self._told == _FIRST_TRIALS:
+                _refuse_hopeless(self._records)
+
+    def _count_told(self, told: int) -> int:
+        """Return how many trials have ended of which all before have ended too."""
+        while told < len(self._trials) and self._trials[told].ended:
+            told += 1
+        return told
+
+    def _record_of(self, number: int) -> TrialRecord:
+        ended = self._trials[number].ended
+        assert ended is not None
+        return TrialRecord.of(number, ended)
+
+
+def _frozen(trial: Trial) -> FrozenTrial:
+    return trial.study.get_trials(deepcopy=False)[trial.number]
 
 
 def _score_open_step(plan: StudyPlan, best: TrialRecord, score_fold: ScoreFold) -> tuple[FoldScore | None, str | None]:
@@ -205,28 +358,12 @@ def _score_open_step(plan: StudyPlan, best: TrialRecord, score_fold: ScoreFold) 
         return None, None
     try:
         return score_fold(job), None
-    except FitError as error:
+    except (FitError, BudgetSpentError) as error:
         return None, str(error)
 
 
-def _record(trial: optuna.Trial, *, value: float | None, reason: str | None = None) -> TrialRecord:
-    return TrialRecord(
-        number=trial.number,
-        state="failed" if value is None else "complete",
-        params=trial.user_attrs["params"],
-        value=value,
-        scores=tuple(FoldScore(**score) for score in trial.user_attrs.get("scores", [])),
-        reason=reason,
-    )
-
-
-def _best(trials: list[TrialRecord]) -> TrialRecord | None:
-    complete = [(trial.value, trial.number, trial) for trial in trials if trial.value is not None]
-    return min(complete)[2] if complete else None
-
-
 def _refuse_hopeless(trials: list[TrialRecord]) -> None:
-    if len(trials) != _FIRST_TRIALS:
+    if len(trials) < _FIRST_TRIALS:
         return
     reasons = [trial.reason for trial in trials if trial.reason]
     commonest = max(reasons, key=reasons.count, default=None)

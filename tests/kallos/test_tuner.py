@@ -4,8 +4,9 @@ import optuna
 import pytest
 
 from kallos.errors import DataError, FitError, StudyError, UsageError
+from kallos.sampling import trial_seed
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold
-from kallos.tuner import FoldScored, StudyStarted, TrialFinished, TrialStarted, objective, run_tuning, trial_seed
+from kallos.tuner import FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted, objective, run_tuning
 from tests.samples import by_learning_rate, make_features, small_plan
 
 
@@ -93,7 +94,14 @@ def test_a_failure_of_the_world_ends_the_study(tmp_path):
 def test_a_watcher_is_told_in_order(tmp_path):
     events = []
     run_tuning(small_plan(tmp_path, n_trials=1), score_fold=by_learning_rate, watcher=events.append)
-    assert [type(event) for event in events] == [StudyStarted, TrialStarted, FoldScored, FoldScored, TrialFinished]
+    assert [type(event) for event in events] == [
+        StudyStarted,
+        TrialStarted,
+        FoldScored,
+        FoldScored,
+        TrialFinished,
+        StudyFinished,
+    ]
 
 
 def test_the_better_naive_forecast_by_mean_is_named(tmp_path):

@@ -1,0 +1,50 @@
+"""How much one run may spend; what is spent ends a study after a prefix of its trials, and changes none of them."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from kallos.scoring import FoldJob, FoldScore
+
+
+class BudgetSpentError(Exception):
+    """No further fold is fitted in this run; the message names the budget that is spent."""
+
+
+class Budget:
+    """Counts the fits of a run, and refuses one too many or too late; scores that are stored are always read.
+
+    `timeout` is in seconds from now, `max_fold_fits` counts fits; None is no limit.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: float | None = None,
+        max_fold_fits: int | None = None,
+        is_stored: Callable[[FoldJob], bool] = lambda job: False,
+    ) -> None:
+        self.fits = 0
+        self._timeout = timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._max_fold_fits = max_fold_fits
+        self._is_stored = is_stored
+        self._lock = threading.Lock()
+
+    def within(self, score_fold: Callable[[FoldJob], FoldScore]) -> Callable[[FoldJob], FoldScore]:
+        """Return `score_fold`, raising `BudgetSpentError` where it would have to fit beyond the budget."""
+
+        def admitted(job: FoldJob) -> FoldScore:
+            if not self._is_stored(job):
+                self._count()
+            return score_fold(job)
+
+        return admitted
+
+    def _count(self) -> None:
+        with self._lock:
+            if self._max_fold_fits is not None and self.fits >= self._max_fold_fits:
+                raise BudgetSpentError(f"--max-fold-fits {self._max_fold_fits} is spent")
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                raise BudgetSpentError(f"--timeout {self._timeout:g} s is over")
+            self.fits += 1

@@ -1,0 +1,131 @@
+"""Processes that fits run in: one fit each at a time, replaced when they die or hang, gone when their parent is."""
+
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import Self
+
+from loky import cpu_count
+from loky.process_executor import ProcessPoolExecutor
+
+from kallos.scoring import FoldJob, FoldScore, evaluate_fold
+
+_PARENT_CHECK_SECONDS = 1.0
+
+
+class WorkerLostError(OSError):
+    """A worker process ended, or was ended, before its fold: nothing is known of the job, and a retry may do."""
+
+
+def physical_cores() -> int:
+    """Return the number of physical cores that this process may use."""
+    return max(1, int(cpu_count(only_physical_cores=True)))
+
+
+class FoldPool:
+    """A fixed number of worker processes, each started with its first fold.
+
+    Each is an executor of its own, so that one which dies, or hangs for longer than `fold_timeout` seconds, costs
+    its own fold alone. `retries` is how often a lost fold is tried again here. Use it as a context: its end ends
+    the processes. They also end themselves, within seconds, when this process is killed.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        *,
+        fold_timeout: float | None = None,
+        retries: int = 0,
+        evaluate: Callable[[FoldJob], FoldScore] = evaluate_fold,
+    ) -> None:
+        self._fold_timeout = fold_timeout
+        self._retries = retries
+        self._evaluate = evaluate
+        self._free: queue.SimpleQueue[Executor] = queue.SimpleQueue()
+        for _ in range(workers):
+            self._free.put(_one_process())
+
+    def score(self, job: FoldJob) -> FoldScore:
+        """Evaluate a fold in the next free process and wait for it.
+
+        Raises `WorkerLostError` if the process dies or the fold takes too long, and whatever the evaluation raises.
+        """
+        for tries_left in reversed(range(self._retries + 1)):
+            try:
+                return self._score_once(job)
+            except WorkerLostError:
+                if not tries_left:
+                    raise
+        raise AssertionError
+
+    def _score_once(self, job: FoldJob) -> FoldScore:
+        process = self._free.get()
+        scored = process.submit(self._evaluate, job)
+        try:
+            return scored.result(self._fold_timeout)
+        except TimeoutError:
+            if scored.done():
+                raise
+            process = _replaced(process)
+            raise WorkerLostError(
+                f"a fold must end within --fold-timeout, and {job.name} did not in {self._fold_timeout:g} s"
+            ) from None
+        except BrokenProcessPool:
+            process = _replaced(process)
+            raise WorkerLostError(
+                f"the worker process of {job.name} was killed: by hand, or for want of memory (fewer --workers "
+                f"need less)"
+            ) from None
+        finally:
+            self._free.put(process)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while not self._free.empty():
+            self._free.get().shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
+
+
+def leave_with_parent(parent: int) -> None:
+    """End this process within seconds of its parent's end, however that comes about.
+
+    The kernel's own signal for it (PDEATHSIG) fires when the thread ends that started the process.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_CHECK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def _one_process() -> Executor:
+    executor: Executor = ProcessPoolExecutor(
+        max_workers=1,
+        context="loky",
+        initializer=_begin_worker,
+        initargs=(os.getpid(),),
+        env={"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )
+    return executor
+
+
+def _replaced(process: Executor) -> Executor:
+    process.shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
+    return _one_process()
+
+
+def _begin_worker(parent: int) -> None:
+    leave_with_parent(parent)
+    # Ctrl-C in a terminal reaches the whole process group; who started the workers ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,319 @@
+"""The record of a study in a database: what survives a crash, written by one run at a time."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import optuna
+import sqlalchemy
+from filelock import FileLock, Timeout
+from optuna.exceptions import StorageInternalError
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+
+from kallos.databases import parse_url, reason_of
+from kallos.errors import DatabaseError, StudyError
+from kallos.planning import StudyPlan
+from kallos.trials import StudyTrial
+
+_log = logging.getLogger(__name__)
+
+IfRunning = Literal["wait", "fail"]
+Done = TypeVar("Done")
+
+_WARM, _FAMILY, _SPEC, _CREATED, _ENDED_ATTRS = "warm_start", "family", "spec", "created", "attrs_while_running"
+# A database that restarts is back within this time, in seconds; each pause is a try.
+_PAUSES = (1, 1, 2, 4, 8, 16, 30)
+_POLL_SECONDS = 0.5
+_IN_MEMORY = URL.create("sqlite")
+
+
+class StudyRecord:
+    """All trials of one study, in Optuna's own tables, so that Optuna's own tools can show them.
+
+    A trial is written whole when its parameters are drawn, and ended when it has ended. A trial that a killed run
+    has left running is carried on by the next one.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        url: URL = _IN_MEMORY,
+        *,
+        guard: Callable[[], None] = lambda: None,
+        pauses: tuple[float, ...] = (),
+    ) -> None:
+        self._study = study
+        self._url = url
+        self._guard = guard
+        self._pauses = pauses
+
+    @classmethod
+    def in_memory(cls, plan: StudyPlan) -> "StudyRecord":
+        """Return a record that lasts as long as this process."""
+        return cls(optuna.create_study(study_name=plan.study_name, direction="minimize"))
+
+    @property
+    def warm_params(self) -> list[dict[str, Any]]:
+        """Parameters that the first trials take instead of drawing them, settled when the study was created."""
+        return list(self._study.user_attrs.get(_WARM, []))
+
+    def trials(self) -> list[StudyTrial]:
+        """Return all trials by number."""
+        return [_read(trial) for trial in self._persistently(lambda: self._study.get_trials(deepcopy=False))]
+
+    def begin(self, number: int, begun: FrozenTrial) -> None:
+        """Write a trial whose parameters are drawn."""
+
+        def write() -> None:
+            # A try whose answer was lost may have written it.
+            if len(self._study.get_trials(deepcopy=False)) == number:
+                self._study.add_trial(
+                    create_trial(
+                        state=TrialState.RUNNING,
+                        params=begun.params,
+                        distributions=begun.distributions,
+                        system_attrs=begun.system_attrs,
+                        user_attrs=begun.user_attrs,
+                    )
+                )
+
+        self._persistently(write)
+
+    def end(self, number: int, ended: FrozenTrial) -> None:
+        """Write how a trial has ended."""
+
+        def write() -> None:
+            there = self._study.get_trials(deepcopy=False)[number]
+            if there.state.is_finished():
+                return
+            trial = Trial(self._study, there._trial_id)
+            for key, value in ended.user_attrs.items():
+                trial.set_user_attr(key, value)
+            new = {key: value for key, value in ended.system_attrs.items() if key not in there.system_attrs}
+            if new:
+                trial.set_user_attr(_ENDED_ATTRS, new)
+            for step, value in ended.intermediate_values.items():
+                trial.report(value, step)
+            self._study.tell(number, ended.value if ended.state is TrialState.COMPLETE else None, state=ended.state)
+
+        self._persistently(write)
+
+    def _persistently(self, act: Callable[[], Done]) -> Done:
+        """Do what may be done twice, again and again while a database restarts."""
+        for pause in (*self._pauses, None):
+            try:
+                self._guard()
+                return act()
+            except (StorageInternalError, SQLAlchemyError) as error:
+                if pause is None:
+                    raise DatabaseError(_unwritten(error, self._url)) from None
+                _log.warning(
+                    "the study's storage does not answer, next try in %d s: %s", pause, reason_of(error, self._url)
+                )
+                time.sleep(pause)
+        raise AssertionError
+
+
+@contextmanager
+def open_record(
+    storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "wait", afresh: bool = False
+) -> Iterator[StudyRecord]:
+    """Open the record of the plan's study in a database (SQLite or PostgreSQL), creating it if need be.
+
+    The block holds a lock on the study that ends with its holder, however it ends. `if_running` says what happens
+    while another run holds it: wait for it, or raise `StudyError`. `afresh` forgets what was recorded before.
+
+    Raises `DatabaseError` if the database cannot be reached or written, `UsageError` for a URL that is none.
+    """
+    url = parse_url(storage_url)
+    is_file = url.get_backend_name() == "sqlite"
+    lock = _FileStudyLock(url, plan.study_name) if is_file else _ServerStudyLock(url, plan.study_name)
+    try:
+        with lock.held(if_running):
+            storage = _open_storage(url)
+            try:
+                study = _open_study(storage, plan, afresh)
+                yield StudyRecord(study, url, guard=lock.ensure, pauses=() if is_file else _PAUSES)
+            finally:
+                storage.engine.dispose()
+    except (StorageInternalError, SQLAlchemyError) as error:
+        raise DatabaseError(_unwritten(error, url)) from None
+
+
+class _FileStudyLock:
+    """A lock beside a SQLite file; the system lets go of it when its holder ends."""
+
+    def __init__(self, url: URL, study_name: str) -> None:
+        database = Path(url.database or ".").absolute()
+        self._path = database.parent / f"{database.name}.locks" / f"{study_name}.lock"
+        self._study_name = study_name
+
+    def ensure(self) -> None:
+        """Nothing to do: a file's lock does not get lost."""
+
+    @contextmanager
+    def held(self, if_running: IfRunning) -> Iterator[None]:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._path)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                _say_who_waits(self._study_name, if_running)
+                lock.acquire(poll_interval=_POLL_SECONDS)
+        except OSError as error:
+            raise DatabaseError(
+                f"the study's storage must be writable: {self._path.parent}: {error.strerror}"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+class _ServerStudyLock:
+    """A PostgreSQL advisory lock; the server lets go of it when its holder's connection ends."""
+
+    def __init__(self, url: URL, study_name: str) -> None:
+        self._study_name = study_name
+        digest = hashlib.sha256(f"kallos:{study_name}".encode()).digest()
+        self._key = int.from_bytes(digest[:8], "big", signed=True)
+        self._engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool, isolation_level="AUTOCOMMIT")
+        self._connection: sqlalchemy.Connection | None = None
+
+    def ensure(self) -> None:
+        """Take the lock again if the server has lost it; raises `StudyError` if another run has it by now."""
+        try:
+            if self._connection is not None:
+                self._connection.execute(sqlalchemy.text("SELECT 1"))
+                return
+        except SQLAlchemyError:
+            self._connection = None
+        if not self._take():
+            raise StudyError(
+                f"one run at a time may write a study, and another took {self._study_name} over while the database "
+                f"restarted; the finished folds of this run are kept"
+            )
+
+    @contextmanager
+    def held(self, if_running: IfRunning) -> Iterator[None]:
+        if not self._take():
+            _say_who_waits(self._study_name, if_running)
+            while not self._take():
+                time.sleep(_POLL_SECONDS)
+        try:
+            yield
+        finally:
+            if self._connection is not None:
+                self._connection.invalidate()
+                self._connection.close()
+
+    def _take(self) -> bool:
+        connection = self._engine.connect()
+        taken = connection.execute(sqlalchemy.select(sqlalchemy.func.pg_try_advisory_lock(self._key))).scalar_one()
+        if taken:
+            self._connection = connection
+        else:
+            connection.close()
+        return bool(taken)
+
+
+def _say_who_waits(study_name: str, if_running: IfRunning) -> None:
+    if if_running == "fail":
+        raise StudyError(
+            f"one run at a time may write a study, and another run holds {study_name}: let it end, or give "
+            f"--if-running wait"
+        )
+    _log.warning("another run holds the study %s: waiting for it to end", study_name)
+
+
+def _open_storage(url: URL) -> optuna.storages.RDBStorage:
+    sqlite = url.get_backend_name() == "sqlite"
+    arguments: dict[str, Any] = (
+        {"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+    )
+    for pause in (0.5, 1, 2, None):
+        try:
+            storage = optuna.storages.RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=arguments)
+            break
+        except (StorageInternalError, SQLAlchemyError):
+            # Two runs that make the same tables at once: the second finds them at its next try.
+            if pause is None:
+                raise
+            time.sleep(pause)
+    if sqlite:
+        # A commit without waiting for the disk: a killed process loses nothing, a machine without power the last
+        # trials, which the same command computes again.
+        @sqlalchemy.event.listens_for(storage.engine, "connect")
+        def set_pragmas(connection: Any, _: object) -> None:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+
+        storage.engine.dispose()
+    return storage
+
+
+def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan, afresh: bool) -> optuna.Study:
+    names = optuna.get_all_study_names(storage)
+    if afresh and plan.study_name in names:
+        optuna.delete_study(study_name=plan.study_name, storage=storage)
+    study = optuna.create_study(study_name=plan.study_name, storage=storage, direction="minimize", load_if_exists=True)
+    if _WARM not in study.user_attrs:
+        study.set_user_attr(_SPEC, plan.spec.model_dump(mode="json"))
+        study.set_user_attr(_FAMILY, plan.family)
+        study.set_user_attr(_CREATED, datetime.now(UTC).isoformat())
+        # The last of all: a study is ready when it says what it starts from.
+        study.set_user_attr(_WARM, _warm_params(storage, plan))
+    return study
+
+
+def _warm_params(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> list[dict[str, Any]]:
+    """Return the drawn parameters of the best trials of the latest earlier study of the same family."""
+    if not plan.spec.warm_start:
+        return []
+    related = [
+        study
+        for study in optuna.get_all_study_summaries(storage, include_best_trial=False)
+        if study.user_attrs.get(_FAMILY) == plan.family and study.study_name != plan.study_name and study.n_trials
+    ]
+    if not related:
+        _log.warning("there is no earlier study to start from warm: %s starts cold", plan.study_name)
+        return []
+    latest = max(related, key=lambda study: study.user_attrs.get(_CREATED, ""))
+    _log.info("the first trials are the best %d of the study %s", plan.spec.warm_start, latest.study_name)
+    complete = optuna.load_study(study_name=latest.study_name, storage=storage).get_trials(
+        deepcopy=False, states=(TrialState.COMPLETE,)
+    )
+    best = sorted(complete, key=lambda trial: (trial.value, trial.number))[: plan.spec.warm_start]
+    return [dict(trial.params) for trial in best]
+
+
+def _read(trial: FrozenTrial) -> StudyTrial:
+    """Return a trial as it began, and as it ended."""
+    if not trial.state.is_finished():
+        return StudyTrial(begun=trial)
+    attrs = {**trial.system_attrs, **trial.user_attrs.get(_ENDED_ATTRS, {})}
+    ended = create_trial(
+        state=trial.state,
+        value=trial.value,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=trial.user_attrs,
+        system_attrs=attrs,
+        intermediate_values=trial.intermediate_values,
+    )
+    return StudyTrial(begun=trial, ended=ended)
+
+
+def _unwritten(error: Exception, url: URL) -> str:
+    return (
+        f"the study's storage must take what is written to it, and {url.render_as_string()} did not: "
+        f"{reason_of(error, url)}; finished folds are kept, and the same command carries on"
+    )

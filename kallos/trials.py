@@ -1,0 +1,60 @@
+"""Trials as they are asked, run and remembered."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel, ConfigDict
+
+from kallos.scoring import FoldScore
+
+PARAMS, SCORES, REASON = "params", "scores", "reason"
+_STATES: dict[TrialState, Literal["complete", "pruned", "failed"]] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+
+
+@dataclass(frozen=True)
+class StudyTrial:
+    """A trial of a study: as it was when its parameters had been drawn, and as it ended, None while it has not."""
+
+    begun: FrozenTrial
+    ended: FrozenTrial | None = None
+
+
+class TrialRecord(BaseModel):
+    """One trial; `value` is None unless all its folds were scored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    state: Literal["complete", "pruned", "failed"]
+    params: dict[str, Any]
+    value: float | None
+    scores: tuple[FoldScore, ...]
+    reason: str | None = None
+
+    @classmethod
+    def of(cls, number: int, ended: FrozenTrial) -> "TrialRecord":
+        """Return what is kept of a trial that has ended."""
+        return cls(
+            number=number,
+            state=_STATES[ended.state],
+            params=ended.user_attrs[PARAMS],
+            value=ended.value if ended.state is TrialState.COMPLETE else None,
+            scores=tuple(FoldScore(**score) for score in ended.user_attrs.get(SCORES, [])),
+            reason=ended.user_attrs.get(REASON),
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Time that its fold fits took, wherever they ran."""
+        return sum(score.seconds for score in self.scores)
+
+
+def best_of(trials: list[TrialRecord]) -> TrialRecord | None:
+    """Return the complete trial of the least value, the first of equals; a pruned one is never it."""
+    complete = [(trial.value, trial.number, trial) for trial in trials if trial.value is not None]
+    return min(complete)[2] if complete else None
