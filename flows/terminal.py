@@ -12,7 +12,7 @@ from rich.text import Text
 from kallos import report
 from kallos.planning import StudyPlan
 from kallos.trials import TrialRecord
-from kallos.tuner import Event, FoldScored, StudyStarted, TrialFinished, TuningResult, Watcher
+from kallos.tuner import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished, TuningResult, Watcher
 
 
 @contextmanager
@@ -41,32 +41,33 @@ class Bar:
         self._progress = progress
         self._task = TaskID(0)
         self._plan: StudyPlan | None = None
+        self._n_trials = 0
 
     def __call__(self, event: Event) -> None:
         """Show the event."""
         match event:
-            case StudyStarted(plan):
-                self._plan = plan
-                self._progress.console.print(_headline(plan), highlight=False, markup=False)
-                naive = f"naive {plan.naive_value:.4g} ({plan.naive})"
+            case StudyStarted(plan, recorded, n_trials):
+                self._plan, self._n_trials = plan, n_trials
+                for line in _headlines(event):
+                    self._progress.console.print(line, highlight=False, markup=False)
                 self._task = self._progress.add_task(
                     "",
-                    total=plan.spec.n_trials * len(plan.folds),
-                    trial=f"1/{plan.spec.n_trials}",
-                    best=naive,
+                    total=(n_trials - recorded) * len(plan.folds),
+                    trial=f"{min(recorded + 1, n_trials)}/{n_trials}",
+                    best=f"naive {plan.naive_value:.4g} ({plan.naive})",
                 )
             case FoldScored():
                 self._progress.advance(self._task)
             case TrialFinished(trial, best) if self._plan is not None:
-                plan = self._plan
-                done = trial.number + 1
                 self._progress.update(
                     self._task,
-                    # A failed trial leaves folds out.
-                    completed=done * len(plan.folds),
-                    trial=f"{min(done + 1, plan.spec.n_trials)}/{plan.spec.n_trials}",
-                    best=_best_against_naive(best, plan),
+                    # A pruned or failed trial leaves folds out.
+                    advance=len(self._plan.folds) - len(trial.scores),
+                    trial=f"{min(trial.number + 2, self._n_trials)}/{self._n_trials}",
+                    best=_best_against_naive(best, self._plan),
                 )
+            case StudyFinished(result, fits, stopped):
+                self._progress.console.print(report.run_summary(result, fits, stopped), highlight=False, markup=False)
 
 
 class PlainLines:
@@ -75,19 +76,22 @@ class PlainLines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._plan: StudyPlan | None = None
+        self._n_trials = 0
 
     def __call__(self, event: Event) -> None:
         """Print the event."""
         match event:
-            case StudyStarted(plan):
-                self._plan = plan
-                self._print(_headline(plan))
+            case StudyStarted(plan, _, n_trials):
+                self._plan, self._n_trials = plan, n_trials
+                for line in _headlines(event):
+                    self._print(line)
             case TrialFinished(trial, best) if self._plan is not None:
-                outcome = f"failed: {trial.reason}" if trial.value is None else f"rmse {trial.value:.6g}"
                 self._print(
-                    f"{trial.number + 1}/{self._plan.spec.n_trials}  trial {trial.number}  {outcome}  "
+                    f"{trial.number + 1}/{self._n_trials}  trial {trial.number}  {report.outcome(trial)}  "
                     f"{_best_against_naive(best, self._plan)}  {trial.seconds:.1f} s of fits"
                 )
+            case StudyFinished(result, fits, stopped):
+                self._print(report.run_summary(result, fits, stopped))
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -118,12 +122,15 @@ def show_result(console: Console, result: TuningResult, path: Path) -> None:
     console.print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _headline(plan: StudyPlan) -> str:
+def _headlines(started: StudyStarted) -> Iterator[str]:
+    plan = started.plan
     first, last = plan.windows[0], plan.windows[-1]
-    return (
+    yield (
         f"{plan.spec.model_name} on {plan.spec.data.asset_id}: {plan.data.rows} rows, {len(plan.folds)} folds from "
         f"{report.day(first.validation_start)} to {report.day(last.validation_end)}"
     )
+    if started.recorded:
+        yield f"{started.recorded} of {started.n_trials} trials are recorded, and not run again"
 
 
 def _best_against_naive(best: TrialRecord | None, plan: StudyPlan) -> str:

@@ -15,12 +15,19 @@ from prefect.transactions import CommitMode, transaction
 from flows.fold_storage import FoldStorage
 from flows.watching import ProgressArtifact, TrialLog, is_worth_a_line, store_artifact, tell_all
 from kallos import datasets, planning, report, tuner
+from kallos.budget import Budget
+from kallos.cache import FoldCache
 from kallos.errors import KallosError
+from kallos.fold_queue import ScoreFold
 from kallos.planning import StudyPlan
-from kallos.scoring import FoldJob, FoldScore, evaluate_fold
+from kallos.pool import FoldPool, physical_cores
+from kallos.record import open_record
+from kallos.scoring import FoldJob, FoldScore
 from kallos.settings import Settings
-from kallos.specs import TuneSpec
+from kallos.specs import RunSpec, TuneSpec
 from kallos.tuner import TuningResult
+
+_DEFAULT_RUN = RunSpec()
 
 
 def fold_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -46,45 +53,70 @@ def create_splits(features: pd.DataFrame, spec: TuneSpec) -> StudyPlan:
     return planning.plan_study(features, spec, Settings.read().snapshots)
 
 
-@task(
-    task_run_name="{job.name}",
-    cache_key_fn=fold_key,
-    persist_result=True,
-    result_serializer="json",
-    retries=2,
-    retry_delay_seconds=2,
-    retry_condition_fn=may_pass_later,
-)
-def fold(job: FoldJob) -> FoldScore:
-    """Train and score one parameter set on one fold."""
-    return evaluate_fold(job)
+def fold_task(score: ScoreFold, storage: FoldStorage, *, refresh_cache: bool) -> Task[[FoldJob], FoldScore]:
+    """Return the task that scores a fold, or reads its score from the storage."""
+
+    @task(
+        task_run_name="{job.name}",
+        cache_key_fn=fold_key,
+        persist_result=True,
+        result_storage=storage,
+        result_serializer="json",
+        refresh_cache=refresh_cache,
+        retries=2,
+        retry_delay_seconds=2,
+        retry_condition_fn=may_pass_later,
+    )
+    def fold(job: FoldJob) -> FoldScore:
+        """Train and score one parameter set on one fold."""
+        return score(job)
+
+    return fold
 
 
 @task
-def study(plan: StudyPlan) -> TuningResult:
-    """Run the trials, each fold of each as a task of its own."""
-    logger = get_run_logger()
-    storage = FoldStorage(folder=str(Settings.read().fold_cache))
+def study(plan: StudyPlan, run: RunSpec) -> TuningResult:
+    """Run the trials, or carry them on, each fold of each as a task of its own, computed in a process of its own."""
+    settings, logger = Settings.read(), get_run_logger()
+    storage = FoldStorage(folder=str(settings.fold_cache))
     # Prefect takes a block as storage only once it is saved.
     storage.save("fold-cache", overwrite=True)
-    cached_fold = fold.with_options(result_storage=storage)
+    cache = FoldCache(settings.fold_cache)
+    budget = Budget(
+        timeout=run.timeout,
+        max_fold_fits=run.max_fold_fits,
+        is_stored=lambda job: not run.refresh_cache and job.fingerprint in cache,
+    )
     watcher = tell_all(
         TrialLog(logger, plan), ProgressArtifact(report.artifact_key("progress", plan.spec), logger, plan)
     )
-    # Tasks inside a task are stored when the outer one ends, unless told otherwise: a kill would cost the night.
-    with transaction(commit_mode=CommitMode.EAGER):
-        return tuner.run_tuning(plan, score_fold=cached_fold, watcher=watcher)
+    workers = run.workers or physical_cores()
+    with (
+        open_record(settings.studies_url, plan, if_running=run.if_running, afresh=run.refresh_cache) as record,
+        FoldPool(workers, fold_timeout=run.fold_timeout) as pool,
+        # Tasks inside a task are stored when the outer one ends, unless told otherwise: a kill would cost the night.
+        transaction(commit_mode=CommitMode.EAGER),
+    ):
+        return tuner.run_tuning(
+            plan,
+            score_fold=fold_task(pool.score, storage, refresh_cache=run.refresh_cache),
+            workers=workers,
+            record=record,
+            more_trials=run.more_trials,
+            budget=budget,
+            watcher=watcher,
+        )
 
 
 @flow(name="tune", flow_run_name="tune-{spec.model_name}-{spec.data.asset_id}")
-def tune(spec: TuneSpec, output_dir: Path = Path("kallos-results")) -> TuningResult:
+def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: Path = Path("kallos-results")) -> TuningResult:
     """Tune one architecture on one asset, and leave the best parameters as a JSON file and an artifact."""
     logging.getLogger("prefect.task_runs").addFilter(is_worth_a_line)
     logger = get_run_logger()
     report.prepare_folder(output_dir)
     features = load_features(spec)
     plan = create_splits(features, spec)
-    result = study(plan)
+    result = study(plan, run)
     path = report.write_best_params(result, output_dir)
     logger.info("%s; best parameters in %s", report.verdict(result), path)
     store = partial(store_artifact, logger)

@@ -11,7 +11,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from kallos import report
 from kallos.planning import StudyPlan
-from kallos.tuner import Event, StudyStarted, TrialFinished, TrialStarted, Watcher
+from kallos.tuner import Event, StudyFinished, StudyStarted, TrialFinished, TrialStarted, Watcher
 
 RunLogger = Logger | LoggerAdapter[Any]
 
@@ -40,7 +40,7 @@ def tell_all(*watchers: Watcher) -> Watcher:
 
 
 class TrialLog:
-    """Logs two lines a trial: its parameters, and its value against the best and the naive forecast."""
+    """Logs two lines a trial (its parameters; its value against the best and the naive forecast), and what it took."""
 
     def __init__(self, logger: RunLogger, plan: StudyPlan) -> None:
         self._logger = logger
@@ -49,16 +49,21 @@ class TrialLog:
     def __call__(self, event: Event) -> None:
         """Log the event if it is the start or the end of a trial."""
         match event:
+            case StudyStarted(plan, recorded, n_trials) if recorded:
+                self._logger.info(
+                    "study %s: %d of %d trials are recorded, and not run again", plan.study_name, recorded, n_trials
+                )
+            case StudyFinished(result, fits, stopped):
+                self._logger.info("%s", report.run_summary(result, fits, stopped))
             case TrialStarted(number, params):
                 shown = ", ".join(f"{name}={report.short(value)}" for name, value in params.items())
                 self._logger.info("trial %d started: %s", number, shown)
             case TrialFinished(trial, best):
-                outcome = f"failed: {trial.reason}" if trial.value is None else f"rmse {trial.value:.6g}"
                 so_far = f"best {best.value:.6g} (trial {best.number})" if best else "no best yet"
                 self._logger.info(
                     "trial %d finished: %s, %s, %s, %.1f s of fits",
                     trial.number,
-                    outcome,
+                    report.outcome(trial),
                     so_far,
                     self._naive,
                     trial.seconds,
@@ -72,18 +77,20 @@ class ProgressArtifact:
         self._key = key
         self._logger = logger
         self._spec = plan.spec
+        self._n_trials = plan.spec.n_trials
         self._id: UUID | None = None
 
     def __call__(self, event: Event) -> None:
         """Create the artifact at the study's start, and move it with each trial."""
         match event:
-            case StudyStarted():
+            case StudyStarted(n_trials=n_trials):
+                self._n_trials = n_trials
                 text = f"{self._spec.model_name} on {self._spec.data.asset_id}: trials done"
                 self._id = store_artifact(
                     self._logger, create_progress_artifact, progress=0.0, key=self._key, description=text
                 )
             case TrialFinished(trial) if self._id is not None:
-                progress = 100 * (trial.number + 1) / self._spec.n_trials
+                progress = 100 * (trial.number + 1) / self._n_trials
                 # After one failure no more: each call to a server that is gone blocks for a minute.
                 self._id = store_artifact(self._logger, update_progress_artifact, self._id, progress=progress)
 

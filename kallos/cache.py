@@ -32,6 +32,10 @@ class FoldCache:
             _log.warning("a cached fold is computed again, for its entry %s: %s", error, path)
             return None
 
+    def __contains__(self, fingerprint: str) -> bool:
+        """Whether there is a score under a fingerprint that can be believed."""
+        return self.read(fingerprint) is not None
+
     def write(self, fingerprint: str, score: FoldScore) -> None:
         """Store a score, whole or not at all, whoever else writes the same."""
         path = self._path(fingerprint)

@@ -3,8 +3,6 @@
 import os
 import queue
 import signal
-import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
@@ -15,8 +13,7 @@ from loky import cpu_count
 from loky.process_executor import ProcessPoolExecutor
 
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold
-
-_PARENT_CHECK_SECONDS = 1.0
+from kallos.watchdog import leave_with_parent
 
 
 class WorkerLostError(OSError):
@@ -95,24 +92,9 @@ class FoldPool:
             self._free.get().shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
 
 
-def leave_with_parent(parent: int) -> None:
-    """End this process within seconds of its parent's end, however that comes about.
-
-    The kernel's own signal for it (PDEATHSIG) fires when the thread ends that started the process.
-    """
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_PARENT_CHECK_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
-
-
 def _one_process() -> Executor:
     executor: Executor = ProcessPoolExecutor(
         max_workers=1,
-        context="loky",
         initializer=_begin_worker,
         initargs=(os.getpid(),),
         env={"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},

@@ -1,5 +1,6 @@
 """Ending a trial early: by folds, paired with the best trial so far, or by one of Optuna's own pruners."""
 
+import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -46,6 +47,8 @@ PRUNERS: Mapping[str, Callable[[], BasePruner]] = {
 def make_pruner(name: str) -> BasePruner:
     """Return a new pruner of that name, or raise `UsageError` with the nearest one."""
     try:
-        return PRUNERS[name]()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return PRUNERS[name]()
     except KeyError:
         raise UsageError(f"pruner must be a known one, not {name!r}: {did_you_mean(name, PRUNERS)}") from None

@@ -136,7 +136,7 @@ def open_record(
     is_file = url.get_backend_name() == "sqlite"
     lock = _FileStudyLock(url, plan.study_name) if is_file else _ServerStudyLock(url, plan.study_name)
     try:
-        with lock.held(if_running):
+        with lock.held(if_running), quiet_optuna():
             storage = _open_storage(url)
             try:
                 study = _open_study(storage, plan, afresh)
@@ -145,6 +145,17 @@ def open_record(
                 storage.engine.dispose()
     except (StorageInternalError, SQLAlchemyError) as error:
         raise DatabaseError(_unwritten(error, url)) from None
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Run the block without Optuna's own lines about studies and trials: ours say more."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
 
 
 class _FileStudyLock:

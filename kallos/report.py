@@ -13,6 +13,7 @@ from kallos.errors import KallosError
 from kallos.planning import FoldWindow
 from kallos.scoring import FoldScore
 from kallos.specs import TuneSpec
+from kallos.trials import TrialRecord
 from kallos.tuner import TuningResult
 
 # A file's name may have 255 bytes, and a result's has two parts and a temporary ending.
@@ -42,8 +43,11 @@ def best_params_document(result: TuningResult) -> dict[str, Any]:
         ],
         "open_fold": open_fold,
         "open_fold_failure": result.open_reason,
+        "study": result.study_name,
         "n_trials": len(result.trials),
+        "n_pruned": sum(trial.state == "pruned" for trial in result.trials),
         "n_failed": sum(trial.state == "failed" for trial in result.trials),
+        "warm_start": list(result.warm_start),
         "seed": spec.seed,
         "data": result.data.model_dump(),
         "spec": spec.model_dump(mode="json"),
@@ -115,6 +119,29 @@ def verdict(result: TuningResult) -> str:
     return (
         f"{result.gain:.2%} better than {naive}, in {won} of {len(result.windows)} folds; "
         f"the best of {len(result.trials)} trials, chosen on these very folds"
+    )
+
+
+def outcome(trial: TrialRecord) -> str:
+    """Return in a few words how a trial has ended."""
+    match trial.state:
+        case "complete":
+            return f"rmse {trial.value:.6g}"
+        case "pruned":
+            return f"pruned behind fold {len(trial.scores)}"
+        case _:
+            return f"failed: {trial.reason}"
+
+
+def run_summary(result: TuningResult, fits: int, stopped: str | None) -> str:
+    """Return in a sentence what a run took, what pruning spared, and which budget ended it, if one did."""
+    spared = f", {result.saved:.0%} of all spared by pruning" if result.saved else ""
+    if stopped is None:
+        return f"{fits} folds were fitted in this run{spared}"
+    n_trials = len(result.trials)
+    return (
+        f"{stopped}: {fits} folds were fitted in this run{spared}; the result is that of {n_trials} trials, and the "
+        f"same command carries on"
     )
 
 

@@ -3,8 +3,7 @@
 import math
 import platform
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -19,7 +18,7 @@ from kallos.budget import Budget, BudgetSpentError
 from kallos.errors import FitError, StudyError
 from kallos.fold_queue import FoldQueue, ScoreFold
 from kallos.planning import DataSummary, FoldWindow, StudyPlan, mean
-from kallos.record import StudyRecord
+from kallos.record import StudyRecord, quiet_optuna
 from kallos.sampling import TrialSource
 from kallos.scoring import FoldScore, evaluate_fold
 from kallos.specs import TuneSpec
@@ -175,7 +174,7 @@ def run_tuning(
     `score_fold` raises ends the study, and leaves its trials in the record to be carried on.
     """
     budget = budget or Budget()
-    with _quiet_optuna():
+    with quiet_optuna():
         study = _Study(plan, record or StudyRecord.in_memory(plan), more_trials, watcher)
         with FoldQueue(budget.within(score_fold), workers) as folds:
             study.run(folds, workers)
@@ -377,13 +376,3 @@ def _refuse_hopeless(trials: list[TrialRecord]) -> None:
 def _versions() -> dict[str, str]:
     names = ("kallos", "darts", "torch", "optuna", "numpy", "pandas", "scikit-learn")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)

@@ -1,5 +1,7 @@
 """Small data, and jobs on it, that tests are run on."""
 
+import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -58,4 +60,13 @@ def small_job(folder: Path, frame: pd.DataFrame | None = None, *, fold: int = 0,
 def by_learning_rate(job: FoldJob) -> FoldScore:
     """Score a job by a closed form: the learning rate, and a tenth more on each later fold."""
     error = job.params["lr"] + 0.1 * (job.fold.number - 1)
+    return FoldScore(rmse=error, mae=error, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)
+
+
+def by_parameters(job: FoldJob) -> FoldScore:
+    """Score a job by a closed form with a best place, on folds of unlike hardness, with noise of its own."""
+    params = job.params
+    noise = random.Random(f"{sorted(params.items())}{job.fold.number}").uniform(0, 0.02)
+    error = 0.2 + (math.log10(params["lr"]) + 3) ** 2 + 0.05 * params["n_rnn_layers"] + 0.001 * params["hidden_dim"]
+    error = error * (1 + 0.3 * job.fold.number) + noise
     return FoldScore(rmse=error, mae=error, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)

@@ -2,8 +2,10 @@
 
 import inspect
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -12,9 +14,16 @@ from flows.flags import flags_of, nested
 from kallos.architectures import get_architecture
 from kallos.errors import KallosError
 from kallos.settings import Settings
-from kallos.specs import TuneSpec, merge, parse_tune_spec, read_study_file
+from kallos.specs import RunSpec, TuneSpec, merge, parse_spec, parse_tune_spec, read_study_file
+
+if TYPE_CHECKING:
+    from kallos.planning import StudyPlan
+
+if TYPE_CHECKING:
+    from kallos.planning import StudyPlan
 
 _FLAGS = list(flags_of(TuneSpec))
+_RUN_FLAGS = list(flags_of(RunSpec))
 
 
 def tune(
@@ -25,6 +34,9 @@ def tune(
     ] = None,
     output_dir: Annotated[Path, Parameter(help="Folder of the best parameters.")] = Path("kallos-results"),
     db_url: Annotated[str | None, Parameter(help="Features database (SQLAlchemy URL).", show_default=False)] = None,
+    storage_url: Annotated[
+        str | None, Parameter(help="Database of the studies' records (SQLAlchemy URL).", show_default=False)
+    ] = None,
     **given: Any,
 ) -> None:
     """Tune a model on one asset's features.
@@ -35,11 +47,11 @@ def tune(
     base = read_study_file(study) if study else {}
     spec = parse_tune_spec(merge(base, nested(_FLAGS, given)))
     get_architecture(spec.model_name)
-    _set_environment(db_url)
-    run_flow(spec, output_dir)
+    _set_environment(KALLOS_DB_URL=db_url, KALLOS_STORAGE_URL=storage_url)
+    run_flow(spec, parse_spec(RunSpec, nested(_RUN_FLAGS, given)), output_dir)
 
 
-def run_flow(spec: TuneSpec, output_dir: Path) -> None:
+def run_flow(spec: TuneSpec, run: RunSpec, output_dir: Path) -> None:
     """Run the flow with its progress on the terminal, and show the result."""
     from kallos.datasets import load_features_from_db
     from kallos.planning import plan_study
@@ -50,45 +62,61 @@ def run_flow(spec: TuneSpec, output_dir: Path) -> None:
     with console.status("reading the features"):
         # What is wrong with the data or the folder is said before a server is started for it.
         features = load_features_from_db(settings.features_url, **spec.data.model_dump(exclude={"fill"}))
-        plan_study(features, spec, settings.snapshots)
+        plan = plan_study(features, spec, settings.snapshots)
         prepare_folder(output_dir)
-    with console.status("starting Prefect"):
+    with _prefect(console, plan):
         from flows.interruption import ending_at_once
         from flows.terminal import show_result, shown_progress
         from flows.tune import tune as tune_flow
         from flows.watching import watching
-    try:
+
         with ending_at_once(console), shown_progress(console) as watcher, watching(watcher):
-            result = tune_flow(spec, output_dir)
-    except RuntimeError as error:
-        if not str(error).startswith(("Failed to reach API", "Timed out while attempting to connect")):
-            raise
-        raise KallosError(
-            f"Prefect's API must answer, and {os.environ.get('PREFECT_API_URL', 'its own server')} did not: start it "
-            f"with 'prefect server start', or unset PREFECT_API_URL to go without"
-        ) from None
+            result = tune_flow(spec, run, output_dir)
     show_result(console, result, best_params_path(spec, output_dir))
 
 
-def _set_environment(db_url: str | None) -> None:
+@contextmanager
+def _prefect(console: Console, plan: "StudyPlan") -> Iterator[None]:
+    """Run the block against the API that Prefect's settings name, or else against a server for this command alone."""
+    with ExitStack() as stack:
+        with console.status("starting Prefect"):
+            from prefect.settings import PREFECT_API_URL, temporary_settings
+
+            from flows.local_server import start_local_server
+
+            answered = start_local_server() if PREFECT_API_URL.value() is None else None
+            # While a server starts, what takes long to import is imported: the flow, and torch for the fingerprints.
+
+            _ = plan.study_name
+            if answered is not None:
+                stack.enter_context(temporary_settings({PREFECT_API_URL: answered()}))
+        try:
+            yield
+        except RuntimeError as error:
+            if not str(error).startswith(("Failed to reach API", "Timed out while attempting to connect")):
+                raise
+            raise KallosError(
+                f"Prefect's API must answer, and {PREFECT_API_URL.value()} did not: start it with "
+                f"'prefect server start', or unset PREFECT_API_URL to go without"
+            ) from None
+
+
+def _set_environment(**given: str | None) -> None:
     """Settle what Prefect and our settings read from the environment, before either is imported."""
-    if db_url is not None:
-        os.environ["KALLOS_DB_URL"] = db_url
+    os.environ.update({name: value for name, value in given.items() if value is not None})
     for name, value in {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # This command shows progress and errors itself; the run's log keeps the rest.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "kallos",
-        # The first start makes a database, on a busy machine for longer than Prefect waits by default.
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     }.items():
         os.environ.setdefault(name, value)
 
 
 def _with_flags(signature: inspect.Signature) -> inspect.Signature:
     own = [parameter for name, parameter in signature.parameters.items() if name != "given"]
-    return signature.replace(parameters=[*(flag.parameter for flag in _FLAGS), *own])
+    return signature.replace(parameters=[*(flag.parameter for flag in (*_FLAGS, *_RUN_FLAGS)), *own])
 
 
 tune.__signature__ = _with_flags(inspect.signature(tune))  # type: ignore[attr-defined]

@@ -1,0 +1,294 @@
+"""Exactness: the same study whatever the workers, the order in which folds end, the kills and the storage."""
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import optuna
+import pytest
+
+from kallos.budget import Budget
+from kallos.errors import FitError, StudyError
+from kallos.record import StudyRecord, open_record
+from kallos.scoring import FoldScore
+from kallos.tuner import FoldScored, StudyFinished, StudyStarted, TrialFinished, run_tuning
+from tests.samples import by_parameters, make_features, small_plan
+
+EVERY_PRUNER = ["folds", "none", "median", "percentile", "wilcoxon", "successive_halving", "hyperband"]
+
+
+def a_plan(folder, **over):
+    return small_plan(folder, **{"n_trials": 24, "folds": {"n_folds": 3, "step": 40}, **over})
+
+
+def out_of_order(seed: int):
+    """Score as `by_parameters` does, but let folds end in another order each time."""
+    delays, lock = random.Random(seed), threading.Lock()
+
+    def score(job) -> FoldScore:
+        with lock:
+            delay = delays.uniform(0, 0.01)
+        time.sleep(delay)
+        return by_parameters(job)
+
+    return score
+
+
+@pytest.mark.parametrize("pruner", EVERY_PRUNER)
+def test_a_study_is_the_same_on_any_number_of_workers(tmp_path, pruner):
+    plan = a_plan(tmp_path, pruner=pruner)
+    alone = run_tuning(plan, score_fold=by_parameters)
+    for workers in (2, 4, 7):
+        assert run_tuning(plan, score_fold=out_of_order(workers), workers=workers) == alone
+    assert {trial.state for trial in alone.trials} <= {"complete", "pruned"}
+
+
+def test_the_lookahead_is_part_of_a_study(tmp_path):
+    four, one = (run_tuning(a_plan(tmp_path, lookahead=n), score_fold=by_parameters) for n in (4, 1))
+    assert four.study_name != one.study_name
+    assert [trial.params for trial in four.trials] != [trial.params for trial in one.trials]
+
+
+@pytest.mark.parametrize("pruner", EVERY_PRUNER)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_study_that_ends_anywhere_and_is_carried_on_is_the_same(tmp_path, pruner, workers):
+    plan = a_plan(tmp_path, pruner=pruner)
+    whole = run_tuning(plan, score_fold=by_parameters)
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    ends, scored = random.Random(7), {}
+    for _ in range(40):
+        calls, last, score = [], ends.randint(2, 9), out_of_order(workers)
+
+        def die(job, calls=calls, last=last, score=score):
+            if job.fingerprint not in scored:
+                calls.append(job)
+                if len(calls) >= last:
+                    raise OSError("the power is gone")
+                scored[job.fingerprint] = score(job)
+            return scored[job.fingerprint]
+
+        try:
+            with open_record(url, plan) as record:
+                result = run_tuning(plan, score_fold=die, workers=workers, record=record)
+            break
+        except OSError:
+            pass
+    assert result == whole
+    states = {trial.state for trial in optuna.load_study(study_name=plan.study_name, storage=url).trials}
+    assert states <= {optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED}
+
+
+def refuse(job) -> FoldScore:
+    pytest.fail(f"{job.name} was fitted again")
+
+
+def test_a_finished_study_is_not_run_again(tmp_path):
+    plan, url = a_plan(tmp_path), f"sqlite:///{tmp_path / 'studies.db'}"
+    with open_record(url, plan) as record:
+        first = run_tuning(plan, score_fold=by_parameters, record=record)
+    events = []
+    with open_record(url, plan) as record:
+        assert run_tuning(plan, score_fold=refuse, record=record, watcher=events.append) == first
+    assert [type(event) for event in events] == [StudyStarted, StudyFinished]
+    assert (events[0].recorded, events[1].fits) == (24, 0)
+
+
+def test_a_longer_study_adds_only_the_new_trials(tmp_path):
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    short, long = a_plan(tmp_path, n_trials=20), a_plan(tmp_path, n_trials=30)
+    assert short.study_name == long.study_name
+    with open_record(url, short) as record:
+        run_tuning(short, score_fold=out_of_order(1), record=record, workers=3)
+    scored = []
+    with open_record(url, long) as record:
+        extended = run_tuning(long, score_fold=by_parameters, record=record, watcher=scored.append)
+    assert {event.trial for event in scored if isinstance(event, FoldScored)} == set(range(20, 30))
+    assert extended == run_tuning(long, score_fold=by_parameters)
+    with open_record(url, short) as record:
+        assert run_tuning(short, score_fold=refuse, record=record) == run_tuning(short, score_fold=by_parameters)
+
+
+def test_more_trials_carries_a_study_on_up_to_all(tmp_path):
+    plan, url = a_plan(tmp_path, n_trials=25), f"sqlite:///{tmp_path / 'studies.db'}"
+    lengths = []
+    for _ in range(4):
+        with open_record(url, plan) as record:
+            lengths.append(len(run_tuning(plan, score_fold=by_parameters, record=record, more_trials=10).trials))
+    assert lengths == [10, 20, 25, 25]
+
+
+def test_a_study_knows_its_data_specification_and_seed_by_name(tmp_path):
+    longer = make_features(440)
+    plan = a_plan(tmp_path, frame=longer[:400])
+    changed = longer[:400].copy()
+    changed.iloc[5, 0] += 1e-9
+    others = [
+        a_plan(tmp_path, frame=longer[:400], seed=1),
+        a_plan(tmp_path, frame=longer[:400], pruner="none"),
+        a_plan(tmp_path, frame=longer[:400], horizon=2),
+        a_plan(tmp_path, frame=longer[:400], warm_start=2),
+        a_plan(tmp_path, frame=longer[:400], model_name="lstm"),
+        a_plan(tmp_path, frame=longer[:400], training={"patience": 9}),
+        a_plan(tmp_path, frame=changed),
+    ]
+    assert len({each.study_name for each in (plan, *others)}) == 8
+    # What moves no fold's score is the same study: one more day, dates asked for, more trials.
+    assert a_plan(tmp_path, frame=longer[:410], n_trials=99).study_name == plan.study_name
+    assert a_plan(tmp_path, frame=longer[:400], data={"start_date": "2020-01-01"}).study_name == plan.study_name
+
+
+def test_when_a_step_closes_the_best_of_the_latest_study_are_tried_first(tmp_path):
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    yesterday, today = make_features(440).iloc[:-1], make_features(440)
+    plan = a_plan(tmp_path, frame=yesterday)
+    with open_record(url, plan) as record:
+        before = run_tuning(plan, score_fold=by_parameters, record=record)
+    best = sorted((t for t in before.trials if t.value is not None), key=lambda t: (t.value, t.number))[:4]
+    jobs = [job for trial in before.trials for job in plan.trial_jobs(trial.number, trial.params)]
+    fitted = {job.fingerprint for job in jobs}
+    plan = a_plan(tmp_path, frame=today, warm_start=4)
+    with open_record(url, plan) as record:
+        after = run_tuning(plan, score_fold=by_parameters, record=record)
+    assert [trial.params for trial in after.trials[:4]] == [trial.params for trial in best]
+    assert len(after.warm_start) == 4
+    # Of three folds two are those of yesterday.
+    jobs = [job for trial in after.trials[:4] for job in plan.trial_jobs(trial.number, trial.params)]
+    assert sum(job.fingerprint in fitted for job in jobs) == 8
+    # What it started from is settled: a rerun takes the same, though a later study is there by now.
+    other = a_plan(tmp_path, frame=today, seed=9)
+    with open_record(url, other) as record:
+        run_tuning(other, score_fold=by_parameters, record=record)
+    with open_record(url, plan) as record:
+        assert run_tuning(plan, score_fold=refuse, record=record) == after
+
+
+def test_without_an_earlier_study_a_warm_start_is_a_cold_one(tmp_path, caplog):
+    plan = a_plan(tmp_path, warm_start=3)
+    with open_record(f"sqlite:///{tmp_path / 'studies.db'}", plan) as record:
+        result = run_tuning(plan, score_fold=by_parameters, record=record)
+    assert (result.warm_start, len(result.trials)) == ((), 24)
+    assert "no earlier study" in caplog.text
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_budget_ends_a_study_after_a_prefix(tmp_path, workers):
+    plan = a_plan(tmp_path, pruner="none")
+    events = []
+    budget = Budget(max_fold_fits=22)
+    result = run_tuning(plan, score_fold=out_of_order(3), workers=workers, budget=budget, watcher=events.append)
+    n_trials = len(result.trials)
+    assert 5 <= n_trials <= 7
+    assert (
+        result.trials == run_tuning(a_plan(tmp_path, pruner="none", n_trials=n_trials), score_fold=by_parameters).trials
+    )
+    assert events[-1].fits == budget.fits == 22
+    assert events[-1].stopped == "--max-fold-fits 22 is spent"
+
+
+def test_a_budget_that_is_spent_before_the_first_trial_is_said(tmp_path):
+    with pytest.raises(StudyError, match="--timeout 0 s is over"):
+        run_tuning(a_plan(tmp_path), score_fold=by_parameters, budget=Budget(timeout=0))
+
+
+def test_stored_scores_cost_no_budget(tmp_path):
+    result = run_tuning(
+        a_plan(tmp_path), score_fold=by_parameters, budget=Budget(timeout=0, is_stored=lambda job: True)
+    )
+    assert len(result.trials) == 24
+
+
+def test_trials_are_told_in_their_order(tmp_path):
+    told = []
+    run_tuning(a_plan(tmp_path), score_fold=out_of_order(5), workers=4, watcher=told.append)
+    assert [event.trial.number for event in told if isinstance(event, TrialFinished)] == list(range(24))
+
+
+def test_failed_trials_are_the_same_on_any_number_of_workers(tmp_path):
+    def fail_some(job) -> FoldScore:
+        if job.params["hidden_dim"] % 5 == 0:
+            raise FitError("five does not fit")
+        return out_of_order(1)(job)
+
+    plan = a_plan(tmp_path)
+    alone, together = (run_tuning(plan, score_fold=fail_some, workers=workers) for workers in (1, 4))
+    assert alone == together
+    assert {trial.reason for trial in alone.trials if trial.state == "failed"} == {"five does not fit"}
+
+
+def test_idle_workers_run_ahead_in_the_last_trial(tmp_path):
+    together = threading.Barrier(3, timeout=20)
+
+    def only_together(job) -> FoldScore:
+        together.wait()
+        return by_parameters(job)
+
+    # Three folds of one trial are scored at once, or the barrier breaks.
+    result = run_tuning(a_plan(tmp_path, n_trials=1), score_fold=only_together, workers=3)
+    assert len(result.best.scores) == 3
+
+
+@contextmanager
+def held(url, plan):
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with open_record(url, plan):
+            entered.set()
+            leave.wait(20)
+
+    with ThreadPoolExecutor(1) as thread:
+        holder = thread.submit(hold)
+        assert entered.wait(20)
+        try:
+            yield leave
+        finally:
+            leave.set()
+            holder.result(20)
+
+
+def urls(tmp_path, postgres_url):
+    return {"sqlite": f"sqlite:///{tmp_path / 'studies.db'}", "postgresql": postgres_url}
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+def test_two_runs_do_not_write_one_study(tmp_path, postgres_url, backend):
+    url, plan = urls(tmp_path, postgres_url)[backend], a_plan(tmp_path)
+    with held(url, plan) as leave:
+        with (
+            pytest.raises(StudyError, match=f"another run holds {plan.study_name}: .* --if-running wait"),
+            open_record(url, plan, if_running="fail"),
+        ):
+            pass
+        # Another study is not concerned.
+        with open_record(url, a_plan(tmp_path, seed=5), if_running="fail"):
+            pass
+        threading.Timer(0.3, leave.set).start()
+        with open_record(url, plan, if_running="wait"):
+            assert leave.is_set()
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+def test_both_databases_record_the_same_study(tmp_path, postgres_url, backend):
+    url, plan = urls(tmp_path, postgres_url)[backend], a_plan(tmp_path, n_trials=12, seed=77)
+    half = a_plan(tmp_path, n_trials=7, seed=77)
+    with open_record(url, half) as record:
+        run_tuning(half, score_fold=by_parameters, workers=2, record=record)
+    with open_record(url, plan) as record:
+        assert run_tuning(plan, score_fold=by_parameters, record=record) == run_tuning(plan, score_fold=by_parameters)
+
+
+def test_afresh_forgets_what_was_recorded(tmp_path):
+    url, plan = f"sqlite:///{tmp_path / 'studies.db'}", a_plan(tmp_path)
+    with open_record(url, plan) as record:
+        run_tuning(plan, score_fold=by_parameters, record=record)
+    with open_record(url, plan, afresh=True) as record:
+        assert record.trials() == []
+
+
+def test_a_record_in_memory_serves_where_none_is_given(tmp_path):
+    plan = a_plan(tmp_path)
+    record = StudyRecord.in_memory(plan)
+    first = run_tuning(plan, score_fold=by_parameters, record=record)
+    assert run_tuning(plan, score_fold=refuse, record=record) == first
