@@ -2,7 +2,9 @@
 
 import json
 import logging
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from prefect import flow
@@ -16,11 +18,32 @@ from flows.watching import watching
 from kallos.cache import FoldCache
 from kallos.errors import DataError, FitError
 from kallos.feature_store import FeatureStore
+from kallos.scoring import evaluate_fold
 from kallos.settings import Settings
+from kallos.specs import RunSpec
 from kallos.tuner import FoldScored, TrialFinished, run_tuning
 from tests.samples import by_learning_rate, make_features, small_plan, small_spec
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")
+
+
+ALONE = RunSpec(workers=1)
+
+
+def score_by(monkeypatch, score) -> None:
+    """Score the flow's folds by a function in this process."""
+    monkeypatch.setattr(flows.tune, "FoldPool", lambda *_, **__: nullcontext(SimpleNamespace(score=score)))
+
+
+def forget_the_record() -> None:
+    """Leave only the cache of what a study has computed."""
+    (Settings.read().home_dir / "studies.db").unlink()
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch) -> None:
+    """Processes take seconds to start; the tests about them have their own."""
+    score_by(monkeypatch, evaluate_fold)
 
 
 @pytest.fixture
@@ -41,7 +64,7 @@ def task_runs_of(run_flow) -> tuple[object, dict[str, str]]:
 
 
 def test_the_flow_leaves_the_result_that_the_library_computes(database, tmp_path):
-    result, states = task_runs_of(lambda: tune(small_spec(), Path("results")))
+    result, states = task_runs_of(lambda: tune(small_spec(), ALONE, Path("results")))
     document = json.loads(Path("results/gru_ABC_best_params.json").read_text())
     by_library = run_tuning(small_plan(tmp_path))
     assert [trial.value for trial in result.trials] == [trial.value for trial in by_library.trials]
@@ -62,7 +85,7 @@ def test_artifacts_show_the_result_under_keys_that_stay(database, tmp_path):
             progress.append(Artifact.get("progress-gru-abc").data)
 
     with watching(look):
-        result = tune(small_spec(), tmp_path)
+        result = tune(small_spec(), ALONE, tmp_path)
     best, trials = (Artifact.get(key) for key in ("best-params-gru-abc", "trials-gru-abc"))
     assert f"{result.best_value:.6g}" in best.data
     assert "zero" in best.data
@@ -71,9 +94,10 @@ def test_artifacts_show_the_result_under_keys_that_stay(database, tmp_path):
 
 
 def test_a_second_run_takes_every_fold_from_the_cache(database, monkeypatch):
-    first = tune(small_spec(), Path("results"))
-    monkeypatch.setattr(flows.tune, "evaluate_fold", lambda job: pytest.fail("a fold was fitted again"))
-    again, states = task_runs_of(lambda: tune(small_spec(), Path("results")))
+    first = tune(small_spec(), ALONE, Path("results"))
+    forget_the_record()
+    score_by(monkeypatch, lambda job: pytest.fail("a fold was fitted again"))
+    again, states = task_runs_of(lambda: tune(small_spec(), ALONE, Path("results")))
     assert {state for name, state in states.items() if name.startswith("trial-")} == {"Cached"}
     assert again == first
 
@@ -81,43 +105,45 @@ def test_a_second_run_takes_every_fold_from_the_cache(database, monkeypatch):
 def test_library_and_flow_share_one_cache(database, monkeypatch, tmp_path):
     cached = FoldCache(Settings.read().fold_cache).through(by_learning_rate)
     by_library = run_tuning(small_plan(tmp_path), score_fold=cached)
-    monkeypatch.setattr(flows.tune, "evaluate_fold", lambda job: pytest.fail("a fold was fitted again"))
-    assert tune(small_spec(), Path("results")).trials == by_library.trials
+    score_by(monkeypatch, lambda job: pytest.fail("a fold was fitted again"))
+    assert tune(small_spec(), ALONE, Path("results")).trials == by_library.trials
 
 
 def test_a_cached_fold_whose_value_was_changed_is_computed_again(database):
-    first = tune(small_spec(), Path("results"))
+    first = tune(small_spec(), ALONE, Path("results"))
     entries = list(Settings.read().fold_cache.rglob("*.json"))
     assert len(entries) == 6
     for path in entries:
         changed = path.read_text().replace('"rmse": 0.0', '"rmse": 0.00')
         assert changed != path.read_text()
         path.write_text(changed)
-    again = tune(small_spec(), Path("results"))
+    forget_the_record()
+    again = tune(small_spec(), ALONE, Path("results"))
     assert [trial.value for trial in again.trials] == [trial.value for trial in first.trials]
 
 
 def test_a_finished_fold_is_kept_whatever_becomes_of_the_study(database, monkeypatch):
     calls = []
-    monkeypatch.setattr(flows.tune, "evaluate_fold", lambda job: calls.append(job.name) or by_learning_rate(job))
+    score_by(monkeypatch, lambda job: calls.append(job.name) or by_learning_rate(job))
 
     def end(event):
         if isinstance(event, FoldScored) and event.trial == 1:
             raise RuntimeError("the power is gone")
 
     with watching(end), pytest.raises(RuntimeError, match="the power is gone"):
-        tune(small_spec(), Path("results"))
+        tune(small_spec(), ALONE, Path("results"))
     assert len(list(Settings.read().fold_cache.rglob("*.json"))) == 3
-    tune(small_spec(), Path("results"))
+    tune(small_spec(), ALONE, Path("results"))
     # The second run fitted what the first had not finished, and nothing else.
     assert calls == [f"trial-{trial}-fold-{fold}" for trial in range(3) for fold in (1, 2)]
 
 
 def test_two_lines_a_trial_are_logged_and_nothing_of_the_libraries(database, caplog):
     caplog.set_level(logging.INFO)
-    result = tune(small_spec(), Path("results"))
+    result = tune(small_spec(), ALONE, Path("results"))
     of_study = [record for record in caplog.records if getattr(record, "task_name", None) == "study"]
-    *lines, finished = [record for record in of_study if record.levelno >= logging.INFO]
+    *lines, summary, finished = [record for record in of_study if record.levelno >= logging.INFO]
+    assert summary.getMessage() == "6 folds were fitted in this run"
     assert finished.getMessage() == "Finished in state Completed()"
     assert [line.getMessage().split(":")[0] for line in lines] == [
         f"trial {number} {what}" for number in range(3) for what in ("started", "finished")
@@ -139,8 +165,8 @@ def test_a_fold_that_fails_for_the_worlds_reasons_is_tried_again(database, monke
             raise OSError("no space left")
         return by_learning_rate(job)
 
-    monkeypatch.setattr(flows.tune, "evaluate_fold", flaky)
-    result, states = task_runs_of(lambda: tune(small_spec(), Path("results")))
+    score_by(monkeypatch, flaky)
+    result, states = task_runs_of(lambda: tune(small_spec(), ALONE, Path("results")))
     assert calls.count("trial-0-fold-1") == 3
     assert states["trial-0-fold-1"] == "Completed"
     assert result.trials[0].state == "complete"
@@ -155,8 +181,8 @@ def test_a_fold_that_cannot_be_fitted_is_not_tried_again_and_the_study_goes_on(d
             raise FitError("the loss is NaN")
         return by_learning_rate(job)
 
-    monkeypatch.setattr(flows.tune, "evaluate_fold", fail_first)
-    result, states = task_runs_of(lambda: tune(small_spec(), Path("results")))
+    score_by(monkeypatch, fail_first)
+    result, states = task_runs_of(lambda: tune(small_spec(), ALONE, Path("results")))
     assert calls.count("trial-0-fold-1") == 1
     assert states["trial-0-fold-1"] == "Failed"
     assert [trial.state for trial in result.trials] == ["failed", "complete", "complete"]
@@ -167,14 +193,14 @@ def test_an_artifact_that_cannot_be_stored_is_a_warning(database, monkeypatch, c
         raise RuntimeError("the server is gone")
 
     monkeypatch.setattr(flows.tune, "create_markdown_artifact", refuse)
-    tune(small_spec(), Path("results"))
+    tune(small_spec(), ALONE, Path("results"))
     assert Path("results/gru_ABC_best_params.json").exists()
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert any("artifact could not be stored" in warning and "the server is gone" in warning for warning in warnings)
 
 
 def test_a_failed_run_keeps_the_line_that_says_why_and_writes_no_result(database):
-    state = tune(small_spec(data={"asset_id": "ABD"}), Path("results"), return_state=True)
+    state = tune(small_spec(data={"asset_id": "ABD"}), ALONE, Path("results"), return_state=True)
     assert state.is_failed()
     with pytest.raises(DataError, match="did you mean 'ABC'"):
         state.result()
@@ -184,5 +210,5 @@ def test_a_failed_run_keeps_the_line_that_says_why_and_writes_no_result(database
 def test_whoever_watches_is_told_of_a_study_inside_the_flow(database):
     events = []
     with watching(events.append):
-        tune(small_spec(), Path("results"))
+        tune(small_spec(), ALONE, Path("results"))
     assert sum(isinstance(event, FoldScored) for event in events) == 6

