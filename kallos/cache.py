@@ -7,12 +7,22 @@ import math
 import os
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kallos.scoring import FoldJob, FoldScore
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What a cache holds; `oldest` is when its oldest entry was written, in seconds since the epoch."""
+
+    entries: int
+    size_bytes: int
+    oldest: float | None
 
 
 class FoldCache:
@@ -61,8 +71,51 @@ class FoldCache:
 
         return cached
 
+    def holdings(self) -> Holdings:
+        """Return how much there is."""
+        return _holdings(self._files())
+
+    def prune(self, *, written_before: float | None = None, max_bytes: int | None = None) -> Holdings:
+        """Remove entries written before a moment (seconds since the epoch), then the oldest beyond a size.
+
+        Returns what was removed. An entry that a study needs again is computed again.
+        """
+        removed, kept = [], 0
+        for file in sorted(self._files(), key=lambda file: file.written, reverse=True):
+            kept += file.size
+            if (written_before is not None and file.written < written_before) or (
+                max_bytes is not None and kept > max_bytes
+            ):
+                file.path.unlink(missing_ok=True)
+                removed.append(file)
+        return _holdings(removed)
+
+    def _files(self) -> list["_File"]:
+        """Return all entries, and what a killed process left unfinished."""
+        return [_File(path, *_size_and_time(path)) for path in self._folder.glob("??/*") if path.is_file()]
+
     def _path(self, fingerprint: str) -> Path:
         return self._folder / fingerprint[:2] / f"{fingerprint}.json"
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    size: int
+    written: float
+
+
+def _size_and_time(path: Path) -> tuple[int, float]:
+    status = path.stat()
+    return status.st_size, status.st_mtime
+
+
+def _holdings(files: list[_File]) -> Holdings:
+    return Holdings(
+        entries=len(files),
+        size_bytes=sum(file.size for file in files),
+        oldest=min((file.written for file in files), default=None),
+    )
 
 
 def _believe(text: str, fingerprint: str) -> FoldScore:

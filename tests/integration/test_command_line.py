@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 KALLOS_RUN = Path(sys.executable).with_name("kallos-run")
@@ -117,7 +118,7 @@ def test_a_study_file_serves_and_flags_are_laid_over_it(environment, prices):
 def test_a_terminal_shows_a_progress_bar(environment, prices):
     leader, follower = pty.openpty()
     with subprocess.Popen(
-        [KALLOS_RUN, "tune", "--asset-id", "ABC", *SMALL],
+        [KALLOS_RUN, "tune", "--asset-id", "ABC", *SMALL, "--seed", "7"],
         env={**environment, "TERM": "xterm", "COLUMNS": "80"},
         cwd=environment["HOME"],
         stdout=follower,
@@ -152,15 +153,15 @@ def test_an_interrupted_study_ends_at_once_and_is_carried_on(environment, prices
     ) as process:
         while not (line := process.stdout.readline()).startswith("2/60"):
             assert line, process.stderr.read()
+        children = psutil.Process(process.pid).children(recursive=True)
         if number == signal.SIGINT:
-            os.killpg(process.pid, number)  # A terminal's Ctrl-C reaches Prefect's temporary server, too.
+            os.killpg(process.pid, number)  # A terminal's Ctrl-C reaches the workers, too.
         else:
             process.send_signal(number)
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == code
     assert stderr == "kallos-run: interrupted; finished folds are kept, and the same command carries on from them\n"
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    assert not psutil.wait_procs(children, timeout=5)[1]
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "fold-cache").rglob("*.json")}
     assert len(kept) >= 4
     done = subprocess.run(
@@ -171,6 +172,36 @@ def test_an_interrupted_study_ends_at_once_and_is_carried_on(environment, prices
     # Two trials of two folds were there; the open step of the best is all that is new.
     assert {path: after[path] for path in kept} == kept
     assert len(after) <= len(kept) + 1
+
+
+def test_a_killed_run_leaves_no_process_behind(environment, prices):
+    command = [KALLOS_RUN, "tune", "--asset-id", "ABC", *QUICK, "--n-trials", "60", "--seed", "8"]
+    with subprocess.Popen(command, env=environment, cwd=environment["HOME"], stdout=subprocess.PIPE, text=True) as run:
+        while not (line := run.stdout.readline()).startswith("1/60"):
+            assert line
+        children = psutil.Process(run.pid).children(recursive=True)
+        lines = [" ".join(child.cmdline()) for child in children]
+        assert any("flows.local_server" in line for line in lines)
+        assert any("loky" in line for line in lines)
+        run.kill()
+        run.wait()
+        assert not psutil.wait_procs(children, timeout=5)[1]
+
+
+def test_the_cache_is_looked_at_and_bounded(environment, prices):
+    done = run(environment, "cache", "info")
+    assert done.returncode == 0, done.stderr
+    entries = len(list((Path(environment["KALLOS_HOME"]) / "fold-cache").rglob("*.json")))
+    assert entries > 0
+    assert re.search(rf"{entries} fold scores, \d+ KB, the oldest from 20\d\d-", done.stdout)
+    done = run(environment, "cache", "prune", "--older-than", "30")
+    assert "no fold scores removed" in done.stdout
+    done = run(environment, "cache", "prune", "--larger-than", "0")
+    assert re.search(rf"{entries} fold scores, \d+ KB removed", done.stdout)
+    assert "no fold scores" in run(environment, "cache", "info").stdout
+    done = run(environment, "cache", "prune")
+    assert done.returncode == 2
+    assert "--older-than DAYS or --larger-than MB" in done.stderr
 
 
 def _read(descriptor: int) -> bytes:

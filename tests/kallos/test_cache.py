@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -85,3 +86,25 @@ def test_a_study_behind_the_cache_computes_no_fold_twice(tmp_path):
     first, again = (run_tuning(small_plan(tmp_path), score_fold=cached) for _ in range(2))
     assert first == again == run_tuning(small_plan(tmp_path), score_fold=by_learning_rate)
     assert len(computed) == len(set(computed)) == 6
+
+
+def test_what_is_old_or_too_much_is_removed_the_oldest_first(tmp_path):
+    cache = FoldCache(tmp_path / "cache")
+    keys = [f"{number:02d}" * 32 for number in range(5)]
+    for day, key in enumerate(keys):
+        cache.write(key, SCORE)
+        os.utime(tmp_path / "cache" / key[:2] / f"{key}.json", (day, day))
+    size = cache.holdings().size_bytes // 5
+    assert (cache.holdings().entries, cache.holdings().oldest) == (5, 0)
+    assert cache.prune(written_before=2).entries == 2
+    assert [key in cache for key in keys] == [False, False, True, True, True]
+    removed = cache.prune(max_bytes=2 * size)
+    assert (removed.entries, removed.size_bytes, removed.oldest) == (1, size, 2)
+    assert [key in cache for key in keys] == [False, False, False, True, True]
+
+
+def test_what_a_killed_process_left_unfinished_is_removed_with_the_rest(cache, tmp_path):
+    unfinished = entry(tmp_path).with_name(".unfinished.json.1-abc")
+    unfinished.write_text("{")
+    assert cache.prune(max_bytes=0).entries == 2
+    assert not unfinished.exists()
