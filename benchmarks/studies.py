@@ -5,41 +5,71 @@ from typing import Any
 
 import pandas as pd
 
+from kallos.datasets import load_features_from_db
 from kallos.feature_store import FeatureStore
 from kallos.indicators import compute_indicators
+from kallos.planning import StudyPlan, plan_study
+from kallos.scoring import FoldJob
+from kallos.specs import TuneSpec, merge
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
-BTC: dict[str, Any] = {
-    "data": {"asset_id": "BTC", "start_date": "2020-11-23"},
-    "folds": {"n_folds": 5},
-    "training": {"max_epochs": 8, "patience": 5},
-    "n_trials": 30,
+# Each study ends where its untouched window begins: 92 days, and 500 hours.
+STUDIES: dict[str, dict[str, Any]] = {
+    "btc": {
+        "data": {"asset_id": "BTC", "start_date": "2020-08-23", "end_date": "2024-09-30"},
+        "folds": {"n_folds": 5},
+        "training": {"max_epochs": 8, "patience": 3},
+        "n_trials": 30,
+    },
+    "etth1": {
+        "data": {
+            "asset_id": "OT",
+            "features_table": "etth1",
+            "start_date": "2018-02-01 00:00",
+            "end_date": "2018-06-05 23:00",
+        },
+        "features": {"target": "OT"},
+        "horizon": 24,
+        "folds": {"n_folds": 3, "step": 250},
+        "training": {"max_epochs": 5, "patience": 3},
+        "n_trials": 20,
+    },
 }
-ETTH1: dict[str, Any] = {
-    "data": {"asset_id": "ETTH1", "features_table": "etth1", "start_date": "2018-02-21 20:00"},
-    "features": {"target": "OT"},
-    "horizon": 24,
-    "folds": {"n_folds": 3, "step": 240},
-    "training": {"max_epochs": 5, "patience": 5},
-    "n_trials": 20,
+_UNTOUCHED: dict[str, dict[str, Any]] = {
+    "btc": {"data": {"end_date": "2024-12-31"}, "folds": {"n_folds": 1}},
+    "etth1": {"data": {"end_date": "2018-06-26 19:00"}, "folds": {"n_folds": 1, "step": 500}},
 }
 
 
-def btc_features() -> pd.DataFrame:
-    """Return the daily indicators of BTC."""
+def spec_of(study: str, **over: Any) -> TuneSpec:
+    """Return a study's specification, with values laid over it."""
+    return TuneSpec.model_validate(merge(STUDIES[study], over))
+
+
+def plan_of(spec: TuneSpec, home: Path) -> StudyPlan:
+    """Return the plan of a study on the features that `write_features` left in a home."""
+    features = load_features_from_db(features_url(home), **spec.data.model_dump(exclude={"fill"}))
+    return plan_study(features, spec, str(home / "snapshots"))
+
+
+def untouched_job(study: str, params: dict[str, Any], seed: int, home: Path) -> FoldJob:
+    """Return the job that trains on all that a study saw, and scores the window behind it."""
+    plan = plan_of(spec_of(study, seed=seed, **_UNTOUCHED[study]), home)
+    (job,) = plan.trial_jobs(0, params)
+    return job
+
+
+def features_url(home: Path) -> str:
+    """Return the URL of the features database in a home."""
+    return f"sqlite:///{home / 'features.db'}"
+
+
+def write_features(home: Path) -> None:
+    """Put the features of both studies into a home's database."""
     bars = pd.read_csv(DATA / "yahoo_crypto_ohlcv_to2024.csv.gz", parse_dates=["date"])
-    mine = bars[bars["asset"] == "BTC"].drop(columns="asset").set_index("date")
-    return compute_indicators(mine)
-
-
-def etth1_features() -> pd.DataFrame:
-    """Return the hourly transformer data."""
-    return pd.read_csv(DATA / "ETTh1.csv.gz", parse_dates=["date"], index_col="date")
-
-
-def write_features(url: str) -> None:
-    """Put the features of both studies into a database."""
-    with FeatureStore(url) as store:
-        store.write({"BTC": btc_features()})
-        store.write({"ETTH1": etth1_features()}, table_name="etth1")
+    btc = bars[bars["asset"] == "BTC"].drop(columns="asset").set_index("date")
+    etth1 = pd.read_csv(DATA / "ETTh1.csv.gz", parse_dates=["date"], index_col="date")
+    with FeatureStore(features_url(home)) as store:
+        store.write({"BTC": compute_indicators(btc)})
+        store.write({"OT": etth1}, table_name="etth1")

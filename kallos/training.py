@@ -8,10 +8,13 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
+from darts.utils.data.torch_datasets.training_dataset import SequentialTorchTrainingDataset
+from darts.utils.data.torch_datasets.utils import TorchTrainingBatch, _batch_collate_fn_train
 from pytorch_lightning.callbacks import EarlyStopping
 from threadpoolctl import threadpool_limits
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
 
 _MONITOR = "val_loss"
+_MOST_SAMPLE_BYTES = 2**28
 
 
 class BestWeights(pl.Callback):
@@ -62,16 +66,53 @@ def fit(
     Weights are fitted on the rows before `fit_stop`, and early stopping watches forecasts of the rows from
     `inner_start` up to `train_stop`, which may look back on the rows before. All are positions from zero.
     """
+    _take_batches_whole(model)
     look_back = inner_start - (model.input_chunk_length + model.output_chunk_shift)
     model.fit(
         target[:fit_stop],
         past_covariates=None if past_covariates is None else past_covariates[:fit_stop],
         val_series=target[look_back:train_stop],
         val_past_covariates=None if past_covariates is None else past_covariates[look_back:train_stop],
+        dataloader_kwargs={"collate_fn": _collate},
         verbose=False,
     )
     best = next(entry for entry in model.trainer.callbacks if isinstance(entry, BestWeights))
     return int(model.epochs_trained), best.best_epoch
+
+
+class _WholeBatches(SequentialTorchTrainingDataset):  # type: ignore[misc]
+    """Darts' samples, cut once instead of once an epoch, and taken a batch at a time: the same batches, sooner."""
+
+    def __init__(self, dataset: SequentialTorchTrainingDataset) -> None:
+        self.__dict__.update(dataset.__dict__)
+        self._samples = _batch_collate_fn_train([dataset[place] for place in range(len(dataset))])
+
+    def __getitems__(self, places: list[int]) -> TorchTrainingBatch:
+        """Return a batch, in torch's own protocol for datasets that can."""
+        chosen = torch.as_tensor(places)
+        parts = {field.name: getattr(self._samples, field.name) for field in fields(TorchTrainingBatch)}
+        return TorchTrainingBatch(**{name: None if part is None else part[chosen] for name, part in parts.items()})
+
+
+def _take_batches_whole(model: "TorchForecastingModel") -> None:
+    """Let a model cut its samples once, where they fit into memory."""
+    build = model._build_train_dataset
+
+    def build_once(*args: Any, **kwargs: Any) -> SequentialTorchTrainingDataset:
+        dataset = build(*args, **kwargs)
+        return _WholeBatches(dataset) if _sample_bytes(dataset) <= _MOST_SAMPLE_BYTES else dataset
+
+    model._build_train_dataset = build_once
+
+
+def _sample_bytes(dataset: SequentialTorchTrainingDataset) -> int:
+    sample = dataset[0]
+    parts = (getattr(sample, field.name) for field in fields(sample))
+    return int(len(dataset) * sum(part.nbytes for part in parts if part is not None))
+
+
+def _collate(batch: Any) -> TorchTrainingBatch:
+    return batch if isinstance(batch, TorchTrainingBatch) else _batch_collate_fn_train(batch)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def tune(
     base = read_study_file(study) if study else {}
     spec = parse_tune_spec(merge(base, nested(_FLAGS, given)))
     get_architecture(spec.model_name)
-    _set_environment(KALLOS_DB_URL=db_url, KALLOS_STORAGE_URL=storage_url)
+    set_environment(KALLOS_DB_URL=db_url, KALLOS_STORAGE_URL=storage_url)
     run_flow(spec, parse_spec(RunSpec, nested(_RUN_FLAGS, given)), output_dir)
 
 
@@ -101,7 +101,7 @@ def _prefect(console: Console, plan: "StudyPlan") -> Iterator[None]:
             ) from None
 
 
-def _set_environment(**given: str | None) -> None:
+def set_environment(**given: str | None) -> None:
     """Settle what Prefect and our settings read from the environment, before either is imported."""
     os.environ.update({name: value for name, value in given.items() if value is not None})
     for name, value in {

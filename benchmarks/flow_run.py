@@ -1,0 +1,103 @@
+"""One run of the flow `tune` in a process of its own, timed from within.
+
+    python -m benchmarks.flow_run SPEC RUN OUT [trivial]
+
+SPEC and RUN are JSON, KALLOS_HOME holds all. With `trivial`, fits take no time: what is left is orchestration.
+"""
+
+import json
+import math
+import os
+import random
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+
+from flows.commands.tune import set_environment
+from kallos.scoring import FoldJob, FoldScore
+from kallos.specs import RunSpec, TuneSpec
+
+
+def trivial_score(job: FoldJob) -> FoldScore:
+    """Score by a closed form with some noise: an architecture that takes no time to train."""
+    params = job.params
+    noise = random.Random(f"{sorted(params.items())}{job.rows_sha256}").uniform(0, 0.1)
+    error = 1 + (math.log10(params["lr"]) + 3) ** 2 + 0.01 * params["hidden_dim"] + noise
+    return FoldScore(rmse=error, mae=error, n_forecasts=1, epochs=1, best_epoch=1, seconds=0.0)
+
+
+class Clock:
+    """Watches a study: when its first trial is asked, when each is told, and what memory is taken then."""
+
+    def __init__(self) -> None:
+        self.first_ask = 0.0
+        self.told: list[float] = []
+        self.memory: list[int] = []
+        self.fit_seconds = 0.0
+        self.fits = 0
+        self.saved = 0.0
+
+    def __call__(self, event: Any) -> None:
+        from kallos.tuner import FoldScored, StudyFinished, StudyStarted, TrialFinished
+
+        match event:
+            case StudyStarted():
+                self.first_ask = time.perf_counter()
+            case FoldScored(score=score):
+                self.fit_seconds += score.seconds
+            case TrialFinished():
+                self.told.append(time.perf_counter())
+                self.memory.append(psutil.Process().memory_info().rss)
+            case StudyFinished(result, fits, _):
+                self.fits, self.saved = fits, result.saved
+
+
+def main(spec: TuneSpec, run: RunSpec, out: Path, trivial: bool) -> dict[str, Any]:
+    set_environment()
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.local_server import start_local_server
+
+    with temporary_settings({PREFECT_API_URL: start_local_server()()}):
+        import flows.tune
+        from flows.watching import watching
+
+        fitted: list[str] = []
+
+        def note(job: FoldJob) -> FoldScore:
+            fitted.append(job.fingerprint)
+            return trivial_score(job)
+
+        if trivial:
+            flows.tune.FoldPool = lambda *_, **__: nullcontext(SimpleNamespace(score=note))  # type: ignore
+        clock = Clock()
+        with watching(clock):
+            result = flows.tune.tune(spec, run, out)
+    return {
+        "best_params": result.best_params,
+        "best_value": result.best_value,
+        "naive_value": result.naive_value,
+        "study_seconds": clock.told[-1] - clock.first_ask if clock.told else 0.0,
+        "trial_seconds": [b - a for a, b in zip([clock.first_ask, *clock.told], clock.told, strict=False)],
+        "memory": clock.memory,
+        "fit_seconds": clock.fit_seconds,
+        "fits": clock.fits,
+        "saved": clock.saved,
+        "fitted": fitted,
+        "trials": [trial.model_dump(include={"params", "value", "state"}) for trial in result.trials],
+        "warm": len(result.warm_start),
+    }
+
+
+if __name__ == "__main__":
+    spec, run, out, *trivial = sys.argv[1:]
+    os.environ.setdefault("PREFECT_HOME", str(Path(os.environ["KALLOS_HOME"]) / "prefect"))
+    measured = main(
+        TuneSpec.model_validate_json(spec), RunSpec.model_validate_json(run), Path(out), trivial == ["trivial"]
+    )
+    (Path(out) / "measured.json").write_text(json.dumps(measured))
