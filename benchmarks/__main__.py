@@ -70,7 +70,7 @@ class Bench:
         """Run the plain loop."""
         command = [sys.executable, "-m", "benchmarks.plain", study, str(home), *map(str, arguments)]
         wall, said = self.timed(command, home)
-        return {"wall": wall, **json.loads(said)}
+        return {"wall": wall, **json.loads(said.splitlines()[-1])}
 
     def note(self, figure: str, value: float, target: str, reached: bool | None, **details: Any) -> None:
         """Keep a figure, and print it at once."""

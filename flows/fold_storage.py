@@ -1,5 +1,6 @@
 """The fold cache as Prefect's result storage, so that Prefect's own caching reads and writes there."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ class FoldStorage(WritableFileSystem):
     _block_type_slug = "kallos-fold-storage"
 
     folder: str
+
+    @property
+    def name(self) -> str:
+        """Name of the block: machines that share a server have caches of their own."""
+        return f"fold-cache-{hashlib.sha256(self.folder.encode()).hexdigest()[:8]}"
 
     # Prefect calls its storage as `method(..., _sync=True)` where a task is not asynchronous.
     def read_path(self, path: str, **_: Any) -> bytes:  # type: ignore[override]

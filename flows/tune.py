@@ -53,7 +53,7 @@ def create_splits(features: pd.DataFrame, spec: TuneSpec) -> StudyPlan:
     return planning.plan_study(features, spec, Settings.read().snapshots)
 
 
-def fold_task(score: ScoreFold, storage: FoldStorage, *, refresh_cache: bool) -> Task[[FoldJob], FoldScore]:
+def fold_task(score: ScoreFold, storage: FoldStorage) -> Task[[FoldJob], FoldScore]:
     """Return the task that scores a fold, or reads its score from the storage."""
 
     @task(
@@ -62,7 +62,6 @@ def fold_task(score: ScoreFold, storage: FoldStorage, *, refresh_cache: bool) ->
         persist_result=True,
         result_storage=storage,
         result_serializer="json",
-        refresh_cache=refresh_cache,
         retries=2,
         retry_delay_seconds=2,
         retry_condition_fn=may_pass_later,
@@ -80,26 +79,26 @@ def study(plan: StudyPlan, run: RunSpec) -> TuningResult:
     settings, logger = Settings.read(), get_run_logger()
     storage = FoldStorage(folder=str(settings.fold_cache))
     # Prefect takes a block as storage only once it is saved.
-    storage.save("fold-cache", overwrite=True)
+    storage.save(storage.name, overwrite=True)
     cache = FoldCache(settings.fold_cache)
-    budget = Budget(
-        timeout=run.timeout,
-        max_fold_fits=run.max_fold_fits,
-        is_stored=lambda job: not run.refresh_cache and job.fingerprint in cache,
-    )
     watcher = tell_all(
         TrialLog(logger, plan), ProgressArtifact(report.artifact_key("progress", plan.spec), logger, plan)
     )
     workers = run.workers or physical_cores()
     with (
-        open_record(settings.studies_url, plan, if_running=run.if_running, afresh=run.refresh_cache) as record,
+        open_record(settings.studies_url, plan, if_running=run.if_running) as record,
         FoldPool(workers, fold_timeout=run.fold_timeout) as pool,
         # Tasks inside a task are stored when the outer one ends, unless told otherwise: a kill would cost the night.
         transaction(commit_mode=CommitMode.EAGER),
     ):
+        if run.refresh_cache:
+            tuner.forget(plan, record, cache)
+        budget = Budget(
+            timeout=run.timeout, max_fold_fits=run.max_fold_fits, is_stored=lambda job: job.fingerprint in cache
+        )
         return tuner.run_tuning(
             plan,
-            score_fold=fold_task(pool.score, storage, refresh_cache=run.refresh_cache),
+            score_fold=fold_task(pool.score, storage),
             workers=workers,
             record=record,
             more_trials=run.more_trials,

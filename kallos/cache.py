@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 from kallos.scoring import FoldJob, FoldScore
 
 _log = logging.getLogger(__name__)
+
+_UNFINISHED_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,10 @@ class FoldCache:
         """Return how much there is."""
         return _holdings(self._files())
 
+    def remove(self, fingerprint: str) -> None:
+        """Forget the score under a fingerprint, if there is one."""
+        self._path(fingerprint).unlink(missing_ok=True)
+
     def prune(self, *, written_before: float | None = None, max_bytes: int | None = None) -> Holdings:
         """Remove entries written before a moment (seconds since the epoch), then the oldest beyond a size.
 
@@ -91,8 +98,10 @@ class FoldCache:
         return _holdings(removed)
 
     def _files(self) -> list["_File"]:
-        """Return all entries, and what a killed process left unfinished."""
-        return [_File(path, *_size_and_time(path)) for path in self._folder.glob("??/*") if path.is_file()]
+        """Return all entries, and what killed processes left unfinished an hour ago or before."""
+        files = [file for path in self._folder.glob("??/*") if (file := _file(path)) is not None]
+        long_ago = time.time() - _UNFINISHED_SECONDS
+        return [file for file in files if not file.path.name.startswith(".") or file.written < long_ago]
 
     def _path(self, fingerprint: str) -> Path:
         return self._folder / fingerprint[:2] / f"{fingerprint}.json"
@@ -105,9 +114,12 @@ class _File:
     written: float
 
 
-def _size_and_time(path: Path) -> tuple[int, float]:
-    status = path.stat()
-    return status.st_size, status.st_mtime
+def _file(path: Path) -> _File | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:  # Whoever was writing it has finished.
+        return None
+    return _File(path, status.st_size, status.st_mtime)
 
 
 def _holdings(files: list[_File]) -> Holdings:

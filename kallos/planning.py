@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 # Fewer training samples than this teach nothing, and Darts would train on a single one without a word.
 FEWEST_SAMPLES = 30
 
+# Raise this whenever a change to asking, telling or pruning moves a trial.
+ENGINE_VERSION = 1
+
 Stamp = str | int
 
 
@@ -84,6 +87,7 @@ class StudyPlan:
         spec = self.spec
         content = [
             [job.fingerprint for job in self.trial_jobs(0, self.architecture.defaults)],
+            ENGINE_VERSION,
             [spec.seed, spec.pruner, spec.lookahead, spec.warm_start],
             version("optuna"),
         ]

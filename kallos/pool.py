@@ -63,17 +63,19 @@ class FoldPool:
 
     def _score_once(self, job: FoldJob) -> FoldScore:
         process = self._free.get()
-        scored = process.submit(self._evaluate, job)
         try:
-            return scored.result(self._fold_timeout)
-        except TimeoutError:
-            if scored.done():
-                raise
-            process = _replaced(process)
-            raise WorkerLostError(
-                f"a fold must end within --fold-timeout, and {job.name} did not in {self._fold_timeout:g} s"
-            ) from None
-        except BrokenProcessPool:
+            scored = process.submit(self._evaluate, job)
+            try:
+                return scored.result(self._fold_timeout)
+            except TimeoutError:
+                if scored.done():
+                    return scored.result()
+                process = _replaced(process)
+                raise WorkerLostError(
+                    f"a fold must end within --fold-timeout, and {job.name} did not in {self._fold_timeout:g} s"
+                ) from None
+        # Lightning makes an exit of a SIGTERM, which comes back like any exception.
+        except (BrokenProcessPool, SystemExit):
             process = _replaced(process)
             raise WorkerLostError(
                 f"the worker process of {job.name} was killed: by hand, or for want of memory (fewer --workers "

@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from kallos.databases import parse_url, reason_of
-from kallos.errors import DatabaseError, StudyError
+from kallos.errors import DatabaseError, StudyError, UsageError
 from kallos.planning import StudyPlan
 from kallos.trials import StudyTrial
 
@@ -57,6 +57,8 @@ class StudyRecord:
     @classmethod
     def in_memory(cls, plan: StudyPlan) -> "StudyRecord":
         """Return a record that lasts as long as this process."""
+        if plan.spec.warm_start:
+            _log.warning("without a storage there is no earlier study to start from warm: the study starts cold")
         return cls(optuna.create_study(study_name=plan.study_name, direction="minimize"))
 
     @property
@@ -105,42 +107,54 @@ class StudyRecord:
 
         self._persistently(write)
 
+    def forget(self) -> None:
+        """Remove all trials; what the study starts from stays settled."""
+        name, storage, settled = self._study.study_name, self._study._storage, self._study.user_attrs
+        optuna.delete_study(study_name=name, storage=storage)
+        self._study = optuna.create_study(study_name=name, storage=storage, direction="minimize")
+        for key, value in settled.items():
+            self._study.set_user_attr(key, value)
+
     def _persistently(self, act: Callable[[], Done]) -> Done:
         """Do what may be done twice, again and again while a database restarts."""
         for pause in (*self._pauses, None):
             try:
                 self._guard()
                 return act()
+            except _TakenOverError as error:
+                if pause is None:
+                    raise StudyError(
+                        f"one run at a time may write a study, and {error}; the finished folds of this run are kept"
+                    ) from None
+                time.sleep(pause)
             except (StorageInternalError, SQLAlchemyError) as error:
                 if pause is None:
                     raise DatabaseError(_unwritten(error, self._url)) from None
-                _log.warning(
-                    "the study's storage does not answer, next try in %d s: %s", pause, reason_of(error, self._url)
-                )
+                reason = reason_of(error, self._url)
+                _log.warning("the study's storage does not answer, next try in %d s: %s", pause, reason)
                 time.sleep(pause)
         raise AssertionError
 
 
 @contextmanager
-def open_record(
-    storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "wait", afresh: bool = False
-) -> Iterator[StudyRecord]:
+def open_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "wait") -> Iterator[StudyRecord]:
     """Open the record of the plan's study in a database (SQLite or PostgreSQL), creating it if need be.
 
     The block holds a lock on the study that ends with its holder, however it ends. `if_running` says what happens
-    while another run holds it: wait for it, or raise `StudyError`. `afresh` forgets what was recorded before.
+    while another run holds it: wait for it, or raise `StudyError`.
 
     Raises `DatabaseError` if the database cannot be reached or written, `UsageError` for a URL that is none.
     """
     url = parse_url(storage_url)
     is_file = url.get_backend_name() == "sqlite"
+    if is_file and url.database in (None, "", ":memory:"):
+        raise UsageError("the study's storage must outlive this process: give SQLite a file")
     lock = _FileStudyLock(url, plan.study_name) if is_file else _ServerStudyLock(url, plan.study_name)
     try:
         with lock.held(if_running), quiet_optuna():
             storage = _open_storage(url)
             try:
-                study = _open_study(storage, plan, afresh)
-                yield StudyRecord(study, url, guard=lock.ensure, pauses=() if is_file else _PAUSES)
+                yield StudyRecord(_open_study(storage, plan), url, guard=lock.ensure, pauses=() if is_file else _PAUSES)
             finally:
                 storage.engine.dispose()
     except (StorageInternalError, SQLAlchemyError) as error:
@@ -162,8 +176,8 @@ class _FileStudyLock:
     """A lock beside a SQLite file; the system lets go of it when its holder ends."""
 
     def __init__(self, url: URL, study_name: str) -> None:
-        database = Path(url.database or ".").absolute()
-        self._path = database.parent / f"{database.name}.locks" / f"{study_name}.lock"
+        database = Path(url.database or "").absolute()
+        self._path = database.parent / f"{database.name}.locks" / hashlib.sha256(study_name.encode()).hexdigest()
         self._study_name = study_name
 
     def ensure(self) -> None:
@@ -179,14 +193,17 @@ class _FileStudyLock:
             except Timeout:
                 _say_who_waits(self._study_name, if_running)
                 lock.acquire(poll_interval=_POLL_SECONDS)
-        except OSError as error:
-            raise DatabaseError(
-                f"the study's storage must be writable: {self._path.parent}: {error.strerror}"
-            ) from None
+        except (OSError, NotImplementedError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise DatabaseError(f"the study's storage must be writable: {self._path.parent}: {reason}") from None
         try:
             yield
         finally:
             lock.release()
+
+
+class _TakenOverError(Exception):
+    """The lock was lost, and somebody else has it: perhaps our own connection, which the server has not missed yet."""
 
 
 class _ServerStudyLock:
@@ -200,18 +217,15 @@ class _ServerStudyLock:
         self._connection: sqlalchemy.Connection | None = None
 
     def ensure(self) -> None:
-        """Take the lock again if the server has lost it; raises `StudyError` if another run has it by now."""
+        """Take the lock again if the server has lost it; raises `_TakenOverError` if another has it by now."""
         try:
             if self._connection is not None:
                 self._connection.execute(sqlalchemy.text("SELECT 1"))
                 return
         except SQLAlchemyError:
-            self._connection = None
+            self._let_go()
         if not self._take():
-            raise StudyError(
-                f"one run at a time may write a study, and another took {self._study_name} over while the database "
-                f"restarted; the finished folds of this run are kept"
-            )
+            raise _TakenOverError(f"another run took {self._study_name} over while the database restarted")
 
     @contextmanager
     def held(self, if_running: IfRunning) -> Iterator[None]:
@@ -222,9 +236,7 @@ class _ServerStudyLock:
         try:
             yield
         finally:
-            if self._connection is not None:
-                self._connection.invalidate()
-                self._connection.close()
+            self._let_go()
 
     def _take(self) -> bool:
         connection = self._engine.connect()
@@ -234,6 +246,12 @@ class _ServerStudyLock:
         else:
             connection.close()
         return bool(taken)
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
 
 
 def _say_who_waits(study_name: str, if_running: IfRunning) -> None:
@@ -254,6 +272,9 @@ def _open_storage(url: URL) -> optuna.storages.RDBStorage:
         try:
             storage = optuna.storages.RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=arguments)
             break
+        except RuntimeError as error:
+            # Optuna's own words for tables of another version; they name the command that mends it.
+            raise DatabaseError(f"the study's storage must be of this version of Optuna: {error}") from None
         except (StorageInternalError, SQLAlchemyError):
             # Two runs that make the same tables at once: the second finds them at its next try.
             if pause is None:
@@ -271,10 +292,7 @@ def _open_storage(url: URL) -> optuna.storages.RDBStorage:
     return storage
 
 
-def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan, afresh: bool) -> optuna.Study:
-    names = optuna.get_all_study_names(storage)
-    if afresh and plan.study_name in names:
-        optuna.delete_study(study_name=plan.study_name, storage=storage)
+def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> optuna.Study:
     study = optuna.create_study(study_name=plan.study_name, storage=storage, direction="minimize", load_if_exists=True)
     if _WARM not in study.user_attrs:
         study.set_user_attr(_SPEC, plan.spec.model_dump(mode="json"))
@@ -291,8 +309,10 @@ def _warm_params(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> list[d
         return []
     related = [
         study
-        for study in optuna.get_all_study_summaries(storage, include_best_trial=False)
-        if study.user_attrs.get(_FAMILY) == plan.family and study.study_name != plan.study_name and study.n_trials
+        for study in optuna.get_all_study_summaries(storage)
+        if study.user_attrs.get(_FAMILY) == plan.family
+        and study.study_name != plan.study_name
+        and study.best_trial is not None
     ]
     if not related:
         _log.warning("there is no earlier study to start from warm: %s starts cold", plan.study_name)
@@ -325,6 +345,6 @@ def _read(trial: FrozenTrial) -> StudyTrial:
 
 def _unwritten(error: Exception, url: URL) -> str:
     return (
-        f"the study's storage must take what is written to it, and {url.render_as_string()} did not: "
+        f"the study's storage must take what is written to it, and {url.set(query={}).render_as_string()} did not: "
         f"{reason_of(error, url)}; finished folds are kept, and the same command carries on"
     )

@@ -158,10 +158,11 @@ def _errors_of(job: FoldJob) -> Iterator[None]:
     """Say what a library makes of a job as `FitError`: it will make the same of it again."""
     try:
         yield
-    except (KallosError, OSError, MemoryError):
+    except (KallosError, OSError, MemoryError, ImportError):
         raise
     except Exception as error:
-        if "allocate memory" in str(error):  # torch says so with a RuntimeError.
+        # What torch and threading say with a RuntimeError is the machine's state, not the job's.
+        if "allocate memory" in str(error) or "start new thread" in str(error):
             raise MemoryError(str(error)) from error
         raise FitError(f"{job.model_name} cannot be fitted: {type(error).__name__}: {error}") from error
 

@@ -28,9 +28,10 @@ def frame_sha256(frame: pd.DataFrame) -> str:
 
 def write_snapshot(frame: pd.DataFrame, folder: str) -> str:
     """Write the frame as Parquet into a folder (an fsspec URL), if it is not there yet; return its address."""
-    address = posixpath.join(folder, f"{frame_sha256(frame)}.parquet")
+    content = frame_sha256(frame)
+    address = posixpath.join(folder, f"{content}.parquet")
     filesystem, path = fsspec.core.url_to_fs(address)
-    if filesystem.exists(path):
+    if filesystem.exists(path) and _holds(address, content):
         return address
     try:
         filesystem.makedirs(posixpath.dirname(path), exist_ok=True)
@@ -49,6 +50,18 @@ def read_snapshot(address: str) -> pd.DataFrame:
 
     Raises `OSError` if it cannot be read.
     """
+    return _read(address)
+
+
+def _holds(address: str, content: str) -> bool:
+    """Return whether a snapshot can be read and is what its name says: a crash may have cut it off."""
+    try:
+        return frame_sha256(_read(address)) == content
+    except OSError:
+        return False
+
+
+def _read(address: str) -> pd.DataFrame:
     try:
         with fsspec.open(address, "rb") as file:
             return pd.read_parquet(file)

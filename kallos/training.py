@@ -66,16 +66,16 @@ def fit(
     Weights are fitted on the rows before `fit_stop`, and early stopping watches forecasts of the rows from
     `inner_start` up to `train_stop`, which may look back on the rows before. All are positions from zero.
     """
-    _take_batches_whole(model)
     look_back = inner_start - (model.input_chunk_length + model.output_chunk_shift)
-    model.fit(
-        target[:fit_stop],
-        past_covariates=None if past_covariates is None else past_covariates[:fit_stop],
-        val_series=target[look_back:train_stop],
-        val_past_covariates=None if past_covariates is None else past_covariates[look_back:train_stop],
-        dataloader_kwargs={"collate_fn": _collate},
-        verbose=False,
-    )
+    with _whole_batches(model):
+        model.fit(
+            target[:fit_stop],
+            past_covariates=None if past_covariates is None else past_covariates[:fit_stop],
+            val_series=target[look_back:train_stop],
+            val_past_covariates=None if past_covariates is None else past_covariates[look_back:train_stop],
+            dataloader_kwargs={"collate_fn": _collate},
+            verbose=False,
+        )
     best = next(entry for entry in model.trainer.callbacks if isinstance(entry, BestWeights))
     return int(model.epochs_trained), best.best_epoch
 
@@ -94,8 +94,9 @@ class _WholeBatches(SequentialTorchTrainingDataset):  # type: ignore[misc]
         return TorchTrainingBatch(**{name: None if part is None else part[chosen] for name, part in parts.items()})
 
 
-def _take_batches_whole(model: "TorchForecastingModel") -> None:
-    """Let a model cut its samples once, where they fit into memory."""
+@contextmanager
+def _whole_batches(model: "TorchForecastingModel") -> Iterator[None]:
+    """Let a model cut its samples once, where they fit into memory, and leave it as it was."""
     build = model._build_train_dataset
 
     def build_once(*args: Any, **kwargs: Any) -> SequentialTorchTrainingDataset:
@@ -103,6 +104,10 @@ def _take_batches_whole(model: "TorchForecastingModel") -> None:
         return _WholeBatches(dataset) if _sample_bytes(dataset) <= _MOST_SAMPLE_BYTES else dataset
 
     model._build_train_dataset = build_once
+    try:
+        yield
+    finally:
+        del model._build_train_dataset
 
 
 def _sample_bytes(dataset: SequentialTorchTrainingDataset) -> int:

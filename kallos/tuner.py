@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import BaseModel, ConfigDict
 
 from kallos.budget import Budget, BudgetSpentError
+from kallos.cache import FoldCache
 from kallos.errors import FitError, StudyError
 from kallos.fold_queue import FoldQueue, ScoreFold
 from kallos.planning import DataSummary, FoldWindow, StudyPlan, mean
@@ -183,6 +184,16 @@ def run_tuning(
     return result
 
 
+def forget(plan: StudyPlan, record: StudyRecord, cache: FoldCache) -> None:
+    """Remove what was recorded of a study, and the cached scores of its folds, so that all is computed anew."""
+    for number, trial in enumerate(record.trials()):
+        params = trial.begun.user_attrs[PARAMS]
+        open_job = plan.open_job(number, params)
+        for job in (*plan.trial_jobs(number, params), *((open_job,) if open_job else ())):
+            cache.remove(job.fingerprint)
+    record.forget()
+
+
 @dataclass(frozen=True)
 class _Ended:
     """What became of a trial's objective."""
@@ -221,7 +232,8 @@ class _Study:
 
     def run(self, folds: FoldQueue, workers: int) -> None:
         """Run trials until there are enough, or the budget is spent."""
-        self._watcher(StudyStarted(self._plan, self._told, self._n_trials))
+        recorded = sum(trial.ended is not None for trial in self._trials[: self._n_trials])
+        self._watcher(StudyStarted(self._plan, recorded, self._n_trials))
         _refuse_hopeless(self._records[:_FIRST_TRIALS])
         self._open_trials(folds, workers)
         while self._open:
@@ -351,7 +363,10 @@ def _frozen(trial: Trial) -> FrozenTrial:
 
 
 def _score_open_step(plan: StudyPlan, best: TrialRecord, score_fold: ScoreFold) -> tuple[FoldScore | None, str | None]:
-    """Return the best trial's score on the step that is not over, or why there is none: no study ends for it."""
+    """Return the best trial's score on the step that is not over, or why there is none.
+
+    No property of that job ends a study; a failure of the world does, and a rerun finds all trials recorded.
+    """
     job = plan.open_job(best.number, best.params)
     if job is None:
         return None, None

@@ -19,9 +19,6 @@ from kallos.specs import RunSpec, TuneSpec, merge, parse_spec, parse_tune_spec, 
 if TYPE_CHECKING:
     from kallos.planning import StudyPlan
 
-if TYPE_CHECKING:
-    from kallos.planning import StudyPlan
-
 _FLAGS = list(flags_of(TuneSpec))
 _RUN_FLAGS = list(flags_of(RunSpec))
 

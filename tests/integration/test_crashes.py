@@ -116,7 +116,7 @@ def test_a_study_killed_ten_times_is_the_uninterrupted_one(tmp_path, monkeypatch
         kills += 1
         # Nobody outlives the run for longer than 5 seconds.
         assert not psutil.wait_procs(workers, timeout=5)[1]
-    assert "carried on" not in killed.finish()
+    killed.finish()
     assert killed.document() == whole.document()
     repeated = Counter(killed.fits())
     assert set(repeated) == set(whole.fits())
@@ -149,7 +149,14 @@ def test_a_killed_worker_costs_one_retry_of_one_fold(tmp_path):
 def test_a_fold_that_hangs_is_ended_and_tried_again(tmp_path):
     flow = Flow(tmp_path / "flow", RunSpec(workers=WORKERS, fold_timeout=20), small_spec(n_trials=2))
     (tmp_path / "flow" / "hang").touch()
-    said = flow.finish()
+    process = flow.start()
+    wait_until(lambda: len(flow.fits()) >= 1, process)
+    second = Flow(tmp_path / "second", RunSpec(workers=1, if_running="fail"), small_spec(n_trials=2)).start()
+    refused, _ = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert re.search("one run at a time may write a study, and another run holds gru-ABC-.* --if-running wait", refused)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
     assert re.search(r"a fold must end within --fold-timeout, and trial-\d-fold-\d did not in 20 s", said)
     assert sorted(Counter(flow.fits()).values()) == [1, 1, 1, 2]
 
@@ -235,26 +242,44 @@ def test_a_postgresql_that_is_gone_ends_the_run_with_a_clear_error(tmp_path, own
         run_tuning(plan, score_fold=stop_server, record=record)
 
 
-def test_the_lock_of_a_killed_run_is_gone(tmp_path):
-    plan, url = small_plan(tmp_path), f"sqlite:///{tmp_path / 'studies.db'}"
-    holds = (
-        "import sys, time; from tests.samples import small_plan; from pathlib import Path; "
-        "from kallos.record import open_record\n"
-        "with open_record(sys.argv[1], small_plan(Path(sys.argv[2]))):\n    print('held', flush=True); time.sleep(600)"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", holds, url, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    ) as holder:
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(StudyError, match="another run holds"), open_record(url, plan, if_running="fail"):
-            pass
-        holder.send_signal(signal.SIGKILL)
-        holder.wait()
-        with open_record(url, plan, if_running="fail"):
-            pass
+KEEPS_A_RECORD = """
+import sys, time
+from pathlib import Path
+from kallos.record import open_record
+from kallos.tuner import run_tuning
+from tests.samples import by_parameters, small_plan
+
+url, folder, more = sys.argv[1:]
+plan, calls = small_plan(Path(folder), n_trials=12), []
+
+def score(job):
+    calls.append(job)
+    if len(calls) > int(more):
+        print("held", flush=True)
+        time.sleep(600)
+    return by_parameters(job)
+
+with open_record(url, plan) as record:
+    run_tuning(plan, score_fold=score, record=record, workers=2)
+"""
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+def test_a_killed_coordinator_leaves_a_record_without_a_lock(tmp_path, postgres_url, backend):
+    plan = small_plan(tmp_path, n_trials=12)
+    url = {"sqlite": f"sqlite:///{tmp_path / 'studies.db'}", "postgresql": postgres_url}[backend]
+    for more in (1, 6, 9):
+        command = [sys.executable, "-c", KEEPS_A_RECORD, url, str(tmp_path), str(more)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as holder:
+            assert holder.stdout.readline() == "held\n"
+            with pytest.raises(StudyError, match="another run holds"), open_record(url, plan, if_running="fail"):
+                pass
+            holder.kill()
+            holder.wait()
+    # PostgreSQL notices within moments that the connection has ended.
+    with open_record(url, plan, if_running="wait") as record:
+        assert run_tuning(plan, score_fold=by_parameters, record=record) == run_tuning(plan, score_fold=by_parameters)
+        assert all(trial.ended for trial in record.trials())
 
 
 def kill_this_process(job):

@@ -213,3 +213,24 @@ def test_whoever_watches_is_told_of_a_study_inside_the_flow(database):
     with watching(events.append):
         tune(small_spec(), ALONE, Path("results"))
     assert sum(isinstance(event, FoldScored) for event in events) == 6
+
+
+def test_refreshing_the_cache_computes_the_study_anew(database, monkeypatch):
+    calls = []
+    score_by(monkeypatch, lambda job: calls.append(job.name) or by_learning_rate(job))
+    first = tune(small_spec(), ALONE, Path("results"))
+    tune(small_spec(), ALONE, Path("results"))
+    assert len(calls) == 6
+    again = tune(small_spec(), RunSpec(workers=1, refresh_cache=True), Path("results"))
+    assert calls == [*calls[:6], *calls[:6]]
+    assert again == first
+
+
+def test_a_budget_ends_the_flow_with_a_result(database, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    score_by(monkeypatch, by_learning_rate)
+    result = tune(small_spec(), RunSpec(workers=1, max_fold_fits=5), Path("results"))
+    assert len(result.trials) == 2
+    assert "--max-fold-fits 5 is spent: 5 folds were fitted in this run; the result is that of 2 trials" in caplog.text
+    assert json.loads(Path("results/gru_ABC_best_params.json").read_text())["n_trials"] == 2
+    assert len(tune(small_spec(), ALONE, Path("results")).trials) == 3

@@ -1,11 +1,13 @@
 """Worker processes, and the queue of folds before them."""
 
 import os
+import signal
 import threading
 import time
 from contextvars import ContextVar
 from functools import partial
 
+import psutil
 import pytest
 
 from kallos.errors import FitError
@@ -65,6 +67,29 @@ def test_a_process_serves_many_folds(tmp_path):
         processes = {pool.score(job).epochs for _ in range(3)}
     assert len(processes) == 1
     assert os.getpid() not in processes
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_process_that_is_killed_between_two_folds_is_replaced(tmp_path, number):
+    job = small_job(tmp_path)
+    with FoldPool(1, retries=1, evaluate=process_of) as pool:
+        first = pool.score(job).epochs
+        worker = psutil.Process(first)
+        worker.send_signal(number)
+        worker.wait(20)
+        assert pool.score(job).epochs != first
+
+
+def leave_once(marker, job) -> FoldScore:
+    if not marker.exists():
+        marker.touch()
+        raise SystemExit  # What Lightning makes of a SIGTERM in a fit.
+    return by_learning_rate(job)
+
+
+def test_a_fit_that_exits_costs_a_retry(tmp_path):
+    with FoldPool(1, retries=1, evaluate=partial(leave_once, tmp_path / "left")) as pool:
+        assert pool.score(small_job(tmp_path)).n_forecasts == 40
 
 
 def test_there_is_a_core_at_least():

@@ -1,6 +1,7 @@
 """Exactness: the same study whatever the workers, the order in which folds end, the kills and the storage."""
 
 import random
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +11,11 @@ import optuna
 import pytest
 
 from kallos.budget import Budget
-from kallos.errors import FitError, StudyError
+from kallos.cache import FoldCache
+from kallos.errors import DatabaseError, FitError, KallosError, StudyError
 from kallos.record import StudyRecord, open_record
 from kallos.scoring import FoldScore
-from kallos.tuner import FoldScored, StudyFinished, StudyStarted, TrialFinished, run_tuning
+from kallos.tuner import FoldScored, StudyFinished, StudyStarted, TrialFinished, forget, run_tuning
 from tests.samples import by_parameters, make_features, small_plan
 
 EVERY_PRUNER = ["folds", "none", "median", "percentile", "wilcoxon", "successive_halving", "hyperband"]
@@ -38,9 +40,10 @@ def out_of_order(seed: int):
 
 @pytest.mark.parametrize("pruner", EVERY_PRUNER)
 def test_a_study_is_the_same_on_any_number_of_workers(tmp_path, pruner):
-    plan = a_plan(tmp_path, pruner=pruner)
+    # Well beyond the trials that samplers and pruners begin with.
+    plan = a_plan(tmp_path, pruner=pruner, n_trials=45)
     alone = run_tuning(plan, score_fold=by_parameters)
-    for workers in (2, 4, 7):
+    for workers in (2, 7):
         assert run_tuning(plan, score_fold=out_of_order(workers), workers=workers) == alone
     assert {trial.state for trial in alone.trials} <= {"complete", "pruned"}
 
@@ -278,12 +281,88 @@ def test_both_databases_record_the_same_study(tmp_path, postgres_url, backend):
         assert run_tuning(plan, score_fold=by_parameters, record=record) == run_tuning(plan, score_fold=by_parameters)
 
 
-def test_afresh_forgets_what_was_recorded(tmp_path):
-    url, plan = f"sqlite:///{tmp_path / 'studies.db'}", a_plan(tmp_path)
+def test_what_is_forgotten_is_computed_anew_from_the_same_start(tmp_path):
+    url, cache = f"sqlite:///{tmp_path / 'studies.db'}", FoldCache(tmp_path / "cache")
+    earlier = a_plan(tmp_path, seed=3)
+    with open_record(url, earlier) as record:
+        run_tuning(earlier, score_fold=by_parameters, record=record)
+    plan, fitted = a_plan(tmp_path, warm_start=2, frame=make_features(390)), []
+    cached = cache.through(lambda job: fitted.append(job.fingerprint) or by_parameters(job))
     with open_record(url, plan) as record:
-        run_tuning(plan, score_fold=by_parameters, record=record)
-    with open_record(url, plan, afresh=True) as record:
+        first = run_tuning(plan, score_fold=cached, record=record)
+    later = a_plan(tmp_path, seed=4)
+    with open_record(url, later) as record:
+        run_tuning(later, score_fold=by_parameters, record=record)
+    once = list(fitted)
+    with open_record(url, plan) as record:
+        forget(plan, record, cache)
         assert record.trials() == []
+        assert cache.holdings().entries == 0
+        assert run_tuning(plan, score_fold=cached, record=record) == first
+    assert fitted == [*once, *once]
+
+
+def test_the_earlier_study_to_start_from_is_one_with_a_whole_trial(tmp_path):
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    whole, empty, plan = a_plan(tmp_path), a_plan(tmp_path, seed=3), a_plan(tmp_path, warm_start=2)
+    with open_record(url, whole) as record:
+        run_tuning(whole, score_fold=by_parameters, record=record)
+    with open_record(url, empty) as record, pytest.raises(StudyError):
+        run_tuning(empty, score_fold=by_parameters, record=record, budget=Budget(max_fold_fits=1))
+    with open_record(url, plan) as record:
+        assert len(record.warm_params) == 2
+
+
+def test_a_night_that_is_killed_and_run_again_is_a_prefix_of_the_study(tmp_path):
+    plan, url = a_plan(tmp_path), f"sqlite:///{tmp_path / 'studies.db'}"
+    calls = []
+
+    def die(job):
+        calls.append(job)
+        if len(calls) == 17:
+            raise OSError("the power is gone")
+        return by_parameters(job)
+
+    with open_record(url, plan) as record, pytest.raises(OSError, match="power"):
+        run_tuning(plan, score_fold=die, record=record, more_trials=10)
+    with open_record(url, plan) as record:
+        ended = sum(trial.ended is not None for trial in record.trials())
+        result = run_tuning(plan, score_fold=by_parameters, record=record, more_trials=10)
+    # Ten more than had ended.
+    assert len(result.trials) == ended + 10
+    assert result.trials == run_tuning(plan, score_fold=by_parameters).trials[: ended + 10]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite://", "must outlive this process"),
+        ("mysql://root:hunter2@host/x", "must be SQLite or PostgreSQL"),
+        ("postgresql://quant@127.0.0.1:9/x?password=hunter2", r"127\.0\.0\.1:9/x did not"),
+        ("sqlite:////proc/none/studies.db", "must be writable: /proc/none"),
+    ],
+)
+def test_a_storage_that_cannot_serve_is_one_clear_line_without_secrets(tmp_path, url, said):
+    with pytest.raises(KallosError, match=said) as refused, open_record(url, a_plan(tmp_path)):
+        pass
+    assert "hunter2" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_storage_of_another_version_of_optuna_is_said(tmp_path):
+    url, plan = f"sqlite:///{tmp_path / 'studies.db'}", a_plan(tmp_path)
+    with open_record(url, plan):
+        pass
+    with sqlite3.connect(tmp_path / "studies.db") as connection:
+        connection.execute("update alembic_version set version_num = 'v0.9.0.a'")
+    with pytest.raises(DatabaseError, match="must be of this version of Optuna"), open_record(url, plan):
+        pass
+
+
+def test_no_name_of_an_asset_leads_out_of_the_storages_folder(tmp_path):
+    plan = a_plan(tmp_path, data={"asset_id": "/../../../x"})
+    with open_record(f"sqlite:///{tmp_path / 'here' / 'studies.db'}", plan, if_running="fail"):
+        assert {path.name for path in tmp_path.iterdir()} == {"here", "snapshots"}
 
 
 def test_a_record_in_memory_serves_where_none_is_given(tmp_path):
