@@ -256,7 +256,7 @@ def score(job):
     calls.append(job)
     if len(calls) > int(more):
         print("held", flush=True)
-        time.sleep(600)
+        time.sleep(60)
     return by_parameters(job)
 
 with open_record(url, plan) as record:
