@@ -11,6 +11,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.transactions import CommitMode, transaction
+from prefect.utilities.annotations import quote
 
 from flows.fold_storage import FoldStorage
 from flows.watching import ProgressArtifact, TrialLog, is_worth_a_line, store_artifact, tell_all
@@ -73,6 +74,11 @@ def fold_task(score: ScoreFold, storage: FoldStorage) -> Task[[FoldJob], FoldSco
     return fold
 
 
+def _nothing_to_wait_for(job: FoldJob) -> Any:
+    """Keep Prefect from looking for other tasks' results in all parts of a job."""
+    return quote(job)
+
+
 @task
 def study(plan: StudyPlan, run: RunSpec) -> TuningResult:
     """Run the trials, or carry them on, each fold of each as a task of its own, computed in a process of its own."""
@@ -96,9 +102,10 @@ def study(plan: StudyPlan, run: RunSpec) -> TuningResult:
         budget = Budget(
             timeout=run.timeout, max_fold_fits=run.max_fold_fits, is_stored=lambda job: job.fingerprint in cache
         )
+        fold = fold_task(pool.score, storage)
         return tuner.run_tuning(
             plan,
-            score_fold=fold_task(pool.score, storage),
+            score_fold=lambda job: fold(_nothing_to_wait_for(job)),
             workers=workers,
             record=record,
             more_trials=run.more_trials,

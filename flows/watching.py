@@ -1,5 +1,6 @@
 """Who is told of a study's progress: the run's log, its progress artifact, and a terminal where there is one."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +15,8 @@ from kallos.planning import StudyPlan
 from kallos.tuner import Event, StudyFinished, StudyStarted, TrialFinished, TrialStarted, Watcher
 
 RunLogger = Logger | LoggerAdapter[Any]
+
+_SECONDS_BETWEEN_MOVES = 1.0
 
 _watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
 
@@ -79,6 +82,7 @@ class ProgressArtifact:
         self._spec = plan.spec
         self._n_trials = plan.spec.n_trials
         self._id: UUID | None = None
+        self._moved = 0.0
 
     def __call__(self, event: Event) -> None:
         """Create the artifact at the study's start, and move it with each trial."""
@@ -89,10 +93,17 @@ class ProgressArtifact:
                 self._id = store_artifact(
                     self._logger, create_progress_artifact, progress=0.0, key=self._key, description=text
                 )
-            case TrialFinished(trial) if self._id is not None:
+            case TrialFinished(trial) if self._id is not None and self._is_due(trial.number):
                 progress = 100 * (trial.number + 1) / self._n_trials
                 # After one failure no more: each call to a server that is gone blocks for a minute.
                 self._id = store_artifact(self._logger, update_progress_artifact, self._id, progress=progress)
+
+    def _is_due(self, number: int) -> bool:
+        """Return whether to move the artifact now: at the last trial, and before it once a second at most."""
+        now = time.monotonic()
+        due = number + 1 == self._n_trials or now - self._moved >= _SECONDS_BETWEEN_MOVES
+        self._moved = now if due else self._moved
+        return due
 
 
 def store_artifact(logger: RunLogger, store: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -13,14 +13,16 @@ import optuna
 import sqlalchemy
 from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from kallos.databases import parse_url, reason_of
 from kallos.errors import DatabaseError, StudyError, UsageError
 from kallos.planning import StudyPlan
-from kallos.trials import StudyTrial
+from kallos.trials import SCORES, StudyTrial
 
 _log = logging.getLogger(__name__)
 
@@ -43,84 +45,91 @@ class StudyRecord:
 
     def __init__(
         self,
-        study: optuna.Study,
+        storage: BaseStorage,
+        study_id: int,
         url: URL = _IN_MEMORY,
         *,
         guard: Callable[[], None] = lambda: None,
         pauses: tuple[float, ...] = (),
     ) -> None:
-        self._study = study
+        self._storage = storage
+        self._study_id = study_id
         self._url = url
         self._guard = guard
         self._pauses = pauses
+        self._trial_ids: list[int] = []
 
     @classmethod
     def in_memory(cls, plan: StudyPlan) -> "StudyRecord":
         """Return a record that lasts as long as this process."""
         if plan.spec.warm_start:
             _log.warning("without a storage there is no earlier study to start from warm: the study starts cold")
-        return cls(optuna.create_study(study_name=plan.study_name, direction="minimize"))
+        storage = optuna.storages.InMemoryStorage()
+        return cls(storage, storage.create_new_study([StudyDirection.MINIMIZE], plan.study_name))
 
     @property
     def warm_params(self) -> list[dict[str, Any]]:
         """Parameters that the first trials take instead of drawing them, settled when the study was created."""
-        return list(self._study.user_attrs.get(_WARM, []))
+        attrs = self._persistently(lambda _: self._storage.get_study_user_attrs(self._study_id))
+        return list(attrs.get(_WARM, []))
 
     def trials(self) -> list[StudyTrial]:
         """Return all trials by number."""
-        return [_read(trial) for trial in self._persistently(lambda: self._study.get_trials(deepcopy=False))]
+        return [_read(trial) for trial in self._persistently(lambda _: self._all_trials())]
 
     def begin(self, number: int, begun: FrozenTrial) -> None:
         """Write a trial whose parameters are drawn."""
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params=begun.params,
+            distributions=begun.distributions,
+            system_attrs=begun.system_attrs,
+            user_attrs=begun.user_attrs,
+        )
 
-        def write() -> None:
-            # A try whose answer was lost may have written it.
-            if len(self._study.get_trials(deepcopy=False)) == number:
-                self._study.add_trial(
-                    create_trial(
-                        state=TrialState.RUNNING,
-                        params=begun.params,
-                        distributions=begun.distributions,
-                        system_attrs=begun.system_attrs,
-                        user_attrs=begun.user_attrs,
-                    )
-                )
+        def write(again: bool) -> None:
+            if again:
+                self._all_trials()
+            if len(self._trial_ids) == number:
+                self._trial_ids.append(self._storage.create_new_trial(self._study_id, template))
 
         self._persistently(write)
 
-    def end(self, number: int, ended: FrozenTrial) -> None:
-        """Write how a trial has ended."""
+    def end(self, number: int, begun: FrozenTrial, ended: FrozenTrial) -> None:
+        """Write how a trial has ended; the values of its steps are in its scores, and not written twice."""
+        noted = {key: value for key, value in ended.system_attrs.items() if key not in begun.system_attrs}
+        attrs = {key: value for key, value in ended.user_attrs.items() if key not in begun.user_attrs}
+        trial_id = self._trial_ids[number]
 
-        def write() -> None:
-            there = self._study.get_trials(deepcopy=False)[number]
-            if there.state.is_finished():
+        def write(again: bool) -> None:
+            if again and self._storage.get_trial(trial_id).state.is_finished():
                 return
-            trial = Trial(self._study, there._trial_id)
-            for key, value in ended.user_attrs.items():
-                trial.set_user_attr(key, value)
-            new = {key: value for key, value in ended.system_attrs.items() if key not in there.system_attrs}
-            if new:
-                trial.set_user_attr(_ENDED_ATTRS, new)
-            for step, value in ended.intermediate_values.items():
-                trial.report(value, step)
-            self._study.tell(number, ended.value if ended.state is TrialState.COMPLETE else None, state=ended.state)
+            for key, value in {**attrs, **({_ENDED_ATTRS: noted} if noted else {})}.items():
+                self._storage.set_trial_user_attr(trial_id, key, value)
+            self._storage.set_trial_state_values(trial_id, ended.state, ended.values)
 
         self._persistently(write)
 
     def forget(self) -> None:
         """Remove all trials; what the study starts from stays settled."""
-        name, storage, settled = self._study.study_name, self._study._storage, self._study.user_attrs
-        optuna.delete_study(study_name=name, storage=storage)
-        self._study = optuna.create_study(study_name=name, storage=storage, direction="minimize")
+        settled = self._storage.get_study_user_attrs(self._study_id)
+        name = self._storage.get_study_name_from_id(self._study_id)
+        self._storage.delete_study(self._study_id)
+        self._study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], name)
         for key, value in settled.items():
-            self._study.set_user_attr(key, value)
+            self._storage.set_study_user_attr(self._study_id, key, value)
 
-    def _persistently(self, act: Callable[[], Done]) -> Done:
-        """Do what may be done twice, again and again while a database restarts."""
-        for pause in (*self._pauses, None):
+    def _all_trials(self) -> list[FrozenTrial]:
+        trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        self._trial_ids = [trial._trial_id for trial in trials]
+        return trials
+
+    def _persistently(self, act: Callable[[bool], Done]) -> Done:
+        """Do an act again and again while a database restarts; it is told if there was a try before."""
+        for number, pause in enumerate((*self._pauses, None)):
             try:
                 self._guard()
-                return act()
+                return act(number > 0)
             except _TakenOverError as error:
                 if pause is None:
                     raise StudyError(
@@ -154,7 +163,9 @@ def open_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "w
         with lock.held(if_running), quiet_optuna():
             storage = _open_storage(url)
             try:
-                yield StudyRecord(_open_study(storage, plan), url, guard=lock.ensure, pauses=() if is_file else _PAUSES)
+                study_id = _open_study(storage, plan)
+                cached = optuna.storages.get_storage(storage)
+                yield StudyRecord(cached, study_id, url, guard=lock.ensure, pauses=() if is_file else _PAUSES)
             finally:
                 storage.engine.dispose()
     except (StorageInternalError, SQLAlchemyError) as error:
@@ -292,7 +303,7 @@ def _open_storage(url: URL) -> optuna.storages.RDBStorage:
     return storage
 
 
-def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> optuna.Study:
+def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> int:
     study = optuna.create_study(study_name=plan.study_name, storage=storage, direction="minimize", load_if_exists=True)
     if _WARM not in study.user_attrs:
         study.set_user_attr(_SPEC, plan.spec.model_dump(mode="json"))
@@ -300,7 +311,7 @@ def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> optuna.
         study.set_user_attr(_CREATED, datetime.now(UTC).isoformat())
         # The last of all: a study is ready when it says what it starts from.
         study.set_user_attr(_WARM, _warm_params(storage, plan))
-    return study
+    return storage.get_study_id_from_name(plan.study_name)
 
 
 def _warm_params(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> list[dict[str, Any]]:
@@ -338,7 +349,7 @@ def _read(trial: FrozenTrial) -> StudyTrial:
         distributions=trial.distributions,
         user_attrs=trial.user_attrs,
         system_attrs=attrs,
-        intermediate_values=trial.intermediate_values,
+        intermediate_values={fold: score["rmse"] for fold, score in enumerate(trial.user_attrs[SCORES], start=1)},
     )
     return StudyTrial(begun=trial, ended=ended)
 

