@@ -1,0 +1,94 @@
+"""What the default pruner spares and costs, on studies that are run in full.
+
+    python -m benchmarks.pruning HOME [SEED]
+
+Each study's trials are replayed in 400 random orders, as if the sampler had asked for them so; the pruner sees
+what it would have seen with the default lookahead. The first row has the best trial as it was found, the second one
+takes the best away in turn, so that other trials are the best. Scores come from the cache in HOME, or are computed.
+"""
+
+import random
+import statistics
+import sys
+from pathlib import Path
+
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.studies import plan_of, spec_of, write_features
+from kallos.cache import FoldCache
+from kallos.pool import FoldPool
+from kallos.pruning import FoldPruner
+from kallos.tuner import run_tuning
+
+ORDERS = 400
+PEELED = 8
+LOOKAHEAD = 4
+
+
+class Ended:
+    """The trials that have ended, as a pruner asks a study for them."""
+
+    def __init__(self) -> None:
+        self.complete: list[FrozenTrial] = []
+
+    def get_trials(self, **_: object) -> list[FrozenTrial]:
+        return self.complete
+
+
+def replay(scores: list[list[float]], order: list[int]) -> tuple[float, bool, float]:
+    """Return the share of folds spared, whether the best trial was ended, and how much worse the best left is."""
+    pruner, ended, n_folds = FoldPruner(), Ended(), len(scores[0])
+    kept: list[FrozenTrial | None] = []
+    spared = 0
+    for place, number in enumerate(order):
+        ended.complete = [trial for trial in kept[: max(place - LOOKAHEAD + 1, 0)] if trial is not None]
+        folds = dict(enumerate(scores[number], start=1))
+        for so_far in range(1, n_folds):
+            running = create_trial(
+                state=TrialState.RUNNING, intermediate_values={fold: folds[fold] for fold in range(1, so_far + 1)}
+            )
+            if pruner.prune(ended, running):  # type: ignore[arg-type]
+                spared += n_folds - so_far
+                kept.append(None)
+                break
+        else:
+            value = statistics.mean(scores[number])
+            kept.append(create_trial(state=TrialState.COMPLETE, value=value, intermediate_values=folds))
+    best = min(statistics.mean(each) for each in scores)
+    left = min(trial.value for trial in kept if trial is not None)
+    return spared / (len(order) * n_folds), left > best, left / best - 1
+
+
+def replays(scores: list[list[float]], orders: int, seed: int) -> tuple[float, float, float, float]:
+    shuffle = random.Random(seed)
+    outcomes = [replay(scores, shuffle.sample(range(len(scores)), len(scores))) for _ in range(orders)]
+    spared, lost, worse = zip(*outcomes, strict=True)
+    return statistics.mean(spared), statistics.mean(lost), statistics.mean(worse), max(worse)
+
+
+def main(home: Path, seed: int) -> None:
+    table = Table("study", "folds spared", "best ended", "worse by, mean", "worse by, most")
+    for study in ("btc", "etth1"):
+        plan = plan_of(spec_of(study, pruner="none", n_trials=30, seed=seed), home)
+        with FoldPool(2) as pool:
+            cached = FoldCache(home / "cache").through(pool.score)
+            trials = run_tuning(plan, score_fold=cached, workers=2).trials
+        scores = [[score.rmse for score in trial.scores] for trial in trials]
+        ranked = sorted(scores, key=statistics.mean)
+        peeled = [replays(ranked[taken:], ORDERS // PEELED, seed) for taken in range(PEELED)]
+        rows = (
+            ("", replays(scores, ORDERS, seed)),
+            (", best taken away", [statistics.mean(p) for p in zip(*peeled, strict=True)]),
+        )
+        for name, (spared, lost, worse, most) in rows:
+            table.add_row(f"{study}{name}", f"{spared:.0%}", f"{lost:.1%}", f"{worse:.3%}", f"{most:.2%}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    write_features(folder)
+    main(folder, int(sys.argv[2]) if len(sys.argv) > 2 else 42)
