@@ -79,13 +79,18 @@ class Bench:
 
 
 def against_the_plain_loop(bench: Bench, study: str, target: float | None) -> None:
-    """Wall time of the plain loop over that of Kallos, what each part brings, and what the parameters are worth."""
+    """Wall time of the plain loop over that of Kallos, what each part brings, and what the parameters are worth.
+
+    Both try the same parameter sets, those that Kallos drew.
+    """
     home = bench.new_home()
-    plain = bench.plain(study, home)
     kallos = bench.flow(spec_of(study), home, workers=2)
-    few = 4
-    some_plain = bench.plain(study, home, few)["wall"]
-    one_thread = bench.plain(study, home, few, 1)["wall"]
+    tried = home / "params.json"
+    tried.write_text(json.dumps([trial["params"] for trial in kallos["trials"]]))
+    plain = bench.plain(study, home, tried)
+    few = 2
+    some_plain = bench.plain(study, home, tried, few)["wall"]
+    one_thread = bench.plain(study, home, tried, few, 1)["wall"]
     ratio = plain["wall"] / kallos["wall"]
     bench.note(
         f"{study}: plain loop / kallos, 2 workers, default pruning",
@@ -94,6 +99,7 @@ def against_the_plain_loop(bench: Bench, study: str, target: float | None) -> No
         None if target is None else ratio >= target,
         plain_seconds=plain["wall"],
         kallos_seconds=kallos["wall"],
+        kallos_seconds_first_ask_to_last_tell=kallos["study_seconds"],
         plain_threads_part=some_plain / one_thread,
         fits_saved_by_pruning=kallos["saved"],
         kallos_best=kallos["best_value"],
@@ -224,14 +230,21 @@ def main() -> None:
         reached = {True: "yes", False: "no", None: ""}[each["reached"]]
         table.add_row(each["figure"], f"{each['value']:.4g}", each["target"], reached)
     Console().print(table)
-    if chosen == list(measurements):
-        machine = {
-            "cores": psutil.cpu_count(logical=False),
-            "memory_gb": round(psutil.virtual_memory().total / 1e9),
-            "python": platform.python_version(),
-            "minutes": round((time.perf_counter() - started) / 60, 1),
-        }
-        (HERE / "results.json").write_text(json.dumps({"machine": machine, "figures": bench.figures}, indent=2) + "\n")
+    machine = {
+        "cores": psutil.cpu_count(logical=False),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "python": platform.python_version(),
+    }
+    Console(stderr=True).print(f"{(time.perf_counter() - started) / 60:.1f} minutes")
+    keep(bench.figures, machine)
+
+
+def keep(figures: list[dict[str, Any]], machine: dict[str, Any]) -> None:
+    """Write figures into the results; those of measurements that were not run stay."""
+    path = HERE / "results.json"
+    before = json.loads(path.read_text())["figures"] if path.exists() else []
+    merged = {each["figure"]: each for each in (*before, *figures)}
+    path.write_text(json.dumps({"machine": machine, "figures": list(merged.values())}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

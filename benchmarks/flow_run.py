@@ -63,10 +63,14 @@ def main(spec: TuneSpec, run: RunSpec, out: Path, trivial: bool) -> dict[str, An
 
     from flows.local_server import start_local_server
 
-    with temporary_settings({PREFECT_API_URL: start_local_server()()}):
-        import flows.tune
-        from flows.watching import watching
+    answered = start_local_server()
+    # As the command does: what takes long to import is imported while the server starts.
+    import torch  # noqa: F401
 
+    import flows.tune
+    from flows.watching import watching
+
+    with temporary_settings({PREFECT_API_URL: answered()}):
         fitted: list[str] = []
 
         def note(job: FoldJob) -> FoldScore:

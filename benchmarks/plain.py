@@ -1,9 +1,11 @@
 """What people write without Kallos: Optuna's loop around Darts, with the threads that torch takes by default.
 
-    python -m benchmarks.plain STUDY HOME [N_TRIALS [THREADS]]
+    python -m benchmarks.plain STUDY HOME PARAMS [N_TRIALS [THREADS]]
 
 SQL is read in each trial, all folds are run, nothing is cached or pruned. Folds, epochs, patience, space and scoring
-are those of the study beside it. Prints the best parameters as JSON.
+are those of the study beside it. PARAMS is a JSON file of the parameter sets to try: models of one space differ
+tenfold in what they cost, and the ratio of two loops that draw their own would say who drew the cheaper ones. Prints
+the best parameters as JSON.
 """
 
 import json
@@ -25,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.studies import features_url, plan_of, spec_of
 
 
-def tune(study_name: str, home: Path, n_trials: int | None = None) -> dict:
+def tune(study_name: str, home: Path, params: list[dict], n_trials: int | None = None) -> dict:
     spec = spec_of(study_name)
     folds = [planned.fold for planned in plan_of(spec, home).folds]
     engine = sqlalchemy.create_engine(features_url(home))
@@ -92,7 +94,9 @@ def tune(study_name: str, home: Path, n_trials: int | None = None) -> dict:
         return float(np.mean(scores))
 
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=spec.seed))
-    study.optimize(objective, n_trials=n_trials or spec.n_trials)
+    for each in params:
+        study.enqueue_trial({name: value for name, value in each.items() if name != "dropout" or value > 0})
+    study.optimize(objective, n_trials=n_trials or len(params))
     return {"best_params": {"dropout": 0.0, **study.best_params}, "best_value": study.best_value}
 
 
@@ -101,7 +105,8 @@ if __name__ == "__main__":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for name in ("pytorch_lightning", "darts"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    study_name, home, *rest = sys.argv[1:]
+    study_name, home, params, *rest = sys.argv[1:]
     if len(rest) > 1:
         torch.set_num_threads(int(rest[1]))
-    json.dump(tune(study_name, Path(home), int(rest[0]) if rest else None), sys.stdout)
+    tried = json.loads(Path(params).read_text())
+    json.dump(tune(study_name, Path(home), tried, int(rest[0]) if rest else None), sys.stdout)
