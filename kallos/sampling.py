@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
+from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from kallos.pruning import make_pruner
@@ -21,6 +23,7 @@ class TrialSource:
 
     def __init__(self, study_name: str, *, seed: int, lookahead: int, pruner: str) -> None:
         self._seed = seed
+        self._spaces = [IntersectionSearchSpace(include_pruned=True) for _ in range(lookahead)]
         self._views = [
             optuna.create_study(
                 study_name=study_name,
@@ -44,22 +47,40 @@ class TrialSource:
         parameters; otherwise `fixed` ones are not drawn.
         """
         number = len(earlier)
-        view = self._views[number % len(self._views)]
+        view, space = self._views[number % len(self._views)], self._spaces[number % len(self._views)]
         n_ended = max(number - len(self._views) + 1, 0)
         there = view.get_trials(deepcopy=False)
-        for place, trial in enumerate(earlier):
+        # All but the last few of those that are there have ended there, too.
+        for place in range(max(len(there) - len(self._views), 0), number):
             if place >= len(there):
-                view.add_trial(_running(trial.begun))
+                view.add_trial(_running(earlier[place].begun))
             if place < n_ended and not (place < len(there) and there[place].state.is_finished()):
-                assert trial.ended is not None
-                _end(view, place, trial.ended)
-        view.sampler = optuna.samplers.TPESampler(seed=trial_seed(self._seed, number))
+                ended = earlier[place].ended
+                assert ended is not None
+                _end(view, place, ended)
+        view.sampler = _SeededSampler(trial_seed(self._seed, number), space)
         if begun is not None:
             view.add_trial(_running(begun))
             return Trial(view, view.get_trials(deepcopy=False)[number]._trial_id)
         if fixed is not None:
             view.enqueue_trial(dict(fixed))
         return view.ask()
+
+
+class _SeededSampler(optuna.samplers.TPESampler):
+    """Optuna's TPE with a seed of its own for one trial, and a memory of the space that its view's trials share.
+
+    Without that memory each trial would look at the spaces of all trials before it again.
+    """
+
+    def __init__(self, seed: int, space: IntersectionSearchSpace) -> None:
+        super().__init__(seed=seed)
+        self._shared = space
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the parameters that are drawn together: those that all trials so far have."""
+        shared = self._shared.calculate(study)
+        return {name: distribution for name, distribution in shared.items() if not distribution.single()}
 
 
 def trial_seed(study_seed: int, number: int) -> int:
