@@ -107,6 +107,8 @@ def set_environment(**given: str | None) -> None:
         # This command shows progress and errors itself; the run's log keeps the rest.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "kallos",
+        # When a run is cut short, loky's tracker cleans up after it, as it should, and need not say so.
+        "PYTHONWARNINGS": "ignore:resource_tracker",
     }.items():
         os.environ.setdefault(name, value)
 
