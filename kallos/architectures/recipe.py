@@ -4,7 +4,6 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +48,7 @@ class Architecture:
     build: Callable[[Params, ModelContext], "TorchForecastingModel"]
     longest_input: int = INPUT_CHUNK_LENGTH[1]
 
-    @cached_property
+    @property
     def source_sha256(self) -> str:
         """Hash of the code that a model is built by: this module, and the one that holds `build`."""
         build = getattr(self.build, "func", self.build)
