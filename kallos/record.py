@@ -145,6 +145,17 @@ class StudyRecord:
         raise AssertionError
 
 
+def parse_storage_url(storage_url: str) -> URL:
+    """Return the URL of a database that can hold records, or raise `UsageError` without showing its secrets."""
+    try:
+        url = parse_url(storage_url)
+    except UsageError as error:
+        raise UsageError(f"--storage-url: {error}") from None
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise UsageError("--storage-url: the record must outlive this process, give SQLite a file")
+    return url
+
+
 @contextmanager
 def open_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "wait") -> Iterator[StudyRecord]:
     """Open the record of the plan's study in a database (SQLite or PostgreSQL), creating it if need be.
@@ -154,10 +165,8 @@ def open_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "w
 
     Raises `DatabaseError` if the database cannot be reached or written, `UsageError` for a URL that is none.
     """
-    url = parse_url(storage_url)
+    url = parse_storage_url(storage_url)
     is_file = url.get_backend_name() == "sqlite"
-    if is_file and url.database in (None, "", ":memory:"):
-        raise UsageError("the study's storage must outlive this process: give SQLite a file")
     lock = _FileStudyLock(url, plan.study_name) if is_file else _ServerStudyLock(url, plan.study_name)
     try:
         with lock.held(if_running), quiet_optuna():

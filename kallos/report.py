@@ -140,8 +140,8 @@ def run_summary(result: TuningResult, fits: int, stopped: str | None) -> str:
         return f"{fits} folds were fitted in this run{spared}"
     n_trials = len(result.trials)
     return (
-        f"{stopped}: {fits} folds were fitted in this run{spared}; the result is that of {n_trials} trials, and the "
-        f"same command carries on"
+        f"{stopped}: {fits} folds were fitted in this run{spared}; the result is that of the first {n_trials} of "
+        f"{result.spec.n_trials} trials, and the same command carries on"
     )
 
 

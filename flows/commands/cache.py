@@ -32,6 +32,9 @@ def prune(
     """Remove old scores; a fold that a study needs again is computed again."""
     if older_than is None and larger_than is None:
         raise UsageError("cache prune must know what may stay: give --older-than DAYS or --larger-than MB")
+    for flag, value in (("--older-than", older_than), ("--larger-than", larger_than)):
+        if value is not None and value < 0:
+            raise UsageError(f"{flag} must not be negative: not {value:g}")
     removed = FoldCache(Settings.read().fold_cache).prune(
         written_before=None if older_than is None else time.time() - older_than * _DAY,
         max_bytes=None if larger_than is None else int(larger_than * _MEGABYTE),

@@ -52,10 +52,12 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: Path) -> None:
     """Run the flow with its progress on the terminal, and show the result."""
     from kallos.datasets import load_features_from_db
     from kallos.planning import plan_study
+    from kallos.record import parse_storage_url
     from kallos.report import best_params_path, prepare_folder
 
     console = Console()
     settings = Settings.read()
+    parse_storage_url(settings.studies_url)
     with console.status("reading the features"):
         # What is wrong with the data or the folder is said before a server is started for it.
         features = load_features_from_db(settings.features_url, **spec.data.model_dump(exclude={"fill"}))
