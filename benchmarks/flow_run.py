@@ -78,7 +78,7 @@ def main(spec: TuneSpec, run: RunSpec, out: Path, trivial: bool) -> dict[str, An
             return trivial_score(job)
 
         if trivial:
-            flows.tune.FoldPool = lambda *_, **__: nullcontext(SimpleNamespace(score=note))  # type: ignore
+            flows.tune.FoldPool = lambda *_, **__: nullcontext(SimpleNamespace(score=note))  # type: ignore[assignment, misc]
         clock = Clock()
         with watching(clock):
             result = flows.tune.tune(spec, run, out)

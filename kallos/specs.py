@@ -143,7 +143,7 @@ class TuneSpec(Spec):
     seed: int = Field(42, ge=0, lt=2**32, description="Seed of the sampler and of every fit.")
     pruner: Literal["folds", "none", "median", "percentile", "wilcoxon", "successive_halving", "hyperband"] = Field(
         "folds",
-        description="What ends a hopeless trial early: 'folds' (against the best trial on the same folds), 'none', "
+        description="What ends a hopeless trial early: 'folds' (not in the best third on the same folds), 'none', "
         "or one of Optuna's.",
     )
     lookahead: PositiveInt = Field(
