@@ -17,7 +17,7 @@ tune: install
 	$(BIN)/kallos-run tune --study deployments/studies/demo.toml
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 # Half an hour on two cores: the figures of benchmarks/README.md. Data lie beside the checkout, in ../shared/data.
 bench: install

@@ -43,7 +43,7 @@ class Clock:
         self.saved = 0.0
 
     def __call__(self, event: Any) -> None:
-        from kallos.tuner import FoldScored, StudyFinished, StudyStarted, TrialFinished
+        from kallos.events import FoldScored, StudyFinished, StudyStarted, TrialFinished
 
         match event:
             case StudyStarted():
@@ -53,7 +53,7 @@ class Clock:
             case TrialFinished():
                 self.told.append(time.perf_counter())
                 self.memory.append(psutil.Process().memory_info().rss)
-            case StudyFinished(result, fits, _):
+            case StudyFinished(result, fits):
                 self.fits, self.saved = fits, result.saved
 
 
@@ -81,7 +81,7 @@ def main(spec: TuneSpec, run: RunSpec, out: Path, trivial: bool) -> dict[str, An
             flows.tune.FoldPool = lambda *_, **__: nullcontext(SimpleNamespace(score=note))  # type: ignore[assignment, misc]
         clock = Clock()
         with watching(clock):
-            result = flows.tune.tune(spec, run, out)
+            result = flows.tune.tune(spec, run, str(out))
     return {
         "best_params": result.best_params,
         "best_value": result.best_value,
@@ -94,7 +94,7 @@ def main(spec: TuneSpec, run: RunSpec, out: Path, trivial: bool) -> dict[str, An
         "saved": clock.saved,
         "fitted": fitted,
         "trials": [trial.model_dump(include={"params", "value", "state"}) for trial in result.trials],
-        "warm": len(result.warm_start),
+        "warm": len(result.warm_start.params),
     }
 
 

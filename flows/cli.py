@@ -1,13 +1,12 @@
 """The command line, `kallos-run`: commands are imported when they are called, so that help is quick."""
 
-import re
 import sys
 
 import cyclopts
 from cyclopts import CycloptsError
 
 from kallos import __version__
-from kallos.errors import KallosError
+from kallos.errors import KallosError, scrubbed
 
 app = cyclopts.App(
     name="kallos-run",
@@ -24,6 +23,8 @@ cache = cyclopts.App(name="cache", help="Look at the cache of fold scores, and b
 cache.command("flows.commands.cache:info", name="info", help="Say how much the cache holds.")
 cache.command("flows.commands.cache:prune", name="prune", help="Remove old scores.")
 app.command(cache)
+app.command("flows.commands.serve:serve", name="serve", help="Run a study on a schedule, without a work pool.")
+app.command("flows.commands.doctor:doctor", name="doctor", help="Check all that a night needs.")
 
 
 def main() -> None:
@@ -41,6 +42,5 @@ def main() -> None:
 
 
 def _leave(message: str, code: int) -> None:
-    scrubbed = re.sub(r"//[^/\s@]*:[^/\s@]*@", "//***@", message)
-    sys.stderr.write(f"kallos-run: {scrubbed}\n")
+    sys.stderr.write(f"kallos-run: {scrubbed(message)}\n")
     sys.exit(code)

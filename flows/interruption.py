@@ -6,29 +6,33 @@ import os
 import signal
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from types import FrameType
+from typing import NoReturn
 
 import psutil
 from prefect.context import FlowRunContext, SyncClientContext
 from prefect.settings import get_current_settings
 from rich.console import Console
 
+from kallos.errors import scrubbed
+
 
 @contextmanager
-def ending_at_once(console: Console) -> Iterator[None]:
+def ending_at_once(console: Console, before: Callable[[], None]) -> Iterator[None]:
     """End the process in seconds on Ctrl-C or SIGTERM, with exit code 130 or 143.
 
     An exception would not do: Lightning turns KeyboardInterrupt into an exit of its own, and in a terminal Prefect's
     temporary server gets the same Ctrl-C, so that an orderly end waits for minutes on a server that is gone. Every
-    finished fold is stored by then, and a study keeps nothing else.
+    finished fold is stored by then, and a study keeps nothing else. `before` clears the screen of what moves.
     """
 
     def end(number: int, _: FrameType | None) -> None:
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, lambda again, _: os._exit(128 + again))
+        before()
         console.show_cursor(True)
         start_of_line = "\r\x1b[J" if console.is_terminal else ""
         said = "interrupted; finished folds are kept, and the same command carries on from them"
@@ -46,12 +50,20 @@ def ending_at_once(console: Console) -> Iterator[None]:
         finally:
             os._exit(128 + number)
 
-    before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for each, handler in before.items():
+        for each, handler in handlers.items():
             signal.signal(each, handler)
+
+
+def leave_at_once(message: str) -> NoReturn:
+    """Say in one line why, and end with exit code 1: Prefect would try for minutes to deliver its last events."""
+    sys.stdout.flush()
+    sys.stderr.write(f"kallos-run: {scrubbed(message)}\n")
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _mark_cancelled() -> None:

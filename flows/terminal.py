@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -10,13 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from kallos import report
+from kallos.events import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished
 from kallos.planning import StudyPlan
+from kallos.results import TuningResult
 from kallos.trials import TrialRecord
-from kallos.tuner import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished, TuningResult, Watcher
 
 
 @contextmanager
-def shown_progress(console: Console) -> Iterator[Watcher]:
+def shown_progress(console: Console) -> Iterator["Bar | PlainLines"]:
     """Yield a watcher that shows a study's progress on the console for as long as the block runs."""
     if not console.is_terminal:
         yield PlainLines(console)
@@ -46,7 +46,7 @@ class Bar:
     def __call__(self, event: Event) -> None:
         """Show the event."""
         match event:
-            case StudyStarted(plan, recorded, n_trials):
+            case StudyStarted(plan, recorded, n_trials, _):
                 self._plan, self._n_trials = plan, n_trials
                 for line in _headlines(event):
                     self._progress.console.print(line, highlight=False, markup=False)
@@ -66,8 +66,12 @@ class Bar:
                     trial=f"{min(trial.number + 2, self._n_trials)}/{self._n_trials}",
                     best=_best_against_naive(best, self._plan),
                 )
-            case StudyFinished(result, fits, stopped):
-                self._progress.console.print(report.run_summary(result, fits, stopped), highlight=False, markup=False)
+            case StudyFinished():
+                self._progress.console.print(report.run_summary(event), highlight=False, markup=False)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._progress.stop()
 
 
 class PlainLines:
@@ -81,7 +85,7 @@ class PlainLines:
     def __call__(self, event: Event) -> None:
         """Print the event."""
         match event:
-            case StudyStarted(plan, _, n_trials):
+            case StudyStarted(plan, _, n_trials, _):
                 self._plan, self._n_trials = plan, n_trials
                 for line in _headlines(event):
                     self._print(line)
@@ -90,14 +94,17 @@ class PlainLines:
                     f"{trial.number + 1}/{self._n_trials}  trial {trial.number}  {report.outcome(trial)}  "
                     f"{_best_against_naive(best, self._plan)}  {trial.seconds:.1f} s of fits"
                 )
-            case StudyFinished(result, fits, stopped):
-                self._print(report.run_summary(result, fits, stopped))
+            case StudyFinished():
+                self._print(report.run_summary(event))
+
+    def close(self) -> None:
+        """Nothing to do: what is printed stays."""
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def show_result(console: Console, result: TuningResult, path: Path) -> None:
+def show_result(console: Console, result: TuningResult, address: str) -> None:
     """Print the verdict, the folds, the best parameters, and where they are."""
     title = f"{result.spec.model_name} on {result.spec.data.asset_id}: RMSE of the best trial ({result.best.number})"
     table = Table(title=Text(title), title_justify="left", title_style="bold")
@@ -119,7 +126,7 @@ def show_result(console: Console, result: TuningResult, path: Path) -> None:
     console.print(report.verdict(result), highlight=False, markup=False)
     params = ", ".join(f"{name}={report.short(value)}" for name, value in result.best_params.items())
     console.print(f"best parameters: {params}", highlight=False, markup=False)
-    console.print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"written to {address}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _headlines(started: StudyStarted) -> Iterator[str]:
@@ -129,8 +136,7 @@ def _headlines(started: StudyStarted) -> Iterator[str]:
         f"{plan.spec.model_name} on {plan.spec.data.asset_id}: {plan.data.rows} rows, {len(plan.folds)} folds from "
         f"{report.day(first.validation_start)} to {report.day(last.validation_end)}"
     )
-    if started.recorded:
-        yield f"{started.recorded} of {started.n_trials} trials are recorded, and not run again"
+    yield from report.opening(started)
 
 
 def _best_against_naive(best: TrialRecord | None, plan: StudyPlan) -> str:

@@ -1,8 +1,6 @@
 """The flow `tune`: features, folds, study, result."""
 
 import logging
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,8 +11,9 @@ from prefect.context import TaskRunContext
 from prefect.transactions import CommitMode, transaction
 from prefect.utilities.annotations import quote
 
+from flows.failures import note_failure
 from flows.fold_storage import FoldStorage
-from flows.watching import ProgressArtifact, TrialLog, is_worth_a_line, store_artifact, tell_all
+from flows.watching import ArtifactStore, ProgressArtifact, TrialLog, is_worth_a_line, tell_all
 from kallos import datasets, planning, report, tuner
 from kallos.budget import Budget
 from kallos.cache import FoldCache
@@ -23,10 +22,11 @@ from kallos.fold_queue import ScoreFold
 from kallos.planning import StudyPlan
 from kallos.pool import FoldPool, physical_cores
 from kallos.record import open_record
+from kallos.result_folder import prepare_folder
+from kallos.results import TuningResult
 from kallos.scoring import FoldJob, FoldScore
 from kallos.settings import Settings
 from kallos.specs import RunSpec, TuneSpec
-from kallos.tuner import TuningResult
 
 _DEFAULT_RUN = RunSpec()
 
@@ -114,23 +114,36 @@ def study(plan: StudyPlan, run: RunSpec) -> TuningResult:
         )
 
 
-@flow(name="tune", flow_run_name="tune-{spec.model_name}-{spec.data.asset_id}")
-def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: Path = Path("kallos-results")) -> TuningResult:
-    """Tune one architecture on one asset, and leave the best parameters as a JSON file and an artifact."""
+@flow(
+    name="tune",
+    flow_run_name="tune-{spec.model_name}-{spec.data.asset_id}",
+    on_failure=[note_failure],
+    on_crashed=[note_failure],
+)
+def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = None) -> TuningResult:
+    """Tune one architecture on one asset, and leave the best parameters as a JSON file and an artifact.
+
+    Args:
+        spec: What is tuned: everything that the result depends on.
+        run: How this run carries the study, and how far.
+        output_dir: Folder of the results, or an fsspec URL of one; by default that of the worker's KALLOS_RESULTS.
+    """
     logging.getLogger("prefect.task_runs").addFilter(is_worth_a_line)
     logger = get_run_logger()
-    report.prepare_folder(output_dir)
+    folder = output_dir or Settings.read().results_folder
+    prepare_folder(folder)
     features = load_features(spec)
     plan = create_splits(features, spec)
     result = study(plan, run)
-    path = report.write_best_params(result, output_dir)
+    last = report.read_best_params(spec, folder)
+    path = report.write_best_params(result, folder)
     logger.info("%s; best parameters in %s", report.verdict(result), path)
-    store = partial(store_artifact, logger)
-    store(
+    artifacts = ArtifactStore(logger)
+    artifacts.store(
         create_markdown_artifact,
         key=report.artifact_key("best-params", spec),
-        markdown=report.best_params_markdown(result),
+        markdown=report.best_params_markdown(result, last),
         description=report.verdict(result),
     )
-    store(create_table_artifact, key=report.artifact_key("trials", spec), table=report.trial_rows(result))
+    artifacts.store(create_table_artifact, key=report.artifact_key("trials", spec), table=report.trial_rows(result))
     return result

@@ -11,8 +11,8 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from kallos import report
+from kallos.events import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted, Watcher
 from kallos.planning import StudyPlan
-from kallos.tuner import Event, StudyFinished, StudyStarted, TrialFinished, TrialStarted, Watcher
 
 RunLogger = Logger | LoggerAdapter[Any]
 
@@ -43,24 +43,25 @@ def tell_all(*watchers: Watcher) -> Watcher:
 
 
 class TrialLog:
-    """Logs two lines a trial (its parameters; its value against the best and the naive forecast), and what it took."""
+    """Logs which study it is, each trial's parameters, folds, and value beside best and naive, and what all took."""
 
     def __init__(self, logger: RunLogger, plan: StudyPlan) -> None:
         self._logger = logger
         self._naive = f"naive {plan.naive_value:.6g} ({plan.naive})"
 
     def __call__(self, event: Event) -> None:
-        """Log the event if it is the start or the end of a trial."""
+        """Log the event."""
         match event:
-            case StudyStarted(plan, recorded, n_trials) if recorded:
-                self._logger.info(
-                    "study %s: %d of %d trials are recorded, and not run again", plan.study_name, recorded, n_trials
-                )
-            case StudyFinished(result, fits, stopped):
-                self._logger.info("%s", report.run_summary(result, fits, stopped))
+            case StudyStarted():
+                for line in report.opening(event):
+                    self._logger.info("%s", line)
+            case StudyFinished():
+                self._logger.info("%s", report.run_summary(event))
             case TrialStarted(number, params):
                 shown = ", ".join(f"{name}={report.short(value)}" for name, value in params.items())
                 self._logger.info("trial %d started: %s", number, shown)
+            case FoldScored(trial, fold, score):
+                self._logger.info("trial %d fold %d: rmse %.6g, %.1f s", trial, fold, score.rmse, score.seconds)
             case TrialFinished(trial, best):
                 so_far = f"best {best.value:.6g} (trial {best.number})" if best else "no best yet"
                 self._logger.info(
@@ -78,7 +79,7 @@ class ProgressArtifact:
 
     def __init__(self, key: str, logger: RunLogger, plan: StudyPlan) -> None:
         self._key = key
-        self._logger = logger
+        self._artifacts = ArtifactStore(logger)
         self._spec = plan.spec
         self._n_trials = plan.spec.n_trials
         self._id: UUID | None = None
@@ -90,13 +91,12 @@ class ProgressArtifact:
             case StudyStarted(n_trials=n_trials):
                 self._n_trials = n_trials
                 text = f"{self._spec.model_name} on {self._spec.data.asset_id}: trials done"
-                self._id = store_artifact(
-                    self._logger, create_progress_artifact, progress=0.0, key=self._key, description=text
+                self._id = self._artifacts.store(
+                    create_progress_artifact, progress=0.0, key=self._key, description=text
                 )
             case TrialFinished(trial) if self._id is not None and self._is_due(trial.number):
                 progress = 100 * (trial.number + 1) / self._n_trials
-                # After one failure no more: each call to a server that is gone blocks for a minute.
-                self._id = store_artifact(self._logger, update_progress_artifact, self._id, progress=progress)
+                self._artifacts.store(update_progress_artifact, self._id, progress=progress)
 
     def _is_due(self, number: int) -> bool:
         """Return whether to move the artifact now: at the last trial, and before it once a second at most."""
@@ -106,17 +106,32 @@ class ProgressArtifact:
         return due
 
 
-def store_artifact(logger: RunLogger, store: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Store an artifact and return its id; if that fails, warn and return None, since the result file is there."""
-    try:
-        return store(*args, **kwargs)
-    except Exception as error:  # Whatever ails the server, the study goes on.
-        logger.warning("an artifact could not be stored, and the study goes on: %s: %s", type(error).__name__, error)
-        return None
+class ArtifactStore:
+    """Stores artifacts; one that cannot be stored is a warning, since the result file is there.
+
+    After one failure no more are tried: each call to a server that is gone blocks for a minute.
+    """
+
+    def __init__(self, logger: RunLogger) -> None:
+        self._logger = logger
+        self._answers = True
+
+    def store(self, create: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Store an artifact and return its id, or None if that fails."""
+        if not self._answers:
+            return None
+        try:
+            return create(*args, **kwargs)
+        except Exception as error:  # Whatever ails the server, the study goes on.
+            self._answers = False
+            self._logger.warning(
+                "an artifact could not be stored, and the study goes on: %s: %s", type(error).__name__, error
+            )
+            return None
 
 
 def is_worth_a_line(record: LogRecord) -> bool:
-    """Drop Prefect's own line about each fold that went well: a trial has two lines, whatever its folds."""
+    """Drop Prefect's own line about each fold that went well: ours says its score."""
     is_fold = getattr(record, "task_name", None) == "fold"
     went_well = record.getMessage().startswith(("Finished in state Completed", "Finished in state Cached"))
     return not (is_fold and went_well)

@@ -9,6 +9,7 @@ KallosError                 one line for the user: the rule, the value, the reme
 └── StudyError              the study as a whole has no result                         (exit code 1)
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -60,6 +61,11 @@ def shorten(items: Sequence[object], most: int = 5) -> str:
     return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
 
 
+def scrubbed(message: str) -> str:
+    """Return a message without the user names and passwords of URLs."""
+    return re.sub(r"//[^/\s@]*:[^/\s@]*@", "//***@", message)
+
+
 def explain(error: "ValidationError") -> str:
     """Return pydantic's findings as one line: field, rule, value."""
     return "; ".join(_finding(**finding) for finding in error.errors())
@@ -67,13 +73,14 @@ def explain(error: "ValidationError") -> str:
 
 def _finding(*, loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object) -> str:
     field = ".".join(str(part) for part in loc) or "specification"
-    rule = msg.removeprefix("Value error, ")
+    rule = re.sub("^(Input|String) should ", "must ", msg.removeprefix("Value error, "))
     if type == "missing":
         return f"{field} is missing: give it as {_flag(loc)} or in the study file"
     if type == "extra_forbidden":
         return f"{field} is not a field of the specification: take it out or correct its spelling"
     shown = "" if type == "value_error" else f", not {input!r}"
-    return f"{field}: {rule[0].lower()}{rule[1:]}{shown}"
+    joint = " " if rule.startswith("must ") else ": "
+    return f"{field}{joint}{rule[0].lower()}{rule[1:]}{shown}"
 
 
 def _flag(loc: tuple[int | str, ...]) -> str:

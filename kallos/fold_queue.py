@@ -64,11 +64,12 @@ class FoldQueue:
                 mine.turn += 1
                 mine.waits = False
 
-    def close(self, trial: int) -> None:
-        """Drop a trial, and its folds that no thread has taken."""
+    def close(self, trial: int) -> int:
+        """Drop a trial, and its folds that no thread has taken; return how many were taken and not asked for."""
         with self._changed:
-            del self._trials[trial]
+            closed = self._trials.pop(trial)
             self._changed.notify_all()
+            return sum(score.running() or score.done() for score in closed.scores[closed.turn :])
 
     def __enter__(self) -> Self:
         for thread in self._threads:

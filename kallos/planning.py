@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 FEWEST_SAMPLES = 30
 
 # Raise this whenever a change to asking, telling or pruning moves a trial.
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 
 Stamp = str | int
 
@@ -92,6 +92,14 @@ class StudyPlan:
             version("optuna"),
         ]
         return f"{spec.model_name}-{spec.data.asset_id}-{_sha256(content)[:16]}"
+
+    @property
+    def sampler_seed(self) -> str:
+        """What the samplers' seeds are drawn from: the seed alone, or, if it starts warm, the study's name too.
+
+        A study that starts from another's best trials would otherwise go on with some that the other has drawn.
+        """
+        return f"{self.spec.seed}:{self.study_name}" if self.spec.warm_start else str(self.spec.seed)
 
     @cached_property
     def family(self) -> str:

@@ -1,17 +1,14 @@
 """The record of a study in a database: what survives a crash, written by one run at a time."""
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy
-from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
@@ -22,17 +19,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from kallos.databases import parse_url, reason_of
 from kallos.errors import DatabaseError, StudyError, UsageError
 from kallos.planning import StudyPlan
-from kallos.trials import SCORES, StudyTrial
+from kallos.study_locks import IfRunning, TakenOverError, study_lock
+from kallos.trials import SCORES, StudyTrial, WarmStart
 
 _log = logging.getLogger(__name__)
 
-IfRunning = Literal["wait", "fail"]
 Done = TypeVar("Done")
 
 _WARM, _FAMILY, _SPEC, _CREATED, _ENDED_ATTRS = "warm_start", "family", "spec", "created", "attrs_while_running"
+_UNTIL = "validation_end"
 # A database that restarts is back within this time, in seconds; each pause is a try.
 _PAUSES = (1, 1, 2, 4, 8, 16, 30)
-_POLL_SECONDS = 0.5
 _IN_MEMORY = URL.create("sqlite")
 
 
@@ -62,16 +59,14 @@ class StudyRecord:
     @classmethod
     def in_memory(cls, plan: StudyPlan) -> "StudyRecord":
         """Return a record that lasts as long as this process."""
-        if plan.spec.warm_start:
-            _log.warning("without a storage there is no earlier study to start from warm: the study starts cold")
         storage = optuna.storages.InMemoryStorage()
         return cls(storage, storage.create_new_study([StudyDirection.MINIMIZE], plan.study_name))
 
     @property
-    def warm_params(self) -> list[dict[str, Any]]:
+    def warm_start(self) -> WarmStart:
         """Parameters that the first trials take instead of drawing them, settled when the study was created."""
         attrs = self._persistently(lambda _: self._storage.get_study_user_attrs(self._study_id))
-        return list(attrs.get(_WARM, []))
+        return WarmStart.model_validate(attrs.get(_WARM, {}))
 
     def trials(self) -> list[StudyTrial]:
         """Return all trials by number."""
@@ -130,7 +125,7 @@ class StudyRecord:
             try:
                 self._guard()
                 return act(number > 0)
-            except _TakenOverError as error:
+            except TakenOverError as error:
                 if pause is None:
                     raise StudyError(
                         f"one run at a time may write a study, and {error}; the finished folds of this run are kept"
@@ -167,7 +162,7 @@ def open_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "w
     """
     url = parse_storage_url(storage_url)
     is_file = url.get_backend_name() == "sqlite"
-    lock = _FileStudyLock(url, plan.study_name) if is_file else _ServerStudyLock(url, plan.study_name)
+    lock = study_lock(url, plan.study_name)
     try:
         with lock.held(if_running), quiet_optuna():
             storage = _open_storage(url)
@@ -178,7 +173,16 @@ def open_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "w
             finally:
                 storage.engine.dispose()
     except (StorageInternalError, SQLAlchemyError) as error:
-        raise DatabaseError(_unwritten(error, url)) from None
+        raise DatabaseError(_unanswered(error, url)) from None
+
+
+def check_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "wait") -> None:
+    """Raise at once what `open_record` would: the database does not answer, or another run holds the study."""
+    url = parse_storage_url(storage_url)
+    try:
+        study_lock(url, plan.study_name).look(if_running)
+    except SQLAlchemyError as error:
+        raise DatabaseError(_unanswered(error, url)) from None
 
 
 @contextmanager
@@ -190,97 +194,6 @@ def quiet_optuna() -> Iterator[None]:
         yield
     finally:
         optuna.logging.set_verbosity(verbosity)
-
-
-class _FileStudyLock:
-    """A lock beside a SQLite file; the system lets go of it when its holder ends."""
-
-    def __init__(self, url: URL, study_name: str) -> None:
-        database = Path(url.database or "").absolute()
-        self._path = database.parent / f"{database.name}.locks" / hashlib.sha256(study_name.encode()).hexdigest()
-        self._study_name = study_name
-
-    def ensure(self) -> None:
-        """Nothing to do: a file's lock does not get lost."""
-
-    @contextmanager
-    def held(self, if_running: IfRunning) -> Iterator[None]:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._path)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                _say_who_waits(self._study_name, if_running)
-                lock.acquire(poll_interval=_POLL_SECONDS)
-        except (OSError, NotImplementedError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise DatabaseError(f"the study's storage must be writable: {self._path.parent}: {reason}") from None
-        try:
-            yield
-        finally:
-            lock.release()
-
-
-class _TakenOverError(Exception):
-    """The lock was lost, and somebody else has it: perhaps our own connection, which the server has not missed yet."""
-
-
-class _ServerStudyLock:
-    """A PostgreSQL advisory lock; the server lets go of it when its holder's connection ends."""
-
-    def __init__(self, url: URL, study_name: str) -> None:
-        self._study_name = study_name
-        digest = hashlib.sha256(f"kallos:{study_name}".encode()).digest()
-        self._key = int.from_bytes(digest[:8], "big", signed=True)
-        self._engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool, isolation_level="AUTOCOMMIT")
-        self._connection: sqlalchemy.Connection | None = None
-
-    def ensure(self) -> None:
-        """Take the lock again if the server has lost it; raises `_TakenOverError` if another has it by now."""
-        try:
-            if self._connection is not None:
-                self._connection.execute(sqlalchemy.text("SELECT 1"))
-                return
-        except SQLAlchemyError:
-            self._let_go()
-        if not self._take():
-            raise _TakenOverError(f"another run took {self._study_name} over while the database restarted")
-
-    @contextmanager
-    def held(self, if_running: IfRunning) -> Iterator[None]:
-        if not self._take():
-            _say_who_waits(self._study_name, if_running)
-            while not self._take():
-                time.sleep(_POLL_SECONDS)
-        try:
-            yield
-        finally:
-            self._let_go()
-
-    def _take(self) -> bool:
-        connection = self._engine.connect()
-        taken = connection.execute(sqlalchemy.select(sqlalchemy.func.pg_try_advisory_lock(self._key))).scalar_one()
-        if taken:
-            self._connection = connection
-        else:
-            connection.close()
-        return bool(taken)
-
-    def _let_go(self) -> None:
-        if self._connection is not None:
-            self._connection.invalidate()
-            self._connection.close()
-            self._connection = None
-
-
-def _say_who_waits(study_name: str, if_running: IfRunning) -> None:
-    if if_running == "fail":
-        raise StudyError(
-            f"one run at a time may write a study, and another run holds {study_name}: let it end, or give "
-            f"--if-running wait"
-        )
-    _log.warning("another run holds the study %s: waiting for it to end", study_name)
 
 
 def _open_storage(url: URL) -> optuna.storages.RDBStorage:
@@ -316,34 +229,39 @@ def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> int:
     study = optuna.create_study(study_name=plan.study_name, storage=storage, direction="minimize", load_if_exists=True)
     if _WARM not in study.user_attrs:
         study.set_user_attr(_SPEC, plan.spec.model_dump(mode="json"))
-        study.set_user_attr(_FAMILY, plan.family)
+        study.set_user_attr(_UNTIL, plan.windows[-1].validation_end)
         study.set_user_attr(_CREATED, datetime.now(UTC).isoformat())
+        study.set_user_attr(_FAMILY, plan.family)
         # The last of all: a study is ready when it says what it starts from.
-        study.set_user_attr(_WARM, _warm_params(storage, plan))
+        study.set_user_attr(_WARM, _warm_start(storage, plan).model_dump(mode="json"))
     return storage.get_study_id_from_name(plan.study_name)
 
 
-def _warm_params(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> list[dict[str, Any]]:
-    """Return the drawn parameters of the best trials of the latest earlier study of the same family."""
+def _warm_start(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> WarmStart:
+    """Return the drawn parameters of the best trials of the latest study of the same family on earlier folds.
+
+    Folds that end no earlier than this study's own are none to learn from: the same ones are no news, and later ones
+    would be a look ahead.
+    """
     if not plan.spec.warm_start:
-        return []
-    related = [
+        return WarmStart()
+    until = plan.windows[-1].validation_end
+    earlier = [
         study
         for study in optuna.get_all_study_summaries(storage)
         if study.user_attrs.get(_FAMILY) == plan.family
-        and study.study_name != plan.study_name
+        and type(study.user_attrs[_UNTIL]) is type(until)
+        and study.user_attrs[_UNTIL] < until
         and study.best_trial is not None
     ]
-    if not related:
-        _log.warning("there is no earlier study to start from warm: %s starts cold", plan.study_name)
-        return []
-    latest = max(related, key=lambda study: study.user_attrs.get(_CREATED, ""))
-    _log.info("the first trials are the best %d of the study %s", plan.spec.warm_start, latest.study_name)
+    if not earlier:
+        return WarmStart()
+    latest = max(earlier, key=lambda study: (study.user_attrs[_UNTIL], study.user_attrs[_CREATED]))
     complete = optuna.load_study(study_name=latest.study_name, storage=storage).get_trials(
         deepcopy=False, states=(TrialState.COMPLETE,)
     )
     best = sorted(complete, key=lambda trial: (trial.value, trial.number))[: plan.spec.warm_start]
-    return [dict(trial.params) for trial in best]
+    return WarmStart(study=latest.study_name, params=tuple(dict(trial.params) for trial in best))
 
 
 def _read(trial: FrozenTrial) -> StudyTrial:
@@ -361,6 +279,11 @@ def _read(trial: FrozenTrial) -> StudyTrial:
         intermediate_values={fold: score["rmse"] for fold, score in enumerate(trial.user_attrs[SCORES], start=1)},
     )
     return StudyTrial(begun=trial, ended=ended)
+
+
+def _unanswered(error: Exception, url: URL) -> str:
+    shown = url.set(query={}).render_as_string()
+    return f"the study's storage must answer, and {shown} did not: {reason_of(error, url)}"
 
 
 def _unwritten(error: Exception, url: URL) -> str:

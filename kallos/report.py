@@ -2,22 +2,24 @@
 
 import hashlib
 import json
-import os
+import posixpath
 import re
-import tempfile
-import uuid
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kallos.errors import KallosError
+from kallos.events import StudyFinished, StudyStarted
 from kallos.planning import FoldWindow
+from kallos.result_folder import read_text, remove_text, write_text
+from kallos.results import TuningResult
 from kallos.scoring import FoldScore
 from kallos.specs import TuneSpec
 from kallos.trials import TrialRecord
-from kallos.tuner import TuningResult
 
 # A file's name may have 255 bytes, and a result's has two parts and a temporary ending.
 _LONGEST_PART = 80
+
+# Fields of the specification by which two values are measured with the same yardstick.
+_SCORED_BY = ("features", "horizon", "forecast")
 
 
 def best_params_document(result: TuningResult) -> dict[str, Any]:
@@ -47,7 +49,7 @@ def best_params_document(result: TuningResult) -> dict[str, Any]:
         "n_trials": len(result.trials),
         "n_pruned": sum(trial.state == "pruned" for trial in result.trials),
         "n_failed": sum(trial.state == "failed" for trial in result.trials),
-        "warm_start": list(result.warm_start),
+        "warm_start": result.warm_start.model_dump(mode="json"),
         "seed": spec.seed,
         "data": result.data.model_dump(),
         "spec": spec.model_dump(mode="json"),
@@ -55,30 +57,39 @@ def best_params_document(result: TuningResult) -> dict[str, Any]:
     }
 
 
-def best_params_path(spec: TuneSpec, folder: Path) -> Path:
-    """Return where a study's best parameters are written: `FOLDER/MODEL_ASSET_best_params.json`."""
-    return folder / f"{file_part(spec.model_name)}_{file_part(spec.data.asset_id)}_best_params.json"
+def write_best_params(result: TuningResult, folder: str) -> str:
+    """Write the document into the folder as `MODEL_ASSET_best_params.json`, and return its address.
 
-
-def write_best_params(result: TuningResult, folder: Path) -> Path:
-    """Write the document as JSON into the folder, whole or not at all, and return its path.
-
-    Raises `KallosError` if the folder cannot be written.
+    A note of an earlier failure is removed. Raises `KallosError` if the folder cannot be written.
     """
-    prepare_folder(folder)
-    path = best_params_path(result.spec, folder)
     text = json.dumps(best_params_document(result), indent=2, allow_nan=False) + "\n"
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    address = write_text(folder, _file_name(result.spec, "best_params"), text)
+    remove_text(folder, _file_name(result.spec, "failure"))
+    return address
+
+
+def best_params_address(spec: TuneSpec, folder: str) -> str:
+    """Return where a study's best parameters are: `FOLDER/MODEL_ASSET_best_params.json`."""
+    return posixpath.join(folder, _file_name(spec, "best_params"))
+
+
+def read_best_params(spec: TuneSpec, folder: str) -> dict[str, Any] | None:
+    """Return the document of the last run of this model and asset, or None if there is none that can be read."""
+    text = read_text(folder, _file_name(spec, "best_params"))
     try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise KallosError(f"the output folder must be writable: {folder}: {error.strerror}") from None
-    return path
+        document = json.loads(text or "null")
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def write_failure(spec: TuneSpec, folder: str, failure: Mapping[str, Any]) -> str:
+    """Write what became of a run as `MODEL_ASSET_failure.json`, and return its address."""
+    return write_text(folder, _file_name(spec, "failure"), json.dumps(failure, indent=2) + "\n")
+
+
+def _file_name(spec: TuneSpec, kind: str) -> str:
+    return f"{file_part(spec.model_name)}_{file_part(spec.data.asset_id)}_{kind}.json"
 
 
 def artifact_key(kind: str, spec: TuneSpec) -> str:
@@ -94,19 +105,6 @@ def file_part(name: str) -> str:
     return f"{part[:_LONGEST_PART]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")
 
 
-def prepare_folder(folder: Path) -> None:
-    """Make the output folder, so that a study does not find out at its end that it cannot.
-
-    Raises `KallosError` if that fails.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise KallosError(f"the output folder must be writable: {folder}: {error.strerror}") from None
-
-
 def verdict(result: TuningResult) -> str:
     """Return in one sentence how the best value stands to the naive forecast, and how it was chosen."""
     naive = f"the naive forecast ({result.naive})"
@@ -118,7 +116,7 @@ def verdict(result: TuningResult) -> str:
     )
     return (
         f"{result.gain:.2%} better than {naive}, in {won} of {len(result.windows)} folds; "
-        f"the best of {len(result.trials)} trials, chosen on these very folds"
+        f"the best of {counted(len(result.trials), 'trial')}, chosen on these very folds"
     )
 
 
@@ -133,15 +131,31 @@ def outcome(trial: TrialRecord) -> str:
             return f"failed: {trial.reason}"
 
 
-def run_summary(result: TuningResult, fits: int, stopped: str | None) -> str:
-    """Return in a sentence what a run took, what pruning spared, and which budget ended it, if one did."""
-    spared = f", {result.saved:.0%} of all spared by pruning" if result.saved else ""
-    if stopped is None:
-        return f"{fits} folds were fitted in this run{spared}"
-    n_trials = len(result.trials)
+def opening(started: StudyStarted) -> Iterator[str]:
+    """Yield in a line or two which study a run carries on, or begins, and what it starts from."""
+    name, n_trials = started.plan.study_name, started.n_trials
+    if started.recorded:
+        yield f"study {name}: {started.recorded} of {counted(n_trials, 'trial')} recorded, and not run again"
+    else:
+        yield f"study {name}: new, {counted(n_trials, 'trial')}"
+    if started.warm_start.study:
+        sets = counted(len(started.warm_start.params), "parameter set")
+        yield f"warm start: the best {sets} of {started.warm_start.study}"
+    elif started.plan.spec.warm_start:
+        yield "cold start: no study of earlier folds is recorded to start from"
+
+
+def run_summary(finished: StudyFinished) -> str:
+    """Return in a sentence what a run took, what pruning spared it, and which budget ended it, if one did."""
+    result = finished.result
+    took = f"{counted(finished.fits, 'fold')} fitted in this run"
+    if finished.spared:
+        took += f", {finished.spared} spared by pruning"
+    if finished.stopped is None:
+        return took
     return (
-        f"{stopped}: {fits} folds were fitted in this run{spared}; the result is that of the first {n_trials} of "
-        f"{result.spec.n_trials} trials, and the same command carries on"
+        f"{finished.stopped}: {took}; the result is that of the first {len(result.trials)} of "
+        f"{counted(result.spec.n_trials, 'trial')}, and the same command carries on"
     )
 
 
@@ -182,8 +196,27 @@ def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
     ]
 
 
-def best_params_markdown(result: TuningResult) -> str:
-    """Return the result as markdown: verdict, parameters, and the score against naive, fold by fold."""
+def since_last_run(result: TuningResult, last: Mapping[str, Any] | None) -> str:
+    """Return in a sentence how the best value stands to the last run's document of the same model and asset."""
+    if last is None:
+        return "There is no result of an earlier run."
+    try:
+        value, number = float(last["best_value"]), last["best_trial"]
+        windows = [(fold["validation_start"], fold["validation_end"]) for fold in last["folds"]]
+        same = windows == [(each.validation_start, each.validation_end) for each in result.windows]
+        same = same and all(last["spec"][name] == result.spec.model_dump(mode="json")[name] for name in _SCORED_BY)
+    except (KeyError, TypeError, ValueError):
+        return "The result of the last run cannot be read."
+    if not same:
+        return f"The last run's best, RMSE {value:.6g}, is of other folds or another target, and not comparable."
+    if value == result.best_value:
+        return f"As in the last run: its best is the same, RMSE {value:.6g} (trial {number})."
+    change = result.best_value / value - 1
+    return f"{abs(change):.2%} {'better' if change < 0 else 'worse'} than the last run's best, RMSE {value:.6g}."
+
+
+def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = None) -> str:
+    """Return the result as markdown: verdict, the last run's best, parameters, and the folds beside naive."""
     spec, data = result.spec, result.data
     params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best_params.items())
     folds = "\n".join(
@@ -195,6 +228,8 @@ def best_params_markdown(result: TuningResult) -> str:
     return f"""# {spec.model_name} on {spec.data.asset_id}
 
 **RMSE {result.best_value:.6g}** (mean over {len(result.windows)} folds), {verdict(result)}.
+
+{since_last_run(result, last)}
 
 Naive forecasts: {naive}. Best is trial {result.best.number} of {len(result.trials)}.
 
@@ -209,6 +244,11 @@ Naive forecasts: {naive}. Best is trial {result.best.number} of {len(result.tria
 Target `{spec.features.target}`, {spec.horizon} ahead; {data.rows} rows, {day(data.start)} to {day(data.end)}
 (`{data.sha256[:12]}`); seed {spec.seed}.
 """
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def short(value: object) -> str:

@@ -21,7 +21,7 @@ class TrialSource:
     `lookahead` such studies in memory, and each serves every `lookahead`-th trial: by then its last one has ended.
     """
 
-    def __init__(self, study_name: str, *, seed: int, lookahead: int, pruner: str) -> None:
+    def __init__(self, study_name: str, *, seed: str, lookahead: int, pruner: str) -> None:
         self._seed = seed
         self._spaces = [IntersectionSearchSpace(include_pruned=True) for _ in range(lookahead)]
         self._views = [
@@ -83,7 +83,7 @@ class _SeededSampler(optuna.samplers.TPESampler):
         return {name: distribution for name, distribution in shared.items() if not distribution.single()}
 
 
-def trial_seed(study_seed: int, number: int) -> int:
+def trial_seed(study_seed: str, number: int) -> int:
     """Return the seed of a trial's sampler, which no other trial shares."""
     digest = hashlib.sha256(f"{study_seed}:{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big")

@@ -28,6 +28,10 @@ class Settings(BaseSettings):
         description="Database of the studies' records (SQLite or PostgreSQL); default: in the home.",
     )
 
+    results: str | None = Field(
+        None, description="Folder of the results, or an fsspec URL of one (s3://bucket/folder); default: in the home."
+    )
+
     @classmethod
     def read(cls) -> Self:
         """Return the settings of this process, or raise `UsageError` with a line that names what is wrong."""
@@ -52,6 +56,11 @@ class Settings(BaseSettings):
     def studies_url(self) -> str:
         """The URL of the studies' records, password and all: for connecting, never for showing."""
         return self.storage_url.get_secret_value() if self.storage_url else f"sqlite:///{self.home_dir / 'studies.db'}"
+
+    @property
+    def results_folder(self) -> str:
+        """Folder of the results, or an fsspec URL of one."""
+        return self.results or str(self.home_dir / "results")
 
     @property
     def snapshots(self) -> str:

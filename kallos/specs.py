@@ -154,8 +154,8 @@ class TuneSpec(Spec):
     warm_start: int = Field(
         0,
         ge=0,
-        description="First trials that take the best parameters of the latest earlier study of the same asset, "
-        "model and space.",
+        description="First trials that take the best parameters of the latest study on earlier folds of the same "
+        "asset, model, space, target and horizon.",
     )
 
     @model_validator(mode="after")

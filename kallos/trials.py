@@ -23,6 +23,20 @@ class StudyTrial:
     begun: FrozenTrial
     ended: FrozenTrial | None = None
 
+    @property
+    def n_scored(self) -> int:
+        """Number of folds that were scored before it ended."""
+        return len(self.ended.user_attrs.get(SCORES, [])) if self.ended else 0
+
+
+class WarmStart(BaseModel):
+    """Parameter sets that a study's first trials take, and the study that they come from; none for a cold start."""
+
+    model_config = ConfigDict(frozen=True)
+
+    study: str | None = None
+    params: tuple[dict[str, Any], ...] = ()
+
 
 class TrialRecord(BaseModel):
     """One trial; `value` is None unless all its folds were scored."""

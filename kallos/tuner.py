@@ -3,125 +3,28 @@
 import math
 import platform
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import version
 from queue import SimpleQueue
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
-from pydantic import BaseModel, ConfigDict
 
 from kallos.budget import Budget, BudgetSpentError
 from kallos.cache import FoldCache
 from kallos.errors import FitError, StudyError
+from kallos.events import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted, Watcher, ignore
 from kallos.fold_queue import FoldQueue, ScoreFold
-from kallos.planning import DataSummary, FoldWindow, StudyPlan, mean
+from kallos.planning import StudyPlan, mean
 from kallos.record import StudyRecord, quiet_optuna
+from kallos.results import TuningResult
 from kallos.sampling import TrialSource
 from kallos.scoring import FoldScore, evaluate_fold
-from kallos.specs import TuneSpec
 from kallos.trials import PARAMS, REASON, SCORES, StudyTrial, TrialRecord, best_of
 
 # So many trials show whether a study can work at all.
 _FIRST_TRIALS = 5
-
-
-class TuningResult(BaseModel):
-    """What came out of a study, beside what naive forecasts reach on the same folds."""
-
-    model_config = ConfigDict(frozen=True)
-
-    best: TrialRecord
-    trials: tuple[TrialRecord, ...]
-    naive: str
-    naive_value: float
-    naive_values: dict[str, float]
-    windows: tuple[FoldWindow, ...]
-    open_window: FoldWindow | None
-    open_score: FoldScore | None
-    open_reason: str | None
-    study_name: str
-    warm_start: tuple[dict[str, Any], ...]
-    data: DataSummary
-    spec: TuneSpec
-    versions: dict[str, str]
-
-    @property
-    def best_params(self) -> dict[str, Any]:
-        """Parameters of the best trial, complete."""
-        return self.best.params
-
-    @property
-    def best_value(self) -> float:
-        """Mean RMSE of the best trial over the folds, in the target's own units."""
-        assert self.best.value is not None
-        return self.best.value
-
-    @property
-    def gain(self) -> float:
-        """Share of the naive forecast's RMSE that the best trial saves; below zero it is worse."""
-        return 1 - self.best_value / self.naive_value
-
-    @property
-    def saved(self) -> float:
-        """Share of all folds of all trials that pruning spared."""
-        folds = len(self.windows)
-        spared = sum(folds - len(trial.scores) for trial in self.trials if trial.state == "pruned")
-        return spared / (folds * len(self.trials))
-
-
-@dataclass(frozen=True)
-class StudyStarted:
-    """The first trial of this run is about to be asked for; `recorded` ended in earlier runs."""
-
-    plan: StudyPlan
-    recorded: int
-    n_trials: int
-
-
-@dataclass(frozen=True)
-class TrialStarted:
-    """A trial has drawn its parameters."""
-
-    number: int
-    params: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class FoldScored:
-    """One fold of a trial is scored."""
-
-    trial: int
-    fold: int
-    score: FoldScore
-
-
-@dataclass(frozen=True)
-class TrialFinished:
-    """A trial has ended; `best` is the best of it and all before it, None while none is complete."""
-
-    trial: TrialRecord
-    best: TrialRecord | None
-
-
-@dataclass(frozen=True)
-class StudyFinished:
-    """The run has its result, after so many fits; `stopped` names the budget that ended it, if one did."""
-
-    result: TuningResult
-    fits: int
-    stopped: str | None
-
-
-Event = StudyStarted | TrialStarted | FoldScored | TrialFinished | StudyFinished
-Watcher = Callable[[Event], None]
-
-
-def ignore(event: Event) -> None:
-    """Watch a study without doing anything."""
 
 
 def objective(
@@ -182,7 +85,7 @@ def run_tuning(
         with FoldQueue(budget.within(score_fold), workers) as folds:
             study.run(folds, workers)
         result = study.result(budget.within(score_fold))
-    watcher(StudyFinished(result, budget.fits, study.stopped))
+    watcher(StudyFinished(result, budget.fits, study.spared, study.stopped))
     return result
 
 
@@ -215,7 +118,7 @@ class _Study:
         self._record = record
         self._watcher = watcher
         self._trials = record.trials()
-        self._warm_params = record.warm_params
+        self._warm_start = record.warm_start
         self._told = self._count_told(0)
         self._n_trials = plan.spec.n_trials
         if more_trials is not None:
@@ -226,16 +129,19 @@ class _Study:
         self._begun_now: set[int] = set()
         self._inbox: SimpleQueue[Event | _Ended] = SimpleQueue()
         self.stopped: str | None = None
+        self.spared = 0
 
     @cached_property
     def _source(self) -> TrialSource:
         spec = self._plan.spec
-        return TrialSource(self._plan.study_name, seed=spec.seed, lookahead=spec.lookahead, pruner=spec.pruner)
+        return TrialSource(
+            self._plan.study_name, seed=self._plan.sampler_seed, lookahead=spec.lookahead, pruner=spec.pruner
+        )
 
     def run(self, folds: FoldQueue, workers: int) -> None:
         """Run trials until there are enough, or the budget is spent."""
         recorded = sum(trial.ended is not None for trial in self._trials[: self._n_trials])
-        self._watcher(StudyStarted(self._plan, recorded, self._n_trials))
+        self._watcher(StudyStarted(self._plan, recorded, self._n_trials, self._warm_start))
         _refuse_hopeless(self._records[:_FIRST_TRIALS])
         self._open_trials(folds, workers)
         while self._open:
@@ -249,7 +155,10 @@ class _Study:
             self._tell()
             self._open_trials(folds, workers)
             # Only now may idle threads run ahead: there is nothing more urgent.
-            folds.close(event.number)
+            ahead = folds.close(event.number)
+            if event.state is TrialState.PRUNED:
+                # What idle threads have fitted ahead is not spared.
+                self.spared += len(self._plan.folds) - self._trials[event.number].n_scored - ahead
 
     def result(self, score_fold: ScoreFold) -> TuningResult:
         """Return the result of the trials that were told."""
@@ -258,8 +167,8 @@ class _Study:
         if best is None:
             if not trials:
                 raise StudyError(
-                    f"a study needs one whole trial, and none has ended: {self.stopped}; finished folds are kept, "
-                    f"and the same command carries on"
+                    f"a study needs one whole trial, and none has ended: {self.stopped}; finished folds are kept: "
+                    f"carry on with a larger budget"
                 )
             raise StudyError(f"none of {len(trials)} trials could be scored; the last says: {trials[-1].reason}")
         open_score, open_reason = _score_open_step(plan, best, score_fold)
@@ -274,7 +183,7 @@ class _Study:
             open_score=open_score,
             open_reason=open_reason,
             study_name=plan.study_name,
-            warm_start=tuple(self._warm_params),
+            warm_start=self._warm_start,
             data=plan.data,
             spec=plan.spec,
             versions=_versions(),
@@ -302,7 +211,8 @@ class _Study:
             trial = self._source.ask(earlier, begun=self._trials[number].begun)
             trial.set_user_attr(PARAMS, self._plan.architecture.suggest(trial))
             return trial
-        fixed = self._warm_params[number] if number < len(self._warm_params) else None
+        warm = self._warm_start.params
+        fixed = warm[number] if number < len(warm) else None
         trial = self._source.ask(earlier, fixed=fixed)
         trial.set_user_attr(PARAMS, self._plan.architecture.suggest(trial))
         begun = _frozen(trial)

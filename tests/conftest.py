@@ -15,6 +15,23 @@ settings.register_profile("same", derandomize=True, deadline=None, database=None
 settings.load_profile("same")
 
 
+# Servers that take long to start: the tests of each stay in one process, and begin first.
+_SERVERS = ("machine", "prefect_server")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Share the tests among processes by the server that they need, or else by their file."""
+
+    def group(item: pytest.Item) -> str:
+        needed = getattr(item, "fixturenames", ())
+        return next((server for server in _SERVERS if server in needed), item.path.name)
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: group(item) not in _SERVERS)
+
+
 @pytest.fixture
 def features() -> pd.DataFrame:
     """400 days of features."""

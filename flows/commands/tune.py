@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +30,13 @@ def tune(
         Path | None,
         Parameter(help="TOML file of the specification; flags are laid over it.", show_default=False),
     ] = None,
-    output_dir: Annotated[Path, Parameter(help="Folder of the best parameters.")] = Path("kallos-results"),
+    output_dir: Annotated[
+        str | None,
+        Parameter(
+            help="Folder of the best parameters, or its fsspec URL. [default: KALLOS_RESULTS, else kallos-results]",
+            show_default=False,
+        ),
+    ] = None,
     db_url: Annotated[str | None, Parameter(help="Features database (SQLAlchemy URL).", show_default=False)] = None,
     storage_url: Annotated[
         str | None, Parameter(help="Database of the studies' records (SQLAlchemy URL).", show_default=False)
@@ -48,45 +55,74 @@ def tune(
     run_flow(spec, parse_spec(RunSpec, nested(_RUN_FLAGS, given)), output_dir)
 
 
-def run_flow(spec: TuneSpec, run: RunSpec, output_dir: Path) -> None:
+def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     """Run the flow with its progress on the terminal, and show the result."""
     from kallos.datasets import load_features_from_db
+    from kallos.events import Event, StudyFinished
     from kallos.planning import plan_study
     from kallos.record import parse_storage_url
-    from kallos.report import best_params_path, prepare_folder
+    from kallos.report import best_params_address
+    from kallos.result_folder import prepare_folder
+    from kallos.results import TuningResult
 
     console = Console()
     settings = Settings.read()
     parse_storage_url(settings.studies_url)
+    folder = output_dir or settings.results or "kallos-results"
     with console.status("reading the features"):
         # What is wrong with the data or the folder is said before a server is started for it.
         features = load_features_from_db(settings.features_url, **spec.data.model_dump(exclude={"fill"}))
         plan = plan_study(features, spec, settings.snapshots)
-        prepare_folder(output_dir)
-    with _prefect(console, plan):
-        from flows.interruption import ending_at_once
+        prepare_folder(folder)
+    with _prefect(console, plan, run):
+        import httpx
+        from prefect.settings import PREFECT_API_URL
+
+        from flows.interruption import ending_at_once, leave_at_once
         from flows.terminal import show_result, shown_progress
         from flows.tune import tune as tune_flow
         from flows.watching import watching
 
-        with ending_at_once(console), shown_progress(console) as watcher, watching(watcher):
-            result = tune_flow(spec, run, output_dir)
-    show_result(console, result, best_params_path(spec, output_dir))
+        ended: list[TuningResult] = []
+
+        def keep(event: Event) -> None:
+            if isinstance(event, StudyFinished):
+                ended.append(event.result)
+
+        try:
+            with (
+                shown_progress(console) as shown,
+                ending_at_once(console, before=shown.close),
+                watching(shown),
+                watching(keep),
+            ):
+                tune_flow(spec, run, folder)
+        except httpx.TransportError:
+            # The study is over by then, and its file is written before the server is told of it.
+            if not ended:
+                raise
+            show_result(console, ended[0], best_params_address(spec, folder))
+            leave_at_once(
+                f"Prefect's API must answer until a run's end, and {PREFECT_API_URL.value()} did not: the result is "
+                f"whole; the run's state and artifacts are missing there"
+            )
+    show_result(console, ended[0], best_params_address(spec, folder))
 
 
 @contextmanager
-def _prefect(console: Console, plan: "StudyPlan") -> Iterator[None]:
+def _prefect(console: Console, plan: "StudyPlan", run: RunSpec) -> Iterator[None]:
     """Run the block against the API that Prefect's settings name, or else against a server for this command alone."""
     with ExitStack() as stack:
         with console.status("starting Prefect"):
             from prefect.settings import PREFECT_API_URL, temporary_settings
 
             from flows.local_server import start_local_server
+            from kallos.record import check_record
 
             answered = start_local_server() if PREFECT_API_URL.value() is None else None
-            # While a server starts, what takes long to import is imported: the flow, and torch for the fingerprints.
-
-            _ = plan.study_name
+            # While a server starts, what takes long to import is imported: the flow, and torch for the study's name.
+            import_module("flows.tune")
+            check_record(Settings.read().studies_url, plan, if_running=run.if_running)
             if answered is not None:
                 stack.enter_context(temporary_settings({PREFECT_API_URL: answered()}))
         try:
@@ -108,6 +144,8 @@ def set_environment(**given: str | None) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # This command shows progress and errors itself; the run's log keeps the rest.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        # Events that a server does not take are no news to who waits for a study.
+        "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "kallos",
         # When a run is cut short, loky's tracker cleans up after it, as it should, and need not say so.
         "PYTHONWARNINGS": "ignore:resource_tracker",

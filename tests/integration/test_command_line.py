@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 KALLOS_RUN = Path(sys.executable).with_name("kallos-run")
 QUICK = ["--n-folds", "2", "--step", "60", "--max-epochs", "1"]
@@ -37,7 +38,7 @@ def make_bars(n_rows: int = 430, *, asset: str = "ABC", seed: int = 0) -> pd.Dat
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory) -> dict[str, str]:
+def environment(tmp_path_factory, prefect_server) -> dict[str, str]:
     """An environment with an empty home and nothing of ours set, shared by the module so that Prefect starts warm."""
     folder = tmp_path_factory.mktemp("home")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("KALLOS_", "PREFECT_"))}
@@ -108,7 +109,8 @@ def test_a_study_file_serves_and_flags_are_laid_over_it(environment, prices):
         'model_name = "lstm"\nn_trials = 9\n[data]\nasset_id = "ABC"\n[folds]\nn_folds = 2\nstep = 60\n'
         "[training]\nmax_epochs = 1\n[features]\nexclude = ['stoch*']\n"
     )
-    done = run(environment, "tune", "--study", "study.toml", "--n-trials", "1", "--asset-id", "XYZ")
+    over = ["--n-trials", "1", "--asset-id", "XYZ"]
+    done = run(environment, "tune", "--study", "study.toml", *over, PREFECT_API_URL=PREFECT_API_URL.value())
     assert done.returncode == 0, done.stderr
     document = json.loads((Path(environment["HOME"]) / "kallos-results" / "lstm_XYZ_best_params.json").read_text())
     assert document["n_trials"] == 1
@@ -119,7 +121,7 @@ def test_a_terminal_shows_a_progress_bar(environment, prices):
     leader, follower = pty.openpty()
     with subprocess.Popen(
         [KALLOS_RUN, "tune", "--asset-id", "ABC", *SMALL, "--seed", "7"],
-        env={**environment, "TERM": "xterm", "COLUMNS": "80"},
+        env={**environment, "TERM": "xterm", "COLUMNS": "80", "PREFECT_API_URL": PREFECT_API_URL.value()},
         cwd=environment["HOME"],
         stdout=follower,
         stderr=subprocess.STDOUT,
@@ -137,42 +139,49 @@ def test_a_terminal_shows_a_progress_bar(environment, prices):
     assert "written to" in text
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_study_ends_at_once_and_is_carried_on(environment, prices, number, code, tmp_path):
+def test_an_interrupted_study_ends_at_once_and_is_carried_on(environment, prices, tmp_path):
     mine = {**environment, "KALLOS_DB_URL": f"sqlite:///{environment['KALLOS_HOME']}/features.db"}
     mine["KALLOS_HOME"] = str(tmp_path)
     command = ["tune", "--asset-id", "ABC", *QUICK, "--n-trials", "60"]
+    # A terminal's Ctrl-C reaches the workers, too; a service manager's SIGTERM does not.
+    kept = interrupt(mine, command, "2/60", lambda pid: os.killpg(pid, signal.SIGINT), 130)
+    assert len(kept) >= 4
+    still = interrupt(mine, command, "5/60", lambda pid: os.kill(pid, signal.SIGTERM), 143)
+    assert {path: still[path] for path in kept} == kept
+    done = run(mine, *command[:-1], "5")
+    assert done.returncode == 0, done.stderr
+    # All five trials were there; the open step of the best is all that is new.
+    after = scores_in(mine)
+    assert {path: after[path] for path in still} == still
+    assert len(after) <= len(still) + 1
+
+
+def interrupt(environment, command, when: str, end, code: int) -> dict[Path, int]:
+    """End a run when its output begins a line so, and return what it has kept."""
     with subprocess.Popen(
         [KALLOS_RUN, *command],
-        env=mine,
+        env=environment,
         cwd=environment["HOME"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     ) as process:
-        while not (line := process.stdout.readline()).startswith("2/60"):
+        while not (line := process.stdout.readline()).startswith(when):
             assert line, process.stderr.read()
         children = psutil.Process(process.pid).children(recursive=True)
-        if number == signal.SIGINT:
-            os.killpg(process.pid, number)  # A terminal's Ctrl-C reaches the workers, too.
-        else:
-            process.send_signal(number)
+        end(process.pid)
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == code
     assert stderr == "kallos-run: interrupted; finished folds are kept, and the same command carries on from them\n"
     assert not psutil.wait_procs(children, timeout=5)[1]
     assert not list(Path("/dev/shm").glob(f"sem.loky-{process.pid}-*"))
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "fold-cache").rglob("*.json")}
-    assert len(kept) >= 4
-    done = subprocess.run(
-        [KALLOS_RUN, *command[:-1], "2"], env=mine, cwd=environment["HOME"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "fold-cache").rglob("*.json")}
-    # Two trials of two folds were there; the open step of the best is all that is new.
-    assert {path: after[path] for path in kept} == kept
-    assert len(after) <= len(kept) + 1
+    return scores_in(environment)
+
+
+def scores_in(environment) -> dict[Path, int]:
+    """The cached scores, with the time of each."""
+    return {path: path.stat().st_mtime_ns for path in (Path(environment["KALLOS_HOME"]) / "fold-cache").rglob("*.json")}
 
 
 def test_a_killed_run_leaves_no_process_behind(environment, prices):
@@ -234,7 +243,7 @@ NOTHING_LISTENS = "postgresql://quant:hunter2@127.0.0.1:9/features"
         (["tune", "--asset-id", "ABC", "--db-url", "hunter2"], 2, "a database URL must look like"),
         (["tune", "--asset-id", "ABC", "--db-url", "sqlite:///none.db"], 1, "there is no file none.db"),
         (["tune", "--asset-id", "ABC", "--model-name", "gruu"], 2, "not 'gruu': did you mean 'gru'"),
-        (["tune", "--asset-id", "ABC", "--n-trials", "-1"], 2, "n_trials: input should be greater than 0, not -1"),
+        (["tune", "--asset-id", "ABC", "--n-trials", "-1"], 2, "n_trials must be greater than 0, not -1"),
         (["tune", "--asset-id", "ABC", "--n-trials", "ten"], 2, "n-trials.*ten"),
         (["tune", "--asset-id", "ABC", "--start-date", "2023", "--end-date", "2022"], 2, "ISO date"),
         (

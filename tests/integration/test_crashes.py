@@ -17,6 +17,7 @@ import psutil
 import pytest
 from prefect.settings import PREFECT_API_URL
 
+from kallos.databases import parse_url
 from kallos.errors import DatabaseError, StudyError
 from kallos.feature_store import FeatureStore
 from kallos.planning import plan_study
@@ -89,6 +90,7 @@ def children_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
 
 
 def states_of(url: str) -> Counter:
+    url = parse_url(url).render_as_string(hide_password=False)
     (name,) = optuna.get_all_study_names(url)
     return Counter(trial.state.name for trial in optuna.load_study(study_name=name, storage=url).trials)
 

@@ -11,17 +11,19 @@ from prefect import flow
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
+from prefect.client.schemas.objects import TaskRun
 
 import flows.tune
 from flows.tune import tune
 from flows.watching import watching
 from kallos.cache import FoldCache
 from kallos.errors import DataError, FitError
+from kallos.events import FoldScored, TrialFinished
 from kallos.feature_store import FeatureStore
 from kallos.scoring import evaluate_fold
 from kallos.settings import Settings
 from kallos.specs import RunSpec
-from kallos.tuner import FoldScored, TrialFinished, run_tuning
+from kallos.tuner import run_tuning
 from tests.samples import by_learning_rate, make_features, small_plan, small_spec
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")
@@ -54,17 +56,23 @@ def database(home) -> None:
 
 def task_runs_of(run_flow) -> tuple[object, dict[str, str]]:
     """Run the flow inside another, and return its result with the states of the task runs by name."""
+    result, runs = all_task_runs_of(run_flow)
+    return result, {run.name: run.state.name for run in runs}
+
+
+def all_task_runs_of(run_flow) -> tuple[object, list[TaskRun]]:
+    """Run the flow inside another, and return its result with its task runs."""
     result = flow(run_flow, name="outer")()
     with get_client(sync_client=True) as client:
         children = client.read_flow_runs()
         tuned = [run for run in children if run.name.startswith("tune-") and run.parent_task_run_id is not None]
         latest = max(tuned, key=lambda run: run.created)
         of_run = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[latest.id]))
-        return result, {run.name: run.state.name for run in client.read_task_runs(task_run_filter=of_run)}
+        return result, client.read_task_runs(task_run_filter=of_run)
 
 
 def test_the_flow_leaves_the_result_that_the_library_computes(database, tmp_path):
-    result, states = task_runs_of(lambda: tune(small_spec(), ALONE, Path("results")))
+    result, states = task_runs_of(lambda: tune(small_spec(), ALONE, "results"))
     document = json.loads(Path("results/gru_ABC_best_params.json").read_text())
     by_library = run_tuning(small_plan(tmp_path))
     assert [trial.value for trial in result.trials] == [trial.value for trial in by_library.trials]
@@ -85,7 +93,7 @@ def test_artifacts_show_the_result_under_keys_that_stay(database, tmp_path):
             progress.append(Artifact.get("progress-gru-abc").data)
 
     with watching(look):
-        result = tune(small_spec(), ALONE, tmp_path)
+        result = tune(small_spec(), ALONE, str(tmp_path))
     best, trials = (Artifact.get(key) for key in ("best-params-gru-abc", "trials-gru-abc"))
     assert f"{result.best_value:.6g}" in best.data
     assert "zero" in best.data
@@ -96,10 +104,10 @@ def test_artifacts_show_the_result_under_keys_that_stay(database, tmp_path):
 
 
 def test_a_second_run_takes_every_fold_from_the_cache(database, monkeypatch):
-    first = tune(small_spec(), ALONE, Path("results"))
+    first = tune(small_spec(), ALONE, "results")
     forget_the_record()
     score_by(monkeypatch, lambda job: pytest.fail("a fold was fitted again"))
-    again, states = task_runs_of(lambda: tune(small_spec(), ALONE, Path("results")))
+    again, states = task_runs_of(lambda: tune(small_spec(), ALONE, "results"))
     assert {state for name, state in states.items() if name.startswith("trial-")} == {"Cached"}
     assert again == first
 
@@ -108,11 +116,11 @@ def test_library_and_flow_share_one_cache(database, monkeypatch, tmp_path):
     cached = FoldCache(Settings.read().fold_cache).through(by_learning_rate)
     by_library = run_tuning(small_plan(tmp_path), score_fold=cached)
     score_by(monkeypatch, lambda job: pytest.fail("a fold was fitted again"))
-    assert tune(small_spec(), ALONE, Path("results")).trials == by_library.trials
+    assert tune(small_spec(), ALONE, "results").trials == by_library.trials
 
 
 def test_a_cached_fold_whose_value_was_changed_is_computed_again(database):
-    first = tune(small_spec(), ALONE, Path("results"))
+    first = tune(small_spec(), ALONE, "results")
     entries = list(Settings.read().fold_cache.rglob("*.json"))
     assert len(entries) == 6
     for path in entries:
@@ -120,7 +128,7 @@ def test_a_cached_fold_whose_value_was_changed_is_computed_again(database):
         assert changed != path.read_text()
         path.write_text(changed)
     forget_the_record()
-    again = tune(small_spec(), ALONE, Path("results"))
+    again = tune(small_spec(), ALONE, "results")
     assert [trial.value for trial in again.trials] == [trial.value for trial in first.trials]
 
 
@@ -133,26 +141,28 @@ def test_a_finished_fold_is_kept_whatever_becomes_of_the_study(database, monkeyp
             raise RuntimeError("the power is gone")
 
     with watching(end), pytest.raises(RuntimeError, match="the power is gone"):
-        tune(small_spec(), ALONE, Path("results"))
+        tune(small_spec(), ALONE, "results")
     # The fold that was being scored is finished, too.
     assert len(list(Settings.read().fold_cache.rglob("*.json"))) in (3, 4)
-    tune(small_spec(), ALONE, Path("results"))
+    tune(small_spec(), ALONE, "results")
     # The second run fitted what the first had not finished, and nothing else.
     assert calls == [f"trial-{trial}-fold-{fold}" for trial in range(3) for fold in (1, 2)]
 
 
-def test_two_lines_a_trial_are_logged_and_nothing_of_the_libraries(database, caplog):
+def test_trials_and_folds_are_logged_and_nothing_of_the_libraries(database, caplog):
     caplog.set_level(logging.INFO)
-    result = tune(small_spec(), ALONE, Path("results"))
+    result = tune(small_spec(), ALONE, "results")
     of_study = [record for record in caplog.records if getattr(record, "task_name", None) == "study"]
-    *lines, summary, finished = [record for record in of_study if record.levelno >= logging.INFO]
-    assert summary.getMessage() == "6 folds were fitted in this run"
+    opening, *lines, summary, finished = [record for record in of_study if record.levelno >= logging.INFO]
+    assert opening.getMessage() == f"study {result.study_name}: new, 3 trials"
+    assert summary.getMessage() == "6 folds fitted in this run"
     assert finished.getMessage() == "Finished in state Completed()"
     assert [line.getMessage().split(":")[0] for line in lines] == [
-        f"trial {number} {what}" for number in range(3) for what in ("started", "finished")
+        f"trial {number} {what}" for number in range(3) for what in ("started", "fold 1", "fold 2", "finished")
     ]
-    assert f"rmse {result.trials[0].value:.6g}" in lines[1].getMessage()
-    assert "naive" in lines[1].getMessage()
+    assert f"rmse {result.trials[0].scores[0].rmse:.6g}, " in lines[1].getMessage()
+    assert f"rmse {result.trials[0].value:.6g}" in lines[3].getMessage()
+    assert "naive" in lines[3].getMessage()
     assert not [
         record for record in caplog.records if record.name.startswith(("pytorch", "lightning", "darts", "torch"))
     ]
@@ -169,9 +179,12 @@ def test_a_fold_that_fails_for_the_worlds_reasons_is_tried_again(database, monke
         return by_learning_rate(job)
 
     score_by(monkeypatch, flaky)
-    result, states = task_runs_of(lambda: tune(small_spec(), ALONE, Path("results")))
+    result, runs = all_task_runs_of(lambda: tune(small_spec(), ALONE, "results"))
     assert calls.count("trial-0-fold-1") == 3
-    assert states["trial-0-fold-1"] == "Completed"
+    # The page of the run shows that it took three tries.
+    tries = {run.name: (run.state.name, run.run_count) for run in runs if run.name.startswith("trial-")}
+    assert tries["trial-0-fold-1"] == ("Completed", 3)
+    assert tries["trial-0-fold-2"] == ("Completed", 1)
     assert result.trials[0].state == "complete"
 
 
@@ -185,7 +198,7 @@ def test_a_fold_that_cannot_be_fitted_is_not_tried_again_and_the_study_goes_on(d
         return by_learning_rate(job)
 
     score_by(monkeypatch, fail_first)
-    result, states = task_runs_of(lambda: tune(small_spec(), ALONE, Path("results")))
+    result, states = task_runs_of(lambda: tune(small_spec(), ALONE, "results"))
     assert calls.count("trial-0-fold-1") == 1
     assert states["trial-0-fold-1"] == "Failed"
     assert [trial.state for trial in result.trials] == ["failed", "complete", "complete"]
@@ -196,34 +209,37 @@ def test_an_artifact_that_cannot_be_stored_is_a_warning(database, monkeypatch, c
         raise RuntimeError("the server is gone")
 
     monkeypatch.setattr(flows.tune, "create_markdown_artifact", refuse)
-    tune(small_spec(), ALONE, Path("results"))
+    tune(small_spec(), ALONE, "results")
     assert Path("results/gru_ABC_best_params.json").exists()
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert any("artifact could not be stored" in warning and "the server is gone" in warning for warning in warnings)
 
 
-def test_a_failed_run_keeps_the_line_that_says_why_and_writes_no_result(database):
-    state = tune(small_spec(data={"asset_id": "ABD"}), ALONE, Path("results"), return_state=True)
+def test_a_failed_run_keeps_the_line_that_says_why_and_leaves_a_note(database):
+    state = tune(small_spec(data={"asset_id": "ABD"}), ALONE, "results", return_state=True)
     assert state.is_failed()
     with pytest.raises(DataError, match="did you mean 'ABC'"):
         state.result()
-    assert not list(Path("results").iterdir())
+    (note,) = Path("results").iterdir()
+    failure = json.loads(note.read_text())
+    assert (note.name, failure["state"]) == ("gru_ABD_failure.json", "Failed")
+    assert "did you mean 'ABC'" in failure["message"]
 
 
 def test_whoever_watches_is_told_of_a_study_inside_the_flow(database):
     events = []
     with watching(events.append):
-        tune(small_spec(), ALONE, Path("results"))
+        tune(small_spec(), ALONE, "results")
     assert sum(isinstance(event, FoldScored) for event in events) == 6
 
 
 def test_refreshing_the_cache_computes_the_study_anew(database, monkeypatch):
     calls = []
     score_by(monkeypatch, lambda job: calls.append(job.name) or by_learning_rate(job))
-    first = tune(small_spec(), ALONE, Path("results"))
-    tune(small_spec(), ALONE, Path("results"))
+    first = tune(small_spec(), ALONE, "results")
+    tune(small_spec(), ALONE, "results")
     assert len(calls) == 6
-    again = tune(small_spec(), RunSpec(workers=1, refresh_cache=True), Path("results"))
+    again = tune(small_spec(), RunSpec(workers=1, refresh_cache=True), "results")
     assert calls == [*calls[:6], *calls[:6]]
     assert again == first
 
@@ -231,11 +247,11 @@ def test_refreshing_the_cache_computes_the_study_anew(database, monkeypatch):
 def test_a_budget_ends_the_flow_with_a_result(database, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     score_by(monkeypatch, by_learning_rate)
-    result = tune(small_spec(), RunSpec(workers=1, max_fold_fits=5), Path("results"))
+    result = tune(small_spec(), RunSpec(workers=1, max_fold_fits=5), "results")
     assert len(result.trials) == 2
     assert (
-        "--max-fold-fits 5 is spent: 5 folds were fitted in this run; the result is that of the first 2 of 3 trials"
+        "--max-fold-fits 5 is spent: 5 folds fitted in this run; the result is that of the first 2 of 3 trials"
         in caplog.text
     )
     assert json.loads(Path("results/gru_ABC_best_params.json").read_text())["n_trials"] == 2
-    assert len(tune(small_spec(), ALONE, Path("results")).trials) == 3
+    assert len(tune(small_spec(), ALONE, "results").trials) == 3

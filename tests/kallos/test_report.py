@@ -1,11 +1,14 @@
 import json
 import re
+from pathlib import Path
 
+import fsspec
 import pytest
 
 from kallos import report
 from kallos.architectures import create_model
 from kallos.errors import FitError, KallosError
+from kallos.result_folder import prepare_folder
 from kallos.specs import TuneSpec
 from kallos.tuner import run_tuning
 from tests.samples import by_learning_rate, make_features, small_plan, small_spec
@@ -17,7 +20,7 @@ def result(tmp_path):
 
 
 def test_the_document_says_all_that_final_training_needs(result, tmp_path):
-    path = report.write_best_params(result, tmp_path / "results")
+    path = Path(report.write_best_params(result, f"{tmp_path}/results"))
     assert path.name == "gru_ABC_best_params.json"
     document = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert document["best_value"] == result.best_value
@@ -38,14 +41,54 @@ def test_the_document_says_all_that_final_training_needs(result, tmp_path):
 
 def test_a_second_result_replaces_the_first_and_leaves_nothing_else(result, tmp_path):
     for _ in range(2):
-        report.write_best_params(result, tmp_path / "results")
+        report.write_best_params(result, f"{tmp_path}/results")
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["gru_ABC_best_params.json"]
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+@pytest.mark.parametrize("folder", ["{tmp_path}/file/results", "nowhere://bucket/results"])
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, folder):
     (tmp_path / "file").write_text("")
-    with pytest.raises(KallosError, match=f"must be writable: {tmp_path}/file/results"):
-        report.prepare_folder(tmp_path / "file" / "results")
+    folder = folder.format(tmp_path=tmp_path)
+    with pytest.raises(KallosError, match=f"the output folder must be writable: {folder}: "):
+        prepare_folder(folder)
+
+
+def test_results_may_lie_in_an_object_store(result):
+    folder = "memory://bucket/nightly"
+    prepare_folder(folder)
+    address = report.write_best_params(result, folder)
+    assert address == "memory://bucket/nightly/gru_ABC_best_params.json"
+    assert report.read_best_params(result.spec, folder) == report.best_params_document(result)
+    assert [path.rsplit("/", 1)[1] for path in fsspec.filesystem("memory").find("/bucket")] == [
+        "gru_ABC_best_params.json"
+    ]
+
+
+def test_a_result_removes_the_note_of_an_earlier_failure(result, tmp_path):
+    note = Path(report.write_failure(result.spec, str(tmp_path), {"state": "Crashed"}))
+    assert (note.name, json.loads(note.read_text())) == ("gru_ABC_failure.json", {"state": "Crashed"})
+    report.write_best_params(result, str(tmp_path))
+    assert not note.exists()
+
+
+def test_the_last_runs_best_is_held_against_this_ones_on_the_same_folds_alone(result, tmp_path):
+    def since(**changed):
+        return report.since_last_run(result, {**report.best_params_document(result), **changed})
+
+    assert report.since_last_run(result, None) == "There is no result of an earlier run."
+    assert (
+        since()
+        == f"As in the last run: its best is the same, RMSE {result.best_value:.6g} (trial {result.best.number})."
+    )
+    assert since(best_value=2 * result.best_value).startswith("50.00% better than the last run's best")
+    assert since(best_value=result.best_value / 2).startswith("100.00% worse than the last run's best")
+    fewer = report.best_params_document(result)["folds"][1:]
+    other_target = {**result.spec.model_dump(mode="json"), "horizon": 9}
+    assert "not comparable" in since(folds=fewer)
+    assert "not comparable" in since(spec=other_target)
+    assert since(folds=None) == "The result of the last run cannot be read."
+    (tmp_path / "gru_ABC_best_params.json").write_text("{cut off")
+    assert report.read_best_params(result.spec, str(tmp_path)) is None
 
 
 @pytest.mark.parametrize(
@@ -58,7 +101,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     ],
 )
 def test_an_asset_of_any_name_has_a_file_of_its_own(asset_id, name, tmp_path):
-    path = report.best_params_path(small_spec(data={"asset_id": asset_id}), tmp_path)
+    path = Path(report.best_params_address(small_spec(data={"asset_id": asset_id}), str(tmp_path)))
     assert path.parent == tmp_path
     assert re.match(name, path.name)
 

@@ -14,15 +14,15 @@ VALID = {"data": {"asset_id": "BTC"}}
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({"n_trials": -3}, "n_trials: input should be greater than 0, not -3"),
-        ({"n_trials": "many"}, "n_trials: .*not 'many'"),
-        ({"data": {"asset_id": ""}}, "data.asset_id: .*at least 1 character"),
+        ({"n_trials": -3}, "n_trials must be greater than 0, not -3"),
+        ({"n_trials": "many"}, "n_trials must be a valid integer, .*not 'many'"),
+        ({"data": {"asset_id": ""}}, "data.asset_id must have at least 1 character"),
         ({"folds": {"n_fold": 3}}, "folds.n_fold is not a field"),
         ({"folds": {"step": "fortnight"}}, "folds.step.*'quarter'"),
-        ({"training": {"inner_validation": 0.9}}, "training.inner_validation: input should be less than 0.5, not 0.9"),
+        ({"training": {"inner_validation": 0.9}}, "training.inner_validation must be less than 0.5, not 0.9"),
         ({"features": {"exclude": ["log_return_close"]}}, "target 'log_return_close' is excluded"),
         ({"forecast": "block", "features": {"label_horizon": 7}}, "choose 'rolling'"),
-        ({"n_trials": 0, "seed": -1}, "n_trials: .*; seed: "),
+        ({"n_trials": 0, "seed": -1}, "n_trials must be .*; seed must be "),
     ],
 )
 def test_a_wrong_value_is_named_with_its_field_and_rule_in_one_line(over, said):
@@ -85,7 +85,7 @@ def test_a_dotenv_file_that_is_no_text_is_said_in_one_line(home, monkeypatch):
 
 
 def test_the_doors_of_the_library_refuse_in_the_same_words():
-    with pytest.raises(UsageError, match="n_folds: input should be greater than 0, not 0"):
+    with pytest.raises(UsageError, match="n_folds must be greater than 0, not 0"):
         list(get_walk_forward_splits(make_features(), n_folds=0))
-    with pytest.raises(UsageError, match=r"asset_id: .*at least 1 character"):
+    with pytest.raises(UsageError, match="asset_id must have at least 1 character"):
         load_features_from_db("sqlite:///x.db", "")

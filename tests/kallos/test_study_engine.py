@@ -13,9 +13,11 @@ import pytest
 from kallos.budget import Budget
 from kallos.cache import FoldCache
 from kallos.errors import DatabaseError, FitError, KallosError, StudyError
-from kallos.record import StudyRecord, open_record
+from kallos.events import FoldScored, StudyFinished, StudyStarted, TrialFinished
+from kallos.record import StudyRecord, check_record, open_record
 from kallos.scoring import FoldScore
-from kallos.tuner import FoldScored, StudyFinished, StudyStarted, TrialFinished, forget, run_tuning
+from kallos.trials import WarmStart
+from kallos.tuner import forget, run_tuning
 from tests.samples import by_parameters, make_features, small_plan
 
 EVERY_PRUNER = ["folds", "none", "median", "percentile", "wilcoxon", "successive_halving", "hyperband"]
@@ -154,7 +156,10 @@ def test_when_a_step_closes_the_best_of_the_latest_study_are_tried_first(tmp_pat
     with open_record(url, plan) as record:
         after = run_tuning(plan, score_fold=by_parameters, record=record)
     assert [trial.params for trial in after.trials[:4]] == [trial.params for trial in best]
-    assert len(after.warm_start) == 4
+    assert after.warm_start.study == before.study_name
+    assert len(after.warm_start.params) == 4
+    # What is drawn behind them is nothing that yesterday's study drew.
+    assert not [trial for trial in after.trials[4:] if trial.params in [each.params for each in before.trials]]
     # Of three folds two are those of yesterday.
     jobs = [job for trial in after.trials[:4] for job in plan.trial_jobs(trial.number, trial.params)]
     assert sum(job.fingerprint in fitted for job in jobs) == 8
@@ -166,12 +171,22 @@ def test_when_a_step_closes_the_best_of_the_latest_study_are_tried_first(tmp_pat
         assert run_tuning(plan, score_fold=refuse, record=record) == after
 
 
-def test_without_an_earlier_study_a_warm_start_is_a_cold_one(tmp_path, caplog):
+def test_without_an_earlier_study_a_warm_start_is_a_cold_one(tmp_path):
     plan = a_plan(tmp_path, warm_start=3)
     with open_record(f"sqlite:///{tmp_path / 'studies.db'}", plan) as record:
         result = run_tuning(plan, score_fold=by_parameters, record=record)
-    assert (result.warm_start, len(result.trials)) == ((), 24)
-    assert "no earlier study" in caplog.text
+    assert (result.warm_start, len(result.trials)) == (WarmStart(), 24)
+
+
+@pytest.mark.parametrize("rows", [400, 440])
+def test_a_warm_start_learns_nothing_from_the_same_folds_or_later_ones(tmp_path, rows):
+    # Parameters that were chosen on later rows would be a look ahead.
+    url, longer = f"sqlite:///{tmp_path / 'studies.db'}", make_features(440)
+    plan = a_plan(tmp_path, frame=longer[:rows])
+    with open_record(url, plan) as record:
+        run_tuning(plan, score_fold=by_parameters, record=record)
+    with open_record(url, a_plan(tmp_path, frame=longer[:400], warm_start=3)) as record:
+        assert record.warm_start == WarmStart()
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -263,6 +278,9 @@ def test_two_runs_do_not_write_one_study(tmp_path, postgres_url, backend):
             open_record(url, plan, if_running="fail"),
         ):
             pass
+        with pytest.raises(StudyError, match="another run holds"):
+            check_record(url, plan, if_running="fail")
+        check_record(url, plan, if_running="wait")
         # Another study is not concerned.
         with open_record(url, a_plan(tmp_path, seed=5), if_running="fail"):
             pass
@@ -283,14 +301,14 @@ def test_both_databases_record_the_same_study(tmp_path, postgres_url, backend):
 
 def test_what_is_forgotten_is_computed_anew_from_the_same_start(tmp_path):
     url, cache = f"sqlite:///{tmp_path / 'studies.db'}", FoldCache(tmp_path / "cache")
-    earlier = a_plan(tmp_path, seed=3)
+    earlier = a_plan(tmp_path, seed=3, frame=make_features()[:390])
     with open_record(url, earlier) as record:
         run_tuning(earlier, score_fold=by_parameters, record=record)
-    plan, fitted = a_plan(tmp_path, warm_start=2, frame=make_features(390)), []
+    plan, fitted = a_plan(tmp_path, warm_start=2), []
     cached = cache.through(lambda job: fitted.append(job.fingerprint) or by_parameters(job))
     with open_record(url, plan) as record:
         first = run_tuning(plan, score_fold=cached, record=record)
-    later = a_plan(tmp_path, seed=4)
+    later = a_plan(tmp_path, seed=4, frame=make_features()[:390])
     with open_record(url, later) as record:
         run_tuning(later, score_fold=by_parameters, record=record)
     once = list(fitted)
@@ -304,13 +322,15 @@ def test_what_is_forgotten_is_computed_anew_from_the_same_start(tmp_path):
 
 def test_the_earlier_study_to_start_from_is_one_with_a_whole_trial(tmp_path):
     url = f"sqlite:///{tmp_path / 'studies.db'}"
-    whole, empty, plan = a_plan(tmp_path), a_plan(tmp_path, seed=3), a_plan(tmp_path, warm_start=2)
+    frame = make_features()[:390]
+    whole, empty = a_plan(tmp_path, frame=frame), a_plan(tmp_path, frame=frame, seed=3)
+    plan = a_plan(tmp_path, warm_start=2)
     with open_record(url, whole) as record:
         run_tuning(whole, score_fold=by_parameters, record=record)
     with open_record(url, empty) as record, pytest.raises(StudyError):
         run_tuning(empty, score_fold=by_parameters, record=record, budget=Budget(max_fold_fits=1))
     with open_record(url, plan) as record:
-        assert len(record.warm_params) == 2
+        assert (record.warm_start.study, len(record.warm_start.params)) == (whole.study_name, 2)
 
 
 def test_a_night_that_is_killed_and_run_again_is_a_prefix_of_the_study(tmp_path):
@@ -339,14 +359,18 @@ def test_a_night_that_is_killed_and_run_again_is_a_prefix_of_the_study(tmp_path)
         ("sqlite://", "must outlive this process"),
         ("mysql://root:hunter2@host/x", "must be SQLite or PostgreSQL"),
         ("postgresql://quant@127.0.0.1:9/x?password=hunter2", r"127\.0\.0\.1:9/x did not"),
-        ("sqlite:////proc/none/studies.db", "must be writable: /proc/none"),
+        ("sqlite:////proc/studies.db", "must be writable: /proc/studies.db.locks"),
+        ("sqlite:////tmp/none/studies.db", "must lie in a folder that is there: make /tmp/none"),
     ],
 )
 def test_a_storage_that_cannot_serve_is_one_clear_line_without_secrets(tmp_path, url, said):
-    with pytest.raises(KallosError, match=said) as refused, open_record(url, a_plan(tmp_path)):
+    plan = a_plan(tmp_path)
+    with pytest.raises(KallosError, match=said) as refused, open_record(url, plan):
         pass
     assert "hunter2" not in str(refused.value)
     assert "\n" not in str(refused.value)
+    with pytest.raises(KallosError, match=said):
+        check_record(url, plan)
 
 
 def test_a_storage_of_another_version_of_optuna_is_said(tmp_path):
@@ -361,6 +385,7 @@ def test_a_storage_of_another_version_of_optuna_is_said(tmp_path):
 
 def test_no_name_of_an_asset_leads_out_of_the_storages_folder(tmp_path):
     plan = a_plan(tmp_path, data={"asset_id": "/../../../x"})
+    (tmp_path / "here").mkdir()
     with open_record(f"sqlite:///{tmp_path / 'here' / 'studies.db'}", plan, if_running="fail"):
         assert {path.name for path in tmp_path.iterdir()} == {"here", "snapshots"}
 
@@ -370,3 +395,12 @@ def test_a_record_in_memory_serves_where_none_is_given(tmp_path):
     record = StudyRecord.in_memory(plan)
     first = run_tuning(plan, score_fold=by_parameters, record=record)
     assert run_tuning(plan, score_fold=refuse, record=record) == first
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_pruning_spares_is_what_is_not_fitted(tmp_path, workers):
+    events = []
+    run_tuning(a_plan(tmp_path), score_fold=out_of_order(2), workers=workers, watcher=events.append)
+    finished = events[-1]
+    assert finished.spared > 0
+    assert finished.fits + finished.spared == 24 * 3

@@ -4,9 +4,10 @@ import optuna
 import pytest
 
 from kallos.errors import DataError, FitError, StudyError, UsageError
+from kallos.events import FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted
 from kallos.sampling import trial_seed
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold
-from kallos.tuner import FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted, objective, run_tuning
+from kallos.tuner import objective, run_tuning
 from tests.samples import by_learning_rate, make_features, small_plan
 
 

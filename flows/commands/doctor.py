@@ -1,0 +1,35 @@
+"""`kallos-run doctor`: is everything there that a night needs."""
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.text import Text
+
+from flows.commands.tune import set_environment
+from kallos.settings import Settings
+
+_SIGNS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "bad": ("BAD", "bold red")}
+
+
+def doctor(
+    *,
+    work_pool: Annotated[str, Parameter(help="Work pool of the deployments.")] = "kallos",
+) -> None:
+    """Check versions, disk, databases, and Prefect's server, work pool, workers and schedules.
+
+    One line each; the exit code is 1 if one of them is BAD.
+    """
+    set_environment()
+    from flows.diagnosis import checks
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    states = set()
+    for check in checks(Settings.read(), work_pool):
+        for finding in check():
+            states.add(finding.state)
+            sign, style = _SIGNS[finding.state]
+            console.print(Text.assemble((f"{sign:<5}", style), f"{finding.subject:<10}{finding.said}"))
+    if "bad" in states:
+        sys.exit(1)

@@ -1,0 +1,65 @@
+"""`kallos-run serve`: a study on a schedule, in this process, for those who want no work pool."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from flows.commands.tune import set_environment
+from kallos.architectures import get_architecture
+from kallos.errors import KallosError, UsageError
+from kallos.specs import RunSpec, parse_spec, parse_tune_spec, read_study_file
+
+
+def serve(
+    study: Annotated[Path, Parameter(help="TOML file of the specification.")],
+    /,
+    *,
+    cron: Annotated[str | None, Parameter(help="When to run, as cron says it; default: by hand alone.")] = None,
+    timezone: Annotated[str, Parameter(help="Time zone of --cron.")] = "UTC",
+    name: Annotated[str | None, Parameter(help="Name of the deployment; default: that of the file.")] = None,
+    more_trials: Annotated[int | None, Parameter(help="Trials that a run adds at most; default: all.")] = None,
+    output_dir: Annotated[
+        str | None, Parameter(help="Folder of the results, or its fsspec URL; default: KALLOS_RESULTS.")
+    ] = None,
+) -> None:
+    """Serve a study as the deployment `tune/NAME` until Ctrl-C: one run at a time, each in a process of its own.
+
+    Needs a Prefect server (PREFECT_API_URL). The study file is read now: serve it again after a change.
+    """
+    spec = parse_tune_spec(read_study_file(study))
+    get_architecture(spec.model_name)
+    run = parse_spec(RunSpec, {"more_trials": more_trials})
+    set_environment()
+    from prefect.settings import PREFECT_API_URL
+
+    if PREFECT_API_URL.value() is None:
+        raise UsageError(
+            "serve needs a Prefect server that stays: start 'prefect server start', and set PREFECT_API_URL to its API"
+        )
+    from prefect.schedules import Cron
+    from prefect.types.entrypoint import EntrypointType
+
+    from flows.tune import tune
+
+    try:
+        schedule = Cron(cron, timezone=timezone) if cron else None
+    except ValueError as error:
+        raise UsageError(f"--cron and --timezone must make a schedule, not {cron!r} in {timezone!r}: {error}") from None
+    parameters = {"spec": spec.model_dump(mode="json"), "run": run.model_dump(mode="json"), "output_dir": output_dir}
+    try:
+        tune.serve(
+            name=name or study.stem,
+            description=f"Serves {study.name}.",
+            tags=["kallos"],
+            parameters=parameters,
+            schedule=schedule,
+            limit=1,
+            # The module, wherever it is installed; not this folder's file.
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+    except RuntimeError as error:
+        raise KallosError(
+            f"Prefect's API must answer, and {PREFECT_API_URL.value()} did not: start it with 'prefect server start': "
+            f"{error}"
+        ) from None

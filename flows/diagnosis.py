@@ -1,0 +1,211 @@
+"""What `kallos-run doctor` looks at: each check yields findings, one line each, and none raises."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import sqlalchemy
+from packaging.requirements import Requirement
+from prefect import __version__ as prefect_version
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType, WorkerStatus
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from sqlalchemy import ColumnClause
+from sqlalchemy.exc import SQLAlchemyError
+
+import kallos
+from kallos.databases import parse_url, reason_of
+from kallos.errors import KallosError
+from kallos.result_folder import prepare_folder
+from kallos.settings import Settings
+
+_FLOW = "tune"
+_GIGABYTE = 1_000_000_000
+_LOW_DISK, _FULL_DISK = 5 * _GIGABYTE, _GIGABYTE
+
+State = Literal["ok", "note", "bad"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: `bad` keeps studies from running, `note` is worth knowing."""
+
+    state: State
+    subject: str
+    said: str
+
+
+Check = Callable[[], Iterator[Finding]]
+
+
+def checks(settings: Settings, work_pool: str) -> list[Check]:
+    """Return all checks, in the order in which what they look at depends on each other."""
+    return [
+        check_versions,
+        lambda: check_disk(settings),
+        lambda: check_results(settings),
+        lambda: check_database("features", settings.features_url),
+        lambda: check_database("studies", settings.studies_url),
+        lambda: check_prefect(work_pool),
+    ]
+
+
+def check_versions() -> Iterator[Finding]:
+    """Hold installed packages against what Kallos declares, and against the set that its tests ran with."""
+    wanted = [Requirement(line) for line in requires("kallos") or [] if "extra ==" not in line]
+    unfit, untested, tested = [], [], _tested_versions()
+    for requirement in wanted:
+        try:
+            installed = version(requirement.name)
+        except PackageNotFoundError:
+            unfit.append(f"{requirement} is not installed")
+            continue
+        if not requirement.specifier.contains(installed, prereleases=True):
+            unfit.append(f"{requirement.name} {installed} is not {requirement.specifier}")
+        elif installed.partition("+")[0] != tested.get(requirement.name.lower(), installed.partition("+")[0]):
+            untested.append(f"{requirement.name} {installed} (tested: {tested[requirement.name.lower()]})")
+    if unfit:
+        yield Finding("bad", "versions", f"{'; '.join(unfit)}: install kallos again with the tested set")
+    elif untested:
+        yield Finding("note", "versions", f"not the tested set: {', '.join(untested)}")
+    else:
+        yield Finding("ok", "versions", f"kallos {kallos.__version__}, Prefect, Darts and the rest are the tested set")
+
+
+def check_disk(settings: Settings) -> Iterator[Finding]:
+    """Look at the room that is left where Kallos keeps things."""
+    there = next(folder for folder in (settings.home_dir, *settings.home_dir.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    said = f"{free / _GIGABYTE:.1f} GB free for {settings.home_dir}"
+    if free < _FULL_DISK:
+        yield Finding("bad", "disk", f"{said}: make room ('kallos-run cache prune', 'prefect server database reset')")
+    else:
+        yield Finding("note" if free < _LOW_DISK else "ok", "disk", said)
+
+
+def check_results(settings: Settings) -> Iterator[Finding]:
+    """Write to where deployments leave their results."""
+    try:
+        prepare_folder(settings.results_folder)
+        yield Finding("ok", "results", f"{settings.results_folder} can be written")
+    except KallosError as error:
+        yield Finding("bad", "results", str(error))
+
+
+def check_database(subject: Literal["features", "studies"], db_url: str) -> Iterator[Finding]:
+    """Connect, and say what is there; nothing is created."""
+    try:
+        url = parse_url(db_url)
+    except KallosError as error:
+        yield Finding("bad", subject, str(error))
+        return
+    shown = url.set(query={}).render_as_string()
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        remedy = "kallos-run ingest" if subject == "features" else "the first study makes it"
+        yield Finding("note", subject, f"{shown} is not there yet: {remedy}")
+        return
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
+    try:
+        with engine.connect() as connection:
+            tables = sqlalchemy.inspect(connection).get_table_names()
+            if subject not in tables:
+                yield Finding("note", subject, f"{shown} answers, and has no table {subject!r} yet")
+                return
+            counted: ColumnClause[str] = sqlalchemy.column("asset_id" if subject == "features" else "study_id")
+            count = sqlalchemy.select(sqlalchemy.func.count(counted.distinct())).select_from(sqlalchemy.table(subject))
+            found = connection.execute(count).scalar_one()
+    except SQLAlchemyError as error:
+        yield Finding("bad", subject, f"{shown} does not answer: {reason_of(error, url)}")
+        return
+    yield Finding("ok", subject, f"{shown} answers, {'assets' if subject == 'features' else 'studies'}: {found}")
+
+
+def check_prefect(work_pool: str) -> Iterator[Finding]:
+    """Look at the API, its version, the work pool, its workers, and the schedules of our deployments."""
+    api = PREFECT_API_URL.value()
+    if api is None:
+        yield Finding("note", "prefect", "PREFECT_API_URL names no server: 'kallos-run tune' brings its own each time")
+        return
+    host = urlsplit(api).hostname
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
+        error = client.api_healthcheck()
+        if error is not None:
+            yield Finding("bad", "prefect", f"the API at {host} does not answer: {error}: start 'prefect server start'")
+            return
+        theirs = client.api_version()
+        if theirs.split(".")[:2] == prefect_version.split(".")[:2]:
+            yield Finding("ok", "prefect", f"the API at {host} answers, Prefect {theirs}")
+        else:
+            yield Finding("bad", "prefect", f"the API at {host} is Prefect {theirs}, and here is {prefect_version}")
+        yield from _check_pool(client, work_pool)
+        yield from _check_schedules(client)
+
+
+def _check_pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
+    try:
+        pool = client.read_work_pool(name)
+    except ObjectNotFound:
+        yield Finding(
+            "note",
+            "work pool",
+            f"there is no {name!r}, which deployments need: 'prefect work-pool create {name} --type process'",
+        )
+        return
+    if pool.is_paused:
+        yield Finding("bad", "work pool", f"{name} is paused: 'prefect work-pool resume {name}'")
+    else:
+        yield Finding("ok", "work pool", f"{name} ({pool.type}) takes runs")
+    workers = client.read_workers_for_work_pool(name)
+    alive = [worker.name for worker in workers if worker.status is WorkerStatus.ONLINE]
+    if alive:
+        yield Finding("ok", "worker", f"{len(alive)} online: {', '.join(alive)}")
+    else:
+        yield Finding("bad", "worker", f"none is online, so that no run starts: 'prefect worker start --pool {name}'")
+
+
+def _check_schedules(client: SyncPrefectClient) -> Iterator[Finding]:
+    deployments = client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[_FLOW])))
+    if not deployments:
+        yield Finding("note", "schedule", "nothing is deployed: 'prefect deploy --all' in the folder of prefect.yaml")
+    for deployment in (each for each in deployments if each.schedules):
+        name = f"{_FLOW}/{deployment.name}"
+        if deployment.paused or not any(each.active for each in deployment.schedules):
+            yield Finding("bad", "schedule", f"{name} is paused: resume it in the UI")
+            continue
+        upcoming = client.read_flow_runs(
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+            ),
+            sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+            limit=1,
+        )
+        if upcoming and (begins := upcoming[0].expected_start_time) is not None:
+            yield Finding("ok", "schedule", f"{name} runs next at {begins.astimezone():%Y-%m-%d %H:%M %Z}")
+        else:
+            yield Finding("note", "schedule", f"{name} is active, and its next run is not planned yet")
+
+
+def _tested_versions() -> dict[str, str]:
+    """Return the pins of constraints.txt, which lies in the package, or beside it in a checkout."""
+    package = Path(kallos.__file__).parent
+    for path in (package / "constraints.txt", package.parent / "constraints.txt"):
+        if path.is_file():
+            pins = (line.split("==") for line in path.read_text().splitlines() if "==" in line)
+            return {name.strip().lower(): pinned.strip() for name, pinned in pins}
+    return {}

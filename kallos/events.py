@@ -1,0 +1,66 @@
+"""What a study tells those who watch it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kallos.planning import StudyPlan
+from kallos.results import TuningResult
+from kallos.scoring import FoldScore
+from kallos.trials import TrialRecord, WarmStart
+
+
+@dataclass(frozen=True)
+class StudyStarted:
+    """The first trial of this run is about to be asked for; `recorded` ended in earlier runs."""
+
+    plan: StudyPlan
+    recorded: int
+    n_trials: int
+    warm_start: WarmStart
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """A trial has drawn its parameters."""
+
+    number: int
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FoldScored:
+    """One fold of a trial is scored."""
+
+    trial: int
+    fold: int
+    score: FoldScore
+
+
+@dataclass(frozen=True)
+class TrialFinished:
+    """A trial has ended; `best` is the best of it and all before it, None while none is complete."""
+
+    trial: TrialRecord
+    best: TrialRecord | None
+
+
+@dataclass(frozen=True)
+class StudyFinished:
+    """The run has its result, after so many fits, and so many that pruning spared it.
+
+    `stopped` names the budget that ended the run, if one did.
+    """
+
+    result: TuningResult
+    fits: int
+    spared: int
+    stopped: str | None
+
+
+Event = StudyStarted | TrialStarted | FoldScored | TrialFinished | StudyFinished
+Watcher = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Watch a study without doing anything."""

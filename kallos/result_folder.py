@@ -1,0 +1,71 @@
+"""Where results are left: a folder of this machine, or one of an object store by its fsspec URL."""
+
+import os
+import posixpath
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import fsspec
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
+
+from kallos.errors import KallosError
+
+
+def prepare_folder(folder: str) -> None:
+    """Make the folder and write to it, so that a study does not find out at its end that it cannot.
+
+    Raises `KallosError` if that fails.
+    """
+    probe = f".{uuid.uuid4().hex}"
+    write_text(folder, probe, "")
+    remove_text(folder, probe)
+
+
+def write_text(folder: str, name: str, text: str) -> str:
+    """Write a file into the folder, whole or not at all, and return its address.
+
+    Raises `KallosError` if the folder cannot be written.
+    """
+    with _opened(folder, "writable") as (filesystem, path):
+        filesystem.makedirs(path, exist_ok=True)
+        unfinished = posixpath.join(path, f".{name}.{uuid.uuid4().hex}")
+        try:
+            with filesystem.open(unfinished, "wb") as file:
+                file.write(text.encode())
+                file.flush()
+                if isinstance(filesystem, LocalFileSystem):
+                    os.fsync(file.fileno())
+            filesystem.mv(unfinished, posixpath.join(path, name))
+        except BaseException:
+            if filesystem.exists(unfinished):
+                filesystem.rm(unfinished)
+            raise
+    return posixpath.join(folder, name)
+
+
+def read_text(folder: str, name: str) -> str | None:
+    """Return the content of a file in the folder, or None if it is not there; raises `KallosError` as above."""
+    with _opened(folder, "readable") as (filesystem, path):
+        try:
+            content: bytes = filesystem.cat_file(posixpath.join(path, name))
+        except FileNotFoundError:
+            return None
+    return content.decode(errors="replace")
+
+
+def remove_text(folder: str, name: str) -> None:
+    """Remove a file from the folder if it is there; raises `KallosError` as above."""
+    with _opened(folder, "writable") as (filesystem, path), suppress(FileNotFoundError):
+        filesystem.rm_file(posixpath.join(path, name))
+
+
+@contextmanager
+def _opened(folder: str, needed: str) -> Iterator[tuple[AbstractFileSystem, str]]:
+    try:
+        yield fsspec.core.url_to_fs(folder)
+    # An unknown protocol, or one whose package is not installed, and all that a disk or a store says.
+    except (ValueError, ImportError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise KallosError(f"the output folder must be {needed}: {folder}: {reason}") from None

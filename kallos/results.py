@@ -1,0 +1,54 @@
+"""What comes out of a study."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from kallos.planning import DataSummary, FoldWindow
+from kallos.scoring import FoldScore
+from kallos.specs import TuneSpec
+from kallos.trials import TrialRecord, WarmStart
+
+
+class TuningResult(BaseModel):
+    """What came out of a study, beside what naive forecasts reach on the same folds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    best: TrialRecord
+    trials: tuple[TrialRecord, ...]
+    naive: str
+    naive_value: float
+    naive_values: dict[str, float]
+    windows: tuple[FoldWindow, ...]
+    open_window: FoldWindow | None
+    open_score: FoldScore | None
+    open_reason: str | None
+    study_name: str
+    warm_start: WarmStart
+    data: DataSummary
+    spec: TuneSpec
+    versions: dict[str, str]
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """Parameters of the best trial, complete."""
+        return self.best.params
+
+    @property
+    def best_value(self) -> float:
+        """Mean RMSE of the best trial over the folds, in the target's own units."""
+        assert self.best.value is not None
+        return self.best.value
+
+    @property
+    def gain(self) -> float:
+        """Share of the naive forecast's RMSE that the best trial saves; below zero it is worse."""
+        return 1 - self.best_value / self.naive_value
+
+    @property
+    def saved(self) -> float:
+        """Share of all folds of all trials that pruning left out."""
+        folds = len(self.windows)
+        spared = sum(folds - len(trial.scores) for trial in self.trials if trial.state == "pruned")
+        return spared / (folds * len(self.trials))

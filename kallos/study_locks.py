@@ -1,0 +1,143 @@
+"""Locks that keep two runs off one study, and end with their holder, however it ends."""
+
+import hashlib
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import sqlalchemy
+from filelock import FileLock, Timeout
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+
+from kallos.errors import DatabaseError, StudyError
+
+_log = logging.getLogger(__name__)
+
+IfRunning = Literal["wait", "fail"]
+
+_POLL_SECONDS = 0.5
+
+
+class TakenOverError(Exception):
+    """The lock was lost, and somebody else has it: perhaps our own connection, which the server has not missed yet."""
+
+
+class StudyLock(ABC):
+    """What one run at a time holds of a study."""
+
+    def __init__(self, study_name: str) -> None:
+        self._study_name = study_name
+
+    @contextmanager
+    def held(self, if_running: IfRunning) -> Iterator[None]:
+        """Hold the lock for the block; while another has it, wait, or raise `StudyError`, as asked."""
+        if not self._take():
+            self._say_who_waits(if_running)
+            while not self._take():
+                time.sleep(_POLL_SECONDS)
+        try:
+            yield
+        finally:
+            self._let_go()
+
+    def look(self, if_running: IfRunning) -> None:
+        """Raise at once what `held` would raise: no lock can be had here, or, if so asked, another run has it."""
+        if self._take():
+            self._let_go()
+        elif if_running == "fail":
+            self._say_who_waits(if_running)
+
+    @abstractmethod
+    def ensure(self) -> None:
+        """Take the lock again if it was lost; raises `TakenOverError` if another has it by now."""
+
+    @abstractmethod
+    def _take(self) -> bool: ...
+
+    @abstractmethod
+    def _let_go(self) -> None: ...
+
+    def _say_who_waits(self, if_running: IfRunning) -> None:
+        if if_running == "fail":
+            raise StudyError(
+                f"one run at a time may write a study, and another run holds {self._study_name}: let it end, or give "
+                f"--if-running wait"
+            )
+        _log.warning("another run holds the study %s: waiting for it to end", self._study_name)
+
+
+class FileStudyLock(StudyLock):
+    """A lock beside a SQLite file; the system lets go of it when its holder ends."""
+
+    def __init__(self, url: URL, study_name: str) -> None:
+        super().__init__(study_name)
+        database = Path(url.database or "").absolute()
+        self._folder = database.parent / f"{database.name}.locks"
+        self._lock = FileLock(self._folder / hashlib.sha256(study_name.encode()).hexdigest())
+
+    def ensure(self) -> None:
+        """Nothing to do: a file's lock does not get lost."""
+
+    def _take(self) -> bool:
+        if not self._folder.parent.is_dir():
+            raise DatabaseError(f"the study's storage must lie in a folder that is there: make {self._folder.parent}")
+        try:
+            self._folder.mkdir(exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        except (OSError, NotImplementedError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise DatabaseError(f"the study's storage must be writable: {self._folder}: {reason}") from None
+        return True
+
+    def _let_go(self) -> None:
+        self._lock.release()
+
+
+class ServerStudyLock(StudyLock):
+    """A PostgreSQL advisory lock; the server lets go of it when its holder's connection ends."""
+
+    def __init__(self, url: URL, study_name: str) -> None:
+        super().__init__(study_name)
+        digest = hashlib.sha256(f"kallos:{study_name}".encode()).digest()
+        self._key = int.from_bytes(digest[:8], "big", signed=True)
+        self._engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool, isolation_level="AUTOCOMMIT")
+        self._connection: sqlalchemy.Connection | None = None
+
+    def ensure(self) -> None:
+        """Take the lock again if the server has lost it; raises `TakenOverError` if another has it by now."""
+        try:
+            if self._connection is not None:
+                self._connection.execute(sqlalchemy.text("SELECT 1"))
+                return
+        except SQLAlchemyError:
+            self._let_go()
+        if not self._take():
+            raise TakenOverError(f"another run took {self._study_name} over while the database restarted")
+
+    def _take(self) -> bool:
+        connection = self._engine.connect()
+        taken = connection.execute(sqlalchemy.select(sqlalchemy.func.pg_try_advisory_lock(self._key))).scalar_one()
+        if taken:
+            self._connection = connection
+        else:
+            connection.close()
+        return bool(taken)
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+
+
+def study_lock(url: URL, study_name: str) -> StudyLock:
+    """Return the lock of a study that is recorded in this database."""
+    kind = FileStudyLock if url.get_backend_name() == "sqlite" else ServerStudyLock
+    return kind(url, study_name)
