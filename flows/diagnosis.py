@@ -138,7 +138,7 @@ def check_database(subject: Literal["features", "studies"], db_url: str) -> Iter
 def check_prefect(work_pool: str) -> Iterator[Finding]:
     """Look at the API, its version, the work pool, its workers, and the schedules of our deployments."""
     api = PREFECT_API_URL.value()
-    if api is None:
+    if not api:
         yield Finding("note", "prefect", "PREFECT_API_URL names no server: 'kallos-run tune' brings its own each time")
         return
     host = urlsplit(api).hostname

@@ -33,7 +33,7 @@ def serve(
     set_environment()
     from prefect.settings import PREFECT_API_URL
 
-    if PREFECT_API_URL.value() is None:
+    if not PREFECT_API_URL.value():
         raise UsageError(
             "serve needs a Prefect server that stays: start 'prefect server start', and set PREFECT_API_URL to its API"
         )

@@ -119,7 +119,7 @@ def _prefect(console: Console, plan: "StudyPlan", run: RunSpec) -> Iterator[None
             from flows.local_server import start_local_server
             from kallos.record import check_record
 
-            answered = start_local_server() if PREFECT_API_URL.value() is None else None
+            answered = start_local_server() if not PREFECT_API_URL.value() else None
             # While a server starts, what takes long to import is imported: the flow, and torch for the study's name.
             import_module("flows.tune")
             check_record(Settings.read().studies_url, plan, if_running=run.if_running)

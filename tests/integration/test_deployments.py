@@ -245,3 +245,36 @@ def test_no_secret_is_in_logs_states_artifacts_or_parameters(machine, secret_poo
     shown += [path.read_text() for path in secret_pool.iterdir()]
     assert len(shown) > 8
     assert "hunter2" not in "\n".join(shown)
+
+
+def test_a_study_is_served_without_a_work_pool(machine):
+    (machine.folder / "small.toml").write_text(
+        'n_trials = 1\nseed = 5\n[data]\nasset_id = "ABC"\nfeatures_table = "small"\n'
+        "[folds]\nn_folds = 1\nstep = 40\n[training]\nmax_epochs = 1\n"
+    )
+    serve = ["kallos-run", "serve", "small.toml", "--cron", "30 4 * * *", "--timezone", "Europe/Berlin"]
+    machine.start(*serve, "--output-dir", str(machine.folder / "served"), log="serve")
+    served = {"name": {"any_": ["small"]}}
+    machine.wait_until(lambda: machine.post("deployments/filter", deployments=served) != [])
+    (deployment,) = machine.post("deployments/filter", deployments=served)
+    assert deployment["schedules"][0]["schedule"]["timezone"] == "Europe/Berlin"
+    done = machine.run("prefect", "deployment", "run", "tune/small", "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((machine.folder / "served" / "gru_ABC_best_params.json").read_text())["n_trials"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        (["none.toml"], {}, "a study file must be readable: none.toml"),
+        ([], {"PREFECT_API_URL": ""}, "serve needs a Prefect server that stays"),
+        (["--cron", "nightly"], {}, "must make a schedule, not 'nightly' in 'UTC'"),
+    ],
+)
+def test_what_cannot_be_served_is_one_clear_line(machine, arguments, environment, said):
+    study = str(ROOT / "deployments" / "studies" / "nightly.toml")
+    given = arguments if arguments[:1] == ["none.toml"] else [study, *arguments]
+    done = machine.run("kallos-run", "serve", *given, **environment)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
