@@ -83,6 +83,8 @@ def check_versions() -> Iterator[Finding]:
         yield Finding("bad", "versions", f"{'; '.join(unfit)}: install kallos again with the tested set")
     elif untested:
         yield Finding("note", "versions", f"not the tested set: {', '.join(untested)}")
+    elif not tested:
+        yield Finding("ok", "versions", f"kallos {kallos.__version__}, with packages as it declares them")
     else:
         yield Finding("ok", "versions", f"kallos {kallos.__version__}, Prefect, Darts and the rest are the tested set")
 
@@ -202,10 +204,9 @@ def _check_schedules(client: SyncPrefectClient) -> Iterator[Finding]:
 
 
 def _tested_versions() -> dict[str, str]:
-    """Return the pins of constraints.txt, which lies in the package, or beside it in a checkout."""
-    package = Path(kallos.__file__).parent
-    for path in (package / "constraints.txt", package.parent / "constraints.txt"):
-        if path.is_file():
-            pins = (line.split("==") for line in path.read_text().splitlines() if "==" in line)
-            return {name.strip().lower(): pinned.strip() for name, pinned in pins}
-    return {}
+    """Return the pins of constraints.txt, which lies beside the package in a checkout, and nowhere else."""
+    path = Path(kallos.__file__).parents[1] / "constraints.txt"
+    if not path.is_file():
+        return {}
+    pins = (line.split("==") for line in path.read_text().splitlines() if "==" in line)
+    return {name.strip().lower(): pinned.strip() for name, pinned in pins}

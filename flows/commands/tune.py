@@ -100,7 +100,10 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
         except httpx.TransportError:
             # The study is over by then, and its file is written before the server is told of it.
             if not ended:
-                raise
+                leave_at_once(
+                    f"Prefect's API must answer, and {PREFECT_API_URL.value()} did not: finished folds are kept; start "
+                    f"it with 'prefect server start', and the same command carries on"
+                )
             show_result(console, ended[0], best_params_address(spec, folder))
             leave_at_once(
                 f"Prefect's API must answer until a run's end, and {PREFECT_API_URL.value()} did not: the result is "

@@ -360,7 +360,7 @@ def test_a_night_that_is_killed_and_run_again_is_a_prefix_of_the_study(tmp_path)
         ("mysql://root:hunter2@host/x", "must be SQLite or PostgreSQL"),
         ("postgresql://quant@127.0.0.1:9/x?password=hunter2", r"127\.0\.0\.1:9/x did not"),
         ("sqlite:////proc/studies.db", "must be writable: /proc/studies.db.locks"),
-        ("sqlite:////tmp/none/studies.db", "must lie in a folder that is there: make /tmp/none"),
+        ("sqlite:////nowhere/studies.db", "must lie in a folder that is there: make /nowhere"),
     ],
 )
 def test_a_storage_that_cannot_serve_is_one_clear_line_without_secrets(tmp_path, url, said):
