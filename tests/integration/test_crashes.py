@@ -1,6 +1,7 @@
 """Studies that are killed, starved and hung, in real processes, against a real server and real databases."""
 
 import json
+import logging
 import os
 import random
 import re
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -207,19 +209,38 @@ def own_postgres(tmp_path):
     server.cleanup()
 
 
-def test_a_study_outlives_a_restart_of_its_postgresql(tmp_path, own_postgres, caplog):
+class _StartsAgain(logging.Handler):
+    """Stops a server when told, and starts it again once somebody has said that it does not answer."""
+
+    def __init__(self, server) -> None:
+        super().__init__()
+        self._server = server
+        self._stopped = threading.Event()
+
+    def stop_server(self):
+        self._server.stop()
+        self._stopped.set()
+
+    def emit(self, record):
+        if "does not answer, next try in" in record.getMessage():
+            self._stopped.wait()
+            self._server.start()
+
+
+def test_a_study_outlives_a_restart_of_its_postgresql(tmp_path, own_postgres, caplog, monkeypatch):
+    restart = _StartsAgain(own_postgres)
+    monkeypatch.setattr(logging.getLogger("kallos"), "handlers", [restart])
     plan = small_plan(tmp_path, n_trials=12)
     scored = []
 
-    def restart_once(job):
+    def stop_once(job):
         scored.append(job)
         if len(scored) == 7:
-            own_postgres.stop()
-            own_postgres.start()
+            restart.stop_server()
         return by_parameters(job)
 
     with open_record(own_postgres.get_uri(), plan) as record:
-        result = run_tuning(plan, score_fold=restart_once, workers=2, record=record)
+        result = run_tuning(plan, score_fold=stop_once, workers=2, record=record)
         with (
             pytest.raises(StudyError, match="another run holds"),
             open_record(own_postgres.get_uri(), plan, if_running="fail"),
