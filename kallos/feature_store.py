@@ -78,6 +78,14 @@ class FeatureStore:
 
     def load(self, spec: DataSpec) -> pd.DataFrame:
         """Return one asset's features; see `kallos.datasets.load_features_from_db`."""
+        return tidy(self.read(spec), spec)
+
+    def read(self, spec: DataSpec) -> pd.DataFrame:
+        """Return one asset's rows as the database holds them: in its order, the timestamps a column like any other.
+
+        Rows outside the dates asked for may be among them. Raises `DatabaseError` as `load` does, and `DataError` if
+        there are none.
+        """
         self._refuse_missing_file()
         with self._errors():
             table = self._reflect(spec)
@@ -86,13 +94,7 @@ class FeatureStore:
                 rows = pd.DataFrame.from_records(found.all(), columns=list(found.keys()), coerce_float=True)
         if rows.empty:
             raise self._nothing_found(table, spec)
-        frame = _indexed(rows, spec)
-        start, end = _bounds(spec, has_dates=isinstance(frame.index, pd.DatetimeIndex))
-        chosen = frame.loc[start:end]
-        if chosen.empty:
-            raise self._nothing_found(table, spec)
-        _refuse_doubled(chosen.index, spec)
-        return _with_frequency(chosen, spec)
+        return rows
 
     def write(self, features: Mapping[str, pd.DataFrame], table_name: str = "features") -> list[Written]:
         """Insert or update the rows of each asset in one transaction, making the table if need be.
@@ -163,11 +165,7 @@ class FeatureStore:
         with self._errors(), self._engine.connect() as connection:
             first, last = connection.execute(select(func.min(stamp), func.max(stamp)).where(mine)).one()
             if first is not None:
-                asked = f"from {spec.start_date or 'the first row'} to {spec.end_date or 'the last row'}"
-                return DataError(
-                    f"asset {spec.asset_id!r} has no rows {asked}: its rows in {spec.features_table!r} go from "
-                    f"{first} to {last}"
-                )
+                return _no_rows_between(spec, first, last)
             assets = connection.scalars(select(asset).distinct().order_by(asset).limit(50)).all()
         return DataError(
             f"asset {spec.asset_id!r} has no rows in table {spec.features_table!r} of {self}: "
@@ -194,6 +192,27 @@ class FeatureStore:
                 f"the features database must answer, and {self} did not: {reason_of(error, self.url)}; "
                 f"check that it runs, and --db-url or KALLOS_DB_URL"
             ) from None
+
+
+def tidy(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+    """Return rows as `FeatureStore.read` gives them, indexed by unique, sorted stamps between the dates asked for.
+
+    Raises `DataError` for stamps that are missing, doubled, unreadable or off their frequency.
+    """
+    frame = _indexed(rows, spec)
+    start, end = _bounds(spec, has_dates=isinstance(frame.index, pd.DatetimeIndex))
+    chosen = frame.loc[start:end]
+    if chosen.empty:
+        raise _no_rows_between(spec, frame.index[0], frame.index[-1])
+    _refuse_doubled(chosen.index, spec)
+    return _with_frequency(chosen, spec)
+
+
+def _no_rows_between(spec: DataSpec, first: Any, last: Any) -> DataError:
+    asked = f"from {spec.start_date or 'the first row'} to {spec.end_date or 'the last row'}"
+    return DataError(
+        f"asset {spec.asset_id!r} has no rows {asked}: its rows in {spec.features_table!r} go from {first} to {last}"
+    )
 
 
 def _engine(url: URL) -> Engine:

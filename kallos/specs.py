@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,12 +21,26 @@ from pydantic import (
     model_validator,
 )
 
-from kallos.errors import UsageError, explain
+from kallos.architectures import registry
+from kallos.errors import UsageError, did_you_mean, explain
 
 # A moment in the features' index: an ISO date or timestamp, or an integer, as text.
 Moment = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]
 Patterns = tuple[str, ...]
 CalendarStep = Literal["day", "week", "month", "quarter", "year"]
+
+
+def _known_architecture(name: str) -> str:
+    if name not in registry():
+        raise ValueError(f"must be a known architecture, not {name!r}: {did_you_mean(name, registry())}")
+    return name
+
+
+def _offer_architectures(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(registry())
+
+
+ArchitectureName = Annotated[str, AfterValidator(_known_architecture), Field(json_schema_extra=_offer_architectures)]
 
 
 class Spec(BaseModel):
@@ -128,7 +143,7 @@ class TrainingSpec(Spec):
 class TuneSpec(Spec):
     """A whole study. Given the same rows, it always has the same result."""
 
-    model_name: str = Field("gru", description="Architecture that is tuned.")
+    model_name: ArchitectureName = Field("gru", description="Architecture that is tuned.")
     data: DataSpec
     features: FeatureSpec = FeatureSpec()
     folds: FoldSpec = FoldSpec()

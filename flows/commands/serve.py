@@ -6,7 +6,6 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from flows.commands.tune import set_environment
-from kallos.architectures import get_architecture
 from kallos.errors import KallosError, UsageError
 from kallos.specs import RunSpec, parse_spec, parse_tune_spec, read_study_file
 
@@ -28,7 +27,6 @@ def serve(
     Needs a Prefect server (PREFECT_API_URL). The study file is read now: serve it again after a change.
     """
     spec = parse_tune_spec(read_study_file(study))
-    get_architecture(spec.model_name)
     run = parse_spec(RunSpec, {"more_trials": more_trials})
     set_environment()
     from prefect.settings import PREFECT_API_URL

@@ -12,7 +12,6 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from flows.flags import flags_of, nested
-from kallos.architectures import get_architecture
 from kallos.errors import KallosError
 from kallos.settings import Settings
 from kallos.specs import RunSpec, TuneSpec, merge, parse_spec, parse_tune_spec, read_study_file
@@ -50,7 +49,6 @@ def tune(
     """
     base = read_study_file(study) if study else {}
     spec = parse_tune_spec(merge(base, nested(_FLAGS, given)))
-    get_architecture(spec.model_name)
     set_environment(KALLOS_DB_URL=db_url, KALLOS_STORAGE_URL=storage_url)
     run_flow(spec, parse_spec(RunSpec, nested(_RUN_FLAGS, given)), output_dir)
 
