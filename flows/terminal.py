@@ -106,7 +106,7 @@ class PlainLines:
 
 def show_result(console: Console, result: TuningResult, address: str) -> None:
     """Print the verdict, the folds, the best parameters, and where they are."""
-    title = f"{result.spec.model_name} on {result.spec.data.asset_id}: RMSE of the best trial ({result.best.number})"
+    title = f"{report.study_title(result.spec)}: RMSE of the best trial ({result.best.number})"
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     for heading in ("fold", "validation"):
         table.add_column(heading)
@@ -133,7 +133,7 @@ def _headlines(started: StudyStarted) -> Iterator[str]:
     plan = started.plan
     first, last = plan.windows[0], plan.windows[-1]
     yield (
-        f"{plan.spec.model_name} on {plan.spec.data.asset_id}: {plan.data.rows} rows, {len(plan.folds)} folds from "
+        f"{report.study_title(plan.spec)}: {plan.data.rows} rows, {len(plan.folds)} folds from "
         f"{report.day(first.validation_start)} to {report.day(last.validation_end)}"
     )
     yield from report.opening(started)

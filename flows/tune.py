@@ -1,11 +1,12 @@
 """The flow `tune`: features, folds, study, result."""
 
+import base64
 import logging
 from typing import Any
 
 import pandas as pd
 from prefect import Task, flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.transactions import CommitMode, transaction
@@ -20,6 +21,7 @@ from kallos.cache import FoldCache
 from kallos.errors import KallosError
 from kallos.fold_queue import ScoreFold
 from kallos.planning import StudyPlan
+from kallos.plots import study_png
 from kallos.pool import FoldPool, physical_cores
 from kallos.record import open_record
 from kallos.result_folder import prepare_folder
@@ -145,5 +147,18 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
         markdown=report.best_params_markdown(result, last),
         description=report.verdict(result),
     )
-    artifacts.store(create_table_artifact, key=report.artifact_key("trials", spec), table=report.trial_rows(result))
+    artifacts.store(
+        create_table_artifact,
+        key=report.artifact_key("trials", spec),
+        table=report.trial_rows(result),
+        description=f"{report.study_title(spec)}: every trial, its value and its parameters",
+    )
+    picture = base64.b64encode(study_png(result)).decode()
+    artifacts.store(
+        create_image_artifact,
+        key=report.artifact_key("plots", spec),
+        # The picture itself, so that it shows wherever the UI does.
+        image_url=f"data:image/png;base64,{picture}",
+        description=f"{report.study_title(spec)}: the best trial beside naive, and all trials",
+    )
     return result

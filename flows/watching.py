@@ -90,7 +90,7 @@ class ProgressArtifact:
         match event:
             case StudyStarted(n_trials=n_trials):
                 self._n_trials = n_trials
-                text = f"{self._spec.model_name} on {self._spec.data.asset_id}: trials done"
+                text = f"{report.study_title(self._spec)}: trials done"
                 self._id = self._artifacts.store(
                     create_progress_artifact, progress=0.0, key=self._key, description=text
                 )

@@ -105,6 +105,11 @@ def file_part(name: str) -> str:
     return f"{part[:_LONGEST_PART]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")
 
 
+def study_title(spec: TuneSpec) -> str:
+    """Return what a study is of, as a title: `gru on BTC`."""
+    return f"{spec.model_name} on {spec.data.asset_id}"
+
+
 def verdict(result: TuningResult) -> str:
     """Return in one sentence how the best value stands to the naive forecast, and how it was chosen."""
     naive = f"the naive forecast ({result.naive})"
@@ -137,7 +142,10 @@ def opening(started: StudyStarted) -> Iterator[str]:
     if started.recorded:
         yield f"study {name}: {started.recorded} of {counted(n_trials, 'trial')} recorded, and not run again"
     else:
-        yield f"study {name}: new, {counted(n_trials, 'trial')}"
+        wanted = counted(started.plan.spec.n_trials, "trial")
+        yield f"study {name}: new, {wanted}" + (
+            f", the first {n_trials} now" if n_trials < started.plan.spec.n_trials else ""
+        )
     if started.warm_start.study:
         sets = counted(len(started.warm_start.params), "parameter set")
         yield f"warm start: the best {sets} of {started.warm_start.study}"
@@ -225,7 +233,7 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
         for row in fold_rows(result)
     )
     naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
-    return f"""# {spec.model_name} on {spec.data.asset_id}
+    return f"""# {study_title(spec)}
 
 **RMSE {result.best_value:.6g}** (mean over {len(result.windows)} folds), {verdict(result)}.
 
