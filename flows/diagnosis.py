@@ -3,11 +3,13 @@
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+import httpx
 import sqlalchemy
 from packaging.requirements import Requirement
 from prefect import __version__ as prefect_version
@@ -23,14 +25,14 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType, WorkerStatus
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from sqlalchemy import ColumnClause
 from sqlalchemy.exc import SQLAlchemyError
 
 import kallos
 from kallos.databases import parse_url, reason_of
-from kallos.errors import KallosError
+from kallos.errors import KallosError, scrubbed
 from kallos.result_folder import prepare_folder
 from kallos.settings import Settings
 
@@ -91,6 +93,8 @@ def check_versions() -> Iterator[Finding]:
 
 def check_disk(settings: Settings) -> Iterator[Finding]:
     """Look at the room that is left where Kallos keeps things."""
+    if not settings.home.expanduser().is_absolute():
+        yield Finding("note", "home", f"{settings.home} is relative, and runs of deployments begin elsewhere")
     there = next(folder for folder in (settings.home_dir, *settings.home_dir.parents) if folder.exists())
     free = shutil.disk_usage(there).free
     said = f"{free / _GIGABYTE:.1f} GB free for {settings.home_dir}"
@@ -104,7 +108,7 @@ def check_results(settings: Settings) -> Iterator[Finding]:
     """Write to where deployments leave their results."""
     try:
         prepare_folder(settings.results_folder)
-        yield Finding("ok", "results", f"{settings.results_folder} can be written")
+        yield Finding("ok", "results", f"{scrubbed(settings.results_folder)} can be written")
     except KallosError as error:
         yield Finding("bad", "results", str(error))
 
@@ -149,13 +153,21 @@ def check_prefect(work_pool: str) -> Iterator[Finding]:
         if error is not None:
             yield Finding("bad", "prefect", f"the API at {host} does not answer: {error}: start 'prefect server start'")
             return
-        theirs = client.api_version()
-        if theirs.split(".")[:2] == prefect_version.split(".")[:2]:
-            yield Finding("ok", "prefect", f"the API at {host} answers, Prefect {theirs}")
-        else:
-            yield Finding("bad", "prefect", f"the API at {host} is Prefect {theirs}, and here is {prefect_version}")
-        yield from _check_pool(client, work_pool)
-        yield from _check_schedules(client)
+        try:
+            yield from _check_server(client, host, work_pool)
+        except (httpx.HTTPError, PrefectHTTPStatusError) as failure:
+            reason = str(failure).splitlines()[0]
+            yield Finding("bad", "prefect", f"the API at {host} refuses: {reason}: check PREFECT_API_AUTH_STRING")
+
+
+def _check_server(client: SyncPrefectClient, host: str | None, work_pool: str) -> Iterator[Finding]:
+    theirs = client.api_version()
+    if theirs.split(".")[:2] == prefect_version.split(".")[:2]:
+        yield Finding("ok", "prefect", f"the API at {host} answers, Prefect {theirs}")
+    else:
+        yield Finding("bad", "prefect", f"the API at {host} is Prefect {theirs}, and here is {prefect_version}")
+    yield from _check_pool(client, work_pool)
+    yield from _check_schedules(client)
 
 
 def _check_pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
@@ -165,7 +177,8 @@ def _check_pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
         yield Finding(
             "note",
             "work pool",
-            f"there is no {name!r}, which deployments need: 'prefect work-pool create {name} --type process'",
+            f"there is no {name!r}, which deployments need: 'prefect work-pool create {name} --type process "
+            f"--base-job-template deployments/work-pool.json'",
         )
         return
     if pool.is_paused:
@@ -198,7 +211,11 @@ def _check_schedules(client: SyncPrefectClient) -> Iterator[Finding]:
             limit=1,
         )
         if upcoming and (begins := upcoming[0].expected_start_time) is not None:
-            yield Finding("ok", "schedule", f"{name} runs next at {begins.astimezone():%Y-%m-%d %H:%M %Z}")
+            moment = f"{begins.astimezone():%Y-%m-%d %H:%M %Z}"
+            if begins > datetime.now(UTC):
+                yield Finding("ok", "schedule", f"{name} runs next at {moment}")
+            else:
+                yield Finding("note", "schedule", f"{name} is late: it was to run at {moment}, and no worker took it")
         else:
             yield Finding("note", "schedule", f"{name} is active, and its next run is not planned yet")
 

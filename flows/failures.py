@@ -1,17 +1,15 @@
 """What is left of a run that did not end well: a note beside the results."""
 
-import logging
 from datetime import UTC, datetime
 from typing import Any
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.logging.loggers import flow_run_logger
 
 from kallos.report import write_failure
 from kallos.settings import Settings
 from kallos.specs import parse_tune_spec
-
-_log = logging.getLogger(__name__)
 
 
 def note_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -30,4 +28,4 @@ def note_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
     }
     folder = given.get("output_dir") or Settings.read().results_folder
     address = write_failure(parse_tune_spec(given["spec"]), str(folder), failure)
-    _log.warning("%s: what happened is in %s", state.name, address)
+    flow_run_logger(flow_run, flow).warning("%s: what happened is in %s", state.name, address)

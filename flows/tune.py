@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import pandas as pd
-from prefect import Task, flow, get_run_logger, task
+from prefect import Task, flow, get_run_logger, runtime, task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
@@ -24,7 +24,7 @@ from kallos.planning import StudyPlan
 from kallos.plots import study_png
 from kallos.pool import FoldPool, physical_cores
 from kallos.record import open_record
-from kallos.result_folder import prepare_folder
+from kallos.result_folder import prepare_folder, refuse_relative
 from kallos.results import TuningResult
 from kallos.scoring import FoldJob, FoldScore
 from kallos.settings import Settings
@@ -133,6 +133,8 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
     logging.getLogger("prefect.task_runs").addFilter(is_worth_a_line)
     logger = get_run_logger()
     folder = output_dir or Settings.read().results_folder
+    if runtime.deployment.id:
+        refuse_relative(folder)
     prepare_folder(folder)
     features = load_features(spec)
     plan = create_splits(features, spec)

@@ -40,10 +40,13 @@ def _draw_folds(axes: "Axes", result: TuningResult) -> None:
 
 
 def _draw_history(axes: "Axes", result: TuningResult) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     complete = [(trial.number, trial.value) for trial in result.trials if trial.value is not None]
     numbers, values = zip(*complete, strict=True)
     axes.plot(numbers, values, "o", color=_TRIAL, label="complete trial")
     axes.step(numbers, np.minimum.accumulate(values), where="post", color=_BEST, label="best so far")
     axes.axhline(result.naive_value, color=_NAIVE, linestyle="--", label=f"naive ({result.naive})")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(title="Trials, mean over the folds", xlabel="trial", ylabel="RMSE")
     axes.legend()

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kallos.events import StudyFinished, StudyStarted
 from kallos.planning import FoldWindow
-from kallos.result_folder import read_text, remove_text, write_text
+from kallos.result_folder import address_of, read_text, remove_text, write_text
 from kallos.results import TuningResult
 from kallos.scoring import FoldScore
 from kallos.specs import TuneSpec
@@ -70,7 +69,7 @@ def write_best_params(result: TuningResult, folder: str) -> str:
 
 def best_params_address(spec: TuneSpec, folder: str) -> str:
     """Return where a study's best parameters are: `FOLDER/MODEL_ASSET_best_params.json`."""
-    return posixpath.join(folder, _file_name(spec, "best_params"))
+    return address_of(folder, _file_name(spec, "best_params"))
 
 
 def read_best_params(spec: TuneSpec, folder: str) -> dict[str, Any] | None:
@@ -94,7 +93,14 @@ def _file_name(spec: TuneSpec, kind: str) -> str:
 
 def artifact_key(kind: str, spec: TuneSpec) -> str:
     """Return a Prefect artifact key such as `best-params-gru-btc`, stable per model and asset."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{kind}-{spec.model_name}-{spec.data.asset_id}".lower()).strip("-")
+    parts = [_key_part(name) for name in (kind, spec.model_name, spec.data.asset_id)]
+    return "-".join(part for part in parts if part)
+
+
+def _key_part(name: str) -> str:
+    """Return a name as an artifact's key may hold it; one that had to change by more than its case keeps its hash."""
+    part = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return part if part == name.lower() else f"{part}-{_short_hash(name)}".strip("-")
 
 
 def file_part(name: str) -> str:
@@ -102,7 +108,11 @@ def file_part(name: str) -> str:
     part = re.sub(r"[^A-Za-z0-9.=^-]+", "-", name).strip("-.")
     if part == name and len(part) <= _LONGEST_PART:
         return part
-    return f"{part[:_LONGEST_PART]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")
+    return f"{part[:_LONGEST_PART]}-{_short_hash(name)}".strip("-")
+
+
+def _short_hash(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:6]
 
 
 def study_title(spec: TuneSpec) -> str:

@@ -5,12 +5,23 @@ import posixpath
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from kallos.errors import KallosError
+from kallos.errors import KallosError, UsageError, scrubbed
+
+
+def refuse_relative(folder: str) -> None:
+    """Raise `UsageError` for a folder of this machine that is not absolute: runs of deployments begin anywhere."""
+    if not urlsplit(folder).scheme and not Path(folder).expanduser().is_absolute():
+        raise UsageError(
+            f"the output folder must be absolute in a deployment, not {folder!r}: its runs begin in a folder that does "
+            f"not outlive them; give a whole path, or the URL of an object store"
+        )
 
 
 def prepare_folder(folder: str) -> None:
@@ -23,8 +34,13 @@ def prepare_folder(folder: str) -> None:
     remove_text(folder, probe)
 
 
+def address_of(folder: str, name: str) -> str:
+    """Return where a file of the folder is, for showing: without the password of a URL."""
+    return scrubbed(posixpath.join(folder, name))
+
+
 def write_text(folder: str, name: str, text: str) -> str:
-    """Write a file into the folder, whole or not at all, and return its address.
+    """Write a file into the folder, whole or not at all, and return its address, without a password.
 
     Raises `KallosError` if the folder cannot be written.
     """
@@ -42,7 +58,7 @@ def write_text(folder: str, name: str, text: str) -> str:
             if filesystem.exists(unfinished):
                 filesystem.rm(unfinished)
             raise
-    return posixpath.join(folder, name)
+    return address_of(folder, name)
 
 
 def read_text(folder: str, name: str) -> str | None:
@@ -65,7 +81,6 @@ def remove_text(folder: str, name: str) -> None:
 def _opened(folder: str, needed: str) -> Iterator[tuple[AbstractFileSystem, str]]:
     try:
         yield fsspec.core.url_to_fs(folder)
-    # An unknown protocol, or one whose package is not installed, and all that a disk or a store says.
-    except (ValueError, ImportError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise KallosError(f"the output folder must be {needed}: {folder}: {reason}") from None
+    except Exception as error:  # Each store has errors of its own, for a missing package or a wrong key.
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise KallosError(scrubbed(f"the output folder must be {needed}: {folder}: {reason}")) from None

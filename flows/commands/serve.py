@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from pydantic import ValidationError
 
 from flows.commands.tune import set_environment
-from kallos.errors import KallosError, UsageError
+from kallos.errors import UsageError, explain
+from kallos.result_folder import refuse_relative
 from kallos.specs import RunSpec, parse_spec, parse_tune_spec, read_study_file
 
 
@@ -28,7 +30,9 @@ def serve(
     """
     spec = parse_tune_spec(read_study_file(study))
     run = parse_spec(RunSpec, {"more_trials": more_trials})
-    set_environment()
+    if output_dir is not None:
+        refuse_relative(output_dir)
+    set_environment(serving=True)
     from prefect.settings import PREFECT_API_URL
 
     if not PREFECT_API_URL.value():
@@ -38,14 +42,18 @@ def serve(
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
+    from flows.api_errors import api_must_answer
     from flows.tune import tune
 
     try:
         schedule = Cron(cron, timezone=timezone) if cron else None
     except ValueError as error:
-        raise UsageError(f"--cron and --timezone must make a schedule, not {cron!r} in {timezone!r}: {error}") from None
+        reason = explain(error) if isinstance(error, ValidationError) else error
+        raise UsageError(
+            f"--cron and --timezone must make a schedule, not {cron!r} in {timezone!r}: {reason}"
+        ) from None
     parameters = {"spec": spec.model_dump(mode="json"), "run": run.model_dump(mode="json"), "output_dir": output_dir}
-    try:
+    with api_must_answer("start it with 'prefect server start'"):
         tune.serve(
             name=name or study.stem,
             description=f"Serves {study.name}.",
@@ -56,8 +64,3 @@ def serve(
             # The module, wherever it is installed; not this folder's file.
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
-    except RuntimeError as error:
-        raise KallosError(
-            f"Prefect's API must answer, and {PREFECT_API_URL.value()} did not: start it with 'prefect server start': "
-            f"{error}"
-        ) from None

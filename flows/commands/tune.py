@@ -12,7 +12,6 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from flows.flags import flags_of, nested
-from kallos.errors import KallosError
 from kallos.settings import Settings
 from kallos.specs import RunSpec, TuneSpec, merge, parse_spec, parse_tune_spec, read_study_file
 
@@ -94,7 +93,8 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
                 watching(shown),
                 watching(keep),
             ):
-                tune_flow(spec, run, folder)
+                # A folder of the settings is none of the parameters: its URL may hold a password.
+                tune_flow(spec, run, output_dir or (None if settings.results else folder))
         except httpx.TransportError:
             # The study is over by then, and its file is written before the server is told of it.
             if not ended:
@@ -126,31 +126,31 @@ def _prefect(console: Console, plan: "StudyPlan", run: RunSpec) -> Iterator[None
             check_record(Settings.read().studies_url, plan, if_running=run.if_running)
             if answered is not None:
                 stack.enter_context(temporary_settings({PREFECT_API_URL: answered()}))
-        try:
+        from flows.api_errors import api_must_answer
+
+        with api_must_answer("start it with 'prefect server start', or unset PREFECT_API_URL to go without"):
             yield
-        except RuntimeError as error:
-            if not str(error).startswith(("Failed to reach API", "Timed out while attempting to connect")):
-                raise
-            raise KallosError(
-                f"Prefect's API must answer, and {PREFECT_API_URL.value()} did not: start it with "
-                f"'prefect server start', or unset PREFECT_API_URL to go without"
-            ) from None
 
 
-def set_environment(**given: str | None) -> None:
+# What every command and run of ours has; a variable that is set already stays as it is.
+_ENVIRONMENT = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "kallos",
+    # When a run is cut short, loky's tracker cleans up after it, as it should, and need not say so.
+    "PYTHONWARNINGS": "ignore:resource_tracker",
+}
+# For a command that shows progress and errors itself: the run's log keeps the rest, and events that a server does not
+# take are no news to who waits for a study.
+_QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL"}
+# For runs that nobody waits for: without heartbeats a zombie cannot be told from a long night.
+_SERVING = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+
+
+def set_environment(*, serving: bool = False, **given: str | None) -> None:
     """Settle what Prefect and our settings read from the environment, before either is imported."""
     os.environ.update({name: value for name, value in given.items() if value is not None})
-    for name, value in {
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        # This command shows progress and errors itself; the run's log keeps the rest.
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-        # Events that a server does not take are no news to who waits for a study.
-        "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "kallos",
-        # When a run is cut short, loky's tracker cleans up after it, as it should, and need not say so.
-        "PYTHONWARNINGS": "ignore:resource_tracker",
-    }.items():
+    for name, value in {**_ENVIRONMENT, **(_SERVING if serving else _QUIET)}.items():
         os.environ.setdefault(name, value)
 
 

@@ -5,6 +5,10 @@ import re
 import shutil
 import signal
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import anyio
@@ -58,7 +62,7 @@ def test_the_log_of_a_night_says_trial_fold_score_and_seconds(machine, night):
 def test_a_nights_artifacts_stand_under_keys_that_stay(machine, night):
     found = machine.post("artifacts/filter", artifacts={"flow_run_id": {"any_": [night]}})
     by_key = {artifact["key"]: artifact for artifact in found}
-    assert by_key.keys() == {"best-params-gru-spx", "trials-gru-spx", "progress-gru-spx"}
+    assert by_key.keys() == {"best-params-gru-spx", "trials-gru-spx", "progress-gru-spx", "plots-gru-spx"}
     assert "There is no result of an earlier run." in by_key["best-params-gru-spx"]["data"]
     assert len(json.loads(by_key["trials-gru-spx"]["data"])) == 4
     assert float(by_key["progress-gru-spx"]["data"]) == 100
@@ -69,6 +73,7 @@ def test_a_nights_artifacts_stand_under_keys_that_stay(machine, night):
     [
         {"spec": {**ABC, "n_trials": 0}},
         {"spec": {**ABC, "pruner": "axe"}},
+        {"spec": {**ABC, "model_name": "gruu"}},
         {"spec": {**ABC, "n_trails": 5}},
         {"spec": {"data": {}}},
         {"spec": ABC, "run": {"if_running": "later"}},
@@ -96,6 +101,7 @@ def test_the_form_has_descriptions_bounds_choices_and_defaults(machine):
     assert [place for place, field in plain.items() if not field.get("description")] == []
     assert fields["TuneSpec", "n_trials"] | {"default": 20, "exclusiveMinimum": 0} == fields["TuneSpec", "n_trials"]
     assert fields["TuneSpec", "pruner"]["enum"][0] == "folds"
+    assert fields["TuneSpec", "model_name"]["enum"] == ["gru", "lstm", "transformer"]
     assert found["parameters"] == {}
 
 
@@ -166,14 +172,58 @@ def test_doctor_says_that_all_is_well(machine, night):
         assert said in done.stdout
 
 
-def test_automations_are_taken_by_the_server(machine):
-    done = machine.run(
-        "prefect", "automation", "create", "--from-file", str(ROOT / "deployments" / "automations" / "zombies.yaml")
-    )
+def test_doctor_says_what_keeps_a_night_from_running(machine):
+    created = machine.run("prefect", "--no-prompt", "work-pool", "create", "idle", "--type", "process")
+    assert created.returncode == 0, created.stderr
+    done = machine.run("kallos-run", "doctor", "--work-pool", "idle", KALLOS_DB_URL="postgresql://127.0.0.1:9/none")
+    assert done.returncode == 1
+    assert re.search(r"^BAD  features  postgresql.* does not answer: ", done.stdout, re.M)
+    assert re.search(r"^BAD  worker    none is online, so that no run starts", done.stdout, re.M)
+    done = machine.run("kallos-run", "doctor", "--work-pool", "none")
+    assert "note work pool there is no 'none', which deployments need" in done.stdout
+
+
+def create_automation(machine: PrefectMachine, file: Path) -> None:
+    done = machine.run("prefect", "automation", "create", "--from-file", str(file))
     assert done.returncode == 0, done.stdout + done.stderr
-    (automation,) = machine.post("automations/filter")
-    assert automation["name"] == "kallos-zombies"
-    assert automation["trigger"]["within"] == 90
+
+
+def test_a_run_that_fails_is_told_to_a_webhook(machine, tmp_path):
+    told: list[bytes] = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_POST(self):
+            told.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Listener) as listener:
+        Thread(target=listener.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.server_port}/"
+        save = (
+            "from prefect.blocks.notifications import CustomWebhookNotificationBlock as Webhook; "
+            f"print(Webhook(name='told', url={url!r}, allow_private_urls=True, "
+            "json_data={'text': '{{subject}}: {{body}}'}).save('told'))"
+        )
+        saved = machine.run("python", "-c", save)
+        assert saved.returncode == 0, saved.stderr
+        text = (ROOT / "deployments" / "automations" / "notify.yaml").read_text()
+        (tmp_path / "notify.yaml").write_text(text.replace(str(UUID(int=0)), saved.stdout.split()[-1]))
+        create_automation(machine, tmp_path / "notify.yaml")
+        parameters = json.dumps({"spec": {**ABC, "data": {"asset_id": "NONE", "features_table": "small"}}})
+        failed = machine.run("prefect", "deployment", "run", "tune/adhoc", "--watch", "--params", parameters)
+        assert failed.returncode == 1
+        machine.wait_until(lambda: told != [])
+        listener.shutdown()
+    said = json.loads(told[0])["text"]
+    assert "tune-gru-NONE is Failed: tune/adhoc: " in said
+    assert "asset 'NONE' has no rows in table 'small'" in said
+
+
+def test_zombies_are_marked_by_the_server(machine):
+    create_automation(machine, ROOT / "deployments" / "automations" / "zombies.yaml")
+    (automation,) = [each for each in machine.post("automations/filter") if each["name"] == "kallos-zombies"]
+    assert automation["trigger"]["within"] == 900
 
 
 @pytest.mark.parametrize(
@@ -269,12 +319,23 @@ def test_a_study_is_served_without_a_work_pool(machine):
         (["none.toml"], {}, "a study file must be readable: none.toml"),
         ([], {"PREFECT_API_URL": ""}, "serve needs a Prefect server that stays"),
         (["--cron", "nightly"], {}, "must make a schedule, not 'nightly' in 'UTC'"),
+        (
+            ["--cron", "30 4 * * *", "--timezone", "Mars/Base"],
+            {},
+            "not '30 4 * * *' in 'Mars/Base'",
+        ),
+        (["--output-dir", "here"], {}, "the output folder must be absolute in a deployment, not 'here'"),
+        (
+            [],
+            {"PREFECT_API_URL": "http://127.0.0.1:9/api"},
+            "Prefect's API must answer, and http://127.0.0.1:9/api",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_one_clear_line(machine, arguments, environment, said):
     study = str(ROOT / "deployments" / "studies" / "nightly.toml")
     given = arguments if arguments[:1] == ["none.toml"] else [study, *arguments]
     done = machine.run("kallos-run", "serve", *given, **environment)
-    assert done.returncode == 2
+    assert done.returncode == (1 if "API must answer" in said else 2)
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1

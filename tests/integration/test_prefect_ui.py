@@ -55,6 +55,14 @@ def test_the_runs_page_shows_study_and_folds_as_task_runs(run_page):
     assert "study-" in run_page.inner_text("body")
 
 
+def test_the_runs_page_leads_to_a_picture_of_the_study(run_page):
+    open_tab(run_page, "Artifacts")
+    run_page.get_by_text("plots-gru-spx", exact=True).first.click()
+    picture = run_page.locator("img[src^='data:image/png']").first
+    picture.wait_for()
+    assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [1200, 450]
+
+
 def test_the_runs_page_leads_to_the_best_parameters(run_page, machine):
     document = json.loads((machine.results / "gru_SPX_best_params.json").read_text())
     open_tab(run_page, "Artifacts")

@@ -1,14 +1,18 @@
 import json
 import re
+from io import BytesIO
 from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec import AbstractFileSystem
+from matplotlib import image as mpimg
 
 from kallos import report
 from kallos.architectures import create_model
-from kallos.errors import FitError, KallosError
-from kallos.result_folder import prepare_folder
+from kallos.errors import FitError, KallosError, UsageError
+from kallos.plots import study_png
+from kallos.result_folder import prepare_folder, refuse_relative
 from kallos.specs import TuneSpec
 from kallos.tuner import run_tuning
 from tests.samples import by_learning_rate, make_features, small_plan, small_spec
@@ -107,7 +111,14 @@ def test_an_asset_of_any_name_has_a_file_of_its_own(asset_id, name, tmp_path):
 
 
 def test_artifact_keys_hold_only_what_prefect_allows():
-    assert report.artifact_key("best-params", small_spec(data={"asset_id": "^GSPC_x"})) == "best-params-gru-gspc-x"
+    assert report.artifact_key("best-params", small_spec(data={"asset_id": "BTC"})) == "best-params-gru-btc"
+    keys = [
+        report.artifact_key("trials", small_spec(data={"asset_id": name}))
+        for name in ("BTC-USD", "BTC/USD", "BTC_USD", "^GSPC_x", "日経", "ЛУК")
+    ]
+    assert keys[0] == "trials-gru-btc-usd"
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key) for key in keys)
+    assert len(set(keys)) == len(keys)
 
 
 def test_every_view_sets_the_best_value_beside_the_naive_one(result):
@@ -130,3 +141,33 @@ def test_a_failed_trial_is_in_the_table_with_its_reason(tmp_path):
     row = report.trial_rows(result)[0]
     assert (row["state"], row["rmse"], row["reason"]) == ("failed", None, "the loss is NaN")
     assert report.best_params_document(result)["n_failed"] == 1
+
+
+def test_the_picture_of_a_study_is_as_large_as_the_ui_shows_it(result):
+    height, width = mpimg.imread(BytesIO(study_png(result)), format="png").shape[:2]
+    assert (width, height) == (1200, 450)
+
+
+class Refuses(AbstractFileSystem):
+    """A store whose keys are wrong: its library raises what it likes."""
+
+    protocol = "refuses"
+
+    def makedirs(self, path, exist_ok=False):
+        raise Exception("no credentials for refuses://me:hunter2@host")
+
+
+def test_what_a_store_says_is_one_line_without_its_password():
+    fsspec.register_implementation("refuses", Refuses, clobber=True)
+    with pytest.raises(KallosError) as refused:
+        prepare_folder("refuses://me:hunter2@host/bucket")
+    assert str(refused.value) == (
+        "the output folder must be writable: refuses://***@host/bucket: no credentials for refuses://***@host"
+    )
+
+
+def test_a_folder_of_a_deployment_is_absolute():
+    for folder in ("/results", "~/results", "s3://bucket/folder", "memory://folder"):
+        refuse_relative(folder)
+    with pytest.raises(UsageError, match="must be absolute in a deployment, not 'results'"):
+        refuse_relative("results")
