@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install tune test bench lint format constraints clean
+.PHONY: install tune test test-all bench lint format constraints clean
 
 install: .venv/installed
 
@@ -18,6 +18,10 @@ tune: install
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
+# With the tests that take minutes each.
+test-all: install
+	$(BIN)/python -m pytest -m "" -n 2 --dist loadgroup --no-loadscope-reorder
 
 # Half an hour on two cores: the figures of benchmarks/README.md. Data lie beside the checkout, in ../shared/data.
 bench: install

@@ -99,14 +99,15 @@ def states_of(url: str) -> Counter:
 
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("prefect_server", "database")
-def test_a_study_killed_ten_times_is_the_uninterrupted_one(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_study_killed_again_and_again_is_the_uninterrupted_one(tmp_path, monkeypatch, kills):
     whole = Flow(tmp_path / "whole", RunSpec(workers=1))
     whole.finish()
     assert len(whole.fits()) == len(set(whole.fits()))
     monkeypatch.setenv("KALLOS_DB_URL", Settings.read().features_url)
     monkeypatch.setenv("KALLOS_HOME", str(tmp_path / "other-home"))
-    killed, moments, kills = Flow(tmp_path / "killed", RunSpec(workers=WORKERS)), random.Random(3), 0
-    for _ in range(10):
+    killed, moments = Flow(tmp_path / "killed", RunSpec(workers=WORKERS)), random.Random(3)
+    for _ in range(kills):
         process = killed.start()
         before, more, pause = len(killed.fits()), moments.randint(1, 3), moments.uniform(0, 0.3)
         try:
@@ -117,7 +118,6 @@ def test_a_study_killed_ten_times_is_the_uninterrupted_one(tmp_path, monkeypatch
         workers = children_of(process)
         process.kill()
         process.wait()
-        kills += 1
         # Nobody outlives the run for longer than 5 seconds.
         assert not psutil.wait_procs(workers, timeout=5)[1]
     killed.finish()
