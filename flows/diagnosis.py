@@ -151,7 +151,11 @@ def check_prefect(work_pool: str) -> Iterator[Finding]:
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
         error = client.api_healthcheck()
         if error is not None:
-            yield Finding("bad", "prefect", f"the API at {host} does not answer: {error}: start 'prefect server start'")
+            if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == httpx.codes.NOT_FOUND:
+                said = f"{scrubbed(api)} is not Prefect's API: PREFECT_API_URL must end in /api"
+            else:
+                said = f"{scrubbed(api)} does not answer: {error}: start 'prefect server start'"
+            yield Finding("bad", "prefect", said)
             return
         try:
             yield from _check_server(client, host, work_pool)
@@ -185,6 +189,14 @@ def _check_pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
         yield Finding("bad", "work pool", f"{name} is paused: 'prefect work-pool resume {name}'")
     else:
         yield Finding("ok", "work pool", f"{name} ({pool.type}) takes runs")
+    environment = pool.base_job_template.get("variables", {}).get("properties", {}).get("env", {}).get("default") or {}
+    if "PREFECT_FLOWS_HEARTBEAT_FREQUENCY" not in environment:
+        yield Finding(
+            "note",
+            "work pool",
+            f"{name} lacks the settings of deployments/work-pool.json: its runs send no heartbeats, and zombies cannot "
+            f"be told; 'prefect work-pool update {name} --base-job-template deployments/work-pool.json'",
+        )
     workers = client.read_workers_for_work_pool(name)
     alive = [worker.name for worker in workers if worker.status is WorkerStatus.ONLINE]
     if alive:
@@ -200,7 +212,8 @@ def _check_schedules(client: SyncPrefectClient) -> Iterator[Finding]:
     for deployment in (each for each in deployments if each.schedules):
         name = f"{_FLOW}/{deployment.name}"
         if deployment.paused or not any(each.active for each in deployment.schedules):
-            yield Finding("bad", "schedule", f"{name} is paused: resume it in the UI")
+            remedy = "resume it in the UI" if deployment.work_pool_name else "serve it again, or delete it"
+            yield Finding("bad", "schedule", f"{name} is paused: {remedy}")
             continue
         upcoming = client.read_flow_runs(
             deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),

@@ -159,7 +159,7 @@ def opening(started: StudyStarted) -> Iterator[str]:
     if started.warm_start.study:
         sets = counted(len(started.warm_start.params), "parameter set")
         yield f"warm start: the best {sets} of {started.warm_start.study}"
-    elif started.plan.spec.warm_start:
+    elif started.plan.spec.warm_start and not started.recorded:
         yield "cold start: no study of earlier folds is recorded to start from"
 
 
@@ -245,7 +245,7 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
     naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
     return f"""# {study_title(spec)}
 
-**RMSE {result.best_value:.6g}** (mean over {len(result.windows)} folds), {verdict(result)}.
+**RMSE {result.best_value:.6g}** (mean over {counted(len(result.windows), "fold")}), {verdict(result)}.
 
 {since_last_run(result, last)}
 

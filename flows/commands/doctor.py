@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from flows.commands.tune import set_environment
@@ -24,12 +25,14 @@ def doctor(
     set_environment()
     from flows.diagnosis import checks
 
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Console(highlight=False, markup=False)
+    lines = Table.grid(padding=(0, 1))
     states = set()
     for check in checks(Settings.read(), work_pool):
         for finding in check():
             states.add(finding.state)
             sign, style = _SIGNS[finding.state]
-            console.print(Text.assemble((f"{sign:<5}", style), f"{finding.subject:<10}{finding.said}"))
+            lines.add_row(Text(sign, style), Text(finding.subject), Text(finding.said, overflow="fold"))
+    console.print(lines)
     if "bad" in states:
         sys.exit(1)

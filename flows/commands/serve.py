@@ -1,5 +1,7 @@
 """`kallos-run serve`: a study on a schedule, in this process, for those who want no work pool."""
 
+import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +45,7 @@ def serve(
     from prefect.types.entrypoint import EntrypointType
 
     from flows.api_errors import api_must_answer
+    from flows.serving import Server
     from flows.tune import tune
 
     try:
@@ -53,14 +56,19 @@ def serve(
             f"--cron and --timezone must make a schedule, not {cron!r} in {timezone!r}: {reason}"
         ) from None
     parameters = {"spec": spec.model_dump(mode="json"), "run": run.model_dump(mode="json"), "output_dir": output_dir}
+    name = name or study.stem
     with api_must_answer("start it with 'prefect server start'"):
-        tune.serve(
-            name=name or study.stem,
+        server = Server(name=name, limit=1)
+        server.add_flow(
+            tune,
+            name=name,
             description=f"Serves {study.name}.",
             tags=["kallos"],
             parameters=parameters,
             schedule=schedule,
-            limit=1,
             # The module, wherever it is installed; not this folder's file.
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
+        sys.stdout.write(f"serving tune/{name} until Ctrl-C; to run it now: prefect deployment run tune/{name}\n")
+        sys.stdout.flush()
+        asyncio.run(server.start())

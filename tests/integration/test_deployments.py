@@ -303,7 +303,7 @@ def test_a_study_is_served_without_a_work_pool(machine):
         "[folds]\nn_folds = 1\nstep = 40\n[training]\nmax_epochs = 1\n"
     )
     serve = ["kallos-run", "serve", "small.toml", "--cron", "30 4 * * *", "--timezone", "Europe/Berlin"]
-    machine.start(*serve, "--output-dir", str(machine.folder / "served"), log="serve")
+    serving = machine.start(*serve, "--output-dir", str(machine.folder / "served"), log="serve")
     served = {"name": {"any_": ["small"]}}
     machine.wait_until(lambda: machine.post("deployments/filter", deployments=served) != [])
     (deployment,) = machine.post("deployments/filter", deployments=served)
@@ -311,6 +311,16 @@ def test_a_study_is_served_without_a_work_pool(machine):
     done = machine.run("prefect", "deployment", "run", "tune/small", "--watch")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads((machine.folder / "served" / "gru_ABC_best_params.json").read_text())["n_trials"] == 1
+    # Told to end, it takes its run along.
+    longer = json.dumps({"spec": {**ABC, "n_trials": 60, "seed": 6}})
+    started = machine.run("prefect", "deployment", "run", "tune/small", "--params", longer)
+    (run_id,) = re.findall(r"UUID: ([0-9a-f-]{36})", started.stdout)
+    machine.wait_until(lambda: any(line.startswith("trial 0 fold 1") for line in machine.logs(run_id)))
+    processes = psutil.Process(serving.pid).children(recursive=True)
+    serving.terminate()
+    assert serving.wait(60) == 128 + signal.SIGTERM
+    assert psutil.wait_procs(processes, timeout=5)[1] == []
+    assert machine.flow_run(run_id)["state_name"] == "Crashed"
 
 
 @pytest.mark.parametrize(
