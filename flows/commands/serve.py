@@ -4,12 +4,12 @@ import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import available_timezones
 
 from cyclopts import Parameter
-from pydantic import ValidationError
 
 from flows.commands.tune import set_environment
-from kallos.errors import UsageError, explain
+from kallos.errors import UsageError, did_you_mean
 from kallos.result_folder import refuse_relative
 from kallos.specs import RunSpec, parse_spec, parse_tune_spec, read_study_file
 
@@ -48,13 +48,15 @@ def serve(
     from flows.serving import Server
     from flows.tune import tune
 
+    zones = available_timezones()
+    if timezone not in zones:
+        raise UsageError(
+            f"--timezone must be one of the IANA database, not {timezone!r}: {did_you_mean(timezone, zones)}"
+        )
     try:
         schedule = Cron(cron, timezone=timezone) if cron else None
     except ValueError as error:
-        reason = explain(error) if isinstance(error, ValidationError) else error
-        raise UsageError(
-            f"--cron and --timezone must make a schedule, not {cron!r} in {timezone!r}: {reason}"
-        ) from None
+        raise UsageError(f"--cron must be a schedule as cron says it, not {cron!r}: {error}") from None
     parameters = {"spec": spec.model_dump(mode="json"), "run": run.model_dump(mode="json"), "output_dir": output_dir}
     name = name or study.stem
     with api_must_answer("start it with 'prefect server start'"):

@@ -328,11 +328,11 @@ def test_a_study_is_served_without_a_work_pool(machine):
     [
         (["none.toml"], {}, "a study file must be readable: none.toml"),
         ([], {"PREFECT_API_URL": ""}, "serve needs a Prefect server that stays"),
-        (["--cron", "nightly"], {}, "must make a schedule, not 'nightly' in 'UTC'"),
+        (["--cron", "nightly"], {}, "--cron must be a schedule as cron says it, not 'nightly'"),
         (
-            ["--cron", "30 4 * * *", "--timezone", "Mars/Base"],
+            ["--cron", "30 4 * * *", "--timezone", "Amerika/New_York"],
             {},
-            "not '30 4 * * *' in 'Mars/Base'",
+            "--timezone must be one of the IANA database, not 'Amerika/New_York': did you mean 'America/New_York'?",
         ),
         (["--output-dir", "here"], {}, "the output folder must be absolute in a deployment, not 'here'"),
         (
