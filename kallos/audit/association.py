@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kallos.audit.regression import BLOCKS, Baseline, lagged
-from kallos.audit.verdicts import Verdict
+from kallos.audit.regression import Baseline, lagged
+from kallos.audit.verdicts import FINDINGS, Finding, Verdict
 from kallos.planning import stamp
+from kallos.report import day
 from kallos.specs import FeatureSpec
 
 Array = npt.NDArray[np.float64]
@@ -19,30 +21,43 @@ Array = npt.NDArray[np.float64]
 # was measured on real data (the log return of a 10-row mean). Targets without overlap: .06.
 LEAK, SUSPICIOUS = 0.5, 0.25
 CONTROLS = 40
+PARTS = 5
 _FEWEST_LAGS, _MOST_LAGS, _ROWS_PER_LAG = 5, 60, 60
-_FEWEST_ROWS = 150
-_MOST_ROWS = 20_000
-# Of a step column: fewest ends of steps, and most rows that a step may hold.
-_FEWEST_ENDS, _LONGEST_STEP = 60, 60
+_FEWEST_ROWS, _MOST_ROWS = 150, 20_000
+# A column of steps: how many at least, how long at most, how many of the rows may begin one, how many may be alike.
+_FEWEST_STEPS, _LONGEST_STEP, _MOST_STEPS, _DISTINCT = 60, 60, 0.7, 0.8
 
 
 @dataclass(frozen=True)
-class _Experiment:
-    """One way to ask: target values, what was known of each at its origin, and for people what was asked."""
+class _Question:
+    """Targets and what their own past says of them, and where a column is to be asked for more."""
 
     baseline: Baseline
-    columns: tuple[Array, ...]
     said: str
-    positions: npt.NDArray[np.int64]
+    n_lags: int
+    origins: npt.NDArray[np.int64]
+    is_part: bool = False
+
+    def regressors(self, values: Array) -> Array:
+        """Return what was known of a column at each target's origin."""
+        return lagged(values, self.n_lags)[self.origins]
 
 
 @dataclass(frozen=True)
-class _Found:
-    experiment: _Experiment
-    median: float
-    highest: float
-    best_block: int
-    highest_control: float
+class _Answer:
+    """What a column takes away from the squared error, and the most that a shifted copy of it does."""
+
+    share: float
+    of_copies: float
+    said: str
+    is_part: bool
+
+    @property
+    def finding(self) -> Finding:
+        """What it means. In a part of the rows alone, only what cannot be chance counts."""
+        if self.share <= self.of_copies or self.share < (LEAK if self.is_part else SUSPICIOUS):
+            return "clean"
+        return "leak" if self.share >= LEAK else "suspicious"
 
 
 def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int = 0) -> list[Verdict]:
@@ -51,32 +66,51 @@ def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int =
     `rows` is a frame as `study_frame` returns it. A target is forecast from the rows up to its origin, `features.lead`
     rows before, by regressions on its own past, with and without the column's; five blocks of rows are each forecast
     from the other four. Whoever takes away `LEAK` of the squared error in the median block, and more than any of 40
-    copies of itself that are shifted round the clock, knows the future. Columns that stand still in steps are asked
-    once more at the last row of each step, where one that was filled backwards knows the most.
+    copies of itself that are shifted round the clock, knows the future. The same is asked of each fifth of the rows
+    alone, since a column may have been filled in later there only; and of columns that stand still in steps, at the
+    last row of each step, where one that was filled backwards knows the most.
     """
     rows = rows.iloc[-_MOST_ROWS:]
     lead = features.lead
     target = rows[features.target].to_numpy(np.float64)
-    covariates = [name for name in rows.columns if name != features.target]
-    n_lags = int(np.clip(len(rows) // _ROWS_PER_LAG, _FEWEST_LAGS, _MOST_LAGS))
-    first = n_lags + lead
-    if len(rows) - first < _FEWEST_ROWS:
+    questions = _questions(target, rows.index, lead)
+    if not questions:
         return [_untestable(f"{len(rows)} rows are too few to fit and to test a regression", "bring more rows")]
-    places = np.arange(first, len(rows))
-    past = lagged(target, n_lags)
-    baseline = Baseline(target[places], past[places - lead])
-    if baseline.is_exact:
+    questions = [question for question in questions if not question.baseline.is_exact]
+    if not questions:
         return [_untestable("the target's own past tells its future to the last digit", "look at the target itself")]
     rng = np.random.default_rng(seed)
     verdicts = []
-    for name in covariates:
+    for name in rows.columns:
+        if name == features.target:
+            continue
         values = rows[name].to_numpy(np.float64)
-        columns = tuple(lagged(each, n_lags)[places - lead] for each in _shapes(values))
-        asked = [_Experiment(baseline, columns, "the target's own past", places)]
-        asked += _at_the_ends_of_steps(target, values, lead)
-        findings = [_find(experiment, rng) for experiment in asked]
-        verdicts.append(_verdict(name, findings, rows.index))
+        shapes = list(_shapes(values))
+        answers = [_ask(each.baseline, [each.regressors(shape) for shape in shapes], each, rng) for each in questions]
+        if (steps := _at_the_ends_of_steps(target, values, lead)) is not None:
+            baseline, said, ends, before = steps
+            columns = [np.column_stack([shape[ends], shape[ends] - shape[before]]) for shape in shapes]
+            answers.append(_ask(baseline, columns, _Question(baseline, said, 0, ends), rng))
+        verdicts.append(_verdict(name, answers))
     return verdicts
+
+
+def _questions(target: Array, index: pd.Index, lead: int) -> list[_Question]:
+    """Return what is asked over all rows, and over each part of them, as far as there are rows enough."""
+    found = []
+    edges = np.linspace(0, len(target), PARTS + 1).astype(int)
+    for start, stop in ((0, len(target)), *pairwise(edges)):
+        n_lags = int(np.clip((stop - start) // _ROWS_PER_LAG, _FEWEST_LAGS, _MOST_LAGS))
+        places = np.arange(start + n_lags + lead, stop)
+        if len(places) < _FEWEST_ROWS:
+            continue
+        is_part = stop - start < len(target)
+        said = "the target's own past leaves"
+        if is_part:
+            said += f" from {day(stamp(index[start]))} to {day(stamp(index[stop - 1]))}"
+        baseline = Baseline(target[places], lagged(target, n_lags)[places - lead])
+        found.append(_Question(baseline, said, n_lags, places - lead, is_part))
+    return found
 
 
 def _shapes(values: Array) -> Iterator[Array]:
@@ -86,81 +120,54 @@ def _shapes(values: Array) -> Iterator[Array]:
         yield np.log(values)
 
 
-def _find(experiment: _Experiment, rng: np.random.Generator) -> _Found:
-    measured = [experiment.baseline.partial_r2(column) for column in experiment.columns]
-    median = max(each.median for each in measured)
-    best = max(measured, key=lambda each: each.highest)
-    highest_control = -np.inf
-    if median >= SUSPICIOUS or best.highest >= LEAK:
+def _ask(baseline: Baseline, columns: list[Array], question: _Question, rng: np.random.Generator) -> _Answer:
+    share = max(baseline.partial_r2(column) for column in columns)
+    of_copies = 0.0
+    if share >= (LEAK if question.is_part else SUSPICIOUS):
         # Only what looks too good needs to be held against chance.
-        n_rows = len(experiment.columns[0])
+        n_rows = len(columns[0])
         for offset in rng.integers(n_rows // 10, n_rows - n_rows // 10, CONTROLS):
-            for column in experiment.columns:
-                control = experiment.baseline.partial_r2(np.roll(column, int(offset), axis=0))
-                highest_control = max(highest_control, control.median)
-    return _Found(experiment, median, best.highest, int(np.argmax(best.by_block)), float(highest_control))
+            copies = [baseline.partial_r2(np.roll(column, int(offset), axis=0)) for column in columns]
+            of_copies = max(of_copies, *copies)
+    return _Answer(share, of_copies, question.said, question.is_part)
 
 
-def _at_the_ends_of_steps(target: Array, values: Array, lead: int) -> list[_Experiment]:
-    """Return what to ask of a column that stands still for some rows at a time, at the ends of its steps.
+def _at_the_ends_of_steps(
+    target: Array, values: Array, lead: int
+) -> tuple[Baseline, str, npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+    """Return what to ask of a column that stands still for some rows at a time: at the ends of its steps.
 
     The value of a step that was filled backwards belongs to its last row; so on the row before, it is of the future.
-    Columns of a few values are left out: what ends their steps is often the target itself, and honestly so.
+    Columns of a few values are left out: what ends their steps is often the target itself, and honestly so. Returned
+    are the baseline, how to call it, and each step's last row and the last row of the step before.
     """
     starts = np.r_[0, np.flatnonzero(np.diff(values)) + 1]
-    n_steps = len(starts)
-    if n_steps < _FEWEST_ENDS or n_steps > 0.7 * len(values) or len(np.unique(values)) < 0.8 * n_steps:
-        return []
-    ends, lengths = np.r_[starts[1:], len(values)] - 1, np.diff(np.r_[starts, len(values)])
-    longest = int(np.quantile(lengths, 0.9))
-    if longest > _LONGEST_STEP:
-        return []
+    lengths = np.diff(np.r_[starts, len(values)])
+    ends = starts + lengths - 1
+    n_steps, longest = len(starts), int(np.quantile(lengths, 0.9))
+    if n_steps > _MOST_STEPS * len(values) or len(np.unique(values)) < _DISTINCT * n_steps or longest > _LONGEST_STEP:
+        return None
+    # With the target's lags over the whole step, what a sum over the step knows of its last row is left.
     n_lags = min(longest + 1, max(n_steps // 8, 1))
     usable = (lengths > lead) & (ends - lead - n_lags > 0) & (starts > 0)
-    ends, starts = ends[usable], starts[usable]
-    if len(ends) < _FEWEST_ENDS:
-        return []
+    if usable.sum() < _FEWEST_STEPS:
+        return None
+    ends, before = ends[usable], starts[usable] - 1
     baseline = Baseline(target[ends], lagged(target, n_lags)[ends - lead])
-    if baseline.is_exact:
-        return []
-    columns = tuple(np.column_stack([each[ends], each[ends] - each[starts - 1]]) for each in _shapes(values))
-    return [_Experiment(baseline, columns, f"the target's own past, at the ends of its {n_steps} steps", ends)]
+    return None if baseline.is_exact else (baseline, "the target's own past leaves at the ends of steps", ends, before)
 
 
-def _verdict(name: str, findings: list[_Found], index: pd.Index) -> Verdict:
-    worst = max(findings, key=lambda each: (each.median > each.highest_control, each.median))
-    said = worst.experiment.said
-    beyond_chance = worst.median > worst.highest_control
-    figures = (
-        f"takes away {worst.median:.0%} of the squared error that {said} leaves"
-        f" (shifted copies: {max(worst.highest_control, 0):.0%} at most)"
-    )
-    if worst.median >= SUSPICIOUS and beyond_chance:
-        return Verdict(
-            stage="association",
-            column=name,
-            verdict="leak" if worst.median >= LEAK else "suspicious",
-            evidence=figures,
-            remedy="look for a shift or a window that reaches beyond its row, or name it in 'exclude'",
-        )
-    lively = max(findings, key=lambda each: each.highest)
-    if lively.highest >= LEAK and lively.highest > lively.highest_control:
-        positions = lively.experiment.positions
-        edges = np.linspace(0, len(positions), BLOCKS + 1).astype(int)
-        start, stop = positions[edges[lively.best_block]], positions[edges[lively.best_block + 1] - 1]
-        return Verdict(
-            stage="association",
-            column=name,
-            verdict="suspicious",
-            evidence=f"takes away {lively.highest:.0%} of the squared error that {lively.experiment.said} leaves "
-            f"from {stamp(index[start])} to {stamp(index[stop])}, and {lively.median:.0%} in the median part",
-            remedy="ask whether these rows were filled in later",
-        )
+def _verdict(name: str, answers: list[_Answer]) -> Verdict:
+    worst = min(answers, key=lambda each: (FINDINGS.index(each.finding), each.is_part, -each.share))
+    said = f"takes away {max(worst.share, 0):.0%} of the squared error that {worst.said}"
+    if worst.finding == "clean":
+        return Verdict(stage="association", column=name, verdict="clean", evidence=said)
     return Verdict(
         stage="association",
         column=name,
-        verdict="clean",
-        evidence=f"takes away {max(worst.median, 0):.0%} of the squared error that {said} leaves",
+        verdict=worst.finding,
+        evidence=f"{said} (copies shifted in time: {worst.of_copies:.0%} at most)",
+        remedy="look for a shift, or a window or a fill that reaches beyond its row; or name it in 'exclude'",
     )
 
 

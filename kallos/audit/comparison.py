@@ -31,9 +31,10 @@ def changes(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Change]:
 
 def _differ(before: pd.Series, after: pd.Series) -> npt.NDArray[np.bool_]:
     if before.dtype.kind not in "iufb" or after.dtype.kind not in "iufb":
-        missing = before.isna().to_numpy() & after.isna().to_numpy()
+        missing = (before.isna() & after.isna()).to_numpy(bool)
         unequal: npt.NDArray[np.bool_] = (before.astype(object) != after.astype(object)).to_numpy(bool)
-        return unequal & ~missing
+        unequal[missing] = False
+        return unequal
     old, new = before.to_numpy(np.float64), after.to_numpy(np.float64)
     finite = old[np.isfinite(old)]
     spread = float(np.ptp(finite)) if len(finite) else 0.0

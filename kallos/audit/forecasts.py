@@ -1,10 +1,8 @@
 """Do forecasts move with rows behind their origin?"""
 
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +17,7 @@ from kallos.folds import Fold, cut_inner
 from kallos.planning import stamp
 from kallos.scoring import FoldJob, fit_fold, forecast_fold
 from kallos.snapshots import frame_sha256, write_snapshot
-from kallos.specs import TrainingSpec, TuneSpec
+from kallos.specs import TuneSpec
 
 Array = npt.NDArray[np.float64]
 # Rows in, forecasts of the fold's validation window out, of shape (origins, steps), by weights that are fixed.
@@ -109,26 +107,21 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
 def _by_column(
     rows: pd.DataFrame, fold: Fold, forecast: Forecast, before: Array, row: int, origin: int
 ) -> list[Verdict]:
-    """Return a leak for each column that alone moves forecasts from before the change."""
+    """Return a leak for each column that alone moves forecasts from before the change, or one for them together."""
     changed = _behind(rows, fold, origin)
-    named = []
-    for name in rows.columns:
-        moved = before[: row + 1] != forecast(rows.assign(**{name: changed[name]}))[: row + 1]
-        if moved.any():
-            named.append(
-                _leak(name, f"{moved.any(axis=1).sum()} of the {row + 1} forecasts up to it", rows.index[origin])
-            )
-    return named or [_leak(None, "forecasts up to it", rows.index[origin])]
-
-
-def _leak(name: str | None, what: str, origin: object) -> Verdict:
-    return Verdict(
-        stage="forecast",
-        column=name,
-        verdict="leak",
-        evidence=f"values behind the origin {origin} move {what}",
-        remedy="forecast in mode 'rolling', and from nothing behind the origin",
-    )
+    alone = {name: forecast(rows.assign(**{name: changed[name]})) for name in rows.columns}
+    names = [name for name, after in alone.items() if _moves(before, after, row)]
+    return [
+        Verdict(
+            stage="forecast",
+            column=name,
+            verdict="leak",
+            evidence=f"fold {fold.number}: forecasts made up to {stamp(rows.index[origin])} move when values behind it "
+            f"change",
+            remedy="forecast from nothing behind the origin (--forecast rolling)",
+        )
+        for name in names or [None]
+    ]
 
 
 def _behind(rows: pd.DataFrame, fold: Fold, origin: int) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """How far does the target look ahead of its stamp, and is that what `label_horizon` says?"""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,58 +77,80 @@ def match_label(frame: pd.DataFrame, target: str) -> LabelMatch | None:
     known = np.flatnonzero(np.isfinite(wanted))
     if len(known) < _FEWEST_ROWS or not np.ptp(wanted[known]) > 0:
         return None
-    numbers = [
-        (column, frame[column].to_numpy(np.float64))
+    columns = [
+        _Column.of(column, frame[column].to_numpy(np.float64))
         for column in frame.columns
         if column != target and frame[column].dtype.kind in "iuf"
     ]
     longest = min(LONGEST_LABEL, len(wanted) // 3)
+    sample = known[np.linspace(0, len(known) - 1, min(_SAMPLE, len(known))).astype(int)]
     for is_forward in (False, True):
         for length in range(1, longest + 1):
-            for column, values in numbers:
-                for formula, change in _changes(values, length, is_forward=is_forward):
-                    if _fits(wanted, change):
-                        said = f"{formula} of {column} over {counted(length, 'row')}"
-                        return LabelMatch(column, said, length if is_forward else 0)
+            for column in columns:
+                for formula in column.formulas:
+                    # What looks one row ahead may be any column that repeats the target a row late.
+                    if is_forward and length == 1 and formula in _SUMS:
+                        continue
+                    arguments = (column, formula, length, is_forward)
+                    if _fits(wanted, sample, *arguments) and _fits(wanted, known, *arguments):
+                        said = f"the {formula} of {column.name} over {counted(length, 'row')}"
+                        return LabelMatch(column.name, said, length if is_forward else 0)
     return None
 
 
-def _changes(values: Array, length: int, *, is_forward: bool) -> Iterator[tuple[str, Array]]:
-    """Yield the changes of a column over so many rows, stamped at their first row if forward, else at their last."""
+@dataclass(frozen=True)
+class _Column:
+    """A column, and the running series whose differences are its changes."""
 
-    def stamped(changes: Array) -> Array:
-        gap = np.full(length, np.nan)
-        return np.r_[changes, gap] if is_forward else np.r_[gap, changes]
+    name: str
+    series: dict[str, Array]
 
-    before, after = values[:-length], values[length:]
-    with np.errstate(all="ignore"):
-        if np.nanmin(values) > 0:
-            yield "the log change", stamped(np.log(after / before))
-            yield "the relative change", stamped(after / before - 1)
-        yield "the difference", stamped(after - before)
-        # One row later alone would take any column that repeats the target a row late for a label.
-        if length > 1 or not is_forward:
-            sums = np.cumsum(values)
-            yield "the sum", stamped(sums[length:] - sums[:-length])
-            if np.nanmin(values) > -1:
-                logs = np.cumsum(np.log1p(values))
-                yield "the compounded sum", stamped(np.expm1(logs[length:] - logs[:-length]))
+    @classmethod
+    def of(cls, name: str, values: Array) -> "_Column":
+        """Return what can be asked of these values."""
+        series = {"difference": values, "sum": np.nancumsum(values)}
+        with np.errstate(all="ignore"):
+            if np.nanmin(values, initial=np.inf) > 0:
+                series = {"log change": np.log(values), "relative change": np.log(values), **series}
+            if np.nanmin(values, initial=np.inf) > -1:
+                series["compounded sum"] = np.nancumsum(np.log1p(values))
+        return cls(name, series)
+
+    @property
+    def formulas(self) -> list[str]:
+        """The changes that this column has."""
+        return list(self.series)
+
+    def change(self, formula: str, start: npt.NDArray[np.int64], stop: npt.NDArray[np.int64]) -> Array:
+        """Return the change between two rows, for each pair of them."""
+        series = self.series[formula]
+        with np.errstate(all="ignore"):
+            change = series[stop] - series[start]
+            if formula in ("relative change", "compounded sum"):
+                change = np.expm1(change)
+        return change
 
 
-def _fits(wanted: Array, change: Array) -> bool:
-    both = np.flatnonzero(np.isfinite(wanted) & np.isfinite(change))
-    if len(both) < _FEWEST_ROWS:
+_SUMS = ("sum", "compounded sum")
+
+
+def _fits(
+    wanted: Array, rows: npt.NDArray[np.int64], column: _Column, formula: str, length: int, is_forward: bool
+) -> bool:
+    start = rows if is_forward else rows - length
+    within = (start >= 0) & (start + length < len(wanted))
+    change = column.change(formula, start[within], start[within] + length)
+    finite = np.isfinite(change)
+    if finite.sum() < _FEWEST_ROWS // 2:
         return False
-    sample = both[np.linspace(0, len(both) - 1, min(_SAMPLE, len(both))).astype(int)]
-    return _equal(wanted[sample], change[sample]) and _equal(wanted[both], change[both])
+    return _equal(wanted[rows[within][finite]], change[finite])
 
 
 def _equal(wanted: Array, change: Array) -> bool:
-    power = change @ change
-    if not np.isfinite(power) or power == 0 or not np.ptp(change) > 0:
+    apart = np.abs(change) > 0.1 * np.abs(change).max()
+    if not apart.any() or not np.ptp(change) > 0:
         return False
     # The median, that a few rows which do not fit may not move the factor.
-    apart = np.abs(change) > 0.1 * np.abs(change).max()
     factor = float(np.median(wanted[apart] / change[apart]))
     near = np.abs(wanted - factor * change) <= _TOLERANCE * np.abs(wanted).max()
     return factor != 0 and bool(near.mean() >= _SHARE_THAT_FITS)

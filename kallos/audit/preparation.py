@@ -24,8 +24,8 @@ Array = npt.NDArray[np.float64]
 def audit_fill(frame: pd.DataFrame, features: FeatureSpec, fill: Fill) -> list[Verdict]:
     """Return a verdict per column: whether what `fill` makes of the rows up to a moment moves with later ones.
 
-    `frame` holds the rows as loaded, `fill` returns those that a study uses. Two things are tried at several moments:
-    other values behind it, and none, as if the rows ended there.
+    `frame` holds the rows as loaded, `fill` returns those that a study uses. At several moments all values behind get
+    others, the missing ones too.
     """
     whole = fill(frame)
     moved: dict[str, tuple[int, str]] = {}
@@ -47,9 +47,7 @@ def audit_fill(frame: pd.DataFrame, features: FeatureSpec, fill: Fill) -> list[V
             if len(change.rows):
                 row = str(stamp(shared[change.first]))
                 moved.setdefault(name, (len(change.rows), f"first {row}, when rows behind {stamp(now)} change"))
-    return [
-        _filled(name, moved.get(name), len(cuts)) for name in whole.columns
-    ]
+    return [_filled(name, moved.get(name), len(cuts)) for name in whole.columns]
 
 
 def audit_preparation(

@@ -1,6 +1,6 @@
 """How much a column adds to what a target's own past says of its future, out of sample."""
 
-from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -14,34 +14,13 @@ _RIDGE = 1e-9
 _ROUNDING = 1e-18
 
 
-@dataclass(frozen=True)
-class PartialR2:
-    """The share of the squared error of a regression on the target's past that a column takes away, block by block.
-
-    Each of the blocks of consecutive rows is forecast by regressions fitted on the others. Below zero the column only
-    adds noise.
-    """
-
-    by_block: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        """The median over the blocks: one glitch or one wild year decides nothing."""
-        return float(np.median(self.by_block))
-
-    @property
-    def highest(self) -> float:
-        """The highest of the blocks."""
-        return max(self.by_block)
-
-
 class Baseline:
     """Regressions of a target on its own past, which columns are held against."""
 
     def __init__(self, target: Array, past: Array) -> None:
         """Take the target's values, and its past as it was known at each one's origin, a row each."""
         edges = np.linspace(0, len(target), BLOCKS + 1).astype(int)
-        self._blocks = [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+        self._blocks = [slice(start, stop) for start, stop in pairwise(edges)]
         self._target = (target - target.mean()) / (target.std() or 1.0)
         self._past = np.hstack([np.ones((len(target), 1)), _standardised(past)])
         self._products = _Products(self._blocks, self._past, self._past)
@@ -49,15 +28,19 @@ class Baseline:
         self._squares = self._squared_errors(self._past, self._products, self._moments)
         self.is_exact = bool(min(self._squares) <= _ROUNDING * len(target))
 
-    def partial_r2(self, column: Array) -> PartialR2:
-        """Return what a column's regressors, a row for each target, take away from the squared error."""
+    def partial_r2(self, column: Array) -> float:
+        """Return the share of the squared error that a column's regressors, a row for each target, take away.
+
+        Each block of consecutive rows is forecast by regressions fitted on the others. The median of the blocks is
+        returned: one glitch or one wild year decides nothing. Below zero the column only adds noise.
+        """
         column = _standardised(column)
         mixed = _Products(self._blocks, self._past, column)
         own = _Products(self._blocks, column, column)
         products = _Products.block([[self._products, mixed], [mixed.transposed, own]])
         moments = _Products.block([[self._moments], [_Products(self._blocks, column, self._target[:, None])]])
         squares = self._squared_errors(np.hstack([self._past, column]), products, moments)
-        return PartialR2(tuple(1.0 - more / less for more, less in zip(squares, self._squares, strict=True)))
+        return float(np.median([1.0 - more / less for more, less in zip(squares, self._squares, strict=True)]))
 
     def _squared_errors(self, regressors: Array, products: "_Products", moments: "_Products") -> list[float]:
         """Return the sum of squared errors in each block, of a regression that was fitted on the others."""

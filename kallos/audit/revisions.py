@@ -12,7 +12,8 @@ _FEWEST_SHARED = 1
 def audit_revisions(today: pd.DataFrame, earlier: pd.DataFrame) -> list[Verdict]:
     """Return a verdict per column of today's rows: whether they differ from those that an earlier snapshot holds.
 
-    Both are frames as `kallos.preprocessing.study_frame` returns them, with the target stamped when known.
+    Both are frames as `kallos.preprocessing.study_frame` returns them: the target first, and stamped when known. Of
+    two targets neither is compared, since in the other frame it may be stamped otherwise.
     """
     if isinstance(today.index, pd.DatetimeIndex) != isinstance(earlier.index, pd.DatetimeIndex):
         return [not_testable("the earlier snapshot is indexed by another kind of stamp")]
@@ -23,6 +24,9 @@ def audit_revisions(today: pd.DataFrame, earlier: pd.DataFrame) -> list[Verdict]
     now, then = today.loc[shared], earlier.loc[shared]
     found = changes(then, now)
     for name in today.columns:
+        if earlier.columns[0] != today.columns[0] and name in (earlier.columns[0], today.columns[0]):
+            verdicts.append(not_testable("the earlier snapshot is of another target", column=name))
+            continue
         if name not in found:
             verdicts.append(not_testable("the earlier snapshot does not have it", column=name))
             continue

@@ -1,7 +1,6 @@
 """All stages of an audit, on one study."""
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -11,8 +10,7 @@ from kallos.audit.labels import audit_label, unrealised_rows
 from kallos.audit.preparation import audit_fill, audit_preparation
 from kallos.audit.query import Load, audit_query, audit_table
 from kallos.audit.revisions import audit_revisions, not_testable
-from kallos.audit.verdicts import STAGES, Stage, Verdict
-from kallos.errors import KallosError
+from kallos.audit.verdicts import Stage, Verdict
 from kallos.folds import cut_folds
 from kallos.preprocessing import study_frame
 from kallos.specs import TuneSpec
@@ -53,7 +51,9 @@ def audit_study(
     watch("preparation")
     folds = cut_folds(rows.index, spec.folds, lead=features.lead, frequency=spec.data.frequency).folds
     filled = audit_fill(frame, features, lambda given: study_frame(given, features, fill=spec.data.fill))
-    verdicts += _worst_by_column([*filled, *audit_preparation(rows, folds, features)])
+    # A column that is clean in both is so once.
+    verdicts += [each for each in filled if each.verdict != "clean"]
+    verdicts += audit_preparation(rows, folds, features)
     watch("forecast")
     with quick_fit(spec, folds[0]) as fit:
         verdicts += audit_forecasts(rows, folds[0], fit, target=features.target, lead=features.lead)

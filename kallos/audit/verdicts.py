@@ -4,6 +4,8 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from kallos.errors import shorten
+
 Stage = Literal["query", "revisions", "label", "association", "preparation", "forecast"]
 Finding = Literal["leak", "suspicious", "not testable", "clean"]
 
@@ -36,9 +38,7 @@ class AuditReport(BaseModel):
     def of(cls, verdicts: list[Verdict]) -> "AuditReport":
         """Return the report of these verdicts, sorted by finding, then by stage."""
         return cls(
-            verdicts=tuple(
-                sorted(verdicts, key=lambda each: (FINDINGS.index(each.verdict), STAGES.index(each.stage)))
-            )
+            verdicts=tuple(sorted(verdicts, key=lambda each: (FINDINGS.index(each.verdict), STAGES.index(each.stage))))
         )
 
     @property
@@ -75,10 +75,4 @@ def _named(verdicts: list[Verdict]) -> str:
         names = by_stage.setdefault(each.stage, [])
         if each.column is not None:
             names.append(each.column)
-    most = 4
-    return "; ".join(
-        f"{stage} ({', '.join(names[:most])}{f' and {len(names) - most} more' if len(names) > most else ''})"
-        if names
-        else stage
-        for stage, names in by_stage.items()
-    )
+    return "; ".join(f"{stage} ({shorten(names, 4)})" if names else stage for stage, names in by_stage.items())
