@@ -38,8 +38,8 @@ def show_audit(console: Console, report: AuditReport, spec: TuneSpec, n_rows: in
         if each.verdict != "clean":
             names = alike.setdefault((each.verdict, each.stage, each.evidence, each.remedy), [])
             names += [each.column] if each.column else []
-    for (finding, stage, evidence, remedy), names in alike.items():
-        subject = f"{stage}: {shorten(names)}" if names else stage
+    for (finding, where, evidence, remedy), names in alike.items():
+        subject = f"{where}: {shorten(names)}" if names else where
         said = f"{evidence}; {remedy}" if remedy else evidence
         console.print(Text.assemble((finding, _SIGNS[finding][1]), f" ({subject}): {said}"))
     console.print(Text(report.sentence, style=_verdict_style(report)), soft_wrap=True)
