@@ -16,7 +16,7 @@ Load = Callable[[str | None], pd.DataFrame]
 
 # Where the query is cut off, as shares of its rows. The uneven ones fall into the midst of weeks and months, so that
 # what is filled backwards from a period's end shows; the early ones come before a series' extremes.
-CUTS = (0.13, 0.29, 0.431, 0.577, 0.713, 0.829, 0.937, 0.9983)
+CUTS = (0.05, 0.13, 0.29, 0.431, 0.577, 0.713, 0.829, 0.937, 0.9983)
 _FEWEST_ROWS = 2
 
 
