@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from flows.commands.tune import set_environment
 from flows.flags import flags_of, nested
 from kallos.errors import UsageError
 from kallos.settings import Settings
@@ -49,14 +48,13 @@ def audit(
     """
     base = read_study_file(study) if study else {}
     spec = parse_tune_spec(merge(base, nested(_FLAGS, given)))
-    set_environment(KALLOS_DB_URL=db_url)
     console = Console(highlight=False, markup=False)
     settings = Settings.read()
     with Console(stderr=True).status("reading the features") as status:
         from kallos.audit import AuditReport, audit_study
         from kallos.feature_store import FeatureStore
 
-        with FeatureStore(settings.features_url) as store:
+        with FeatureStore(db_url or settings.features_url) as store:
             frame = store.load(spec.data)
             earlier, no_earlier = (_snapshot(against), "") if against else _last_snapshot(spec, settings)
             verdicts = audit_study(

@@ -37,7 +37,7 @@ def audit_query(load: Load, features: FeatureSpec, *, end_date: str | None = Non
         if not _FEWEST_ROWS <= cut + 1 < len(full):
             continue
         try:
-            part = load(str(stamp(full.index[cut])))
+            part = load(_moment_behind(full.index, cut))
         except DataError:
             # So few rows may be too few for the query, or for a frequency to be found.
             continue
@@ -79,6 +79,16 @@ def audit_table() -> Verdict:
         evidence="a table keeps what was computed at some time, and an earlier end date only filters its rows",
         remedy="compare it with an earlier state (--against SNAPSHOT.parquet), or give the query that computes it",
     )
+
+
+def _moment_behind(index: pd.Index, row: int) -> str:
+    """Return an end date that takes a row in and leaves the next one out, of timestamps half-way between the two.
+
+    Many a query compares them as text, or takes the end to be exclusive, and would miss the row by a hair.
+    """
+    if not isinstance(index, pd.DatetimeIndex):
+        return str(stamp(index[row]))
+    return (index[row] + (index[row + 1] - index[row]) / 2).isoformat()
 
 
 def _features(

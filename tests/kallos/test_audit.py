@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from darts import TimeSeries
+from sqlalchemy import create_engine, text
 
 from kallos.audit import (
     AuditReport,
@@ -161,6 +162,30 @@ def test_a_query_is_compared_at_the_dates_that_it_can_serve():
         return rows
 
     assert "looks 3 rows ahead" in leaks(audit_query(load, FEATURES))["mean"].evidence
+
+
+def test_windows_of_a_real_query_are_told_apart(tmp_path):
+    query = text("""
+        WITH known AS (SELECT * FROM prices WHERE timestamp <= :end_date)
+        SELECT timestamp,
+               LEAD(close, 7) OVER (ORDER BY timestamp) / close - 1 AS label,
+               AVG(close) OVER (ORDER BY timestamp ROWS BETWEEN 4 PRECEDING AND CURRENT ROW) AS trailing,
+               AVG(close) OVER (ORDER BY timestamp ROWS BETWEEN 2 PRECEDING AND 2 FOLLOWING) AS centred,
+               close / (SELECT MAX(close) FROM known) AS of_highest
+        FROM known ORDER BY timestamp""")
+    engine = create_engine(f"sqlite:///{tmp_path / 'prices.db'}")
+    BARS.to_sql("prices", engine)
+
+    def load(end_date: str | None) -> pd.DataFrame:
+        end = str(pd.Timestamp(end_date or "2100-01-01"))
+        return pd.read_sql(query, engine, params={"end_date": end}, index_col="timestamp", parse_dates=["timestamp"])
+
+    verdicts = audit_query(load, FeatureSpec(target="label", label_horizon=7))
+    engine.dispose()
+    found = leaks(verdicts)
+    assert set(found) == {"centred", "of_highest"}
+    assert "looks 2 rows ahead" in found["centred"].evidence
+    assert {each.column for each in verdicts if each.verdict == "clean"} == {"label", "trailing"}
 
 
 def label_query(length: int, *, drops_open_rows: bool = False):
