@@ -88,7 +88,8 @@ def _moment_behind(index: pd.Index, row: int) -> str:
     """
     if not isinstance(index, pd.DatetimeIndex):
         return str(stamp(index[row]))
-    return (index[row] + (index[row + 1] - index[row]) / 2).isoformat()
+    between: pd.Timestamp = index[row] + (index[row + 1] - index[row]) / 2
+    return str(between.isoformat())
 
 
 def _features(

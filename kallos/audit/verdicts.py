@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from kallos.errors import shorten
 
@@ -41,6 +41,7 @@ class AuditReport(BaseModel):
             verdicts=tuple(sorted(verdicts, key=lambda each: (FINDINGS.index(each.verdict), STAGES.index(each.stage))))
         )
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def has_leak(self) -> bool:
         """Whether a leak was found."""
@@ -57,6 +58,7 @@ class AuditReport(BaseModel):
         at_fault = {each.column for each in (*self.having("leak"), *self.having("suspicious"))}
         return sorted(name for name in tested - at_fault if name is not None)
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def sentence(self) -> str:
         """The verdict in one line."""

@@ -65,6 +65,8 @@ def test_rows_that_were_revised_since_a_snapshot_are_in_the_json_report(db_url, 
                 str(home / "earlier.parquet"),
             ]
         )
-    verdicts = json.loads(capsys.readouterr().out)["verdicts"]
-    found = [(each["stage"], each["column"]) for each in verdicts if each["verdict"] == "leak"]
+    report = json.loads(capsys.readouterr().out)
+    found = [(each["stage"], each["column"]) for each in report["verdicts"] if each["verdict"] == "leak"]
+    assert report["has_leak"]
+    assert report["sentence"].startswith("LEAK: revisions (macd)")
     assert found == [("revisions", "macd")]
