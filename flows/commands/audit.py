@@ -1,0 +1,130 @@
+"""`kallos-run audit`: looks for leaks by experiment."""
+
+import inspect
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from flows.flags import flags_of, nested
+from kallos.errors import UsageError
+from kallos.settings import Settings
+from kallos.specs import TuneSpec, merge, parse_tune_spec, read_study_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kallos.audit.query import Load
+    from kallos.feature_store import FeatureStore
+
+_FLAGS = list(flags_of(TuneSpec))
+
+
+def audit(
+    *,
+    study: Annotated[
+        Path | None,
+        Parameter(help="TOML file of the specification; flags are laid over it.", show_default=False),
+    ] = None,
+    db_url: Annotated[str | None, Parameter(help="Features database (SQLAlchemy URL).", show_default=False)] = None,
+    against: Annotated[
+        str | None,
+        Parameter(
+            help="Snapshot (Parquet) of an earlier study, to find rows that were revised since. "
+            "[default: that of the last result]",
+            show_default=False,
+        ),
+    ] = None,
+    json: Annotated[bool, Parameter(negative="", help="Print the report as JSON.")] = False,
+    **given: Any,
+) -> None:
+    """Look for leaks by experiment: change the future, and see whether the past moves.
+
+    Runs on what `tune` would run on, with the same flags, through all that lies between the database and a forecast:
+    the query again with earlier end dates, the rows of an earlier study, the label, what each column says of the
+    target, preparation, and the forecasts of one quick fit. Exit code 1 if a leak was found.
+    """
+    base = read_study_file(study) if study else {}
+    spec = parse_tune_spec(merge(base, nested(_FLAGS, given)))
+    console = Console(highlight=False, markup=False)
+    settings = Settings.read()
+    with Console(stderr=True).status("reading the features") as status:
+        from kallos.audit import AuditReport, audit_study
+        from kallos.feature_store import FeatureStore
+
+        with FeatureStore(db_url or settings.features_url) as store:
+            frame = store.load(spec.data)
+            earlier, no_earlier = (_snapshot(against), "") if against else _last_snapshot(spec, settings)
+            verdicts = audit_study(
+                frame,
+                spec,
+                load=_rerun(store, spec),
+                earlier=earlier,
+                no_earlier=no_earlier,
+                watch=lambda stage: status.update(f"audit: {stage}"),
+            )
+    report = AuditReport.of(verdicts)
+    if json:
+        sys.stdout.write(report.model_dump_json(indent=2) + "\n")
+    else:
+        from flows.audit_table import show_audit
+
+        show_audit(console, report, spec, len(frame))
+    if report.has_leak:
+        sys.exit(1)
+
+
+def _rerun(store: "FeatureStore", spec: TuneSpec) -> "Load | None":
+    """Return how to compute the rows up to an earlier date, or None where a table only filters them."""
+    from kallos.feature_store import tidy
+
+    if getattr(spec.data, "query", None) is None:
+        return None
+
+    def load(end_date: str | None) -> "pd.DataFrame":
+        # Rows behind the date that a query returns all the same are kept, to be seen.
+        rows = store.read(spec.data.model_copy(update={"end_date": end_date}))
+        return tidy(rows, spec.data)
+
+    return load
+
+
+def _snapshot(address: str) -> "pd.DataFrame":
+    from kallos.snapshots import read_snapshot
+
+    try:
+        return read_snapshot(address)
+    except OSError as error:
+        raise UsageError(f"--against must be a snapshot that can be read: {error}") from None
+
+
+def _last_snapshot(spec: TuneSpec, settings: Settings) -> "tuple[pd.DataFrame | None, str]":
+    """Return the rows of the last result of this model and asset, or else why there are none."""
+    from kallos.report import read_best_params
+    from kallos.snapshots import read_snapshot
+
+    folder = settings.results or "kallos-results"
+    document = read_best_params(spec, folder)
+    if document is None:
+        return None, f"{folder} holds no earlier result of this model and asset"
+    try:
+        then = document["spec"]["features"]
+        rows = read_snapshot(f"{settings.snapshots}/{document['data']['sha256']}.parquet")
+    except (KeyError, TypeError):
+        return None, f"the last result in {folder} cannot be read"
+    except OSError:
+        return None, f"the snapshot of the last result is not in {settings.snapshots} any more"
+    if (then["target"], then["label_horizon"]) != (spec.features.target, spec.features.label_horizon):
+        return rows.drop(columns=then["target"]), ""
+    return rows, ""
+
+
+def _with_flags(signature: inspect.Signature) -> inspect.Signature:
+    own = [parameter for name, parameter in signature.parameters.items() if name != "given"]
+    return signature.replace(parameters=[*(flag.parameter for flag in _FLAGS), *own])
+
+
+audit.__signature__ = _with_flags(inspect.signature(audit))  # type: ignore[attr-defined]
+audit.__annotations__ = {name: each.annotation for name, each in inspect.signature(audit).parameters.items()}

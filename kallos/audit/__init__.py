@@ -1,0 +1,27 @@
+"""Looks for leaks by experiment: change what was not known yet, and see whether what was known moves.
+
+Each stage is a pure function that returns `Verdict`s; `audit_study` runs them all on one study.
+"""
+
+from kallos.audit.association import audit_associations
+from kallos.audit.forecasts import audit_forecasts
+from kallos.audit.labels import audit_label
+from kallos.audit.preparation import audit_fill, audit_preparation
+from kallos.audit.query import audit_query
+from kallos.audit.revisions import audit_revisions
+from kallos.audit.study import audit_study
+from kallos.audit.verdicts import STAGES, AuditReport, Verdict
+
+__all__ = [
+    "STAGES",
+    "AuditReport",
+    "Verdict",
+    "audit_associations",
+    "audit_fill",
+    "audit_forecasts",
+    "audit_label",
+    "audit_preparation",
+    "audit_query",
+    "audit_revisions",
+    "audit_study",
+]

@@ -1,0 +1,132 @@
+"""Do forecasts move with rows behind their origin?"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kallos.architectures import get_architecture
+from kallos.audit.perturbation import with_other_values
+from kallos.audit.verdicts import Verdict
+from kallos.datasets import prepare_darts_timeseries
+from kallos.folds import Fold, cut_inner
+from kallos.planning import stamp
+from kallos.scoring import FoldJob, fit_fold, forecast_fold
+from kallos.snapshots import frame_sha256, write_snapshot
+from kallos.specs import TuneSpec
+
+Array = npt.NDArray[np.float64]
+# Rows in, forecasts of the fold's validation window out, of shape (origins, steps), by weights that are fixed.
+Forecast = Callable[[pd.DataFrame], Array]
+# Rows in, a model out that has learnt what it may learn of them.
+Fit = Callable[[pd.DataFrame], Forecast]
+
+
+def audit_forecasts(rows: pd.DataFrame, fold: Fold, fit: Fit, *, target: str, lead: int = 1) -> list[Verdict]:
+    """Return verdicts on one fold's forecasts: those whose origins lie before a change must keep every bit.
+
+    `rows` is a frame as `study_frame` returns it; forecast i is made `lead` rows before the window's row i. Two things
+    are tried: other values behind the origin of the middle forecast, with the same weights; and other values behind
+    the first origin, with weights that are fitted anew. Columns that move a forecast are named one by one.
+    """
+    forecast = fit(rows)
+    before = forecast(rows)
+    middle = (len(before) - 1) // 2
+    verdicts = []
+    for row in sorted({0, middle}):
+        origin = fold.validation_start + row - lead
+        if _moves(before, forecast(_behind(rows, fold, origin)), row):
+            verdicts += _by_column(rows, fold, forecast, before, row, origin)
+            break
+    first_origin = fold.validation_start - lead
+    changed = _behind(rows, fold, first_origin)
+    if not verdicts and _moves(before, fit(changed)(changed), 0):
+        verdicts.append(
+            Verdict(
+                stage="forecast",
+                column=None,
+                verdict="leak",
+                evidence=f"trained anew, the first forecast moves when rows behind its origin "
+                f"{stamp(rows.index[first_origin])} change: they were trained or stopped on",
+                remedy="train, stop and select on rows that were known at the first origin",
+            )
+        )
+    if not verdicts:
+        verdicts.append(
+            Verdict(
+                stage="forecast",
+                column=target,
+                verdict="clean",
+                evidence=f"fold {fold.number}: not a bit of a forecast moves when rows behind its origin change, nor "
+                f"when it is trained anew",
+            )
+        )
+    return verdicts
+
+
+@contextmanager
+def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
+    """Give the study's own way from rows to forecasts, by its architecture's defaults and one epoch.
+
+    Snapshots of the rows lie in a temporary folder that ends with the block.
+    """
+    lead = spec.features.lead
+    training = spec.training.model_copy(update={"max_epochs": 1})
+    with tempfile.TemporaryDirectory(prefix="kallos-audit-") as folder:
+
+        def fit(rows: pd.DataFrame) -> Forecast:
+            job = FoldJob(
+                name="audit",
+                snapshot=write_snapshot(rows, folder),
+                rows_sha256=frame_sha256(rows.iloc[fold.rows]),
+                fold=fold,
+                model_name=spec.model_name,
+                params=dict(get_architecture(spec.model_name).defaults),
+                features=spec.features,
+                training=training,
+                horizon=spec.horizon,
+                forecast=spec.forecast,
+                seed=spec.seed,
+            )
+            fitted = fit_fold(job)
+            fit_rows = cut_inner(fold.shifted(), training.inner_validation, lead=lead, horizon=spec.horizon).fit_stop
+
+            def forecast(seen: pd.DataFrame) -> Array:
+                prepared = prepare_darts_timeseries(seen, fold, spec.features, fit_rows=fit_rows)
+                return forecast_fold(job, replace(fitted, prepared=prepared))
+
+            return forecast
+
+        yield fit
+
+
+def _by_column(
+    rows: pd.DataFrame, fold: Fold, forecast: Forecast, before: Array, row: int, origin: int
+) -> list[Verdict]:
+    """Return a leak for each column that alone moves forecasts from before the change, or one for them together."""
+    changed = _behind(rows, fold, origin)
+    alone = {name: forecast(rows.assign(**{name: changed[name]})) for name in rows.columns}
+    names = [name for name, after in alone.items() if _moves(before, after, row)]
+    return [
+        Verdict(
+            stage="forecast",
+            column=name,
+            verdict="leak",
+            evidence=f"fold {fold.number}: forecasts made up to {stamp(rows.index[origin])} move when values behind it "
+            f"change",
+            remedy="forecast from nothing behind the origin (--forecast rolling)",
+        )
+        for name in names or [None]
+    ]
+
+
+def _behind(rows: pd.DataFrame, fold: Fold, origin: int) -> pd.DataFrame:
+    return with_other_values(rows, origin + 1, seed=fold.number)
+
+
+def _moves(before: Array, after: Array, row: int) -> bool:
+    return not np.array_equal(before[: row + 1], after[: row + 1], equal_nan=True)

@@ -1,0 +1,66 @@
+"""Have rows changed since an earlier study read them?"""
+
+import pandas as pd
+
+from kallos.audit.comparison import changes
+from kallos.audit.verdicts import Verdict
+from kallos.planning import stamp
+
+_FEWEST_SHARED = 1
+
+
+def audit_revisions(today: pd.DataFrame, earlier: pd.DataFrame) -> list[Verdict]:
+    """Return a verdict per column of today's rows: whether they differ from those that an earlier snapshot holds.
+
+    Both are frames as `kallos.preprocessing.study_frame` returns them: the target first, and stamped when known. Of
+    two targets neither is compared, since in the other frame it may be stamped otherwise.
+    """
+    if isinstance(today.index, pd.DatetimeIndex) != isinstance(earlier.index, pd.DatetimeIndex):
+        return [not_testable("the earlier snapshot is indexed by another kind of stamp")]
+    shared = today.index.intersection(earlier.index)
+    if len(shared) < _FEWEST_SHARED:
+        return [not_testable("no row of the earlier snapshot is among today's")]
+    verdicts = []
+    now, then = today.loc[shared], earlier.loc[shared]
+    found = changes(then, now)
+    for name in today.columns:
+        if earlier.columns[0] != today.columns[0] and name in (earlier.columns[0], today.columns[0]):
+            verdicts.append(not_testable("the earlier snapshot is of another target", column=name))
+            continue
+        if name not in found:
+            verdicts.append(not_testable("the earlier snapshot does not have it", column=name))
+            continue
+        change = found[name]
+        if not len(change.rows):
+            verdicts.append(
+                Verdict(
+                    stage="revisions",
+                    column=name,
+                    verdict="clean",
+                    evidence=f"all {len(shared)} rows of the earlier snapshot are as they were",
+                )
+            )
+            continue
+        row = change.first
+        verdicts.append(
+            Verdict(
+                stage="revisions",
+                column=name,
+                verdict="leak",
+                evidence=f"{len(change.rows)} of {len(shared)} rows were revised since the earlier snapshot, first "
+                f"{stamp(shared[row])} ({then[name].iloc[row]:.6g}, now {now[name].iloc[row]:.6g})",
+                remedy="store each value as it was first known, or stamp it when its last revision is known",
+            )
+        )
+    return verdicts
+
+
+def not_testable(why: str, *, column: str | None = None) -> Verdict:
+    """Return the verdict on a comparison that cannot be made."""
+    return Verdict(
+        stage="revisions",
+        column=column,
+        verdict="not testable",
+        evidence=why,
+        remedy="tune once, and audit again when rows have come, or give --against SNAPSHOT.parquet",
+    )

@@ -1,0 +1,72 @@
+import json
+
+import numpy as np
+import pytest
+
+from flows.cli import app
+from kallos.feature_store import FeatureStore
+from kallos.preprocessing import study_frame
+from kallos.specs import DataSpec, FeatureSpec
+from tests.samples import make_features
+
+FLAGS = ["--n-folds", "2", "--step", "40"]
+
+
+@pytest.fixture
+def db_url(home) -> str:
+    """URL of a database with honest features of ABC, and of XYZ with the target of tomorrow among them."""
+    url = f"sqlite:///{home / 'features.db'}"
+    honest = make_features().assign(note=0.0)
+    leaking = honest.assign(note=np.r_[honest["log_return_close"].to_numpy()[1:], 0.0])
+    honest["note"] = np.random.default_rng(1).normal(size=len(honest))
+    with FeatureStore(url) as store:
+        store.write({"ABC": honest, "XYZ": leaking})
+    return url
+
+
+def test_an_audit_without_a_finding_ends_well_and_says_what_it_could_not_test(db_url, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    app(["audit", "--asset-id", "ABC", *FLAGS, "--db-url", db_url])
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines()[:-1])) <= 80
+    assert "8 clean columns" in said
+    assert said.splitlines()[-1] == "no leak found; not testable: query, revisions, label"
+
+
+def test_a_leak_is_shown_first_and_ends_with_exit_code_1(db_url, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as left:
+        app(["audit", *FLAGS, "--asset-id", "XYZ", "--db-url", db_url])
+    assert left.value.code == 1
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line for line in lines if line.startswith("│")]
+    assert [row.split("│")[1].strip() for row in rows] == ["note", "7 clean columns"]
+    assert "LEAK" in rows[0]
+    assert lines[-1].startswith("LEAK: association (note): no score of this study can be trusted")
+
+
+def test_rows_that_were_revised_since_a_snapshot_are_in_the_json_report(db_url, home, capsys):
+    with FeatureStore(db_url) as store:
+        frame = store.load(DataSpec(asset_id="ABC"))
+    earlier = study_frame(frame, FeatureSpec())
+    earlier.iloc[5, earlier.columns.get_loc("macd")] += 1
+    earlier.to_parquet(home / "earlier.parquet")
+    with pytest.raises(SystemExit):
+        app(
+            [
+                "audit",
+                "--asset-id",
+                "ABC",
+                *FLAGS,
+                "--db-url",
+                db_url,
+                "--json",
+                "--against",
+                str(home / "earlier.parquet"),
+            ]
+        )
+    report = json.loads(capsys.readouterr().out)
+    found = [(each["stage"], each["column"]) for each in report["verdicts"] if each["verdict"] == "leak"]
+    assert report["has_leak"]
+    assert report["sentence"].startswith("LEAK: revisions (macd)")
+    assert found == [("revisions", "macd")]
