@@ -32,9 +32,12 @@ from kallos.date_range import bounds
 from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
 from kallos.feature_queries import of_asset, table_query, text_query
 from kallos.frequency import ROWS, SESSIONS, find_frequency
-from kallos.row_chunks import CHUNK_ROWS, OnRows, frame_of
+from kallos.row_chunks import OnRows, frame_of
 from kallos.settings import DB_TIMEOUT
 from kallos.specs import DataSpec
+
+# Rows that are read at a time.
+CHUNK_ROWS = 20_000
 
 
 @dataclass(frozen=True)

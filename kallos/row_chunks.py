@@ -6,20 +6,19 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Result
 
-CHUNK_ROWS = 20_000
-
 OnRows = Callable[[int], None]
 
 
 def frame_of(result: Result[Any], on_rows: OnRows | None = None) -> pd.DataFrame:
-    """Return all rows of a result; `on_rows` is told after each chunk how many there are so far.
+    """Return all rows of a result that was asked for with `yield_per`.
 
-    A column's type is that of its values in all chunks together.
+    `on_rows` is told after each chunk how many there are so far. A column's type is that of its values in all chunks
+    together.
     """
     names = list(result.keys())
     columns: list[list[pd.Series]] = [[] for _ in names]
     n_rows = 0
-    for rows in result.partitions(CHUNK_ROWS):
+    for rows in result.partitions():
         chunk = pd.DataFrame.from_records(rows, columns=range(len(names)), coerce_float=True)
         chunk.index = pd.RangeIndex(n_rows, n_rows + len(chunk))
         n_rows += len(chunk)
