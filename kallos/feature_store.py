@@ -36,9 +36,6 @@ from kallos.row_chunks import OnRows, frame_of
 from kallos.settings import DB_TIMEOUT
 from kallos.specs import DataSpec
 
-# Rows that are read at a time.
-CHUNK_ROWS = 20_000
-
 
 @dataclass(frozen=True)
 class Written:
@@ -252,7 +249,7 @@ def _asked(spec: DataSpec) -> str:
 
 def _in_chunks(connection: Connection) -> Connection:
     # SQLAlchemy would cut what stands before a dot off SQLite's column names.
-    return connection.execution_options(stream_results=True, yield_per=CHUNK_ROWS, sqlite_raw_colnames=True)
+    return connection.execution_options(stream_results=True, sqlite_raw_colnames=True)
 
 
 def _refuse_columns(table: Table, spec: DataSpec) -> None:

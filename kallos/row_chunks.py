@@ -9,8 +9,12 @@ from sqlalchemy import Result
 OnRows = Callable[[int], None]
 
 
+# Rows that are read at a time.
+CHUNK_ROWS = 20_000
+
+
 def frame_of(result: Result[Any], on_rows: OnRows | None = None) -> pd.DataFrame:
-    """Return all rows of a result that was asked for with `yield_per`.
+    """Return all rows of a result that was asked for with `stream_results`.
 
     `on_rows` is told after each chunk how many there are so far. A column's type is that of its values in all chunks
     together.
@@ -18,7 +22,7 @@ def frame_of(result: Result[Any], on_rows: OnRows | None = None) -> pd.DataFrame
     names = list(result.keys())
     columns: list[list[pd.Series]] = [[] for _ in names]
     n_rows = 0
-    for rows in result.partitions():
+    for rows in result.yield_per(CHUNK_ROWS).partitions():
         chunk = pd.DataFrame.from_records(rows, columns=range(len(names)), coerce_float=True)
         chunk.index = pd.RangeIndex(n_rows, n_rows + len(chunk))
         n_rows += len(chunk)
