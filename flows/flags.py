@@ -3,10 +3,16 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, get_origin
 
 from cyclopts import Parameter
 from pydantic import BaseModel
+
+from kallos.specs import read_query_file
+
+# Fields too long for a command line: their flag names a file of the text.
+_IN_FILES = {"query": "query_file"}
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Flag:
     @property
     def name(self) -> str:
         """The flag's name as an identifier."""
-        return self.path[-1]
+        return self.parameter.name
 
 
 def flags_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Flag]:
@@ -33,18 +39,25 @@ def flags_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Fla
             yield from flags_of(kind, (*path, name))
         elif get_origin(kind) is not tuple:
             default = "" if field.is_required() or field.default is None else f" [default: {field.default}]"
+            kind, flag_name = (Path, _IN_FILES[name]) if name in _IN_FILES else (kind, name)
             annotation = Annotated[kind | None, Parameter(help=f"{field.description}{default}", show_default=False)]
-            parameter = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+            parameter = inspect.Parameter(
+                flag_name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+            )
             yield Flag((*path, name), parameter)
 
 
 def nested(flags: list[Flag], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of the flags that were given, as the specification nests them."""
+    """Return the values of the flags that were given, as the specification nests them.
+
+    Raises `UsageError` if the file that a flag names cannot be read.
+    """
     values: dict[str, Any] = {}
     for flag in flags:
         table = values
         for part in flag.path[:-1]:
             table = table.setdefault(part, {})
-        if given.get(flag.name) is not None:
-            table[flag.name] = given[flag.name]
+        value = given.get(flag.name)
+        if value is not None:
+            table[flag.path[-1]] = read_query_file(value) if flag.path[-1] in _IN_FILES else value
     return values

@@ -47,7 +47,10 @@ def may_pass_later(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
 @task
 def load_features(spec: TuneSpec) -> pd.DataFrame:
     """Read the asset's features from the database, once a run."""
-    return datasets.load_features_from_db(Settings.read().features_url, **spec.data.model_dump(exclude={"fill"}))
+    settings = Settings.read()
+    return datasets.load_features_from_db(
+        settings.features_url, timeout=settings.db_timeout, **spec.data.model_dump(exclude={"fill"})
+    )
 
 
 @task

@@ -1,6 +1,11 @@
 """Database URLs as people write them, and what a database says when it refuses, without its secrets."""
 
-from sqlalchemy import URL
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -36,3 +41,66 @@ def reason_of(error: BaseException, url: URL) -> str:
         if secret:
             reason = reason.replace(str(secret), "***")
     return reason
+
+
+def read_only_engine(url: URL, timeout: float) -> Engine:
+    """Return an engine whose connections cannot write, in UTC, with `timeout` seconds for each statement.
+
+    In PostgreSQL that is for each chunk of rows too.
+    """
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, hide_parameters=True, creator=lambda: _open_to_read(url.database, timeout))
+        event.listen(engine, "before_cursor_execute", lambda connection, *_: _count_down(connection, timeout))
+        return engine
+    engine = create_engine(url, hide_parameters=True, connect_args={"connect_timeout": 10})
+    event.listen(engine, "connect", lambda connection, _: _make_read_only(connection, timeout))
+    return engine
+
+
+def timed_out(error: BaseException) -> bool:
+    """Return whether a statement took longer than its read-only engine lets it."""
+    driver = error.orig if isinstance(error, DBAPIError) else error
+    interrupted = getattr(driver, "sqlite_errorname", None) == "SQLITE_INTERRUPT"
+    # PostgreSQL has one code for all that is cancelled.
+    return interrupted or (getattr(driver, "sqlstate", None) == "57014" and "statement timeout" in str(driver))
+
+
+def why_read_only_fails(error: BaseException) -> str | None:
+    """Return what keeps a SQLite file from being read without writing to its folder, with the remedy; else None."""
+    driver = error.orig if isinstance(error, DBAPIError) else error
+    match getattr(driver, "sqlite_errorname", None):
+        case "SQLITE_READONLY_DIRECTORY" | "SQLITE_READONLY_CANTINIT":
+            return (
+                "it is in WAL mode, which needs a folder that can be written; copy it to one, or run "
+                "'PRAGMA journal_mode = DELETE' on it"
+            )
+        case "SQLITE_READONLY_ROLLBACK" | "SQLITE_READONLY_RECOVERY":
+            return (
+                "a write to it was cut short, and what is left of it must be undone first; write to it again "
+                "('kallos-run ingest'), or open it once with sqlite3"
+            )
+    return None
+
+
+def _open_to_read(file: str | None, timeout: float) -> sqlite3.Connection:
+    # The address of a file is what takes a mode.
+    address = f"{Path(file).absolute().as_uri()}?mode=ro" if file and file != ":memory:" else ":memory:"
+    connection = sqlite3.connect(address, uri=True, check_same_thread=False, timeout=min(timeout, 30))
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _count_down(connection: Any, timeout: float) -> None:
+    end = time.monotonic() + timeout
+    driver: sqlite3.Connection = connection.connection.dbapi_connection
+    driver.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+
+
+def _make_read_only(connection: Any, timeout: float) -> None:
+    milliseconds = max(int(min(timeout * 1000, 2**31 - 1)), 1)
+    connection.execute(
+        "SELECT set_config('default_transaction_read_only', 'on', false), set_config('TimeZone', 'UTC', false), "
+        "set_config('statement_timeout', %s, false)",
+        [str(milliseconds)],
+    )
+    connection.commit()

@@ -7,6 +7,8 @@ import pandas as pd
 from kallos.feature_store import FeatureStore
 from kallos.folds import Fold, cut_folds, splits
 from kallos.preprocessing import PreparedFold, prepare_fold
+from kallos.row_chunks import OnRows
+from kallos.settings import DB_TIMEOUT
 from kallos.specs import CalendarStep, DataSpec, FeatureSpec, FoldSpec, parse_spec
 
 __all__ = ["get_walk_forward_splits", "load_features_from_db", "prepare_darts_timeseries"]
@@ -21,15 +23,24 @@ def load_features_from_db(
     features_table: str = "features",
     timestamp_column: str = "timestamp",
     asset_column: str = "asset_id",
+    single_asset: bool = False,
+    query: str | None = None,
     frequency: str | None = None,
+    timeout: float = DB_TIMEOUT,
+    on_rows: OnRows | None = None,
 ) -> pd.DataFrame:
     """Return one asset's features, unique and sorted by timestamps (UTC, without a zone) or integers.
 
     `start_date` and `end_date` are inclusive; a date alone as the end means its whole day. `db_url` is an
     SQLAlchemy URL of SQLite or PostgreSQL. The index of a regular frequency carries it as `index.freq`.
 
-    Raises `DatabaseError` if the database cannot be reached or holds no such table or column, `DataError` if
-    it holds no such rows, or rows that are doubled or missing, and `UsageError` for a date that is none.
+    `query` is one SELECT in place of a table, and may name the bound `:asset_id`, `:start_date` and `:end_date`; a
+    table without a column of the asset's name is read with `single_asset`. Connections cannot write, and wait
+    `timeout` seconds at most for an answer. `on_rows` is told after each chunk how many rows there are so far.
+
+    Raises `DatabaseError` if the database cannot be reached, takes too long, or holds no such table or column,
+    `DataError` if it holds no such rows, or rows that are doubled or missing, and `UsageError` for a date that is none
+    or a query of another form.
     """
     spec = parse_spec(
         DataSpec,
@@ -40,11 +51,13 @@ def load_features_from_db(
             "features_table": features_table,
             "timestamp_column": timestamp_column,
             "asset_column": asset_column,
+            "single_asset": single_asset,
+            "query": query,
             "frequency": frequency,
         },
     )
-    with FeatureStore(db_url) as store:
-        return store.load(spec)
+    with FeatureStore(db_url, timeout=timeout) as store:
+        return store.load(spec, on_rows)
 
 
 def get_walk_forward_splits(

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,36 +10,31 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import (
     URL,
-    BigInteger,
     Column,
-    ColumnElement,
-    Date,
+    Connection,
     DateTime,
     Engine,
     Float,
     MetaData,
-    Numeric,
-    Select,
     String,
     Table,
-    bindparam,
     create_engine,
     event,
     func,
     inspect,
     select,
-    type_coerce,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.types import Integer
 
-from kallos.databases import parse_url, reason_of
+from kallos.databases import parse_url, read_only_engine, reason_of, timed_out, why_read_only_fails
+from kallos.date_range import bounds
 from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
+from kallos.feature_queries import of_asset, table_query, text_query
 from kallos.frequency import ROWS, SESSIONS, find_frequency
+from kallos.row_chunks import OnRows, frame_of
+from kallos.settings import DB_TIMEOUT
 from kallos.specs import DataSpec
-
-_FIRST_MOMENT, _LAST_MOMENT = datetime(1678, 1, 1), datetime(2262, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -58,43 +52,42 @@ class Written:
 class FeatureStore:
     """A features database, open until it is closed; `with FeatureStore(url) as store:` closes it."""
 
-    def __init__(self, db_url: str) -> None:
+    def __init__(self, db_url: str, *, timeout: float = DB_TIMEOUT) -> None:
         """Take an SQLAlchemy URL of SQLite or PostgreSQL (`postgresql://` means psycopg 3).
 
-        Raises `UsageError` for any other.
+        Whatever reads does so over connections that cannot write, and waits `timeout` seconds at most for an answer.
+        Raises `UsageError` for any other URL.
         """
         self.url = parse_url(db_url)
         self._engine = _engine(self.url)
+        self._timeout = timeout
+        self._reader = read_only_engine(self.url, timeout)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._engine.dispose()
+        self._reader.dispose()
 
     def __str__(self) -> str:
         # The query may hold passwords under several names.
         return self.url.set(drivername=self.url.get_backend_name(), query={}).render_as_string(hide_password=True)
 
-    def load(self, spec: DataSpec) -> pd.DataFrame:
+    def load(self, spec: DataSpec, on_rows: OnRows | None = None) -> pd.DataFrame:
         """Return one asset's features; see `kallos.datasets.load_features_from_db`."""
-        return tidy(self.read(spec), spec)
+        return tidy(self.read(spec, on_rows), spec)
 
-    def read(self, spec: DataSpec) -> pd.DataFrame:
+    def read(self, spec: DataSpec, on_rows: OnRows | None = None) -> pd.DataFrame:
         """Return one asset's rows as the database holds them: in its order, the timestamps a column like any other.
 
-        Rows outside the dates asked for may be among them. Raises `DatabaseError` as `load` does, and `DataError` if
-        there are none.
+        Rows outside the dates asked for may be among them. They come in chunks; `on_rows` is told after each how many
+        there are so far. Raises `DatabaseError` as `load` does, and `DataError` if there are none.
         """
         self._refuse_missing_file()
-        with self._errors():
-            table = self._reflect(spec)
-            with self._engine.connect() as connection:
-                found = connection.execute(_query(table, spec, self._engine.dialect.name))
-                rows = pd.DataFrame.from_records(found.all(), columns=list(found.keys()), coerce_float=True)
-        if rows.empty:
-            raise self._nothing_found(table, spec)
-        return rows
+        with self._errors(), self._reader.connect() as connection:
+            read = self._rows_of_query if spec.query else self._rows_of_table
+            return read(connection, spec, on_rows)
 
     def write(self, features: Mapping[str, pd.DataFrame], table_name: str = "features") -> list[Written]:
         """Insert or update the rows of each asset in one transaction, making the table if need be.
@@ -140,35 +133,64 @@ class FeatureStore:
                 written.append(Written(asset_id, len(frame), new_rows, frame.index[0], frame.index[-1], len(columns)))
         return written
 
-    def _reflect(self, spec: DataSpec) -> Table:
-        inspector = inspect(self._engine)
-        has_schemas = self._engine.dialect.name == "postgresql"
+    def _rows_of_table(self, connection: Connection, spec: DataSpec, on_rows: OnRows | None) -> pd.DataFrame:
+        table = self._reflect(connection, spec)
+        found = _in_chunks(connection).execute(table_query(table, spec, connection.dialect.name))
+        rows = frame_of(found, on_rows)
+        if rows.empty:
+            raise self._nothing_found(connection, table, spec)
+        return rows
+
+    def _rows_of_query(self, connection: Connection, spec: DataSpec, on_rows: OnRows | None) -> pd.DataFrame:
+        try:
+            found = _in_chunks(connection).execute(text_query(spec))
+            _refuse_columns_of_query(list(found.keys()), spec)
+            rows = frame_of(found, on_rows)
+        except SQLAlchemyError as error:
+            if timed_out(error):
+                raise
+            raise DatabaseError(
+                f"the query must run in {self}, and did not: {reason_of(error, self.url)}; correct it: one SELECT, "
+                f"which reads alone"
+            ) from None
+        if rows.empty:
+            raise DataError(
+                f"the query gave no rows for asset {spec.asset_id!r} {_asked(spec)}: look at what it joins, and how it "
+                f"names the asset"
+            )
+        return _of_one_asset(rows, spec)
+
+    def _reflect(self, connection: Connection, spec: DataSpec) -> Table:
+        inspector = inspect(connection)
+        has_schemas = connection.dialect.name == "postgresql"
         schema, _, name = spec.features_table.rpartition(".") if has_schemas else ("", "", spec.features_table)
-        if not inspector.has_table(name, schema=schema or None):
-            tables = [*inspector.get_table_names(schema or None), *inspector.get_view_names(schema or None)]
+        tables = [*inspector.get_table_names(schema or None), *inspector.get_view_names(schema or None)]
+        if has_schemas:
+            # PostgreSQL has more kinds of tables, and takes the name as a bound value.
+            known = name if inspector.has_table(name, schema=schema or None) else None
+        else:
+            # SQLite takes a name in any case; it is given its own spelling, and nothing but that.
+            known = {each.lower(): each for each in tables}.get(name.lower())
+        if known is None:
             raise DatabaseError(
                 f"table {spec.features_table!r} is not in {self}: {did_you_mean(name, tables)}; "
                 f"fill the built-in one with 'kallos-run ingest', or name yours as --features-table"
             )
-        table = Table(name, MetaData(), schema=schema or None, autoload_with=self._engine)
-        for flag, column in (("asset", spec.asset_column), ("timestamp", spec.timestamp_column)):
-            if column not in table.columns:
-                raise DatabaseError(
-                    f"column {column!r} is not in table {spec.features_table!r}: "
-                    f"{did_you_mean(column, table.columns.keys())}; name it as --{flag}-column"
-                )
+        table = Table(known, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
+        _refuse_columns(table, spec)
         return table
 
-    def _nothing_found(self, table: Table, spec: DataSpec) -> DataError:
-        asset, stamp = table.c[spec.asset_column], table.c[spec.timestamp_column]
-        mine = asset == _asset_value(asset, spec.asset_id)
-        with self._errors(), self._engine.connect() as connection:
-            first, last = connection.execute(select(func.min(stamp), func.max(stamp)).where(mine)).one()
-            if first is not None:
-                return _no_rows_between(spec, first, last)
-            assets = connection.scalars(select(asset).distinct().order_by(asset).limit(50)).all()
+    def _nothing_found(self, connection: Connection, table: Table, spec: DataSpec) -> DataError:
+        stamp = table.c[spec.timestamp_column]
+        first, last = connection.execute(select(func.min(stamp), func.max(stamp)).where(of_asset(table, spec))).one()
+        if first is not None:
+            return _no_rows_between(spec, first, last)
+        if spec.single_asset:
+            return DataError(f"{spec.source} of {self} must have rows, and is empty: fill it, or name another")
+        asset = table.c[spec.asset_column]
+        assets = connection.scalars(select(asset).distinct().order_by(asset).limit(50)).all()
         return DataError(
-            f"asset {spec.asset_id!r} has no rows in table {spec.features_table!r} of {self}: "
+            f"asset {spec.asset_id!r} has no rows in {spec.source} of {self}: "
             f"{did_you_mean(spec.asset_id, map(str, assets))}"
         )
 
@@ -188,6 +210,13 @@ class FeatureStore:
         try:
             yield
         except SQLAlchemyError as error:
+            if timed_out(error):
+                raise DatabaseError(
+                    f"the features database must answer within {self._timeout:g} s, and {self} did not: give the table "
+                    f"an index on asset and timestamp, ask for fewer rows, or raise KALLOS_DB_TIMEOUT"
+                ) from None
+            if reason := why_read_only_fails(error):
+                raise DatabaseError(f"the features database must be readable, and {self} is not: {reason}") from None
             raise DatabaseError(
                 f"the features database must answer, and {self} did not: {reason_of(error, self.url)}; "
                 f"check that it runs, and --db-url or KALLOS_DB_URL"
@@ -200,7 +229,7 @@ def tidy(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     Raises `DataError` for stamps that are missing, doubled, unreadable or off their frequency.
     """
     frame = _indexed(rows, spec)
-    start, end = _bounds(spec, has_dates=isinstance(frame.index, pd.DatetimeIndex))
+    start, end = bounds(spec, has_dates=isinstance(frame.index, pd.DatetimeIndex))
     chosen = frame.loc[start:end]
     if chosen.empty:
         raise _no_rows_between(spec, frame.index[0], frame.index[-1])
@@ -209,10 +238,66 @@ def tidy(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
 
 
 def _no_rows_between(spec: DataSpec, first: Any, last: Any) -> DataError:
-    asked = f"from {spec.start_date or 'the first row'} to {spec.end_date or 'the last row'}"
     return DataError(
-        f"asset {spec.asset_id!r} has no rows {asked}: its rows in {spec.features_table!r} go from {first} to {last}"
+        f"asset {spec.asset_id!r} has no rows {_asked(spec)}: its rows in {spec.source} go from {first} to {last}"
     )
+
+
+def _asked(spec: DataSpec) -> str:
+    return f"from {spec.start_date or 'the first row'} to {spec.end_date or 'the last row'}"
+
+
+def _in_chunks(connection: Connection) -> Connection:
+    # SQLAlchemy would cut what stands before a dot off SQLite's column names.
+    return connection.execution_options(stream_results=True, sqlite_raw_colnames=True)
+
+
+def _refuse_columns(table: Table, spec: DataSpec) -> None:
+    names = table.columns.keys()
+    if spec.timestamp_column not in names:
+        raise _no_column(spec.timestamp_column, "timestamp", names, spec)
+    if spec.asset_column not in names and not spec.single_asset:
+        raise _no_column(
+            spec.asset_column, "asset", names, spec, ", or give --single-asset if it holds one asset alone"
+        )
+    if spec.asset_column in names and spec.single_asset:
+        raise UsageError(
+            f"a table of a single asset has no column of its name, and {spec.source} has {spec.asset_column!r}: take "
+            f"out --single-asset, or name another column as --asset-column"
+        )
+
+
+def _refuse_columns_of_query(names: list[str], spec: DataSpec) -> None:
+    # SQLite numbers the second column of a name.
+    plain = [name for name in names if name.rpartition(":")[0] not in names]
+    doubled = sorted({name for name in names if name not in plain or plain.count(name) > 1})
+    if doubled:
+        raise UsageError(
+            f"a query must name each column once, and gives {shorten(doubled)} too: name the columns in place of *, or "
+            f"JOIN ... USING (...)"
+        )
+    if spec.timestamp_column not in names:
+        raise _no_column(spec.timestamp_column, "timestamp", names, spec)
+
+
+def _no_column(column: str, flag: str, names: list[str], spec: DataSpec, otherwise: str = "") -> DatabaseError:
+    return DatabaseError(
+        f"column {column!r} is not in {spec.source}: {did_you_mean(column, names)}; "
+        f"name it as --{flag}-column{otherwise}"
+    )
+
+
+def _of_one_asset(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+    """Return a query's rows without the asset's column, where they have one."""
+    if spec.asset_column not in rows.columns:
+        return rows
+    others = sorted({str(asset) for asset in rows[spec.asset_column].unique()} - {spec.asset_id})
+    if others:
+        raise DataError(
+            f"the query must give rows of asset {spec.asset_id!r} alone, and gives some of {shorten(others)}: "
+            f"bind the asset, as in WHERE {spec.asset_column} = :asset_id"
+        )
+    return rows.drop(columns=spec.asset_column)
 
 
 def _engine(url: URL) -> Engine:
@@ -225,45 +310,6 @@ def _engine(url: URL) -> Engine:
 
 def _wait_for_locks(connection: Any, _: object) -> None:
     connection.execute("PRAGMA busy_timeout = 30000")
-
-
-def _query(table: Table, spec: DataSpec, dialect: str) -> Select[Any]:
-    asset, stamp = table.c[spec.asset_column], table.c[spec.timestamp_column]
-    others = [column for column in table.columns if column is not asset]
-    query = select(*(_plain(column, dialect).label(column.name) for column in others)).where(
-        asset == _asset_value(asset, spec.asset_id)
-    )
-    # SQLite compares timestamps as text of whatever shape they have: there, the dates are left to `load`.
-    if dialect == "postgresql" and not isinstance(stamp.type, Integer | String):
-        zone = UTC if getattr(stamp.type, "timezone", False) else None
-        start, end = _bounds(spec, has_dates=True)
-        for bound, is_start in ((start, True), (end, False)):
-            if bound is not None:
-                moment = bound.to_pydatetime().replace(tzinfo=zone)
-                value = bindparam(None, moment, type_=DateTime(timezone=zone is not None))
-                query = query.where(stamp >= value if is_start else stamp <= value)
-    return query.order_by(stamp)
-
-
-def _plain(column: Column[Any], dialect: str) -> ColumnElement[Any]:
-    """Read decimals as floats, and SQLite's dates as the text that they are, whatever it holds."""
-    if isinstance(column.type, Numeric):
-        return type_coerce(column, Float(53))
-    if dialect == "sqlite" and isinstance(column.type, Date | DateTime):
-        return type_coerce(column, String)
-    return column
-
-
-def _asset_value(column: Column[Any], asset_id: str) -> Any:
-    if not isinstance(column.type, Integer):
-        return asset_id
-    try:
-        value = int(asset_id)
-    except ValueError:
-        value = None
-    if value is None or not -(2**63) <= value < 2**63:
-        raise UsageError(f"assets are integers in column {column.name!r}, and {asset_id!r} is none")
-    return bindparam(None, value, type_=BigInteger)
 
 
 def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
@@ -290,7 +336,7 @@ def _refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
     if len(doubled):
         raise DataError(
             f"timestamps must be unique: asset {spec.asset_id!r} has {len(doubled)} more than once "
-            f"({shorten(doubled)}) in table {spec.features_table!r}; delete the rows that are wrong"
+            f"({shorten(doubled)}) in {spec.source}; delete the rows that are wrong"
         )
 
 
@@ -298,46 +344,6 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
     """Turn columns that hold nothing at all, which have no type of their own, into missing numbers."""
     empty = [name for name in rows.columns if rows[name].isna().all()]
     return rows.astype(dict.fromkeys(empty, np.float64))
-
-
-def _bounds(spec: DataSpec, *, has_dates: bool) -> tuple[Any, Any]:
-    parse = _moment if has_dates else _whole
-    start, end = parse(spec.start_date, "start"), parse(spec.end_date, "end")
-    if start is not None and end is not None and start > end:
-        raise UsageError(f"--start-date {spec.start_date} must not lie after --end-date {spec.end_date}")
-    return start, end
-
-
-def _moment(text: str | None, which: str) -> pd.Timestamp | None:
-    if text is None:
-        return None
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--{which}-date must be an ISO date such as 2023-09-30, not {text!r}") from None
-    if parsed.tzinfo is not None:
-        parsed = parsed.astimezone(UTC).replace(tzinfo=None)
-    if which == "end" and _is_date(text):
-        parsed = datetime.combine(parsed, time.max)
-    # Rows are stamped in nanoseconds, which reach no further.
-    return pd.Timestamp(min(max(parsed, _FIRST_MOMENT), _LAST_MOMENT))
-
-
-def _is_date(text: str) -> bool:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _whole(text: str | None, which: str) -> int | None:
-    try:
-        return None if text is None else int(text)
-    except ValueError:
-        raise UsageError(
-            f"--{which}-date must be an integer, as the rows are indexed by integers, not {text!r}"
-        ) from None
 
 
 def _with_frequency(frame: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:

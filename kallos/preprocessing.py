@@ -53,7 +53,7 @@ def group_columns(columns: pd.Index, features: FeatureSpec) -> dict[str, list[st
     """Return the covariates of each feature group, in the order of the columns; groups may be empty."""
     grouped: dict[str, list[str]] = {group: [] for group in GROUPS}
     for name in columns:
-        if name != features.target and not _fits(name, features.exclude):
+        if name != features.target and _is_taken(name, features):
             grouped[_group_of(name, features)].append(name)
     return grouped
 
@@ -68,12 +68,15 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
             f"the target {features.target!r} is not a column: {did_you_mean(features.target, frame.columns)}; "
             f"name another as --target"
         )
-    covariates = [name for name in frame.columns if name != features.target and not _fits(name, features.exclude)]
+    covariates = [name for name in frame.columns if name != features.target and _is_taken(name, features)]
     _refuse_idle_patterns(frame.columns, features)
     chosen = frame[[features.target, *covariates]]
-    words = [name for name, dtype in chosen.dtypes.items() if dtype.kind not in "iuf"]
+    words = [f"{name} ({_kind_of(chosen[name])})" for name, dtype in chosen.dtypes.items() if dtype.kind not in "iuf"]
     if words:
-        raise DataError(f"features must be numbers, and {shorten(words)} are not: name them in 'exclude'")
+        raise DataError(
+            f"features must be numbers, and {len(words)} of {len(chosen.columns)} columns are not: {shorten(words)}; "
+            f"encode them as numbers (0/1) in a view or query, or name them in 'exclude'"
+        )
     # Adding zero makes one zero of two: databases do not keep its sign, and the content's hash must not see it.
     numbers = chosen.astype(np.float64) + 0.0
     if fill == "forward":
@@ -163,13 +166,23 @@ def _group_of(name: str, features: FeatureSpec) -> str:
     return next((group for group in GROUPS[:-1] if _fits(name, getattr(features, group))), "other")
 
 
+def _is_taken(name: str, features: FeatureSpec) -> bool:
+    return _fits(name, features.columns) and not _fits(name, features.exclude)
+
+
+def _kind_of(column: pd.Series) -> str:
+    inferred: str = pd.api.types.infer_dtype(column, skipna=True)
+    words = {"string": "text", "datetime64": "dates", "datetime": "dates", "date": "dates", "mixed-integer": "mixed"}
+    return words.get(inferred, inferred)
+
+
 def _fits(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _refuse_idle_patterns(columns: pd.Index, features: FeatureSpec) -> None:
     """A pattern of the user's that fits no column is a typo: what it was to leave out would be learnt from."""
-    for field in ("exclude", *GROUPS[:-1]):
+    for field in ("columns", "exclude", *GROUPS[:-1]):
         default: tuple[str, ...] = FeatureSpec.model_fields[field].default
         for pattern in getattr(features, field):
             if pattern not in default and not any(fnmatchcase(name, pattern) for name in columns):

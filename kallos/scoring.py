@@ -69,7 +69,8 @@ class FoldJob:
             "evaluation": EVALUATION_VERSION,
             "rows": self.rows_sha256,
             "fold": vars(self.fold.shifted()),
-            "features": self.features.model_dump(mode="json"),
+            # Which columns were taken is seen in the rows.
+            "features": self.features.model_dump(mode="json", exclude={"columns"}),
             "architecture": [self.model_name, get_architecture(self.model_name).source_sha256],
             "params": dict(self.params),
             "training": self.training.model_dump(mode="json"),

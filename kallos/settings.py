@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, PositiveFloat, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kallos.errors import UsageError, explain
+
+# Seconds that the features database may take to answer.
+DB_TIMEOUT = 300.0
 
 
 class Settings(BaseSettings):
@@ -22,6 +25,8 @@ class Settings(BaseSettings):
         None,
         description="Features database as an SQLAlchemy URL (SQLite or PostgreSQL); default: in the home.",
     )
+
+    db_timeout: PositiveFloat = Field(DB_TIMEOUT, description="Seconds that the features database may take to answer.")
 
     storage_url: SecretStr | None = Field(
         None,

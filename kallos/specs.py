@@ -23,6 +23,7 @@ from pydantic import (
 
 from kallos.architectures import registry
 from kallos.errors import UsageError, did_you_mean, explain
+from kallos.query_text import one_statement
 
 # A moment in the features' index: an ISO date or timestamp, or an integer, as text.
 Moment = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]
@@ -53,7 +54,7 @@ SomeSpec = TypeVar("SomeSpec", bound=Spec)
 
 
 class DataSpec(Spec):
-    """Which rows of which table."""
+    """Which rows of which table, view or query."""
 
     asset_id: str = Field(min_length=1, description="Asset whose features are loaded.")
     start_date: Moment | None = Field(None, description="First row to load, inclusive.")
@@ -61,6 +62,11 @@ class DataSpec(Spec):
     features_table: str = Field("features", description="Table or view with one row per asset and timestamp.")
     timestamp_column: str = Field("timestamp", description="Column of timestamps or integers.")
     asset_column: str = Field("asset_id", description="Column of the asset's name.")
+    single_asset: bool = Field(False, description="The table holds one asset alone, and has no column of its name.")
+    query: Annotated[str, AfterValidator(one_statement)] | None = Field(
+        None,
+        description="SQL query in place of a table; it may name the bound :asset_id, :start_date and :end_date.",
+    )
     frequency: str | None = Field(
         None,
         description="'sessions' (days may be missing), 'rows' (integers), or a pandas frequency such as "
@@ -73,9 +79,23 @@ class DataSpec(Spec):
 
     @model_validator(mode="after")
     def _two_columns(self) -> Self:
-        if self.asset_column == self.timestamp_column:
+        if self.asset_column == self.timestamp_column and not self.single_asset:
             raise ValueError(f"asset and timestamp must be two columns, and both are {self.asset_column!r}")
         return self
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.query is not None and self.features_table != "features":
+            raise ValueError(
+                f"features come from a table or from a query: take out features_table {self.features_table!r} "
+                f"or the query"
+            )
+        return self
+
+    @property
+    def source(self) -> str:
+        """Where the rows come from, in words."""
+        return f"table {self.features_table!r}" if self.query is None else "the query"
 
 
 class FeatureSpec(Spec):
@@ -102,6 +122,7 @@ class FeatureSpec(Spec):
         None,
         description="Share of variance that principal components of the log returns keep; default: no PCA.",
     )
+    columns: Patterns = Field(("*",), description="Columns that are taken, beside the target.")
     exclude: Patterns = Field((), description="Columns that are left out.")
 
     @property
@@ -205,14 +226,31 @@ class RunSpec(Spec):
 def read_study_file(path: Path) -> dict[str, Any]:
     """Return the content of a TOML study file, not yet validated.
 
-    Raises `UsageError` if it cannot be read or parsed.
+    A `query_file` of its table `data`, named from the study file's folder, becomes the `query` that it holds, so that
+    the study is whole on any machine. Raises `UsageError` if a file cannot be read or parsed.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"a study file must be readable: {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"a study file must be TOML: {path}: {error}") from None
+    data = values.get("data")
+    if isinstance(data, dict) and isinstance(data.get("query_file"), str):
+        if "query" in data:
+            raise UsageError(f"a study has one query: take out data.query or data.query_file in {path}")
+        data["query"] = read_query_file(path.parent / data.pop("query_file"))
+    return values
+
+
+def read_query_file(path: Path) -> str:
+    """Return the text of an SQL file, not yet validated. Raises `UsageError` if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"a query file must be readable: {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"a query file must be UTF-8 text: {path}: {error}") from None
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

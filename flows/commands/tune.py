@@ -66,9 +66,14 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     settings = Settings.read()
     parse_storage_url(settings.studies_url)
     folder = output_dir or settings.results or "kallos-results"
-    with console.status("reading the features"):
+    with console.status("reading the features") as status:
         # What is wrong with the data or the folder is said before a server is started for it.
-        features = load_features_from_db(settings.features_url, **spec.data.model_dump(exclude={"fill"}))
+        features = load_features_from_db(
+            settings.features_url,
+            timeout=settings.db_timeout,
+            on_rows=lambda n_rows: status.update(f"reading the features: {n_rows:,} rows"),
+            **spec.data.model_dump(exclude={"fill"}),
+        )
         plan = plan_study(features, spec, settings.snapshots)
         prepare_folder(folder)
     with _prefect(console, plan, run):

@@ -141,8 +141,14 @@ def test_forward_filling_takes_the_last_known_value_and_never_a_later_one():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"sector": "tech"}, "must be numbers, and sector are not"),
-        ({"is_open": True}, "must be numbers, and is_open are not"),
+        (
+            {"sector": "tech", "is_open": True},
+            r"numbers, and 2 of 9 columns are not: sector \(text\), is_open \(boolean\); encode them as numbers",
+        ),
+        (
+            {"is_open": np.array([True, None] * 200, dtype=object), "day": FRAME.index.date, "since": FRAME.index},
+            r"is_open \(boolean\), day \(dates\), since \(dates\)",
+        ),
         ({"volume": -1.0}, "group 'volume' must not be negative: volume at 400 rows"),
     ],
 )

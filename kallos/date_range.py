@@ -1,0 +1,89 @@
+"""The first and last row asked for, as people write them: moments, integers, and text for a query's parameters."""
+
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+import pandas as pd
+
+from kallos.errors import UsageError
+from kallos.specs import DataSpec
+
+_FIRST_MOMENT, _LAST_MOMENT = datetime(1678, 1, 1), datetime(2262, 1, 1)
+
+
+def bounds(spec: DataSpec, *, has_dates: bool) -> tuple[Any, Any]:
+    """Return the first and last row asked for, both inclusive: timestamps in UTC or integers, None where not given.
+
+    Raises `UsageError` for a date that is none, and for a start after the end.
+    """
+    parse = _moment if has_dates else _whole
+    start, end = parse(spec.start_date, "start"), parse(spec.end_date, "end")
+    if start is not None and end is not None and start > end:
+        raise UsageError(f"--start-date {spec.start_date} must not lie after --end-date {spec.end_date}")
+    return start, end
+
+
+def bound_texts(spec: DataSpec) -> tuple[str, str]:
+    """Return the first and last row asked for as a query's parameters are bound: ISO text in UTC, or an integer's.
+
+    SQLite compares timestamps as text: the start is as short and the end as long as text of the moment can be, so
+    that rows stamped with a date alone, with seconds or with microseconds lie between them.
+    """
+    start, end = spec.start_date, spec.end_date
+    if not _is_whole(start):
+        moment = _moment(start, "start")
+        start = "0001-01-01" if moment is None else _shortest(moment)
+    if not _is_whole(end):
+        moment = _moment(end, "end")
+        end = "9999-12-31" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S.%f}"
+    return str(start), str(end)
+
+
+def _shortest(moment: pd.Timestamp) -> str:
+    text = f"{moment:%Y-%m-%d %H:%M:%S.%f}"
+    return text.removesuffix(".000000").removesuffix(" 00:00:00")
+
+
+def _is_whole(text: str | None) -> bool:
+    """Return whether a bound is an integer, and no date in the basic form (20230930)."""
+    return text is not None and not _is_moment(text) and text.strip().lstrip("+-").isdecimal()
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _moment(text: str | None, which: str) -> pd.Timestamp | None:
+    if text is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--{which}-date must be an ISO date such as 2023-09-30, not {text!r}") from None
+    if parsed.tzinfo is not None:
+        parsed = parsed.astimezone(UTC).replace(tzinfo=None)
+    if which == "end" and _is_date(text):
+        parsed = datetime.combine(parsed, time.max)
+    # Rows are stamped in nanoseconds, which reach no further.
+    return pd.Timestamp(min(max(parsed, _FIRST_MOMENT), _LAST_MOMENT))
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _whole(text: str | None, which: str) -> int | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        raise UsageError(
+            f"--{which}-date must be an integer, as the rows are indexed by integers, not {text!r}"
+        ) from None

@@ -1,0 +1,47 @@
+"""A result of any length as one frame, read in chunks, in little more memory than the frame's own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Result
+
+OnRows = Callable[[int], None]
+
+
+# Rows that are read at a time.
+CHUNK_ROWS = 20_000
+
+
+def frame_of(result: Result[Any], on_rows: OnRows | None = None) -> pd.DataFrame:
+    """Return all rows of a result that was asked for with `stream_results`.
+
+    `on_rows` is told after each chunk how many there are so far. A column's type is that of its values in all chunks
+    together.
+    """
+    names = list(result.keys())
+    columns: list[list[pd.Series]] = [[] for _ in names]
+    n_rows = 0
+    for rows in result.yield_per(CHUNK_ROWS).partitions():
+        chunk = pd.DataFrame.from_records(rows, columns=range(len(names)), coerce_float=True)
+        chunk.index = pd.RangeIndex(n_rows, n_rows + len(chunk))
+        n_rows += len(chunk)
+        for place, pieces in enumerate(columns):
+            # A copy of its own can be let go when its column is joined, before the other columns of the chunk.
+            pieces.append(chunk[place].copy())
+        if on_rows is not None:
+            on_rows(n_rows)
+    joined: dict[int, pd.Series] = {}
+    for place in range(len(names)):
+        joined[place] = _joined(columns[place], n_rows)
+        columns[place] = []
+    frame = pd.DataFrame(joined, index=pd.RangeIndex(n_rows), columns=range(len(names)), copy=False)
+    return frame.set_axis(names, axis=1)
+
+
+def _joined(pieces: list[pd.Series], n_rows: int) -> pd.Series:
+    # A piece that holds nothing at all has no type of its own.
+    typed = [piece for piece in pieces if piece.dtype != object or piece.notna().any()]
+    if not typed:
+        return pd.Series(None, index=pd.RangeIndex(n_rows), dtype=object)
+    return pd.concat(typed) if len(typed) == len(pieces) else pd.concat(typed).reindex(pd.RangeIndex(n_rows))
