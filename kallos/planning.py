@@ -235,9 +235,7 @@ def clip_input(folds: tuple[Fold, ...], spec: TuneSpec) -> int | None:
     """
     architecture = get_architecture(spec.model_name)
     fold = min(folds, key=lambda fold: fold.train_stop - fold.train_start)
-    cut = cut_inner(
-        fold.shifted(), spec.training.inner_validation, lead=spec.features.lead, horizon=spec.horizon
-    )
+    cut = cut_inner(fold.shifted(), spec.training.inner_validation, lead=spec.features.lead, horizon=spec.horizon)
     beside_input = spec.features.lead - 1 + spec.horizon + FEWEST_SAMPLES - 1
     fits, shortest = cut.fit_stop - beside_input, shortest_input(architecture)
     if fits < shortest:
