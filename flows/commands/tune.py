@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,7 +56,7 @@ def tune(
 
 def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     """Run the flow with its progress on the terminal, and show the result."""
-    from kallos.datasets import load_features_from_db
+    from kallos.checks import load_sound_features
     from kallos.events import Event, StudyFinished
     from kallos.planning import plan_study
     from kallos.record import parse_storage_url
@@ -69,9 +70,11 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     folder = output_dir or settings.results or "kallos-results"
     with console.status("reading the features"):
         # What is wrong with the data or the folder is said before a server is started for it.
-        features = load_features_from_db(settings.features_url, **spec.data.model_dump(exclude={"fill"}))
+        features, examination = load_sound_features(settings.features_url, spec, now=datetime.now(UTC))
         plan = plan_study(features, spec, settings.snapshots)
         prepare_folder(folder)
+    for warning in examination.warnings:
+        console.print(f"warning: {warning.line}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     with _prefect(console, plan, run):
         import httpx
         from prefect.settings import PREFECT_API_URL

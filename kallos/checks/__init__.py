@@ -2,5 +2,17 @@
 
 from kallos.checks.examination import examine
 from kallos.checks.findings import FAULTS, Examination, Finding, SeenFold
+from kallos.checks.loading import load_sound_features
+from kallos.checks.repairs import FIXES, repair, study_lines
 
-__all__ = ["FAULTS", "Examination", "Finding", "SeenFold", "examine"]
+__all__ = [
+    "FAULTS",
+    "FIXES",
+    "Examination",
+    "Finding",
+    "SeenFold",
+    "examine",
+    "load_sound_features",
+    "repair",
+    "study_lines",
+]

@@ -49,7 +49,7 @@ def copies_of_target(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
     changes = changes - changes.mean()
     ranks, own = changes[covariates].to_numpy(), changes[target].to_numpy()
     shifts = np.arange(-farthest, farthest + 1)
-    alike = np.abs(np.stack([_correlation(ranks, own, shift) for shift in shifts])) if farthest > 0 else None
+    alike = np.abs(np.stack([_correlation(ranks, own, int(shift)) for shift in shifts])) if farthest > 0 else None
     if alike is None:
         return
     for place, name in enumerate(covariates):

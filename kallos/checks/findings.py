@@ -1,7 +1,7 @@
 """What a check can find, each fault by its name, and what it hands back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import pandas as pd
@@ -62,6 +62,7 @@ FAULTS: Mapping[str, Severity] = {
     "lagged-target-copy": "warning",
     "scale-jump": "warning",
     "outlier": "warning",
+    "glitch": "warning",
     "frozen-column": "warning",
     "clipped-input": "warning",
 }
@@ -73,7 +74,8 @@ _MOST_STAMPS = 3
 class Finding:
     """One fault and its place: what is wrong, where, and what to do about it.
 
-    `stamps` are the first few rows at fault, as text; `parameter` is the field of the specification at fault.
+    `stamps` are the first few rows at fault, as text; `parameter` is the field of the specification at fault;
+    `known_from` is the first stamp behind values that are missing at the beginning.
     """
 
     fault: str
@@ -84,6 +86,7 @@ class Finding:
     fold: int | None = None
     parameter: str | None = None
     table: str = ""
+    known_from: Any = None
 
     @property
     def severity(self) -> Severity:
@@ -161,6 +164,19 @@ class Examination:
     def is_sound(self) -> bool:
         """Whether a study can be tuned on these rows."""
         return not self.errors
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a study would see, as JSON holds it."""
+        return {
+            "rows": self.rows,
+            "first": self.first,
+            "last": self.last,
+            "rows_outside_dates": self.left_out,
+            "frequency": self.frequency,
+            "columns": {group: list(names) for group, names in (self.columns or {}).items()},
+            "folds": [asdict(fold) for fold in self.folds],
+            "longest_input": self.longest_input,
+        }
 
     def require_sound(self) -> None:
         """Raise `DataError` with a line for each error, if there is one."""

@@ -1,6 +1,7 @@
 """Values of another scale: a unit that changed, single values far off the rest."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ import pandas as pd
 from kallos.checks.findings import Finding, first_few
 
 Array = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.signedinteger[Any]]
 
 # A level that jumps by this factor between two windows, and keeps a distance of the other factor for good.
 _JUMP, _KEPT = 50.0, 20.0
@@ -16,6 +18,8 @@ _WINDOW, _FEWEST = 50, 20
 # So many robust deviations from its neighbours, and a value is of another world.
 _DEVIATIONS = 1000.0
 _NEIGHBOURS, _SURROUNDINGS = 5, 101
+# Of a level, which moves by less than this share of its spread, so many are too many if the next row is back.
+_GLITCH, _LEVEL, _CLOSE, _AWAY = 25.0, 0.03, 0.12, 0.1
 
 
 def examine_scales(numbers: pd.DataFrame) -> Iterator[Finding]:
@@ -37,7 +41,8 @@ def examine_scales(numbers: pd.DataFrame) -> Iterator[Finding]:
                 stamps=first_few(column.index[place:]),
             )
             continue
-        far = _far_off(column)
+        deviations = _deviations(column)
+        far = column.index[deviations > _DEVIATIONS]
         if len(far):
             yield Finding(
                 "outlier",
@@ -46,6 +51,16 @@ def examine_scales(numbers: pd.DataFrame) -> Iterator[Finding]:
                 "correct them, or name the column in 'exclude'",
                 column=name,
                 stamps=first_few(far),
+            )
+        glitches = column.index[(deviations > _GLITCH) & (deviations <= _DEVIATIONS) & _returns(column.to_numpy())]
+        if len(glitches):
+            yield Finding(
+                "glitch",
+                f"{name} leaves its level for a single row and returns at {len(glitches)} rows, first {glitches[0]} "
+                f"({column[glitches[0]]:.6g})",
+                "correct them, or name the column in 'exclude'",
+                column=name,
+                stamps=first_few(glitches),
             )
 
 
@@ -73,24 +88,36 @@ def _jump(values: Array) -> tuple[int, float] | None:
     return int(place), float(np.exp(steps[best]))
 
 
-def _mean(sums: Array, counts: npt.NDArray[np.int64], start: Array, stop: Array) -> Array:
+def _mean(sums: Array, counts: Positions, start: Positions, stop: Positions) -> Array:
     """Return means of the logarithms from start to stop, NaN where too few are known."""
     n = counts[stop] - counts[start]
     means: Array = np.where(n >= _FEWEST // 2, (sums[stop] - sums[start]) / np.maximum(n, 1), np.nan)
     return means
 
 
-def _far_off(column: pd.Series) -> pd.Index:
-    """Return the stamps of values far off the median of their neighbours, by the usual distance from it."""
+def _deviations(column: pd.Series) -> Array:
+    """Return how far each value is off the median of its neighbours, in robust deviations of what is usual."""
     neighbours = column.rolling(_NEIGHBOURS, center=True, min_periods=1).median()
     distances = (column - neighbours).abs()
     moving = distances[distances > 0]
     if len(moving) < 10:
-        return column.index[:0]
+        return np.zeros(len(column))
     usual = float(moving.median())
     # A level that grows moves further each day: what is usual is so in its own surroundings.
     around = distances.rolling(_SURROUNDINGS, center=True, min_periods=1).median().clip(lower=usual)
-    return column.index[np.asarray(distances > _DEVIATIONS * 1.4826 * around)]
+    deviations: Array = (distances / (1.4826 * around)).to_numpy()
+    return deviations
+
+
+def _returns(values: Array) -> npt.NDArray[np.bool_]:
+    """Return where a level is left for one row: the rows beside it are close. Of what is no level, nowhere."""
+    there = np.zeros(len(values), dtype=bool)
+    steps = np.abs(np.diff(values))
+    if not np.median(steps) < _LEVEL * np.std(values):
+        return there
+    apart, away = np.abs(values[2:] - values[:-2]), np.minimum(steps[1:], steps[:-1])
+    there[1:-1] = (apart < _CLOSE * away) & (away > _AWAY * np.std(values))
+    return there
 
 
 def _rounded(factor: float) -> str:

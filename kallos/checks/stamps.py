@@ -95,9 +95,7 @@ def _unstamped(rows: pd.DataFrame, message: str | None, spec: DataSpec) -> Stamp
     findings = []
     if message:
         findings.append(
-            Finding(
-                "no-timestamp-column", message, "name it as --timestamp-column", parameter="timestamp_column"
-            )
+            Finding("no-timestamp-column", message, "name it as --timestamp-column", parameter="timestamp_column")
         )
     return Stamped(frame, findings, frequency=ROWS)
 
@@ -111,7 +109,9 @@ def _read(stamps: pd.Series) -> tuple[pd.Index, np.ndarray]:
     if stamps.dtype.kind in "fbcm":
         moments = pd.DatetimeIndex([pd.NaT] * len(stamps))
     else:
-        moments = pd.DatetimeIndex(pd.to_datetime(stamps, utc=True, format="ISO8601", errors="coerce")).tz_localize(None)
+        moments = pd.DatetimeIndex(pd.to_datetime(stamps, utc=True, format="ISO8601", errors="coerce")).tz_localize(
+            None
+        )
     outside = np.asarray((moments < FIRST_MOMENT) | (moments > LAST_MOMENT))
     moments = moments.where(~outside)
     return moments, np.asarray(moments.isna()) & ~missing
@@ -125,7 +125,9 @@ def _are_whole(known: pd.Series, *, is_partial: bool) -> bool:
         return bool((known.astype(object) < 2**63).all()) if known.dtype.kind == "u" else True
     if known.dtype.kind == "f":
         values = known.to_numpy(np.float64, na_value=np.nan)
-        return is_partial and bool((np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53)).all())
+        return is_partial and bool(
+            (np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53)).all()
+        )
     return known.dtype == object and all(type(each) is int and abs(each) < 2**63 for each in known)
 
 

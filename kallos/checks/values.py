@@ -69,6 +69,7 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
             f"begin with --start-date {_date(index[first])}, or {otherwise}",
             column=name,
             stamps=first_few(index[:first]),
+            known_from=index[first],
         )
     inner = index[first : last + 1][gone[first : last + 1]]
     if len(inner) and not is_filled:

@@ -1,0 +1,141 @@
+"""`kallos-run check`: everything that is wrong with a study's rows, before anything is fitted."""
+
+import inspect
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.text import Text
+
+from flows.flags import flags_of, nested
+from kallos.settings import Settings
+from kallos.specs import TuneSpec, merge, parse_tune_spec, read_study_file
+
+if TYPE_CHECKING:
+    from kallos.checks import Examination, Finding
+
+_FLAGS = list(flags_of(TuneSpec))
+_STYLES = {"error": "bold red", "warning": "yellow"}
+
+
+def check(
+    *,
+    study: Annotated[
+        Path | None,
+        Parameter(help="TOML file of the specification; flags are laid over it.", show_default=False),
+    ] = None,
+    db_url: Annotated[str | None, Parameter(help="Features database (SQLAlchemy URL).", show_default=False)] = None,
+    as_json: Annotated[
+        bool, Parameter(name="--json", negative="", help="Print findings and summary as JSON, and nothing else.")
+    ] = False,
+    fix: Annotated[
+        str | None,
+        Parameter(
+            help="Repairs to look through, by commas: ffill, later-start, drop-constant, drop-duplicates, drop-leaks, "
+            "drop-empty, drop-text. Nothing is written: the lines that make 'tune' do the same are shown.",
+            show_default=False,
+        ),
+    ] = None,
+    **given: Any,
+) -> None:
+    """Find all that is wrong with the rows of a study, before anything is fitted.
+
+    Takes the specification as 'tune' does, and reads the rows that it would. Exit code 1 if tuning on them would be
+    unsound, else 0; warnings are for you to judge.
+    """
+    from kallos.checks import repair
+    from kallos.feature_store import FeatureStore
+
+    base = read_study_file(study) if study else {}
+    spec = parse_tune_spec(merge(base, nested(_FLAGS, given)))
+    asked = [name.strip() for name in fix.split(",") if name.strip()] if fix else []
+    with FeatureStore(db_url or Settings.read().features_url) as store:
+        rows = store.read(spec.data)
+    repaired, examination = repair(rows, spec, asked, now=datetime.now(UTC))
+    if as_json:
+        sys.stdout.write(json.dumps(_document(examination, spec, repaired), indent=2) + "\n")
+    else:
+        _show(examination, spec, repaired, is_fixed=bool(asked))
+    if not examination.is_sound:
+        sys.exit(1)
+
+
+def _document(examination: "Examination", spec: TuneSpec, repaired: TuneSpec) -> dict[str, Any]:
+    from kallos.checks import study_lines
+
+    return {
+        "is_sound": examination.is_sound,
+        "findings": [finding.document() for finding in examination.findings],
+        "summary": examination.summary(),
+        "study_lines": study_lines(spec, repaired),
+    }
+
+
+def _show(examination: "Examination", spec: TuneSpec, repaired: TuneSpec, *, is_fixed: bool) -> None:
+    from kallos.checks import study_lines
+    from kallos.report import counted
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for severity, findings in (("error", examination.errors), ("warning", examination.warnings)):
+        if findings:
+            console.print(Text(counted(len(findings), severity), _STYLES[severity]))
+        for finding in findings:
+            for line in _lines_of(finding, console.width):
+                console.print(line)
+    errors, warnings = len(examination.errors), len(examination.warnings)
+    table, asset = spec.data.features_table, spec.data.asset_id
+    if errors:
+        console.print(f"unsound: 'kallos-run tune' refuses {asset} in {table}, for {counted(errors, 'error')}")
+    else:
+        console.print(f"sound: 'kallos-run tune' takes {asset} in {table}, with {counted(warnings, 'warning')}")
+    for line in _seen(examination, repaired):
+        console.print(line)
+    lines = study_lines(spec, repaired)
+    if lines:
+        console.print("repaired by these lines in the study file, which 'kallos-run tune' follows by --study:")
+        for line in lines:
+            console.print(f"    {line}")
+    elif is_fixed:
+        console.print("nothing to repair by --fix")
+
+
+def _lines_of(finding: "Finding", width: int) -> Iterator[str]:
+    yield f"  {finding.fault}  {finding.place}".rstrip()
+    for text in (f"{finding.message};", finding.remedy):
+        yield from textwrap.wrap(
+            text, max(width, 40), initial_indent="      ", subsequent_indent="      ", break_on_hyphens=False
+        )
+
+
+def _seen(examination: "Examination", spec: TuneSpec) -> Iterator[str]:
+    from kallos.report import counted, day
+
+    if examination.first is None or examination.last is None:
+        return
+    said = f"a study sees {counted(examination.rows, 'row')}, {day(examination.first)} to {day(examination.last)}"
+    frequency = "no regular frequency" if examination.frequency is None else f"frequency {examination.frequency}"
+    yield f"{said}, {frequency}"
+    if examination.left_out:
+        yield f"  {counted(examination.left_out, 'row')} outside the dates asked for"
+    groups = ", ".join(f"{len(names)} {group}" for group, names in (examination.columns or {}).items() if names)
+    yield f"  target {spec.features.target}; covariates: {groups or 'none'}"
+    for fold in examination.folds:
+        yield (
+            f"  fold {fold.number}: trains to {day(fold.train_end)}, "
+            f"scored {day(fold.validation_start)} to {day(fold.validation_end)}"
+        )
+
+
+def _with_flags(signature: inspect.Signature) -> inspect.Signature:
+    own = [parameter for name, parameter in signature.parameters.items() if name != "given"]
+    return signature.replace(parameters=[*(flag.parameter for flag in _FLAGS), *own])
+
+
+check.__signature__ = _with_flags(inspect.signature(check))  # type: ignore[attr-defined]
+check.__annotations__ = {name: each.annotation for name, each in inspect.signature(check).parameters.items()}
