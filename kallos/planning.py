@@ -253,7 +253,7 @@ def describe_clip(spec: TuneSpec, longest_input: int) -> str:
     architecture = get_architecture(spec.model_name)
     return (
         f"the search space is clipped to what fits: input_chunk_length is drawn from {shortest_input(architecture)} to "
-        f"{longest_input} rows, not to {architecture.longest_input}, since the smallest fold has no more rows to train on"
+        f"{longest_input} rows, not to {architecture.longest_input}, since the smallest fold holds no longer"
     )
 
 

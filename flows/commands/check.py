@@ -91,14 +91,14 @@ def _show(examination: "Examination", spec: TuneSpec, repaired: TuneSpec, *, is_
     errors, warnings = len(examination.errors), len(examination.warnings)
     table, asset = spec.data.features_table, spec.data.asset_id
     if errors:
-        console.print(f"unsound: 'kallos-run tune' refuses {asset} in {table}, for {counted(errors, 'error')}")
+        console.print(f"unsound: tune refuses {asset} in {table}, for {counted(errors, 'error')}")
     else:
-        console.print(f"sound: 'kallos-run tune' takes {asset} in {table}, with {counted(warnings, 'warning')}")
+        console.print(f"sound: tune takes {asset} in {table}, with {counted(warnings, 'warning')}")
     for line in _seen(examination, repaired):
-        console.print(line)
+        console.print("\n".join(textwrap.wrap(line, console.width, subsequent_indent="    ", break_on_hyphens=False)))
     lines = study_lines(spec, repaired)
     if lines:
-        console.print("repaired by these lines in the study file, which 'kallos-run tune' follows by --study:")
+        console.print("repaired by these lines in a study file (--study):")
         for line in lines:
             console.print(f"    {line}")
     elif is_fixed:
@@ -114,11 +114,11 @@ def _lines_of(finding: "Finding", width: int) -> Iterator[str]:
 
 
 def _seen(examination: "Examination", spec: TuneSpec) -> Iterator[str]:
-    from kallos.report import counted, day
+    from kallos.report import counted
 
     if examination.first is None or examination.last is None:
         return
-    said = f"a study sees {counted(examination.rows, 'row')}, {day(examination.first)} to {day(examination.last)}"
+    said = f"a study sees {counted(examination.rows, 'row')}, {_day(examination.first)} to {_day(examination.last)}"
     frequency = "no regular frequency" if examination.frequency is None else f"frequency {examination.frequency}"
     yield f"{said}, {frequency}"
     if examination.left_out:
@@ -127,9 +127,13 @@ def _seen(examination: "Examination", spec: TuneSpec) -> Iterator[str]:
     yield f"  target {spec.features.target}; covariates: {groups or 'none'}"
     for fold in examination.folds:
         yield (
-            f"  fold {fold.number}: trains to {day(fold.train_end)}, "
-            f"scored {day(fold.validation_start)} to {day(fold.validation_end)}"
+            f"  fold {fold.number}: trains to {_day(fold.train_end)}, "
+            f"scored {_day(fold.validation_start)} to {_day(fold.validation_end)}"
         )
+
+
+def _day(stamp: str) -> str:
+    return stamp.removesuffix(" 00:00:00")
 
 
 def _with_flags(signature: inspect.Signature) -> inspect.Signature:

@@ -154,13 +154,14 @@ def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding,
             stamps=first_few(known.index[np.array([abs(each) >= 2**63 for each in known], dtype=bool)]),
         )
         return finding, _read_as_numbers(column)
-    if kinds == {str} or isinstance(column.dtype, pd.StringDtype | pd.CategoricalDtype):
+    words = np.array([isinstance(each, str) for each in known], dtype=bool)
+    if (kinds <= {str, int, float} and words.any()) or isinstance(column.dtype, pd.StringDtype | pd.CategoricalDtype):
         finding = Finding(
             "text-column",
-            f"features must be numbers, and {name} holds words such as {str(known.iloc[0])[:30]!r}",
+            f"features must be numbers, and {name} holds words such as {str(next((each for each in known if isinstance(each, str)), known.iloc[0]))[:30]!r}",
             f"code them as numbers in a view or query, or {remedy}",
             column=name,
-            stamps=stamps,
+            stamps=first_few(known.index[words]) if words.any() else stamps,
         )
         return finding, _read_as_numbers(column)
     what = "decimals" if kinds == {Decimal} else shorten(sorted(each.__name__ for each in kinds) or [column.dtype])

@@ -15,6 +15,7 @@ Positions = npt.NDArray[np.signedinteger[Any]]
 # A level that jumps by this factor between two windows, and keeps a distance of the other factor for good.
 _JUMP, _KEPT = 50.0, 20.0
 _WINDOW, _FEWEST = 50, 20
+_FARTHEST = 12.0
 # So many robust deviations from its neighbours, and a value is of another world.
 _DEVIATIONS = 1000.0
 _NEIGHBOURS, _SURROUNDINGS = 5, 101
@@ -72,6 +73,9 @@ def _jump(values: Array) -> tuple[int, float] | None:
     logs = np.where(known, np.log(np.where(known, sizes, 1.0)), 0.0)
     if known.sum() < 2 * _FEWEST:
         return None
+    # One value of another world is not to move the mean of a window.
+    usual = float(np.median(logs[known]))
+    logs = np.where(known, np.clip(logs, usual - _FARTHEST, usual + _FARTHEST), 0.0)
     sums, counts = np.r_[0.0, np.cumsum(logs)], np.r_[0, np.cumsum(known)]
     places = np.arange(_FEWEST, len(values) - _FEWEST + 1)
     before = _mean(sums, counts, np.maximum(places - _WINDOW, 0), places)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 from kallos.checks.findings import Finding, first_few, said_by
 from kallos.errors import DataError, UsageError, shorten
 from kallos.feature_store import FIRST_MOMENT, LAST_MOMENT, choose_dates, doubled_stamps
-from kallos.frequency import ROWS, commonest_frequency, compare_with_clock, find_frequency
+from kallos.frequency import commonest_frequency, compare_with_clock, find_frequency
 from kallos.specs import DataSpec
 
 _OFFSET = re.compile(r"[T ]\d{2}(?::?\d{2}){0,2}(?:[.,]\d+)?\s*(Z|z|[+-]\d{2}(?::?\d{2})?)$")
@@ -51,10 +52,7 @@ def examine_stamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> 
         stamped = _unstamped(others, None, spec)
         return Stamped(stamped.frame, findings)
     index, others = index[readable], others.loc[readable]
-    if isinstance(index, pd.DatetimeIndex):
-        index = index.as_unit("ns")
-    else:
-        index = index.astype(np.int64)
+    index = index.as_unit("ns") if isinstance(index, pd.DatetimeIndex) else index.astype(np.int64)
     index.name = name
     findings += _order(index, name)
     frame = others.set_axis(index, axis=0).sort_index(kind="stable")
@@ -97,7 +95,7 @@ def _unstamped(rows: pd.DataFrame, message: str | None, spec: DataSpec) -> Stamp
         findings.append(
             Finding("no-timestamp-column", message, "name it as --timestamp-column", parameter="timestamp_column")
         )
-    return Stamped(frame, findings, frequency=ROWS)
+    return Stamped(frame, findings)
 
 
 def _read(stamps: pd.Series) -> tuple[pd.Index, np.ndarray]:
@@ -204,7 +202,8 @@ def _order(index: pd.Index, name: str) -> Iterator[Finding]:
         "unsorted-rows",
         f"rows are asked for in the order of their timestamps, and {len(back)} come before an earlier one, "
         f"so that the database orders them otherwise: they are sorted here",
-        f"store column {name!r} as timestamps, or as text of one ISO shape; see that nothing was computed in this order",
+        f"store column {name!r} as timestamps or as text of one ISO shape, and see that nothing was computed in this "
+        f"order",
         column=name,
         stamps=first_few(index[back + 1]),
     )
@@ -225,8 +224,8 @@ def _without_odd_dates(frame: pd.DataFrame, now: datetime | None, findings: list
             findings.append(
                 Finding(
                     "future-timestamps",
-                    f"rows are of the past, and {len(future)} are stamped after today, {today:%Y-%m-%d}: what they hold "
-                    f"cannot have been seen",
+                    f"rows are of the past, and {len(future)} are stamped after today, {today:%Y-%m-%d}, first "
+                    f"{future[0]}: what they hold cannot have been seen",
                     f"give --end-date {today:%Y-%m-%d}, or correct them",
                     column=str(index.name),
                     stamps=first_few(future),
@@ -346,7 +345,5 @@ def _change_of_frequency(index: pd.DatetimeIndex) -> tuple[pd.Timestamp, Any, An
     firsts = [int((runs == run).idxmax()) for run in long.index[:20]]
     if len({int(steps[first]) for first in firsts}) < 2:
         return None
-    before, after = next(
-        (one, other) for one, other in zip(firsts, firsts[1:], strict=False) if steps[one] != steps[other]
-    )
+    before, after = next((one, other) for one, other in pairwise(firsts) if steps[one] != steps[other])
     return index[after], int(steps[before]), int(steps[after])

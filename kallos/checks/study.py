@@ -18,9 +18,11 @@ def cut_study(
 ) -> tuple[tuple[Fold, ...], int | None]:
     """Return the folds, and the input length that the search space is clipped to, as far as the rows allow.
 
-    Rows that keep to no frequency are cut as sessions, which may have gaps.
+    Rows that keep to no frequency are cut as sessions, which may have gaps; rows without stamps are not cut.
     """
     folds = spec.folds
+    if frequency is None and not isinstance(index, pd.DatetimeIndex):
+        return (), None
     if frequency is None:
         folds = folds.model_copy(update={"step": folds.step or _step_of_irregular(index)})
         frequency = SESSIONS

@@ -178,13 +178,19 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
         return
     commonest, counts = np.unique(values, return_counts=True)
     share = counts.max() / len(values)
-    spread = float(np.std(values)) / max(float(np.abs(values).mean()), np.finfo(float).tiny)
-    if (share >= _COMMONEST and len(values) >= 100) or spread < _SPREAD:
-        odd = known.index[values != commonest[counts.argmax()]]
+    remedy = "name another as --target" if is_target else "name it in 'exclude'"
+    if share >= _COMMONEST and len(values) >= 100:
         yield Finding(
             "near-constant-column",
             f"{name} hardly moves: {share:.2%} of its rows are {commonest[counts.argmax()]:.6g}",
-            "name another as --target" if is_target else "name it in 'exclude'",
+            remedy,
             column=name,
-            stamps=first_few(odd),
+            stamps=first_few(known.index[values != commonest[counts.argmax()]]),
+        )
+    elif np.ptp(values / np.abs(values).max()) < _SPREAD:
+        yield Finding(
+            "near-constant-column",
+            f"{name} hardly moves: it stays within {_SPREAD:g} of {values[0]:.6g}, which is rounding",
+            remedy,
+            column=name,
         )
