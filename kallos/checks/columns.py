@@ -155,10 +155,11 @@ def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding,
         )
         return finding, _read_as_numbers(column)
     words = np.array([isinstance(each, str) for each in known], dtype=bool)
+    word = str(next((each for each in known if isinstance(each, str)), known.iloc[0]))[:30]
     if (kinds <= {str, int, float} and words.any()) or isinstance(column.dtype, pd.StringDtype | pd.CategoricalDtype):
         finding = Finding(
             "text-column",
-            f"features must be numbers, and {name} holds words such as {str(next((each for each in known if isinstance(each, str)), known.iloc[0]))[:30]!r}",
+            f"features must be numbers, and {name} holds words such as {word!r}",
             f"code them as numbers in a view or query, or {remedy}",
             column=name,
             stamps=first_few(known.index[words]) if words.any() else stamps,
@@ -179,7 +180,7 @@ def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding,
 def _read_as_numbers(column: pd.Series) -> pd.Series | None:
     """Return a column's numbers if nearly all of it are some, for the sake of looking further."""
     known = column.dropna()
-    values = known.map(_number)
+    values = known.astype(object).map(_number).astype(np.float64)
     if values.isna().mean() > 0.1:
         return None
     # What is no number is named already: it is not to count as missing, too.

@@ -92,9 +92,9 @@ def jump(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def level(rows: pd.DataFrame) -> pd.DataFrame:
-    walk = 100 + np.cumsum(np.random.default_rng(3).normal(size=400))
-    walk[200] += 60
-    return rows.assign(price=walk)
+    price = 100 + 20 * np.sin(np.arange(400) / 60) + 0.1 * WALK[:400]
+    price[200] += 45
+    return rows.assign(price=price)
 
 
 WALK = np.random.default_rng(7).normal(size=420)
@@ -116,7 +116,7 @@ CASES = [
     Case("unreadable-timestamps", set_stamp(399, "yesterday"), "timestamp", "'yesterday'"),
     Case("unreadable-timestamps", set_stamp(399, "9999-12-31"), "timestamp", "'9999-12-31'", name="far future"),
     Case("unreadable-timestamps", stamps(lambda column: column.astype("int64") / 1e9 + 0.5), "timestamp",
-         "np.float64(1577836800.5)", name="fractions"),
+         "1577836800.5", name="fractions"),
     Case("mixed-time-zones", as_text(lambda row, own: f"{own}+00:00" if row == 17 else str(own)), "timestamp",
          f"{day(17)}+00:00"),
     Case("differing-offsets",
@@ -146,7 +146,7 @@ CASES = [
     Case("text-column", put("macd", 17, "n/a"), "macd", day(17), name="a word among numbers"),
     Case("boolean-column", add(is_open=WALK[:400] > 0), "is_open", day(0)),
     Case("object-column", add(price=[Decimal(str(value)) for value in WALK[:400]]), "price", day(0)),
-    Case("integer-overflow", add(volume_wei=[2**70 + int(2**68 * value) for value in WALK[:400]]), "volume_wei", day(0)),
+    Case("integer-overflow", add(volume_wei=[2**70 + int(2**68 * x) for x in WALK[:400]]), "volume_wei", day(0)),
     Case("float-overflow", put("macd", 300, 1e300), "macd", day(300), others=frozenset({"outlier"})),
     Case("imprecise-integers", add(order_id=2**53 + np.arange(400) ** 2 * 10**9), "order_id", day(1)),
     Case("empty-column", add(sentiment=None), "sentiment"),
@@ -169,7 +169,7 @@ CASES = [
          name="where it trains"),
     Case("constant-column", add(exchange=3.0), "exchange"),
     Case("near-constant-column", add(halted=(np.arange(400) == 200).astype(float)), "halted", day(200)),
-    Case("near-constant-column", add(level=1e12 + np.round(WALK[:400] * 100)), "level", name="of no spread to speak of"),
+    Case("near-constant-column", add(level=1e12 + np.round(WALK[:400] * 100)), "level", name="of no spread"),
     Case("constant-in-training", put("macd", range(300), 0.0), "macd", day(0), 1),
     Case("frozen-column", put("macd", range(350, 400), 1.5), "macd", day(350)),
     Case("duplicate-column", lambda rows: rows.assign(macd_again=rows["macd"]), "macd_again"),
@@ -317,9 +317,8 @@ def test_there_is_no_false_alarm_on_hours():
 
 @needs_data
 def test_the_glitches_of_the_exchange_rates_are_all_that_is_warned_of():
-    frame = pd.read_csv(
-        DATA / "exchange_rate.txt.gz", header=None, names=["AU", "GB", "CA", "CH", "CN", "JP", "NZ", "SG"]
-    )
+    names = ["AU", "GB", "CA", "CH", "CN", "JP", "NZ", "SG"]
+    frame = pd.read_csv(DATA / "exchange_rate.txt.gz", header=None, names=names)
     examination = examine(as_read(frame), default_spec(features={"target": "AU"}))
     assert examination.is_sound
     assert {finding.fault for finding in examination.findings} == {"glitch", "outlier"}
@@ -330,8 +329,8 @@ def test_the_glitches_of_the_exchange_rates_are_all_that_is_warned_of():
 
 
 ODD_VALUES = st.one_of(
-    st.none(), st.floats(), st.integers(), st.text(max_size=3), st.booleans(), st.decimals(allow_nan=True),
-    st.dates(), st.binary(max_size=2), st.complex_numbers(),
+    st.none(), st.floats(), st.integers(), st.text(max_size=3), st.booleans(), st.dates(),
+    st.decimals(allow_nan=False), st.just(Decimal("NaN")), st.binary(max_size=2), st.complex_numbers(),
 )  # fmt: skip
 ODD_STAMPS = st.one_of(
     st.none(), st.datetimes(), st.integers(), st.floats(), st.booleans(), st.dates(), st.text(max_size=12),
