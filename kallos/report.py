@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kallos.events import StudyFinished, StudyStarted
-from kallos.planning import FoldWindow, describe_clip
+from kallos.planning import FoldWindow
 from kallos.result_folder import read_text, remove_text, write_text
 from kallos.results import TuningResult
 from kallos.scoring import FoldScore
@@ -133,7 +133,7 @@ def outcome(trial: TrialRecord) -> str:
 
 
 def opening(started: StudyStarted) -> Iterator[str]:
-    """Yield in a line or two which study a run carries on, or begins, what it starts from, and what was clipped."""
+    """Yield in a line or two which study a run carries on, or begins, and what it starts from."""
     name, n_trials = started.plan.study_name, started.n_trials
     if started.recorded:
         yield f"study {name}: {started.recorded} of {counted(n_trials, 'trial')} recorded, and not run again"
@@ -144,8 +144,6 @@ def opening(started: StudyStarted) -> Iterator[str]:
         yield f"warm start: the best {sets} of {started.warm_start.study}"
     elif started.plan.spec.warm_start:
         yield "cold start: no study of earlier folds is recorded to start from"
-    if started.plan.longest_input is not None:
-        yield describe_clip(started.plan.spec, started.plan.longest_input)
 
 
 def run_summary(finished: StudyFinished) -> str:

@@ -31,8 +31,10 @@ def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None) 
     stamped = examine_stamps(with_distinct_names(rows, findings), spec.data, now)
     findings += stamped.findings
     chosen = chosen_columns(stamped.frame, spec.features, findings)
-    numbers = _numbers(chosen, spec, findings)
-    folds, longest_input = _study(stamped, numbers, spec, findings)
+    # Values near the end of what floats hold overflow on the way: they are named, and that is enough.
+    with np.errstate(over="ignore", invalid="ignore"):
+        numbers = _numbers(chosen, spec, findings)
+        folds, longest_input = _study(stamped, numbers, spec, findings)
     index = numbers.index
     return Examination(
         findings=_in_order(findings, spec.data.features_table),

@@ -4,16 +4,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from kallos.checks.findings import Finding, first_few, said_by
-from kallos.errors import DataError, UsageError, shorten
+from kallos.checks.findings import Finding, first_few
+from kallos.checks.frequencies import examine_frequency
+from kallos.errors import shorten
 from kallos.feature_store import FIRST_MOMENT, LAST_MOMENT, choose_dates, doubled_stamps
-from kallos.frequency import commonest_frequency, compare_with_clock, find_frequency
 from kallos.specs import DataSpec
 
 _OFFSET = re.compile(r"[T ]\d{2}(?::?\d{2}){0,2}(?:[.,]\d+)?\s*(Z|z|[+-]\d{2}(?::?\d{2})?)$")
@@ -84,7 +83,7 @@ def examine_stamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> 
     frame = _without_odd_dates(frame, now, findings)
     stamped = Stamped(frame, findings, left_out=left_out)
     if len(frame):
-        _examine_frequency(stamped, spec)
+        stamped.frequency = examine_frequency(frame.index, spec, findings)
     return stamped
 
 
@@ -278,72 +277,3 @@ def _integer_epochs(index: pd.Index) -> Iterator[Finding]:
             column=name,
             stamps=first_few(odd),
         )
-
-
-def _examine_frequency(stamped: Stamped, spec: DataSpec) -> None:
-    index, name = stamped.frame.index, spec.timestamp_column
-    try:
-        stamped.frequency = find_frequency(index, spec.frequency)
-        return
-    except UsageError:
-        raise
-    except DataError as error:
-        refused = error
-    if len(index) < 3:
-        stamped.findings.append(said_by(refused, "too-few-stamps", column=name, parameter="frequency"))
-        return
-    frequency = spec.frequency or commonest_frequency(index)
-    change = None if spec.frequency else _change_of_frequency(index)
-    if change is not None:
-        before, after = (pd.Timedelta(step) for step in change[1:])
-        stamped.findings.append(
-            Finding(
-                "mixed-frequency",
-                f"rows must keep to one frequency, and theirs changes at {change[0]}: {before} apart before, {after} "
-                f"behind",
-                "take the rows of one frequency by --start-date or --end-date, or bring all to the longer one",
-                column=name,
-                stamps=(str(change[0]),),
-            )
-        )
-        return
-    try:
-        missing, extra, n_expected = compare_with_clock(index, frequency)
-    except DataError as error:
-        stamped.findings.append(said_by(error, "irregular-timestamps", column=name, stamps=first_few(index)))
-        return
-    if len(missing):
-        stamped.findings.append(
-            Finding(
-                "missing-rows",
-                f"rows of frequency {frequency!r} must be without a gap: {len(missing)} of {n_expected} timestamps are "
-                f"missing ({shorten(missing)})",
-                "add them, or give --frequency sessions if days may be missing",
-                column=name,
-                stamps=first_few(missing),
-            )
-        )
-    if len(extra):
-        stamped.findings.append(
-            Finding(
-                "irregular-timestamps",
-                f"rows must lie on their frequency {frequency!r}: {len(extra)} of {len(index)} do not "
-                f"({shorten(extra)})",
-                "correct them, or give the right --frequency",
-                column=name,
-                stamps=first_few(extra),
-            )
-        )
-
-
-def _change_of_frequency(index: pd.DatetimeIndex) -> tuple[pd.Timestamp, Any, Any] | None:
-    """Return where a whole part of the rows begins that keeps to another step, with the steps before and behind."""
-    steps = pd.Series(np.diff(index.asi8))
-    runs = steps.ne(steps.shift()).cumsum()
-    lengths = runs.value_counts(sort=False)
-    long = lengths[lengths >= max(5, len(steps) // 20)]
-    firsts = [int((runs == run).idxmax()) for run in long.index[:20]]
-    if len({int(steps[first]) for first in firsts}) < 2:
-        return None
-    before, after = next((one, other) for one, other in pairwise(firsts) if steps[one] != steps[other])
-    return index[after], int(steps[before]), int(steps[after])

@@ -47,7 +47,9 @@ def cut_study(
             Finding(
                 "clipped-input",
                 describe_clip(spec, longest_input),
-                "bring more rows, or take fewer --n-folds, to try longer ones",
+                "take more --train-rows to try longer ones"
+                if spec.folds.train_rows is not None
+                else "bring more rows, or take fewer --n-folds, to try longer ones",
                 fold=shortest.number,
                 parameter="input_chunk_length",
             )
