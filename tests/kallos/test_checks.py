@@ -446,3 +446,16 @@ def test_every_fault_and_repair_is_in_the_manual_with_its_severity():
     table = dict(re.findall(r"^\| `([a-z-]+)` \| (error|warning) \|", page, flags=re.MULTILINE))
     assert table == dict(FAULTS)
     assert all(f"`{fix}`" in page for fix in FIXES)
+
+
+def test_of_two_warm_ups_the_longer_settles_where_to_start():
+    rows = put("macd", range(26), None)(put("roc_5", range(5), None)(as_read(GOOD)))
+    repaired, examination = repair(rows, small_spec(), ["later-start"])
+    assert repaired.data.start_date == day(26)
+    assert examination.findings == ()
+
+
+@pytest.mark.parametrize(("row", "faults"), [(6, set()), (7, {"negative-volume", "infinite-values"})])
+def test_rows_in_which_no_label_is_known_yet_are_not_looked_at(row, faults):
+    rows = put("volume", row, -1.0)(put("roc_5", row, np.inf)(forward_label(as_read(GOOD))))
+    assert {finding.fault for finding in found(rows, **LABEL).findings} == faults
