@@ -20,6 +20,7 @@ app = cyclopts.App(
 app.command("flows.commands.ingest:ingest", name="ingest", help="Compute indicators of OHLCV bars and store them.")
 app.command("flows.commands.tune:tune", name="tune", help="Tune a model on one asset's features.")
 app.command("flows.commands.audit:audit", name="audit", help="Look for leaks by experiment.")
+app.command("flows.commands.check:check", name="check", help="Find all that is wrong with a study's rows.")
 cache = cyclopts.App(name="cache", help="Look at the cache of fold scores, and bound it.")
 cache.command("flows.commands.cache:info", name="info", help="Say how much the cache holds.")
 cache.command("flows.commands.cache:prune", name="prune", help="Remove old scores.")

@@ -1,18 +1,21 @@
 """The command line's flags, drawn from a specification: one per field, nested tables flattened."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, TypeVar, get_origin
 
 from cyclopts import Parameter
 from pydantic import BaseModel
 
-from kallos.specs import read_query_file
+from kallos.specs import TuneSpec, merge, parse_tune_spec, read_query_file, read_study_file
 
 # Fields too long for a command line: their flag names a file of the text.
 _IN_FILES = {"query": "query_file"}
+
+
+Command = TypeVar("Command", bound=Callable[..., None])
 
 
 @dataclass(frozen=True)
@@ -61,3 +64,29 @@ def nested(flags: list[Flag], given: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None:
             table[flag.path[-1]] = read_query_file(value) if flag.path[-1] in _IN_FILES else value
     return values
+
+
+StudyFile = Annotated[
+    Path | None, Parameter(help="TOML file of the specification; flags are laid over it.", show_default=False)
+]
+FeaturesUrl = Annotated[str | None, Parameter(help="Features database (SQLAlchemy URL).", show_default=False)]
+SPEC_FLAGS = list(flags_of(TuneSpec))
+
+
+def read_spec(study: Path | None, given: Mapping[str, Any]) -> TuneSpec:
+    """Return the specification that a study file and the flags laid over it make; raises `UsageError`."""
+    return parse_tune_spec(merge(read_study_file(study) if study else {}, nested(SPEC_FLAGS, given)))
+
+
+def with_flags(*flags: Flag) -> Callable[[Command], Command]:
+    """Return a decorator that has a command take these flags, which its `**given` then holds."""
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command)
+        own = [parameter for name, parameter in signature.parameters.items() if name != "given"]
+        signature = signature.replace(parameters=[*(flag.parameter for flag in flags), *own])
+        command.__signature__ = signature  # type: ignore[attr-defined]
+        command.__annotations__ = {name: each.annotation for name, each in signature.parameters.items()}
+        return command
+
+    return decorate

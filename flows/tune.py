@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,7 @@ from prefect.utilities.annotations import quote
 from flows.failures import note_failure
 from flows.fold_storage import FoldStorage
 from flows.watching import ArtifactStore, ProgressArtifact, TrialLog, is_worth_a_line, tell_all
-from kallos import datasets, planning, report, tuner
+from kallos import checks, planning, report, tuner
 from kallos.budget import Budget
 from kallos.cache import FoldCache
 from kallos.errors import KallosError
@@ -46,11 +47,14 @@ def may_pass_later(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
 
 @task
 def load_features(spec: TuneSpec) -> pd.DataFrame:
-    """Read the asset's features from the database, once a run."""
+    """Read the asset's features from the database, once a run, and refuse unsound ones with all their faults."""
     settings = Settings.read()
-    return datasets.load_features_from_db(
-        settings.features_url, timeout=settings.db_timeout, **spec.data.model_dump(exclude={"fill"})
+    features, examination = checks.load_sound_features(
+        settings.features_url, spec, now=datetime.now(UTC), timeout=settings.db_timeout
     )
+    for warning in examination.warnings:
+        get_run_logger().warning("%s", warning.line)
+    return features
 
 
 @task

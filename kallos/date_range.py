@@ -8,7 +8,7 @@ import pandas as pd
 from kallos.errors import UsageError
 from kallos.specs import DataSpec
 
-_FIRST_MOMENT, _LAST_MOMENT = datetime(1678, 1, 1), datetime(2262, 1, 1)
+FIRST_MOMENT, LAST_MOMENT = datetime(1678, 1, 1), datetime(2262, 1, 1)
 
 
 def bounds(spec: DataSpec, *, has_dates: bool) -> tuple[Any, Any]:
@@ -69,7 +69,7 @@ def _moment(text: str | None, which: str) -> pd.Timestamp | None:
     if which == "end" and _is_date(text):
         parsed = datetime.combine(parsed, time.max)
     # Rows are stamped in nanoseconds, which reach no further.
-    return pd.Timestamp(min(max(parsed, _FIRST_MOMENT), _LAST_MOMENT))
+    return pd.Timestamp(min(max(parsed, FIRST_MOMENT), LAST_MOMENT))
 
 
 def _is_date(text: str) -> bool:

@@ -229,12 +229,17 @@ def tidy(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     Raises `DataError` for stamps that are missing, doubled, unreadable or off their frequency.
     """
     frame = _indexed(rows, spec)
-    start, end = bounds(spec, has_dates=isinstance(frame.index, pd.DatetimeIndex))
-    chosen = frame.loc[start:end]
+    chosen = choose_dates(frame, spec)
     if chosen.empty:
         raise _no_rows_between(spec, frame.index[0], frame.index[-1])
     _refuse_doubled(chosen.index, spec)
     return _with_frequency(chosen, spec)
+
+
+def choose_dates(frame: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+    """Return the rows of a sorted index that lie between the dates asked for, both inclusive."""
+    start, end = bounds(spec, has_dates=isinstance(frame.index, pd.DatetimeIndex))
+    return frame.loc[start:end]
 
 
 def _no_rows_between(spec: DataSpec, first: Any, last: Any) -> DataError:
@@ -331,8 +336,13 @@ def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     return _numbers(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
 
 
+def doubled_stamps(index: pd.Index) -> pd.Index:
+    """Return the stamps that more than one row has."""
+    return index[index.duplicated()].unique()
+
+
 def _refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
-    doubled = index[index.duplicated()].unique()
+    doubled = doubled_stamps(index)
     if len(doubled):
         raise DataError(
             f"timestamps must be unique: asset {spec.asset_id!r} has {len(doubled)} more than once "

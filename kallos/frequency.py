@@ -11,6 +11,8 @@ from kallos.errors import DataError, UsageError, shorten
 
 ROWS = "rows"
 SESSIONS = "sessions"
+# A regular frequency of which less than one stamp in so many is there is a mistake.
+_SPARSEST = 100
 
 
 def find_frequency(index: pd.Index, given: str | None = None) -> str:
@@ -37,7 +39,7 @@ def find_frequency(index: pd.Index, given: str | None = None) -> str:
         )
     if given is None and _looks_like_sessions(index):
         return SESSIONS
-    frequency = given or _commonest(index)
+    frequency = given or commonest_frequency(index)
     _refuse_missing_rows(index, frequency)
     return frequency
 
@@ -63,10 +65,11 @@ def default_step(frequency: str) -> str | int:
 def _looks_like_sessions(index: pd.DatetimeIndex) -> bool:
     daily = bool((index == index.normalize()).all())
     # Fewer than six rows may lie between two weekends by chance.
-    return daily and len(index) >= 6 and not (index.dayofweek >= 5).any() and _commonest(index) in ("D", "B")
+    return daily and len(index) >= 6 and not (index.dayofweek >= 5).any() and commonest_frequency(index) in ("D", "B")
 
 
-def _commonest(index: pd.DatetimeIndex) -> str:
+def commonest_frequency(index: pd.DatetimeIndex) -> str:
+    """Return the frequency that most rows of a unique, sorted index of two or more keep to."""
     inferred: str | None = pd.infer_freq(index)
     if inferred:
         return inferred
@@ -78,7 +81,11 @@ def _commonest(index: pd.DatetimeIndex) -> str:
     return offset
 
 
-def _refuse_missing_rows(index: pd.DatetimeIndex, frequency: str) -> None:
+def compare_with_clock(index: pd.DatetimeIndex, frequency: str) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex, int]:
+    """Return the missing stamps of a regular frequency, the rows that do not lie on it, and how many stamps it has.
+
+    Raises `UsageError` for a frequency that is none, and `DataError` if nearly all of its stamps are missing.
+    """
     try:
         offset = to_offset(frequency)
         following = index[0] + offset
@@ -88,14 +95,23 @@ def _refuse_missing_rows(index: pd.DatetimeIndex, frequency: str) -> None:
         ) from None
     if following <= index[0]:
         raise UsageError(f"frequency must go forward in time, not {frequency!r}: give 'D', 'h' or the like")
+    if (index[-1] - index[0]) / (following - index[0]) > _SPARSEST * len(index) + 1_000_000:
+        # To list them all would fill the memory.
+        raise DataError(
+            f"rows of frequency {frequency!r} must be without a gap: there are {len(index)} from {index[0]} to "
+            f"{index[-1]}; correct their timestamps, or give the right --frequency"
+        )
     expected = pd.date_range(index[0], index[-1], freq=offset)
-    missing = expected.difference(index)
+    return expected.difference(index), index.difference(expected), len(expected)
+
+
+def _refuse_missing_rows(index: pd.DatetimeIndex, frequency: str) -> None:
+    missing, extra, n_expected = compare_with_clock(index, frequency)
     if len(missing):
         raise DataError(
-            f"rows of frequency {frequency!r} must be without a gap: {len(missing)} of {len(expected)} timestamps "
+            f"rows of frequency {frequency!r} must be without a gap: {len(missing)} of {n_expected} timestamps "
             f"are missing ({shorten(missing)}); add them, or give --frequency sessions if days may be missing"
         )
-    extra = index.difference(expected)
     if len(extra):
         raise DataError(
             f"rows must lie on their frequency {frequency!r}: {len(extra)} of {len(index)} do not "

@@ -6,18 +6,23 @@ import logging
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from kallos.architectures import Architecture, Params, get_architecture
+from kallos.architectures.inputs import INPUT, shortest_input, suggest_within
 from kallos.errors import DataError
 from kallos.folds import Fold, cut_folds, cut_inner
 from kallos.preprocessing import study_frame
 from kallos.scoring import FoldJob, naive_forecast_rmse
 from kallos.snapshots import frame_sha256, write_snapshot
 from kallos.specs import TuneSpec
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 _log = logging.getLogger(__name__)
 
@@ -64,13 +69,17 @@ class PlannedFold:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """A study, ready to run anywhere: its rows lie in a snapshot, and every job can be made from here."""
+    """A study, ready to run anywhere: its rows lie in a snapshot, and every job can be made from here.
+
+    `longest_input` is the largest `input_chunk_length` that fits its folds, None where the whole search space does.
+    """
 
     spec: TuneSpec
     snapshot: str
     data: DataSummary
     folds: tuple[PlannedFold, ...]
     open_fold: PlannedFold | None
+    longest_input: int | None = None
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -90,6 +99,8 @@ class StudyPlan:
             ENGINE_VERSION,
             [spec.seed, spec.pruner, spec.lookahead, spec.warm_start],
             version("optuna"),
+            # A space that fits as a whole is the one that studies had before any was clipped.
+            *([] if self.longest_input is None else [self.longest_input]),
         ]
         return f"{spec.model_name}-{spec.data.asset_id}-{_sha256(content)[:16]}"
 
@@ -129,6 +140,16 @@ class StudyPlan:
         """Mean RMSE over the folds of the better naive forecast."""
         return self.naive_values[self.naive]
 
+    def suggest(self, trial: "Trial") -> dict[str, Any]:
+        """Draw a full set of parameters from the search space, clipped to what fits the folds."""
+        return suggest_within(self.architecture, trial, self.longest_input)
+
+    def fitting(self, params: Params) -> dict[str, Any]:
+        """Return parameters of another study as this one's clipped space has them."""
+        if self.longest_input is None or INPUT not in params:
+            return dict(params)
+        return {**params, INPUT: min(params[INPUT], self.longest_input)}
+
     def job(self, name: str, params: Params, planned: PlannedFold) -> FoldJob:
         """Return the job of one parameter set on one fold."""
         spec = self.spec
@@ -158,16 +179,16 @@ class StudyPlan:
 def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan:
     """Return the plan of a study on these features, its rows written to the folder (or fsspec URL) of snapshots.
 
-    Raises `DataError` if the columns or rows are unfit, or too few for the folds, the horizon and the longest
-    input that the search space draws; `UsageError` for an unknown architecture.
+    Where the folds cannot hold the longest input that the search space draws, the space is clipped. Raises
+    `DataError` if the columns or rows are unfit, or too few for the folds, the horizon and the shortest input;
+    `UsageError` for an unknown architecture.
     """
-    architecture = get_architecture(spec.model_name)
     if spec.forecast == "block":
         _log.warning("forecast 'block' reads covariates of the future beyond the horizon: compare by it, trust it not")
     rows = study_frame(frame, spec.features, fill=spec.data.fill)
     grid = cut_folds(rows.index, spec.folds, lead=spec.features.lead, frequency=spec.data.frequency)
     for fold in grid.folds:
-        _refuse_short_fold(fold, spec, architecture.longest_input)
+        refuse_short_window(fold, spec)
     open_fold = grid.open_fold
     if open_fold is not None and open_fold.validation_stop - open_fold.validation_start < spec.horizon:
         open_fold = None
@@ -179,6 +200,7 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
         ),
         folds=tuple(_planned(rows, fold, spec) for fold in grid.folds),
         open_fold=None if open_fold is None else _planned(rows, open_fold, spec),
+        longest_input=clip_input(grid.folds, spec),
     )
 
 
@@ -196,24 +218,43 @@ def _sha256(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _refuse_short_fold(fold: Fold, spec: TuneSpec, longest_input: int) -> None:
+def refuse_short_window(fold: Fold, spec: TuneSpec) -> None:
+    """Raise `DataError` if no horizon fits the fold's validation window."""
     window = fold.validation_stop - fold.validation_start
     if window < spec.horizon:
         raise DataError(
             f"a validation window must hold one whole horizon: fold {fold.number} has {window} rows, and --horizon "
             f"is {spec.horizon}; take a longer --step or a shorter --horizon"
         )
-    lead, share = spec.features.lead, spec.training.inner_validation
-    there = fold.train_stop - fold.train_start
-    cut = cut_inner(fold.shifted(), share, lead=lead, horizon=spec.horizon)
-    sample = longest_input + lead - 1 + spec.horizon
-    if cut.fit_stop < sample + FEWEST_SAMPLES - 1:
-        needed = _rows_needed(sample + FEWEST_SAMPLES - 1, spec)
+
+
+def clip_input(folds: tuple[Fold, ...], spec: TuneSpec) -> int | None:
+    """Return the longest `input_chunk_length` that all folds can hold, or None if they hold the space's longest.
+
+    Raises `DataError` if not even the space's shortest fits.
+    """
+    architecture = get_architecture(spec.model_name)
+    fold = min(folds, key=lambda fold: fold.train_stop - fold.train_start)
+    cut = cut_inner(fold.shifted(), spec.training.inner_validation, lead=spec.features.lead, horizon=spec.horizon)
+    beside_input = spec.features.lead - 1 + spec.horizon + FEWEST_SAMPLES - 1
+    fits, shortest = cut.fit_stop - beside_input, shortest_input(architecture)
+    if fits < shortest:
+        needed, there = _rows_needed(shortest + beside_input, spec), fold.train_stop - fold.train_start
         raise DataError(
-            f"fold {fold.number} needs {needed} training rows ({FEWEST_SAMPLES} samples of the longest "
-            f"input_chunk_length {longest_input}, the horizon, and the inner validation part), and there are {there}: "
+            f"fold {fold.number} needs {needed} training rows ({FEWEST_SAMPLES} samples of the shortest "
+            f"input_chunk_length {shortest}, the horizon, and the inner validation part), and there are {there}: "
             f"{_remedy(needed, there, spec)}"
         )
+    return fits if fits < architecture.longest_input else None
+
+
+def describe_clip(spec: TuneSpec, longest_input: int) -> str:
+    """Return in a sentence how a search space was clipped."""
+    architecture = get_architecture(spec.model_name)
+    return (
+        f"the search space is clipped to what fits: input_chunk_length is drawn from {shortest_input(architecture)} to "
+        f"{longest_input} rows, not to {architecture.longest_input}, since the smallest fold holds no longer"
+    )
 
 
 def _remedy(needed: int, there: int, spec: TuneSpec) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from darts import TimeSeries
 
 Array = npt.NDArray[np.float64]
+# Kinds of NumPy types that a column of features may have.
+NUMBERS = "iuf"
 GROUPS = ("volume", "bounded", "unbounded", "rate_of_change", "log_return", "other")
 
 
@@ -68,25 +70,34 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
             f"the target {features.target!r} is not a column: {did_you_mean(features.target, frame.columns)}; "
             f"name another as --target"
         )
-    covariates = [name for name in frame.columns if name != features.target and _is_taken(name, features)]
     _refuse_idle_patterns(frame.columns, features)
-    chosen = frame[[features.target, *covariates]]
-    words = [f"{name} ({_kind_of(chosen[name])})" for name, dtype in chosen.dtypes.items() if dtype.kind not in "iuf"]
+    chosen = frame[study_columns(frame.columns, features)]
+    words = [f"{name} ({_kind_of(chosen[name])})" for name, dtype in chosen.dtypes.items() if dtype.kind not in NUMBERS]
     if words:
         raise DataError(
             f"features must be numbers, and {len(words)} of {len(chosen.columns)} columns are not: {shorten(words)}; "
             f"encode them as numbers (0/1) in a view or query, or name them in 'exclude'"
         )
+    if features.label_horizon >= len(chosen):
+        raise DataError(f"a label must look ahead by less than the {len(chosen)} rows: not {features.label_horizon}")
+    numbers = stamp_when_known(chosen, features, fill=fill)
+    _refuse_unfit_values(numbers, features, fill)
+    return numbers
+
+
+def study_columns(columns: pd.Index, features: FeatureSpec) -> list[str]:
+    """Return the columns that a study uses, the target first."""
+    return [features.target, *(name for name in columns if name != features.target and _is_taken(name, features))]
+
+
+def stamp_when_known(chosen: pd.DataFrame, features: FeatureSpec, *, fill: str = "none") -> pd.DataFrame:
+    """Return numbers as float64, the target moved down to where it is known, less the rows in which it never is."""
     # Adding zero makes one zero of two: databases do not keep its sign, and the content's hash must not see it.
     numbers = chosen.astype(np.float64) + 0.0
     if fill == "forward":
         numbers = numbers.ffill()
     numbers[features.target] = numbers[features.target].shift(features.label_horizon)
-    if features.label_horizon >= len(numbers):
-        raise DataError(f"a label must look ahead by less than the {len(numbers)} rows: not {features.label_horizon}")
-    numbers = numbers.iloc[features.label_horizon :]
-    _refuse_unfit_values(numbers, features, fill)
-    return numbers
+    return numbers.iloc[features.label_horizon :]
 
 
 def prepare_fold(
@@ -180,16 +191,25 @@ def _fits(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
+def idle_patterns(columns: pd.Index, features: FeatureSpec) -> list[tuple[str, str]]:
+    """Return field and pattern of each of the user's that fits no column.
+
+    Such a pattern is a typo: what it was to leave out would be learnt from.
+    """
+    return [
+        (field, pattern)
+        for field in ("columns", "exclude", *GROUPS[:-1])
+        for pattern in getattr(features, field)
+        if pattern not in FeatureSpec.model_fields[field].default
+        and not any(fnmatchcase(name, pattern) for name in columns)
+    ]
+
+
 def _refuse_idle_patterns(columns: pd.Index, features: FeatureSpec) -> None:
-    """A pattern of the user's that fits no column is a typo: what it was to leave out would be learnt from."""
-    for field in ("columns", "exclude", *GROUPS[:-1]):
-        default: tuple[str, ...] = FeatureSpec.model_fields[field].default
-        for pattern in getattr(features, field):
-            if pattern not in default and not any(fnmatchcase(name, pattern) for name in columns):
-                raise DataError(
-                    f"every pattern must fit a column: {pattern!r} in '{field}' fits none; "
-                    f"{did_you_mean(pattern, columns)}"
-                )
+    for field, pattern in idle_patterns(columns, features):
+        raise DataError(
+            f"every pattern must fit a column: {pattern!r} in '{field}' fits none; {did_you_mean(pattern, columns)}"
+        )
 
 
 def _refuse_unfit_values(numbers: pd.DataFrame, features: FeatureSpec, fill: str) -> None:
@@ -201,13 +221,18 @@ def _refuse_unfit_values(numbers: pd.DataFrame, features: FeatureSpec, fill: str
             f"features must be finite, and {len(at_fault)} of {len(numbers.columns)} columns are not: "
             f"{shorten(at_fault, 3)}; {remedy}, or name the columns in 'exclude'"
         )
-    for name in group_columns(numbers.columns, features)["volume"]:
-        negative = numbers.index[numbers[name] < 0]
-        if len(negative):
-            raise DataError(
-                f"features of group 'volume' must not be negative: {_places(negative, name)}; "
-                f"correct them, or give the column another group"
-            )
+    for name, negative in negative_volumes(numbers, features).items():
+        raise DataError(
+            f"features of group 'volume' must not be negative: {_places(negative, name)}; "
+            f"correct them, or give the column another group"
+        )
+
+
+def negative_volumes(numbers: pd.DataFrame, features: FeatureSpec) -> dict[str, pd.Index]:
+    """Return the stamps of negative values in each column of group `volume` that has some."""
+    volumes = group_columns(numbers.columns, features)["volume"]
+    negative = {name: numbers.index[numbers[name] < 0] for name in volumes}
+    return {name: stamps for name, stamps in negative.items() if len(stamps)}
 
 
 def _places(index: pd.Index, name: str) -> str:

@@ -261,7 +261,7 @@ def _warm_start(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> WarmSta
         deepcopy=False, states=(TrialState.COMPLETE,)
     )
     best = sorted(complete, key=lambda trial: (trial.value, trial.number))[: plan.spec.warm_start]
-    return WarmStart(study=latest.study_name, params=tuple(dict(trial.params) for trial in best))
+    return WarmStart(study=latest.study_name, params=tuple(plan.fitting(trial.params) for trial in best))
 
 
 def _read(trial: FrozenTrial) -> StudyTrial:

@@ -26,6 +26,7 @@ class TuningResult(BaseModel):
     open_reason: str | None
     study_name: str
     warm_start: WarmStart
+    longest_input: int | None = None
     data: DataSummary
     spec: TuneSpec
     versions: dict[str, str]

@@ -39,7 +39,7 @@ def objective(
     `functools.partial(objective, plan=plan)` is an objective for Optuna's own `optimize`. Each fold's score is
     reported, and a pruner may end the trial behind each but the last. Raises `FitError` if a fold cannot be fitted.
     """
-    params = plan.architecture.suggest(trial)
+    params = plan.suggest(trial)
     trial.set_user_attr(PARAMS, params)
     watcher(TrialStarted(trial.number, params))
     scores: list[FoldScore] = []
@@ -184,6 +184,7 @@ class _Study:
             open_reason=open_reason,
             study_name=plan.study_name,
             warm_start=self._warm_start,
+            longest_input=plan.longest_input,
             data=plan.data,
             spec=plan.spec,
             versions=_versions(),
@@ -209,12 +210,12 @@ class _Study:
         earlier = self._trials[:number]
         if number < len(self._trials):
             trial = self._source.ask(earlier, begun=self._trials[number].begun)
-            trial.set_user_attr(PARAMS, self._plan.architecture.suggest(trial))
+            trial.set_user_attr(PARAMS, self._plan.suggest(trial))
             return trial
         warm = self._warm_start.params
         fixed = warm[number] if number < len(warm) else None
         trial = self._source.ask(earlier, fixed=fixed)
-        trial.set_user_attr(PARAMS, self._plan.architecture.suggest(trial))
+        trial.set_user_attr(PARAMS, self._plan.suggest(trial))
         begun = _frozen(trial)
         self._record.begin(number, begun)
         self._trials.append(StudyTrial(begun))

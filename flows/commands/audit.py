@@ -1,17 +1,15 @@
 """`kallos-run audit`: looks for leaks by experiment."""
 
-import inspect
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from flows.flags import flags_of, nested
+from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, read_spec, with_flags
 from kallos.errors import UsageError
 from kallos.settings import Settings
-from kallos.specs import TuneSpec, merge, parse_tune_spec, read_study_file
+from kallos.specs import TuneSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,16 +17,12 @@ if TYPE_CHECKING:
     from kallos.audit.query import Load
     from kallos.feature_store import FeatureStore
 
-_FLAGS = list(flags_of(TuneSpec))
 
-
+@with_flags(*SPEC_FLAGS)
 def audit(
     *,
-    study: Annotated[
-        Path | None,
-        Parameter(help="TOML file of the specification; flags are laid over it.", show_default=False),
-    ] = None,
-    db_url: Annotated[str | None, Parameter(help="Features database (SQLAlchemy URL).", show_default=False)] = None,
+    study: StudyFile = None,
+    db_url: FeaturesUrl = None,
     against: Annotated[
         str | None,
         Parameter(
@@ -46,15 +40,14 @@ def audit(
     the query again with earlier end dates, the rows of an earlier study, the label, what each column says of the
     target, preparation, and the forecasts of one quick fit. Exit code 1 if a leak was found.
     """
-    base = read_study_file(study) if study else {}
-    spec = parse_tune_spec(merge(base, nested(_FLAGS, given)))
+    spec = read_spec(study, given)
     console = Console(highlight=False, markup=False)
     settings = Settings.read()
     with Console(stderr=True).status("reading the features") as status:
         from kallos.audit import AuditReport, audit_study
         from kallos.feature_store import FeatureStore
 
-        with FeatureStore(db_url or settings.features_url) as store:
+        with FeatureStore(db_url or settings.features_url, timeout=settings.db_timeout) as store:
             frame = store.load(spec.data)
             earlier, no_earlier = (_snapshot(against), "") if against else _last_snapshot(spec, settings)
             verdicts = audit_study(
@@ -80,7 +73,7 @@ def _rerun(store: "FeatureStore", spec: TuneSpec) -> "Load | None":
     """Return how to compute the rows up to an earlier date, or None where a table only filters them."""
     from kallos.feature_store import tidy
 
-    if getattr(spec.data, "query", None) is None:
+    if spec.data.query is None:
         return None
 
     def load(end_date: str | None) -> "pd.DataFrame":
@@ -119,12 +112,3 @@ def _last_snapshot(spec: TuneSpec, settings: Settings) -> "tuple[pd.DataFrame | 
     if (then["target"], then["label_horizon"]) != (spec.features.target, spec.features.label_horizon):
         return rows.drop(columns=then["target"]), ""
     return rows, ""
-
-
-def _with_flags(signature: inspect.Signature) -> inspect.Signature:
-    own = [parameter for name, parameter in signature.parameters.items() if name != "given"]
-    return signature.replace(parameters=[*(flag.parameter for flag in _FLAGS), *own])
-
-
-audit.__signature__ = _with_flags(inspect.signature(audit))  # type: ignore[attr-defined]
-audit.__annotations__ = {name: each.annotation for name, each in inspect.signature(audit).parameters.items()}

@@ -1,33 +1,29 @@
 """`kallos-run tune`: the flow `tune`, run in this process."""
 
-import inspect
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from flows.flags import flags_of, nested
+from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, flags_of, nested, read_spec, with_flags
 from kallos.settings import Settings
-from kallos.specs import RunSpec, TuneSpec, merge, parse_spec, parse_tune_spec, read_study_file
+from kallos.specs import RunSpec, TuneSpec, parse_spec
 
 if TYPE_CHECKING:
     from kallos.planning import StudyPlan
 
-_FLAGS = list(flags_of(TuneSpec))
 _RUN_FLAGS = list(flags_of(RunSpec))
 
 
+@with_flags(*SPEC_FLAGS, *_RUN_FLAGS)
 def tune(
     *,
-    study: Annotated[
-        Path | None,
-        Parameter(help="TOML file of the specification; flags are laid over it.", show_default=False),
-    ] = None,
+    study: StudyFile = None,
     output_dir: Annotated[
         str | None,
         Parameter(
@@ -35,7 +31,7 @@ def tune(
             show_default=False,
         ),
     ] = None,
-    db_url: Annotated[str | None, Parameter(help="Features database (SQLAlchemy URL).", show_default=False)] = None,
+    db_url: FeaturesUrl = None,
     storage_url: Annotated[
         str | None, Parameter(help="Database of the studies' records (SQLAlchemy URL).", show_default=False)
     ] = None,
@@ -46,15 +42,14 @@ def tune(
     Runs the flow in this process: against PREFECT_API_URL where it is set, else against a server of its own
     for as long as the study takes.
     """
-    base = read_study_file(study) if study else {}
-    spec = parse_tune_spec(merge(base, nested(_FLAGS, given)))
+    spec = read_spec(study, given)
     set_environment(KALLOS_DB_URL=db_url, KALLOS_STORAGE_URL=storage_url)
     run_flow(spec, parse_spec(RunSpec, nested(_RUN_FLAGS, given)), output_dir)
 
 
 def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     """Run the flow with its progress on the terminal, and show the result."""
-    from kallos.datasets import load_features_from_db
+    from kallos.checks import load_sound_features
     from kallos.events import Event, StudyFinished
     from kallos.planning import plan_study
     from kallos.record import parse_storage_url
@@ -68,14 +63,17 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     folder = output_dir or settings.results or "kallos-results"
     with console.status("reading the features") as status:
         # What is wrong with the data or the folder is said before a server is started for it.
-        features = load_features_from_db(
+        features, examination = load_sound_features(
             settings.features_url,
+            spec,
+            now=datetime.now(UTC),
             timeout=settings.db_timeout,
             on_rows=lambda n_rows: status.update(f"reading the features: {n_rows:,} rows"),
-            **spec.data.model_dump(exclude={"fill"}),
         )
         plan = plan_study(features, spec, settings.snapshots)
         prepare_folder(folder)
+    for warning in examination.warnings:
+        console.print(f"warning: {warning.line}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     with _prefect(console, plan, run):
         import httpx
         from prefect.settings import PREFECT_API_URL
@@ -157,12 +155,3 @@ def set_environment(*, serving: bool = False, **given: str | None) -> None:
     os.environ.update({name: value for name, value in given.items() if value is not None})
     for name, value in {**_ENVIRONMENT, **(_SERVING if serving else _QUIET)}.items():
         os.environ.setdefault(name, value)
-
-
-def _with_flags(signature: inspect.Signature) -> inspect.Signature:
-    own = [parameter for name, parameter in signature.parameters.items() if name != "given"]
-    return signature.replace(parameters=[*(flag.parameter for flag in (*_FLAGS, *_RUN_FLAGS)), *own])
-
-
-tune.__signature__ = _with_flags(inspect.signature(tune))  # type: ignore[attr-defined]
-tune.__annotations__ = {name: each.annotation for name, each in inspect.signature(tune).parameters.items()}

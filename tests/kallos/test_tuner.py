@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import optuna
@@ -143,11 +144,16 @@ def test_without_an_open_step_nothing_is_scored_for_it(tmp_path):
     [
         ({"model_name": "gro"}, UsageError, "not 'gro': did you mean 'gru'"),
         ({"horizon": 41}, DataError, "fold 1 has 40 rows, and --horizon is 41"),
-        ({"folds": {"n_folds": 8}}, DataError, "fold 1 needs 106 training rows .*60.* there are 80: bring 26 earlier"),
+        # 20 + 30 rows hold 30 samples of 20 and one row ahead, and are 85 % of 59.
+        (
+            {"folds": {"n_folds": 9}},
+            DataError,
+            "fold 1 needs 59 training rows .*input_chunk_length 20.* there are 40: bring 19 earlier",
+        ),
         (
             {"folds": {"train_rows": 50}},
             DataError,
-            "fold 1 needs 106 training rows .* there are 50: take --train-rows 106",
+            "fold 1 needs 59 training rows .* there are 50: take --train-rows 59",
         ),
     ],
 )
@@ -158,8 +164,31 @@ def test_what_does_not_fit_is_said_before_the_first_trial(tmp_path, over, error,
 
 def test_with_as_many_rows_as_are_needed_the_longest_input_fits(tmp_path):
     plan = small_plan(tmp_path, folds={"train_rows": 106}, n_trials=1)
+    assert plan.longest_input is None
     jobs = plan.trial_jobs(0, {**plan.architecture.defaults, "input_chunk_length": 60})
     assert evaluate_fold(jobs[0]).n_forecasts == 40
+
+
+@pytest.mark.parametrize(("train_rows", "longest"), [(60, 21), (105, 59)])
+def test_a_space_is_clipped_to_the_inputs_that_fit(tmp_path, train_rows, longest):
+    plan = small_plan(tmp_path, folds={"train_rows": train_rows}, n_trials=12)
+    # Of 60 rows 9 stop early, of 105 rows 16; 30 samples of an input and one row ahead need 30 rows more.
+    assert plan.longest_input == longest
+    result = run_tuning(plan, score_fold=by_learning_rate)
+    drawn = {trial.params["input_chunk_length"] for trial in result.trials}
+    assert 20 <= min(drawn) <= max(drawn) <= longest
+    assert len(drawn) > 1
+    assert result.longest_input == longest
+    jobs = plan.trial_jobs(0, {**plan.architecture.defaults, "input_chunk_length": longest})
+    assert evaluate_fold(jobs[0]).n_forecasts == 40
+
+
+def test_a_clipped_space_makes_another_study(tmp_path):
+    plan = small_plan(tmp_path, folds={"train_rows": 80})
+    longer = replace(plan, longest_input=plan.longest_input + 1)
+    whole = replace(plan, longest_input=None)
+    assert len({plan.study_name, longer.study_name, whole.study_name}) == 3
+    assert plan.family == whole.family
 
 
 def test_an_open_step_that_cannot_be_scored_costs_no_result(tmp_path):

@@ -1,0 +1,131 @@
+"""`kallos-run check`: everything that is wrong with a study's rows, before anything is fitted."""
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.text import Text
+
+from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, read_spec, with_flags
+from kallos.settings import Settings
+from kallos.specs import TuneSpec
+
+if TYPE_CHECKING:
+    from kallos.checks import Examination, Finding
+
+_STYLES = {"error": "bold red", "warning": "yellow"}
+
+
+@with_flags(*SPEC_FLAGS)
+def check(
+    *,
+    study: StudyFile = None,
+    db_url: FeaturesUrl = None,
+    as_json: Annotated[
+        bool, Parameter(name="--json", negative="", help="Print findings and summary as JSON, and nothing else.")
+    ] = False,
+    fix: Annotated[
+        str | None,
+        Parameter(
+            help="Repairs to look through, by commas: ffill, later-start, drop-constant, drop-duplicates, drop-leaks, "
+            "drop-empty, drop-text. Nothing is written: the lines that make 'tune' do the same are shown.",
+            show_default=False,
+        ),
+    ] = None,
+    **given: Any,
+) -> None:
+    """Find all that is wrong with the rows of a study, before anything is fitted.
+
+    Takes the specification as 'tune' does, and reads the rows that it would. Exit code 1 if tuning on them would be
+    unsound, else 0; warnings are for you to judge.
+    """
+    from kallos.checks import repair
+    from kallos.feature_store import FeatureStore
+
+    spec = read_spec(study, given)
+    asked = [name.strip() for name in fix.split(",") if name.strip()] if fix else []
+    settings = Settings.read()
+    with FeatureStore(db_url or settings.features_url, timeout=settings.db_timeout) as store:
+        rows = store.read(spec.data)
+    repaired, examination = repair(rows, spec, asked, now=datetime.now(UTC))
+    if as_json:
+        sys.stdout.write(json.dumps(_document(examination, spec, repaired), indent=2) + "\n")
+    else:
+        _show(examination, spec, repaired, is_fixed=bool(asked))
+    if not examination.is_sound:
+        sys.exit(1)
+
+
+def _document(examination: "Examination", spec: TuneSpec, repaired: TuneSpec) -> dict[str, Any]:
+    from kallos.checks import study_lines
+
+    return {
+        "is_sound": examination.is_sound,
+        "findings": [finding.document() for finding in examination.findings],
+        "summary": examination.summary(),
+        "study_lines": study_lines(spec, repaired),
+    }
+
+
+def _show(examination: "Examination", spec: TuneSpec, repaired: TuneSpec, *, is_fixed: bool) -> None:
+    from kallos.checks import study_lines
+    from kallos.report import counted
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for severity, findings in (("error", examination.errors), ("warning", examination.warnings)):
+        if findings:
+            console.print(Text(counted(len(findings), severity), _STYLES[severity]))
+        for finding in findings:
+            for line in _lines_of(finding, console.width):
+                console.print(line)
+    errors, warnings = len(examination.errors), len(examination.warnings)
+    source, asset = spec.data.source, spec.data.asset_id
+    if errors:
+        console.print(f"unsound: tune refuses {asset} of {source}, for {counted(errors, 'error')}")
+    else:
+        console.print(f"sound: tune takes {asset} of {source}, with {counted(warnings, 'warning')}")
+    for line in _seen(examination, repaired):
+        console.print("\n".join(textwrap.wrap(line, console.width, subsequent_indent="    ", break_on_hyphens=False)))
+    lines = study_lines(spec, repaired)
+    if lines:
+        console.print("repaired by these lines in a study file (--study):")
+        for line in lines:
+            console.print(f"    {line}")
+    elif is_fixed:
+        console.print("nothing to repair by --fix")
+
+
+def _lines_of(finding: "Finding", width: int) -> Iterator[str]:
+    yield f"  {finding.fault}  {finding.place}".rstrip()
+    for text in (f"{finding.message};", finding.remedy):
+        yield from textwrap.wrap(
+            text, max(width, 40), initial_indent="      ", subsequent_indent="      ", break_on_hyphens=False
+        )
+
+
+def _seen(examination: "Examination", spec: TuneSpec) -> Iterator[str]:
+    from kallos.report import counted
+
+    if examination.first is None or examination.last is None:
+        return
+    said = f"a study sees {counted(examination.rows, 'row')}, {_day(examination.first)} to {_day(examination.last)}"
+    frequency = "no regular frequency" if examination.frequency is None else f"frequency {examination.frequency}"
+    yield f"{said}, {frequency}"
+    if examination.left_out:
+        yield f"  {counted(examination.left_out, 'row')} outside the dates asked for"
+    groups = ", ".join(f"{len(names)} {group}" for group, names in (examination.columns or {}).items() if names)
+    yield f"  target {spec.features.target}; covariates: {groups or 'none'}"
+    for fold in examination.folds:
+        yield (
+            f"  fold {fold.number}: trains to {_day(fold.train_end)}, "
+            f"scored {_day(fold.validation_start)} to {_day(fold.validation_end)}"
+        )
+
+
+def _day(stamp: str) -> str:
+    return stamp.removesuffix(" 00:00:00")

@@ -1,0 +1,18 @@
+"""Preflight: all faults of a study's rows, found and named before the first fit."""
+
+from kallos.checks.examination import examine
+from kallos.checks.findings import FAULTS, Examination, Finding, SeenFold
+from kallos.checks.loading import load_sound_features
+from kallos.checks.repairs import FIXES, repair, study_lines
+
+__all__ = [
+    "FAULTS",
+    "FIXES",
+    "Examination",
+    "Finding",
+    "SeenFold",
+    "examine",
+    "load_sound_features",
+    "repair",
+    "study_lines",
+]

@@ -1,0 +1,194 @@
+"""Faults of the columns' names and types: what no model can take."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kallos.checks.findings import Finding, first_few
+from kallos.errors import did_you_mean, shorten
+from kallos.preprocessing import NUMBERS, idle_patterns, study_columns
+from kallos.specs import FeatureSpec, TuneSpec
+
+# Whole numbers beyond it lose digits as float64.
+_EXACT = 2**53
+# Normalised values are float32.
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def with_distinct_names(rows: pd.DataFrame, findings: list[Finding]) -> pd.DataFrame:
+    """Return rows whose columns have distinct names, all text, the first of each kept."""
+    names = pd.Index([each if isinstance(each, str) else str(each) for each in rows.columns], dtype=object)
+    rows = rows.set_axis(names, axis=1)
+    twice = names[names.duplicated()].unique()
+    findings += [
+        Finding(
+            "colliding-columns",
+            f"columns must have names of their own, and {int((names == name).sum())} are called {name!r}",
+            "rename all but one in the table, view or query",
+            column=name,
+        )
+        for name in twice
+    ]
+    rows = rows.loc[:, ~names.duplicated()]
+    folded = pd.Series(rows.columns, dtype=object).groupby([name.strip().casefold() for name in rows.columns])
+    for _, alike in folded:
+        if len(alike) > 1:
+            findings.append(
+                Finding(
+                    "similar-column-names",
+                    f"columns {shorten([repr(name) for name in alike])} differ in case or blanks alone",
+                    "see that both are meant, or name one in 'exclude'",
+                    column=alike.iloc[-1],
+                )
+            )
+    return rows
+
+
+def chosen_columns(frame: pd.DataFrame, features: FeatureSpec, findings: list[Finding]) -> pd.DataFrame:
+    """Return the columns that a study uses, the target first where it is there."""
+    for field, pattern in idle_patterns(frame.columns, features):
+        findings.append(
+            Finding(
+                "idle-pattern",
+                f"every pattern must fit a column: {pattern!r} in '{field}' fits none",
+                f"correct it; {did_you_mean(pattern, frame.columns)}",
+                parameter=field,
+            )
+        )
+    names = study_columns(frame.columns, features)
+    if features.target not in frame.columns:
+        findings.append(
+            Finding(
+                "missing-target",
+                f"the target {features.target!r} is not a column: {did_you_mean(features.target, frame.columns)}",
+                "name another as --target",
+                column=features.target,
+                parameter="target",
+            )
+        )
+        names = names[1:]
+    return frame[names]
+
+
+def as_numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding]) -> pd.DataFrame:
+    """Return float64 columns, those that hold anything else left out; what is infinite stays."""
+    numbers: dict[str, pd.Series] = {}
+    for name in chosen.columns:
+        column = chosen[name]
+        if column.isna().all():
+            findings.append(
+                Finding(
+                    "empty-column",
+                    f"columns must hold values, and {name} holds none in {len(column)} rows",
+                    _left_out(name, spec),
+                    column=name,
+                )
+            )
+            continue
+        if column.dtype.kind in NUMBERS:
+            values = pd.Series(column.to_numpy(np.float64, na_value=np.nan), index=column.index)
+            findings += _beyond_floats(column, values, name, spec)
+            numbers[name] = values
+        else:
+            finding, repaired = _not_numbers(column, name, spec)
+            findings.append(finding)
+            if repaired is not None:
+                numbers[name] = repaired
+    return pd.DataFrame(numbers, index=chosen.index)
+
+
+def _left_out(name: str, spec: TuneSpec) -> str:
+    return "name another as --target" if name == spec.features.target else "name it in 'exclude'"
+
+
+def _beyond_floats(column: pd.Series, values: pd.Series, name: str, spec: TuneSpec) -> Iterator[Finding]:
+    sizes = values.abs()
+    large = column.index[np.isfinite(values) & (sizes > _LARGEST)]
+    if len(large):
+        yield Finding(
+            "float-overflow",
+            f"values must lie within float32's range, and {name} has {len(large)} beyond {_LARGEST:.2g}, first at "
+            f"{large[0]}",
+            f"correct them, or {_left_out(name, spec)}",
+            column=name,
+            stamps=first_few(large),
+        )
+    if column.dtype.kind in "iu":
+        inexact = column.index[np.asarray(sizes > _EXACT)]
+        if len(inexact):
+            yield Finding(
+                "imprecise-integers",
+                f"whole numbers beyond 2^53 lose their last digits, and {name} has {len(inexact)}, first at "
+                f"{inexact[0]}: identifiers are no features",
+                f"{_left_out(name, spec)}, or scale it down",
+                column=name,
+                stamps=first_few(inexact),
+            )
+
+
+def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding, pd.Series | None]:
+    """Return what is wrong with a column of other things, and its numbers where it can be read as some."""
+    kind = column.dtype.kind
+    known = column.dropna()
+    kinds = {type(each) for each in known} if kind == "O" else set()
+    remedy = _left_out(name, spec)
+    stamps = first_few(known.index)
+    if kind == "b" or kinds == {bool}:
+        finding = Finding(
+            "boolean-column",
+            f"features must be numbers, and {name} is boolean",
+            f"cast it to 0 and 1 in a view or query, or {remedy}",
+            column=name,
+            stamps=stamps,
+        )
+        return finding, column.map(lambda each: float(bool(each)), na_action="ignore").astype(np.float64)
+    if kinds == {int}:
+        finding = Finding(
+            "integer-overflow",
+            f"whole numbers must fit 64 bits, and those of {name} do not",
+            remedy,
+            column=name,
+            stamps=first_few(known.index[np.array([abs(each) >= 2**63 for each in known], dtype=bool)]),
+        )
+        return finding, _read_as_numbers(column)
+    words = np.array([isinstance(each, str) for each in known], dtype=bool)
+    word = str(next((each for each in known if isinstance(each, str)), known.iloc[0]))[:30]
+    if (kinds <= {str, int, float} and words.any()) or isinstance(column.dtype, pd.StringDtype | pd.CategoricalDtype):
+        finding = Finding(
+            "text-column",
+            f"features must be numbers, and {name} holds words such as {word!r}",
+            f"code them as numbers in a view or query, or {remedy}",
+            column=name,
+            stamps=first_few(known.index[words]) if words.any() else stamps,
+        )
+        return finding, _read_as_numbers(column)
+    what = "decimals" if kinds == {Decimal} else shorten(sorted(each.__name__ for each in kinds) or [column.dtype])
+    odd = known.index if len(kinds) < 2 else known.index[[not isinstance(each, int | float) for each in known]]
+    finding = Finding(
+        "object-column",
+        f"features must be numbers, and {name} holds {what}",
+        f"cast it to numbers in a view or query, or {remedy}",
+        column=name,
+        stamps=first_few(odd if len(odd) else known.index),
+    )
+    return finding, _read_as_numbers(column)
+
+
+def _read_as_numbers(column: pd.Series) -> pd.Series | None:
+    """Return a column's numbers if nearly all of it are some, for the sake of looking further."""
+    known = column.dropna()
+    values = known.astype(object).map(_number).astype(np.float64)
+    if values.isna().mean() > 0.1:
+        return None
+    # What is no number is named already: it is not to count as missing, too.
+    return values.reindex(column.index).where(column.isna(), values.reindex(column.index).ffill().bfill())
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value) if isinstance(value, str | int | float | Decimal | np.number) else float("nan")
+    except (ValueError, OverflowError, ArithmeticError):
+        return float("nan")

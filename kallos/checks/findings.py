@@ -1,0 +1,200 @@
+"""What a check can find, each fault by its name, and what it hands back."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from kallos.errors import DataError, KallosError
+
+Severity = Literal["error", "warning"]
+
+# Every fault that can be found. An error makes a study fail or its scores untrue; a warning is for people to judge.
+FAULTS: Mapping[str, Severity] = {
+    "colliding-columns": "error",
+    "no-timestamp-column": "error",
+    "missing-timestamps": "error",
+    "unreadable-timestamps": "error",
+    "mixed-time-zones": "error",
+    "epoch-timestamps": "error",
+    "no-rows": "error",
+    "duplicate-timestamps": "error",
+    "missing-rows": "error",
+    "irregular-timestamps": "error",
+    "mixed-frequency": "error",
+    "too-few-stamps": "error",
+    "missing-target": "error",
+    "idle-pattern": "error",
+    "text-column": "error",
+    "boolean-column": "error",
+    "object-column": "error",
+    "integer-overflow": "error",
+    "float-overflow": "error",
+    "empty-column": "error",
+    "leading-missing-values": "error",
+    "inner-missing-values": "error",
+    "trailing-missing-values": "error",
+    "infinite-values": "error",
+    "negative-volume": "error",
+    "short-label-horizon": "error",
+    "long-label-horizon": "error",
+    "constant-target": "error",
+    "constant-target-in-fold": "error",
+    "leaking-column": "error",
+    "too-few-rows": "error",
+    "short-window": "error",
+    "short-training": "error",
+    "similar-column-names": "warning",
+    "differing-offsets": "warning",
+    "unsorted-rows": "warning",
+    "future-timestamps": "warning",
+    "integer-epochs": "warning",
+    "integer-gaps": "warning",
+    "imprecise-integers": "warning",
+    "filled-target": "warning",
+    "stale-fill": "warning",
+    "constant-column": "warning",
+    "near-constant-column": "warning",
+    "constant-in-training": "warning",
+    "duplicate-column": "warning",
+    "target-copy": "warning",
+    "lagged-target-copy": "warning",
+    "scale-jump": "warning",
+    "outlier": "warning",
+    "glitch": "warning",
+    "frozen-column": "warning",
+    "clipped-input": "warning",
+}
+
+_MOST_STAMPS = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault and its place: what is wrong, where, and what to do about it.
+
+    `stamps` are the first few rows at fault, as text; `parameter` is the field of the specification at fault;
+    `known_from` is the first stamp behind values that are missing at the beginning.
+    """
+
+    fault: str
+    message: str
+    remedy: str
+    column: str | None = None
+    stamps: tuple[str, ...] = ()
+    fold: int | None = None
+    parameter: str | None = None
+    table: str = ""
+    known_from: Any = None
+
+    @property
+    def severity(self) -> Severity:
+        """Whether it makes tuning unsound ("error") or is for people to judge ("warning")."""
+        return FAULTS[self.fault]
+
+    @property
+    def line(self) -> str:
+        """The finding in one line: rule, value, remedy."""
+        return " ".join(f"{self.message}; {self.remedy}".split())
+
+    @property
+    def place(self) -> str:
+        """Where it is, in a few words."""
+        column = self.column if self.column is None else f"column {self.column}"
+        fold = None if self.fold is None else f"fold {self.fold}"
+        return ", ".join(part for part in (column, *self.stamps[:1], fold, self.parameter) if part)
+
+    def document(self) -> dict[str, Any]:
+        """Return the finding as JSON holds it."""
+        return {
+            "fault": self.fault,
+            "severity": self.severity,
+            "table": self.table,
+            "column": self.column,
+            "stamps": list(self.stamps),
+            "fold": self.fold,
+            "parameter": self.parameter,
+            "message": self.message,
+            "remedy": self.remedy,
+        }
+
+
+@dataclass(frozen=True)
+class SeenFold:
+    """A fold as a study would see it, in the data's own stamps, all inclusive."""
+
+    number: int
+    train_start: str
+    train_end: str
+    validation_start: str
+    validation_end: str
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All findings, errors first, and what a study would see of the rows.
+
+    Where there are errors, what is seen is that of rows repaired for the sake of looking further: stamps that are
+    doubled or cannot be read left out. `longest_input` is the input length that the search space is clipped to, None
+    where it fits as a whole.
+    """
+
+    findings: tuple[Finding, ...]
+    rows: int = 0
+    first: str | None = None
+    last: str | None = None
+    left_out: int = 0
+    frequency: str | None = None
+    columns: Mapping[str, tuple[str, ...]] | None = None
+    folds: tuple[SeenFold, ...] = ()
+    longest_input: int | None = None
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Findings that make tuning unsound."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Findings that a study goes on with."""
+        return tuple(finding for finding in self.findings if finding.severity == "warning")
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether a study can be tuned on these rows."""
+        return not self.errors
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a study would see, as JSON holds it."""
+        return {
+            "rows": self.rows,
+            "first": self.first,
+            "last": self.last,
+            "rows_outside_dates": self.left_out,
+            "frequency": self.frequency,
+            "columns": {group: list(names) for group, names in (self.columns or {}).items()},
+            "folds": [asdict(fold) for fold in self.folds],
+            "longest_input": self.longest_input,
+        }
+
+    def require_sound(self) -> None:
+        """Raise `DataError` with a line for each error, if there is one."""
+        lines = [finding.line for finding in self.errors]
+        if len(lines) == 1:
+            raise DataError(lines[0])
+        if lines:
+            raise DataError("\n  ".join([f"rows must be fit for tuning, and have {len(lines)} faults:", *lines]))
+
+
+def first_few(stamps: pd.Index) -> tuple[str, ...]:
+    """Return the first few stamps as text."""
+    return tuple(str(stamp) for stamp in stamps[:_MOST_STAMPS])
+
+
+def said_by(error: KallosError, fault: str, **place: Any) -> Finding:
+    """Return what a strict function refused as a finding."""
+    message, joint, remedy = str(error).rpartition("; ")
+    if not joint:
+        message, _, remedy = str(error).rpartition(": ")
+    return Finding(fault, message, remedy, **place)

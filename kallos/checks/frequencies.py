@@ -1,0 +1,80 @@
+"""Faults of the frequency: gaps, rows off it, two of them in one table."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kallos.checks.findings import Finding, first_few, said_by
+from kallos.errors import DataError, shorten
+from kallos.frequency import commonest_frequency, compare_with_clock, find_frequency
+from kallos.specs import DataSpec
+
+
+def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) -> str | None:
+    """Return the frequency of sorted, unique stamps, or None where they keep to none, which is then found."""
+    name = spec.timestamp_column
+    try:
+        return find_frequency(index, spec.frequency)
+    except DataError as error:
+        refused = error
+    if len(index) < 3:
+        findings.append(said_by(refused, "too-few-stamps", column=name, parameter="frequency"))
+        return None
+    frequency = spec.frequency or commonest_frequency(index)
+    change = None if spec.frequency else _change_of_frequency(index)
+    if change is not None:
+        before, after = (pd.Timedelta(step) for step in change[1:])
+        findings.append(
+            Finding(
+                "mixed-frequency",
+                f"rows must keep to one frequency, and theirs changes at {change[0]}: {before} apart before, {after} "
+                f"behind",
+                "take the rows of one frequency by --start-date or --end-date, or bring all to the longer one",
+                column=name,
+                stamps=(str(change[0]),),
+            )
+        )
+        return None
+    try:
+        missing, extra, n_expected = compare_with_clock(index, frequency)
+    except DataError as error:
+        findings.append(said_by(error, "irregular-timestamps", column=name, stamps=first_few(index)))
+        return None
+    if len(missing):
+        findings.append(
+            Finding(
+                "missing-rows",
+                f"rows of frequency {frequency!r} must be without a gap: {len(missing)} of {n_expected} timestamps are "
+                f"missing ({shorten(missing)})",
+                "add them, or give --frequency sessions if days may be missing",
+                column=name,
+                stamps=first_few(missing),
+            )
+        )
+    if len(extra):
+        findings.append(
+            Finding(
+                "irregular-timestamps",
+                f"rows must lie on their frequency {frequency!r}: {len(extra)} of {len(index)} do not "
+                f"({shorten(extra)})",
+                "correct them, or give the right --frequency",
+                column=name,
+                stamps=first_few(extra),
+            )
+        )
+    return None
+
+
+def _change_of_frequency(index: pd.DatetimeIndex) -> tuple[pd.Timestamp, Any, Any] | None:
+    """Return where a whole part of the rows begins that keeps to another step, with the steps before and behind."""
+    steps = pd.Series(np.diff(index.asi8))
+    runs = steps.ne(steps.shift()).cumsum()
+    lengths = runs.value_counts(sort=False)
+    long = lengths[lengths >= max(5, len(steps) // 20)]
+    firsts = [int((runs == run).idxmax()) for run in long.index[:20]]
+    if len({int(steps[first]) for first in firsts}) < 2:
+        return None
+    before, after = next((one, other) for one, other in pairwise(firsts) if steps[one] != steps[other])
+    return index[after], int(steps[before]), int(steps[after])

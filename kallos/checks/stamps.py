@@ -1,0 +1,280 @@
+"""Faults of the timestamps: missing, unreadable, doubled, of several zones, off their frequency."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kallos.checks.findings import Finding, first_few
+from kallos.checks.frequencies import examine_frequency
+from kallos.date_range import FIRST_MOMENT, LAST_MOMENT
+from kallos.errors import shorten
+from kallos.feature_store import choose_dates, doubled_stamps
+from kallos.specs import DataSpec
+
+_OFFSET = re.compile(r"[T ]\d{2}(?::?\d{2}){0,2}(?:[.,]\d+)?\s*(Z|z|[+-]\d{2}(?::?\d{2})?)$")
+_EPOCH, _DAY_AFTER, _MONTH_AFTER, _YEAR_AFTER = (
+    pd.Timestamp(day) for day in ("1970-01-01", "1970-01-02", "1970-02-01", "1971-01-01")
+)
+# Clocks differ, and stamps without a zone may be of one that is ahead.
+_AHEAD = pd.Timedelta(days=1)
+# Times of our days, in seconds since 1970 and in its thousandths: from 2001 to 2049.
+_SECONDS = (1_000_000_000, 2_500_000_000)
+
+
+@dataclass
+class Stamped:
+    """Rows indexed by unique, sorted stamps, as far as they could be repaired, and what was found on the way.
+
+    `frequency` is None where the rows keep to none.
+    """
+
+    frame: pd.DataFrame
+    findings: list[Finding] = field(default_factory=list)
+    frequency: str | None = None
+    left_out: int = 0
+
+
+def examine_stamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> Stamped:
+    """Return rows indexed by their stamps, whatever is wrong with these, and all that is."""
+    name = spec.timestamp_column
+    if name not in rows.columns:
+        return _unstamped(rows, f"timestamps must be in column {name!r}, and there is no such column", spec)
+    stamps, others = rows[name], rows.drop(columns=name)
+    index, unreadable = _read(stamps)
+    findings = [*_unusable(stamps, unreadable, name), *_zones(stamps, name)]
+    readable = np.asarray(index.notna())
+    if not readable.any():
+        stamped = _unstamped(others, None, spec)
+        return Stamped(stamped.frame, findings)
+    index, others = index[readable], others.loc[readable]
+    index = index.as_unit("ns") if isinstance(index, pd.DatetimeIndex) else index.astype(np.int64)
+    index.name = name
+    findings += _order(index, name)
+    frame = others.set_axis(index, axis=0).sort_index(kind="stable")
+    chosen = choose_dates(frame, spec)
+    if chosen.empty:
+        start, end = spec.start_date or "the first row", spec.end_date or "the last row"
+        findings.append(
+            Finding(
+                "no-rows",
+                f"rows must lie between the dates asked for, and none does from {start} to {end}: there are rows from "
+                f"{frame.index[0]} to {frame.index[-1]}",
+                "give other dates, or none",
+                parameter="start_date" if spec.start_date else "end_date",
+            )
+        )
+    left_out, frame = len(frame) - len(chosen), chosen
+    doubled = doubled_stamps(frame.index)
+    if len(doubled):
+        findings.append(
+            Finding(
+                "duplicate-timestamps",
+                f"timestamps must be unique: {len(doubled)} are there more than once ({shorten(doubled)})",
+                "delete the rows that are wrong",
+                column=name,
+                stamps=first_few(doubled),
+            )
+        )
+        frame = frame[~frame.index.duplicated()]
+    frame = _without_odd_dates(frame, now, findings)
+    stamped = Stamped(frame, findings, left_out=left_out)
+    if len(frame):
+        stamped.frequency = examine_frequency(frame.index, spec, findings)
+    return stamped
+
+
+def _unstamped(rows: pd.DataFrame, message: str | None, spec: DataSpec) -> Stamped:
+    frame = rows.set_axis(pd.RangeIndex(len(rows)), axis=0)
+    findings = []
+    if message:
+        findings.append(
+            Finding("no-timestamp-column", message, "name it as --timestamp-column", parameter="timestamp_column")
+        )
+    return Stamped(frame, findings)
+
+
+def _read(stamps: pd.Series) -> tuple[pd.Index, np.ndarray]:
+    """Return stamps as moments without a zone (NaT: none) or integers (NaN: none), and which cannot be read."""
+    missing = stamps.isna().to_numpy(bool)
+    known = stamps[~missing]
+    if _are_whole(known, is_partial=bool(missing.any())):
+        return pd.Index(pd.to_numeric(stamps, errors="coerce")), np.zeros(len(stamps), bool)
+    if stamps.dtype.kind in "fbcm":
+        moments = pd.DatetimeIndex([pd.NaT] * len(stamps))
+    else:
+        moments = pd.DatetimeIndex(pd.to_datetime(stamps, utc=True, format="ISO8601", errors="coerce")).tz_localize(
+            None
+        )
+    outside = np.asarray((moments < FIRST_MOMENT) | (moments > LAST_MOMENT))
+    moments = moments.where(~outside)
+    return moments, np.asarray(moments.isna()) & ~missing
+
+
+def _are_whole(known: pd.Series, *, is_partial: bool) -> bool:
+    """Return whether the stamps are integers; with some missing, pandas may hold them as floats."""
+    if known.empty:
+        return False
+    if known.dtype.kind in "iu":
+        return bool((known.astype(object) < 2**63).all()) if known.dtype.kind == "u" else True
+    if known.dtype.kind == "f":
+        values = known.to_numpy(np.float64, na_value=np.nan)
+        return is_partial and bool(
+            (np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53)).all()
+        )
+    return known.dtype == object and all(type(each) is int and abs(each) < 2**63 for each in known)
+
+
+def _unusable(stamps: pd.Series, unreadable: np.ndarray, name: str) -> Iterator[Finding]:
+    n_missing = int(stamps.isna().sum())
+    if n_missing:
+        yield Finding(
+            "missing-timestamps",
+            f"every row must have a timestamp: column {name!r} lacks {n_missing}",
+            "delete those rows, or give them their timestamps",
+            column=name,
+        )
+    if unreadable.any():
+        odd = [repr(each)[:40] for each in stamps[unreadable].iloc[:3]]
+        yield Finding(
+            "unreadable-timestamps",
+            f"column {name!r} must hold timestamps (ISO 8601, 1678 to 2261) or integers, and {unreadable.sum()} rows "
+            f"hold none, such as {odd[0]}",
+            "correct them, or name another as --timestamp-column",
+            column=name,
+            stamps=tuple(odd),
+        )
+
+
+def _zones(stamps: pd.Series, name: str) -> Iterator[Finding]:
+    if stamps.dtype.kind in "iufbcmM":
+        return
+    offsets = stamps.map(_offset, na_action="ignore").dropna()
+    offsets = offsets[offsets != "none"]
+    kinds = offsets.unique().tolist()
+    if len(kinds) < 2:
+        return
+    rarest = offsets.value_counts().index[-1]
+    odd = tuple(str(each) for each in stamps[offsets.index[offsets == rarest]].iloc[:3])
+    if "" in kinds:
+        n_without = int((offsets == "").sum())
+        yield Finding(
+            "mixed-time-zones",
+            f"timestamps must all have a time zone or none, and {n_without} of {len(offsets)} have none",
+            "write them all in UTC",
+            column=name,
+            stamps=odd,
+        )
+    else:
+        yield Finding(
+            "differing-offsets",
+            f"timestamps are taken as moments in UTC, and theirs have {len(kinds)} offsets ({shorten(sorted(kinds))}): "
+            f"days of a local zone do not begin at midnight there",
+            "write them in UTC, or as dates of the local zone without an offset",
+            column=name,
+            stamps=odd,
+        )
+
+
+def _offset(stamp: Any) -> str:
+    """Return a stamp's offset from UTC, "" for one without, and "none" for what is no stamp."""
+    if isinstance(stamp, datetime):
+        offset = stamp.utcoffset()
+        return "" if offset is None else str(offset)
+    if not isinstance(stamp, str):
+        return "none"
+    found = _OFFSET.search(stamp)
+    if found:
+        written = found.group(1).upper().replace(":", "")
+        return "+0000" if written in ("Z", "-0000") else f"{written:0<5}"
+    return "" if stamp[:4].isdigit() else "none"
+
+
+def _order(index: pd.Index, name: str) -> Iterator[Finding]:
+    if index.is_monotonic_increasing:
+        return
+    back = np.flatnonzero(np.diff(np.asarray(index.asi8 if isinstance(index, pd.DatetimeIndex) else index)) < 0)
+    yield Finding(
+        "unsorted-rows",
+        f"rows are asked for in the order of their timestamps, and {len(back)} come before an earlier one, "
+        f"so that the database orders them otherwise: they are sorted here",
+        f"store column {name!r} as timestamps or as text of one ISO shape, and see that nothing was computed in this "
+        f"order",
+        column=name,
+        stamps=first_few(index[back + 1]),
+    )
+
+
+def _without_odd_dates(frame: pd.DataFrame, now: datetime | None, findings: list[Finding]) -> pd.DataFrame:
+    index = frame.index
+    if index.empty:
+        return frame
+    if not isinstance(index, pd.DatetimeIndex):
+        findings += _integer_epochs(index)
+        return frame
+    if now is not None:
+        today = pd.Timestamp(now)
+        today = today if today.tz is None else today.tz_convert("UTC").tz_localize(None)
+        future = index[index > today + _AHEAD]
+        if len(future):
+            findings.append(
+                Finding(
+                    "future-timestamps",
+                    f"rows are of the past, and {len(future)} are stamped after today, {today:%Y-%m-%d}, first "
+                    f"{future[0]}: what they hold cannot have been seen",
+                    f"give --end-date {today:%Y-%m-%d}, or correct them",
+                    column=str(index.name),
+                    stamps=first_few(future),
+                )
+            )
+    at_epoch = (index >= _EPOCH) & (index < _DAY_AFTER)
+    others = index[~at_epoch]
+    lonely = bool(at_epoch.any()) and len(others) > 0 and others[0] >= _YEAR_AFTER
+    if lonely or (index[0] >= _EPOCH and index[-1] < _MONTH_AFTER):
+        found = index[at_epoch] if lonely else index
+        findings.append(
+            Finding(
+                "epoch-timestamps",
+                f"{len(found)} rows are stamped at the beginning of 1970 ({found[0]}), where a missing time, or one in "
+                f"another unit, ends up",
+                "correct them; times in seconds or milliseconds are to be written as timestamps",
+                column=str(index.name),
+                stamps=first_few(found),
+            )
+        )
+        if lonely and len(others):
+            return frame[~at_epoch]
+    return frame
+
+
+def _integer_epochs(index: pd.Index) -> Iterator[Finding]:
+    values = index.to_numpy()
+    name = str(index.name)
+    for factor, unit in ((1, "seconds"), (1_000, "milliseconds"), (1_000_000, "microseconds"), (10**9, "nanoseconds")):
+        low, high = (bound * factor for bound in _SECONDS)
+        if low <= values[0] and values[-1] <= high and not (values % factor).any() and len(values) > 1:
+            yield Finding(
+                "integer-epochs",
+                f"integers in column {name!r} count rows, and theirs look like {unit} since 1970, from {values[0]}: "
+                f"folds will not follow the calendar, and missing rows are not seen",
+                "write them as timestamps",
+                column=name,
+                stamps=first_few(index),
+            )
+            return
+    steps = np.diff(values)
+    if len(steps) and (steps != steps[0]).any():
+        usual = pd.Series(steps).mode().iloc[0]
+        odd = index[1:][steps != usual]
+        yield Finding(
+            "integer-gaps",
+            f"a row is a step, whatever its integer, and {len(odd)} of {len(index)} do not follow the one before by "
+            f"{usual}: rows seem to be missing",
+            "add them, if a step is a time",
+            column=name,
+            stamps=first_few(odd),
+        )
