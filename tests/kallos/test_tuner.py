@@ -142,7 +142,6 @@ def test_without_an_open_step_nothing_is_scored_for_it(tmp_path):
 @pytest.mark.parametrize(
     ("over", "error", "said"),
     [
-        ({"model_name": "gro"}, UsageError, "not 'gro': did you mean 'gru'"),
         ({"horizon": 41}, DataError, "fold 1 has 40 rows, and --horizon is 41"),
         # 20 + 30 rows hold 30 samples of 20 and one row ahead, and are 85 % of 59.
         (
