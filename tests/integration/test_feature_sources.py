@@ -227,8 +227,7 @@ def test_colons_and_semicolons_in_strings_names_and_comments_are_left_alone(db: 
     query = """
         /* :one; */ SELECT timestamp, CASE WHEN ':two; 100%' = ':two; 100%' THEN 2.5 END AS ":three; %(x)s",
         length('it''s \\:x') AS "n.o" -- :four;
-        FROM prices WHERE id=:asset_id; -- :five
-    """
+        FROM prices WHERE id=:asset_id -- :five"""
 
     loaded = db.load(query=query)
 
