@@ -17,7 +17,7 @@ app = cyclopts.App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-app.command("flows.commands.ingest:ingest", name="ingest", help="Compute indicators of OHLCV bars and store them.")
+app.command("flows.commands.ingest:ingest", name="ingest", help="Store features, or indicators of OHLCV bars.")
 app.command("flows.commands.tune:tune", name="tune", help="Tune a model on one asset's features.")
 cache = cyclopts.App(name="cache", help="Look at the cache of fold scores, and bound it.")
 cache.command("flows.commands.cache:info", name="info", help="Say how much the cache holds.")

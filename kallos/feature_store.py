@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Self
@@ -31,28 +30,16 @@ from sqlalchemy import (
     select,
     type_coerce,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import Integer
 
 from kallos.databases import parse_url, reason_of
 from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
+from kallos.feature_writing import Written, write_features
 from kallos.frequency import ROWS, SESSIONS, find_frequency
 from kallos.specs import DataSpec
 
 _FIRST_MOMENT, _LAST_MOMENT = datetime(1678, 1, 1), datetime(2262, 1, 1)
-
-
-@dataclass(frozen=True)
-class Written:
-    """What an upsert did."""
-
-    asset_id: str
-    rows: int
-    new_rows: int
-    start: pd.Timestamp
-    end: pd.Timestamp
-    features: int
 
 
 class FeatureStore:
@@ -97,48 +84,8 @@ class FeatureStore:
         return rows
 
     def write(self, features: Mapping[str, pd.DataFrame], table_name: str = "features") -> list[Written]:
-        """Insert or update the rows of each asset in one transaction, making the table if need be.
-
-        Each frame is indexed by timestamps and holds numbers; all have the same columns.
-        """
-        if self.url.get_backend_name() == "sqlite" and self.url.database:
-            folder = Path(self.url.database).parent
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise DatabaseError(
-                    f"the folder of a database must be writable: {folder}: {error.strerror}; choose another --db-url"
-                ) from None
-        columns = list(next(iter(features.values())).columns)
-        with self._errors(), self._engine.begin() as connection:
-            table = Table(
-                table_name,
-                MetaData(),
-                Column("asset_id", String, primary_key=True),
-                Column("timestamp", DateTime, primary_key=True),
-                *(Column(name, Float(53)) for name in columns),
-            )
-            table.create(connection, checkfirst=True)
-            there = {column["name"] for column in inspect(connection).get_columns(table_name)}
-            missing = [column.name for column in table.columns if column.name not in there]
-            if missing:
-                raise DatabaseError(
-                    f"table {table_name!r} must have the columns of the features, and lacks {shorten(missing)}: "
-                    f"move the table out of the way, or choose another database"
-                )
-            insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
-            upsert = insert.on_conflict_do_update(
-                index_elements=["asset_id", "timestamp"],
-                set_={name: insert.excluded[name] for name in columns},
-            )
-            written = []
-            for asset_id, frame in features.items():
-                mine = select(func.count()).select_from(table).where(table.c.asset_id == asset_id)
-                before = connection.execute(mine).scalar_one()
-                connection.execute(upsert, list(_records(asset_id, frame)))
-                new_rows = connection.execute(mine).scalar_one() - before
-                written.append(Written(asset_id, len(frame), new_rows, frame.index[0], frame.index[-1], len(columns)))
-        return written
+        """Insert or update the rows of each asset; see `kallos.feature_writing.write_features`."""
+        return write_features(features, self.url.render_as_string(hide_password=False), table_name)
 
     def _reflect(self, spec: DataSpec) -> Table:
         inspector = inspect(self._engine)
@@ -345,9 +292,3 @@ def _with_frequency(frame: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     if frequency in (ROWS, SESSIONS):
         return frame
     return frame.set_index(pd.DatetimeIndex(frame.index, freq=frequency))
-
-
-def _records(asset_id: str, frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    moments = frame.index.to_pydatetime()
-    for moment, values in zip(moments, frame.to_dict("records"), strict=True):
-        yield {"asset_id": asset_id, "timestamp": moment, **values}

@@ -31,7 +31,8 @@ from sqlalchemy.pool import NullPool
 
 from kallos.datasets import load_features_from_db
 from kallos.errors import DatabaseError, DataError, KallosError, UsageError
-from kallos.feature_store import FeatureStore, Written
+from kallos.feature_store import FeatureStore
+from kallos.feature_writing import Written
 from kallos.frequency import find_frequency
 from kallos.indicators import compute_indicators
 from kallos.ingestion import ingest_prices
