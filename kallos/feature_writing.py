@@ -80,6 +80,10 @@ def write_features(
     _refuse_unfit_names(table_name, columns, backend)
     if backend == "postgresql":
         _refuse_wide_rows(features, len(columns))
+    for asset_id, frame in features.items():
+        doubled = frame.index[frame.index.duplicated()]
+        if len(doubled):
+            raise DataError(f"timestamps must be unique: asset {asset_id!r} has {shorten(doubled)} more than once")
     if dry_run and _is_missing_file(url):
         return [_written(asset_id, frame, 0) for asset_id, frame in features.items()]
     if not dry_run:
@@ -249,7 +253,7 @@ def _refuse_unfit_table(connection: Connection, table: Table, shown_name: str) -
                 f"column {column.name!r} of table {shown_name!r} must be {words} for the values to come back as they "
                 f"were, not {found}: choose another --features-table"
             )
-    unique = [
+    unique: list[Any] = [
         inspector.get_pk_constraint(table.name, schema=table.schema)["constrained_columns"],
         *(each["column_names"] for each in inspector.get_unique_constraints(table.name, schema=table.schema)),
         *(

@@ -29,7 +29,7 @@ def ingest_prices(
                 f"asset {asset_id!r} has {len(prices[asset_id])} bars, and the first row of features takes 34: "
                 f"bring earlier bars"
             )
-    return write_features(db_url, features, table_name, on_conflict=on_conflict, dry_run=dry_run)
+    return write_features(features, db_url, table_name, on_conflict=on_conflict, dry_run=dry_run)
 
 
 def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:

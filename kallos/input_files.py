@@ -201,7 +201,7 @@ def _refuse_doubled(names: list[str], source: Source) -> None:
     for name in filter(None, names):
         folded = name.lower()
         if folded in seen:
-            doubled.append(repr(name))
+            doubled.append(repr(folded))
         seen.add(folded)
     if doubled:
         raise DataError(

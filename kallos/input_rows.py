@@ -132,8 +132,8 @@ def _read(table: RawTable, reading: InputReading, kind: InputKind, faults: RowFa
     chosen = kind.value_columns(table, by_folded, taken, reading.columns)
     if stamp is None:
         raise DataError(
-            f"an input needs a column date or timestamp: {table.name} has {shorten(list(table.columns), 12)}: "
-            f"name yours as --timestamp-column"
+            f"an input needs a column date or timestamp: {table.name} lacks date or timestamp (it has "
+            f"{shorten(list(table.columns), 12)}): name yours as --timestamp-column"
         )
     table, names, assets, unfit = _assets(table, asset, reading, faults)
     seen.update(names)

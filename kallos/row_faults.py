@@ -46,7 +46,8 @@ class RowFaults:
         """Take note of rows by their places; `show` says what the i-th of them has."""
         word = table.place_word
         if not self._skip:
-            more = f" (and {len(places) - 1} more: {word}s {shorten(places[1:], _NAMED)})" if len(places) > 1 else ""
+            others = places[1:]
+            more = f" (and {word}{'s' * (len(others) > 1)} {shorten(others, _NAMED)})" if others else ""
             raise DataError(
                 f"{rule}: {table.name}, {word} {places[0]}: {show(0)}{more}: {remedy}, "
                 f"or leave such rows out with --skip-bad-rows"

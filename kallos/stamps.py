@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kallos.errors import DataError, UsageError, did_you_mean
+from kallos.errors import DataError, UsageError, did_you_mean, shorten
 
 # Rows are stamped in nanoseconds when they are read, which reach no further.
 _FIRST, _LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")
@@ -76,15 +76,16 @@ def read_stamps(
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         moments, zoned, unfit = _from_text(column.cast(pa.large_string()), name, reading)
     elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        moments, unfit = _from_moments(column)
+        moments, unfit = _from_moments(column, name)
         zoned = np.full(len(moments), getattr(kind, "tz", None) is not None)
     else:
         # Days, seconds or nanoseconds since 1970, or 20240102: no guess is safe.
-        holds = "not numbers" if pa.types.is_integer(kind) or pa.types.is_floating(kind) else f"not {kind}"
-        first = next((value for value in column[:1].to_pylist()), None)
+        is_whole = pa.types.is_integer(kind)
+        holds = "not numbers" if is_whole or pa.types.is_floating(kind) else f"not {kind}"
+        remedy = "say what they mean with --date-format, such as %Y%m%d" if is_whole else "make it dates"
         raise DataError(
-            f"column {name!r} must hold dates such as 2024-01-02, {holds}: {where} has {first}; "
-            f"say how dates are written with --date-format"
+            f"column {name!r} must hold dates such as 2024-01-02, {holds}: {where} begins with "
+            f"{shorten(column[:1].to_pylist())}: {remedy}"
         )
     _refuse_mixed(moments, zoned, name, where)
     if reading.timezone is not None and not (zoned & ~np.isnat(moments)).any():
@@ -122,22 +123,22 @@ def _from_text(
         UnfitStamps(f"column {name!r} must hold {example}, not numbers", numbers, remedy),
         UnfitStamps(f"column {name!r} must hold {example}", unread & ~numbers, remedy),
     ]
-    moments, out_of_reach = _within_reach(moments)
+    moments, out_of_reach = _within_reach(moments, name)
     return moments, zoned, unfit + out_of_reach
 
 
-def _from_moments(column: pa.ChunkedArray) -> tuple[np.ndarray, list[UnfitStamps]]:
+def _from_moments(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, list[UnfitStamps]]:
     if pa.types.is_date(column.type):
         column = column.cast(pa.timestamp("s"), safe=False)
     missing = _mask(column.is_null())
     since_1970 = column.cast(pa.int64()).fill_null(0).to_numpy()
     moments = since_1970.astype(f"datetime64[{column.type.unit}]")
     moments[missing] = np.datetime64("NaT")
-    moments, out_of_reach = _within_reach(moments)
+    moments, out_of_reach = _within_reach(moments, name)
     return moments, [UnfitStamps("every row must have a date", missing, "fill it in"), *out_of_reach]
 
 
-def _within_reach(moments: np.ndarray) -> tuple[np.ndarray, list[UnfitStamps]]:
+def _within_reach(moments: np.ndarray, name: str) -> tuple[np.ndarray, list[UnfitStamps]]:
     known = ~np.isnat(moments)
     far = known & ((moments < _FIRST) | (moments >= _LAST))
     moments = np.where(far, np.datetime64("NaT"), moments)
@@ -145,8 +146,8 @@ def _within_reach(moments: np.ndarray) -> tuple[np.ndarray, list[UnfitStamps]]:
     fine = known & ~far & (whole != moments)
     whole[fine] = np.datetime64("NaT")
     return whole, [
-        UnfitStamps("dates must lie between 1678 and 2261", far, "correct it"),
-        UnfitStamps("timestamps must be whole microseconds, as databases keep no finer ones", fine, "round it"),
+        UnfitStamps(f"column {name!r} must hold dates between 1678 and 2261", far, "correct it"),
+        UnfitStamps(f"column {name!r} must hold whole microseconds, as databases keep no finer ones", fine, "round it"),
     ]
 
 

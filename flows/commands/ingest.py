@@ -34,7 +34,11 @@ def ingest(
     ] = None,
     column: Annotated[
         tuple[str, ...],
-        Parameter(help="A column's wanted name and the input's own: close=Adj_Close. Repeat it for more."),
+        Parameter(
+            negative="",
+            show_default=False,
+            help="A column's wanted name and the input's own: close=Adj_Close. May be given again.",
+        ),
     ] = (),
     timestamp_column: Annotated[
         str | None, Parameter(help="The input's column of timestamps. [default: date, timestamp and the like]")
@@ -54,11 +58,16 @@ def ingest(
     features_table: Annotated[str, Parameter(help="Table to write to.")] = "features",
     on_conflict: Annotated[OnConflict, Parameter(help="What to do with rows that are there already.")] = "replace",
     skip_bad_rows: Annotated[
-        bool, Parameter(negative="", help="Leave unfit rows out and list them, instead of refusing the input.")
+        bool,
+        Parameter(
+            negative="", show_default=False, help="Leave unfit rows out and list them, instead of refusing the input."
+        ),
     ] = False,
-    dry_run: Annotated[bool, Parameter(negative="", help="Do everything but the writing.")] = False,
+    dry_run: Annotated[bool, Parameter(negative="", show_default=False, help="Do everything but the writing.")] = False,
     db_url: Annotated[str | None, Parameter(help="Features database (SQLAlchemy URL).", show_default=False)] = None,
-    demo: Annotated[bool, Parameter(negative="", help="Ingest the daily S&P 500, 1999-2018, as SPX.")] = False,
+    demo: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Ingest the daily S&P 500, 1999-2018, as SPX.")
+    ] = False,
 ) -> None:
     """Compute indicators of OHLCV bars and store them, or store features that are ready.
 
