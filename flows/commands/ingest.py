@@ -24,7 +24,7 @@ _MOST_ASSETS, _FIRST_ASSETS = 10, 5
 
 
 def ingest(
-    *inputs: Path,
+    *inputs: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     as_: Annotated[
         Literal["prices", "features"],
         Parameter(name="--as", help="What the inputs hold: OHLCV bars to compute indicators of, or features."),
@@ -105,6 +105,9 @@ def ingest(
 
 def _sources(inputs: Sequence[Path]) -> list[Source]:
     standard_input = Path("-")
+    unknown = [path for path in inputs if str(path).startswith("-") and path != standard_input]
+    if unknown:
+        raise UsageError(f"there is no option {unknown[0]}: see kallos-run ingest --help")
     sources = find_sources([path for path in inputs if path != standard_input])
     if standard_input in inputs:
         sources.append(Source("standard input", content=sys.stdin.buffer.read()))
