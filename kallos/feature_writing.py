@@ -159,14 +159,17 @@ def _refuse_unfit_names(table_name: str, columns: Sequence[str], backend: str) -
 
 def _refuse_wide_rows(features: Mapping[str, pd.DataFrame], n_columns: int) -> None:
     """Refuse rows that do not fit the page that PostgreSQL keeps a row of numbers in."""
+    bitmap = -(-(n_columns + len(KEYS)) // 8)
     for asset_id, frame in features.items():
-        numbers = int(frame.notna().sum(axis=1).max())
-        header = -(-(23 + -(-(n_columns + len(KEYS)) // 8)) // 8) * 8
-        size = header + -(-(len(asset_id.encode()) + 4) // 8) * 8 + 8 + 8 * numbers
+        numbers = frame.notna().sum(axis=1).to_numpy()
+        # Rows without a NULL have no bitmap of them.
+        header = 8 * np.ceil((23 + np.where(numbers < n_columns, bitmap, 0)) / 8)
+        keys = 8 * -(-(len(asset_id.encode()) + 4) // 8) + 8
+        size = int((header + keys + 8 * numbers).max())
         if size > _LONGEST_ROW:
             raise DatabaseError(
-                f"a row of PostgreSQL holds {_LONGEST_ROW} bytes at most: one of asset {asset_id!r} with {numbers} "
-                f"numbers takes {size}: write fewer features, or into SQLite"
+                f"a row of PostgreSQL holds {_LONGEST_ROW} bytes at most: one of asset {asset_id!r} with "
+                f"{numbers.max()} numbers takes {size}: write fewer features, or into SQLite"
             )
 
 

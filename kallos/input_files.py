@@ -42,13 +42,14 @@ class RawTable:
     """A file's columns as they are, by their stripped names; "" is a column without one.
 
     `places[i]` is where row i stands: the line of a CSV file that it begins on, or the row of a Parquet file, both
-    from 1. `misshapen` are the places of CSV rows that have more or fewer fields than the header, with their number.
+    from 1. `misshapen` are the places of CSV rows that have more or fewer fields than the header's `width`, with their number.
     """
 
     name: str
     columns: dict[str, Any]
     places: np.ndarray
     place_word: Literal["line", "row"]
+    width: int
     misshapen: tuple[tuple[int, int], ...] = ()
     asset_id: str | None = None
 
@@ -125,7 +126,7 @@ def _read_parquet(source: Source, path: Path) -> RawTable:
     names = [name.strip() for name in table.column_names]
     _refuse_doubled(names, source)
     columns = dict(zip(names, table.columns, strict=True))
-    return RawTable(source.name, columns, np.arange(1, len(table) + 1), "row", asset_id=source.asset_id)
+    return RawTable(source.name, columns, np.arange(1, len(table) + 1), "row", len(names), asset_id=source.asset_id)
 
 
 def _read_csv(source: Source) -> RawTable:
@@ -143,7 +144,7 @@ def _read_csv(source: Source) -> RawTable:
         except csv.Error as error:
             raise _unreadable(source, f"line {reader.line_num}: {error}") from None
     columns = {name: pa.chunked_array([piece[at] for piece in pieces], pa.string()) for at, name in enumerate(names)}
-    return RawTable(source.name, columns, places, "line", tuple(misshapen), source.asset_id)
+    return RawTable(source.name, columns, places, "line", len(names), tuple(misshapen), source.asset_id)
 
 
 def _rows(reader: Any, width: int) -> tuple[list[list[pa.Array]], np.ndarray, list[tuple[int, int]]]:

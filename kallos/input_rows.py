@@ -1,7 +1,7 @@
 """Rows of input files, understood: each an asset, a moment in UTC, and numbers; what is unfit refused or left out."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from kallos.errors import DataError, UsageError, did_you_mean, shorten
 from kallos.input_files import RawTable, Source, read_table
 from kallos.row_faults import Rejected, RowFaults, shortened
-from kallos.stamps import StampReading, read_stamps
+from kallos.stamps import StampReading, as_written, read_stamps
 
 _STAMPS = ("timestamp", "date", "datetime", "time")
 _ASSETS = ("asset_id", "asset", "symbol", "ticker")
@@ -77,7 +77,7 @@ class _Rows:
     values: pd.DataFrame
 
     def where(self, chosen: np.ndarray) -> "_Rows":
-        table = RawTable(self.table.name, {}, self.table.places[chosen], self.table.place_word)
+        table = replace(self.table, columns={}, places=self.table.places[chosen])
         values = self.values[chosen].reset_index(drop=True)
         return _Rows(table, self.names, self.assets[chosen], self.moments[chosen], values)
 
@@ -117,12 +117,12 @@ def own_name(table: RawTable, wanted: str, flag: str) -> str:
 
 def _read(table: RawTable, reading: InputReading, kind: InputKind, faults: RowFaults, seen: set[str]) -> _Rows:
     if table.misshapen:
-        width, found = len(table.columns), table.misshapen
+        found = table.misshapen
         faults.reject_places(
             "every row must have as many fields as the header",
             table,
             [place for place, _ in found],
-            lambda at: f"{found[at][1]} fields, and the header has {width}",
+            lambda at: f"{found[at][1]} fields, and the header has {table.width}",
             "correct it",
         )
     by_folded = {name.lower(): name for name in table.columns}
@@ -144,7 +144,7 @@ def _read(table: RawTable, reading: InputReading, kind: InputKind, faults: RowFa
             each.rule,
             table,
             found_unfit,
-            lambda row: f"asset {names[assets[row]]!r} has {shortened(table.columns[stamp][row].as_py())}",
+            lambda row: f"asset {names[assets[row]]!r} has {shortened(as_written(table.columns[stamp], row))}",
             each.remedy,
         )
         unfit |= each.unfit

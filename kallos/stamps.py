@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kallos.errors import DataError, UsageError, did_you_mean, shorten
+from kallos.errors import DataError, UsageError, did_you_mean
 
 # Rows are stamped in nanoseconds when they are read, which reach no further.
 _FIRST, _LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")
@@ -81,11 +81,12 @@ def read_stamps(
     else:
         # Days, seconds or nanoseconds since 1970, or 20240102: no guess is safe.
         is_whole = pa.types.is_integer(kind)
-        holds = "not numbers" if is_whole or pa.types.is_floating(kind) else f"not {kind}"
+        is_number = is_whole or pa.types.is_floating(kind)
+        holds = f"numbers such as {column[0].as_py()}" if is_number else str(kind)
         remedy = "say what they mean with --date-format, such as %Y%m%d" if is_whole else "make it dates"
         raise DataError(
-            f"column {name!r} must hold dates such as 2024-01-02, {holds}: {where} begins with "
-            f"{shorten(column[:1].to_pylist())}: {remedy}"
+            f"column {name!r} must hold dates such as 2024-01-02, not {'numbers' if is_number else kind}: "
+            f"{where} holds {holds}: {remedy}"
         )
     _refuse_mixed(moments, zoned, name, where)
     if reading.timezone is not None and not (zoned & ~np.isnat(moments)).any():
@@ -180,3 +181,13 @@ def _to_utc(moments: np.ndarray, timezone: str) -> tuple[np.ndarray, list[UnfitS
 
 def _mask(condition: Any, *, null: bool = False) -> np.ndarray:
     return np.asarray(condition.fill_null(null).to_numpy(), bool)
+
+
+def as_written(column: pa.ChunkedArray, row: int) -> object:
+    """Return a stamp as the file has it, also where Python's own dates do not reach."""
+    scalar = column[row]
+    kind = scalar.type
+    if not scalar.is_valid or not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+        return scalar.as_py()
+    unit: Any = kind.unit if pa.types.is_timestamp(kind) else {32: "D", 64: "ms"}[kind.bit_width]
+    return str(np.datetime64(scalar.value, unit)).replace("T", " ")

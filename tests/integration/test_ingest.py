@@ -182,12 +182,12 @@ def test_the_widest_row_that_postgresql_holds_is_written_and_a_wider_one_refused
     def wide(n_columns: int) -> pd.DataFrame:
         return pd.DataFrame(0.5, index=DAYS, columns=[f"c{at}" for at in range(n_columns)])
 
-    # 8160 bytes: a header of 24 and a bit a column, the asset and the timestamp in 16, and 8 a number.
+    # 8160 bytes: a header of 24, the asset and the timestamp in 16, and 8 a number.
     with pytest.raises(DatabaseError, match="a row of PostgreSQL holds 8160 bytes at most"):
-        write_features({"BTC": wide(1001)}, postgresql.url)
-    write_features({"BTC": wide(1000)}, postgresql.url)
+        write_features({"BTC": wide(1016)}, postgresql.url)
+    write_features({"BTC": wide(1015)}, postgresql.url)
 
-    assert postgresql.load("BTC").shape == (5, 1000)
+    assert postgresql.load("BTC").shape == (5, 1015)
 
 
 @pytest.mark.parametrize("name", ["", "a\0b"])
