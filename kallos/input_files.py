@@ -42,7 +42,8 @@ class RawTable:
     """A file's columns as they are, by their stripped names; "" is a column without one.
 
     `places[i]` is where row i stands: the line of a CSV file that it begins on, or the row of a Parquet file, both
-    from 1. `misshapen` are the places of CSV rows that have more or fewer fields than the header's `width`, with their number.
+    from 1. `misshapen` are the places of CSV rows that have more or fewer fields than the header, which has `width`,
+    with their number.
     """
 
     name: str
@@ -123,6 +124,8 @@ def _bare_name(file: Path) -> str:
 
 def _read_parquet(source: Source, path: Path) -> RawTable:
     table = pq.ParquetFile(path).read()
+    # Text that is not UTF-8 would only be found when it is shown.
+    table.validate(full=True)
     names = [name.strip() for name in table.column_names]
     _refuse_doubled(names, source)
     columns = dict(zip(names, table.columns, strict=True))

@@ -280,6 +280,17 @@ def test_parquet_keys_that_are_none_are_refused(door: Door, column: str, values:
     assert reason in line
 
 
+@pytest.mark.parametrize("column", ["asset", "timestamp", "x"])
+def test_parquet_text_that_is_not_utf_8_is_refused(door: Door, column: str) -> None:
+    text = pa.array([b"2024-01-01", b"\xff", b"b", b"c", b"d"])
+    damaged = pa.StringArray.from_buffers(5, *text.buffers()[1:])
+
+    line = door.take(parquet(door, **{"x": pa.array([1.0] * 5), column: damaged}), "features")
+
+    assert isinstance(line, str)
+    assert "UTF8" in line
+
+
 def test_a_frame_that_pandas_saved_with_its_index_keeps_it(door: Door) -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0, 4.0]}, index=pd.date_range("2024-01-01", periods=3, name="date"))
     frame.to_parquet(door.folder / "own.parquet")
