@@ -197,10 +197,8 @@ def _make_folder(url: URL) -> None:
 def _connection(url: URL, *, writes: bool) -> Iterator[Connection]:
     engine = _engine(url, writes=writes)
     try:
-        with engine.connect() as connection, connection.begin() as transaction:
+        with engine.begin() as connection:
             yield connection
-            if not writes:
-                transaction.rollback()
     finally:
         engine.dispose()
 
@@ -211,11 +209,10 @@ def _engine(url: URL, *, writes: bool) -> Engine:
     engine = create_engine(url, hide_parameters=True, poolclass=NullPool)
 
     def wait_for_locks(connection: Any, _: object) -> None:
-        # By itself, Python's driver makes a table outside of any transaction.
-        connection.isolation_level = None
         connection.execute("PRAGMA busy_timeout = 30000")
 
     event.listen(engine, "connect", wait_for_locks)
+    # By itself, Python's driver makes a table outside of any transaction.
     begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine

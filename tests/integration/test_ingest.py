@@ -236,6 +236,15 @@ def test_a_dry_run_says_what_would_be_written_and_writes_nothing(db: Base, tmp_p
         db.load("BTC", "other")
 
 
+def test_a_write_that_breaks_half_way_leaves_not_even_the_table(db: Base) -> None:
+    with pytest.raises(ValueError, match="could not convert"):
+        write_features({"BTC": frame([1, 2]), "ETH": frame([1]).astype(object).replace(1, "word")}, db.url, "new")
+    write_features({"BTC": frame([1, 2])}, db.url)
+
+    with pytest.raises(DatabaseError, match="'new' is not in"):
+        db.load("BTC", "new")
+
+
 def test_doubled_timestamps_are_refused(db: Base) -> None:
     with pytest.raises(DataError, match="'BTC' has 2024-01-02 00:00:00 more than once"):
         write_features({"BTC": frame([1, 2, 3]).set_axis(DAYS[[0, 1, 1]])}, db.url)

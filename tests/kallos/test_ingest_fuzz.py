@@ -184,6 +184,9 @@ def test_line_numbers_are_those_of_an_editor(door: Door) -> None:
     # An editor shows the quoted row on the lines 5 to 7.
     assert isinstance(line, str), line
     assert "line 8: asset 'BTC' has open 'three'" in line
+    line = door.take(door.put("bars.csv", content.replace(",1,2,1,2,3", ",two,2,1,2,3").encode()))
+    assert isinstance(line, str)
+    assert r"line 5: asset 'B\nT\nC' has open 'two' at 2024-01-02 00:00:00 (and line 8)" in line
 
 
 def test_ten_thousand_columns_are_more_than_a_table_has_and_prices_among_them_are_found(door: Door) -> None:

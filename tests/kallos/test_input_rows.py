@@ -88,7 +88,8 @@ def test_dates_are_read_in_the_format_that_is_given(written: str, date_format: s
 
     assert moments(features(content, date_format=date_format)) == ["2024-01-15 00:00:00"]
     assert f"line 2: asset 'BTC' has '{written}'" in refusal(content)
-    assert f"dates as --date-format {date_format} says" in refusal("date,x\n2024-13-45,1\n", date_format=date_format)
+    for none in ("2024-13-45", "today", "now"):
+        assert f"dates as --date-format {date_format} says" in refusal(f"date,x\n{none},1\n", date_format=date_format)
 
 
 def test_whole_numbers_in_parquet_are_dates_once_a_format_says_so(tmp_path: Path) -> None:
