@@ -1,7 +1,7 @@
 """Features into the features database: all rows or none, in bulk."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -31,18 +31,13 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.types import Double
 
 from kallos.databases import parse_url, reason_of
-from kallos.errors import DatabaseError, DataError, UsageError, shorten
+from kallos.errors import DatabaseError, DataError, shorten
+from kallos.feature_tables import KEYS, refuse_unfit_names, refuse_unfit_table, refuse_wide_rows, schema_and_name
 
 OnConflict = Literal["replace", "skip", "fail"]
-KEYS = ("asset_id", "timestamp")
 _ROWS_AT_ONCE = 20_000
-# https://www.postgresql.org/docs/current/limits.html, https://www.sqlite.org/limits.html
-_MOST_COLUMNS = {"postgresql": 1600, "sqlite": 2000}
-_LONGEST_NAME = 63
-_LONGEST_ROW = 8160
 _STAMP = "2024-01-02 00:00:00.000000"
 
 
@@ -77,9 +72,9 @@ def write_features(
     url = parse_url(db_url)
     backend = url.get_backend_name()
     columns = [str(name) for name in next(iter(features.values())).columns]
-    _refuse_unfit_names(table_name, columns, backend)
+    refuse_unfit_names(table_name, columns, backend)
     if backend == "postgresql":
-        _refuse_wide_rows(features, len(columns))
+        refuse_wide_rows(features, len(columns))
     for asset_id, frame in features.items():
         doubled = frame.index[frame.index.duplicated()]
         if len(doubled):
@@ -89,7 +84,7 @@ def write_features(
     if not dry_run:
         _make_folder(url)
     with _errors(url), _connection(url, writes=not dry_run) as connection:
-        schema, name = _schema_and_name(table_name, backend)
+        schema, name = schema_and_name(table_name, backend)
         table = Table(
             name,
             MetaData(),
@@ -100,7 +95,7 @@ def write_features(
         )
         is_new = not inspect(connection).has_table(name, schema=schema)
         if not is_new:
-            _refuse_unfit_table(connection, table, table_name)
+            refuse_unfit_table(connection, table, table_name)
             if not dry_run and backend == "postgresql":
                 _lock(connection, table)
             there = {
@@ -126,56 +121,6 @@ def shown(url: URL) -> str:
 
 def _written(asset_id: str, frame: pd.DataFrame, there: int) -> Written:
     return Written(asset_id, len(frame), len(frame) - there, frame.index.min(), frame.index.max(), len(frame.columns))
-
-
-def _refuse_unfit_names(table_name: str, columns: Sequence[str], backend: str) -> None:
-    shown_backend = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}[backend]
-    most = _MOST_COLUMNS[backend]
-    if len(columns) + len(KEYS) > most:
-        raise DatabaseError(
-            f"a table of {shown_backend} has {most} columns at most: {len(columns)} features, {' and '.join(KEYS)} "
-            f"are {len(columns) + len(KEYS)}: write fewer"
-        )
-    _, bare = _schema_and_name(table_name, backend)
-    for what, name in (("table", bare), *(("column", name) for name in columns)):
-        if not name or "\0" in name:
-            raise UsageError(f"a {what} must have a name without NUL characters, not {name!r}: rename it")
-        if backend == "postgresql" and len(name.encode()) > _LONGEST_NAME:
-            raise UsageError(
-                f"names in PostgreSQL have {_LONGEST_NAME} bytes at most: {what} {name!r} has {len(name.encode())}: "
-                f"rename it"
-            )
-    folded: set[str] = {*KEYS}
-    for name in columns:
-        if name.lower() in folded:
-            raise UsageError(
-                f"column names must be unique, in whatever case, and other than {' and '.join(KEYS)}: "
-                f"{name!r} is not: rename it"
-            )
-        folded.add(name.lower())
-    if backend == "sqlite" and bare.lower().startswith("sqlite_"):
-        raise UsageError(f"names that begin with sqlite_ are SQLite's own: rename table {bare!r}")
-
-
-def _refuse_wide_rows(features: Mapping[str, pd.DataFrame], n_columns: int) -> None:
-    """Refuse rows that do not fit the page that PostgreSQL keeps a row of numbers in."""
-    bitmap = -(-(n_columns + len(KEYS)) // 8)
-    for asset_id, frame in features.items():
-        numbers = frame.notna().sum(axis=1).to_numpy()
-        # Rows without a NULL have no bitmap of them.
-        header = 8 * np.ceil((23 + np.where(numbers < n_columns, bitmap, 0)) / 8)
-        keys = 8 * -(-(len(asset_id.encode()) + 4) // 8) + 8
-        size = int((header + keys + 8 * numbers).max())
-        if size > _LONGEST_ROW:
-            raise DatabaseError(
-                f"a row of PostgreSQL holds {_LONGEST_ROW} bytes at most: one of asset {asset_id!r} with "
-                f"{numbers.max()} numbers takes {size}: write fewer features, or into SQLite"
-            )
-
-
-def _schema_and_name(table_name: str, backend: str) -> tuple[str | None, str]:
-    schema, _, name = table_name.rpartition(".") if backend == "postgresql" else ("", "", table_name)
-    return schema or None, name
 
 
 def _is_missing_file(url: URL) -> bool:
@@ -229,44 +174,6 @@ def _errors(url: URL) -> Iterator[None]:
             f"the features database must answer, and {shown(url)} did not: {reason_of(error, url)}; "
             f"check that it runs, and --db-url or KALLOS_DB_URL"
         ) from None
-
-
-def _refuse_unfit_table(connection: Connection, table: Table, shown_name: str) -> None:
-    inspector = inspect(connection)
-    there = {column["name"]: column["type"] for column in inspector.get_columns(table.name, schema=table.schema)}
-    missing = [column.name for column in table.columns if column.name not in there]
-    if missing:
-        raise DatabaseError(
-            f"table {shown_name!r} must have the columns of the features, and lacks {shorten(missing)}: "
-            f"move the table out of the way, or choose another database"
-        )
-    is_sqlite = connection.dialect.name == "sqlite"
-    wanted: dict[str, tuple[Any, str]] = {
-        "asset_id": (String, "text"),
-        "timestamp": (DateTime, "timestamp without time zone"),
-    }
-    for column in table.columns:
-        kind, words = wanted.get(column.name, (Float if is_sqlite else Double, "double precision"))
-        found = there[column.name]
-        if not isinstance(found, kind) or getattr(found, "timezone", False):
-            raise DatabaseError(
-                f"column {column.name!r} of table {shown_name!r} must be {words} for the values to come back as they "
-                f"were, not {found}: choose another --features-table"
-            )
-    unique: list[Any] = [
-        inspector.get_pk_constraint(table.name, schema=table.schema)["constrained_columns"],
-        *(each["column_names"] for each in inspector.get_unique_constraints(table.name, schema=table.schema)),
-        *(
-            each["column_names"]
-            for each in inspector.get_indexes(table.name, schema=table.schema)
-            if each["unique"] and not each.get("dialect_options", {}).get(f"{connection.dialect.name}_where")
-        ),
-    ]
-    if not any(set(names) == set(KEYS) for names in unique):
-        raise DatabaseError(
-            f"table {shown_name!r} must have a unique key on {' and '.join(KEYS)} for rows to be replaced: add one, "
-            f"or choose another --features-table"
-        )
 
 
 def _stamps_there(connection: Connection, table: Table, asset_id: str, frame: pd.DataFrame) -> pd.DatetimeIndex:
