@@ -20,6 +20,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.ingest import a_million_bars
 from benchmarks.studies import spec_of, untouched_job, write_features
 from kallos.pool import FoldPool
 from kallos.specs import TuneSpec, merge
@@ -218,6 +219,7 @@ def main() -> None:
         "finished": finished_study,
         "nights": nights,
         "many": many_trials,
+        "ingest": a_million_bars,
     }
     chosen = sys.argv[1:] or list(measurements)
     started = time.perf_counter()

@@ -17,7 +17,7 @@ app = cyclopts.App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-app.command("flows.commands.ingest:ingest", name="ingest", help="Compute indicators of OHLCV bars and store them.")
+app.command("flows.commands.ingest:ingest", name="ingest", help="Store features, or indicators of OHLCV bars.")
 app.command("flows.commands.tune:tune", name="tune", help="Tune a model on one asset's features.")
 app.command("flows.commands.audit:audit", name="audit", help="Look for leaks by experiment.")
 app.command("flows.commands.check:check", name="check", help="Find all that is wrong with a study's rows.")

@@ -30,6 +30,12 @@ def parse_url(db_url: str) -> URL:
     return url.set(drivername=ours)
 
 
+def shown(url: URL) -> str:
+    """Return a database's URL without its password."""
+    # The query may hold passwords under several names.
+    return url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)
+
+
 def reason_of(error: BaseException, url: URL) -> str:
     """Return the first line of what a database says, without any password of the URL."""
     # Optuna hides SQLAlchemy's error behind its own, and SQLAlchemy the driver's.

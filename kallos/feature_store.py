@@ -2,51 +2,30 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import (
-    URL,
-    Column,
     Connection,
-    DateTime,
-    Engine,
-    Float,
     MetaData,
-    String,
     Table,
-    create_engine,
-    event,
     func,
     inspect,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from kallos.databases import parse_url, read_only_engine, reason_of, timed_out, why_read_only_fails
+from kallos.databases import parse_url, read_only_engine, reason_of, shown, timed_out, why_read_only_fails
 from kallos.date_range import bounds
 from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
 from kallos.feature_queries import of_asset, table_query, text_query
+from kallos.feature_writing import Written, write_features
 from kallos.frequency import ROWS, SESSIONS, find_frequency
 from kallos.row_chunks import OnRows, frame_of
 from kallos.settings import DB_TIMEOUT
 from kallos.specs import DataSpec
-
-
-@dataclass(frozen=True)
-class Written:
-    """What an upsert did."""
-
-    asset_id: str
-    rows: int
-    new_rows: int
-    start: pd.Timestamp
-    end: pd.Timestamp
-    features: int
 
 
 class FeatureStore:
@@ -59,7 +38,6 @@ class FeatureStore:
         Raises `UsageError` for any other URL.
         """
         self.url = parse_url(db_url)
-        self._engine = _engine(self.url)
         self._timeout = timeout
         self._reader = read_only_engine(self.url, timeout)
 
@@ -67,12 +45,10 @@ class FeatureStore:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._engine.dispose()
         self._reader.dispose()
 
     def __str__(self) -> str:
-        # The query may hold passwords under several names.
-        return self.url.set(drivername=self.url.get_backend_name(), query={}).render_as_string(hide_password=True)
+        return shown(self.url)
 
     def load(self, spec: DataSpec, on_rows: OnRows | None = None) -> pd.DataFrame:
         """Return one asset's features; see `kallos.datasets.load_features_from_db`."""
@@ -90,48 +66,8 @@ class FeatureStore:
             return read(connection, spec, on_rows)
 
     def write(self, features: Mapping[str, pd.DataFrame], table_name: str = "features") -> list[Written]:
-        """Insert or update the rows of each asset in one transaction, making the table if need be.
-
-        Each frame is indexed by timestamps and holds numbers; all have the same columns.
-        """
-        if self.url.get_backend_name() == "sqlite" and self.url.database:
-            folder = Path(self.url.database).parent
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise DatabaseError(
-                    f"the folder of a database must be writable: {folder}: {error.strerror}; choose another --db-url"
-                ) from None
-        columns = list(next(iter(features.values())).columns)
-        with self._errors(), self._engine.begin() as connection:
-            table = Table(
-                table_name,
-                MetaData(),
-                Column("asset_id", String, primary_key=True),
-                Column("timestamp", DateTime, primary_key=True),
-                *(Column(name, Float(53)) for name in columns),
-            )
-            table.create(connection, checkfirst=True)
-            there = {column["name"] for column in inspect(connection).get_columns(table_name)}
-            missing = [column.name for column in table.columns if column.name not in there]
-            if missing:
-                raise DatabaseError(
-                    f"table {table_name!r} must have the columns of the features, and lacks {shorten(missing)}: "
-                    f"move the table out of the way, or choose another database"
-                )
-            insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
-            upsert = insert.on_conflict_do_update(
-                index_elements=["asset_id", "timestamp"],
-                set_={name: insert.excluded[name] for name in columns},
-            )
-            written = []
-            for asset_id, frame in features.items():
-                mine = select(func.count()).select_from(table).where(table.c.asset_id == asset_id)
-                before = connection.execute(mine).scalar_one()
-                connection.execute(upsert, list(_records(asset_id, frame)))
-                new_rows = connection.execute(mine).scalar_one() - before
-                written.append(Written(asset_id, len(frame), new_rows, frame.index[0], frame.index[-1], len(columns)))
-        return written
+        """Insert or update the rows of each asset; see `kallos.feature_writing.write_features`."""
+        return write_features(features, self.url.render_as_string(hide_password=False), table_name)
 
     def _rows_of_table(self, connection: Connection, spec: DataSpec, on_rows: OnRows | None) -> pd.DataFrame:
         table = self._reflect(connection, spec)
@@ -305,18 +241,6 @@ def _of_one_asset(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     return rows.drop(columns=spec.asset_column)
 
 
-def _engine(url: URL) -> Engine:
-    if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, hide_parameters=True)
-        event.listen(engine, "connect", _wait_for_locks)
-        return engine
-    return create_engine(url, hide_parameters=True, connect_args={"connect_timeout": 10})
-
-
-def _wait_for_locks(connection: Any, _: object) -> None:
-    connection.execute("PRAGMA busy_timeout = 30000")
-
-
 def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     stamps = rows[spec.timestamp_column]
     if stamps.isna().any():
@@ -361,9 +285,3 @@ def _with_frequency(frame: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     if frequency in (ROWS, SESSIONS):
         return frame
     return frame.set_index(pd.DatetimeIndex(frame.index, freq=frequency))
-
-
-def _records(asset_id: str, frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    moments = frame.index.to_pydatetime()
-    for moment, values in zip(moments, frame.to_dict("records"), strict=True):
-        yield {"asset_id": asset_id, "timestamp": moment, **values}

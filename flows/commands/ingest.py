@@ -1,46 +1,153 @@
-"""`kallos-run ingest`: OHLCV files into the features database."""
+"""`kallos-run ingest`: files of prices or features into the features database."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
 
+from kallos.databases import parse_url
 from kallos.errors import UsageError
-from kallos.feature_store import FeatureStore
-from kallos.ingestion import ingest_prices
-from kallos.prices import demo_prices, read_prices
+from kallos.feature_files import read_features
+from kallos.feature_writing import OnConflict, Written, shown, write_features
+from kallos.ingestion import ingest_prices, parse_mapping
+from kallos.input_files import Source, find_sources
+from kallos.input_rows import InputReading, Inputs
+from kallos.prices import demo_prices, read_bars
+from kallos.row_faults import Rejected
 from kallos.settings import Settings
+from kallos.stamps import StampReading
+
+_MOST_ASSETS, _FIRST_ASSETS = 10, 5
 
 
 def ingest(
-    prices: Path | None = None,
-    /,
-    *,
+    *inputs: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    as_: Annotated[
+        Literal["prices", "features"],
+        Parameter(name="--as", help="What the inputs hold: OHLCV bars to compute indicators of, or features."),
+    ] = "prices",
     asset_id: Annotated[
-        str | None, Parameter(help="Asset to take; its name, where the file has no asset column.")
+        str | None, Parameter(help="Asset to take; its name, where an input has no asset column.")
     ] = None,
+    column: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            show_default=False,
+            help="A column's wanted name and the input's own: close=Adj_Close. May be given again.",
+        ),
+    ] = (),
+    timestamp_column: Annotated[
+        str | None, Parameter(help="The input's column of timestamps. [default: date, timestamp and the like]")
+    ] = None,
+    asset_column: Annotated[
+        str | None, Parameter(help="The input's column of assets. [default: asset, symbol and the like]")
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        Parameter(
+            help="Zone of stamps without an offset, such as Europe/Berlin. They are stored as UTC. [default: UTC]"
+        ),
+    ] = None,
+    date_format: Annotated[
+        str | None, Parameter(help="How dates are written, such as %d/%m/%Y. [default: ISO 8601]")
+    ] = None,
+    features_table: Annotated[str, Parameter(help="Table to write to.")] = "features",
+    on_conflict: Annotated[OnConflict, Parameter(help="What to do with rows that are there already.")] = "replace",
+    skip_bad_rows: Annotated[
+        bool,
+        Parameter(
+            negative="", show_default=False, help="Leave unfit rows out and list them, instead of refusing the input."
+        ),
+    ] = False,
+    dry_run: Annotated[bool, Parameter(negative="", show_default=False, help="Do everything but the writing.")] = False,
     db_url: Annotated[str | None, Parameter(help="Features database (SQLAlchemy URL).", show_default=False)] = None,
-    demo: Annotated[bool, Parameter(negative="", help="Ingest the daily S&P 500, 1999-2018, as SPX.")] = False,
+    demo: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Ingest the daily S&P 500, 1999-2018, as SPX.")
+    ] = False,
 ) -> None:
-    """Compute indicators of OHLCV bars and store them.
+    """Compute indicators of OHLCV bars and store them, or store features that are ready.
 
-    Rows that are there already are updated, so that the same command may be run again. Give the whole history each
-    time: moving averages and the like start anew with the file's first bar.
+    All inputs are written together or not at all. Rows that are there already are replaced, so that the same command
+    may be run again. Give the whole history each time: moving averages and the like start anew with the first bar.
 
     Parameters
     ----------
-    prices
-        CSV or Parquet file with date or timestamp, open, high, low, close, volume and, optionally, asset.
+    inputs
+        CSV or Parquet files, folders of them, or - for CSV from standard input.
     """
-    if demo == (prices is not None):
+    if demo == bool(inputs):
         raise UsageError("ingest takes one of two: a file of prices, or --demo")
-    bars = demo_prices() if prices is None else read_prices(prices, asset_id)
     url = db_url or Settings.read().features_url
+    reading = InputReading(
+        asset_id=asset_id,
+        columns=parse_mapping(column),
+        timestamp_column=timestamp_column,
+        asset_column=asset_column,
+        stamps=StampReading(timezone, date_format),
+        skip_bad_rows=skip_bad_rows,
+    )
+    if demo:
+        found = Inputs(demo_prices(), [])
+    else:
+        found = (read_bars if as_ == "prices" else read_features)(_sources(inputs), reading)
+    write = ingest_prices if as_ == "prices" else write_features
+    written = write(found.frames, url, features_table, on_conflict=on_conflict, dry_run=dry_run)
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    for asset in ingest_prices(bars, url):
-        console.print(
-            f"{asset.asset_id}: {asset.rows} rows of {asset.features} features, {asset.start:%Y-%m-%d} to "
-            f"{asset.end:%Y-%m-%d} ({asset.new_rows} new, {asset.rows - asset.new_rows} updated)"
+    for line in (*_rejected(found.rejected), *_summary(written, on_conflict)):
+        console.print(line)
+    where = shown(parse_url(url))
+    console.print(f"nothing was written to {where} (--dry-run)" if dry_run else f"in {where}")
+
+
+def _sources(inputs: Sequence[Path]) -> list[Source]:
+    standard_input = Path("-")
+    unknown = [path for path in inputs if str(path).startswith("-") and path != standard_input]
+    if unknown:
+        raise UsageError(f"there is no option {unknown[0]}: see kallos-run ingest --help")
+    sources = find_sources([path for path in inputs if path != standard_input])
+    if standard_input in inputs:
+        sources.append(Source("standard input", content=sys.stdin.buffer.read()))
+    return sources
+
+
+def _summary(written: Sequence[Written], on_conflict: OnConflict) -> list[str]:
+    lines = [
+        _line(each.asset_id, each, on_conflict)
+        for each in (written if len(written) <= _MOST_ASSETS else written[:_FIRST_ASSETS])
+    ]
+    if len(written) > _MOST_ASSETS:
+        total = Written(
+            "all",
+            sum(each.rows for each in written),
+            sum(each.new_rows for each in written),
+            min(each.start for each in written),
+            max(each.end for each in written),
+            written[0].features,
         )
-    console.print(f"in {FeatureStore(url)}")
+        lines.insert(0, _line(f"{len(written)} assets", total, on_conflict))
+        lines.append(f"and {len(written) - _FIRST_ASSETS} more assets")
+    return lines
+
+
+def _line(name: str, written: Written, on_conflict: OnConflict) -> str:
+    there = "skipped" if on_conflict == "skip" else "updated"
+    return (
+        f"{name}: {written.rows} rows of {written.features} features, {written.start:%Y-%m-%d} to "
+        f"{written.end:%Y-%m-%d} ({written.new_rows} new, {written.rows - written.new_rows} {there})"
+    )
+
+
+def _rejected(rejected: Sequence[Rejected]) -> list[str]:
+    if not rejected:
+        return []
+    lines = [f"{sum(each.n_rows for each in rejected)} bad rows left out:"]
+    for each in rejected:
+        lines.append(f"  {each.file}, {each.n_rows} {'row' if each.n_rows == 1 else 'rows'}: {each.rule}")
+        lines += [f"    {first}" for first in each.first]
+        if each.n_rows > len(each.first):
+            lines.append(f"    and {each.n_rows - len(each.first)} more")
+    return lines

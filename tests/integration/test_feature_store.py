@@ -31,7 +31,8 @@ from sqlalchemy.pool import NullPool
 
 from kallos.datasets import load_features_from_db
 from kallos.errors import DatabaseError, DataError, KallosError, UsageError
-from kallos.feature_store import FeatureStore, Written
+from kallos.feature_store import FeatureStore
+from kallos.feature_writing import Written
 from kallos.frequency import find_frequency
 from kallos.indicators import compute_indicators
 from kallos.ingestion import ingest_prices
@@ -249,7 +250,7 @@ def test_a_date_that_is_none_is_refused(db: Database, which: str, moment: str) -
 
 @pytest.mark.parametrize(("start", "end"), [("2021-01-01", None), (None, "2019-12-31")])
 def test_an_empty_range_names_the_rows_that_there_are(db: Database, start: str | None, end: str | None) -> None:
-    db.write({"BTC": counted(DAYS), "ETH": counted(DAYS - pd.DateOffset(years=1))})
+    db.write({"BTC": counted(DAYS), "ETH": counted(DAYS - pd.Timedelta(days=365))})
 
     line = db.refusal(DataError, start_date=start, end_date=end)
 

@@ -65,6 +65,7 @@ def test_a_file_is_read_whatever_its_format_and_the_case_of_its_columns(
 def test_a_csv_file_gives_its_numbers_to_the_bit(tmp_path: Path) -> None:
     n_rows = 500
     values = np.random.default_rng(1).lognormal(5, 3, (n_rows, len(BARS)))
+    values[:, 1] = values.max(axis=1)
     rows = pd.DataFrame(values, columns=list(BARS))
     rows["date"] = pd.date_range("2020-01-01", periods=n_rows).strftime("%Y-%m-%d")
 
@@ -268,21 +269,21 @@ def test_dates_that_are_none_are_refused(tmp_path: Path, name: str, dates: list[
     line = refusal(save(table("BTC").assign(date=dates), tmp_path / name))
 
     assert "column 'date' must hold dates" in line
-    assert "BTC" in line
+    assert str(next(date for date in dates if date not in DATES)) in line
 
 
-def test_rows_without_a_date_are_counted(tmp_path: Path) -> None:
+def test_rows_without_a_date_are_named(tmp_path: Path) -> None:
     line = refusal(save(table("BTC").assign(date=["2024-01-01", None, None]), tmp_path / "bars.csv"))
 
     assert "every row must have a date" in line
-    assert "lacks 2" in line
+    assert "line 3: asset 'BTC' has none (and line 4)" in line
 
 
-def test_rows_without_an_asset_are_counted(tmp_path: Path) -> None:
+def test_rows_without_an_asset_are_named(tmp_path: Path) -> None:
     line = refusal(save(table().assign(asset=["BTC", None, None]), tmp_path / "bars.csv"))
 
     assert "every row must name its asset" in line
-    assert "lacks 2" in line
+    assert "line 3: column 'asset' has none (and line 4)" in line
 
 
 @pytest.mark.parametrize("again", ["2024-01-02", "2024-01-02T00:00:00", "2024-01-02 01:00:00+01:00"])
@@ -292,7 +293,7 @@ def test_doubled_timestamps_are_refused_with_the_stamp(tmp_path: Path, again: st
     line = refusal(save(rows, tmp_path / "bars.csv"))
 
     assert "timestamps must be unique" in line
-    assert "1 more than once (2024-01-02 00:00:00)" in line
+    assert "line 3: asset 'BTC' has 2024-01-02 00:00:00 also in line 4 of" in line
 
 
 def test_one_stamp_may_belong_to_two_assets(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from functools import partial
 import optuna
 import pytest
 
-from kallos.errors import DataError, FitError, StudyError, UsageError
+from kallos.errors import DataError, FitError, StudyError
 from kallos.events import FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted
 from kallos.sampling import trial_seed
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold

@@ -1,0 +1,53 @@
+"""Files of features that are ready: any table of a timestamp, perhaps an asset, and columns of numbers."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kallos.errors import DataError, UsageError, shorten
+from kallos.input_files import RawTable, Source
+from kallos.input_rows import InputKind, InputReading, Inputs, UnfitValues, own_name, read_rows
+
+_KEYS = ("asset_id", "timestamp")
+# How Parquet files name the rows of a pandas frame that has no name for them.
+_NAMELESS_INDEX = "__index_level_"
+
+
+def read_features(sources: Sequence[Source], reading: InputReading) -> Inputs:
+    """Return the features of each asset in all inputs together, as `kallos.input_rows.read_rows` does.
+
+    All columns but the asset's and the timestamp's are features, under their own names; values may be missing, and
+    are unfit if infinite.
+    """
+    kind = InputKind(
+        _feature_columns,
+        lambda values: [UnfitValues("features must be finite", np.isinf(values))],
+        "features must be numbers",
+    )
+    return read_rows(sources, reading, kind)
+
+
+def _feature_columns(
+    table: RawTable, by_folded: dict[str, str], taken: set[str], mapped: Mapping[str, str]
+) -> dict[str, str]:
+    own = {wanted: own_name(table, named, "--column") for wanted, named in mapped.items()}
+    replaced = {by_folded[wanted.lower()] for wanted in own if wanted.lower() in by_folded}
+    others = [
+        name
+        for name in table.columns
+        if name not in taken | replaced | set(own.values()) and not name.startswith(_NAMELESS_INDEX)
+    ]
+    if "" in others:
+        raise DataError(f"every column must have a name: {table.name} has one without: name it, or take it out")
+    columns = {**{name: name for name in others}, **own}
+    if not columns:
+        raise DataError(
+            f"features must have a column of numbers at least: {table.name} has {shorten(list(table.columns), 12)}"
+        )
+    keys = [name for name in columns if name.lower() in _KEYS]
+    if keys:
+        raise UsageError(
+            f"a feature must not be named {keys[0]!r}, as the table's keys are: rename it with --column, "
+            f"or name the keys of {table.name} as --asset-column and --timestamp-column"
+        )
+    return columns

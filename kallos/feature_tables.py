@@ -1,0 +1,108 @@
+"""What a table of features must be for any rows to go into it, and come back as they were."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Connection, DateTime, Float, String, Table, inspect
+from sqlalchemy.types import Double
+
+from kallos.errors import DatabaseError, UsageError, shorten
+
+KEYS = ("asset_id", "timestamp")
+# https://www.postgresql.org/docs/current/limits.html, https://www.sqlite.org/limits.html
+_MOST_COLUMNS = {"postgresql": 1600, "sqlite": 2000}
+_LONGEST_NAME = 63
+_LONGEST_ROW = 8160
+
+
+def refuse_unfit_names(table_name: str, columns: Sequence[str], backend: str) -> None:
+    """Refuse names and numbers of columns that the database does not have, before anything is asked of it."""
+    shown_backend = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}[backend]
+    most = _MOST_COLUMNS[backend]
+    if len(columns) + len(KEYS) > most:
+        raise DatabaseError(
+            f"a table of {shown_backend} has {most} columns at most: {len(columns)} features, {' and '.join(KEYS)} "
+            f"are {len(columns) + len(KEYS)}: write fewer"
+        )
+    _, bare = schema_and_name(table_name, backend)
+    for what, name in (("table", bare), *(("column", name) for name in columns)):
+        if not name or "\0" in name:
+            raise UsageError(f"a {what} must have a name without NUL characters, not {name!r}: rename it")
+        if backend == "postgresql" and len(name.encode()) > _LONGEST_NAME:
+            raise UsageError(
+                f"names in PostgreSQL have {_LONGEST_NAME} bytes at most: {what} {name!r} has {len(name.encode())}: "
+                f"rename it"
+            )
+    folded: set[str] = {*KEYS}
+    for name in columns:
+        if name.lower() in folded:
+            raise UsageError(
+                f"column names must be unique, in whatever case, and other than {' and '.join(KEYS)}: "
+                f"{name!r} is not: rename it"
+            )
+        folded.add(name.lower())
+    if backend == "sqlite" and bare.lower().startswith("sqlite_"):
+        raise UsageError(f"names that begin with sqlite_ are SQLite's own: rename table {bare!r}")
+
+
+def refuse_wide_rows(features: Mapping[str, pd.DataFrame], n_columns: int) -> None:
+    """Refuse rows that do not fit the page that PostgreSQL keeps a row of numbers in."""
+    bitmap = -(-(n_columns + len(KEYS)) // 8)
+    for asset_id, frame in features.items():
+        numbers = frame.notna().sum(axis=1).to_numpy()
+        # Rows without a NULL have no bitmap of them.
+        header = 8 * np.ceil((23 + np.where(numbers < n_columns, bitmap, 0)) / 8)
+        keys = 8 * -(-(len(asset_id.encode()) + 4) // 8) + 8
+        size = int((header + keys + 8 * numbers).max())
+        if size > _LONGEST_ROW:
+            raise DatabaseError(
+                f"a row of PostgreSQL holds {_LONGEST_ROW} bytes at most: one of asset {asset_id!r} with "
+                f"{numbers.max()} numbers takes {size}: write fewer features, or into SQLite"
+            )
+
+
+def refuse_unfit_table(connection: Connection, table: Table, shown_name: str) -> None:
+    """Refuse a table that lacks columns or a key, or would change the values."""
+    inspector = inspect(connection)
+    there = {column["name"]: column["type"] for column in inspector.get_columns(table.name, schema=table.schema)}
+    missing = [column.name for column in table.columns if column.name not in there]
+    if missing:
+        raise DatabaseError(
+            f"table {shown_name!r} must have the columns of the features, and lacks {shorten(missing)}: "
+            f"move the table out of the way, or choose another database"
+        )
+    is_sqlite = connection.dialect.name == "sqlite"
+    wanted: dict[str, tuple[Any, str]] = {
+        "asset_id": (String, "text"),
+        "timestamp": (DateTime, "timestamp without time zone"),
+    }
+    for column in table.columns:
+        kind, words = wanted.get(column.name, (Float if is_sqlite else Double, "double precision"))
+        found = there[column.name]
+        if not isinstance(found, kind) or getattr(found, "timezone", False):
+            raise DatabaseError(
+                f"column {column.name!r} of table {shown_name!r} must be {words} for the values to come back as they "
+                f"were, not {found}: choose another --features-table"
+            )
+    unique: list[Any] = [
+        inspector.get_pk_constraint(table.name, schema=table.schema)["constrained_columns"],
+        *(each["column_names"] for each in inspector.get_unique_constraints(table.name, schema=table.schema)),
+        *(
+            each["column_names"]
+            for each in inspector.get_indexes(table.name, schema=table.schema)
+            if each["unique"] and not each.get("dialect_options", {}).get(f"{connection.dialect.name}_where")
+        ),
+    ]
+    if not any(set(names) == set(KEYS) for names in unique):
+        raise DatabaseError(
+            f"table {shown_name!r} must have a unique key on {' and '.join(KEYS)} for rows to be replaced: add one, "
+            f"or choose another --features-table"
+        )
+
+
+def schema_and_name(table_name: str, backend: str) -> tuple[str | None, str]:
+    """Return the two parts of `schema.table` in PostgreSQL; SQLite has no schemas."""
+    schema, _, name = table_name.rpartition(".") if backend == "postgresql" else ("", "", table_name)
+    return schema or None, name

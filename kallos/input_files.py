@@ -1,0 +1,213 @@
+"""Files of rows as they lie on disk: found, opened, and each row with the number that an editor shows it at."""
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kallos.errors import DataError, UsageError, shorten
+
+_PARQUET = (".parquet", ".pq")
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_CELLS_AT_ONCE = 500_000
+_MARKS_OF_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input: a file, or the bytes of a CSV file that came from elsewhere.
+
+    `asset_id` is what the rows are of when neither a column nor the user says it; None asks for either.
+    """
+
+    name: str
+    path: Path | None = None
+    content: bytes = b""
+    asset_id: str | None = None
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A file's columns as they are, by their stripped names; "" is a column without one.
+
+    `places[i]` is where row i stands: the line of a CSV file that it begins on, or the row of a Parquet file, both
+    from 1. `misshapen` are the places of CSV rows that have more or fewer fields than the header, which has `width`,
+    with their number.
+    """
+
+    name: str
+    columns: dict[str, Any]
+    places: np.ndarray
+    place_word: Literal["line", "row"]
+    width: int
+    misshapen: tuple[tuple[int, int], ...] = ()
+    asset_id: str | None = None
+
+    def where(self, chosen: np.ndarray) -> "RawTable":
+        """Return the rows where a mask holds."""
+        columns = {name: column.filter(pa.array(chosen)) for name, column in self.columns.items()}
+        return replace(self, columns=columns, places=self.places[chosen])
+
+
+def find_sources(paths: Sequence[Path]) -> list[Source]:
+    """Return the files of the paths given, those of a folder by name.
+
+    Of several files each names its asset by its own name, where nothing else does. Raises `UsageError` for a path
+    that is not there, and for a folder without a CSV or Parquet file.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted(file for file in path.iterdir() if file.is_file() and _is_table(file))
+            if not found:
+                raise UsageError(f"a folder of inputs must hold CSV or Parquet files: {path} has none")
+            files += found
+        elif path.exists():
+            files.append(path)
+        else:
+            raise UsageError(f"an input file must exist: there is no {path}")
+    several = len(files) > 1 or any(path.is_dir() for path in paths)
+    return [Source(str(file), file, asset_id=_bare_name(file) if several else None) for file in files]
+
+
+def read_table(source: Source) -> RawTable:
+    """Return the columns of a CSV (UTF-8) or Parquet file; a CSV file may be packed as .gz, .bz2, .xz, .zst or .zip.
+
+    Raises `DataError` for a file that cannot be read as such, that has no row, or two columns of one name.
+    """
+    try:
+        if source.path is not None and source.path.suffix.lower() in _PARQUET:
+            table = _read_parquet(source, source.path)
+        else:
+            table = _read_csv(source)
+    except DataError:
+        raise
+    except UnicodeDecodeError as error:
+        raise _unreadable(source, f"byte {error.object[error.start]:#x} is not UTF-8: save it as UTF-8") from None
+    except Exception as error:  # Parsers raise whatever they like; the user needs to know which file.
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise _unreadable(source, said[0]) from None
+    _refuse_doubled(list(table.columns), source)
+    if not len(table.places) and not table.misshapen:
+        raise DataError(f"an input must hold a row at least: {source.name} has none")
+    return table
+
+
+def _unreadable(source: Source, reason: str) -> DataError:
+    return DataError(f"an input must be CSV or Parquet: {source.name}: {reason}")
+
+
+def _is_table(file: Path) -> bool:
+    name = file.name.lower()
+    plain = name.removesuffix(next((end for end in _PACKED if name.endswith(end)), ""))
+    return not name.startswith(".") and (plain.endswith(".csv") or name.endswith(_PARQUET))
+
+
+def _bare_name(file: Path) -> str:
+    name = file.name
+    for endings in (_PACKED, (".csv", *_PARQUET)):
+        end = next((end for end in endings if name.lower().endswith(end)), "")
+        name = name[: len(name) - len(end)]
+    return name
+
+
+def _read_parquet(source: Source, path: Path) -> RawTable:
+    table = pq.ParquetFile(path).read()
+    # Text that is not UTF-8 would only be found when it is shown.
+    table.validate(full=True)
+    names = [name.strip() for name in table.column_names]
+    _refuse_doubled(names, source)
+    columns = dict(zip(names, table.columns, strict=True))
+    return RawTable(source.name, columns, np.arange(1, len(table) + 1), "row", len(names), asset_id=source.asset_id)
+
+
+def _read_csv(source: Source) -> RawTable:
+    with _opened(source) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+        reader = csv.reader(text, strict=True)
+        try:
+            header = next((row for row in reader if row), None)
+            if header is None:
+                raise _unreadable(source, "it is empty")
+            names = [name.strip() for name in header]
+            if any("\0" in name for name in names):
+                raise _unreadable(source, "its header holds NUL characters, as UTF-16 does: save it as UTF-8")
+            _refuse_doubled(names, source)
+            pieces, places, misshapen = _rows(reader, len(names))
+        except csv.Error as error:
+            raise _unreadable(source, f"line {reader.line_num}: {error}") from None
+    columns = {name: pa.chunked_array([piece[at] for piece in pieces], pa.string()) for at, name in enumerate(names)}
+    return RawTable(source.name, columns, places, "line", len(names), tuple(misshapen), source.asset_id)
+
+
+def _rows(reader: Any, width: int) -> tuple[list[list[pa.Array]], np.ndarray, list[tuple[int, int]]]:
+    """Return the columns of a CSV file in pieces, which line each row begins on, and the rows of another width."""
+    pieces: list[list[pa.Array]] = []
+    places: list[int] = []
+    misshapen: list[tuple[int, int]] = []
+    rows: list[list[str]] = []
+    at_once = max(_CELLS_AT_ONCE // width, 1)
+    ended = reader.line_num
+    for row in reader:
+        began, ended = ended + 1, reader.line_num
+        if len(row) == width:
+            rows.append(row)
+            places.append(began)
+        elif len(row) > 1 or (row and row[0].strip()):
+            misshapen.append((began, len(row)))
+        if len(rows) == at_once:
+            pieces.append([pa.array(column, pa.string()) for column in zip(*rows, strict=True)])
+            rows.clear()
+    if rows:
+        pieces.append([pa.array(column, pa.string()) for column in zip(*rows, strict=True)])
+    return pieces, np.array(places, np.int64), misshapen
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[IO[bytes]]:
+    path = source.path
+    if path is None:
+        stream: Any = io.BytesIO(source.content)
+    else:
+        packed = path.suffix.lower()
+        if packed == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+                if len(names) != 1:
+                    raise _unreadable(source, f"an archive must hold one file, not {len(names)}")
+                stream = io.BytesIO(archive.read(names[0]))
+        elif packed == ".zst":
+            stream = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+        else:
+            opener: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(packed, open)
+            stream = opener(path, "rb")
+    with stream:
+        # Compressed streams cannot all be looked ahead in.
+        buffered = io.BufferedReader(stream) if not isinstance(stream, io.BufferedReader) else stream
+        if buffered.peek(2)[:2] in _MARKS_OF_UTF_16:
+            raise _unreadable(source, "it is UTF-16: save it as UTF-8")
+        yield buffered
+
+
+def _refuse_doubled(names: list[str], source: Source) -> None:
+    seen: set[str] = set()
+    doubled = []
+    for name in filter(None, names):
+        folded = name.lower()
+        if folded in seen:
+            doubled.append(repr(folded))
+        seen.add(folded)
+    if doubled:
+        raise DataError(
+            f"column names must be unique, in whatever case: {source.name} has {shorten(doubled)} more than once"
+        )

@@ -1,0 +1,371 @@
+"""Rows of input files, understood: each an asset, a moment in UTC, and numbers; what is unfit refused or left out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kallos.errors import DataError, UsageError, did_you_mean, shorten
+from kallos.input_files import RawTable, Source, read_table
+from kallos.row_faults import Rejected, RowFaults, shortened
+from kallos.stamps import StampReading, as_written, read_stamps
+
+_STAMPS = ("timestamp", "date", "datetime", "time")
+_ASSETS = ("asset_id", "asset", "symbol", "ticker")
+_LONGEST_NAME = 200
+_MISSING = ["", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>"]
+_NUMBER = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?)$"
+
+
+@dataclass(frozen=True)
+class InputReading:
+    """How input files are read.
+
+    `columns` maps the names that are wanted to the file's own; `timestamp_column` and `asset_column` are the file's
+    own names of these two, found by the usual ones if None. `asset_id` is the asset to take, or the name of the
+    only one in files that name none.
+    """
+
+    asset_id: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    timestamp_column: str | None = None
+    asset_column: str | None = None
+    stamps: StampReading = field(default_factory=StampReading)
+    skip_bad_rows: bool = False
+
+
+@dataclass(frozen=True)
+class UnfitValues:
+    """A rule, and where values break it: a mask of the same rows, and of the columns that are at fault."""
+
+    rule: str
+    unfit: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class InputKind:
+    """What files are expected to hold.
+
+    `value_columns` picks the columns to read from those there are, as the wanted name to the file's own; `check`
+    finds what is unfit of their numbers; `numbers_rule` is what is said of a value that is no number.
+    """
+
+    value_columns: Callable[[RawTable, dict[str, str], set[str], Mapping[str, str]], dict[str, str]]
+    check: Callable[[pd.DataFrame], list[UnfitValues]]
+    numbers_rule: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Each asset's rows, by unique, sorted timestamps (UTC, no zone), and the rows that were left out."""
+
+    frames: dict[str, pd.DataFrame]
+    rejected: list[Rejected]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    table: RawTable
+    names: list[str]
+    assets: np.ndarray
+    moments: np.ndarray
+    values: pd.DataFrame
+
+    def where(self, chosen: np.ndarray) -> "_Rows":
+        table = replace(self.table, columns={}, places=self.table.places[chosen])
+        values = self.values[chosen].reset_index(drop=True)
+        return _Rows(table, self.names, self.assets[chosen], self.moments[chosen], values)
+
+    def place(self, row: int) -> str:
+        return f"asset {self.names[self.assets[row]]!r} has {{}} at {pd.Timestamp(self.moments[row])}"
+
+
+def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind) -> Inputs:
+    """Return the rows of all inputs together, by asset.
+
+    Raises `UsageError` for an asset or a column that is asked for and not there, `DataError` for a file that is not
+    what it should be, and for the first unfit row unless such rows are skipped.
+    """
+    faults = RowFaults(skip=reading.skip_bad_rows)
+    seen: set[str] = set()
+    read = [_read(read_table(source), reading, kind, faults, seen) for source in sources]
+    if reading.asset_id is not None and reading.asset_id not in seen:
+        where = sources[0].name if len(sources) == 1 else f"the {len(sources)} inputs"
+        raise DataError(f"asset {reading.asset_id!r} is not in {where}: {did_you_mean(reading.asset_id, seen)}")
+    _refuse_other_columns(read)
+    read = _without_doubled(read, faults)
+    if not any(len(rows.moments) for rows in read):
+        rules = shorten([f"{each.rule} ({each.n_rows})" for each in faults.rejected])
+        raise DataError(f"a row at least must be fit, and none of {sources[0].name} is: {rules}")
+    return Inputs(_by_asset(read), faults.rejected)
+
+
+def own_name(table: RawTable, wanted: str, flag: str) -> str:
+    """Return a column's name as the file writes it, whatever its case, or raise `UsageError`."""
+    by_folded = {name.lower(): name for name in table.columns}
+    if wanted in table.columns:
+        return wanted
+    if wanted.strip().lower() not in by_folded:
+        raise UsageError(f"column {wanted!r} of {flag} is not in {table.name}: {did_you_mean(wanted, table.columns)}")
+    return by_folded[wanted.strip().lower()]
+
+
+def _read(table: RawTable, reading: InputReading, kind: InputKind, faults: RowFaults, seen: set[str]) -> _Rows:
+    if table.misshapen:
+        found = table.misshapen
+        faults.reject_places(
+            "every row must have as many fields as the header",
+            table,
+            [place for place, _ in found],
+            lambda at: f"{found[at][1]} fields, and the header has {table.width}",
+            "correct it",
+        )
+    by_folded = {name.lower(): name for name in table.columns}
+    asset = _key_column(table, by_folded, _ASSETS, reading.asset_column, "--asset-column")
+    stamp = _key_column(table, by_folded, _STAMPS, reading.timestamp_column, "--timestamp-column")
+    taken = {name for name in (asset, stamp) if name is not None}
+    chosen = kind.value_columns(table, by_folded, taken, reading.columns)
+    if stamp is None:
+        raise DataError(
+            f"an input needs a column date or timestamp: {table.name} lacks date or timestamp (it has "
+            f"{shorten(list(table.columns), 12)}): name yours as --timestamp-column"
+        )
+    table, names, assets, unfit = _assets(table, asset, reading, faults)
+    seen.update(names)
+    moments, unfit_stamps = read_stamps(table.columns[stamp], stamp, table.name, reading.stamps)
+    for each in unfit_stamps:
+        found_unfit = each.unfit & ~unfit
+        faults.reject(
+            each.rule,
+            table,
+            found_unfit,
+            lambda row: f"asset {names[assets[row]]!r} has {shortened(as_written(table.columns[stamp], row))}",
+            each.remedy,
+        )
+        unfit |= each.unfit
+    values, words = _numbers(table, chosen, kind)
+    rows = _Rows(table, names, assets, moments, values)
+    for rule, unfit_values in (
+        (kind.numbers_rule, words),
+        *((each.rule, each.unfit) for each in kind.check(values)),
+    ):
+        _reject_values(rule, rows, unfit_values, unfit, faults, chosen)
+    return rows.where(~unfit)
+
+
+def _reject_values(
+    rule: str,
+    rows: _Rows,
+    unfit_values: pd.DataFrame,
+    unfit: np.ndarray,
+    faults: RowFaults,
+    chosen: Mapping[str, str],
+) -> None:
+    flags = unfit_values.to_numpy(bool)
+    new = flags.any(axis=1) & ~unfit
+
+    def shown(row: int) -> str:
+        found = []
+        for name, is_unfit in zip(unfit_values.columns, flags[row], strict=True):
+            if is_unfit:
+                raw = rows.table.columns[chosen[name]][row].as_py()
+                value = rows.values[name].iloc[row]
+                is_word = isinstance(raw, str) and np.isnan(value) and raw.strip().lower() not in _MISSING
+                found.append(f"{name} {shortened(raw)}" if is_word else f"{name} {value}")
+        return rows.place(row).format(shorten(found, 3))
+
+    faults.reject(rule, rows.table, new, shown, "correct it")
+    unfit |= new
+
+
+def _key_column(
+    table: RawTable, by_folded: Mapping[str, str], usual: tuple[str, ...], named: str | None, flag: str
+) -> str | None:
+    if named is not None:
+        return own_name(table, named, flag)
+    found = [by_folded[name] for name in usual if name in by_folded]
+    if len(found) > 1:
+        raise DataError(f"one column must say which, and {table.name} has {' and '.join(found)}: name it as {flag}")
+    return found[0] if found else None
+
+
+def _assets(
+    table: RawTable, column: str | None, reading: InputReading, faults: RowFaults
+) -> tuple[RawTable, list[str], np.ndarray, np.ndarray]:
+    """Return the rows of the asset that is asked for, or all; their assets as names and codes; and the nameless."""
+    if column is None:
+        name = reading.asset_id if reading.asset_id is not None else table.asset_id
+        if name is None:
+            raise UsageError(f"{table.name} has no asset column: name the asset as --asset-id")
+        return table, [name], np.zeros(len(table.places), np.int64), np.zeros(len(table.places), bool)
+    text = _text_of_assets(table, column)
+    fits = {
+        "every row must name its asset": pc.equal(text, ""),
+        "asset names must not hold NUL characters": pc.match_substring(text, "\0"),
+        f"asset names must have {_LONGEST_NAME} characters at most": pc.greater(pc.utf8_length(text), _LONGEST_NAME),
+    }
+    unfit = np.zeros(len(text), bool)
+    for rule, condition in fits.items():
+        broken = np.asarray(condition.to_numpy(), bool)
+        faults.reject(
+            rule,
+            table,
+            broken & ~unfit,
+            lambda row: f"column {column!r} has {shortened(text[row].as_py())}",
+            "correct it",
+        )
+        unfit |= broken
+    encoded = text.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    names = encoded.dictionary.to_pylist()
+    codes = encoded.indices.to_numpy().astype(np.int64)
+    if reading.asset_id is not None:
+        mine = (codes == names.index(reading.asset_id)) if reading.asset_id in names else np.zeros(len(codes), bool)
+        # The names that there are stay known, for one that is misspelt.
+        return table.where(mine & ~unfit), names, codes[mine & ~unfit], np.zeros(int((mine & ~unfit).sum()), bool)
+    return table, names, codes, unfit
+
+
+def _text_of_assets(table: RawTable, column: str) -> pa.ChunkedArray:
+    values = table.columns[column]
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    kind = values.type
+    if not (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_null(kind)
+    ):
+        raise DataError(f"assets must be named by text or integers: column {column!r} of {table.name} holds {kind}")
+    # Assets are names, whatever they look like: 000001, NA.
+    return pc.utf8_trim_whitespace(values.cast(pa.string())).fill_null("")
+
+
+def _numbers(table: RawTable, chosen: Mapping[str, str], kind: InputKind) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the numbers of the columns chosen, NaN where there are none, and where there are words instead."""
+    values: dict[str, np.ndarray] = {}
+    words: dict[str, np.ndarray] = {}
+    for name, own in chosen.items():
+        try:
+            values[name], words[name] = _column_of_numbers(table.columns[own])
+        except (TypeError, pa.ArrowException):
+            raise DataError(
+                f"{kind.numbers_rule}: column {own!r} of {table.name} holds {table.columns[own].type}: take it out"
+            ) from None
+    return pd.DataFrame(values), pd.DataFrame(words)
+
+
+def _column_of_numbers(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if pa.types.is_decimal(kind):
+        # By way of its digits a decimal becomes the nearest float, as it would from a CSV file.
+        column = column.cast(pa.string())
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
+        numbers = column.cast(pa.float64(), safe=False)
+        return _plain(numbers), np.zeros(len(column), bool)
+    elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        raise TypeError(kind)
+    text = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
+    try:
+        return _plain(text.cast(pa.float64())), np.zeros(len(text), bool)
+    except pa.ArrowInvalid:
+        pass
+    missing = pc.is_in(pc.utf8_lower(text), pa.array([*_MISSING, None], pa.large_string()))
+    is_number = pc.match_substring_regex(text, _NUMBER, ignore_case=True).fill_null(False)
+    numbers = pc.if_else(is_number, text, pa.scalar(None, pa.large_string())).cast(pa.float64())
+    return _plain(numbers), ~np.asarray(pc.or_(missing, is_number).to_numpy(), bool)
+
+
+def _plain(numbers: pa.ChunkedArray) -> np.ndarray:
+    # SQLite keeps no minus sign of zero, so that nothing may depend on it.
+    return np.asarray(numbers.fill_null(np.nan).to_numpy(), np.float64) + 0.0
+
+
+def _refuse_other_columns(read: list[_Rows]) -> None:
+    first = read[0]
+    for rows in read[1:]:
+        here, there = set(rows.values.columns), set(first.values.columns)
+        if here != there:
+            raise DataError(
+                f"all inputs must have the same columns: {rows.table.name} lacks {shorten(sorted(there - here)) or 0} "
+                f"of {first.table.name}, and has {shorten(sorted(here - there)) or 0} beside: ingest them apart"
+            )
+
+
+def _without_doubled(read: list[_Rows], faults: RowFaults) -> list[_Rows]:
+    """Return the rows without those of one asset and moment, but for one of rows that are the same in all."""
+    keys = pd.DataFrame(
+        {
+            "asset": _codes(read, list(dict.fromkeys(name for rows in read for name in rows.names))),
+            "moment": np.concatenate([rows.moments.astype(np.int64) for rows in read]),
+        }
+    )
+    doubled = keys.duplicated(keep=False).to_numpy()
+    if not doubled.any():
+        return read
+    table_of = np.repeat(np.arange(len(read)), [len(rows.moments) for rows in read])
+    row_of = np.concatenate([np.arange(len(rows.moments)) for rows in read])
+    values = pd.concat([rows.values for rows in read], ignore_index=True)
+    repeated = np.zeros(len(keys), bool)
+    at = np.flatnonzero(doubled)
+    repeated[at] = pd.concat([keys, values], axis=1).iloc[at].duplicated().to_numpy()
+    differing = ~repeated & keys[~repeated].duplicated(keep=False).reindex(keys.index, fill_value=False).to_numpy()
+
+    def places(row: int) -> str:
+        same = np.flatnonzero((keys == keys.iloc[row]).all(axis=1).to_numpy())
+        others = ((read[table_of[each]].table, row_of[each]) for each in same if each != row)
+        return shorten([f"{table.place_word} {table.places[at]} of {table.name}" for table, at in others])
+
+    kept = []
+    for number, rows in enumerate(read):
+        mine = np.flatnonzero(table_of == number)
+        for rule, unfit in (
+            ("timestamps must be unique, and rows with other values are there", differing),
+            ("timestamps must be unique, and the same row is there", repeated),
+        ):
+            faults.reject(
+                rule,
+                rows.table,
+                unfit[mine],
+                lambda row, rows=rows, mine=mine: (  # type: ignore[misc]
+                    f"asset {rows.names[rows.assets[row]]!r} has {pd.Timestamp(rows.moments[row])} "
+                    f"also in {places(int(mine[row]))}"
+                ),
+                "take one out",
+            )
+        kept.append(rows.where(~(differing | repeated)[mine]))
+    return kept
+
+
+def _by_asset(read: list[_Rows]) -> dict[str, pd.DataFrame]:
+    names = sorted({name for rows in read for name in rows.names})
+    codes = _codes(read, names)
+    moments = np.concatenate([rows.moments for rows in read])
+    order = np.lexsort((moments, codes))
+    columns = list(read[0].values.columns)
+    values: Any = pd.concat([rows.values[columns] for rows in read], ignore_index=True).to_numpy()[order]
+    codes, moments = codes[order], moments[order]
+    index = pd.DatetimeIndex(moments, name="timestamp").as_unit("ns")
+    edges = [0, *(np.flatnonzero(np.diff(codes)) + 1), len(codes)]
+    return {
+        names[codes[start]]: pd.DataFrame(values[start:end], index=index[start:end], columns=columns)
+        for start, end in pairwise(edges)
+        if end > start
+    }
+
+
+def _codes(read: list[_Rows], names: list[str]) -> np.ndarray:
+    """Return each row's asset as its place among all names."""
+    code_of = {name: code for code, name in enumerate(names)}
+    return np.concatenate([np.array([code_of[name] for name in rows.names], np.int64)[rows.assets] for rows in read])

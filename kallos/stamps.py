@@ -1,0 +1,193 @@
+"""Timestamps as files write them, understood or refused: ISO dates, a format of one's own, or Parquet's types."""
+
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kallos.errors import DataError, UsageError, did_you_mean
+
+# Rows are stamped in nanoseconds when they are read, which reach no further.
+_FIRST, _LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")
+_NUMBER = r"^[+-]?\d+(\.\d*)?$"
+_ISO = r"^\d{4}-\d{2}"
+_OFFSET = r"[T ]\d{2}.*([Zz]|[+-]\d{2}(:?\d{2})?)$"
+
+
+@dataclass(frozen=True)
+class StampReading:
+    """How stamps are read.
+
+    Those without an offset are local times of `timezone` (UTC if None); `date_format` is strftime's, ISO if None.
+    """
+
+    timezone: str | None = None
+    date_format: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for a time zone or a format that there is not."""
+        if self.timezone is not None:
+            try:
+                ZoneInfo(self.timezone)
+            except (ValueError, OSError, KeyError):
+                raise UsageError(
+                    f"--timezone must be a zone of the IANA database such as Europe/Berlin, not {self.timezone!r}: "
+                    f"{did_you_mean(self.timezone, available_timezones())}"
+                ) from None
+        if self.date_format is not None:
+            try:
+                pd.to_datetime(pd.Series([""]), format=self.date_format, errors="coerce")
+            except ValueError as error:
+                raise UsageError(
+                    f"--date-format must be one such as %d/%m/%Y, not {self.date_format!r}: "
+                    f"{str(error).splitlines()[0]}"
+                ) from None
+            if "%" not in self.date_format:
+                raise UsageError(f"--date-format must be one such as %d/%m/%Y, not {self.date_format!r}")
+
+
+@dataclass(frozen=True)
+class UnfitStamps:
+    """Rows whose stamp breaks a rule."""
+
+    rule: str
+    unfit: np.ndarray
+    remedy: str
+
+
+def read_stamps(
+    column: pa.ChunkedArray, name: str, where: str, reading: StampReading
+) -> tuple[np.ndarray, list[UnfitStamps]]:
+    """Return a column's moments in UTC (datetime64[us], NaT where unfit), and what is unfit of them.
+
+    Raises `DataError` for a column that holds no dates at all, or stamps with an offset beside some without.
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if pa.types.is_integer(kind) and reading.date_format is not None:
+        column = column.cast(pa.string())
+        kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        moments, zoned, unfit = _from_text(column.cast(pa.large_string()), name, reading)
+    elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        moments, unfit = _from_moments(column, name)
+        zoned = np.full(len(moments), getattr(kind, "tz", None) is not None)
+    else:
+        # Days, seconds or nanoseconds since 1970, or 20240102: no guess is safe.
+        is_whole = pa.types.is_integer(kind)
+        is_number = is_whole or pa.types.is_floating(kind)
+        holds = f"numbers such as {column[0].as_py()}" if is_number else str(kind)
+        remedy = "say what they mean with --date-format, such as %Y%m%d" if is_whole else "make it dates"
+        raise DataError(
+            f"column {name!r} must hold dates such as 2024-01-02, not {'numbers' if is_number else kind}: "
+            f"{where} holds {holds}: {remedy}"
+        )
+    _refuse_mixed(moments, zoned, name, where)
+    if reading.timezone is not None and not (zoned & ~np.isnat(moments)).any():
+        moments, unfit_here = _to_utc(moments, reading.timezone)
+        unfit += unfit_here
+    return moments, unfit
+
+
+def _from_text(
+    column: pa.ChunkedArray, name: str, reading: StampReading
+) -> tuple[np.ndarray, np.ndarray, list[UnfitStamps]]:
+    text = pc.utf8_trim_whitespace(column)
+    missing = _mask(pc.equal(text, ""), null=True)
+    if reading.date_format is None:
+        numbers = _mask(pc.match_substring_regex(text, _NUMBER))
+        readable = _mask(pc.match_substring_regex(text, _ISO))
+        zoned = _mask(pc.match_substring_regex(text, _OFFSET))
+        example = "dates such as 2024-01-02"
+    else:
+        numbers = np.zeros(len(text), bool)
+        # pandas reads these two words as the moment of the run, whatever the format.
+        readable = ~missing & ~_mask(pc.is_in(pc.utf8_lower(text), pa.array(["now", "today"], pa.large_string())))
+        zoned = np.full(len(text), "%z" in reading.date_format.lower())
+        example = f"dates as --date-format {reading.date_format} says"
+    written = text.to_numpy(zero_copy_only=False).astype(object)
+    written[~readable] = None
+    parsed = pd.to_datetime(
+        pd.Series(written, dtype=object), format=reading.date_format or "ISO8601", utc=True, errors="coerce"
+    )
+    moments = parsed.dt.tz_localize(None).to_numpy()
+    unread = np.isnat(moments) & ~missing
+    remedy = "correct it" if reading.date_format is not None else "correct it, say how with --date-format"
+    unfit = [
+        UnfitStamps("every row must have a date", missing, "fill it in"),
+        UnfitStamps(f"column {name!r} must hold {example}, not numbers", numbers, remedy),
+        UnfitStamps(f"column {name!r} must hold {example}", unread & ~numbers, remedy),
+    ]
+    moments, out_of_reach = _within_reach(moments, name)
+    return moments, zoned, unfit + out_of_reach
+
+
+def _from_moments(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, list[UnfitStamps]]:
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.timestamp("s"), safe=False)
+    missing = _mask(column.is_null())
+    since_1970 = column.cast(pa.int64()).fill_null(0).to_numpy()
+    moments = since_1970.astype(f"datetime64[{column.type.unit}]")
+    moments[missing] = np.datetime64("NaT")
+    moments, out_of_reach = _within_reach(moments, name)
+    return moments, [UnfitStamps("every row must have a date", missing, "fill it in"), *out_of_reach]
+
+
+def _within_reach(moments: np.ndarray, name: str) -> tuple[np.ndarray, list[UnfitStamps]]:
+    known = ~np.isnat(moments)
+    far = known & ((moments < _FIRST) | (moments >= _LAST))
+    moments = np.where(far, np.datetime64("NaT"), moments)
+    whole = moments.astype("datetime64[us]")
+    fine = known & ~far & (whole != moments)
+    whole[fine] = np.datetime64("NaT")
+    return whole, [
+        UnfitStamps(f"column {name!r} must hold dates between 1678 and 2261", far, "correct it"),
+        UnfitStamps(f"column {name!r} must hold whole microseconds, as databases keep no finer ones", fine, "round it"),
+    ]
+
+
+def _refuse_mixed(moments: np.ndarray, zoned: np.ndarray, name: str, where: str) -> None:
+    known = ~np.isnat(moments)
+    if (known & zoned).any() and (known & ~zoned).any():
+        raise DataError(
+            f"stamps must all have an offset from UTC or all have none: column {name!r} of {where} has "
+            f"{int((known & zoned).sum())} rows with one and {int((known & ~zoned).sum())} without: write them alike"
+        )
+
+
+def _to_utc(moments: np.ndarray, timezone: str) -> tuple[np.ndarray, list[UnfitStamps]]:
+    local = pd.DatetimeIndex(moments)
+    there = local.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
+    unfit = np.asarray(there.isna()) & ~np.isnat(moments)
+    # What is a moment once summer time is said to be on happened twice.
+    twice = unfit.copy()
+    twice[unfit] = ~np.asarray(
+        local[unfit].tz_localize(timezone, ambiguous=np.ones(unfit.sum(), bool), nonexistent="NaT").isna()
+    )
+    remedy = "write it with its offset from UTC"
+    return there.tz_convert(None).to_numpy().astype("datetime64[us]"), [
+        UnfitStamps(f"a local time must happen once in {timezone}, and clocks went back over this one", twice, remedy),
+        UnfitStamps(
+            f"a local time must exist in {timezone}, and clocks went forward over this one", unfit & ~twice, remedy
+        ),
+    ]
+
+
+def _mask(condition: Any, *, null: bool = False) -> np.ndarray:
+    return np.asarray(condition.fill_null(null).to_numpy(), bool)
+
+
+def as_written(column: pa.ChunkedArray, row: int) -> object:
+    """Return a stamp as the file has it, also where Python's own dates do not reach."""
+    scalar = column[row]
+    kind = scalar.type
+    if not scalar.is_valid or not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+        return scalar.as_py()
+    unit: Any = kind.unit if pa.types.is_timestamp(kind) else {32: "D", 64: "ms"}[kind.bit_width]
+    return str(np.datetime64(scalar.value, unit)).replace("T", " ")

@@ -1,0 +1,364 @@
+"""`kallos-run ingest`, from files to SQLite and PostgreSQL: all rows or none, to the bit, whatever they are called."""
+
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.pool import NullPool
+
+from flows.commands.ingest import ingest
+from kallos.errors import DatabaseError, DataError, KallosError, UsageError
+from kallos.feature_store import FeatureStore
+from kallos.feature_writing import Written, write_features
+from kallos.indicators import compute_indicators
+from kallos.specs import DataSpec
+
+DAYS = pd.date_range("2024-01-01", periods=5, name="timestamp", unit="ns")
+KEY = "PRIMARY KEY (asset_id, timestamp)"
+NASTY = [
+    'x"; DROP TABLE features; --',
+    "x'; DROP TABLE features; --",
+    "a%b %s %(c)s :d ?",
+    "a.b",
+    "Größe €",
+    "select",
+    "back\\slash",
+    "(a)",
+    "[b]",
+    "`c`",
+    "tab\there",
+]
+
+
+class Base:
+    """One test's own database, empty at first."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def run(self, statement: str) -> list[tuple[Any, ...]]:
+        url = make_url(self.url)
+        driver = "postgresql+psycopg" if url.get_backend_name() == "postgresql" else "sqlite"
+        with create_engine(url.set(drivername=driver), poolclass=NullPool).begin() as connection:
+            result = connection.execute(text(statement))
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+    def load(self, asset_id: str, table: str = "features") -> pd.DataFrame:
+        with FeatureStore(self.url) as store:
+            return store.load(DataSpec(asset_id=asset_id, features_table=table, frequency="sessions"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def db(request: pytest.FixtureRequest) -> Base:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Base:
+    return Base(f"sqlite:///{tmp_path / 'features.db'}")
+
+
+@pytest.fixture
+def postgresql(postgres_url: str) -> Iterator[Base]:
+    admin = create_engine(
+        make_url(postgres_url).set(drivername="postgresql+psycopg"), poolclass=NullPool, isolation_level="AUTOCOMMIT"
+    )
+    with admin.connect() as connection:
+        connection.execute(text("CREATE DATABASE ingest"))
+    try:
+        yield Base(make_url(postgres_url).set(database="ingest").render_as_string(hide_password=False))
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text("DROP DATABASE ingest WITH (FORCE)"))
+
+
+def frame(values: list[float] | np.ndarray, name: str = "x") -> pd.DataFrame:
+    return pd.DataFrame({name: np.asarray(values, np.float64)}, index=DAYS[: len(values)])
+
+
+def own(path: Path, values: list[object], header: str = "date,x") -> Path:
+    rows = [f"{day:%Y-%m-%d},{value}" for day, value in zip(DAYS, values, strict=False)]
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def bars(n_rows: int, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.02, n_rows)))
+    return pd.DataFrame(
+        {
+            "date": pd.date_range("2024-01-01", periods=n_rows, freq="h").strftime("%Y-%m-%dT%H:%M:%S"),
+            "open": close * rng.uniform(0.99, 1.01, n_rows),
+            "high": close * 1.02,
+            "low": close / 1.02,
+            "close": close,
+            "volume": rng.integers(1_000, 9_000, n_rows).astype(float),
+        }
+    )
+
+
+# Values
+
+
+def test_values_come_back_to_the_bit_whether_they_are_new_or_replaced(db: Base) -> None:
+    rng = np.random.default_rng(7)
+    index = pd.date_range("1999-12-31 23:59:59.123456", periods=30_000, freq="7min", name="timestamp", unit="ns")
+    numbers = rng.integers(0, 2**64, (len(index), 4), np.uint64).view(np.float64)
+    numbers[~np.isfinite(numbers)] = np.nan
+    numbers[:4, 0] = [5e-324, np.finfo(float).max, 0.1 + 0.2, 1 / 3]
+    features = pd.DataFrame(numbers, index=index, columns=list("abcd"))
+
+    for values in (features, features.iloc[::-1].set_axis(index)):
+        write_features({"BTC": values, "ETH": values.iloc[:3]}, db.url)
+
+        for asset, rows in (("BTC", values), ("ETH", values.iloc[:3])):
+            loaded = db.load(asset)
+            pd.testing.assert_index_equal(loaded.index, rows.index, exact=False)
+            np.testing.assert_array_equal(loaded.isna(), rows.isna())
+            known = rows.notna().to_numpy()
+            assert loaded.to_numpy()[known].tobytes() == (rows.to_numpy() + 0.0)[known].tobytes()
+
+
+def test_missing_values_are_null_and_zero_has_no_sign(db: Base) -> None:
+    write_features({"BTC": frame([np.nan, -0.0, 1.0])}, db.url)
+
+    assert db.run("SELECT count(*) FROM features WHERE x IS NULL") == [(1,)]
+    assert not np.signbit(db.load("BTC")["x"].iloc[1])
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_any_name_of_table_column_or_asset_is_only_a_name(db: Base, name: str) -> None:
+    write_features({"BTC": frame([1, 2])}, db.url)
+    table = name.replace(".", ",")
+
+    for values in ([1.0, 2.0], [3.0, 4.0]):
+        write_features({name: frame(values, name)}, db.url, table)
+
+    assert db.load(name, table)[name].tolist() == [3, 4]
+    assert db.load("BTC")["x"].tolist() == [1, 2]
+
+
+def test_a_table_may_lie_in_a_schema_of_postgresql(postgresql: Base) -> None:
+    postgresql.run('CREATE SCHEMA "My Schema"')
+
+    for _ in range(2):
+        write_features({"BTC": frame([1, 2])}, postgresql.url, "My Schema.own")
+
+    assert postgresql.load("BTC", "My Schema.own")["x"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["ä" * 32, "x" * 64])
+def test_names_longer_than_postgresql_keeps_are_refused(postgresql: Base, name: str) -> None:
+    for features, table in ((frame([1], name), "features"), (frame([1]), name)):
+        with pytest.raises(UsageError, match=rf"63 bytes at most: (table|column) '{name}' has 64: rename it"):
+            write_features({"BTC": features}, postgresql.url, table)
+    write_features({"BTC": frame([1], name[:-1])}, postgresql.url)
+
+    assert postgresql.load("BTC").columns.tolist() == [name[:-1]]
+
+
+@pytest.mark.parametrize(("backend", "most"), [("sqlite", 2000), ("postgresql", 1600)])
+def test_more_columns_than_a_table_has_are_refused(request: pytest.FixtureRequest, backend: str, most: int) -> None:
+    db: Base = request.getfixturevalue(backend)
+    wide = pd.DataFrame(np.nan, index=DAYS, columns=[f"c{at}" for at in range(most - 1)])
+
+    with pytest.raises(DatabaseError, match=f"has {most} columns at most"):
+        write_features({"BTC": wide}, db.url)
+    write_features({"BTC": wide.iloc[:, 1:]}, db.url)
+
+    assert db.run("SELECT count(*) FROM features") == [(5,)]
+
+
+def test_the_widest_row_that_postgresql_holds_is_written_and_a_wider_one_refused(postgresql: Base) -> None:
+    def wide(n_columns: int) -> pd.DataFrame:
+        return pd.DataFrame(0.5, index=DAYS, columns=[f"c{at}" for at in range(n_columns)])
+
+    # 8160 bytes: a header of 24, the asset and the timestamp in 16, and 8 a number.
+    with pytest.raises(DatabaseError, match="a row of PostgreSQL holds 8160 bytes at most"):
+        write_features({"BTC": wide(1016)}, postgresql.url)
+    write_features({"BTC": wide(1015)}, postgresql.url)
+
+    assert postgresql.load("BTC").shape == (5, 1015)
+
+
+@pytest.mark.parametrize("name", ["", "a\0b"])
+def test_a_name_that_is_none_is_refused(db: Base, name: str) -> None:
+    with pytest.raises(UsageError, match="must have a name"):
+        write_features({"BTC": frame([1], name)}, db.url)
+
+
+# Rows that are there already
+
+
+def test_rows_that_are_there_are_replaced_skipped_or_make_all_fail(db: Base) -> None:
+    old, new = frame([1, 2, 3]), frame([10, 20, 30, 40, 50])
+    write_features({"BTC": old, "ETH": old}, db.url)
+
+    with pytest.raises(DataError) as caught:
+        write_features({"NEW": new, "BTC": new.iloc[1:], "ETH": new}, db.url, on_conflict="fail")
+    assert "BTC at 2024-01-02 00:00:00, BTC at 2024-01-03 00:00:00, ETH at 2024-01-01 00:00:00" in str(caught.value)
+    assert "nothing was written; choose replace or skip" in str(caught.value)
+    assert db.run("SELECT count(*) FROM features") == [(6,)]
+
+    written = write_features({"BTC": new}, db.url, on_conflict="skip")
+    assert written == [Written("BTC", 5, 2, DAYS[0], DAYS[4], 1)]
+    assert db.load("BTC")["x"].tolist() == [1, 2, 3, 40, 50]
+
+    written = write_features({"BTC": new}, db.url, on_conflict="replace")
+    assert written == [Written("BTC", 5, 0, DAYS[0], DAYS[4], 1)]
+    assert db.load("BTC")["x"].tolist() == [10, 20, 30, 40, 50]
+
+    assert write_features({"NEW": new}, db.url, on_conflict="fail")[0].new_rows == 5
+    assert db.load("ETH")["x"].tolist() == [1, 2, 3]
+
+
+def test_a_dry_run_says_what_would_be_written_and_writes_nothing(db: Base, tmp_path: Path) -> None:
+    write_features({"BTC": frame([1, 2, 3])}, db.url)
+    before = db.run("SELECT * FROM features")
+
+    written = write_features({"BTC": frame([9, 9, 9, 9])}, db.url, dry_run=True)
+    write_features({"BTC": frame([9, 9])}, db.url, "other", dry_run=True)
+    write_features({"BTC": frame([9, 9])}, f"sqlite:///{tmp_path / 'none' / 'new.db'}", dry_run=True)
+
+    assert written == [Written("BTC", 4, 1, DAYS[0], DAYS[3], 1)]
+    assert db.run("SELECT * FROM features") == before
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(DatabaseError, match="'other' is not in"):
+        db.load("BTC", "other")
+
+
+def test_a_write_that_breaks_half_way_leaves_not_even_the_table(db: Base) -> None:
+    with pytest.raises(ValueError, match="could not convert"):
+        write_features({"BTC": frame([1, 2]), "ETH": frame([1]).astype(object).replace(1, "word")}, db.url, "new")
+    write_features({"BTC": frame([1, 2])}, db.url)
+
+    with pytest.raises(DatabaseError, match="'new' is not in"):
+        db.load("BTC", "new")
+
+
+def test_doubled_timestamps_are_refused(db: Base) -> None:
+    with pytest.raises(DataError, match="'BTC' has 2024-01-02 00:00:00 more than once"):
+        write_features({"BTC": frame([1, 2, 3]).set_axis(DAYS[[0, 1, 1]])}, db.url)
+
+
+# Tables of a user's own
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ("asset_id TEXT, timestamp TIMESTAMP, x DOUBLE PRECISION", "must have a unique key on asset_id and timestamp"),
+        (
+            "asset_id TEXT, timestamp TIMESTAMP, x INTEGER, PRIMARY KEY (asset_id, timestamp)",
+            "must be double precision",
+        ),
+        (
+            "asset_id INTEGER, timestamp TIMESTAMP, x DOUBLE PRECISION, PRIMARY KEY (asset_id, timestamp)",
+            "must be text",
+        ),
+        ("asset_id TEXT, timestamp TEXT, x DOUBLE PRECISION, PRIMARY KEY (asset_id, timestamp)", "must be timestamp"),
+    ],
+)
+def test_a_table_that_would_change_the_values_is_refused(db: Base, columns: str, said: str) -> None:
+    db.run(f"CREATE TABLE features ({columns})")
+
+    with pytest.raises(DatabaseError, match=said):
+        write_features({"BTC": frame([1, 2])}, db.url)
+    assert db.run("SELECT * FROM features") == []
+
+
+def test_sqlite_timestamps_in_another_form_are_not_doubled(sqlite: Base) -> None:
+    sqlite.run("CREATE TABLE features (asset_id TEXT, timestamp TIMESTAMP, x DOUBLE, UNIQUE (asset_id, timestamp))")
+    sqlite.run("INSERT INTO features VALUES ('BTC', '2024-01-01', 1)")
+
+    with pytest.raises(DatabaseError, match="'2024-01-01' for asset 'BTC'"):
+        write_features({"BTC": frame([1, 2])}, sqlite.url)
+
+
+# The command
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+def test_prices_of_a_folder_become_features_of_each_asset(
+    db: Base, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "prices"
+    folder.mkdir()
+    for seed in range(12):
+        bars(60, seed).to_csv(folder / f"A{seed:02d}.csv", index=False)
+
+    ingest(folder, db_url=db.url)
+
+    lines = said(capsys)
+    assert lines[0] == "12 assets: 324 rows of 21 features, 2024-01-02 to 2024-01-03 (324 new, 0 updated)"
+    assert lines[1].startswith("A00: 27 rows")
+    assert lines[6] == "and 7 more assets"
+    prices = bars(60, 11).set_index("date")
+    expected = compute_indicators(prices.set_axis(pd.to_datetime(prices.index)))
+    assert db.load("A11").to_numpy().tobytes() == (expected.to_numpy() + 0.0).tobytes()
+
+
+def test_a_bad_row_in_the_last_file_keeps_all_files_out(db: Base, tmp_path: Path, home: Path) -> None:
+    good, bad = own(tmp_path / "a.csv", [1, 2]), own(tmp_path / "b.csv", [1, "x"])
+    ingest(own(tmp_path / "c.csv", [7, 7]), as_="features", asset_id="OLD", db_url=db.url)
+
+    with pytest.raises(KallosError, match=r"b.csv, line 3: asset 'b' has x 'x'"):
+        ingest(good, bad, as_="features", db_url=db.url)
+
+    assert db.run("SELECT DISTINCT asset_id FROM features") == [("OLD",)]
+
+
+def test_bad_rows_are_listed_and_the_others_written(
+    db: Base, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = own(tmp_path / "own.csv", [1, "x", 3, "inf", 5])
+
+    ingest(path, as_="features", asset_id="BTC", skip_bad_rows=True, features_table="mine", db_url=db.url)
+
+    lines = said(capsys)
+    assert lines[:5] == [
+        "2 bad rows left out:",
+        f"  {path}, 1 row: features must be numbers",
+        "    line 3: asset 'BTC' has x 'x' at 2024-01-02 00:00:00",
+        f"  {path}, 1 row: features must be finite",
+        "    line 5: asset 'BTC' has x inf at 2024-01-04 00:00:00",
+    ]
+    assert lines[5] == "BTC: 3 rows of 1 features, 2024-01-01 to 2024-01-05 (3 new, 0 updated)"
+    assert db.load("BTC", "mine")["x"].tolist() == [1, 3, 5]
+
+
+def test_csv_comes_from_standard_input_too(
+    sqlite: Base,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    content = own(tmp_path / "own.csv", [1, 2, 3]).read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    ingest(Path("-"), as_="features", asset_id="BTC", db_url=sqlite.url, dry_run=True, on_conflict="skip")
+
+    assert said(capsys) == [
+        "BTC: 3 rows of 1 features, 2024-01-01 to 2024-01-03 (3 new, 0 skipped)",
+        f"nothing was written to {sqlite.url} (--dry-run)",
+    ]
+    assert not Path(make_url(sqlite.url).database or "").exists()
+
+
+@pytest.mark.parametrize("inputs", [[], ["--dry-runn"]])
+def test_no_input_and_no_option_are_refused(home: Path, inputs: list[str]) -> None:
+    with pytest.raises(UsageError):
+        ingest(*map(Path, inputs))
