@@ -31,7 +31,7 @@ from sqlalchemy import ColumnClause
 from sqlalchemy.exc import SQLAlchemyError
 
 import kallos
-from kallos.databases import parse_url, reason_of
+from kallos.databases import parse_url, reason_of, shown
 from kallos.errors import KallosError, scrubbed
 from kallos.result_folder import prepare_folder
 from kallos.settings import Settings
@@ -120,25 +120,25 @@ def check_database(subject: Literal["features", "studies"], db_url: str) -> Iter
     except KallosError as error:
         yield Finding("bad", subject, str(error))
         return
-    shown = url.set(query={}).render_as_string()
+    name = shown(url)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         remedy = "kallos-run ingest" if subject == "features" else "the first study makes it"
-        yield Finding("note", subject, f"{shown} is not there yet: {remedy}")
+        yield Finding("note", subject, f"{name} is not there yet: {remedy}")
         return
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
     try:
         with engine.connect() as connection:
             tables = sqlalchemy.inspect(connection).get_table_names()
             if subject not in tables:
-                yield Finding("note", subject, f"{shown} answers, and has no table {subject!r} yet")
+                yield Finding("note", subject, f"{name} answers, and has no table {subject!r} yet")
                 return
             counted: ColumnClause[str] = sqlalchemy.column("asset_id" if subject == "features" else "study_id")
             count = sqlalchemy.select(sqlalchemy.func.count(counted.distinct())).select_from(sqlalchemy.table(subject))
             found = connection.execute(count).scalar_one()
     except SQLAlchemyError as error:
-        yield Finding("bad", subject, f"{shown} does not answer: {reason_of(error, url)}")
+        yield Finding("bad", subject, f"{name} does not answer: {reason_of(error, url)}")
         return
-    yield Finding("ok", subject, f"{shown} answers, {'assets' if subject == 'features' else 'studies'}: {found}")
+    yield Finding("ok", subject, f"{name} answers, {'assets' if subject == 'features' else 'studies'}: {found}")
 
 
 def check_prefect(work_pool: str) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from kallos.databases import parse_url, reason_of
+from kallos.databases import parse_url, reason_of, shown
 from kallos.errors import DatabaseError, StudyError, UsageError
 from kallos.planning import StudyPlan
 from kallos.study_locks import IfRunning, TakenOverError, study_lock
@@ -282,12 +282,11 @@ def _read(trial: FrozenTrial) -> StudyTrial:
 
 
 def _unanswered(error: Exception, url: URL) -> str:
-    shown = url.set(query={}).render_as_string()
-    return f"the study's storage must answer, and {shown} did not: {reason_of(error, url)}"
+    return f"the study's storage must answer, and {shown(url)} did not: {reason_of(error, url)}"
 
 
 def _unwritten(error: Exception, url: URL) -> str:
     return (
-        f"the study's storage must take what is written to it, and {url.set(query={}).render_as_string()} did not: "
+        f"the study's storage must take what is written to it, and {shown(url)} did not: "
         f"{reason_of(error, url)}; finished folds are kept, and the same command carries on"
     )

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from kallos.databases import parse_url
+from kallos.databases import parse_url, shown
 from kallos.errors import UsageError
 from kallos.feature_files import read_features
-from kallos.feature_writing import OnConflict, Written, shown, write_features
+from kallos.feature_writing import OnConflict, Written, write_features
 from kallos.ingestion import ingest_prices, parse_mapping
 from kallos.input_files import Source, find_sources
 from kallos.input_rows import InputReading, Inputs
