@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from flows.cli import app
 from kallos.feature_store import FeatureStore
 from kallos.preprocessing import study_frame
 from kallos.specs import DataSpec, FeatureSpec
+from tests.databases import SqlDatabase
 from tests.samples import make_features
 
 FLAGS = ["--n-folds", "2", "--step", "40"]
@@ -70,3 +72,38 @@ def test_rows_that_were_revised_since_a_snapshot_are_in_the_json_report(db_url, 
     assert report["has_leak"]
     assert report["sentence"].startswith("LEAK: revisions (macd)")
     assert found == [("revisions", "macd")]
+
+
+QUERY = """
+SELECT timestamp, volume, rsi_14, {column} AS own, LEAD(price, 7) OVER (ORDER BY timestamp) / price - 1 AS target
+FROM prices JOIN indicators USING (id, timestamp)
+WHERE id = :asset_id AND timestamp BETWEEN :start_date AND :end_date
+"""
+
+
+@pytest.mark.parametrize(
+    ("column", "label_horizon", "found"),
+    [
+        ("price / LAG(price) OVER (ORDER BY timestamp) - 1", 7, set()),
+        (
+            "price / AVG(price) OVER (ORDER BY timestamp ROWS BETWEEN 3 PRECEDING AND 3 FOLLOWING) - 1",
+            7,
+            {("query", "own")},
+        ),
+        ("price / MAX(price) OVER ()", 7, {("query", "own")}),
+        ("macd", 6, {("query", "target"), ("label", "target")}),
+    ],
+)
+def test_a_query_runs_again_with_earlier_end_dates(home, tmp_path, capsys, column, label_horizon, found):
+    database = SqlDatabase(f"sqlite:///{tmp_path / 'own.db'}")
+    database.fill_two_tables()
+    query = tmp_path / "own.sql"
+    query.write_text(QUERY.format(column=column))
+    flags = ["--asset-id", "12", "--query-file", str(query), "--target", "target", "--start-date", "2020-01-02"]
+    flags += ["--label-horizon", str(label_horizon), "--fill", "forward", "--json", "--db-url", database.url]
+    with suppress(SystemExit):
+        app(["audit", *flags, *FLAGS])
+    report = json.loads(capsys.readouterr().out)
+    assert {(each["stage"], each["column"]) for each in report["verdicts"] if each["verdict"] == "leak"} == found
+    assert report["has_leak"] == bool(found)
+    assert ("query", "not testable") not in {(each["stage"], each["verdict"]) for each in report["verdicts"]}
