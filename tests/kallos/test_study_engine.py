@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -169,6 +170,21 @@ def test_when_a_step_closes_the_best_of_the_latest_study_are_tried_first(tmp_pat
         run_tuning(other, score_fold=by_parameters, record=record)
     with open_record(url, plan) as record:
         assert run_tuning(plan, score_fold=refuse, record=record) == after
+
+
+def test_parameters_of_a_warm_start_are_clipped_to_what_fits(tmp_path):
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    longer = make_features(440)
+    with open_record(url, a_plan(tmp_path, frame=longer[:400])) as record:
+        run_tuning(a_plan(tmp_path, frame=longer[:400]), score_fold=by_parameters, workers=2, record=record)
+        drawn = [trial.begun.params["input_chunk_length"] for trial in record.trials()]
+    plan = replace(a_plan(tmp_path, frame=longer, warm_start=len(drawn)), longest_input=40)
+    with open_record(url, plan) as record:
+        taken = [params["input_chunk_length"] for params in record.warm_start.params]
+    assert max(drawn) > 40
+    assert taken
+    assert set(taken) <= {min(length, 40) for length in drawn}
+    assert max(taken) == 40
 
 
 def test_without_an_earlier_study_a_warm_start_is_a_cold_one(tmp_path):
