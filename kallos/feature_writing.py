@@ -1,6 +1,7 @@
 """Features into the features database: all rows or none, in bulk."""
 
 import io
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from kallos.feature_tables import KEYS, refuse_unfit_names, refuse_unfit_table, 
 OnConflict = Literal["replace", "skip", "fail"]
 _ROWS_AT_ONCE = 20_000
 _STAMP = "2024-01-02 00:00:00.000000"
+_OURS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def _stamps_there(connection: Connection, table: Table, asset_id: str, frame: pd
         found = connection.scalars(select(stamp).where(asset == asset_id, stamp.between(first, last))).all()
         return frame.index[frame.index.isin(pd.DatetimeIndex(found))]
     texts = connection.scalars(select(type_coerce(stamp, String)).where(asset == asset_id)).all()
-    foreign = next((text for text in texts if not isinstance(text, str) or len(text) != len(_STAMP)), None)
+    foreign = next((text for text in texts if not _OURS.fullmatch(str(text))), None)
     if foreign is not None:
         # They would be other rows to SQLite, which compares them as text.
         raise DatabaseError(

@@ -192,7 +192,7 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
     open_fold = grid.open_fold
     if open_fold is not None and open_fold.validation_stop - open_fold.validation_start < spec.horizon:
         open_fold = None
-    return StudyPlan(
+    plan = StudyPlan(
         spec=spec,
         snapshot=write_snapshot(rows, snapshots),
         data=DataSummary(
@@ -202,6 +202,12 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
         open_fold=None if open_fold is None else _planned(rows, open_fold, spec),
         longest_input=clip_input(grid.folds, spec),
     )
+    if plan.naive_value == 0:
+        raise DataError(
+            f"a target must move for a forecast to be of use, and the naive one ({plan.naive}) makes no error at all "
+            f"on {spec.features.target!r}: name another as --target, or choose other dates or --n-folds"
+        )
+    return plan
 
 
 def stamp(moment: pd.Timestamp | int) -> Stamp:

@@ -174,11 +174,11 @@ def _signed_log1p(values: Array) -> Array:
 
 
 def _group_of(name: str, features: FeatureSpec) -> str:
-    return next((group for group in GROUPS[:-1] if _fits(name, getattr(features, group))), "other")
+    return next((group for group in GROUPS[:-1] if fits(name, getattr(features, group))), "other")
 
 
 def _is_taken(name: str, features: FeatureSpec) -> bool:
-    return _fits(name, features.columns) and not _fits(name, features.exclude)
+    return fits(name, features.columns) and not fits(name, features.exclude)
 
 
 def _kind_of(column: pd.Series) -> str:
@@ -187,7 +187,8 @@ def _kind_of(column: pd.Series) -> str:
     return words.get(inferred, inferred)
 
 
-def _fits(name: str, patterns: tuple[str, ...]) -> bool:
+def fits(name: str, patterns: tuple[str, ...]) -> bool:
+    """Return whether a column's name fits one of these patterns."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
@@ -198,7 +199,7 @@ def idle_patterns(columns: pd.Index, features: FeatureSpec) -> list[tuple[str, s
     """
     return [
         (field, pattern)
-        for field in ("columns", "exclude", *GROUPS[:-1])
+        for field in ("columns", "known_ahead", "exclude", *GROUPS[:-1])
         for pattern in getattr(features, field)
         if pattern not in FeatureSpec.model_fields[field].default
         and not any(fnmatchcase(name, pattern) for name in columns)

@@ -70,7 +70,7 @@ class FoldJob:
             "rows": self.rows_sha256,
             "fold": vars(self.fold.shifted()),
             # Which columns were taken is seen in the rows.
-            "features": self.features.model_dump(mode="json", exclude={"columns"}),
+            "features": self.features.model_dump(mode="json", exclude={"columns", "known_ahead"}),
             "architecture": [self.model_name, get_architecture(self.model_name).source_sha256],
             "params": dict(self.params),
             "training": self.training.model_dump(mode="json"),

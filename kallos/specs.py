@@ -123,6 +123,11 @@ class FeatureSpec(Spec):
         description="Share of variance that principal components of the log returns keep; default: no PCA.",
     )
     columns: Patterns = Field(("*",), description="Columns that are taken, beside the target.")
+    known_ahead: Patterns = Field(
+        (),
+        description="Columns that tell a later row's target and are known all the same, such as the close of a market "
+        "that opens where it closed: without this they are refused as leaks.",
+    )
     exclude: Patterns = Field((), description="Columns that are left out.")
 
     @property

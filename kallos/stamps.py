@@ -82,7 +82,7 @@ def read_stamps(
         # Days, seconds or nanoseconds since 1970, or 20240102: no guess is safe.
         is_whole = pa.types.is_integer(kind)
         is_number = is_whole or pa.types.is_floating(kind)
-        holds = f"numbers such as {column[0].as_py()}" if is_number else str(kind)
+        holds = f"numbers such as {column[0].as_py()}" if is_number and len(column) else str(kind)
         remedy = "say what they mean with --date-format, such as %Y%m%d" if is_whole else "make it dates"
         raise DataError(
             f"column {name!r} must hold dates such as 2024-01-02, not {'numbers' if is_number else kind}: "

@@ -50,8 +50,11 @@ def check(
     spec = read_spec(study, given)
     asked = [name.strip() for name in fix.split(",") if name.strip()] if fix else []
     settings = Settings.read()
-    with FeatureStore(db_url or settings.features_url, timeout=settings.db_timeout) as store:
-        rows = store.read(spec.data)
+    with (
+        Console(stderr=True).status("reading the features") as status,
+        FeatureStore(db_url or settings.features_url, timeout=settings.db_timeout) as store,
+    ):
+        rows = store.read(spec.data, lambda n_rows: status.update(f"reading the features: {n_rows:,} rows"))
     repaired, examination = repair(rows, spec, asked, now=datetime.now(UTC))
     if as_json:
         sys.stdout.write(json.dumps(_document(examination, spec, repaired), indent=2) + "\n")

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
+from kallos.preprocessing import fits
 from kallos.specs import TuneSpec
 
 Array = npt.NDArray[np.float64]
@@ -41,7 +42,11 @@ def copies_of_target(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
     what it holds is known. The same and an earlier row's are what a model looks back on anyway.
     """
     target = spec.features.target
-    covariates = [name for name in known.columns if name != target and _varies(known[name].to_numpy())]
+    covariates = [
+        name
+        for name in known.columns
+        if name != target and not fits(name, spec.features.known_ahead) and _varies(known[name].to_numpy())
+    ]
     if target not in known.columns or not covariates or not _varies(known[target].to_numpy()):
         return
     farthest = min(max(10, 2 * (spec.features.lead + spec.horizon)), _FARTHEST, len(known) - _FEWEST)
@@ -72,7 +77,8 @@ def _copy(name: str, shift: int, known: pd.DataFrame, spec: TuneSpec) -> Finding
         return Finding(
             "leaking-column",
             f"a value must be stamped when it becomes known, and {name} is {words}: a model would read the answer",
-            "name it in 'exclude', or shift it down in the view or query",
+            "name it in 'exclude', or shift it down in the view or query; if it is truly known by then (an open that "
+            "is the last close), name it in 'known_ahead'",
             column=name,
             stamps=first_few(known.index),
         )

@@ -65,6 +65,7 @@ FAULTS: Mapping[str, Severity] = {
     "glitch": "warning",
     "frozen-column": "warning",
     "clipped-input": "warning",
+    "constant-target-in-window": "warning",
 }
 
 _MOST_STAMPS = 3

@@ -22,6 +22,8 @@ _EPOCH, _DAY_AFTER, _MONTH_AFTER, _YEAR_AFTER = (
 )
 # Clocks differ, and stamps without a zone may be of one that is ahead.
 _AHEAD = pd.Timedelta(days=1)
+# So many usual steps away from all others, a stamp is no part of them.
+_LONELY = 10
 # Times of our days, in seconds since 1970 and in its thousandths: from 2001 to 2049.
 _SECONDS = (1_000_000_000, 2_500_000_000)
 
@@ -54,7 +56,9 @@ def examine_stamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> 
     index, others = index[readable], others.loc[readable]
     index = index.as_unit("ns") if isinstance(index, pd.DatetimeIndex) else index.astype(np.int64)
     index.name = name
-    findings += _order(index, name)
+    if spec.query is None:
+        # Nothing asks a query for an order.
+        findings += _order(index, name)
     frame = others.set_axis(index, axis=0).sort_index(kind="stable")
     chosen = choose_dates(frame, spec)
     if chosen.empty:
@@ -234,6 +238,9 @@ def _without_odd_dates(frame: pd.DataFrame, now: datetime | None, findings: list
     at_epoch = (index >= _EPOCH) & (index < _DAY_AFTER)
     others = index[~at_epoch]
     lonely = bool(at_epoch.any()) and len(others) > 0 and others[0] >= _YEAR_AFTER
+    if lonely and len(others) > 1:
+        # A series of years or quarters may well begin there.
+        lonely = others[0] - index[at_epoch][-1] > _LONELY * pd.Series(others).diff().median()
     if lonely or (index[0] >= _EPOCH and index[-1] < _MONTH_AFTER):
         found = index[at_epoch] if lonely else index
         findings.append(

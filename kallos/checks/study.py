@@ -98,17 +98,23 @@ def examine_folds(known: pd.DataFrame, folds: tuple[Fold, ...], spec: TuneSpec) 
 def _still_target(
     values: np.ndarray, name: str, index: pd.Index, folds: tuple[Fold, ...], spec: TuneSpec
 ) -> Iterator[Finding]:
-    for fold in folds:
-        windows = (
-            (_fit_rows(fold, spec), "trains"),
-            (slice(fold.validation_start, fold.validation_stop), "is scored"),
-        )
-        for rows, verb in windows:
+    scored = [slice(fold.validation_start, fold.validation_stop) for fold in folds]
+    # One such window is part of a mean; where all are so, there is nothing to forecast.
+    never_moves = all(rows.stop - rows.start > 1 and not _varies(values[rows]) for rows in scored)
+    for fold, window in zip(folds, scored, strict=True):
+        for fault, rows, rule in (
+            ("constant-target-in-fold", _fit_rows(fold, spec), "the target must vary where it trains"),
+            (
+                "constant-target-in-fold" if never_moves else "constant-target-in-window",
+                window,
+                "where a target stands still, repeating its last value makes no error to beat",
+            ),
+        ):
             if rows.stop - rows.start > 1 and not _varies(values[rows]):
                 yield Finding(
-                    "constant-target-in-fold",
-                    f"the target must vary where it {verb}, and {name} is constant over the {rows.stop - rows.start} "
-                    f"rows from {index[rows.start]} in fold {fold.number}",
+                    fault,
+                    f"{rule}, and {name} is constant over the {rows.stop - rows.start} rows from {index[rows.start]} "
+                    f"in fold {fold.number}",
                     "name another as --target, or choose other dates or --n-folds",
                     column=name,
                     stamps=(str(index[rows.start]),),

@@ -24,7 +24,7 @@ def examine_values(numbers: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
         is_target = name == features.target
         column = numbers[name]
         # A label is used up to its last realised value, covariates from the first row on that has one.
-        used = column.iloc[: len(column) - horizon] if is_target else column.iloc[horizon:]
+        used = column.iloc[: len(column) - horizon] if is_target else _behind_label(column, spec)
         infinite = used.index[np.isinf(used)]
         if len(infinite):
             yield Finding(
@@ -44,6 +44,15 @@ def examine_values(numbers: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
             column=name,
             stamps=first_few(stamps),
         )
+
+
+def _behind_label(column: pd.Series, spec: TuneSpec) -> pd.Series:
+    """Return a covariate from the first row on that has a label; what is filled is filled from rows before it, too."""
+    used = column.iloc[spec.features.label_horizon :]
+    if spec.data.fill == "forward" and len(used):
+        used = used.copy()
+        used.iloc[0] = column.iloc[: spec.features.label_horizon + 1].ffill().iloc[-1]
+    return used
 
 
 def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: bool) -> Iterator[Finding]:

@@ -276,11 +276,12 @@ def test_a_table_that_would_change_the_values_is_refused(db: Base, columns: str,
     assert db.run("SELECT * FROM features") == []
 
 
-def test_sqlite_timestamps_in_another_form_are_not_doubled(sqlite: Base) -> None:
+@pytest.mark.parametrize("stamp", ["2024-01-01", "2024-01-01T00:00:00.000000"])
+def test_sqlite_timestamps_in_another_form_are_not_doubled(sqlite: Base, stamp: str) -> None:
     sqlite.run("CREATE TABLE features (asset_id TEXT, timestamp TIMESTAMP, x DOUBLE, UNIQUE (asset_id, timestamp))")
-    sqlite.run("INSERT INTO features VALUES ('BTC', '2024-01-01', 1)")
+    sqlite.run(f"INSERT INTO features VALUES ('BTC', '{stamp}', 1)")
 
-    with pytest.raises(DatabaseError, match="'2024-01-01' for asset 'BTC'"):
+    with pytest.raises(DatabaseError, match=f"'{stamp}' for asset 'BTC'"):
         write_features({"BTC": frame([1, 2])}, sqlite.url)
 
 

@@ -98,6 +98,8 @@ def level(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 WALK = np.random.default_rng(7).normal(size=420)
+PRICE = 100 * np.exp(np.cumsum(0.01 * WALK[:400]))
+WEEKLY = np.where(np.arange(400) % 7 == 0, WALK[:400], np.nan)
 LABEL = {"features": {"target": "label", "label_horizon": 7}}
 
 
@@ -164,7 +166,9 @@ CASES = [
          over={"data": {"fill": "forward"}}),
     Case("stale-fill", put("macd", range(390, 400), None), "macd", day(390), over={"data": {"fill": "forward"}}),
     Case("constant-target", add(log_return_close=0.1), "log_return_close"),
-    Case("constant-target-in-fold", put("log_return_close", range(320, 360), 0.0), "log_return_close", day(320), 1),
+    Case("constant-target-in-fold", put("log_return_close", range(320, 400), 0.0), "log_return_close", day(320), 1,
+         name="in all windows", others=frozenset({"frozen-column"})),
+    Case("constant-target-in-window", put("log_return_close", range(320, 360), 0.0), "log_return_close", day(320), 1),
     Case("constant-target-in-fold", put("log_return_close", range(300), 0.0), "log_return_close", day(0), 1,
          name="where it trains"),
     Case("constant-column", add(exchange=3.0), "exchange"),
@@ -223,6 +227,18 @@ def test_the_catalogue_is_whole():
         (GOOD.set_index(pd.date_range("2020-01-01", periods=400, freq="15min")), {}),
         (GOOD.tz_localize("UTC"), {}),
         (GOOD.assign(spare="x"), {"features": {"exclude": ["spare"]}}),
+        # A value a week, filled forward: the first label's row takes it from before.
+        (
+            forward_label(as_read(GOOD)).set_index("timestamp").assign(weekly=WEEKLY),
+            {**LABEL, "data": {"fill": "forward"}},
+        ),
+        # A market that opens where it closed.
+        (
+            GOOD.assign(open=np.r_[100.0, PRICE[:-1]], close=PRICE),
+            {"features": {"target": "open", "known_ahead": ["close"]}},
+        ),
+        (GOOD.iloc[:200].set_index(pd.date_range("1970-01-01", periods=200, freq="QS")), {}),
+        (GOOD.iloc[np.random.default_rng(2).permutation(400)], {"data": {"query": "SELECT * FROM prices"}}),
     ],
 )
 def test_in_good_rows_nothing_is_found(frame, over):
@@ -375,7 +391,7 @@ def test_odd_rows_are_findings_and_never_an_exception(rows, label_horizon, fill)
 
 @settings(max_examples=60)
 @given(
-    places=st.lists(st.tuples(st.integers(0, 139), st.integers(0, 2)), max_size=3),
+    places=st.lists(st.tuples(st.integers(0, 139) | st.integers(0, 5), st.integers(0, 2)), max_size=3),
     value=st.sampled_from([np.nan, np.inf, -1.0, 0.0]),
     label_horizon=st.sampled_from([0, 3]),
     fill=st.sampled_from(["none", "forward"]),
