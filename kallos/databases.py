@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def reason_of(error: BaseException, url: URL) -> str:
         error = error.__cause__
     said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()
     reason = " ".join(said[:1]) or type(error).__name__
-    for secret in (url.password, *(value for key, value in url.query.items() if "password" in key)):
+    given = (value for key, value in url.query.items() if "password" in key)
+    # A parameter that is given twice has a tuple of values.
+    for secret in (url.password, *chain.from_iterable((each,) if isinstance(each, str) else each for each in given)):
         if secret:
             reason = reason.replace(str(secret), "***")
     return reason

@@ -108,6 +108,13 @@ def test_a_zone_that_there_is_not_is_refused(zone: str) -> None:
         StampReading(timezone=zone)
 
 
+def test_a_file_of_numbers_for_dates_that_lacks_the_asset_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.parquet"
+    pd.DataFrame({"date": [20240102], "asset": ["BTC"], "x": [1.0]}).to_parquet(path)
+    with pytest.raises(DataError):
+        read_features(find_sources([path]), InputReading("ETH"))
+
+
 @pytest.mark.parametrize("date_format", ["", "%Q", "date", "%"])
 def test_a_format_that_is_none_is_refused(date_format: str) -> None:
     with pytest.raises(UsageError, match="--date-format must be"):
