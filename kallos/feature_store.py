@@ -71,17 +71,18 @@ class FeatureStore:
 
     def _rows_of_table(self, connection: Connection, spec: DataSpec, on_rows: OnRows | None) -> pd.DataFrame:
         table = self._reflect(connection, spec)
-        found = _in_chunks(connection).execute(table_query(table, spec, connection.dialect.name))
-        rows = frame_of(found, on_rows)
+        with _in_chunks(connection).execute(table_query(table, spec, connection.dialect.name)) as found:
+            rows = frame_of(found, on_rows)
         if rows.empty:
             raise self._nothing_found(connection, table, spec)
         return rows
 
     def _rows_of_query(self, connection: Connection, spec: DataSpec, on_rows: OnRows | None) -> pd.DataFrame:
         try:
-            found = _in_chunks(connection).execute(text_query(spec))
-            _refuse_columns_of_query(list(found.keys()), spec)
-            rows = frame_of(found, on_rows)
+            # A result that is left half read would hold SQLite's lock for as long as anything refers to it.
+            with _in_chunks(connection).execute(text_query(spec)) as found:
+                _refuse_columns_of_query(list(found.keys()), spec)
+                rows = frame_of(found, on_rows)
         except SQLAlchemyError as error:
             if timed_out(error):
                 raise
