@@ -132,7 +132,7 @@ def _days_of_the_week(rng: np.random.Generator, n_rows: int) -> CleanSet:
 
 
 def _hours_of_the_day(rng: np.random.Generator, n_rows: int) -> CleanSet:
-    """A target with a level for each hour, and the hour as a number, as a dummy and on a circle."""
+    """A target with a level for each hour, and the hour as a number, as a dummy and on a circle, and yesterday's."""
     index = pd.date_range("2020-01-01", periods=n_rows, freq="h", name="timestamp", unit="ns")
     hours = index.hour.to_numpy()
     columns = {
@@ -142,7 +142,11 @@ def _hours_of_the_day(rng: np.random.Generator, n_rows: int) -> CleanSet:
         "circle": np.sin(2 * np.pi * (np.arange(n_rows) + 1) / 24),
         "is_weekend": (index.dayofweek >= 5).astype(float),
     }
-    return CleanSet("hours of the day", pd.DataFrame(columns, index=index), _with_means, FeatureSpec(target="y"))
+
+    def compute(known: pd.DataFrame) -> pd.DataFrame:
+        return _with_means(known.assign(next_hour_of_yesterday=known["y"].shift(23)).iloc[23:])
+
+    return CleanSet("hours of the day", pd.DataFrame(columns, index=index), compute, FeatureSpec(target="y"))
 
 
 def _daily(columns: dict[str, np.ndarray]) -> pd.DataFrame:

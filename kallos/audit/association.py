@@ -22,8 +22,8 @@ Array = npt.NDArray[np.float64]
 LEAK, SUSPICIOUS = 0.5, 0.25
 CONTROLS = 40
 PARTS = 5
-# At least two weeks of days, that a target's own past may tell its season.
-_FEWEST_LAGS, _MOST_LAGS, _ROWS_PER_LAG = 14, 60, 60
+# At least a day of hours or three weeks of days, that a target's own past may tell its season.
+_FEWEST_LAGS, _MOST_LAGS, _ROWS_PER_LAG = 24, 60, 60
 # The longest season that is looked for: a year of days, more than two weeks of hours.
 _LONGEST_PERIOD, _FEWEST_PERIODS = 400, 3
 _FEWEST_ROWS, _MOST_ROWS = 150, 20_000

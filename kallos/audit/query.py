@@ -26,9 +26,9 @@ def audit_query(load: Load, features: FeatureSpec, *, end_date: str | None = Non
 
     `load(end_date)` returns the rows up to that date, indexed by sorted stamps, computed from nothing behind it. A
     feature must not change at all. The target may change, be missing or lack its row in the last `label_horizon` rows
-    before each cut, and nowhere else: what changes further back looks further ahead than the purge. Nothing is proved by
-    what stays the same where a label is known before it can be, since then the query reads behind its end date; nor of
-    a feature where the query leaves out rows before its end date, which may be those that would change.
+    before each cut, and nowhere else: what changes further back looks further ahead than the purge. Nothing is proved
+    by what stays the same where a label is known before it can be, since then the query reads behind its end date; nor
+    of a feature where the query leaves out rows before its end date, which may be those that would change.
     """
     full = load(end_date)
     ahead: dict[str, int] = {}
@@ -155,7 +155,8 @@ def _features(
                 stage="query",
                 column=name,
                 verdict="clean",
-                evidence=f"no row of {len(full)} changes at {counted(n_cuts, 'earlier end date')}{_condition(features)}",
+                evidence=f"no row of {len(full)} changes at {counted(n_cuts, 'earlier end date')}"
+                + _condition(features),
             )
             continue
         reach = (
@@ -210,7 +211,7 @@ def _reads_behind(features: FeatureSpec) -> Verdict:
         evidence=f"labels are there up to each earlier end date, though they are known "
         f"{counted(features.label_horizon, 'row')} later: the query reads behind its end date, and running it again "
         f"proves nothing",
-        remedy="bind :end_date in the innermost SELECT, before any window or aggregate, and compute the label from that",
+        remedy="bind :end_date in the innermost SELECT, before any window or aggregate, and compute the label there",
     )
 
 
@@ -224,8 +225,8 @@ def _unseen(verdict: Verdict, n_rows: int) -> Verdict:
     return verdict.model_copy(
         update={
             "verdict": "not testable",
-            "evidence": f"the query leaves out {counted(n_rows, 'row')} before its end date: nothing shows whether this "
-            f"looks up to {counted(n_rows, 'row')} ahead",
+            "evidence": f"the query leaves out {counted(n_rows, 'row')} before its end date: nothing shows whether "
+            f"this looks up to {counted(n_rows, 'row')} ahead",
             "remedy": remedy,
         }
     )

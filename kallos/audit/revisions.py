@@ -13,8 +13,8 @@ def audit_revisions(today: pd.DataFrame, earlier: pd.DataFrame, *, earlier_targe
     """Return a verdict per column of today's rows: whether they differ from those that an earlier snapshot holds.
 
     Both are frames as `kallos.preprocessing.study_frame` returns them: the target first, and stamped when known. Of
-    two targets neither is compared, since in the other frame it may be stamped otherwise. Where both have one target, but
-    the earlier one was stamped by another label horizon, `earlier_target` names it, and it is not compared.
+    two targets neither is compared, since in the other frame it may be stamped otherwise. Where both have one target,
+    but the earlier one was stamped by another label horizon, `earlier_target` names it, and it is not compared.
     """
     if isinstance(today.index, pd.DatetimeIndex) != isinstance(earlier.index, pd.DatetimeIndex):
         return [not_testable("the earlier snapshot is indexed by another kind of stamp")]

@@ -29,8 +29,8 @@ def audit_study(
     """Return the verdicts of all stages on a study's rows as loaded; `watch` is told each stage before it begins.
 
     `load(end_date)` computes the rows up to an earlier end date, where they are computed by a query. `earlier` holds
-    the rows of an earlier snapshot, and `earlier_target` is its target's name where that was stamped otherwise. Rows at the end whose target is not known yet are left out of what follows the
-    label's stage.
+    the rows of an earlier snapshot, and `earlier_target` is its target's name where that was stamped otherwise. Rows at
+    the end whose target is not known yet are left out of what follows the label's stage.
 
     Raises `DataError` if the columns or rows are unfit for the study.
     """
