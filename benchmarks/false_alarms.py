@@ -1,8 +1,8 @@
-"""How often an audit raises an alarm where there is no leak, on clean series of five kinds.
+"""How often an audit raises an alarm where there is no leak, on clean series of seven kinds.
 
     python -m benchmarks.false_alarms [SETS]
 
-Each of 20 sets goes through the stages that judge data: its query at earlier end dates, its label, and what its columns
+Each of 28 sets goes through the stages that judge data: its query at earlier end dates, its label, and what its columns
 say of the target. The rate is that of alarms (leak or suspicious) over all verdicts that could be given.
 """
 
@@ -17,7 +17,7 @@ from kallos.audit import Verdict, audit_associations, audit_label, audit_query
 from kallos.preprocessing import study_frame
 from tests.clean_sets import CleanSet, clean_set
 
-SETS = 20
+SETS = 28
 
 
 def verdicts_on(clean: CleanSet) -> list[Verdict]:

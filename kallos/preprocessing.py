@@ -65,6 +65,19 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
 
     Raises `DataError` naming what is missing, not a number, or not finite.
     """
+    chosen = columns_of_numbers(frame, features)
+    if features.label_horizon >= len(chosen):
+        raise DataError(f"a label must look ahead by less than the {len(chosen)} rows: not {features.label_horizon}")
+    numbers = stamp_when_known(chosen, features, fill=fill)
+    _refuse_unfit_values(numbers, features, fill)
+    return numbers
+
+
+def columns_of_numbers(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFrame:
+    """Return the columns that a study uses, the target first, as they were loaded.
+
+    Raises `DataError` naming what is missing or not a number.
+    """
     if features.target not in frame.columns:
         raise DataError(
             f"the target {features.target!r} is not a column: {did_you_mean(features.target, frame.columns)}; "
@@ -78,11 +91,7 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
             f"features must be numbers, and {len(words)} of {len(chosen.columns)} columns are not: {shorten(words)}; "
             f"encode them as numbers (0/1) in a view or query, or name them in 'exclude'"
         )
-    if features.label_horizon >= len(chosen):
-        raise DataError(f"a label must look ahead by less than the {len(chosen)} rows: not {features.label_horizon}")
-    numbers = stamp_when_known(chosen, features, fill=fill)
-    _refuse_unfit_values(numbers, features, fill)
-    return numbers
+    return chosen
 
 
 def study_columns(columns: pd.Index, features: FeatureSpec) -> list[str]:

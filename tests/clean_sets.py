@@ -26,8 +26,16 @@ class CleanSet:
 
 
 def clean_set(seed: int, *, n_rows: int = 1500) -> CleanSet:
-    """Return the clean set of a seed: five kinds, in turn."""
-    makers = (_indicators_of_a_random_walk, _autoregressions, _seasons, _changing_variance, _walks_and_a_forward_label)
+    """Return the clean set of a seed: seven kinds, in turn."""
+    makers = (
+        _indicators_of_a_random_walk,
+        _autoregressions,
+        _seasons,
+        _changing_variance,
+        _walks_and_a_forward_label,
+        _days_of_the_week,
+        _hours_of_the_day,
+    )
     return makers[seed % len(makers)](np.random.default_rng(seed), n_rows)
 
 
@@ -110,6 +118,35 @@ def _walks_and_a_forward_label(rng: np.random.Generator, n_rows: int) -> CleanSe
         return _with_means(known.assign(label=price.shift(-5) / price - 1), leave_out="label")
 
     return CleanSet("walks and a forward label", raw, compute, FeatureSpec(target="label", label_horizon=5))
+
+
+def _days_of_the_week(rng: np.random.Generator, n_rows: int) -> CleanSet:
+    """A target with a level for each day of the week, and that day as a number and as dummies."""
+    raw = _daily({"y": np.zeros(n_rows), "driver": rng.normal(size=n_rows)})
+    days = raw.index.dayofweek.to_numpy()
+    raw["y"] = 5 * rng.normal(size=7)[days] + rng.normal(size=n_rows)
+    raw["day"] = days.astype(float)
+    for day in range(7):
+        raw[f"is_{day}"] = (days == day).astype(float)
+    return CleanSet("days of the week", raw, _with_means, FeatureSpec(target="y"))
+
+
+def _hours_of_the_day(rng: np.random.Generator, n_rows: int) -> CleanSet:
+    """A target with a level for each hour, and the hour as a number, as a dummy and on a circle, and yesterday's."""
+    index = pd.date_range("2020-01-01", periods=n_rows, freq="h", name="timestamp", unit="ns")
+    hours = index.hour.to_numpy()
+    columns = {
+        "y": 3 * rng.normal(size=24)[hours] + rng.normal(size=n_rows),
+        "hour": hours.astype(float),
+        "is_8": (hours == 8).astype(float),
+        "circle": np.sin(2 * np.pi * (np.arange(n_rows) + 1) / 24),
+        "is_weekend": (index.dayofweek >= 5).astype(float),
+    }
+
+    def compute(known: pd.DataFrame) -> pd.DataFrame:
+        return _with_means(known.assign(next_hour_of_yesterday=known["y"].shift(23)).iloc[23:])
+
+    return CleanSet("hours of the day", pd.DataFrame(columns, index=index), compute, FeatureSpec(target="y"))
 
 
 def _daily(columns: dict[str, np.ndarray]) -> pd.DataFrame:

@@ -1,13 +1,14 @@
 """`kallos-run audit`: looks for leaks by experiment."""
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
 from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, read_spec, with_flags
-from kallos.errors import UsageError
+from kallos.errors import UsageError, scrubbed
 from kallos.settings import Settings
 from kallos.specs import TuneSpec
 
@@ -48,14 +49,17 @@ def audit(
         from kallos.feature_store import FeatureStore
 
         with FeatureStore(db_url or settings.features_url, timeout=settings.db_timeout) as store:
-            frame = store.load(spec.data)
-            earlier, no_earlier = (_snapshot(against), "") if against else _last_snapshot(spec, settings)
+            frame = store.load(
+                spec.data, on_rows=lambda n_rows: status.update(f"reading the features: {n_rows:,} rows")
+            )
+            earlier = _Earlier(_snapshot(against)) if against else _last_snapshot(spec, settings)
             verdicts = audit_study(
                 frame,
                 spec,
                 load=_rerun(store, spec),
-                earlier=earlier,
-                no_earlier=no_earlier,
+                earlier=earlier.rows,
+                earlier_target=earlier.target,
+                no_earlier=earlier.why_none,
                 watch=lambda stage: status.update(f"audit: {stage}"),
             )
     report = AuditReport.of(verdicts)
@@ -84,6 +88,15 @@ def _rerun(store: "FeatureStore", spec: TuneSpec) -> "Load | None":
     return load
 
 
+@dataclass(frozen=True)
+class _Earlier:
+    """The rows of an earlier snapshot, or else why there are none; its target, where that was stamped otherwise."""
+
+    rows: "pd.DataFrame | None"
+    target: str | None = None
+    why_none: str = ""
+
+
 def _snapshot(address: str) -> "pd.DataFrame":
     from kallos.snapshots import read_snapshot
 
@@ -93,22 +106,23 @@ def _snapshot(address: str) -> "pd.DataFrame":
         raise UsageError(f"--against must be a snapshot that can be read: {error}") from None
 
 
-def _last_snapshot(spec: TuneSpec, settings: Settings) -> "tuple[pd.DataFrame | None, str]":
-    """Return the rows of the last result of this model and asset, or else why there are none."""
+def _last_snapshot(spec: TuneSpec, settings: Settings) -> _Earlier:
+    """Return the rows of the last result of this model and asset."""
     from kallos.report import read_best_params
     from kallos.snapshots import read_snapshot
 
     folder = settings.results or "kallos-results"
     document = read_best_params(spec, folder)
     if document is None:
-        return None, f"{folder} holds no earlier result of this model and asset"
+        return _Earlier(None, why_none=scrubbed(f"{folder} holds no earlier result of this model and asset"))
     try:
         then = document["spec"]["features"]
+        target, label_horizon = then["target"], then["label_horizon"]
         rows = read_snapshot(f"{settings.snapshots}/{document['data']['sha256']}.parquet")
     except (KeyError, TypeError):
-        return None, f"the last result in {folder} cannot be read"
+        return _Earlier(None, why_none=scrubbed(f"the last result in {folder} cannot be read"))
     except OSError:
-        return None, f"the snapshot of the last result is not in {settings.snapshots} any more"
-    if (then["target"], then["label_horizon"]) != (spec.features.target, spec.features.label_horizon):
-        return rows.drop(columns=then["target"]), ""
-    return rows, ""
+        why_none = f"the snapshot of the last result is not in {settings.snapshots} any more"
+        return _Earlier(None, why_none=scrubbed(why_none))
+    is_stamped_alike = (target, label_horizon) == (spec.features.target, spec.features.label_horizon)
+    return _Earlier(rows, target=None if is_stamped_alike else target)

@@ -11,7 +11,7 @@ import pandas as pd
 from kallos.audit.regression import Baseline, lagged
 from kallos.audit.verdicts import FINDINGS, Finding, Verdict
 from kallos.planning import stamp
-from kallos.report import day
+from kallos.report import counted, day
 from kallos.specs import FeatureSpec
 
 Array = npt.NDArray[np.float64]
@@ -22,7 +22,10 @@ Array = npt.NDArray[np.float64]
 LEAK, SUSPICIOUS = 0.5, 0.25
 CONTROLS = 40
 PARTS = 5
-_FEWEST_LAGS, _MOST_LAGS, _ROWS_PER_LAG = 5, 60, 60
+# At least a day of hours or three weeks of days, that a target's own past may tell its season.
+_FEWEST_LAGS, _MOST_LAGS, _ROWS_PER_LAG = 24, 60, 60
+# The longest season that is looked for: a year of days, more than two weeks of hours.
+_LONGEST_PERIOD, _FEWEST_PERIODS = 400, 3
 _FEWEST_ROWS, _MOST_ROWS = 150, 20_000
 # A column of steps: how many at least, how long at most, how many of the rows may begin one, how many may be alike.
 _FEWEST_STEPS, _LONGEST_STEP, _MOST_STEPS, _DISTINCT = 60, 60, 0.7, 0.8
@@ -68,7 +71,8 @@ def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int =
     from the other four. Whoever takes away `LEAK` of the squared error in the median block, and more than any of 40
     copies of itself that are shifted round the clock, knows the future. The same is asked of each fifth of the rows
     alone, since a column may have been filled in later there only; and of columns that stand still in steps, at the
-    last row of each step, where one that was filled backwards knows the most.
+    last row of each step, where one that was filled backwards knows the most. A column that repeats itself to the end,
+    such as the day of the week, is known in advance, and clean.
     """
     rows = rows.iloc[-_MOST_ROWS:]
     lead = features.lead
@@ -85,6 +89,10 @@ def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int =
         if name == features.target:
             continue
         values = rows[name].to_numpy(np.float64)
+        if (period := repeats_every(values)) is not None:
+            said = f"repeats every {counted(period, 'row')}, and so is known in advance"
+            verdicts.append(Verdict(stage="association", column=name, verdict="clean", evidence=said))
+            continue
         shapes = list(_shapes(values))
         answers = [_ask(each.baseline, [each.regressors(shape) for shape in shapes], each, rng) for each in questions]
         if (steps := _at_the_ends_of_steps(target, values, lead)) is not None:
@@ -93,6 +101,22 @@ def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int =
             answers.append(_ask(baseline, columns, _Question(baseline, said, 0, ends), rng))
         verdicts.append(_verdict(name, answers))
     return verdicts
+
+
+def repeats_every(values: Array) -> int | None:
+    """Return the least number of rows, from 2 to 400, after which all values of a column come again, or None.
+
+    They must come three times at least; what does not vary at all repeats nothing.
+    """
+    spread = float(np.ptp(values))
+    # Running means of what repeats differ by rounding.
+    tolerance = 1e-9 * spread + 1e-12 * float(np.abs(values).max())
+    if not spread > tolerance:
+        return None
+    for period in range(2, min(_LONGEST_PERIOD, len(values) // _FEWEST_PERIODS) + 1):
+        if (np.abs(values[period:] - values[:-period]) <= tolerance).all():
+            return period
+    return None
 
 
 def _questions(target: Array, index: pd.Index, lead: int) -> list[_Question]:

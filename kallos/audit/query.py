@@ -1,6 +1,7 @@
 """Does a query's past move when its future is taken away?"""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -25,31 +26,36 @@ def audit_query(load: Load, features: FeatureSpec, *, end_date: str | None = Non
 
     `load(end_date)` returns the rows up to that date, indexed by sorted stamps, computed from nothing behind it. A
     feature must not change at all. The target may change, be missing or lack its row in the last `label_horizon` rows
-    before each cut, and nowhere else: what changes further back looks further ahead than the purge.
+    before each cut, and nowhere else: what changes further back looks further ahead than the purge. Nothing is proved
+    by what stays the same where a label is known before it can be, since then the query reads behind its end date; nor
+    of a feature where the query leaves out rows before its end date, which may be those that would change.
     """
     full = load(end_date)
     ahead: dict[str, int] = {}
     rows: dict[str, set[int]] = {name: set() for name in full.columns}
     whole: set[str] = set()
     lost: set[int] = set()
-    label_ahead, n_cuts, n_heedless = 0, 0, 0
+    label_ahead, n_cuts, n_heedless, is_day_lost = 0, 0, 0, False
+    is_realised: list[bool] = []
     for cut in sorted({round(share * (len(full) - 1)) for share in CUTS}):
         if not _FEWEST_ROWS <= cut + 1 < len(full):
             continue
         try:
-            part = load(_moment_behind(full.index, cut))
+            earlier = _rows_up_to(load, full.index, cut)
         except DataError:
             # So few rows may be too few for the query, or for a frequency to be found.
             continue
-        # A date as text may let in some rows more than were asked for.
-        cut = max(cut, int(full.index.searchsorted(part.index[-1], side="right")) - 1)
+        part, cut = earlier.rows, earlier.last
         if cut + 1 >= len(full):
             n_heedless += 1
             continue
         known = full.iloc[: cut + 1]
         there = known.index.isin(part.index)
         missing = np.flatnonzero(~there)
-        if len(missing):
+        # A label of one row and an end date that is taken to be exclusive leave out the same row.
+        is_only_its_day = len(missing) == 1 and earlier.end == full.index[missing[0]]
+        is_day_lost |= is_only_its_day
+        if len(missing) and not is_only_its_day:
             # Rows that the label's query leaves out, as long as it is not realised, are the label's affair.
             label_ahead = max(label_ahead, cut + 1 - int(missing[0]))
             lost |= {int(row) for row in missing if cut + 1 - row > features.label_horizon}
@@ -63,11 +69,19 @@ def audit_query(load: Load, features: FeatureSpec, *, end_date: str | None = Non
                 ahead[name] = max(ahead.get(name, 0), cut + 1 - int(moved[0]))
                 if len(change.rows) > len(shared) // 2:
                     whole.add(name)
+        last = places[-1]
+        if features.label_horizon > cut - last <= is_only_its_day and pd.notna(full[features.target].iloc[last]):
+            is_realised.append(int(last) not in rows[features.target])
     if not n_cuts:
         return [_heedless() if n_heedless else _nothing_to_compare(len(full))]
     verdicts = list(_features(full, features, rows, ahead, whole, n_cuts))
     verdicts.append(_target(full, features, rows, max(ahead.get(features.target, 0), label_ahead), lost, n_cuts))
-    return verdicts
+    if is_realised and all(is_realised):
+        return [*(each for each in verdicts if each.verdict == "leak"), _reads_behind(features)]
+    hidden = max(label_ahead, int(is_day_lost))
+    # A target may be left out in as many rows as its label looks ahead.
+    spared = {features.target} if hidden > is_day_lost or features.label_horizon else set()
+    return [_unseen(each, hidden) if hidden and each.column not in spared else each for each in verdicts]
 
 
 def audit_table() -> Verdict:
@@ -79,6 +93,38 @@ def audit_table() -> Verdict:
         evidence="a table keeps what was computed at some time, and an earlier end date only filters its rows",
         remedy="compare it with an earlier state (--against SNAPSHOT.parquet), or give the query that computes it",
     )
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """What the query gives at an earlier end date: its rows, and the last of all rows that it could have given.
+
+    `end` is the end date where a row is stamped with it to the moment, and may be left out for that.
+    """
+
+    rows: pd.DataFrame
+    last: int
+    end: pd.Timestamp | int | None = None
+
+
+def _rows_up_to(load: Load, index: pd.Index, row: int) -> _Earlier:
+    """Run the query up to a row; if it leaves out that row, up to the next midnight (or row, of an integer index).
+
+    Up to there, a query that takes its end date for text or for a day gives all rows before it, as it should; one that
+    leaves out labels that are not realised leaves out as many as before.
+    """
+    part = load(_moment_behind(index, row))
+    # A date as text may let in some rows more than were asked for.
+    last = max(row, int(index.searchsorted(part.index[-1], side="right")) - 1)
+    if last + 1 >= len(index) or index[last] in part.index:
+        return _Earlier(part, last)
+    end = index[row + 1]
+    if isinstance(index, pd.DatetimeIndex):
+        end = pd.Timestamp(_moment_behind(index, row)).normalize() + pd.Timedelta(days=1)
+    last = int(index.searchsorted(end, side="right")) - 1
+    if last + 1 >= len(index):
+        raise DataError("no later end date leaves a row to compare")
+    return _Earlier(load(str(stamp(end))), last, end)
 
 
 def _moment_behind(index: pd.Index, row: int) -> str:
@@ -109,7 +155,8 @@ def _features(
                 stage="query",
                 column=name,
                 verdict="clean",
-                evidence=f"no row of {len(full)} changes at {counted(n_cuts, 'earlier end date')}",
+                evidence=f"no row of {len(full)} changes at {counted(n_cuts, 'earlier end date')}"
+                + _condition(features),
             )
             continue
         reach = (
@@ -137,7 +184,7 @@ def _target(
             column=name,
             verdict="clean",
             evidence=f"looks {counted(ahead, 'row')} ahead at {counted(n_cuts, 'earlier end date')}, and "
-            f"label_horizon is {allowed}",
+            f"label_horizon is {allowed}{_condition(features)}",
         )
     moved = sorted(rows.get(name, set()) | lost)
     first = stamp(full.index[moved[0]]) if moved else None
@@ -148,6 +195,40 @@ def _target(
         evidence=f"the label looks {counted(ahead, 'row')} ahead (rows change or vanish with an earlier end date, "
         f"first {first}), and label_horizon is {allowed}: the purge is too short",
         remedy=f"give --label-horizon {ahead}, or compute the target from less of the future",
+    )
+
+
+def _condition(features: FeatureSpec) -> str:
+    """Return what a clean verdict rests on where no open label shows that it is so."""
+    return "" if features.label_horizon else ", if :end_date bounds what its windows read"
+
+
+def _reads_behind(features: FeatureSpec) -> Verdict:
+    return Verdict(
+        stage="query",
+        column=None,
+        verdict="not testable",
+        evidence=f"labels are there up to each earlier end date, though they are known "
+        f"{counted(features.label_horizon, 'row')} later: the query reads behind its end date, and running it again "
+        f"proves nothing",
+        remedy="bind :end_date in the innermost SELECT, before any window or aggregate, and compute the label there",
+    )
+
+
+def _unseen(verdict: Verdict, n_rows: int) -> Verdict:
+    """Return what is left of a clean verdict where the query leaves out as many rows before its end date."""
+    if verdict.verdict != "clean":
+        return verdict
+    remedy = "keep the open rows: leave the label NULL"
+    if n_rows == 1:
+        remedy += "; and compare moments, not days or text (in SQLite datetime(timestamp) <= :end_date)"
+    return verdict.model_copy(
+        update={
+            "verdict": "not testable",
+            "evidence": f"the query leaves out {counted(n_rows, 'row')} before its end date: nothing shows whether "
+            f"this looks up to {counted(n_rows, 'row')} ahead",
+            "remedy": remedy,
+        }
     )
 
 

@@ -9,11 +9,12 @@ from kallos.planning import stamp
 _FEWEST_SHARED = 1
 
 
-def audit_revisions(today: pd.DataFrame, earlier: pd.DataFrame) -> list[Verdict]:
+def audit_revisions(today: pd.DataFrame, earlier: pd.DataFrame, *, earlier_target: str | None = None) -> list[Verdict]:
     """Return a verdict per column of today's rows: whether they differ from those that an earlier snapshot holds.
 
     Both are frames as `kallos.preprocessing.study_frame` returns them: the target first, and stamped when known. Of
-    two targets neither is compared, since in the other frame it may be stamped otherwise.
+    two targets neither is compared, since in the other frame it may be stamped otherwise. Where both have one target,
+    but the earlier one was stamped by another label horizon, `earlier_target` names it, and it is not compared.
     """
     if isinstance(today.index, pd.DatetimeIndex) != isinstance(earlier.index, pd.DatetimeIndex):
         return [not_testable("the earlier snapshot is indexed by another kind of stamp")]
@@ -23,9 +24,11 @@ def audit_revisions(today: pd.DataFrame, earlier: pd.DataFrame) -> list[Verdict]
     verdicts = []
     now, then = today.loc[shared], earlier.loc[shared]
     found = changes(then, now)
+    targets = {str(today.columns[0]), earlier_target or str(next(iter(earlier.columns), ""))}
+    stamped_otherwise = targets if earlier_target or len(targets) > 1 else set()
     for name in today.columns:
-        if earlier.columns[0] != today.columns[0] and name in (earlier.columns[0], today.columns[0]):
-            verdicts.append(not_testable("the earlier snapshot is of another target", column=name))
+        if name in stamped_otherwise:
+            verdicts.append(not_testable("the earlier snapshot is of another target or label horizon", column=name))
             continue
         if name not in found:
             verdicts.append(not_testable("the earlier snapshot does not have it", column=name))

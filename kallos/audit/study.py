@@ -12,7 +12,7 @@ from kallos.audit.query import Load, audit_query, audit_table
 from kallos.audit.revisions import audit_revisions, not_testable
 from kallos.audit.verdicts import Stage, Verdict
 from kallos.folds import cut_folds
-from kallos.preprocessing import study_frame
+from kallos.preprocessing import columns_of_numbers, study_frame
 from kallos.specs import TuneSpec
 
 
@@ -22,30 +22,34 @@ def audit_study(
     *,
     load: Load | None = None,
     earlier: pd.DataFrame | None = None,
+    earlier_target: str | None = None,
     no_earlier: str = "there is no earlier snapshot of these rows",
     watch: Callable[[Stage], None] = lambda stage: None,
 ) -> list[Verdict]:
     """Return the verdicts of all stages on a study's rows as loaded; `watch` is told each stage before it begins.
 
     `load(end_date)` computes the rows up to an earlier end date, where they are computed by a query. `earlier` holds
-    the rows of an earlier snapshot. Rows at the end whose target is not known yet are left out of what follows the
-    label's stage.
+    the rows of an earlier snapshot, and `earlier_target` is its target's name where that was stamped otherwise. Rows at
+    the end whose target is not known yet are left out of what follows the label's stage.
 
     Raises `DataError` if the columns or rows are unfit for the study.
     """
     features = spec.features
     verdicts: list[Verdict] = []
+    # Of columns that are no numbers nothing can be asked.
+    columns_of_numbers(frame, features)
     watch("query")
     verdicts += [audit_table()] if load is None else audit_query(load, features, end_date=spec.data.end_date)
     # What study_frame refuses is said before the slow stages, and of the label what it would refuse.
-    if features.target in frame.columns:
-        watch("label")
-        verdicts += audit_label(frame, features)
-        too_many = unrealised_rows(frame, features.target) - features.label_horizon
-        frame = frame.iloc[:-too_many] if 0 < too_many < len(frame) else frame
+    watch("label")
+    verdicts += audit_label(frame, features)
+    too_many = unrealised_rows(frame, features.target) - features.label_horizon
+    frame = frame.iloc[:-too_many] if 0 < too_many < len(frame) else frame
     rows = study_frame(frame, features, fill=spec.data.fill)
     watch("revisions")
-    verdicts += [not_testable(no_earlier)] if earlier is None else audit_revisions(rows, earlier)
+    verdicts += (
+        [not_testable(no_earlier)] if earlier is None else audit_revisions(rows, earlier, earlier_target=earlier_target)
+    )
     watch("association")
     verdicts += audit_associations(rows, features, seed=spec.seed)
     watch("preparation")

@@ -1,12 +1,16 @@
 import json
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from flows.cli import app
+from kallos.audit import audit_revisions
+from kallos.audit.revisions import not_testable
 from kallos.feature_store import FeatureStore
 from kallos.preprocessing import study_frame
+from kallos.snapshots import write_snapshot
 from kallos.specs import DataSpec, FeatureSpec
 from tests.databases import SqlDatabase
 from tests.samples import make_features
@@ -72,6 +76,64 @@ def test_rows_that_were_revised_since_a_snapshot_are_in_the_json_report(db_url, 
     assert report["has_leak"]
     assert report["sentence"].startswith("LEAK: revisions (macd)")
     assert found == [("revisions", "macd")]
+
+
+def keep_result(home, url: str, features: FeatureSpec) -> None:
+    """Leave a result of ABC, as a study leaves it, on rows in which `volume` was different."""
+    with FeatureStore(url) as store:
+        rows = study_frame(store.load(DataSpec(asset_id="ABC")), features)
+    rows["volume"] += 1
+    address = write_snapshot(rows, f"{home}/snapshots")
+    document = {"spec": {"features": features.model_dump()}, "data": {"sha256": Path(address).stem}}
+    results = home.parent / "results"
+    results.mkdir()
+    (results / "gru_ABC_best_params.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("earlier", "untested"),
+    [
+        (FeatureSpec(), set()),
+        (FeatureSpec(label_horizon=3), {"log_return_close"}),
+        (FeatureSpec(target="macd", columns=["volume"]), {"log_return_close", "macd"}),
+        (FeatureSpec(target="volume"), {"log_return_close", "volume"}),
+    ],
+)
+def test_the_rows_of_the_last_result_are_compared_less_what_its_target_is(
+    db_url, home, capsys, monkeypatch, earlier, untested
+):
+    monkeypatch.setattr("kallos.audit.audit_study", revisions_alone)
+    monkeypatch.setenv("KALLOS_RESULTS", str(home.parent / "results"))
+    keep_result(home, db_url, earlier)
+    with suppress(SystemExit):
+        app(["audit", "--asset-id", "ABC", *FLAGS, "--db-url", db_url, "--json"])
+    found = {each["column"]: each["verdict"] for each in json.loads(capsys.readouterr().out)["verdicts"]}
+    assert {name for name, verdict in found.items() if verdict == "leak"} == {"volume"} - untested
+    assert untested <= {name for name, verdict in found.items() if verdict == "not testable"}
+
+
+def revisions_alone(frame, spec, *, earlier, earlier_target, **_):
+    """Return the verdicts of the one stage that is asked about, in no time."""
+    return audit_revisions(study_frame(frame, spec.features), earlier, earlier_target=earlier_target)
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_the_password_of_a_results_folder_is_not_shown(db_url, capsys, monkeypatch, flags):
+    monkeypatch.setattr("kallos.audit.audit_study", lambda *_, no_earlier, **__: [not_testable(no_earlier)])
+    monkeypatch.setenv("KALLOS_RESULTS", "memory://user:s3cret@host/results")
+    monkeypatch.setenv("COLUMNS", "300")
+    app(["audit", "--asset-id", "ABC", *FLAGS, "--db-url", db_url, *flags])
+    said = capsys.readouterr()
+    assert "s3cret" not in said.out + said.err
+    assert "memory://***@host/results holds no earlier result" in said.out
+
+
+def test_rows_are_counted_while_they_are_read(db_url, monkeypatch):
+    shown = []
+    monkeypatch.setattr("kallos.audit.audit_study", lambda *_, **__: [])
+    monkeypatch.setattr("rich.status.Status.update", lambda _, text: shown.append(text))
+    app(["audit", "--asset-id", "ABC", *FLAGS, "--db-url", db_url])
+    assert shown == ["reading the features: 400 rows"]
 
 
 QUERY = """

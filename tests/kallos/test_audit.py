@@ -23,9 +23,10 @@ from kallos.audit import (
 from kallos.audit.forecasts import quick_fit
 from kallos.audit.labels import match_label
 from kallos.errors import DataError
+from kallos.feature_store import FeatureStore
 from kallos.folds import Fold
 from kallos.preprocessing import prepare_fold, study_frame
-from kallos.specs import FeatureSpec
+from kallos.specs import DataSpec, FeatureSpec
 from tests.clean_sets import clean_set, make_bars
 from tests.samples import make_features, small_spec
 
@@ -139,6 +140,24 @@ def test_columns_that_only_look_like_leaks_are_clean(name):
     assert not alarms([*audit_query(load, FEATURES), *audit_associations(rows, FEATURES)])
 
 
+@pytest.mark.parametrize(
+    ("values", "evidence"),
+    [
+        (np.arange(900) % 7 + 0.1, "repeats every 7 rows"),
+        (np.sin(2 * np.pi * np.arange(900) / 24) * 1e6, "repeats every 24 rows"),
+        (np.arange(900) % 7 + 1e-6 * (np.arange(900) == 899), "takes away"),
+        (np.where(np.arange(900) < 890, 0.0, 1.0), "takes away"),
+        (np.ones(900), "takes away"),
+        (np.arange(900) % 401.0, "takes away"),
+    ],
+)
+def test_a_column_that_repeats_to_its_end_is_known_in_advance(values, evidence):
+    rows = study_frame(pd.DataFrame({"ret": np.random.default_rng(1).normal(size=900), "season": values}), FEATURES)
+    (verdict,) = audit_associations(rows, FEATURES)
+    assert verdict.verdict == "clean"
+    assert verdict.evidence.startswith(evidence)
+
+
 def test_a_column_that_was_filled_in_later_for_the_first_years_is_found_with_the_years():
     rows = compute(make_bars(np.random.default_rng(3), 1500))
     tomorrow = rows["ret"].shift(-1)
@@ -186,6 +205,111 @@ def test_windows_of_a_real_query_are_told_apart(tmp_path):
     assert set(found) == {"centred", "of_highest"}
     assert "looks 2 rows ahead" in found["centred"].evidence
     assert {each.column for each in verdicts if each.verdict == "clean"} == {"label", "trailing"}
+
+
+def forward_label(bars: pd.DataFrame) -> pd.Series:
+    return bars["close"].shift(-7) / bars["close"] - 1
+
+
+LABELLED = FeatureSpec(target="label", label_horizon=7)
+
+
+@pytest.mark.parametrize("leaves_out_open_labels", [False, True])
+def test_a_query_that_is_cut_outside_its_windows_is_told_by_labels_that_are_known_too_early(leaves_out_open_labels):
+    everything = compute(BARS).assign(
+        tomorrow=BARS["volume"].shift(-1), of_highest=BARS["close"] / BARS["close"].max(), label=forward_label(BARS)
+    )
+    if leaves_out_open_labels:
+        everything = everything.dropna()
+
+    def load(end_date: str | None) -> pd.DataFrame:
+        return everything.loc[: None if end_date is None else pd.Timestamp(end_date)]
+
+    (verdict,) = audit_query(load, LABELLED)
+    assert (verdict.verdict, verdict.column) == ("not testable", None)
+    assert "labels are there up to each earlier end date, though they are known 7 rows later" in verdict.evidence
+    assert "innermost SELECT" in verdict.remedy
+
+
+def test_what_changes_in_a_query_that_knows_labels_too_early_is_a_leak_all_the_same():
+    everything = compute(BARS).assign(label=forward_label(BARS))
+
+    def load(end_date: str | None) -> pd.DataFrame:
+        known = everything.loc[: None if end_date is None else pd.Timestamp(end_date)]
+        return known.assign(of_highest=known["volume"] / known["volume"].max())
+
+    by_column = {each.column: each.verdict for each in audit_query(load, LABELLED)}
+    assert by_column == {"of_highest": "leak", None: "not testable"}
+
+
+def test_a_clean_query_without_a_label_says_what_that_rests_on():
+    assert all(
+        "if :end_date bounds" in each.evidence for each in audit_query(lambda end: compute(BARS)[:end], FEATURES)
+    )
+    assert not any("if :end_date" in each.evidence for each in audit_query(label_query(7), LABELLED))
+
+
+def test_a_query_without_open_labels_proves_nothing_of_features_that_may_look_as_far_ahead():
+    def load(end_date: str | None) -> pd.DataFrame:
+        known = BARS.loc[: None if end_date is None else pd.Timestamp(end_date)]
+        columns = {"hidden": known["volume"].shift(-3), "seen": known["close"] / known["close"].max()}
+        return compute(known).assign(**columns, label=forward_label(known)).dropna()
+
+    verdicts = {each.column: each for each in audit_query(load, LABELLED)}
+    assert verdicts["hidden"].verdict == "not testable"
+    assert "leaves out 7 rows before its end date" in verdicts["hidden"].evidence
+    assert verdicts["hidden"].remedy == "keep the open rows: leave the label NULL"
+    assert verdicts["seen"].verdict == "leak"
+    assert verdicts["label"].verdict == "clean"
+
+
+def up_to_the_day_before(end_date: str | None) -> pd.Timestamp:
+    return pd.Timestamp("2100-01-01") if end_date is None else pd.Timestamp(end_date).normalize()
+
+
+@pytest.mark.parametrize("frequency", ["D", "h"])
+def test_an_end_date_that_is_taken_for_a_day_and_exclusive_is_no_label(frequency):
+    bars = BARS.set_axis(pd.date_range("2020-01-01", periods=len(BARS), freq=frequency))
+
+    def load(end_date: str | None) -> pd.DataFrame:
+        known = bars.loc[bars.index < up_to_the_day_before(end_date)]
+        return compute(known).assign(of_highest=known["volume"] / known["volume"].max())
+
+    verdicts = {each.column: each for each in audit_query(load, FEATURES)}
+    assert verdicts.pop("of_highest").verdict == "leak"
+    assert {each.verdict for each in verdicts.values()} == {"not testable"}
+    assert "datetime(timestamp) <= :end_date" in verdicts["ret"].remedy
+
+
+def test_stamps_with_a_t_in_sqlite_are_no_label(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'stamps.db'}")
+    bars = compute(BARS)
+    bars.set_axis([f"{each:%Y-%m-%dT%H:%M:%S}" for each in bars.index]).to_sql("bars", engine, index_label="timestamp")
+    data = {"asset_id": "A", "single_asset": True}
+
+    def verdicts(condition: str) -> set[str]:
+        spec = DataSpec(**data, query=f"SELECT * FROM bars WHERE {condition}")
+        with FeatureStore(str(engine.url)) as store:
+            return {
+                each.verdict
+                for each in audit_query(lambda end: store.load(spec.model_copy(update={"end_date": end})), FEATURES)
+            }
+
+    assert verdicts("timestamp <= :end_date") == {"not testable"}
+    assert verdicts("datetime(timestamp) <= :end_date") == {"clean"}
+    engine.dispose()
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_short_label_that_is_left_out_is_told_from_a_day_that_is_by_weeks(length):
+    weeks = BARS.set_axis(pd.date_range("2001-01-07", periods=len(BARS), freq="W"))
+
+    def load(end_date: str | None) -> pd.DataFrame:
+        known = weeks.loc[: None if end_date is None else pd.Timestamp(end_date)]
+        return compute(known).assign(label=known["close"].shift(-length) / known["close"] - 1).dropna()
+
+    found = leaks(audit_query(load, FeatureSpec(target="label")))
+    assert f"looks {length} row" in found["label"].evidence
 
 
 def label_query(length: int, *, drops_open_rows: bool = False):
@@ -299,6 +423,22 @@ def test_what_an_earlier_snapshot_cannot_tell_is_not_testable():
     }
 
 
+def test_a_target_under_another_label_horizon_is_not_compared_and_hides_nothing():
+    today = study_frame(compute(BARS), FEATURES)
+    earlier = today.copy()
+    earlier[["ret", "momentum"]] += 1.0
+    by_column = {each.column: each.verdict for each in audit_revisions(today, earlier, earlier_target="ret")}
+    assert by_column == {"ret": "not testable", "momentum": "leak", "range": "clean", "volume": "clean"}
+
+
+def test_a_snapshot_of_a_target_alone_can_be_compared():
+    today = study_frame(compute(BARS), FEATURES)
+    earlier = today[["ret"]]
+    assert {each.column: each.verdict for each in audit_revisions(today, earlier)}["ret"] == "clean"
+    assert {each.verdict for each in audit_revisions(today, earlier, earlier_target="ret")} == {"not testable"}
+    assert {each.verdict for each in audit_revisions(today, earlier[[]])} == {"not testable"}
+
+
 FRAME = make_features()
 
 
@@ -403,6 +543,14 @@ def test_a_whole_study_without_a_leak_is_clean(label_horizon):
     assert report.sentence == "no leak found; not testable: query, label"
 
 
+@pytest.mark.parametrize("name", ["log_return_close", "macd"])
+def test_a_study_of_words_is_refused_before_its_first_stage(name):
+    seen = []
+    with pytest.raises(DataError, match=f"features must be numbers, and 1 of 7 columns are not: {name} "):
+        audit_study(FRAME.assign(**{name: "up"}), small_spec(), watch=seen.append)
+    assert not seen
+
+
 def test_a_study_whose_label_is_purged_too_little_is_audited_to_its_end():
     frame = FRAME.assign(label=FRAME["log_return_close"].rolling(5).sum().shift(-5)).iloc[5:]
     spec = small_spec(features={"target": "label", "label_horizon": 2})
@@ -412,7 +560,7 @@ def test_a_study_whose_label_is_purged_too_little_is_audited_to_its_end():
     assert report.sentence.startswith("LEAK: label (label, label): no score of this study can be trusted")
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(7))
 def test_clean_sets_of_every_kind_raise_no_alarm(seed):
     clean = clean_set(seed, n_rows=900)
     rows = study_frame(clean.load(None), clean.features)
