@@ -85,6 +85,10 @@ class _Rows:
         return f"asset {self.names[self.assets[row]]!r} has {{}} at {pd.Timestamp(self.moments[row])}"
 
 
+# So few unfit rows may be more than half of an input.
+_MOST_UNFIT = 100
+
+
 def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind) -> Inputs:
     """Return the rows of all inputs together, by asset.
 
@@ -99,9 +103,15 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
         raise DataError(f"asset {reading.asset_id!r} is not in {where}: {did_you_mean(reading.asset_id, seen)}")
     _refuse_other_columns(read)
     read = _without_doubled(read, faults)
-    if not any(len(rows.moments) for rows in read):
-        rules = shorten([f"{each.rule} ({each.n_rows})" for each in faults.rejected])
+    n_fit, n_unfit = sum(len(rows.moments) for rows in read), sum(each.n_rows for each in faults.rejected)
+    rules = shorten([f"{each.rule} ({each.n_rows})" for each in faults.rejected])
+    if not n_fit:
         raise DataError(f"a row at least must be fit, and none of {sources[0].name} is: {rules}")
+    if n_unfit > max(n_fit, _MOST_UNFIT):
+        # A wrong --date-format, say: dates that happen to be readable are as wrong as the others.
+        raise DataError(
+            f"half of the rows at least must be fit, and of {sources[0].name} {n_fit} of {n_fit + n_unfit} are: {rules}"
+        )
     return Inputs(_by_asset(read), faults.rejected)
 
 
@@ -123,7 +133,7 @@ def _read(table: RawTable, reading: InputReading, kind: InputKind, faults: RowFa
             table,
             [place for place, _ in found],
             lambda at: f"{found[at][1]} fields, and the header has {table.width}",
-            "correct it",
+            "separate fields by commas, not by ';'" if any(";" in name for name in table.columns) else "correct it",
         )
     by_folded = {name.lower(): name for name in table.columns}
     asset = _key_column(table, by_folded, _ASSETS, reading.asset_column, "--asset-column")

@@ -11,6 +11,7 @@ from kallos.audit.preparation import audit_fill, audit_preparation
 from kallos.audit.query import Load, audit_query, audit_table
 from kallos.audit.revisions import audit_revisions, not_testable
 from kallos.audit.verdicts import Stage, Verdict
+from kallos.errors import DataError
 from kallos.folds import cut_folds
 from kallos.preprocessing import columns_of_numbers, study_frame
 from kallos.specs import TuneSpec
@@ -32,7 +33,7 @@ def audit_study(
     the rows of an earlier snapshot, and `earlier_target` is its target's name where that was stamped otherwise. Rows at
     the end whose target is not known yet are left out of what follows the label's stage.
 
-    Raises `DataError` if the columns or rows are unfit for the study.
+    Raises `DataError` if the columns or rows are unfit for the study, unless a leak was found by then.
     """
     features = spec.features
     verdicts: list[Verdict] = []
@@ -45,7 +46,13 @@ def audit_study(
     verdicts += audit_label(frame, features)
     too_many = unrealised_rows(frame, features.target) - features.label_horizon
     frame = frame.iloc[:-too_many] if 0 < too_many < len(frame) else frame
-    rows = study_frame(frame, features, fill=spec.data.fill)
+    try:
+        rows = study_frame(frame, features, fill=spec.data.fill)
+    except DataError:
+        # A value that later rows make is missing in the last ones: what is known of it so far says more.
+        if any(each.verdict == "leak" for each in verdicts):
+            return verdicts
+        raise
     watch("revisions")
     verdicts += (
         [not_testable(no_earlier)] if earlier is None else audit_revisions(rows, earlier, earlier_target=earlier_target)

@@ -55,7 +55,7 @@ def _numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding]) -> p
         return pd.DataFrame(index=chosen.index)
     numbers = as_numbers(chosen, spec, findings)
     findings += examine_values(numbers, spec)
-    findings += examine_scales(numbers)
+    findings += examine_scales(numbers, spec.features.target)
     findings += duplicate_columns(numbers, spec.features.target)
     return numbers
 

@@ -18,14 +18,16 @@ _WINDOW, _FEWEST = 50, 20
 _FARTHEST = 12.0
 # So many robust deviations from its neighbours, and a value is of another world.
 _DEVIATIONS = 1000.0
+# Of the target fewer: it is scored, and one such value outweighs all others.
+_OF_TARGET = 100.0
 _NEIGHBOURS, _SURROUNDINGS = 5, 101
 # Of a level, which moves by less than this share of its spread, so many are too many if the next row is back.
 _GLITCH, _LEVEL, _CLOSE, _AWAY = 25.0, 0.03, 0.12, 0.1
 
 
-def examine_scales(numbers: pd.DataFrame) -> Iterator[Finding]:
-    """Yield columns whose unit seems to change, and values that seem to be of another unit."""
-    finite = numbers.where(np.isfinite(numbers))
+def examine_scales(numbers: pd.DataFrame, target: str) -> Iterator[Finding]:
+    """Yield columns whose unit seems to change, and values that seem to be of another unit; of the target sooner."""
+    finite, excluded = numbers.where(np.isfinite(numbers)), ", or name the column in 'exclude'"
     for name in finite.columns:
         column = finite[name].dropna()
         if column.nunique() < 10:
@@ -43,17 +45,18 @@ def examine_scales(numbers: pd.DataFrame) -> Iterator[Finding]:
             )
             continue
         deviations = _deviations(column)
-        far = column.index[deviations > _DEVIATIONS]
+        farthest = _OF_TARGET if name == target else _DEVIATIONS
+        far = column.index[deviations > farthest]
         if len(far):
             yield Finding(
                 "outlier",
-                f"{name} is thousands of robust deviations off its neighbours at {len(far)} rows, first {far[0]} "
-                f"({column[far[0]]:.6g})",
-                "correct them, or name the column in 'exclude'",
+                f"{name} is more than {farthest:g} robust deviations off its neighbours at {len(far)} rows, first "
+                f"{far[0]} ({column[far[0]]:.6g})",
+                "correct them" + (": an error of prices or of their unit?" if name == target else excluded),
                 column=name,
                 stamps=first_few(far),
             )
-        glitches = column.index[(deviations > _GLITCH) & (deviations <= _DEVIATIONS) & _returns(column.to_numpy())]
+        glitches = column.index[(deviations > _GLITCH) & (deviations <= farthest) & _returns(column.to_numpy())]
         if len(glitches):
             yield Finding(
                 "glitch",

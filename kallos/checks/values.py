@@ -100,18 +100,19 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
             stamps=first_few(inner),
         )
     tail = index[last + 1 :]
+    behind_end = otherwise if spec.data.query is None else otherwise + _IF_COMPUTED
     if is_target:
         yield from _unrealised(column, name, tail, spec, ends_with_table=ends_with_table)
     elif len(tail) and is_filled:
         yield Finding(
             "stale-fill",
             f"{name} stops being filled: its last {len(tail)} rows, from {tail[0]}, repeat the value of {index[last]}",
-            f"end with --end-date {_date(index[last])}, or {otherwise}",
+            f"end with --end-date {_date(index[last])}, or {behind_end}",
             column=name,
             stamps=first_few(tail),
         )
     elif len(tail):
-        yield _ended(name, tail, index[last], otherwise)
+        yield _ended(name, tail, index[last], behind_end)
 
 
 def _unrealised(
@@ -144,6 +145,10 @@ def _ended(name: str, tail: pd.Index, last: object, otherwise: str) -> Finding:
         column=name,
         stamps=first_few(tail),
     )
+
+
+# Where the remedies above would take a leak in.
+_IF_COMPUTED = "; if the query computes it from later rows (LEAD, a window that looks ahead), it is a leak: see 'audit'"
 
 
 def _date(stamp: object) -> str:

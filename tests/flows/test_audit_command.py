@@ -169,3 +169,15 @@ def test_a_query_runs_again_with_earlier_end_dates(home, tmp_path, capsys, colum
     assert {(each["stage"], each["column"]) for each in report["verdicts"] if each["verdict"] == "leak"} == found
     assert report["has_leak"] == bool(found)
     assert ("query", "not testable") not in {(each["stage"], each["verdict"]) for each in report["verdicts"]}
+
+
+def test_a_query_that_takes_from_the_next_row_is_a_leak_and_not_a_missing_value(home, tmp_path, capsys):
+    database = SqlDatabase(f"sqlite:///{tmp_path / 'own.db'}")
+    database.fill_two_tables()
+    query = tmp_path / "own.sql"
+    query.write_text(QUERY.format(column="LEAD(volume) OVER (ORDER BY timestamp)"))
+    flags = ["--asset-id", "12", "--query-file", str(query), "--target", "target", "--label-horizon", "7"]
+    with pytest.raises(SystemExit):
+        app(["audit", *flags, *FLAGS, "--json", "--db-url", database.url])
+    leaks = [each for each in json.loads(capsys.readouterr().out)["verdicts"] if each["verdict"] == "leak"]
+    assert [(each["stage"], each["column"]) for each in leaks] == [("query", "own")]

@@ -171,6 +171,8 @@ CASES = [
     Case("constant-target-in-window", put("log_return_close", range(320, 360), 0.0), "log_return_close", day(320), 1),
     Case("constant-target-in-fold", put("log_return_close", range(300), 0.0), "log_return_close", day(0), 1,
          name="where it trains"),
+    Case("outlier", put("log_return_close", 360, float(np.log(100))), "log_return_close", day(360),
+         name="of the target"),
     Case("constant-column", add(exchange=3.0), "exchange"),
     Case("near-constant-column", add(halted=(np.arange(400) == 200).astype(float)), "halted", day(200)),
     Case("near-constant-column", add(level=1e12 + np.round(WALK[:400] * 100)), "level", name="of no spread"),

@@ -287,3 +287,11 @@ def test_missing_features_stay_missing() -> None:
 
     assert read["x"].isna().tolist() == [True, True, False]
     assert read["y"].isna().tolist() == [False, False, True]
+
+
+def test_an_input_that_is_mostly_unfit_is_refused_though_bad_rows_are_to_be_left_out() -> None:
+    months_first = pd.date_range("2023-01-01", periods=365).strftime("%m/%d/%Y")
+    content = "date,x\n" + "".join(f"{day},1\n" for day in months_first)
+    # 12 days of each month can be read as months, too.
+    said = refusal(content, date_format="%d/%m/%Y", skip_bad_rows=True)
+    assert "half of the rows at least must be fit, and of own.csv 144 of 365 are" in said
