@@ -1,5 +1,6 @@
 """`kallos-run tune`: the flow `tune`, run in this process."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -83,6 +84,8 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
         from flows.tune import tune as tune_flow
         from flows.watching import watching
 
+        # Log lines that a server does not take are no news, either: Prefect would write so into the midst of ours.
+        logging.raiseExceptions = False
         ended: list[TuningResult] = []
 
         def keep(event: Event) -> None:
