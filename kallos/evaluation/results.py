@@ -1,0 +1,80 @@
+"""What comes out of an evaluation on a hold-out."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Stamp = str | int
+Decision = Literal["ship", "keep", "no better than naive"]
+
+
+class Result(BaseModel):
+    """A frozen result; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ForecastScores(Result):
+    """How one forecaster did over all (origin, step) pairs; None where a score is not defined.
+
+    `rmse` and `mae` are in the target's own units; the others have none.
+    """
+
+    rmse: float
+    mae: float
+    mase: float | None
+    directional_accuracy: float | None
+    rank_correlation: float | None
+
+
+class Comparison(Result):
+    """The model against another forecaster, origin by origin.
+
+    `gain` is the share of the other's RMSE that the model saves, below zero where it is worse, and `low` to `high` its
+    interval by block bootstrap. `statistic` and `p_value` are of the Diebold-Mariano test of equal accuracy against
+    the model being the more accurate one.
+    """
+
+    other: str
+    gain: float
+    low: float
+    high: float
+    confidence: float
+    block_length: float
+    statistic: float
+    p_value: float
+
+
+class Verdict(Result):
+    """What to do with the model, and why, a sentence each."""
+
+    decision: Decision
+    reasons: tuple[str, ...]
+
+
+class HoldoutEvaluation(Result):
+    """A model on the hold-out: `scores` has a forecaster each, `model` first, then the naive ones and `ridge`.
+
+    `naive` is the one of least RMSE on the hold-out itself, which is the harder one to beat. `looks` counts the
+    evaluations of any model on rows of this hold-out so far, this one included, and `models` the different models.
+    """
+
+    model_id: str
+    in_use_id: str | None
+    asset_id: str
+    target: str
+    horizon: int
+    test_start: Stamp
+    test_end: Stamp
+    n_origins: int
+    data_sha256: str
+    level: float
+    scores: dict[str, ForecastScores]
+    rmse_by_seed: dict[str, float]
+    naive: str
+    against_naive: Comparison
+    against_ridge: Comparison
+    against_in_use: Comparison | None
+    looks: int
+    models: int
+    verdict: Verdict
