@@ -68,6 +68,7 @@ def get_walk_forward_splits(
     train_rows: int | None = None,
     label_horizon: int = 0,
     embargo: int = 0,
+    holdout: int = 0,
     frequency: str | None = None,
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """Yield `(train_df, val_df)` for the last `n_folds` complete steps of a fixed grid.
@@ -84,12 +85,16 @@ def get_walk_forward_splits(
     `label_horizon - 1` rows before the validation window are purged, and `embargo` more. The leak that this
     prevents: a label that looks 7 rows ahead is known 7 rows later, so the last 6 training labels would hold
     prices from inside the validation window's first forecasts. The step at the end that is not over yet is
-    left out, since its score would change every day.
+    left out, since its score would change every day. The last `holdout` complete steps are left out, too, purged
+    from the folds like a validation window from its training rows.
 
     Raises `DataError` if the rows are not sorted and unique, or do not hold so many complete steps, and
     `UsageError` for a number that cannot be.
     """
-    spec = parse_spec(FoldSpec, {"n_folds": n_folds, "step": step, "train_rows": train_rows, "embargo": embargo})
+    spec = parse_spec(
+        FoldSpec,
+        {"n_folds": n_folds, "step": step, "train_rows": train_rows, "embargo": embargo, "holdout": holdout},
+    )
     grid = cut_folds(df.index, spec, lead=max(label_horizon, 1), frequency=frequency)
     return splits(df, grid.folds)
 

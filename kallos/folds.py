@@ -40,37 +40,54 @@ class Fold:
 
 @dataclass(frozen=True)
 class FoldGrid:
-    """The folds of a study, and the open step behind the last complete one, where there is one."""
+    """The folds of a study, and the open step behind the last complete one, where there is one.
+
+    The study's rows end before `study_stop`. Those from `holdout_start` on, if it is given, are the hold-out; those
+    between the two are purged: their targets are not known at the hold-out's first origin.
+    """
 
     folds: tuple[Fold, ...]
     open_fold: Fold | None
+    study_stop: int
+    holdout_start: int | None = None
 
 
 def cut_folds(index: pd.Index, spec: FoldSpec, *, lead: int = 1, frequency: str | None = None) -> FoldGrid:
-    """Return the last `spec.n_folds` complete steps of the grid as folds, and the open step.
+    """Return the last `spec.n_folds` complete steps of the grid before the hold-out as folds, and the open step.
 
-    `lead` is the distance in rows from a forecast origin to the first forecast row: 1, or the label's
-    horizon. Raises `DataError` if there are too few complete steps or no row is left to train on.
+    A hold-out is the last `spec.holdout` complete steps and the open one. `lead` is the distance in rows from a
+    forecast origin to the first forecast row: 1, or the label's horizon. Raises `DataError` if there are too few
+    complete steps or no row is left to train on.
     """
     frequency = find_frequency(index, frequency)
     step = spec.step or default_step(frequency)
     edges, last_is_complete = _edges(index, step, frequency)
     n_complete = len(edges) - 1 if last_is_complete else len(edges) - 2
-    if n_complete < spec.n_folds + 1:
+    needed = spec.n_folds + 1 + spec.holdout
+    if n_complete < needed:
+        holdout = f" and --holdout {spec.holdout}" if spec.holdout else ""
+        verb = "need" if spec.holdout else "needs"
         raise DataError(
-            f"--n-folds {spec.n_folds} needs {spec.n_folds + 1} complete steps ({_describe(step)}), the first to train "
-            f"on: about {(spec.n_folds + 1) * _rows_per_step(step, frequency)} rows, and there are {len(index)} with "
+            f"--n-folds {spec.n_folds}{holdout} {verb} {needed} complete steps ({_describe(step)}), the first to train "
+            f"on: about {needed * _rows_per_step(step, frequency)} rows, and there are {len(index)} with "
             f"{max(n_complete, 0)} complete steps; bring more rows, or take fewer folds or a shorter --step"
         )
     # What trains must be known `lead` rows before the first scored row.
     gap = lead - 1 + spec.embargo
+    if spec.holdout:
+        n_complete -= spec.holdout
+        holdout_start = edges[n_complete]
+        # The cut between study and hold-out is one like any other.
+        edges = [*edges[:n_complete], holdout_start - gap]
     first = n_complete - spec.n_folds
     folds = tuple(
         _fold(number, edges[step], edges[step + 1], gap, spec.train_rows)
         for number, step in enumerate(range(first, n_complete), start=1)
     )
+    if spec.holdout:
+        return FoldGrid(folds, None, study_stop=edges[-1], holdout_start=holdout_start)
     open_fold = None if last_is_complete else _fold(spec.n_folds + 1, edges[-2], edges[-1], gap, spec.train_rows)
-    return FoldGrid(folds, open_fold)
+    return FoldGrid(folds, open_fold, study_stop=len(index))
 
 
 def splits(frame: pd.DataFrame, folds: tuple[Fold, ...]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:

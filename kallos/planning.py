@@ -80,6 +80,7 @@ class StudyPlan:
     folds: tuple[PlannedFold, ...]
     open_fold: PlannedFold | None
     longest_input: int | None = None
+    holdout_start: Stamp | None = None
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -179,14 +180,16 @@ class StudyPlan:
 def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan:
     """Return the plan of a study on these features, its rows written to the folder (or fsspec URL) of snapshots.
 
-    Where the folds cannot hold the longest input that the search space draws, the space is clipped. Raises
-    `DataError` if the columns or rows are unfit, or too few for the folds, the horizon and the shortest input;
-    `UsageError` for an unknown architecture.
+    Of a hold-out not a row is in it. Where the folds cannot hold the longest input that the search space draws, the
+    space is clipped. Raises `DataError` if the columns or rows are unfit, or too few for the folds, the horizon and the
+    shortest input; `UsageError` for an unknown architecture.
     """
     if spec.forecast == "block":
         _log.warning("forecast 'block' reads covariates of the future beyond the horizon: compare by it, trust it not")
     rows = study_frame(frame, spec.features, fill=spec.data.fill)
     grid = cut_folds(rows.index, spec.folds, lead=spec.features.lead, frequency=spec.data.frequency)
+    holdout_start = None if grid.holdout_start is None else stamp(rows.index[grid.holdout_start])
+    rows = rows.iloc[: grid.study_stop]
     for fold in grid.folds:
         refuse_short_window(fold, spec)
     open_fold = grid.open_fold
@@ -201,6 +204,7 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
         folds=tuple(_planned(rows, fold, spec) for fold in grid.folds),
         open_fold=None if open_fold is None else _planned(rows, open_fold, spec),
         longest_input=clip_input(grid.folds, spec),
+        holdout_start=holdout_start,
     )
     if plan.naive_value == 0:
         raise DataError(

@@ -39,10 +39,8 @@ def read_bars(sources: Sequence[Source], reading: InputReading) -> Inputs:
 
 def demo_prices() -> dict[str, pd.DataFrame]:
     """Return the daily S&P 500, 1999-2018, from the `arch` package, as asset `SPX`."""
-    try:
-        from arch.data import sp500
-    except ImportError:
-        raise UsageError("the demo data come with the 'arch' package: pip install 'kallos[demo]'") from None
+    from arch.data import sp500
+
     table = sp500.load()
     table.columns = [str(name).lower() for name in table.columns]
     bars = table[list(BARS)].astype(np.float64)

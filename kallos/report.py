@@ -50,6 +50,7 @@ def best_params_document(result: TuningResult) -> dict[str, Any]:
         "n_failed": sum(trial.state == "failed" for trial in result.trials),
         "warm_start": result.warm_start.model_dump(mode="json"),
         "longest_input": result.longest_input,
+        "holdout_start": result.holdout_start,
         "seed": spec.seed,
         "data": result.data.model_dump(),
         "spec": spec.model_dump(mode="json"),

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from kallos.planning import DataSummary, FoldWindow
+from kallos.planning import DataSummary, FoldWindow, Stamp
 from kallos.scoring import FoldScore
 from kallos.specs import TuneSpec
 from kallos.trials import TrialRecord, WarmStart
@@ -27,6 +27,7 @@ class TuningResult(BaseModel):
     study_name: str
     warm_start: WarmStart
     longest_input: int | None = None
+    holdout_start: Stamp | None = None
     data: DataSummary
     spec: TuneSpec
     versions: dict[str, str]

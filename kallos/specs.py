@@ -151,6 +151,12 @@ class FoldSpec(Spec):
         None, description="Rolling training windows of so many rows; default: expanding from the first row."
     )
     embargo: int = Field(0, ge=0, description="Rows left out of training before a validation window.")
+    holdout: int = Field(
+        0,
+        ge=0,
+        description="Last complete steps that no part of the study sees, with the open one behind them: kept for the "
+        "evaluation of what it chose.",
+    )
 
 
 class TrainingSpec(Spec):

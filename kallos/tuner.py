@@ -185,6 +185,7 @@ class _Study:
             study_name=plan.study_name,
             warm_start=self._warm_start,
             longest_input=plan.longest_input,
+            holdout_start=plan.holdout_start,
             data=plan.data,
             spec=plan.spec,
             versions=_versions(),

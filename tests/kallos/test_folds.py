@@ -55,6 +55,33 @@ def test_purge_and_embargo_leave_out_the_rows_before_each_window():
     assert (val.index[0] - train.index[-1]).days == 1 + 6 + 3
 
 
+def test_a_hold_out_is_the_last_whole_quarters_and_what_is_behind_them():
+    frame = days("2021-01-01", "2024-05-17")
+    assert spans(get_walk_forward_splits(frame, n_folds=2, holdout=2)) == [
+        ("2021-01-01", "2023-03-31", "2023-04-01", "2023-06-30"),
+        ("2021-01-01", "2023-06-30", "2023-07-01", "2023-09-30"),
+    ]
+    grid = cut_folds(frame.index, FoldSpec(n_folds=2, holdout=2))
+    assert grid.open_fold is None
+    assert str(frame.index[grid.holdout_start]) == "2023-10-01 00:00:00"
+    assert grid.study_stop == grid.holdout_start
+
+
+def test_a_study_ends_with_what_is_known_at_the_first_origin_of_its_hold_out():
+    frame = days("2021-01-01", "2024-05-17")
+    ((_, val),) = get_walk_forward_splits(frame, n_folds=1, holdout=2, label_horizon=7, embargo=3)
+    # The first origin stands 7 rows before the hold-out: a target of a later row is not known there.
+    assert str(val.index[-1])[:10] == "2023-09-21"
+    grid = cut_folds(frame.index, FoldSpec(n_folds=1, holdout=2, embargo=3), lead=7)
+    assert str(frame.index[grid.study_stop - 1])[:10] == "2023-09-21"
+
+
+def test_rows_that_close_no_step_move_no_hold_out():
+    spec = FoldSpec(n_folds=2, holdout=1)
+    grids = [cut_folds(days("2021-01-01", end).index, spec) for end in ("2024-04-01", "2024-06-29")]
+    assert grids[0] == grids[1]
+
+
 def test_a_step_in_rows_counts_from_the_first_row():
     grid = cut_folds(pd.RangeIndex(1000, 1350), FoldSpec(n_folds=2, step=100))
     assert [(fold.validation_start, fold.validation_stop) for fold in grid.folds] == [(100, 200), (200, 300)]

@@ -8,6 +8,7 @@ from kallos.errors import DataError, FitError, StudyError
 from kallos.events import FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted
 from kallos.sampling import trial_seed
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold
+from kallos.snapshots import read_snapshot
 from kallos.tuner import objective, run_tuning
 from tests.samples import by_learning_rate, make_features, small_plan
 
@@ -214,3 +215,26 @@ def test_in_block_mode_naive_forecasts_are_made_from_one_origin_too(tmp_path, ca
     assert plan.windows[0].naive_rmse["last"] == pytest.approx(last)
     assert "covariates of the future" in caplog.text
     assert evaluate_fold(plan.trial_jobs(0, dict(plan.architecture.defaults))[0]).n_forecasts == 40
+
+
+def test_of_a_hold_out_no_row_reaches_the_study(tmp_path):
+    frame = make_features(400)
+    plan = small_plan(tmp_path, frame, folds={"holdout": 2})
+    assert plan.holdout_start == frame.index[320].isoformat()
+    assert len(read_snapshot(plan.snapshot)) == plan.data.rows == 320
+    changed = frame.copy()
+    changed.iloc[320:] *= 7
+    other = small_plan(tmp_path, changed, folds={"holdout": 2})
+    assert (other.study_name, other.data, other.naive_values) == (plan.study_name, plan.data, plan.naive_values)
+
+
+def test_a_label_that_looks_into_the_hold_out_is_not_in_the_study(tmp_path):
+    plan = small_plan(tmp_path, folds={"holdout": 2, "embargo": 3}, features={"label_horizon": 5})
+    # Stamped when known, 395 rows are left, with 9 whole steps of 40; the last 4 + 3 before the hold-out are purged.
+    assert plan.data.rows == 280 - 4 - 3
+    assert plan.open_fold is None
+
+
+def test_too_few_rows_for_a_hold_out_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"--n-folds 2 and --holdout 8 need 11 complete steps \(of 40 rows\)"):
+        small_plan(tmp_path, folds={"holdout": 8})
