@@ -42,20 +42,21 @@ class Fold:
 class FoldGrid:
     """The folds of a study, and the open step behind the last complete one, where there is one.
 
-    The study's rows end before `study_stop`. Those from `holdout_start` on, if it is given, are the hold-out; those
-    between the two are purged: their targets are not known at the hold-out's first origin.
+    The study's rows end before `study_stop`. Those from `holdout_start` up to `holdout_stop`, if they are given, are
+    the hold-out; those between study and hold-out are purged: their targets are not known at its first origin.
     """
 
     folds: tuple[Fold, ...]
     open_fold: Fold | None
     study_stop: int
     holdout_start: int | None = None
+    holdout_stop: int | None = None
 
 
 def cut_folds(index: pd.Index, spec: FoldSpec, *, lead: int = 1, frequency: str | None = None) -> FoldGrid:
     """Return the last `spec.n_folds` complete steps of the grid before the hold-out as folds, and the open step.
 
-    A hold-out is the last `spec.holdout` complete steps and the open one. `lead` is the distance in rows from a
+    A hold-out is the last `spec.holdout` complete steps; the open one behind them is not the study's, either. `lead` is the distance in rows from a
     forecast origin to the first forecast row: 1, or the label's horizon. Raises `DataError` if there are too few
     complete steps or no row is left to train on.
     """
@@ -76,18 +77,23 @@ def cut_folds(index: pd.Index, spec: FoldSpec, *, lead: int = 1, frequency: str 
     gap = lead - 1 + spec.embargo
     if spec.holdout:
         n_complete -= spec.holdout
-        holdout_start = edges[n_complete]
+        holdout_start, holdout_stop = edges[n_complete], edges[n_complete + spec.holdout]
         # The cut between study and hold-out is one like any other.
         edges = [*edges[:n_complete], holdout_start - gap]
+        if edges[-1] <= edges[-2]:
+            raise DataError(
+                f"purge and embargo before a hold-out take {gap} rows, and the last validation window has "
+                f"{holdout_start - edges[-2]}: take a longer --step, or a smaller --embargo"
+            )
     first = n_complete - spec.n_folds
     folds = tuple(
         _fold(number, edges[step], edges[step + 1], gap, spec.train_rows)
         for number, step in enumerate(range(first, n_complete), start=1)
     )
     if spec.holdout:
-        return FoldGrid(folds, None, study_stop=edges[-1], holdout_start=holdout_start)
+        return FoldGrid(folds, None, edges[-1], holdout_start, holdout_stop)
     open_fold = None if last_is_complete else _fold(spec.n_folds + 1, edges[-2], edges[-1], gap, spec.train_rows)
-    return FoldGrid(folds, open_fold, study_stop=len(index))
+    return FoldGrid(folds, open_fold, len(index))
 
 
 def splits(frame: pd.DataFrame, folds: tuple[Fold, ...]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:

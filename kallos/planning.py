@@ -81,6 +81,7 @@ class StudyPlan:
     open_fold: PlannedFold | None
     longest_input: int | None = None
     holdout_start: Stamp | None = None
+    holdout_end: Stamp | None = None
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -188,7 +189,11 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
         _log.warning("forecast 'block' reads covariates of the future beyond the horizon: compare by it, trust it not")
     rows = study_frame(frame, spec.features, fill=spec.data.fill)
     grid = cut_folds(rows.index, spec.folds, lead=spec.features.lead, frequency=spec.data.frequency)
-    holdout_start = None if grid.holdout_start is None else stamp(rows.index[grid.holdout_start])
+    holdout = (
+        (None, None)
+        if grid.holdout_start is None or grid.holdout_stop is None
+        else (stamp(rows.index[grid.holdout_start]), stamp(rows.index[grid.holdout_stop - 1]))
+    )
     rows = rows.iloc[: grid.study_stop]
     for fold in grid.folds:
         refuse_short_window(fold, spec)
@@ -204,7 +209,8 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
         folds=tuple(_planned(rows, fold, spec) for fold in grid.folds),
         open_fold=None if open_fold is None else _planned(rows, open_fold, spec),
         longest_input=clip_input(grid.folds, spec),
-        holdout_start=holdout_start,
+        holdout_start=holdout[0],
+        holdout_end=holdout[1],
     )
     if plan.naive_value == 0:
         raise DataError(

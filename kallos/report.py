@@ -51,6 +51,7 @@ def best_params_document(result: TuningResult) -> dict[str, Any]:
         "warm_start": result.warm_start.model_dump(mode="json"),
         "longest_input": result.longest_input,
         "holdout_start": result.holdout_start,
+        "holdout_end": result.holdout_end,
         "seed": spec.seed,
         "data": result.data.model_dump(),
         "spec": spec.model_dump(mode="json"),

@@ -28,6 +28,7 @@ class TuningResult(BaseModel):
     warm_start: WarmStart
     longest_input: int | None = None
     holdout_start: Stamp | None = None
+    holdout_end: Stamp | None = None
     data: DataSummary
     spec: TuneSpec
     versions: dict[str, str]

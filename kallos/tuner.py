@@ -186,6 +186,7 @@ class _Study:
             warm_start=self._warm_start,
             longest_input=plan.longest_input,
             holdout_start=plan.holdout_start,
+            holdout_end=plan.holdout_end,
             data=plan.data,
             spec=plan.spec,
             versions=_versions(),

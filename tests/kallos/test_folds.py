@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kallos.datasets import get_walk_forward_splits
@@ -65,6 +65,7 @@ def test_a_hold_out_is_the_last_whole_quarters_and_what_is_behind_them():
     assert grid.open_fold is None
     assert str(frame.index[grid.holdout_start]) == "2023-10-01 00:00:00"
     assert grid.study_stop == grid.holdout_start
+    assert str(frame.index[grid.holdout_stop - 1]) == "2024-03-31 00:00:00"
 
 
 def test_a_study_ends_with_what_is_known_at_the_first_origin_of_its_hold_out():
@@ -136,23 +137,31 @@ def test_rows_that_close_no_step_move_no_fold(extra, n_folds):
     n_folds=st.integers(1, 4),
     step=st.integers(5, 30),
     lead=st.integers(1, 6),
-    embargo=st.integers(0, 5),
+    embargo=st.integers(0, 4),
     train_rows=st.none() | st.integers(10, 40),
+    holdout=st.integers(0, 2),
 )
 def test_whatever_is_asked_windows_touch_and_training_ends_before_them(
-    n_rows, n_folds, step, lead, embargo, train_rows
+    n_rows, n_folds, step, lead, embargo, train_rows, holdout
 ):
-    spec = FoldSpec(n_folds=n_folds, step=step, embargo=embargo, train_rows=train_rows)
+    gap = lead - 1 + embargo
+    assume(not holdout or gap < step)
+    spec = FoldSpec(n_folds=n_folds, step=step, embargo=embargo, train_rows=train_rows, holdout=holdout)
     grid = cut_folds(pd.RangeIndex(n_rows), spec, lead=lead)
     assert len(grid.folds) == n_folds
     for fold in grid.folds:
         assert 0 <= fold.train_start < fold.train_stop == fold.validation_start - (lead - 1) - embargo
-        assert fold.validation_stop - fold.validation_start == step
+        # The last window before a hold-out ends where the hold-out's first origin knows its targets.
+        is_cut = bool(holdout) and fold is grid.folds[-1]
+        assert fold.validation_stop - fold.validation_start == step - is_cut * gap
         assert fold.validation_start % step == 0
         assert train_rows is None or fold.train_stop - fold.train_start == train_rows
     for before, after in zip(grid.folds, grid.folds[1:], strict=False):
         assert before.validation_stop == after.validation_start
-    assert n_rows - grid.folds[-1].validation_stop < step
+    if holdout:
+        assert grid.study_stop == grid.folds[-1].validation_stop == grid.holdout_start - gap
+        assert grid.holdout_stop - grid.holdout_start == holdout * step
+    assert n_rows - (grid.holdout_stop or grid.folds[-1].validation_stop) < step
 
 
 @pytest.mark.parametrize(
@@ -160,6 +169,10 @@ def test_whatever_is_asked_windows_touch_and_training_ends_before_them(
     [
         ({"n_folds": 9}, "--n-folds 9 needs 10 complete steps .a quarter each.*about 900 rows, and there are 366"),
         ({"n_folds": 3, "train_rows": 200}, "rolling training windows of 200 rows do not fit: fold 1 has 91"),
+        (
+            {"n_folds": 1, "holdout": 1, "step": 30, "embargo": 35},
+            "before a hold-out take 35 rows, and the last validation window has 30",
+        ),
         ({"n_folds": 3, "embargo": 91}, "fold 1 has 91 rows before its validation window.*take 91"),
     ],
 )

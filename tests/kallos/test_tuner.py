@@ -221,6 +221,7 @@ def test_of_a_hold_out_no_row_reaches_the_study(tmp_path):
     frame = make_features(400)
     plan = small_plan(tmp_path, frame, folds={"holdout": 2})
     assert plan.holdout_start == frame.index[320].isoformat()
+    assert plan.holdout_end == frame.index[399].isoformat()
     assert len(read_snapshot(plan.snapshot)) == plan.data.rows == 320
     changed = frame.copy()
     changed.iloc[320:] *= 7
