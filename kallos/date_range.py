@@ -12,14 +12,19 @@ FIRST_MOMENT, LAST_MOMENT = datetime(1678, 1, 1), datetime(2262, 1, 1)
 
 
 def bounds(spec: DataSpec, *, has_dates: bool) -> tuple[Any, Any]:
+    """Return the first and last row asked for, as `date_bounds` does."""
+    return date_bounds(spec.start_date, spec.end_date, has_dates=has_dates)
+
+
+def date_bounds(first: str | None, last: str | None, *, has_dates: bool, prefix: str = "") -> tuple[Any, Any]:
     """Return the first and last row asked for, both inclusive: timestamps in UTC or integers, None where not given.
 
-    Raises `UsageError` for a date that is none, and for a start after the end.
+    They were asked for by the flags `--start-date` and `--end-date`, with the prefix behind the dashes. Raises `UsageError` for a date that is none, and for a start after the end.
     """
     parse = _moment if has_dates else _whole
-    start, end = parse(spec.start_date, "start"), parse(spec.end_date, "end")
+    start, end = parse(first, f"{prefix}start"), parse(last, f"{prefix}end")
     if start is not None and end is not None and start > end:
-        raise UsageError(f"--start-date {spec.start_date} must not lie after --end-date {spec.end_date}")
+        raise UsageError(f"--{prefix}start-date {first} must not lie after --{prefix}end-date {last}")
     return start, end
 
 
@@ -66,7 +71,7 @@ def _moment(text: str | None, which: str) -> pd.Timestamp | None:
         raise UsageError(f"--{which}-date must be an ISO date such as 2023-09-30, not {text!r}") from None
     if parsed.tzinfo is not None:
         parsed = parsed.astimezone(UTC).replace(tzinfo=None)
-    if which == "end" and _is_date(text):
+    if which.endswith("end") and _is_date(text):
         parsed = datetime.combine(parsed, time.max)
     # Rows are stamped in nanoseconds, which reach no further.
     return pd.Timestamp(min(max(parsed, FIRST_MOMENT), LAST_MOMENT))

@@ -56,9 +56,9 @@ class FoldGrid:
 def cut_folds(index: pd.Index, spec: FoldSpec, *, lead: int = 1, frequency: str | None = None) -> FoldGrid:
     """Return the last `spec.n_folds` complete steps of the grid before the hold-out as folds, and the open step.
 
-    A hold-out is the last `spec.holdout` complete steps; the open one behind them is not the study's, either. `lead` is the distance in rows from a
-    forecast origin to the first forecast row: 1, or the label's horizon. Raises `DataError` if there are too few
-    complete steps or no row is left to train on.
+    A hold-out is the last `spec.holdout` complete steps; the open one behind them is not the study's, either. `lead`
+    is the distance in rows from a forecast origin to the first forecast row: 1, or the label's horizon. Raises
+    `DataError` if there are too few complete steps or no row is left to train on.
     """
     frequency = find_frequency(index, frequency)
     step = spec.step or default_step(frequency)
