@@ -19,7 +19,8 @@ def bounds(spec: DataSpec, *, has_dates: bool) -> tuple[Any, Any]:
 def date_bounds(first: str | None, last: str | None, *, has_dates: bool, prefix: str = "") -> tuple[Any, Any]:
     """Return the first and last row asked for, both inclusive: timestamps in UTC or integers, None where not given.
 
-    They were asked for by the flags `--start-date` and `--end-date`, with the prefix behind the dashes. Raises `UsageError` for a date that is none, and for a start after the end.
+    They were asked for by the flags `--start-date` and `--end-date`, with the prefix behind the dashes. Raises
+    `UsageError` for a date that is none, and for a start after the end.
     """
     parse = _moment if has_dates else _whole
     start, end = parse(first, f"{prefix}start"), parse(last, f"{prefix}end")

@@ -11,7 +11,7 @@ from kallos.specs import TuneSpec
 def find_window(
     index: pd.Index, spec: TuneSpec, *, study_end: Stamp, start_date: str | None = None, end_date: str | None = None
 ) -> slice:
-    """Return the positions of the rows from `start_date` to `end_date`, both inclusive and by default as wide as may be.
+    """Return the positions of the rows from `start_date` to `end_date`, both inclusive, by default as wide as may be.
 
     `study_end` is the last row that the model's study saw. A label that looks L rows ahead is known L rows later, so
     that the L-1 rows behind it, and the embargo, are purged like those before any validation window.

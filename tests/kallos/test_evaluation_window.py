@@ -37,7 +37,7 @@ def test_both_dates_are_inclusive():
         (
             {"start": "2024-02-29"},
             UsageError,
-            "--test-start-date must lie behind what the model's study saw: 2024-02-29 does not, .*not before 2024-03-01",
+            "must lie behind what the model's study saw: 2024-02-29 does not, .*; take one not before 2024-03-01",
         ),
         (
             {"start": "2024-03-05", "features": {"label_horizon": 7}},
