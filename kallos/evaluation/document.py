@@ -1,0 +1,88 @@
+"""What is shown and stored of an evaluation: its document, markdown, and the table of scores."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from kallos.errors import DataError, explain
+from kallos.evaluation.pictures import comparisons
+from kallos.evaluation.results import Comparison, HoldoutEvaluation
+from kallos.report import counted, day
+from kallos.result_folder import write_text
+
+
+def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
+    """Write `MODEL_ID_evaluation.json` into the folder (or fsspec URL) and return its address.
+
+    Raises `KallosError` if that fails.
+    """
+    text = evaluation.model_dump_json(indent=2) + "\n"
+    return write_text(folder, f"{evaluation.model_id}_evaluation.json", text)
+
+
+def parse_evaluation(text: str, source: str) -> HoldoutEvaluation:
+    """Return the evaluation that a document holds, or raise `DataError` naming its source and what is wrong."""
+    try:
+        return HoldoutEvaluation.model_validate_json(text)
+    except ValidationError as error:
+        raise DataError(
+            f"an evaluation must be one that 'kallos-run evaluate' wrote: {source}: {explain(error)}"
+        ) from None
+
+
+def headline(evaluation: HoldoutEvaluation) -> str:
+    """Return the verdict in a line, with what it rests on."""
+    return f"{evaluation.verdict.decision}: {gain_line(evaluation.against_naive)}, over {span(evaluation)}"
+
+
+def gain_line(comparison: Comparison) -> str:
+    """Return in a phrase how the model did against another."""
+    better = "better" if comparison.gain >= 0 else "worse"
+    return (
+        f"{abs(comparison.gain):.2%} {better} than {comparison.other} ({comparison.confidence:.0%} interval "
+        f"{comparison.low:+.2%} to {comparison.high:+.2%}, p {comparison.p_value:.2g})"
+    )
+
+
+def span(evaluation: HoldoutEvaluation) -> str:
+    """Return the hold-out in words."""
+    return (
+        f"{counted(evaluation.n_origins, 'forecast')} from {day(evaluation.test_start)} to {day(evaluation.test_end)}"
+    )
+
+
+def score_rows(evaluation: HoldoutEvaluation) -> list[dict[str, Any]]:
+    """Return a row per forecaster, the least RMSE first; a score that is not defined is None."""
+    rows = [{"forecaster": name, **scores.model_dump()} for name, scores in evaluation.scores.items()]
+    return sorted(rows, key=lambda row: row["rmse"])
+
+
+def evaluation_markdown(evaluation: HoldoutEvaluation) -> str:
+    """Return the evaluation as markdown: verdict and reasons, comparisons, and every forecaster's scores."""
+    names = [name for name in score_rows(evaluation)[0] if name != "forecaster"]
+    table = "\n".join(
+        f"| {row['forecaster']} | " + " | ".join(shown_score(row[name]) for name in names) + " |"
+        for row in score_rows(evaluation)
+    )
+    reasons = "\n".join(f"- {reason}" for reason in evaluation.verdict.reasons)
+    against = "\n".join(f"- {gain_line(comparison)}" for comparison in comparisons(evaluation))
+    return f"""# {evaluation.verdict.decision}: {evaluation.model_id}
+
+{reasons}
+
+The model on {span(evaluation)}:
+
+{against}
+
+| forecaster | {" | ".join(name.replace("_", " ") for name in names)} |
+| --- |{" --- |" * len(names)}
+{table}
+
+Target `{evaluation.target}` of {evaluation.asset_id}, {evaluation.horizon} ahead. Level {evaluation.level:.0%};
+{counted(evaluation.looks, "look")} at this hold-out by {counted(evaluation.models, "model")}.
+"""
+
+
+def shown_score(value: float | None) -> str:
+    """Return a score for people."""
+    return "-" if value is None else f"{value:.4g}"
