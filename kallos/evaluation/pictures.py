@@ -19,7 +19,7 @@ _MODEL, _OTHER, _ACTUAL = "#0072B2", "#D55E00", "#666666"
 
 
 def evaluation_png(evaluation: HoldoutEvaluation, stamps: pd.Index, actual: Array, forecast: Array) -> bytes:
-    """Return a PNG, 1200 x 900 pixels: errors, gains, and the first step's forecasts of shape (origins,) over stamps."""
+    """Return a PNG, 1200 x 900 pixels: errors, gains, and forecasts of one step, of shape (origins,)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 9), dpi=100, layout="constrained")
