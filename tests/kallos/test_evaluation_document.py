@@ -49,7 +49,7 @@ def test_an_evaluation_comes_back_from_its_document(tmp_path):
     assert path.endswith("gru-BTC-0123456789ab_evaluation.json")
     text = (tmp_path / "gru-BTC-0123456789ab_evaluation.json").read_text()
     assert parse_evaluation(text, path) == small_evaluation()
-    with pytest.raises(DataError, match=r"as 'kallos-run evaluate' writes it: it\.json: "):
+    with pytest.raises(DataError, match=r"must be one that 'kallos-run evaluate' wrote: it\.json: verdict.decision must"):
         parse_evaluation(text.replace('"ship"', '"perhaps"'), "it.json")
 
 
@@ -61,7 +61,7 @@ def test_the_verdict_comes_first_with_its_interval_and_the_hold_out():
     text = evaluation_markdown(small_evaluation())
     assert text.startswith("# ship: gru-BTC-0123456789ab\n\n- the model is better than zero\n")
     assert "1.00% worse than ridge" in text
-    assert "Level 1%; 2 looks at this hold-out by 1 model" in text
+    assert "Level 1%;\n2 looks at this hold-out by 1 model" in text
     assert [row["forecaster"] for row in score_rows(small_evaluation())] == ["model", "last", "zero"]
     assert "| model | 0.02 | 0.015 | 0.7 | 0.55 | - |" in text
 
