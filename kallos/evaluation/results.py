@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Stamp = str | int
 Decision = Literal["ship", "keep", "no better than naive"]
@@ -32,7 +32,7 @@ class Comparison(Result):
 
     `gain` is the share of the other's RMSE that the model saves, below zero where it is worse, and `low` to `high` its
     interval by block bootstrap. `statistic` and `p_value` are of the Diebold-Mariano test of equal accuracy against
-    the model being the more accurate one.
+    the model being the more accurate one, before any correction for the models that were tried.
     """
 
     other: str
@@ -53,7 +53,7 @@ class Verdict(Result):
 
 
 class HoldoutEvaluation(Result):
-    """A model on the hold-out: `scores` has a forecaster each, `model` first, then the naive ones and `ridge`.
+    """A model on the hold-out: `scores` has a forecaster each, `model` first, then the naive ones, `ridge`, `in use`.
 
     `naive` is the one of least RMSE on the hold-out itself, which is the harder one to beat. `looks` counts the
     evaluations of any model on rows of this hold-out so far, this one included, and `models` the different models.
@@ -75,6 +75,6 @@ class HoldoutEvaluation(Result):
     against_naive: Comparison
     against_ridge: Comparison
     against_in_use: Comparison | None
-    looks: int
-    models: int
+    looks: int = Field(ge=1)
+    models: int = Field(ge=1)
     verdict: Verdict

@@ -1,0 +1,68 @@
+"""Scores of forecasts. All arrays are of shape (origins, steps), in the target's own units."""
+
+import numpy as np
+import numpy.typing as npt
+
+from kallos.evaluation.results import ForecastScores
+
+Array = npt.NDArray[np.float64]
+
+
+def score_forecasts(actual: Array, forecast: Array, *, reference: Array, history: Array) -> ForecastScores:
+    """Return how one forecaster did over all (origin, step) pairs.
+
+    `reference` broadcasts to the forecasts: direction and rank are those of what forecast and actual lie above it.
+    `history` holds the targets known at the first origin.
+    """
+    return ForecastScores(
+        rmse=rmse(actual, forecast),
+        mae=mae(actual, forecast),
+        mase=mase(actual, forecast, history),
+        directional_accuracy=directional_accuracy(actual, forecast, reference),
+        rank_correlation=rank_correlation(actual, forecast, reference),
+    )
+
+
+def rmse(actual: Array, forecast: Array) -> float:
+    """Return the root of the mean squared error."""
+    return float(np.sqrt(np.mean(np.square(forecast - actual))))
+
+
+def mae(actual: Array, forecast: Array) -> float:
+    """Return the mean absolute error."""
+    return float(np.mean(np.abs(forecast - actual)))
+
+
+def mase(actual: Array, forecast: Array, history: Array, *, period: int = 1) -> float | None:
+    """Return the mean absolute error, in units of that of the naive forecast in the history.
+
+    The naive forecast repeats the value of `period` rows before. None if the history has no more than a period, or the
+    naive forecast makes no error in it. Hyndman & Koehler (2006), "Another look at measures of forecast accuracy".
+    """
+    if len(history) <= period:
+        return None
+    scale = float(np.mean(np.abs(history[period:] - history[:-period])))
+    return mae(actual, forecast) / scale if scale > 0 else None
+
+
+def directional_accuracy(actual: Array, forecast: Array, reference: Array) -> float | None:
+    """Return the share of pairs in which actual and forecast lie on the same side of the reference.
+
+    Only pairs in which neither lies on it count; None if there are none.
+    """
+    forecast_side, actual_side = np.sign(forecast - reference), np.sign(actual - reference)
+    counted = (forecast_side != 0) & (actual_side != 0)
+    return float(np.mean(forecast_side[counted] == actual_side[counted])) if counted.any() else None
+
+
+def rank_correlation(actual: Array, forecast: Array, reference: Array) -> float | None:
+    """Return Spearman's rank correlation of what forecast and actual lie above the reference.
+
+    None if one of them is the same for all pairs.
+    """
+    from scipy.stats import spearmanr
+
+    above_forecast, above_actual = (forecast - reference).ravel(), (actual - reference).ravel()
+    if not (np.ptp(above_forecast) > 0 and np.ptp(above_actual) > 0):
+        return None
+    return float(spearmanr(above_forecast, above_actual).statistic)

@@ -1,0 +1,75 @@
+"""From tests to a decision: ship the model, keep the one in use, or neither beats what anyone can forecast."""
+
+from kallos.evaluation.results import Comparison, Decision, Verdict
+
+LEVEL = 0.01
+# On returns, nothing honest is known to save so large a share of the error.
+_TOO_GOOD = 0.2
+_RETURNS_LIKE = ("zero", "mean")
+
+
+def decide(
+    against_naive: Comparison,
+    against_ridge: Comparison,
+    against_in_use: Comparison | None,
+    *,
+    looks: int,
+    models: int,
+    level: float = LEVEL,
+) -> Verdict:
+    """Return the verdict: "ship" takes a test at the level against the best naive forecast, and the model in use.
+
+    Each p value is multiplied by the number of models that were tried on this hold-out (Bonferroni). That the naive
+    forecast is the best of several needs no correction: it was chosen to be hard to beat, and so makes p larger.
+    """
+
+    def is_better(comparison: Comparison) -> bool:
+        return comparison.p_value * models <= level
+
+    decision: Decision = "no better than naive"
+    if is_better(against_naive):
+        decision = "ship" if against_in_use is None or is_better(against_in_use) else "keep"
+    reasons = [_sentence(f"the best naive forecast ({against_naive.other})", against_naive, models, level)]
+    if against_in_use is not None:
+        reasons.append(_sentence("the model in use", against_in_use, models, level))
+    if not is_better(against_ridge):
+        how = "does as well" if against_ridge.gain <= 0 else "is not shown to be worse"
+        reasons.append(
+            f"A ridge regression on lags, fitted in seconds, {how}: the model's RMSE is {_beside(against_ridge.gain)} "
+            f"its own."
+        )
+    if against_naive.gain > _TOO_GOOD and against_naive.other in _RETURNS_LIKE:
+        reasons.append(
+            f"A gain of {against_naive.gain:.0%} is too good to be true where {against_naive.other} is the best naive "
+            f"forecast, as for returns: look for a leak (kallos-run audit) before you believe it."
+        )
+    if looks > 1:
+        reasons.append(
+            f"This hold-out has been looked at {looks} times, with {_models(models)}"
+            + (f": the level of each test is {level:.0%} / {models} = {level / models:.2%}." if models > 1 else ".")
+        )
+    return Verdict(decision=decision, reasons=tuple(reasons))
+
+
+def _sentence(other: str, comparison: Comparison, models: int, level: float) -> str:
+    corrected = min(comparison.p_value * models, 1.0)
+    verb = "is better" if corrected <= level else "is not shown to be better"
+    return (
+        f"The model {verb} than {other} at the level of {level:.0%}: its RMSE is {_beside(comparison.gain)} that one's "
+        f"({comparison.confidence:.0%} interval of the gain {comparison.low:.1%} to {comparison.high:.1%}; "
+        f"{_p(corrected)}{f' with {models} models counted' if models > 1 else ''})."
+    )
+
+
+def _beside(gain: float) -> str:
+    if abs(gain) < 0.0005:
+        return "within 0.05% of"
+    return f"{abs(gain):.1%} {'below' if gain > 0 else 'above'}"
+
+
+def _p(value: float) -> str:
+    return "p < 0.0001" if value < 0.0001 else f"p = {value:.2g}"
+
+
+def _models(models: int) -> str:
+    return "1 model" if models == 1 else f"{models} models"
