@@ -53,6 +53,12 @@ class GroupScaler:
     columns: tuple[str, ...]
     steps: tuple[Any, ...]
 
+    @property
+    def n_outputs(self) -> int:
+        """Number of columns that come out: with principal components, fewer than go in."""
+        components = getattr(self.steps[-1], "components_", self.columns)
+        return len(components)
+
     def transform(self, values: Array) -> Array:
         """Return values of shape (rows, columns) as the group's models see them."""
         for step in self.steps:
@@ -116,6 +122,16 @@ class Preparation:
     target: str
     target_scale: TargetScale
     scalers: tuple[GroupScaler, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it needs, the target first, then group by group."""
+        return (self.target, *(name for scaler in self.scalers for name in scaler.columns))
+
+    @property
+    def n_covariates(self) -> int:
+        """Number of past covariates that it makes."""
+        return sum(scaler.n_outputs for scaler in self.scalers)
 
     @classmethod
     def fit(cls, rows: pd.DataFrame, features: FeatureSpec, groups: Mapping[str, list[str]]) -> Self:
