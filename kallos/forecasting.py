@@ -50,8 +50,8 @@ def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop:
         raise DataError(f"model {manifest.model_id} needs {before} rows before its first forecast, not {start}")
     if not stop <= len(rows) or stop - start < manifest.horizon:
         raise DataError(
-            f"a window must hold one whole horizon of {manifest.horizon} rows, and [{start}, {stop}) of {len(rows)} does "
-            f"not"
+            f"a window must hold one whole horizon of {manifest.horizon} rows, and [{start}, {stop}) of {len(rows)} "
+            f"does not"
         )
     from kallos.training import quiet_single_thread
 
