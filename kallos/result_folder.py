@@ -3,7 +3,7 @@
 import os
 import posixpath
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -44,12 +44,17 @@ def write_text(folder: str, name: str, text: str) -> str:
 
     Raises `KallosError` if the folder cannot be written.
     """
-    with _opened(folder, "writable") as (filesystem, path):
+    return write_bytes(folder, name, text.encode())
+
+
+def write_bytes(folder: str, name: str, content: bytes) -> str:
+    """Write a file as `write_text` does."""
+    with _opened(folder, "the output folder must be writable") as (filesystem, path):
         filesystem.makedirs(path, exist_ok=True)
         unfinished = posixpath.join(path, f".{name}.{uuid.uuid4().hex}")
         try:
             with filesystem.open(unfinished, "wb") as file:
-                file.write(text.encode())
+                file.write(content)
                 file.flush()
                 if isinstance(filesystem, LocalFileSystem):
                     os.fsync(file.fileno())
@@ -61,19 +66,64 @@ def write_text(folder: str, name: str, text: str) -> str:
     return address_of(folder, name)
 
 
-def read_text(folder: str, name: str) -> str | None:
+def write_files(folder: str, files: Mapping[str, bytes]) -> None:
+    """Make a folder of these files, which nobody sees before it is whole; it must not be there, or be empty.
+
+    In an object store, where no folder can be renamed, the files appear one after the other. Raises `KallosError` if
+    the folder cannot be written.
+    """
+    with _opened(folder, "the output folder must be writable") as (filesystem, path):
+        parent, name = posixpath.split(path.rstrip("/"))
+        filesystem.makedirs(parent, exist_ok=True)
+        unfinished = posixpath.join(parent, f".{name}.{uuid.uuid4().hex}")
+        try:
+            filesystem.makedirs(unfinished)
+            for file_name, content in files.items():
+                with filesystem.open(posixpath.join(unfinished, file_name), "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    if isinstance(filesystem, LocalFileSystem):
+                        os.fsync(file.fileno())
+            if isinstance(filesystem, LocalFileSystem):
+                # An empty folder gives way, and nothing else does.
+                Path(unfinished).rename(path)
+            else:
+                filesystem.mv(unfinished, path, recursive=True)
+        except BaseException:
+            if filesystem.exists(unfinished):
+                filesystem.rm(unfinished, recursive=True)
+            raise
+
+
+def file_names(folder: str) -> list[str]:
+    """Return the names of what is in a folder, none if there is no folder; raises `KallosError` as above."""
+    with _opened(folder, "a folder must be readable") as (filesystem, path):
+        try:
+            found = filesystem.ls(path, detail=False)
+        except FileNotFoundError:
+            return []
+    return sorted(posixpath.basename(each.rstrip("/")) for each in found)
+
+
+def read_bytes(folder: str, name: str) -> bytes | None:
     """Return the content of a file in the folder, or None if it is not there; raises `KallosError` as above."""
-    with _opened(folder, "readable") as (filesystem, path):
+    with _opened(folder, "a folder must be readable") as (filesystem, path):
         try:
             content: bytes = filesystem.cat_file(posixpath.join(path, name))
         except FileNotFoundError:
             return None
-    return content.decode(errors="replace")
+    return content
+
+
+def read_text(folder: str, name: str) -> str | None:
+    """Return the content of a file in the folder, or None if it is not there; raises `KallosError` as above."""
+    content = read_bytes(folder, name)
+    return None if content is None else content.decode(errors="replace")
 
 
 def remove_text(folder: str, name: str) -> None:
     """Remove a file from the folder if it is there; raises `KallosError` as above."""
-    with _opened(folder, "writable") as (filesystem, path), suppress(FileNotFoundError):
+    with _opened(folder, "the output folder must be writable") as (filesystem, path), suppress(FileNotFoundError):
         filesystem.rm_file(posixpath.join(path, name))
 
 
@@ -83,4 +133,4 @@ def _opened(folder: str, needed: str) -> Iterator[tuple[AbstractFileSystem, str]
         yield fsspec.core.url_to_fs(folder)
     except Exception as error:  # Each store has errors of its own, for a missing package or a wrong key.
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise KallosError(scrubbed(f"the output folder must be {needed}: {folder}: {reason}")) from None
+        raise KallosError(scrubbed(f"{needed}: {folder}: {reason}")) from None
