@@ -9,7 +9,7 @@ from kallos.architectures import create_model, get_architecture
 from kallos.errors import DataError, KallosError, explain, scrubbed, shorten
 from kallos.manifest import FORMAT, FileRecord, Manifest
 from kallos.preparation import Preparation, PreparationDocument
-from kallos.result_folder import file_names, read_bytes, write_bytes, write_files
+from kallos.result_folder import list_files, read_bytes, write_bytes, write_folder
 from kallos.scoring import EVALUATION_VERSION, errors_of
 from kallos.trainer import PREPARATION_FILE, TrainedModel
 from kallos.versions import installed_versions
@@ -29,9 +29,9 @@ def write_model(trained: TrainedModel, folder: str) -> str:
     """
     manifest = json.dumps(trained.manifest.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
     files = {**trained.files(), MANIFEST_FILE: manifest.encode()}
-    there = file_names(folder)
+    there = list_files(folder, hidden=True)
     if not there:
-        write_files(folder, files)
+        write_folder(*posixpath.split(folder.rstrip("/")), files)
     elif MANIFEST_FILE not in there:
         raise KallosError(
             f"a model needs a folder of its own, and {scrubbed(folder)} holds {shorten(there, 3)}: name another"

@@ -37,6 +37,10 @@ class Settings(BaseSettings):
         None, description="Folder of the results, or an fsspec URL of one (s3://bucket/folder); default: in the home."
     )
 
+    registry: str | None = Field(
+        None, description="Folder of the model registry, or an fsspec URL of one; default: 'models' in the home."
+    )
+
     @classmethod
     def read(cls) -> Self:
         """Return the settings of this process, or raise `UsageError` with a line that names what is wrong."""
@@ -66,6 +70,11 @@ class Settings(BaseSettings):
     def results_folder(self) -> str:
         """Folder of the results, or an fsspec URL of one."""
         return self.results or str(self.home_dir / "results")
+
+    @property
+    def registry_folder(self) -> str:
+        """Folder of the model registry, or an fsspec URL of one."""
+        return self.registry or str(self.home_dir / "models")
 
     @property
     def snapshots(self) -> str:

@@ -1,0 +1,252 @@
+"""The index of a model registry: which models there are, what each is to its slot, and how that came about."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from kallos.errors import KallosError, UsageError, did_you_mean
+
+FORMAT: Literal["kallos-registry"] = "kallos-registry"
+VERSION: Literal[1] = 1
+
+Stamp = str | int
+State = Literal["candidate", "current", "retired"]
+Verb = Literal["add", "promote", "roll-back", "retire"]
+
+_BECOMES: Mapping[Verb, State] = {
+    "add": "candidate",
+    "promote": "current",
+    "roll-back": "current",
+    "retire": "retired",
+}
+
+# A model's id is the name of its folder, beside the index.
+_MODEL_ID = r"^(?!\.|index\.json$)[A-Za-z0-9_.=^+-]{1,200}$"
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", regex_engine="python-re")
+
+
+class Slot(_Stored):
+    """What a model forecasts; one model at a time is the current one of it."""
+
+    asset_id: str
+    target: str
+    horizon: PositiveInt
+
+    def __str__(self) -> str:
+        """The slot in words."""
+        return f"{self.asset_id} {self.target}, {self.horizon} step{'s' if self.horizon > 1 else ''} ahead"
+
+
+class TrainedOn(_Stored):
+    """Which rows a model was trained on."""
+
+    sha256: str
+    rows: int
+    start: Stamp
+    end: Stamp
+
+
+class Entry(_Stored):
+    """A model of the registry; `sha256` is of its files but the looks, `since` when it came to its state (UTC)."""
+
+    model_id: str = Field(pattern=_MODEL_ID)
+    asset_id: str
+    target: str
+    horizon: PositiveInt
+    model_name: str
+    state: State
+    since: datetime
+    data: TrainedOn
+    holdout_start: Stamp | None
+    sha256: str
+
+    @property
+    def slot(self) -> Slot:
+        """What it forecasts."""
+        return Slot(asset_id=self.asset_id, target=self.target, horizon=self.horizon)
+
+
+class Change(_Stored):
+    """One change of a model's state; `replaces` is the current model that had to give way, and is retired."""
+
+    time: datetime
+    verb: Verb
+    model_id: str
+    from_state: State | None
+    to_state: State
+    replaces: str | None
+    reason: str
+
+
+class Index(_Stored):
+    """All models and all changes; the models' states are what the changes come to."""
+
+    format: Literal["kallos-registry"] = FORMAT
+    version: Literal[1] = VERSION
+    models: tuple[Entry, ...] = ()
+    history: tuple[Change, ...] = ()
+
+    @model_validator(mode="after")
+    def _states_are_what_the_history_comes_to(self) -> Self:
+        if len({entry.model_id for entry in self.models}) < len(self.models):
+            raise ValueError("a model is in it twice")
+        if self._replay.states != {entry.model_id: entry.state for entry in self.models}:
+            raise ValueError("the states of its models are not what its history comes to")
+        return self
+
+    def entry(self, model_id: str) -> Entry:
+        """Return a model's entry; raises `UsageError` if there is none."""
+        entry = self.find(model_id)
+        if entry is None:
+            ids = [each.model_id for each in self.models]
+            raise UsageError(f"the registry holds no model {model_id!r}: {did_you_mean(model_id, ids)}")
+        return entry
+
+    def find(self, model_id: str) -> Entry | None:
+        """Return a model's entry, or None."""
+        return next((entry for entry in self.models if entry.model_id == model_id), None)
+
+    def of_slot(self, slot: Slot) -> tuple[Entry, ...]:
+        """Return the models of a slot."""
+        return tuple(entry for entry in self.models if entry.slot == slot)
+
+    def current(self, slot: Slot) -> Entry | None:
+        """Return the current model of a slot, or None."""
+        return next((entry for entry in self.of_slot(slot) if entry.state == "current"), None)
+
+    def before(self, slot: Slot) -> tuple[str, ...]:
+        """Return the models that were current before, the last of them last: where roll-backs go."""
+        return self._replay.lines[slot].before
+
+    def added(self, entry: Entry, reason: str) -> Self:
+        """Return the index with one candidate more."""
+        change = _change("add", entry.model_id, reason, entry.since)
+        return type(self)(models=(*self.models, entry), history=(*self.history, change))
+
+    def changed(self, verb: Verb, model_id: str, reason: str, time: datetime) -> Self:
+        """Return the index with a model in another state; a current one that has to give way is retired."""
+        entry = self.entry(model_id)
+        states = {model_id: _BECOMES[verb]}
+        replaced = self.current(entry.slot) if states[model_id] == "current" else None
+        if replaced is not None:
+            states[replaced.model_id] = "retired"
+        change = _change(verb, model_id, reason, time, entry.state, replaced.model_id if replaced else None)
+        models = tuple(
+            each.model_copy(update={"state": states[each.model_id], "since": time}) if each.model_id in states else each
+            for each in self.models
+        )
+        return type(self)(models=models, history=(*self.history, change))
+
+    @property
+    def _replay(self) -> "_Replay":
+        return _replay(self.history, {entry.model_id: entry.slot for entry in self.models})
+
+
+def _change(
+    verb: Verb,
+    model_id: str,
+    reason: str,
+    time: datetime,
+    from_state: State | None = None,
+    replaces: str | None = None,
+) -> Change:
+    return Change(
+        time=time,
+        verb=verb,
+        model_id=model_id,
+        from_state=from_state,
+        to_state=_BECOMES[verb],
+        replaces=replaces,
+        reason=reason,
+    )
+
+
+def parse_index(text: str, address: str) -> Index:
+    """Return the index in a text; raises `KallosError` if it is damaged, foreign, or of a newer Kallos."""
+    remedy = "put a copy of it back; nothing was changed"
+    try:
+        found: Any = json.loads(text)
+    except ValueError:
+        raise KallosError(f"the registry's index must be JSON, and {address} is not: {remedy}") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise KallosError(
+            f"the registry's index must be one of Kallos, and {address} is not: give another folder; nothing was "
+            f"changed"
+        )
+    version = found.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise KallosError(
+            f"the registry's index must be of format {VERSION} or before, and {address} is of {version}: update "
+            f"Kallos; nothing was changed"
+        )
+    try:
+        return Index.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        said = f"{where}: {first['msg']}" if where else first["msg"].removeprefix("Value error, ")
+        raise KallosError(f"the registry's index must be whole, and {address} is not: {said}: {remedy}") from None
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The models of a slot in the order in which they were current, and the one that is."""
+
+    current: str | None = None
+    before: tuple[str, ...] = ()
+
+    def after(self, change: Change) -> "_Line":
+        match change.verb:
+            case "promote":
+                return _Line(change.model_id, (*self.before, *filter(None, [self.current])))
+            case "roll-back":
+                return _Line(change.model_id, self.before[:-1])
+            case "retire":
+                # What was current on both sides of the one that goes would otherwise follow itself.
+                whole = (*self.before, *filter(None, [self.current]))
+                line = [model for model, _ in groupby(model for model in whole if model != change.model_id)]
+                current = line.pop() if self.current in line[-1:] else None
+                return _Line(current, tuple(line))
+            case _:
+                return self
+
+
+@dataclass(frozen=True)
+class _Replay:
+    """What a history comes to."""
+
+    states: Mapping[str, State]
+    lines: Mapping[Slot, _Line]
+
+
+def _replay(history: tuple[Change, ...], slots: Mapping[str, Slot]) -> _Replay:
+    """Return what the changes come to; raises `ValueError` where one does not follow from those before it."""
+    states: dict[str, State] = {}
+    lines: defaultdict[Slot, _Line] = defaultdict(_Line)
+    for number, change in enumerate(history, start=1):
+        slot = slots.get(change.model_id)
+        if slot is None:
+            raise ValueError(f"change {number} is of a model that is not in it")
+        line = lines[slot]
+        replaces = line.current if change.to_state == "current" else None
+        expected = (states.get(change.model_id), _BECOMES[change.verb], replaces)
+        if (change.from_state, change.to_state, change.replaces) != expected or (
+            (change.verb == "add") != (change.from_state is None)
+        ):
+            raise ValueError(f"change {number} does not follow from those before it")
+        if change.verb == "roll-back" and line.before[-1:] != (change.model_id,):
+            raise ValueError(f"change {number} does not go back to the model that was current before")
+        if replaces is not None:
+            states[replaces] = "retired"
+        states[change.model_id] = change.to_state
+        lines[slot] = line.after(change)
+    return _Replay(states, lines)

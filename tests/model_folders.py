@@ -1,0 +1,26 @@
+"""Folders that look like a model's to a registry, without a model in them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+MANIFEST: dict[str, Any] = {
+    "model_id": "gru-ABC-1",
+    "asset_id": "ABC",
+    "model_name": "gru",
+    "target": "log_return_close",
+    "horizon": 1,
+    "data": {"sha256": "5e" * 32, "rows": 400, "start": "2020-01-01T00:00:00", "end": "2021-02-03T00:00:00"},
+    "holdout_start": "2021-02-04T00:00:00",
+    "files": {"weights.pt": {"sha256": "not read by a registry"}},
+}
+
+
+def make_model(folder: Path, model_id: str = "gru-ABC-1", **over: Any) -> str:
+    """Write a model's folder under its id, with weights that are its own, and return its path."""
+    model = folder / model_id
+    (model / "scalers").mkdir(parents=True)
+    (model / "weights.pt").write_bytes(b"\x80\x00weights of " + model_id.encode())
+    (model / "scalers" / "target.json").write_text("{}")
+    (model / "manifest.json").write_text(json.dumps({**MANIFEST, "model_id": model_id, **over}))
+    return str(model)
