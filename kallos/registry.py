@@ -98,7 +98,7 @@ class Registry:
         if len(slots) != 1:
             found = "; ".join(map(str, slots)) or "none"
             raise UsageError(
-                f"an asset, target and horizon must mean one slot of the registry, not {len(slots)}: {found}"
+                f"asset, target and horizon must mean one slot of the registry, not {len(slots)}: there is {found}"
             )
         return next(iter(slots))
 

@@ -237,7 +237,7 @@ def spoilt(text: str) -> dict[str, str]:
         "must be one of Kallos": json.dumps({"models": []}),
         "is of 2: update Kallos": json.dumps({**index, "version": 2, "news": 1}),
         "news: Extra inputs": json.dumps({**index, "news": 1}),
-        "not what its history comes to": json.dumps({**index, "models": [{**first, "state": "retired"}, *others]}),
+        "not what its history comes to": json.dumps({**index, "models": [{**first, "state": "current"}, *others]}),
         "change 1 is of a model that is not in it": json.dumps({**index, "models": others}),
         "change 3 does not follow": json.dumps({**index, "history": [*index["history"][:2], *index["history"][3:]]}),
         "a model is in it twice": json.dumps({**index, "models": [first, *index["models"]]}),
@@ -270,7 +270,9 @@ def test_a_registry_that_cannot_be_written_is_named(tmp_path):
         Registry(f"{tmp_path}/file/models").add(make_model(tmp_path))
 
 
-@pytest.mark.parametrize(("decision", "is_promoted"), [("ship", True), ("keep", False), ("no better than naive", False)])
+@pytest.mark.parametrize(
+    ("decision", "is_promoted"), [("ship", True), ("keep", False), ("no better than naive", False)]
+)
 def test_by_verdict_only_what_is_to_ship_is_promoted(decision, is_promoted):
     assert promotes(Verdict(decision=decision, reasons=())) is is_promoted
 
@@ -296,43 +298,85 @@ def test_two_processes_may_add_at_once(tmp_path):
     assert sorted(entry.model_id for entry in Registry(models).entries()) == sorted(Path(each).name for each in made)
 
 
-# Forks a process for each number of function calls, in which it is killed. What that process has said of its changes,
-# and what the registry is afterwards, is printed, a line each.
+# Forks processes that make changes and are killed with -9 in the midst, at the n-th call of what touches files. For each
+# a line: whether it was killed, how many changes it had finished, and the states and the number of changes thereafter.
 KILLED = """
 import json, os, random, signal, sys
+from pathlib import Path
 from kallos.registry import Registry
 
-verb, folder, seed, *models = sys.argv[1:]
-registry = Registry(folder)
+verb, folder, n_processes, *models = sys.argv[1:]
+touching_files = ("result_folder.py", "fsspec/implementations/local.py", "shutil.py")
 
-def changes():
-    for number in range(20):
-        if verb == "promote":
-            registry.promote(models[number % 2], "")
-        else:
-            registry.add(models[number])
-        os.write(said, b".")
-
-def killed_at(last):
+def make_changes(seed, said):
+    registry = Registry(folder)
+    fatal_call = random.Random(seed).randrange(1, 7000)
     calls = 0
-    def count(*_):
+    def count(frame, *_):
         nonlocal calls
-        calls += 1
-        if calls == last:
+        calls += frame.f_code.co_filename.endswith(touching_files)
+        if calls == fatal_call:
             os.kill(os.getpid(), signal.SIGKILL)
     sys.setprofile(count)
+    for number in range(99):
+        if verb == "promote":
+            registry.promote("BA"[number % 2], "back and forth")
+        else:
+            registry.add(models[(seed + number) % len(models)])
+        os.write(said, b".")
 
-for _ in range(12):
+for seed in range(int(n_processes)):
     heard, said = os.pipe()
-    before = [entry.model_id for entry in registry.entries()]
     process = os.fork()
     if not process:
-        killed_at(random.Random(seed + str(_)).randrange(1, 30_000))
-        changes()
+        make_changes(seed, said)
         os._exit(0)
-    os.close(said)
     _, status = os.waitpid(process, 0)
-    entries = [(entry.model_id, entry.state) for entry in registry.entries()]
-    n_changes = len(json.loads(registry.show(models[0].split('/')[-1]) and open(folder + '/index.json').read())['history'])
-    print(json.dumps([os.WIFSIGNALED(status), len(os.read(heard, 100)), n_changes, entries]), flush=True)
+    os.close(said)
+    states = {entry.model_id: entry.state for entry in Registry(folder).entries()}
+    n_changes = len(json.loads((Path(folder) / "index.json").read_text())["history"]) if states else 0
+    print(json.dumps([os.WIFSIGNALED(status), len(os.read(heard, 99)), states, n_changes]), flush=True)
 """
+
+
+def killed(verb: str, folder: str, n_processes: int, *models: str) -> list[list]:
+    process = run_script(KILLED, verb, folder, str(n_processes), *models)
+    lines = process.communicate()[0].splitlines()
+    assert process.returncode == 0
+    return [json.loads(line) for line in lines]
+
+
+def test_a_kill_leaves_the_index_as_it_was_before_a_promotion_or_after(tmp_path):
+    folder = str(tmp_path / "models")
+    for model_id in "AB":
+        Registry(folder).add(make_model(tmp_path, model_id))
+    Registry(folder).promote("A", "")
+    n_before = 3
+    for was_killed, n_finished, states, n_changes in killed("promote", folder, 25):
+        assert was_killed
+        assert sorted(states) == ["A", "B"]
+        assert sorted(states.values()) in (["candidate", "current"], ["current", "retired"])
+        # A first promotion of the model that is current already is no change.
+        assert n_changes - n_before in {n_finished - 1, n_finished, n_finished + 1}
+        n_before = n_changes
+    registry = Registry(folder)
+    registry.promote("A", "")
+    registry.promote("B", "")
+    assert registry.roll_back("B", "").model_id == "A"
+    assert sorted(path.name for path in Path(folder).iterdir()) == [".lock", "A", "B", "index.json"]
+
+
+def test_a_kill_leaves_a_model_whole_in_the_registry_or_not_in_it(tmp_path):
+    folder = tmp_path / "models"
+    ids = [f"M{number:02}" for number in range(20)]
+    models = [make_model(tmp_path, model_id) for model_id in ids]
+    for was_killed, n_finished, states, n_changes in killed("add", str(folder), 15, *models):
+        assert was_killed
+        assert n_changes == len(states) >= n_finished
+        for model_id in states:
+            assert (folder / model_id / "weights.pt").read_bytes() == (tmp_path / model_id / "weights.pt").read_bytes()
+    registry = Registry(str(folder))
+    for model in models:
+        registry.add(model)
+        registry.promote(Path(model).name, "whole")
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", *ids, "index.json"]
