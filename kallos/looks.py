@@ -78,6 +78,15 @@ def record_look(model_folder: str, look: Look) -> str:
     return write_text(posixpath.join(model_folder, LOOKS), name, look.model_dump_json(indent=2) + "\n")
 
 
+def looks_in(model_folder: str) -> tuple[Look, ...]:
+    """Return the looks that are logged beside a model, by time; one that cannot be read is warned of and left out."""
+    logged = tuple(_logged_in(model_folder))
+    for each in logged:
+        if each.look is None:
+            _log.warning("a look at a hold-out cannot be read: %s", each.address)
+    return tuple(sorted((each.look for each in logged if each.look is not None), key=lambda look: look.time))
+
+
 def count_looks(folders: Iterable[str], look: Look) -> LookCount:
     """Count the looks that are logged in models' folders and overlap this one, itself among them once it is recorded.
 

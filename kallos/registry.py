@@ -72,6 +72,10 @@ class Registry:
         """Return the current model of a slot, or None; raises `KallosError` as above."""
         return self._index().current(Slot(asset_id=asset_id, target=target, horizon=horizon))
 
+    def before(self, slot: Slot) -> tuple[str, ...]:
+        """Return the models to which roll-backs of a slot go, the next one first; raises `KallosError` as above."""
+        return self._index().before(slot)[::-1]
+
     def show(self, model_id: str) -> ModelRecord:
         """Return a model's entry and history; raises `UsageError` if there is none, `KallosError` as above."""
         index = self._index()
@@ -108,8 +112,7 @@ class Registry:
         The copy's bytes are compared with the source's. Raises `UsageError` for a folder that holds no model, and
         `KallosError` for another model of the same id, or where the registry cannot be read or written.
         """
-        files = _read_files(model_folder)
-        entry = _candidate(files, scrubbed(model_folder), self._now())
+        entry, files = _read_candidate(model_folder, self._now())
         with self._changing(make=True) as index:
             known = index.find(entry.model_id)
             if known is not None and known.sha256 != entry.sha256:
@@ -244,25 +247,29 @@ def _content(files: Mapping[str, bytes]) -> str:
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
-def _candidate(files: Mapping[str, bytes], address: str, now: datetime) -> Entry:
-    """Return the entry that a model's files make; raises `UsageError` if they are no model's."""
-    if MANIFEST not in files:
-        raise UsageError(f"a model's folder must hold {MANIFEST}, and {address} does not")
+def _read_candidate(folder: str, now: datetime) -> tuple[Entry, dict[str, bytes]]:
+    """Return the entry that a model's folder makes, and its files; raises `UsageError` if it is no model's."""
+    address = address_of(folder, MANIFEST)
+    # What is no model is not read as a whole: it may be any folder.
+    content = read_bytes(folder, MANIFEST)
+    if content is None:
+        raise UsageError(f"a model's folder must hold {MANIFEST}: there is no {address}")
     try:
-        manifest = json.loads(files[MANIFEST])
+        manifest = json.loads(content)
     except ValueError:
         manifest = None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("data"), dict):
-        raise UsageError(f"{address}/{MANIFEST} must be the manifest of a model, with its id and data, and is not")
+        raise UsageError(f"{address} must be the manifest of a model, with its id and data, and is not")
+    told = {
+        **{key: manifest.get(key) for key in Entry.model_fields},
+        "data": {key: manifest["data"].get(key) for key in TrainedOn.model_fields},
+        "state": "candidate",
+        "since": now,
+        "sha256": "",
+    }
     try:
-        return Entry.model_validate(
-            {
-                **{key: manifest.get(key) for key in Entry.model_fields},
-                "data": {key: manifest["data"].get(key) for key in TrainedOn.model_fields},
-                "state": "candidate",
-                "since": now,
-                "sha256": _content(files),
-            }
-        )
+        entry = Entry.model_validate(told)
     except ValidationError as error:
-        raise UsageError(f"{address}/{MANIFEST} must be the manifest of a model: {explain(error)}") from None
+        raise UsageError(f"{address} must be the manifest of a model: {explain(error)}") from None
+    files = _read_files(folder)
+    return entry.model_copy(update={"sha256": _content(files)}), files

@@ -172,7 +172,7 @@ def test_adding_the_same_twice_is_the_same_entry(registry, tmp_path):
 def test_other_content_under_the_same_id_is_refused(registry, tmp_path):
     (tmp_path / "made/A/weights.pt").write_bytes(b"others")
     before = registry.entries()
-    with pytest.raises(KallosError, match="the registry holds another A, of 2024-01-01, and .*made/A differs"):
+    with pytest.raises(KallosError, match=r"the registry holds another A, of 2024-01-01, and .*made/A differs"):
         registry.add(str(tmp_path / "made/A"))
     assert registry.entries() == before
     registry.promote("A", "the copy is whole")
@@ -184,7 +184,7 @@ def test_a_damaged_copy_never_becomes_current_and_is_mended_by_adding_it_again(r
     with fsspec.open(f"{registry.folder_of('A')}/weights.pt", "wb") as file:
         file.write(b"others")
     for change in (lambda: registry.roll_back("B", ""), lambda: registry.promote("A", "")):
-        with pytest.raises(KallosError, match="must be whole, and .*/A is damaged: add the model again"):
+        with pytest.raises(KallosError, match=r"must be whole, and .*/A is damaged: add the model again"):
             change()
     assert current(registry) == "B"
     registry.add(str(tmp_path / "made/A"))
@@ -215,7 +215,7 @@ def test_a_manifest_that_is_none_is_refused_and_nothing_is_made(tmp_path, over, 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UsageError, match="must hold manifest.json"):
+        with pytest.raises(UsageError, match=r"must hold manifest\.json"):
             Registry(str(tmp_path / "models")).add(str(folder))
 
 
@@ -298,8 +298,8 @@ def test_two_processes_may_add_at_once(tmp_path):
     assert sorted(entry.model_id for entry in Registry(models).entries()) == sorted(Path(each).name for each in made)
 
 
-# Forks processes that make changes and are killed with -9 in the midst, at the n-th call of what touches files. For each
-# a line: whether it was killed, how many changes it had finished, and the states and the number of changes thereafter.
+# Forks processes that make changes and are killed with -9 in the midst, at the n-th call of what touches files. A line
+# for each: whether it was killed, how many changes it had finished, the states and the number of changes thereafter.
 KILLED = """
 import json, os, random, signal, sys
 from pathlib import Path
