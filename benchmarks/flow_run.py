@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from flows.commands.tune import set_environment
+from flows.prefect_api import set_environment
 from kallos.scoring import FoldJob, FoldScore
 from kallos.specs import RunSpec, TuneSpec
 

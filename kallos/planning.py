@@ -201,8 +201,8 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
         data=DataSummary(
             sha256=frame_sha256(rows), rows=len(rows), start=stamp(rows.index[0]), end=stamp(rows.index[-1])
         ),
-        folds=tuple(_planned(rows, fold, spec) for fold in grid.folds),
-        open_fold=None if open_fold is None else _planned(rows, open_fold, spec),
+        folds=tuple(planned_fold(rows, fold, spec) for fold in grid.folds),
+        open_fold=None if open_fold is None else planned_fold(rows, open_fold, spec),
         longest_input=clip_input(grid.folds, spec),
         holdout_start=holdout_start,
     )
@@ -290,7 +290,8 @@ def _rows_needed(fit_rows: int, spec: TuneSpec) -> int:
     return rows
 
 
-def _planned(rows: pd.DataFrame, fold: Fold, spec: TuneSpec) -> PlannedFold:
+def planned_fold(rows: pd.DataFrame, fold: Fold, spec: TuneSpec) -> PlannedFold:
+    """Return a fold with its window in the rows' own stamps, its naive scores, and the hash of the rows it sees."""
     window = FoldWindow(
         train_start=stamp(rows.index[fold.train_start]),
         train_end=stamp(rows.index[fold.train_stop - 1]),

@@ -1,54 +1,26 @@
-"""Normalisation by feature group, fitted on training rows alone."""
+"""A study's columns and rows, and their normalisation by feature group, fitted on training rows alone."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from kallos.errors import DataError, FitError, did_you_mean, shorten
+from kallos.errors import DataError, did_you_mean, shorten
 from kallos.folds import Fold
+from kallos.preparation import Preparation, PreparedSeries
 from kallos.specs import FeatureSpec
 
-if TYPE_CHECKING:
-    from darts import TimeSeries
-
-Array = npt.NDArray[np.float64]
 # Kinds of NumPy types that a column of features may have.
 NUMBERS = "iuf"
 GROUPS = ("volume", "bounded", "unbounded", "rate_of_change", "log_return", "other")
 
 
 @dataclass(frozen=True)
-class TargetScale:
-    """The target's mean and standard deviation over the rows that trained, in the target's own units."""
-
-    mean: float
-    std: float
-
-    def normalise(self, values: Array) -> Array:
-        """Return values in standard deviations from the mean."""
-        return (values - self.mean) / self.std
-
-    def restore(self, values: npt.ArrayLike) -> Array:
-        """Return normalised values in the target's own units."""
-        restored: Array = np.asarray(values, dtype=np.float64) * self.std + self.mean
-        return restored
-
-
-@dataclass(frozen=True)
-class PreparedFold:
-    """The normalised float32 series of one fold, on a `RangeIndex` that counts from its first training row.
-
-    `past_covariates` is None when the target is the only column.
-    """
+class PreparedFold(PreparedSeries):
+    """The normalised series of one fold, on a `RangeIndex` that counts from its first training row."""
 
     fold: Fold
-    target: "TimeSeries"
-    past_covariates: "TimeSeries | None"
-    target_scale: TargetScale
 
 
 def group_columns(columns: pd.Index, features: FeatureSpec) -> dict[str, list[str]]:
@@ -113,73 +85,19 @@ def prepare_fold(
     frame: pd.DataFrame, fold: Fold, features: FeatureSpec, *, fit_rows: int | None = None
 ) -> PreparedFold:
     """Return the normalised series of one fold; see `kallos.datasets.prepare_darts_timeseries`."""
-    from darts import TimeSeries
-
     rows = frame.iloc[fold.rows]
     place = fold.shifted()
     n_fit = place.train_stop if fit_rows is None else fit_rows
-    target = rows[features.target].to_numpy(np.float64)
-    scale = _fit_target(target[:n_fit], features.target)
-    series = TimeSeries.from_values(scale.normalise(target).astype(np.float32)[:, None], columns=[features.target])
-    covariates = _transform(rows, features, n_fit)
-    return PreparedFold(
-        fold=place,
-        target=series,
-        past_covariates=None if covariates is None else TimeSeries.from_values(covariates),
-        target_scale=scale,
-    )
+    prepared = fit_preparation(rows.iloc[:n_fit], features).apply(rows)
+    return PreparedFold(prepared.target, prepared.past_covariates, prepared.preparation, fold=place)
 
 
-def _fit_target(values: Array, name: str) -> TargetScale:
-    # Of equal values that binary cannot hold, the standard deviation is rounding noise.
-    if not np.ptp(values) > 0:
-        raise FitError(f"the target {name!r} must vary over the {len(values)} training rows, and is constant")
-    return TargetScale(mean=float(values.mean()), std=float(values.std()))
+def fit_preparation(rows: pd.DataFrame, features: FeatureSpec) -> Preparation:
+    """Return what training rows say of the target and of the columns of each feature group.
 
-
-def _transform(rows: pd.DataFrame, features: FeatureSpec, n_fit: int) -> npt.NDArray[np.float32] | None:
-    from sklearn.compose import ColumnTransformer
-
-    positions = {name: place for place, name in enumerate(rows.columns)}
-    steps = [
-        (group, _scaler(group, features), [positions[name] for name in names])
-        for group, names in group_columns(rows.columns, features).items()
-        if names
-    ]
-    if not steps:
-        return None
-    values = rows.to_numpy(np.float64)
-    transformer = ColumnTransformer(steps).fit(values[:n_fit])
-    transformed: npt.NDArray[np.float32] = transformer.transform(values).astype(np.float32)
-    if not np.isfinite(transformed).all():
-        raise FitError("normalised covariates must be finite in float32, and are not: look for values of another scale")
-    return transformed
-
-
-def _scaler(group: str, features: FeatureSpec) -> Any:
-    from sklearn.decomposition import PCA
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, RobustScaler, StandardScaler
-
-    match group:
-        case "volume":
-            return make_pipeline(FunctionTransformer(np.log1p), StandardScaler())
-        case "bounded":
-            # Later values beyond the training range stay within what "bounded" promises.
-            return MinMaxScaler(clip=True)
-        case "unbounded":
-            return RobustScaler(quantile_range=(5, 95))
-        case "rate_of_change":
-            return make_pipeline(FunctionTransformer(_signed_log1p), StandardScaler())
-        case "log_return" if features.log_return_pca is not None:
-            return make_pipeline(StandardScaler(), PCA(features.log_return_pca, svd_solver="full"))
-        case _:
-            return StandardScaler()
-
-
-def _signed_log1p(values: Array) -> Array:
-    signed: Array = np.sign(values) * np.log1p(np.abs(values))
-    return signed
+    Raises `FitError` if the target is constant over them.
+    """
+    return Preparation.fit(rows, features, group_columns(rows.columns, features))
 
 
 def _group_of(name: str, features: FeatureSpec) -> str:

@@ -14,25 +14,37 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
+from pydantic import AliasChoices, BaseModel, Field, PositiveInt, ValidationError
 
-from kallos.errors import KallosError, UsageError, explain, scrubbed
+from kallos.errors import KallosError, UsageError, scrubbed
 from kallos.evaluation.results import Verdict
 from kallos.looks import LOOKS
-from kallos.registry_index import Change, Entry, Index, Slot, TrainedOn, Verb, parse_index
+from kallos.registry_index import (
+    INDEX,
+    Change,
+    Entry,
+    Index,
+    ModelId,
+    Slot,
+    Stamp,
+    TrainedOn,
+    Verb,
+    first_fault,
+    parse_index,
+)
 from kallos.result_folder import (
     address_of,
     list_files,
     local_path,
     read_bytes,
     read_text,
+    remove_folder,
     remove_unfinished,
     write_bytes,
-    write_folder,
+    write_files,
     write_text,
 )
 
-INDEX = "index.json"
 MANIFEST = "manifest.json"
 
 _PATIENCE_SECONDS = 60.0
@@ -219,7 +231,8 @@ class Registry:
         folder = self.folder_of(entry.model_id)
         # Of what a killed copy left, or of a damaged one, the looks are kept.
         looks = {name: content for name, content in _read_files(folder).items() if _is_look(name)}
-        write_folder(self._folder, entry.model_id, {**looks, **files})
+        remove_folder(folder)
+        write_files(folder, {**looks, **files})
         if not self._is_whole(entry):
             raise KallosError(f"a copy must have the bytes of its source, and that in {scrubbed(folder)} has not")
 
@@ -247,29 +260,40 @@ def _content(files: Mapping[str, bytes]) -> str:
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
+class _File(BaseModel):
+    sha256: str
+
+
+class _Manifest(BaseModel):
+    """What a registry needs to know of a model; its manifest says more."""
+
+    model_id: ModelId
+    asset_id: str
+    target: str
+    horizon: PositiveInt
+    model_name: str = Field(validation_alias=AliasChoices("model_name", "architecture"))
+    data: TrainedOn
+    holdout_start: Stamp | None
+    files: dict[str, _File]
+
+
 def _read_candidate(folder: str, now: datetime) -> tuple[Entry, dict[str, bytes]]:
-    """Return the entry that a model's folder makes, and its files; raises `UsageError` if it is no model's."""
+    """Return the entry that a model's folder makes, and its files; raises `UsageError` if it is no whole model's."""
     address = address_of(folder, MANIFEST)
     # What is no model is not read as a whole: it may be any folder.
     content = read_bytes(folder, MANIFEST)
     if content is None:
         raise UsageError(f"a model's folder must hold {MANIFEST}: there is no {address}")
     try:
-        manifest = json.loads(content)
-    except ValueError:
-        manifest = None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("data"), dict):
-        raise UsageError(f"{address} must be the manifest of a model, with its id and data, and is not")
-    told = {
-        **{key: manifest.get(key) for key in Entry.model_fields},
-        "data": {key: manifest["data"].get(key) for key in TrainedOn.model_fields},
-        "state": "candidate",
-        "since": now,
-        "sha256": "",
-    }
-    try:
-        entry = Entry.model_validate(told)
+        manifest = _Manifest.model_validate_json(content)
     except ValidationError as error:
-        raise UsageError(f"{address} must be the manifest of a model: {explain(error)}") from None
+        raise UsageError(f"{address} must be the manifest of a model: {first_fault(error)}") from None
     files = _read_files(folder)
-    return entry.model_copy(update={"sha256": _content(files)}), files
+    for name, declared in manifest.files.items():
+        if name not in files or hashlib.sha256(files[name]).hexdigest() != declared.sha256:
+            raise UsageError(
+                f"a model must be what its manifest says, and {address_of(folder, name)} is "
+                f"{'changed' if name in files else 'missing'}: train it again"
+            )
+    told = manifest.model_dump(exclude={"files"})
+    return Entry(**told, state="candidate", since=now, sha256=_content(files)), files

@@ -20,6 +20,7 @@ from kallos.architectures import Params, create_model, get_architecture
 from kallos.datasets import prepare_darts_timeseries
 from kallos.errors import DataError, FitError, KallosError
 from kallos.folds import Fold, cut_inner
+from kallos.preparation import PreparedSeries
 from kallos.preprocessing import PreparedFold
 from kallos.snapshots import frame_sha256, read_snapshot
 from kallos.specs import FeatureSpec, TrainingSpec
@@ -77,7 +78,7 @@ class FoldJob:
             "horizon": self.horizon,
             "forecast": self.forecast,
             "seed": self.seed,
-            "machine": _machine(),
+            "machine": machine(),
         }
         canonical = json.dumps(content, sort_keys=True, allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
@@ -128,7 +129,7 @@ def fit_fold(job: FoldJob) -> FittedFold:
     lead = job.features.lead
     cut = cut_inner(job.fold.shifted(), job.training.inner_validation, lead=lead, horizon=job.horizon)
     read_snapshot(job.snapshot)  # A snapshot that cannot be read is no fault of the job.
-    with quiet_single_thread(), _errors_of(job):
+    with quiet_single_thread(), errors_of(job.model_name):
         prepared = _prepared(job.snapshot, job.rows_sha256, job.fold, job.features, cut.fit_stop)
         model = create_model(
             job.model_name,
@@ -154,13 +155,13 @@ def forecast_fold(job: FoldJob, fitted: FittedFold) -> Array:
     """Return forecasts of the validation window in the target's own units, of shape (origins, steps)."""
     from kallos.training import quiet_single_thread
 
-    with quiet_single_thread(), _errors_of(job):
+    with quiet_single_thread(), errors_of(job.model_name):
         return _forecast(fitted.model, fitted.prepared, job.horizon, job.forecast)
 
 
 @contextmanager
-def _errors_of(job: FoldJob) -> Iterator[None]:
-    """Say what a library makes of a job as `FitError`: it will make the same of it again."""
+def errors_of(model_name: str) -> Iterator[None]:
+    """Say what a library makes of a model's parameters and rows as `FitError`: it will make the same of them again."""
     try:
         yield
     except (KallosError, OSError, MemoryError, ImportError):
@@ -169,7 +170,7 @@ def _errors_of(job: FoldJob) -> Iterator[None]:
         # What torch and threading say with a RuntimeError is the machine's state, not the job's.
         if "allocate memory" in str(error) or "start new thread" in str(error):
             raise MemoryError(str(error)) from error
-        raise FitError(f"{job.model_name} cannot be fitted: {type(error).__name__}: {error}") from error
+        raise FitError(f"{model_name} cannot be fitted: {type(error).__name__}: {error}") from error
 
 
 def naive_forecast_rmse(
@@ -209,11 +210,19 @@ def _forecast(model: "TorchForecastingModel", prepared: PreparedFold, horizon: i
             verbose=False,
         )
         return prepared.target_scale.restore(whole.values().reshape(1, -1))
-    first_row = fold.validation_start - (model.input_chunk_length + model.output_chunk_shift)
+    return rolling_forecasts(model, prepared, fold.validation_start, horizon)
+
+
+def rolling_forecasts(model: "TorchForecastingModel", prepared: PreparedSeries, start: int, horizon: int) -> Array:
+    """Return forecasts from every origin whose whole horizon lies in the rows from `start` to the series' end.
+
+    They are in the target's own units, of shape (origins, horizon): the first one's first step is row `start`.
+    """
+    first_row = start - rows_before(model)
     series = model.historical_forecasts(
         prepared.target[first_row:],
         past_covariates=None if prepared.past_covariates is None else prepared.past_covariates[first_row:],
-        start=fold.validation_start - model.output_chunk_shift,
+        start=start - model.output_chunk_shift,
         forecast_horizon=horizon,
         retrain=False,
         last_points_only=False,
@@ -221,6 +230,11 @@ def _forecast(model: "TorchForecastingModel", prepared: PreparedFold, horizon: i
         show_warnings=False,
     )
     return prepared.target_scale.restore(np.stack([each.values(copy=False)[:, 0] for each in series]))
+
+
+def rows_before(model: "TorchForecastingModel") -> int:
+    """Return how many rows before its first step a forecast looks back on, those not looked at among them."""
+    return int(model.input_chunk_length + model.output_chunk_shift)
 
 
 @lru_cache(maxsize=32)
@@ -232,7 +246,7 @@ def _prepared(snapshot: str, rows_sha256: str, fold: Fold, features: FeatureSpec
 
 
 @cache
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
     """Return what the bits of a fit depend on beside its job."""
     import torch
 

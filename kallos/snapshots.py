@@ -26,10 +26,15 @@ def frame_sha256(frame: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
+def snapshot_address(content: str, folder: str) -> str:
+    """Return where the snapshot of rows with this hash is, if it is there."""
+    return posixpath.join(folder, f"{content}.parquet")
+
+
 def write_snapshot(frame: pd.DataFrame, folder: str) -> str:
     """Write the frame as Parquet into a folder (an fsspec URL), if it is not there yet; return its address."""
     content = frame_sha256(frame)
-    address = posixpath.join(folder, f"{content}.parquet")
+    address = snapshot_address(content, folder)
     filesystem, path = fsspec.core.url_to_fs(address)
     if filesystem.exists(path) and _holds(address, content):
         return address

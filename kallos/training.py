@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from darts.utils.data.torch_datasets.training_dataset import SequentialTorchTrainingDataset
@@ -78,6 +79,30 @@ def fit(
         )
     best = next(entry for entry in model.trainer.callbacks if isinstance(entry, BestWeights))
     return int(model.epochs_trained), best.best_epoch
+
+
+def fit_all_epochs(model: "TorchForecastingModel", target: "TimeSeries", past_covariates: "TimeSeries | None") -> None:
+    """Train a model in place on all rows, for as many epochs as it was created with, without early stopping."""
+    with _whole_batches(model):
+        model.fit(target, past_covariates=past_covariates, dataloader_kwargs={"collate_fn": _collate}, verbose=False)
+
+
+def make_module(model: "TorchForecastingModel", n_covariates: int) -> torch.nn.Module:
+    """Return the torch module of a model that was created for no epochs: made, and not trained a step."""
+    from darts import TimeSeries
+
+    n_rows = model.input_chunk_length + model.output_chunk_shift + model.output_chunk_length
+    target, covariates = (
+        TimeSeries.from_values(np.zeros((n_rows, width), np.float32)) if width else None for width in (1, n_covariates)
+    )
+    model.fit(target, past_covariates=covariates, verbose=False)
+    return module_of(model)
+
+
+def module_of(model: "TorchForecastingModel") -> torch.nn.Module:
+    """Return the torch module of a model that has one."""
+    module: torch.nn.Module = model.model
+    return module
 
 
 class _WholeBatches(SequentialTorchTrainingDataset):  # type: ignore[misc]

@@ -1,11 +1,9 @@
 """The study: trials asked and told in order, each the mean RMSE of one parameter set over the folds."""
 
 import math
-import platform
 import threading
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib.metadata import version
 from queue import SimpleQueue
 
 import optuna
@@ -22,6 +20,7 @@ from kallos.results import TuningResult
 from kallos.sampling import TrialSource
 from kallos.scoring import FoldScore, evaluate_fold
 from kallos.trials import PARAMS, REASON, SCORES, StudyTrial, TrialRecord, best_of
+from kallos.versions import installed_versions
 
 # So many trials show whether a study can work at all.
 _FIRST_TRIALS = 5
@@ -188,7 +187,7 @@ class _Study:
             holdout_start=plan.holdout_start,
             data=plan.data,
             spec=plan.spec,
-            versions=_versions(),
+            versions=installed_versions(),
         )
 
     def _open_trials(self, folds: FoldQueue, workers: int) -> None:
@@ -301,8 +300,3 @@ def _refuse_hopeless(trials: list[TrialRecord]) -> None:
             f"a study ends when most of its first {_FIRST_TRIALS} trials fail the same way, and "
             f"{reasons.count(commonest)} did: {commonest}"
         )
-
-
-def _versions() -> dict[str, str]:
-    names = ("kallos", "darts", "torch", "optuna", "numpy", "pandas", "scikit-learn")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}

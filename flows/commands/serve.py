@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from cyclopts import Parameter
 
-from flows.commands.tune import set_environment
+from flows.prefect_api import set_environment
 from kallos.errors import UsageError, did_you_mean
 from kallos.result_folder import refuse_relative
 from kallos.specs import RunSpec, parse_spec, parse_tune_spec, read_study_file

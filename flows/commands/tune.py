@@ -1,22 +1,16 @@
 """`kallos-run tune`: the flow `tune`, run in this process."""
 
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
 from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, flags_of, nested, read_spec, with_flags
+from flows.prefect_api import prefect_api, set_environment
 from kallos.settings import Settings
 from kallos.specs import RunSpec, TuneSpec, parse_spec
-
-if TYPE_CHECKING:
-    from kallos.planning import StudyPlan
 
 _RUN_FLAGS = list(flags_of(RunSpec))
 
@@ -53,7 +47,7 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     from kallos.checks import load_sound_features
     from kallos.events import Event, StudyFinished
     from kallos.planning import plan_study
-    from kallos.record import parse_storage_url
+    from kallos.record import check_record, parse_storage_url
     from kallos.report import best_params_address
     from kallos.result_folder import prepare_folder
     from kallos.results import TuningResult
@@ -75,7 +69,12 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
         prepare_folder(folder)
     for warning in examination.warnings:
         console.print(f"warning: {warning.line}", style="yellow", highlight=False, markup=False, soft_wrap=True)
-    with _prefect(console, plan, run):
+    with prefect_api(
+        console,
+        "flows.tune",
+        # Torch is imported for the study's name.
+        meanwhile=lambda: check_record(settings.studies_url, plan, if_running=run.if_running),
+    ):
         import httpx
         from prefect.settings import PREFECT_API_URL
 
@@ -114,47 +113,3 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
                 f"whole; the run's state and artifacts are missing there"
             )
     show_result(console, ended[0], best_params_address(spec, folder))
-
-
-@contextmanager
-def _prefect(console: Console, plan: "StudyPlan", run: RunSpec) -> Iterator[None]:
-    """Run the block against the API that Prefect's settings name, or else against a server for this command alone."""
-    with ExitStack() as stack:
-        with console.status("starting Prefect"):
-            from prefect.settings import PREFECT_API_URL, temporary_settings
-
-            from flows.local_server import start_local_server
-            from kallos.record import check_record
-
-            answered = start_local_server() if not PREFECT_API_URL.value() else None
-            # While a server starts, what takes long to import is imported: the flow, and torch for the study's name.
-            import_module("flows.tune")
-            check_record(Settings.read().studies_url, plan, if_running=run.if_running)
-            if answered is not None:
-                stack.enter_context(temporary_settings({PREFECT_API_URL: answered()}))
-        from flows.api_errors import api_must_answer
-
-        with api_must_answer("start it with 'prefect server start', or unset PREFECT_API_URL to go without"):
-            yield
-
-
-# What every command and run of ours has; a variable that is set already stays as it is.
-_ENVIRONMENT = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "kallos",
-    # When a run is cut short, loky's tracker cleans up after it, as it should, and need not say so.
-    "PYTHONWARNINGS": "ignore:resource_tracker",
-}
-# For a command that shows progress and errors itself: the run's log keeps the rest, and events that a server does not
-# take are no news to who waits for a study.
-_QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL"}
-# For runs that nobody waits for: without heartbeats a zombie cannot be told from a long night.
-_SERVING = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-
-
-def set_environment(*, serving: bool = False, **given: str | None) -> None:
-    """Settle what Prefect and our settings read from the environment, before either is imported."""
-    os.environ.update({name: value for name, value in given.items() if value is not None})
-    for name, value in {**_ENVIRONMENT, **(_SERVING if serving else _QUIET)}.items():
-        os.environ.setdefault(name, value)

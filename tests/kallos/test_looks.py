@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from kallos.looks import Look, LookCount, count_looks, record_look, sibling_folders
+from kallos.looks import Look, LookCount, count_looks, looks_in, record_look, sibling_folders
 from kallos.registry import Registry
 from tests.model_folders import make_model
 
@@ -24,24 +24,34 @@ LOOK = Look(
 
 
 def like(**over) -> Look:
-    return Look.model_validate({**LOOK.model_dump(), **over})
+    """Return another look, like the first one but for these values."""
+    return Look.model_validate({**LOOK.model_dump(exclude={"look_id"}), **over})
 
 
 def test_a_look_is_a_file_of_its_own_that_says_all(tmp_path):
-    first, second = (Path(record_look(str(tmp_path), LOOK)) for _ in range(2))
+    first, second = (Path(record_look(str(tmp_path), look)) for look in (LOOK, like()))
     assert first != second
     assert first.parent == second.parent == tmp_path / "looks"
-    assert first.name.startswith("20240401T060000Z-")
+    assert first.name == f"20240401T060000Z-{LOOK.look_id}.json"
     document = json.loads(first.read_text())
     assert document == json.loads(LOOK.model_dump_json())
     assert (document["model_id"], document["decision"], document["time"]) == ("A", "keep", "2024-04-01T06:00:00Z")
+
+
+def test_a_look_is_one_whether_it_was_logged_before_its_decision_or_after_or_both(tmp_path):
+    before = like(decision=None)
+    record_look(str(tmp_path), before)
+    assert count_looks([str(tmp_path)], before) == LookCount(1, 1)
+    record_look(str(tmp_path), before.model_copy(update={"decision": "ship"}))
+    assert count_looks([str(tmp_path)], before) == LookCount(1, 1)
+    assert [look.decision for look in looks_in(str(tmp_path))] == ["ship"]
 
 
 def test_looks_at_overlapping_windows_are_counted_and_their_models(tmp_path):
     folders = [make_model(tmp_path, model_id) for model_id in "ABC"]
     assert count_looks(folders, LOOK) == LookCount(0, 0)
     record_look(folders[0], LOOK)
-    record_look(folders[0], LOOK)
+    record_look(folders[0], like())
     record_look(folders[1], like(model_id="B", test_start="2024-03-31T00:00:00", test_end="2024-05-01T00:00:00"))
     record_look(folders[2], like(model_id="C", test_start="2024-04-01T00:00:00", test_end="2024-05-01T00:00:00"))
     assert count_looks(folders, LOOK) == LookCount(3, 2)
@@ -98,9 +108,9 @@ def test_a_model_and_its_looks_count_once_however_often_it_was_copied(tmp_path, 
     registry.add(made)
     copied = registry.folder_of("A")
     assert count_looks([made, copied], LOOK) == LookCount(1, 1)
-    record_look(copied, LOOK)
+    record_look(copied, like())
     assert count_looks([made, copied], LOOK) == LookCount(2, 1)
-    record_look(made, LOOK)
+    record_look(made, like())
     registry.add(made)
     assert count_looks([copied], LOOK) == LookCount(3, 1)
     registry.promote("A", "looks are none of the files that make a model")

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import uuid
@@ -170,7 +171,8 @@ def test_adding_the_same_twice_is_the_same_entry(registry, tmp_path):
 
 
 def test_other_content_under_the_same_id_is_refused(registry, tmp_path):
-    (tmp_path / "made/A/weights.pt").write_bytes(b"others")
+    shutil.rmtree(tmp_path / "made/A")
+    make_model(tmp_path / "made", "A", holdout_start=None)
     before = registry.entries()
     with pytest.raises(KallosError, match=r"the registry holds another A, of 2024-01-01, and .*made/A differs"):
         registry.add(str(tmp_path / "made/A"))
@@ -195,12 +197,15 @@ def test_a_damaged_copy_never_becomes_current_and_is_mended_by_adding_it_again(r
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({"model_id": "../A"}, "model_id: string must match|model_id must match"),
+        ({"model_id": "../A"}, "must be the manifest of a model: model_id: String should match"),
         ({"model_id": "index.json"}, "model_id"),
         ({"horizon": 0}, "horizon"),
         ({"target": None}, "target"),
-        ({"data": None}, "must be the manifest of a model, with its id and data"),
-        ({"data": {"rows": 1}}, "data.sha256"),
+        ({"data": None}, "data"),
+        ({"data": {"rows": 1}}, r"data\.sha256"),
+        ({"files": None}, "files"),
+        ({"files": {"weights.pt": {"sha256": "5e" * 32}}}, r"weights\.pt is changed"),
+        ({"files": {"scalers/features.json": {"sha256": "5e" * 32}}}, r"scalers/features\.json is missing"),
     ],
 )
 def test_a_manifest_that_is_none_is_refused_and_nothing_is_made(tmp_path, over, said):

@@ -1,0 +1,146 @@
+"""A study's best-parameters document, read back: what was tuned, on which rows, and how it did on which folds."""
+
+import json
+import posixpath
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from kallos.datasets import load_features_from_db
+from kallos.errors import DataError, explain, scrubbed, shorten
+from kallos.folds import Fold
+from kallos.planning import DataSummary, Stamp, StudyPlan, planned_fold
+from kallos.preprocessing import study_frame
+from kallos.result_folder import read_bytes
+from kallos.selection import OneStandardError
+from kallos.settings import DB_TIMEOUT
+from kallos.snapshots import frame_sha256, read_snapshot, snapshot_address, write_snapshot
+from kallos.specs import TuneSpec
+
+
+class ScoredWindow(BaseModel):
+    """A fold as the document has it: its window in the data's stamps, all inclusive, and the best trial's score."""
+
+    model_config = ConfigDict(frozen=True)
+
+    train_start: Stamp
+    train_end: Stamp
+    validation_start: Stamp
+    validation_end: Stamp
+    rmse: FiniteFloat
+    best_epoch: int
+
+
+class BestParams(BaseModel):
+    """What later stages read of the document; what else it holds is for people."""
+
+    model_config = ConfigDict(frozen=True)
+
+    best_params: dict[str, Any]
+    best_value: FiniteFloat
+    best_trial: int
+    folds: tuple[ScoredWindow, ...] = Field(min_length=1)
+    study: str
+    data: DataSummary
+    spec: TuneSpec
+    longest_input: int | None = None
+    holdout_start: Stamp | None = None
+    versions: dict[str, str]
+    one_se: OneStandardError | None = None
+
+
+def read_best_params_file(address: str) -> BestParams:
+    """Return what a `MODEL_ASSET_best_params.json` says, of this machine or by its fsspec URL.
+
+    Raises `DataError` if it cannot be read, or is no such document of this version.
+    """
+    folder, name = posixpath.split(address)
+    content = read_bytes(folder or ".", name)
+    if content is None:
+        raise DataError(
+            f"a best-parameters file must exist, and {scrubbed(address)} does not: 'kallos-run tune' makes one"
+        )
+    try:
+        return BestParams.model_validate(json.loads(content))
+    except ValidationError as error:
+        reason = explain(error)
+    except (ValueError, RecursionError) as error:
+        reason = f"it is not JSON: {error}"
+    raise DataError(
+        f"a best-parameters file must be one that 'kallos-run tune' of this version wrote, and {scrubbed(address)} is "
+        f"not: {reason}"
+    )
+
+
+def study_rows(
+    best: BestParams, snapshots: str, *, features_url: str, timeout: float = DB_TIMEOUT
+) -> tuple[pd.DataFrame, str]:
+    """Return the very rows that the study saw, and the address of their snapshot.
+
+    They come from the folder (or fsspec URL) of snapshots, or else from the database, up to the study's last row; then
+    their snapshot is written. Raises `DataError` if the database holds others by now.
+    """
+    data = best.data
+    address = snapshot_address(data.sha256, snapshots)
+    try:
+        rows = read_snapshot(address)
+        if frame_sha256(rows) == data.sha256:
+            return rows, address
+    except OSError:
+        pass
+    source = best.spec.data
+    frame = load_features_from_db(
+        features_url,
+        source.asset_id,
+        start_date=source.start_date,
+        end_date=str(data.end),
+        features_table=source.features_table,
+        timestamp_column=source.timestamp_column,
+        asset_column=source.asset_column,
+        single_asset=source.single_asset,
+        query=source.query,
+        frequency=source.frequency,
+        timeout=timeout,
+    )
+    rows = study_frame(frame, best.spec.features, fill=source.fill).loc[_moment(data.start) : _moment(data.end)]
+    found = frame_sha256(rows)
+    if found != data.sha256:
+        raise DataError(
+            f"the rows must be the very ones that the study saw ({data.sha256[:12]}, {data.rows} rows), and those of "
+            f"{source.source} are others by now ({found[:12]}, {len(rows)} rows), and no snapshot of them is in "
+            f"{scrubbed(snapshots)}: bring the snapshot, or tune again on the rows as they are"
+        )
+    return rows, write_snapshot(rows, snapshots)
+
+
+def plan_again(best: BestParams, rows: pd.DataFrame, snapshot: str) -> StudyPlan:
+    """Return the plan of a finished study, on its rows and with its very folds; there is no open step in it.
+
+    Raises `DataError` if a fold's stamps are none of the rows'.
+    """
+    folds = tuple(
+        planned_fold(rows, _fold(number, window, rows.index), best.spec)
+        for number, window in enumerate(best.folds, start=1)
+    )
+    return StudyPlan(
+        spec=best.spec,
+        snapshot=snapshot,
+        data=best.data,
+        folds=folds,
+        open_fold=None,
+        longest_input=best.longest_input,
+        holdout_start=best.holdout_start,
+    )
+
+
+def _fold(number: int, window: ScoredWindow, index: pd.Index) -> Fold:
+    stamps = (window.train_start, window.train_end, window.validation_start, window.validation_end)
+    first, last, start, end = index.get_indexer(pd.Index([_moment(each) for each in stamps]))
+    if not 0 <= first <= last < start <= end:
+        raise DataError(f"fold {number} must lie in the study's rows, and one of {shorten(stamps)} is no row's stamp")
+    return Fold(number, int(first), int(last) + 1, int(start), int(end) + 1)
+
+
+def _moment(stamp: Stamp) -> pd.Timestamp | int:
+    return pd.Timestamp(stamp) if isinstance(stamp, str) else stamp

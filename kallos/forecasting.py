@@ -1,0 +1,156 @@
+"""What a trained model forecasts: over past rows from every origin, and of the rows that nobody has seen."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kallos.errors import DataError, UsageError, did_you_mean, shorten
+from kallos.frequency import ROWS, SESSIONS
+from kallos.planning import Stamp, stamp
+from kallos.scoring import errors_of, rolling_forecasts, rows_before
+from kallos.trainer import TrainedModel
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """The next forecasts of one origin, in the target's own units: the mean over the members, and each one's own.
+
+    Step k is the target k - 1 + lead rows behind the origin `as_of`, in the study's rows, which stamp a target when it
+    is known. `target_times` has None where the stamp of that row cannot be told. `in_sample` says that the model has
+    learnt from rows behind the origin.
+    """
+
+    model_id: str
+    asset_id: str
+    target: str
+    as_of: Stamp
+    target_times: tuple[Stamp | None, ...]
+    values: tuple[float, ...]
+    by_seed: dict[str, tuple[float, ...]]
+    in_sample: bool
+
+
+def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop: int) -> dict[str, Array]:
+    """Return each member's forecasts, by its seed, from all origins whose whole horizon lies in rows [start, stop).
+
+    `frame` is a study's (`kallos.preprocessing.study_frame`), and the rows are positions in it. Each array is of shape
+    (origins, horizon), in the target's own units: its first row forecasts rows `start` to `start + horizon - 1`, from
+    what is known `lead` rows before `start`.
+
+    Raises `DataError` if the model's columns are missing, there are too few rows before `start`, or no horizon fits.
+    """
+    manifest = model.manifest
+    rows = _columns_of(model, frame)
+    before = max(map(rows_before, model.members))
+    if start < before:
+        raise DataError(f"model {manifest.model_id} needs {before} rows before its first forecast, not {start}")
+    if not stop <= len(rows) or stop - start < manifest.horizon:
+        raise DataError(
+            f"a window must hold one whole horizon of {manifest.horizon} rows, and [{start}, {stop}) of {len(rows)} "
+            f"does not"
+        )
+    from kallos.training import quiet_single_thread
+
+    with quiet_single_thread(), errors_of(manifest.architecture):
+        prepared = model.preparation.apply(rows.iloc[start - before : stop])
+        return {
+            str(seed): rolling_forecasts(member, prepared, before, manifest.horizon)
+            for seed, member in zip(model.seeds, model.members, strict=True)
+        }
+
+
+def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp | int | None = None) -> Forecasts:
+    """Return the forecasts made at the last row, or at the last one not after `as_of`.
+
+    `frame` is a study's (`kallos.preprocessing.study_frame`). The first step is the first target that is not known at
+    the origin: that of the next row, or of a label that looks L rows ahead, the one stamped with the origin itself,
+    which is known L rows later. Nothing behind the origin is looked at.
+
+    Raises `DataError` if the model's columns are missing, or there are too few rows up to the origin.
+    """
+    manifest = model.manifest
+    rows = _columns_of(model, frame)
+    if as_of is not None:
+        if isinstance(as_of, pd.Timestamp) != isinstance(rows.index, pd.DatetimeIndex):
+            kind = "timestamps" if isinstance(rows.index, pd.DatetimeIndex) else "integers"
+            raise UsageError(f"the rows are indexed by {kind}: give as_of as one of those, not {as_of}")
+        rows = rows.loc[:as_of]
+    needed = max(member.input_chunk_length for member in model.members)
+    if len(rows) < needed:
+        until = "" if as_of is None else f" up to {as_of}"
+        raise DataError(f"a forecast of {manifest.model_id} needs {needed} rows, and there are {len(rows)}{until}")
+    from kallos.training import quiet_single_thread
+
+    with quiet_single_thread(), errors_of(manifest.architecture):
+        prepared = model.preparation.apply(rows.iloc[-needed:])
+        scale = prepared.target_scale
+        by_seed = {
+            str(seed): scale.restore(
+                member.predict(
+                    manifest.horizon,
+                    series=prepared.target,
+                    past_covariates=prepared.past_covariates,
+                    verbose=False,
+                    show_warnings=False,
+                ).values(copy=False)[:, 0]
+            )
+            for seed, member in zip(model.seeds, model.members, strict=True)
+        }
+    origin, end = rows.index[-1], manifest.data.end
+    return Forecasts(
+        model_id=manifest.model_id,
+        asset_id=manifest.asset_id,
+        target=manifest.target,
+        as_of=stamp(origin),
+        target_times=_following(rows.index, manifest.frequency, manifest.lead, manifest.horizon),
+        values=tuple(np.mean(list(by_seed.values()), axis=0).tolist()),
+        by_seed={seed: tuple(values.tolist()) for seed, values in by_seed.items()},
+        in_sample=bool(origin < (pd.Timestamp(end) if isinstance(end, str) else end)),
+    )
+
+
+def mean_forecast(forecasts: dict[str, Array]) -> Array:
+    """Return the forecast of a model: the mean of its members."""
+    mean: Array = np.mean(list(forecasts.values()), axis=0)
+    return mean
+
+
+def _columns_of(model: TrainedModel, frame: pd.DataFrame) -> pd.DataFrame:
+    columns = model.manifest.columns
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"model {model.model_id} needs {len(columns)} columns, and {len(missing)} are missing: {shorten(missing)}; "
+            f"{did_you_mean(missing[0], map(str, frame.columns))}"
+        )
+    return frame[list(columns)]
+
+
+def _following(index: pd.Index, frequency: str, lead: int, horizon: int) -> tuple[Stamp | None, ...]:
+    """Return the stamps of the rows `lead` to `lead + horizon - 1` behind the last, None where they cannot be told."""
+    n_rows = lead + horizon - 1
+    last = index[-1]
+    if frequency == ROWS:
+        steps = set(np.diff(index.to_numpy()).tolist())
+        following = [last + row * min(steps) for row in range(1, n_rows + 1)] if len(steps) == 1 else []
+    elif frequency == SESSIONS:
+        following = _next_sessions(index, n_rows)
+    else:
+        following = list(pd.date_range(last, periods=n_rows + 1, freq=frequency)[1:])
+    stamps: list[Stamp | None] = [stamp(each) for each in following]
+    stamps = stamps or [None] * n_rows
+    return tuple(stamps[lead - 1 :])
+
+
+def _next_sessions(index: pd.DatetimeIndex, n_rows: int) -> list[pd.Timestamp]:
+    """Return the next days of the week that sessions fall on: holidays nobody can tell from a table."""
+    days = index.normalize()
+    if days.has_duplicates:
+        return []
+    days_of_week = set(days.dayofweek.unique())
+    later = pd.date_range(index[-1], periods=7 * n_rows + 8, freq="D")[1:]
+    return list(later[later.dayofweek.isin(days_of_week)][:n_rows])

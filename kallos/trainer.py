@@ -1,0 +1,177 @@
+"""A study's chosen parameters, refitted on all of its rows: the model that forecasts."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from kallos.architectures import Params, create_model, get_architecture
+from kallos.best_params import BestParams
+from kallos.confirmation import Confirmation, seeds_from
+from kallos.errors import DataError, FitError, UsageError
+from kallos.folds import Fold, InnerCut, cut_inner
+from kallos.frequency import find_frequency
+from kallos.manifest import Choice, FileRecord, Manifest, MemberRecord, Refit, Select
+from kallos.planning import stamp
+from kallos.preparation import Preparation
+from kallos.preprocessing import PreparedFold, prepare_fold
+from kallos.scoring import EVALUATION_VERSION, errors_of, machine
+from kallos.snapshots import frame_sha256
+from kallos.specs import TuneSpec
+from kallos.versions import installed_versions
+from kallos.weights import weights_bytes
+
+if TYPE_CHECKING:
+    from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
+
+PREPARATION_FILE = "preparation.json"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a manifest describes, alive: its scalers, and a fitted Darts model for each of its members."""
+
+    manifest: Manifest
+    preparation: Preparation
+    members: "tuple[TorchForecastingModel, ...]"
+
+    @property
+    def model_id(self) -> str:
+        """Name of the model, with a hash of all that it is."""
+        return self.manifest.model_id
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each member."""
+        return tuple(member.seed for member in self.manifest.members)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the content of the files beside the manifest, by their names."""
+        weights = {
+            record.weights: weights_bytes(model)
+            for record, model in zip(self.manifest.members, self.members, strict=True)
+        }
+        return {PREPARATION_FILE: self.preparation.document().model_dump_json().encode(), **weights}
+
+
+def choose(best: BestParams, select: Select = "one-se") -> Choice:
+    """Return the trial to train: the plain best, or the cheapest one within one standard error of it.
+
+    A document without the latter's choice has the best taken, and the choice says so.
+    """
+    if select == "one-se" and best.one_se is not None:
+        chosen = best.one_se
+        return Choice(select="one-se", trial=chosen.trial, params=chosen.params, one_se=chosen)
+    note = "the study's file has no one-standard-error choice: the best trial is taken" if select == "one-se" else None
+    return Choice(select="best", trial=best.best_trial, params=best.best_params, note=note)
+
+
+def train(
+    best: BestParams,
+    rows: pd.DataFrame,
+    choice: Choice,
+    *,
+    seeds: int = 3,
+    refit: Refit = "inner-validation",
+    confirmation: Confirmation | None = None,
+) -> TrainedModel:
+    """Return the chosen parameters trained on all rows of the study, once for each of so many seeds.
+
+    `rows` are those of `kallos.best_params.study_rows`; of a study with rolling windows the last `train_rows` train.
+    `inner-validation` stops early on the end of them, as in a fold. `median-epochs` trains on every row for the median
+    of the folds' best epochs, those of the `confirmation` if it is given. The same arguments make the same model to the
+    bit, on one thread of the same kind of machine.
+
+    Raises `DataError` for other rows, `FitError` if the model cannot be built or trained, and `UsageError` for less
+    than one seed, or a choice whose epochs nobody has counted.
+    """
+    if seeds < 1:
+        raise UsageError(f"a model must have one seed or more, not {seeds}")
+    if frame_sha256(rows) != best.data.sha256:
+        raise DataError(f"a model must be trained on its study's rows ({best.data.sha256[:12]}), and these are others")
+    spec = best.spec
+    first = 0 if spec.folds.train_rows is None else max(len(rows) - spec.folds.train_rows, 0)
+    whole = Fold(0, first, len(rows), len(rows), len(rows))
+    n_epochs = _median_epochs(best, choice, confirmation) if refit == "median-epochs" else None
+    cut = cut_inner(whole.shifted(), spec.training.inner_validation, lead=spec.features.lead, horizon=spec.horizon)
+    numbers = seeds_from(spec.seed, seeds)
+    from kallos.training import quiet_single_thread
+
+    with quiet_single_thread(), errors_of(spec.model_name):
+        prepared = prepare_fold(rows, whole, spec.features, fit_rows=cut.fit_stop if n_epochs is None else None)
+        fitted = [_fit_member(spec, choice.params, prepared, seed, cut, n_epochs) for seed in numbers]
+    records = tuple(
+        MemberRecord(seed=seed, epochs=epochs, best_epoch=best_epoch, weights=f"weights-{seed}.pt")
+        for seed, (_, epochs, best_epoch) in zip(numbers, fitted, strict=True)
+    )
+    manifest = Manifest(
+        asset_id=spec.data.asset_id,
+        architecture=spec.model_name,
+        architecture_sha256=get_architecture(spec.model_name).source_sha256,
+        target=spec.features.target,
+        horizon=spec.horizon,
+        lead=spec.features.lead,
+        columns=tuple(rows.columns),
+        frequency=find_frequency(rows.index, spec.data.frequency),
+        choice=choice,
+        confirmation=confirmation,
+        refit=refit,
+        members=records,
+        study=best.study,
+        data=best.data,
+        train_start=stamp(rows.index[first]),
+        holdout_start=best.holdout_start,
+        spec=spec,
+        evaluation=EVALUATION_VERSION,
+        versions=installed_versions(),
+        machine=machine(),
+        files={},
+    )
+    trained = TrainedModel(manifest, prepared.preparation, tuple(model for model, _, _ in fitted))
+    files = {name: FileRecord.of(content) for name, content in trained.files().items()}
+    named = manifest.model_copy(update={"files": files}).named()
+    return TrainedModel(named, trained.preparation, trained.members)
+
+
+def _median_epochs(best: BestParams, choice: Choice, confirmation: Confirmation | None) -> int:
+    if confirmation is not None:
+        return max(confirmation.median_epoch, 1)
+    if choice.trial != best.best_trial:
+        raise UsageError(
+            f"median-epochs needs the epochs of trial {choice.trial}, and the study's file has those of its best trial "
+            f"({best.best_trial}) alone: confirm the choice first, or take inner-validation"
+        )
+    return max(round(float(pd.Series([fold.best_epoch for fold in best.folds]).median())), 1)
+
+
+def _fit_member(
+    spec: TuneSpec, params: Params, prepared: PreparedFold, seed: int, cut: InnerCut, n_epochs: int | None
+) -> "tuple[TorchForecastingModel, int, int]":
+    """Return a fitted model, the epochs that it ran, and the one whose weights it has: the last of a given number."""
+    from kallos.training import early_stopping, fit, fit_all_epochs, module_of
+
+    training = spec.training
+    model = create_model(
+        spec.model_name,
+        params,
+        horizon=spec.horizon,
+        lead=spec.features.lead,
+        max_epochs=training.max_epochs if n_epochs is None else n_epochs,
+        seed=seed,
+        make_callbacks=(lambda: early_stopping(training.patience)) if n_epochs is None else list,
+    )
+    if n_epochs is None:
+        epochs, best_epoch = fit(
+            model,
+            prepared.target,
+            prepared.past_covariates,
+            fit_stop=cut.fit_stop,
+            inner_start=cut.inner_start,
+            train_stop=prepared.fold.train_stop,
+        )
+    else:
+        fit_all_epochs(model, prepared.target, prepared.past_covariates)
+        epochs = best_epoch = n_epochs
+    if not all(bool(weights.isfinite().all()) for weights in module_of(model).state_dict().values()):
+        raise FitError(f"trained weights must be finite, and those of {spec.model_name} with seed {seed} are not")
+    return model, epochs, best_epoch
