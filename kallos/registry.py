@@ -132,10 +132,11 @@ class Registry:
                     f"a model's id must stand for one content: the registry holds another {entry.model_id}, of "
                     f"{known.since:%Y-%m-%d}, and {scrubbed(model_folder)} differs from it: nothing was changed"
                 )
-            if known is None or not self._is_whole(known):
-                self._copy(entry, files)
-            else:
+            # A folder that holds this very model may be the source itself.
+            if self._is_whole(entry):
                 self._copy_looks(entry.model_id, files)
+            else:
+                self._copy(entry, files)
             if known is None:
                 self._write(index.added(entry, reason))
         return known or entry

@@ -170,6 +170,14 @@ def test_adding_the_same_twice_is_the_same_entry(registry, tmp_path):
         assert copied.read() == b"{}"
 
 
+def test_a_model_that_was_made_in_the_registry_itself_is_added_where_it_lies(tmp_path):
+    made = Path(make_model(tmp_path, "A"))
+    (made / ".notes").write_text("not copied, and not lost")
+    Registry(str(tmp_path)).add(str(made))
+    assert states(Registry(str(tmp_path))) == {"A": "candidate"}
+    assert (made / ".notes").exists()
+
+
 def test_other_content_under_the_same_id_is_refused(registry, tmp_path):
     shutil.rmtree(tmp_path / "made/A")
     make_model(tmp_path / "made", "A", holdout_start=None)
