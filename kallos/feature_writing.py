@@ -84,8 +84,8 @@ def write_features(
     if dry_run and _is_missing_file(url):
         return [_written(asset_id, frame, 0) for asset_id, frame in features.items()]
     if not dry_run:
-        _make_folder(url)
-    with _errors(url), _connection(url, writes=not dry_run) as connection:
+        make_folder(url)
+    with database_errors(url), writing_connection(url, writes=not dry_run) as connection:
         schema, name = schema_and_name(table_name, backend)
         table = Table(
             name,
@@ -123,7 +123,8 @@ def _is_missing_file(url: URL) -> bool:
     return url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists())
 
 
-def _make_folder(url: URL) -> None:
+def make_folder(url: URL) -> None:
+    """Make the folder of a SQLite file; raises `DatabaseError` if that fails."""
     if url.get_backend_name() == "sqlite" and url.database:
         folder = Path(url.database).parent
         try:
@@ -135,7 +136,8 @@ def _make_folder(url: URL) -> None:
 
 
 @contextmanager
-def _connection(url: URL, *, writes: bool) -> Iterator[Connection]:
+def writing_connection(url: URL, *, writes: bool) -> Iterator[Connection]:
+    """Yield a connection in one transaction, which ends with the block: all of it is written, or nothing."""
     engine = _engine(url, writes=writes)
     try:
         with engine.begin() as connection:
@@ -160,7 +162,8 @@ def _engine(url: URL, *, writes: bool) -> Engine:
 
 
 @contextmanager
-def _errors(url: URL) -> Iterator[None]:
+def database_errors(url: URL) -> Iterator[None]:
+    """Say what a database refuses as `DatabaseError`, without its password."""
     from psycopg import Error as PostgreSQLError
 
     try:

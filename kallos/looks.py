@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from kallos.errors import KallosError
 from kallos.result_folder import address_of, list_files, list_folders, local_path, read_text, write_text
@@ -26,11 +26,12 @@ Stamp = str | int
 class Look(BaseModel):
     """One evaluation of a model on later rows, `test_start` to `test_end`, both inclusive (a date is its whole day).
 
-    `decision` is the verdict's, or None where there was none.
+    `decision` is the verdict's, None as long as there is none. `look_id` names its file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    look_id: str = Field(default_factory=lambda: uuid.uuid4().hex, pattern=r"^[0-9a-f]{32}$")
     model_id: str
     asset_id: str
     target: str
@@ -72,10 +73,20 @@ class LookCount:
 def record_look(model_folder: str, look: Look) -> str:
     """Log a look beside the model, as a small file of its own; return its address, without a password.
 
-    Raises `KallosError` if the model's folder cannot be written.
+    To log it before anything is seen, and again with its decision, is one look. Raises `KallosError` if the model's
+    folder cannot be written.
     """
-    name = f"{look.time.astimezone(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex}.json"
+    name = f"{look.time.astimezone(UTC):%Y%m%dT%H%M%SZ}-{look.look_id}.json"
     return write_text(posixpath.join(model_folder, LOOKS), name, look.model_dump_json(indent=2) + "\n")
+
+
+def looks_in(model_folder: str) -> tuple[Look, ...]:
+    """Return the looks that are logged beside a model, by time; one that cannot be read is warned of and left out."""
+    logged = tuple(_logged_in(model_folder))
+    for each in logged:
+        if each.look is None:
+            _log.warning("a look at a hold-out cannot be read: %s", each.address)
+    return tuple(sorted((each.look for each in logged if each.look is not None), key=lambda look: look.time))
 
 
 def count_looks(folders: Iterable[str], look: Look) -> LookCount:

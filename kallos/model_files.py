@@ -9,7 +9,7 @@ from kallos.architectures import create_model, get_architecture
 from kallos.errors import DataError, KallosError, explain, scrubbed, shorten
 from kallos.manifest import FORMAT, FileRecord, Manifest
 from kallos.preparation import Preparation, PreparationDocument
-from kallos.result_folder import list_files, read_bytes, write_bytes, write_folder
+from kallos.result_folder import file_names, read_bytes, write_bytes, write_files
 from kallos.scoring import EVALUATION_VERSION, errors_of
 from kallos.trainer import PREPARATION_FILE, TrainedModel
 from kallos.versions import installed_versions
@@ -29,19 +29,24 @@ def write_model(trained: TrainedModel, folder: str) -> str:
     """
     manifest = json.dumps(trained.manifest.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
     files = {**trained.files(), MANIFEST_FILE: manifest.encode()}
-    there = list_files(folder, hidden=True)
-    if not there:
-        write_folder(*posixpath.split(folder.rstrip("/")), files)
-    elif MANIFEST_FILE not in there:
-        raise KallosError(
-            f"a model needs a folder of its own, and {scrubbed(folder)} holds {shorten(there, 3)}: name another"
-        )
+    refuse_foreign_folder(folder)
+    if not file_names(folder):
+        write_files(folder, files)
     else:
         _refuse_other_model(trained, folder)
         for name, content in files.items():
             if read_bytes(folder, name) != content:
                 write_bytes(folder, name, content)
     return scrubbed(folder)
+
+
+def refuse_foreign_folder(folder: str) -> None:
+    """Raise `KallosError` if a folder holds anything but a model, so that this is said before one is trained for it."""
+    there = file_names(folder)
+    if there and MANIFEST_FILE not in there:
+        raise KallosError(
+            f"a model needs a folder of its own, and {scrubbed(folder)} holds {shorten(there, 3)}: name another"
+        )
 
 
 def read_manifest(folder: str) -> Manifest:

@@ -14,25 +14,37 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
+from pydantic import AliasChoices, BaseModel, Field, PositiveInt, ValidationError
 
-from kallos.errors import KallosError, UsageError, explain, scrubbed
+from kallos.errors import KallosError, UsageError, scrubbed
 from kallos.evaluation.results import Verdict
 from kallos.looks import LOOKS
-from kallos.registry_index import Change, Entry, Index, Slot, TrainedOn, Verb, parse_index
+from kallos.registry_index import (
+    INDEX,
+    Change,
+    Entry,
+    Index,
+    ModelId,
+    Slot,
+    Stamp,
+    TrainedOn,
+    Verb,
+    first_fault,
+    parse_index,
+)
 from kallos.result_folder import (
     address_of,
     list_files,
     local_path,
     read_bytes,
     read_text,
+    remove_folder,
     remove_unfinished,
     write_bytes,
-    write_folder,
+    write_files,
     write_text,
 )
 
-INDEX = "index.json"
 MANIFEST = "manifest.json"
 
 _PATIENCE_SECONDS = 60.0
@@ -72,6 +84,10 @@ class Registry:
         """Return the current model of a slot, or None; raises `KallosError` as above."""
         return self._index().current(Slot(asset_id=asset_id, target=target, horizon=horizon))
 
+    def before(self, slot: Slot) -> tuple[str, ...]:
+        """Return the models to which roll-backs of a slot go, the next one first; raises `KallosError` as above."""
+        return self._index().before(slot)[::-1]
+
     def show(self, model_id: str) -> ModelRecord:
         """Return a model's entry and history; raises `UsageError` if there is none, `KallosError` as above."""
         index = self._index()
@@ -98,7 +114,7 @@ class Registry:
         if len(slots) != 1:
             found = "; ".join(map(str, slots)) or "none"
             raise UsageError(
-                f"an asset, target and horizon must mean one slot of the registry, not {len(slots)}: {found}"
+                f"asset, target and horizon must mean one slot of the registry, not {len(slots)}: there is {found}"
             )
         return next(iter(slots))
 
@@ -108,8 +124,7 @@ class Registry:
         The copy's bytes are compared with the source's. Raises `UsageError` for a folder that holds no model, and
         `KallosError` for another model of the same id, or where the registry cannot be read or written.
         """
-        files = _read_files(model_folder)
-        entry = _candidate(files, scrubbed(model_folder), self._now())
+        entry, files = _read_candidate(model_folder, self._now())
         with self._changing(make=True) as index:
             known = index.find(entry.model_id)
             if known is not None and known.sha256 != entry.sha256:
@@ -117,10 +132,11 @@ class Registry:
                     f"a model's id must stand for one content: the registry holds another {entry.model_id}, of "
                     f"{known.since:%Y-%m-%d}, and {scrubbed(model_folder)} differs from it: nothing was changed"
                 )
-            if known is None or not self._is_whole(known):
-                self._copy(entry, files)
-            else:
+            # A folder that holds this very model may be the source itself.
+            if self._is_whole(entry):
                 self._copy_looks(entry.model_id, files)
+            else:
+                self._copy(entry, files)
             if known is None:
                 self._write(index.added(entry, reason))
         return known or entry
@@ -216,7 +232,8 @@ class Registry:
         folder = self.folder_of(entry.model_id)
         # Of what a killed copy left, or of a damaged one, the looks are kept.
         looks = {name: content for name, content in _read_files(folder).items() if _is_look(name)}
-        write_folder(self._folder, entry.model_id, {**looks, **files})
+        remove_folder(folder)
+        write_files(folder, {**looks, **files})
         if not self._is_whole(entry):
             raise KallosError(f"a copy must have the bytes of its source, and that in {scrubbed(folder)} has not")
 
@@ -244,25 +261,40 @@ def _content(files: Mapping[str, bytes]) -> str:
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
-def _candidate(files: Mapping[str, bytes], address: str, now: datetime) -> Entry:
-    """Return the entry that a model's files make; raises `UsageError` if they are no model's."""
-    if MANIFEST not in files:
-        raise UsageError(f"a model's folder must hold {MANIFEST}, and {address} does not")
+class _File(BaseModel):
+    sha256: str
+
+
+class _Manifest(BaseModel):
+    """What a registry needs to know of a model; its manifest says more."""
+
+    model_id: ModelId
+    asset_id: str
+    target: str
+    horizon: PositiveInt
+    model_name: str = Field(validation_alias=AliasChoices("model_name", "architecture"))
+    data: TrainedOn
+    holdout_start: Stamp | None
+    files: dict[str, _File]
+
+
+def _read_candidate(folder: str, now: datetime) -> tuple[Entry, dict[str, bytes]]:
+    """Return the entry that a model's folder makes, and its files; raises `UsageError` if it is no whole model's."""
+    address = address_of(folder, MANIFEST)
+    # What is no model is not read as a whole: it may be any folder.
+    content = read_bytes(folder, MANIFEST)
+    if content is None:
+        raise UsageError(f"a model's folder must hold {MANIFEST}: there is no {address}")
     try:
-        manifest = json.loads(files[MANIFEST])
-    except ValueError:
-        manifest = None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("data"), dict):
-        raise UsageError(f"{address}/{MANIFEST} must be the manifest of a model, with its id and data, and is not")
-    try:
-        return Entry.model_validate(
-            {
-                **{key: manifest.get(key) for key in Entry.model_fields},
-                "data": {key: manifest["data"].get(key) for key in TrainedOn.model_fields},
-                "state": "candidate",
-                "since": now,
-                "sha256": _content(files),
-            }
-        )
+        manifest = _Manifest.model_validate_json(content)
     except ValidationError as error:
-        raise UsageError(f"{address}/{MANIFEST} must be the manifest of a model: {explain(error)}") from None
+        raise UsageError(f"{address} must be the manifest of a model: {first_fault(error)}") from None
+    files = _read_files(folder)
+    for name, declared in manifest.files.items():
+        if name not in files or hashlib.sha256(files[name]).hexdigest() != declared.sha256:
+            raise UsageError(
+                f"a model must be what its manifest says, and {address_of(folder, name)} is "
+                f"{'changed' if name in files else 'missing'}: train it again"
+            )
+    told = manifest.model_dump(exclude={"files"})
+    return Entry(**told, state="candidate", since=now, sha256=_content(files)), files

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from kallos.errors import KallosError, UsageError, did_you_mean
 
@@ -26,12 +26,21 @@ _BECOMES: Mapping[Verb, State] = {
     "retire": "retired",
 }
 
-# A model's id is the name of its folder, beside the index.
-_MODEL_ID = r"^(?!\.|index\.json$)[A-Za-z0-9_.=^+-]{1,200}$"
+INDEX = "index.json"
+
+
+def _not_the_index(model_id: str) -> str:
+    if model_id == INDEX:
+        raise ValueError("must not be the name of the index")
+    return model_id
+
+
+# The name of a model's folder, beside the index.
+ModelId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_=^+-][A-Za-z0-9_.=^+-]{0,199}$"), AfterValidator(_not_the_index)]
 
 
 class _Stored(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", regex_engine="python-re")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Slot(_Stored):
@@ -58,7 +67,7 @@ class TrainedOn(_Stored):
 class Entry(_Stored):
     """A model of the registry; `sha256` is of its files but the looks, `since` when it came to its state (UTC)."""
 
-    model_id: str = Field(pattern=_MODEL_ID)
+    model_id: ModelId
     asset_id: str
     target: str
     horizon: PositiveInt
@@ -191,10 +200,16 @@ def parse_index(text: str, address: str) -> Index:
     try:
         return Index.model_validate(found)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        said = f"{where}: {first['msg']}" if where else first["msg"].removeprefix("Value error, ")
+        said = first_fault(error)
         raise KallosError(f"the registry's index must be whole, and {address} is not: {said}: {remedy}") from None
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first of pydantic's findings, as one line for a file that somebody damaged, or that is foreign."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {said}" if where else said
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,6 @@ from fsspec.implementations.local import LocalFileSystem
 
 from kallos.errors import KallosError, UsageError, scrubbed
 
-_WRITABLE = "the output folder must be writable"
-_READABLE = "the folder must be readable"
-
 
 def refuse_relative(folder: str) -> None:
     """Raise `UsageError` for a folder of this machine that is not absolute: runs of deployments begin anywhere."""
@@ -52,12 +49,16 @@ def write_text(folder: str, name: str, text: str) -> str:
 
 
 def write_bytes(folder: str, name: str, content: bytes) -> str:
-    """Write a file of bytes into the folder, and raise, as above."""
-    with _opened(folder, _WRITABLE) as (filesystem, path):
+    """Write a file as `write_text` does."""
+    with _opened(folder, "the output folder must be writable") as (filesystem, path):
         filesystem.makedirs(path, exist_ok=True)
-        unfinished = posixpath.join(path, _unfinished(name))
+        unfinished = posixpath.join(path, f".{name}.{uuid.uuid4().hex}")
         try:
-            _write(filesystem, unfinished, content)
+            with filesystem.open(unfinished, "wb") as file:
+                file.write(content)
+                file.flush()
+                if isinstance(filesystem, LocalFileSystem):
+                    os.fsync(file.fileno())
             filesystem.mv(unfinished, posixpath.join(path, name))
         except BaseException:
             if filesystem.exists(unfinished):
@@ -66,30 +67,55 @@ def write_bytes(folder: str, name: str, content: bytes) -> str:
     return address_of(folder, name)
 
 
-def write_folder(folder: str, name: str, files: Mapping[str, bytes]) -> str:
-    """Write files, by their paths, as a folder in the folder, in place of one that is there; return its address.
+def write_files(folder: str, files: Mapping[str, bytes]) -> None:
+    """Make a folder of these files, which nobody sees before it is whole; it must not be there, or be empty.
 
-    On this machine it is there whole or not at all; in an object store the files come one by one, in their order.
-    Raises `KallosError` as above.
+    In an object store, where no folder can be renamed, the files appear one after the other. Raises `KallosError` if
+    the folder cannot be written.
     """
-    with _opened(folder, _WRITABLE) as (filesystem, path):
-        is_local = isinstance(filesystem, LocalFileSystem)
-        final = posixpath.join(path, name)
-        written = posixpath.join(path, _unfinished(name)) if is_local else final
+    with _opened(folder, "the output folder must be writable") as (filesystem, path):
+        parent, name = posixpath.split(path.rstrip("/"))
+        filesystem.makedirs(parent, exist_ok=True)
+        unfinished = posixpath.join(parent, f".{name}.{uuid.uuid4().hex}")
         try:
-            if not is_local:
-                _remove_tree(filesystem, final)
-            for part, content in files.items():
-                file = posixpath.join(written, part)
-                filesystem.makedirs(posixpath.dirname(file), exist_ok=True)
-                _write(filesystem, file, content)
-            if is_local:
-                _remove_tree(filesystem, final)
-                filesystem.mv(written, final)
+            filesystem.makedirs(unfinished)
+            for file_name, content in files.items():
+                path_in = posixpath.join(unfinished, file_name)
+                filesystem.makedirs(posixpath.dirname(path_in), exist_ok=True)
+                with filesystem.open(path_in, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    if isinstance(filesystem, LocalFileSystem):
+                        os.fsync(file.fileno())
+            if isinstance(filesystem, LocalFileSystem):
+                # An empty folder gives way, and nothing else does.
+                Path(unfinished).rename(path)
+            else:
+                filesystem.mv(unfinished, path, recursive=True)
         except BaseException:
-            _remove_tree(filesystem, written)
+            if filesystem.exists(unfinished):
+                filesystem.rm(unfinished, recursive=True)
             raise
-    return address_of(folder, name)
+
+
+def file_names(folder: str) -> list[str]:
+    """Return the names of what is in a folder, none if there is no folder; raises `KallosError` as above."""
+    with _opened(folder, "a folder must be readable") as (filesystem, path):
+        try:
+            found = filesystem.ls(path, detail=False)
+        except FileNotFoundError:
+            return []
+    return sorted(posixpath.basename(each.rstrip("/")) for each in found)
+
+
+def read_bytes(folder: str, name: str) -> bytes | None:
+    """Return the content of a file in the folder, or None if it is not there; raises `KallosError` as above."""
+    with _opened(folder, "a folder must be readable") as (filesystem, path):
+        try:
+            content: bytes = filesystem.cat_file(posixpath.join(path, name))
+        except FileNotFoundError:
+            return None
+    return content
 
 
 def read_text(folder: str, name: str) -> str | None:
@@ -98,28 +124,24 @@ def read_text(folder: str, name: str) -> str | None:
     return None if content is None else content.decode(errors="replace")
 
 
-def read_bytes(folder: str, name: str) -> bytes | None:
-    """Return the bytes of a file in the folder, or None if it is not there; raises `KallosError` as above."""
-    with _opened(folder, _READABLE) as (filesystem, path):
-        try:
-            content: bytes = filesystem.cat_file(posixpath.join(path, name))
-        except FileNotFoundError:
-            return None
-    return content
+def remove_text(folder: str, name: str) -> None:
+    """Remove a file from the folder if it is there; raises `KallosError` as above."""
+    with _opened(folder, "the output folder must be writable") as (filesystem, path), suppress(FileNotFoundError):
+        filesystem.rm_file(posixpath.join(path, name))
 
 
-def list_files(folder: str, *, hidden: bool = False) -> tuple[str, ...]:
-    """Return the paths of all files below the folder, sorted; hidden ones if asked for. Raises `KallosError` as above."""
-    with _opened(folder, _READABLE) as (filesystem, path):
+def list_files(folder: str) -> tuple[str, ...]:
+    """Return the paths of all files below the folder, sorted, without hidden ones; raises `KallosError` as above."""
+    with _opened(folder, "a folder must be readable") as (filesystem, path):
         # What others have written since the last listing counts.
         filesystem.invalidate_cache()
         names = [posixpath.relpath(found, path) for found in filesystem.find(path)]
-    return tuple(sorted(name for name in names if hidden or not re.search(r"(^|/)\.", name)))
+    return tuple(sorted(name for name in names if not re.search(r"(^|/)\.", name)))
 
 
 def list_folders(folder: str) -> tuple[str, ...]:
     """Return the names of the folders in the folder, sorted, without hidden ones; raises `KallosError` as above."""
-    with _opened(folder, _READABLE) as (filesystem, path):
+    with _opened(folder, "a folder must be readable") as (filesystem, path):
         filesystem.invalidate_cache()
         try:
             found = filesystem.ls(path, detail=True)
@@ -131,46 +153,30 @@ def list_folders(folder: str) -> tuple[str, ...]:
 
 def remove_unfinished(folder: str) -> None:
     """Remove what killed writers left in the folder: for one that nobody else writes to meanwhile."""
-    with _opened(folder, _WRITABLE) as (filesystem, path):
+    with _opened(folder, "the output folder must be writable") as (filesystem, path):
         filesystem.invalidate_cache()
         for found in filesystem.ls(path, detail=False) if filesystem.exists(path) else []:
             if re.fullmatch(r"\..+\.[0-9a-f]{32}", posixpath.basename(found.rstrip("/"))):
-                _remove_tree(filesystem, found)
-
-
-def remove_text(folder: str, name: str) -> None:
-    """Remove a file from the folder if it is there; raises `KallosError` as above."""
-    with _opened(folder, _WRITABLE) as (filesystem, path), suppress(FileNotFoundError):
-        filesystem.rm_file(posixpath.join(path, name))
+                filesystem.rm(found, recursive=True)
 
 
 def local_path(folder: str) -> Path | None:
     """Return the folder's path if it is one of this machine, else None; raises `KallosError` as above."""
-    with _opened(folder, _READABLE) as (filesystem, path):
+    with _opened(folder, "a folder must be readable") as (filesystem, path):
         return Path(path) if isinstance(filesystem, LocalFileSystem) else None
 
 
-def _unfinished(name: str) -> str:
-    return f".{name}.{uuid.uuid4().hex}"
-
-
-def _write(filesystem: AbstractFileSystem, path: str, content: bytes) -> None:
-    with filesystem.open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        if isinstance(filesystem, LocalFileSystem):
-            os.fsync(file.fileno())
-
-
-def _remove_tree(filesystem: AbstractFileSystem, path: str) -> None:
-    if filesystem.exists(path):
-        filesystem.rm(path, recursive=True)
+def remove_folder(folder: str) -> None:
+    """Remove a folder and all in it, if it is there; raises `KallosError` as above."""
+    with _opened(folder, "the output folder must be writable") as (filesystem, path):
+        if filesystem.exists(path):
+            filesystem.rm(path, recursive=True)
 
 
 @contextmanager
-def _opened(folder: str, rule: str) -> Iterator[tuple[AbstractFileSystem, str]]:
+def _opened(folder: str, needed: str) -> Iterator[tuple[AbstractFileSystem, str]]:
     try:
         yield fsspec.core.url_to_fs(folder)
     except Exception as error:  # Each store has errors of its own, for a missing package or a wrong key.
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise KallosError(scrubbed(f"{rule}: {folder}: {reason}")) from None
+        raise KallosError(scrubbed(f"{needed}: {folder}: {reason}")) from None

@@ -1,5 +1,6 @@
 """Folders that look like a model's to a registry, without a model in them."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,17 @@ MANIFEST: dict[str, Any] = {
     "horizon": 1,
     "data": {"sha256": "5e" * 32, "rows": 400, "start": "2020-01-01T00:00:00", "end": "2021-02-03T00:00:00"},
     "holdout_start": "2021-02-04T00:00:00",
-    "files": {"weights.pt": {"sha256": "not read by a registry"}},
 }
 
 
 def make_model(folder: Path, model_id: str = "gru-ABC-1", **over: Any) -> str:
     """Write a model's folder under its id, with weights that are its own, and return its path."""
     model = folder / model_id
+    files = {"weights.pt": b"\x80\x00weights of " + model_id.encode(), "scalers/target.json": b"{}"}
     (model / "scalers").mkdir(parents=True)
-    (model / "weights.pt").write_bytes(b"\x80\x00weights of " + model_id.encode())
-    (model / "scalers" / "target.json").write_text("{}")
-    (model / "manifest.json").write_text(json.dumps({**MANIFEST, "model_id": model_id, **over}))
+    for name, content in files.items():
+        (model / name).write_bytes(content)
+    checksums = {name: {"sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()}
+    manifest = {**MANIFEST, "model_id": model_id, "files": checksums, **over}
+    (model / "manifest.json").write_text(json.dumps(manifest))
     return str(model)

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import uuid
@@ -169,10 +170,19 @@ def test_adding_the_same_twice_is_the_same_entry(registry, tmp_path):
         assert copied.read() == b"{}"
 
 
+def test_a_model_that_was_made_in_the_registry_itself_is_added_where_it_lies(tmp_path):
+    made = Path(make_model(tmp_path, "A"))
+    (made / ".notes").write_text("not copied, and not lost")
+    Registry(str(tmp_path)).add(str(made))
+    assert states(Registry(str(tmp_path))) == {"A": "candidate"}
+    assert (made / ".notes").exists()
+
+
 def test_other_content_under_the_same_id_is_refused(registry, tmp_path):
-    (tmp_path / "made/A/weights.pt").write_bytes(b"others")
+    shutil.rmtree(tmp_path / "made/A")
+    make_model(tmp_path / "made", "A", holdout_start=None)
     before = registry.entries()
-    with pytest.raises(KallosError, match="the registry holds another A, of 2024-01-01, and .*made/A differs"):
+    with pytest.raises(KallosError, match=r"the registry holds another A, of 2024-01-01, and .*made/A differs"):
         registry.add(str(tmp_path / "made/A"))
     assert registry.entries() == before
     registry.promote("A", "the copy is whole")
@@ -184,7 +194,7 @@ def test_a_damaged_copy_never_becomes_current_and_is_mended_by_adding_it_again(r
     with fsspec.open(f"{registry.folder_of('A')}/weights.pt", "wb") as file:
         file.write(b"others")
     for change in (lambda: registry.roll_back("B", ""), lambda: registry.promote("A", "")):
-        with pytest.raises(KallosError, match="must be whole, and .*/A is damaged: add the model again"):
+        with pytest.raises(KallosError, match=r"must be whole, and .*/A is damaged: add the model again"):
             change()
     assert current(registry) == "B"
     registry.add(str(tmp_path / "made/A"))
@@ -195,12 +205,15 @@ def test_a_damaged_copy_never_becomes_current_and_is_mended_by_adding_it_again(r
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({"model_id": "../A"}, "model_id: string must match|model_id must match"),
+        ({"model_id": "../A"}, "must be the manifest of a model: model_id: String should match"),
         ({"model_id": "index.json"}, "model_id"),
         ({"horizon": 0}, "horizon"),
         ({"target": None}, "target"),
-        ({"data": None}, "must be the manifest of a model, with its id and data"),
-        ({"data": {"rows": 1}}, "data.sha256"),
+        ({"data": None}, "data"),
+        ({"data": {"rows": 1}}, r"data\.sha256"),
+        ({"files": None}, "files"),
+        ({"files": {"weights.pt": {"sha256": "5e" * 32}}}, r"weights\.pt is changed"),
+        ({"files": {"scalers/features.json": {"sha256": "5e" * 32}}}, r"scalers/features\.json is missing"),
     ],
 )
 def test_a_manifest_that_is_none_is_refused_and_nothing_is_made(tmp_path, over, said):
@@ -215,7 +228,7 @@ def test_a_manifest_that_is_none_is_refused_and_nothing_is_made(tmp_path, over, 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UsageError, match="must hold manifest.json"):
+        with pytest.raises(UsageError, match=r"must hold manifest\.json"):
             Registry(str(tmp_path / "models")).add(str(folder))
 
 
@@ -237,7 +250,7 @@ def spoilt(text: str) -> dict[str, str]:
         "must be one of Kallos": json.dumps({"models": []}),
         "is of 2: update Kallos": json.dumps({**index, "version": 2, "news": 1}),
         "news: Extra inputs": json.dumps({**index, "news": 1}),
-        "not what its history comes to": json.dumps({**index, "models": [{**first, "state": "retired"}, *others]}),
+        "not what its history comes to": json.dumps({**index, "models": [{**first, "state": "current"}, *others]}),
         "change 1 is of a model that is not in it": json.dumps({**index, "models": others}),
         "change 3 does not follow": json.dumps({**index, "history": [*index["history"][:2], *index["history"][3:]]}),
         "a model is in it twice": json.dumps({**index, "models": [first, *index["models"]]}),
@@ -270,7 +283,9 @@ def test_a_registry_that_cannot_be_written_is_named(tmp_path):
         Registry(f"{tmp_path}/file/models").add(make_model(tmp_path))
 
 
-@pytest.mark.parametrize(("decision", "is_promoted"), [("ship", True), ("keep", False), ("no better than naive", False)])
+@pytest.mark.parametrize(
+    ("decision", "is_promoted"), [("ship", True), ("keep", False), ("no better than naive", False)]
+)
 def test_by_verdict_only_what_is_to_ship_is_promoted(decision, is_promoted):
     assert promotes(Verdict(decision=decision, reasons=())) is is_promoted
 
@@ -296,43 +311,85 @@ def test_two_processes_may_add_at_once(tmp_path):
     assert sorted(entry.model_id for entry in Registry(models).entries()) == sorted(Path(each).name for each in made)
 
 
-# Forks a process for each number of function calls, in which it is killed. What that process has said of its changes,
-# and what the registry is afterwards, is printed, a line each.
+# Forks processes that make changes and are killed with -9 in the midst, at the n-th call of what touches files. A line
+# for each: whether it was killed, how many changes it had finished, the states and the number of changes thereafter.
 KILLED = """
 import json, os, random, signal, sys
+from pathlib import Path
 from kallos.registry import Registry
 
-verb, folder, seed, *models = sys.argv[1:]
-registry = Registry(folder)
+verb, folder, n_processes, *models = sys.argv[1:]
+touching_files = ("result_folder.py", "fsspec/implementations/local.py", "shutil.py")
 
-def changes():
-    for number in range(20):
-        if verb == "promote":
-            registry.promote(models[number % 2], "")
-        else:
-            registry.add(models[number])
-        os.write(said, b".")
-
-def killed_at(last):
+def make_changes(seed, said):
+    registry = Registry(folder)
+    fatal_call = random.Random(seed).randrange(1, 7000)
     calls = 0
-    def count(*_):
+    def count(frame, *_):
         nonlocal calls
-        calls += 1
-        if calls == last:
+        calls += frame.f_code.co_filename.endswith(touching_files)
+        if calls == fatal_call:
             os.kill(os.getpid(), signal.SIGKILL)
     sys.setprofile(count)
+    for number in range(99):
+        if verb == "promote":
+            registry.promote("BA"[number % 2], "back and forth")
+        else:
+            registry.add(models[(seed + number) % len(models)])
+        os.write(said, b".")
 
-for _ in range(12):
+for seed in range(int(n_processes)):
     heard, said = os.pipe()
-    before = [entry.model_id for entry in registry.entries()]
     process = os.fork()
     if not process:
-        killed_at(random.Random(seed + str(_)).randrange(1, 30_000))
-        changes()
+        make_changes(seed, said)
         os._exit(0)
-    os.close(said)
     _, status = os.waitpid(process, 0)
-    entries = [(entry.model_id, entry.state) for entry in registry.entries()]
-    n_changes = len(json.loads(registry.show(models[0].split('/')[-1]) and open(folder + '/index.json').read())['history'])
-    print(json.dumps([os.WIFSIGNALED(status), len(os.read(heard, 100)), n_changes, entries]), flush=True)
+    os.close(said)
+    states = {entry.model_id: entry.state for entry in Registry(folder).entries()}
+    n_changes = len(json.loads((Path(folder) / "index.json").read_text())["history"]) if states else 0
+    print(json.dumps([os.WIFSIGNALED(status), len(os.read(heard, 99)), states, n_changes]), flush=True)
 """
+
+
+def killed(verb: str, folder: str, n_processes: int, *models: str) -> list[list]:
+    process = run_script(KILLED, verb, folder, str(n_processes), *models)
+    lines = process.communicate()[0].splitlines()
+    assert process.returncode == 0
+    return [json.loads(line) for line in lines]
+
+
+def test_a_kill_leaves_the_index_as_it_was_before_a_promotion_or_after(tmp_path):
+    folder = str(tmp_path / "models")
+    for model_id in "AB":
+        Registry(folder).add(make_model(tmp_path, model_id))
+    Registry(folder).promote("A", "")
+    n_before = 3
+    for was_killed, n_finished, states, n_changes in killed("promote", folder, 25):
+        assert was_killed
+        assert sorted(states) == ["A", "B"]
+        assert sorted(states.values()) in (["candidate", "current"], ["current", "retired"])
+        # A first promotion of the model that is current already is no change.
+        assert n_changes - n_before in {n_finished - 1, n_finished, n_finished + 1}
+        n_before = n_changes
+    registry = Registry(folder)
+    registry.promote("A", "")
+    registry.promote("B", "")
+    assert registry.roll_back("B", "").model_id == "A"
+    assert sorted(path.name for path in Path(folder).iterdir()) == [".lock", "A", "B", "index.json"]
+
+
+def test_a_kill_leaves_a_model_whole_in_the_registry_or_not_in_it(tmp_path):
+    folder = tmp_path / "models"
+    ids = [f"M{number:02}" for number in range(20)]
+    models = [make_model(tmp_path, model_id) for model_id in ids]
+    for was_killed, n_finished, states, n_changes in killed("add", str(folder), 15, *models):
+        assert was_killed
+        assert n_changes == len(states) >= n_finished
+        for model_id in states:
+            assert (folder / model_id / "weights.pt").read_bytes() == (tmp_path / model_id / "weights.pt").read_bytes()
+    registry = Registry(str(folder))
+    for model in models:
+        registry.add(model)
+        registry.promote(Path(model).name, "whole")
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", *ids, "index.json"]

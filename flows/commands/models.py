@@ -1,0 +1,147 @@
+"""`kallos-run models`: the registry of models: candidate, current, retired."""
+
+import json as json_format
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from kallos.errors import UsageError
+from kallos.settings import Settings
+
+if TYPE_CHECKING:
+    from kallos.registry import Registry
+    from kallos.registry_index import Change
+
+_Folder = Annotated[
+    str | None,
+    Parameter(
+        name="--registry",
+        help="Folder of the registry, or its fsspec URL. [default: KALLOS_REGISTRY, else 'models' in the home]",
+        show_default=False,
+    ),
+]
+_Reason = Annotated[str, Parameter(help="Why: kept in the history.")]
+_Json = Annotated[bool, Parameter(negative="", help="Print it as JSON.")]
+_ModelId = Annotated[str, Parameter(help="Id of a model of the registry.")]
+_Asset = Annotated[str | None, Parameter(help="Asset of the slot.", show_default=False)]
+_Target = Annotated[str | None, Parameter(help="Target of the slot, where the asset has several.", show_default=False)]
+_Horizon = Annotated[
+    int | None, Parameter(help="Steps ahead of the slot, where the asset has several.", show_default=False)
+]
+
+_BY_HAND = "by hand"
+
+
+def list_models(*, asset_id: _Asset = None, registry: _Folder = None, json: _Json = False) -> None:
+    """List the models, by what they forecast: the current one first, then candidates, then retired ones."""
+    opened = _open(registry)
+    entries = [entry for entry in opened.entries() if asset_id in (None, entry.asset_id)]
+    if json:
+        _write_json([entry.model_dump(mode="json") for entry in entries])
+        return
+    if not entries:
+        of_asset = "" if asset_id is None else f" of {asset_id}"
+        _say(f"no models{of_asset} in {opened.address}: add one with kallos-run models add FOLDER")
+        return
+    from flows.model_tables import show_models
+
+    show_models(_console(), entries, opened)
+
+
+def show(model: _ModelId, /, *, registry: _Folder = None, json: _Json = False) -> None:
+    """Show a model: what it is, its looks at hold-outs, and its history."""
+    from kallos.looks import looks_in
+
+    opened = _open(registry)
+    record = opened.show(model)
+    looks = looks_in(opened.folder_of(model))
+    if json:
+        _write_json(
+            {
+                "model": record.entry.model_dump(mode="json"),
+                "address": record.address,
+                "looks": [look.model_dump(mode="json") for look in looks],
+                "history": [change.model_dump(mode="json") for change in record.history],
+            }
+        )
+        return
+    from flows.model_tables import show_model
+
+    show_model(_console(), record, looks)
+
+
+def add(
+    folder: Annotated[str, Parameter(help="Folder of a trained model, or its fsspec URL.")],
+    /,
+    *,
+    registry: _Folder = None,
+    reason: _Reason = _BY_HAND,
+) -> None:
+    """Copy a trained model into the registry, as a candidate."""
+    opened = _open(registry)
+    entry = opened.add(folder, reason)
+    _say(f"{entry.model_id} is {_A_STATE[entry.state]} for {entry.slot}, in {opened.address}")
+
+
+def promote(model: _ModelId, /, *, registry: _Folder = None, reason: _Reason = _BY_HAND) -> None:
+    """Make a model the current one for what it forecasts; the one that was is retired."""
+    opened = _open(registry)
+    _say_current(opened, opened.promote(model, reason))
+
+
+def roll_back(
+    model: Annotated[str | None, Parameter(help="Id of the current model, to go back from.")] = None,
+    /,
+    *,
+    asset_id: _Asset = None,
+    target: _Target = None,
+    horizon: _Horizon = None,
+    registry: _Folder = None,
+    reason: _Reason = _BY_HAND,
+) -> None:
+    """Make the model current again that was so before; again, and it goes one further back."""
+    if (model is None) == (asset_id is None):
+        raise UsageError("a roll-back must be of one slot: give the id of its current model, or --asset-id")
+    opened = _open(registry)
+    slot = opened.slot(asset_id, target, horizon) if asset_id is not None else None
+    _say_current(opened, opened.roll_back(slot or str(model), reason))
+
+
+def retire(model: _ModelId, /, *, registry: _Folder = None, reason: _Reason = _BY_HAND) -> None:
+    """Take a model out of use: roll-backs pass over it."""
+    opened = _open(registry)
+    change = opened.retire(model, reason)
+    slot = opened.show(model).entry.slot
+    if change.from_state == "current":
+        _say(f"{model} is retired: {slot} has no current model now")
+    else:
+        _say(f"{model} is retired: roll-backs pass over it")
+
+
+_A_STATE = {"candidate": "a candidate", "current": "the current model", "retired": "retired"}
+
+
+def _say_current(registry: "Registry", change: "Change") -> None:
+    slot = registry.show(change.model_id).entry.slot
+    replaced = f", in place of {change.replaces}" if change.replaces else ""
+    _say(f"{change.model_id} is the current model for {slot}{replaced}")
+
+
+def _open(folder: str | None) -> "Registry":
+    from kallos.registry import Registry
+
+    return Registry(folder or Settings.read().registry_folder)
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False)
+
+
+def _say(line: str) -> None:
+    _console().print(line, soft_wrap=True)
+
+
+def _write_json(document: object) -> None:
+    sys.stdout.write(json_format.dumps(document, indent=2) + "\n")

@@ -1,0 +1,59 @@
+"""`kallos-run repro`: a study's best trial again, compared to the last bit."""
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from flows.flags import FeaturesUrl
+from kallos.settings import Settings
+
+
+def repro(
+    file: Annotated[str, Parameter(help="MODEL_ASSET_best_params.json of a study, or its fsspec URL.")],
+    /,
+    *,
+    workers: Annotated[
+        int | None, Parameter(help="Processes that fit. [default: one per physical core]", show_default=False)
+    ] = None,
+    db_url: FeaturesUrl = None,
+) -> None:
+    """Run a study's best trial again on its folds, from its file and its rows, and compare every bit of its scores.
+
+    Nothing is taken from the cache. Exit code 0 if all scores are the same to the bit, 1 if one is not.
+    """
+    from kallos.best_params import plan_again, read_best_params_file, study_rows
+    from kallos.pool import FoldPool, physical_cores
+    from kallos.report import counted, short, study_title
+    from kallos.reproduction import reproduce, what_differs
+
+    console = Console(highlight=False, markup=False)
+    settings = Settings.read()
+    with console.status("reading the rows"):
+        best = read_best_params_file(file)
+        rows, snapshot = study_rows(
+            best, settings.snapshots, features_url=db_url or settings.features_url, timeout=settings.db_timeout
+        )
+        plan = plan_again(best, rows, snapshot)
+    params = ", ".join(f"{name}={short(value)}" for name, value in best.best_params.items())
+    console.print(f"{study_title(best.spec)}, trial {best.best_trial}: {params}")
+    for difference in what_differs(best, plan):
+        console.print(f"not as then: {difference}", style="yellow")
+    workers = min(workers or physical_cores(), len(plan.folds))
+    with console.status(f"fitting {counted(len(plan.folds), 'fold')}"), FoldPool(workers, retries=2) as pool:
+        compared = reproduce(best, plan, score_fold=pool.score, workers=workers)
+    if all(each.is_same for each in compared):
+        console.print(f"the same to the bit: {counted(len(plan.folds), 'fold')}, mean RMSE {best.best_value!r}")
+        return
+    table = Table(title="RMSE, then and now", title_justify="left", title_style="bold")
+    table.add_column("")
+    for heading in ("in the file", "here", "difference"):
+        table.add_column(heading, justify="right")
+    for each in compared:
+        differs = "none" if each.is_same else f"{each.relative:+.2e}"
+        table.add_row(each.name, repr(each.then), repr(each.now), differs)
+    console.print(table)
+    console.print("not the same to the bit")
+    sys.exit(1)

@@ -1,0 +1,89 @@
+"""`kallos-run train`: the flow `train`, run in this process."""
+
+import logging
+import posixpath
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from flows.flags import FeaturesUrl
+from flows.prefect_api import prefect_api, set_environment
+from kallos.settings import Settings
+
+
+def train(
+    *,
+    params_file: Annotated[str, Parameter(help="MODEL_ASSET_best_params.json of a study, or its fsspec URL.")],
+    output_dir: Annotated[
+        str | None,
+        Parameter(
+            help="Folder of the model, or its fsspec URL. [default: models/MODEL_ID in KALLOS_RESULTS, else in "
+            "kallos-results]",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[int, Parameter(help="Networks, each with a seed of its own; the forecast is their mean.")] = 3,
+    refit: Annotated[
+        Literal["inner-validation", "median-epochs"],
+        Parameter(help="Stop early on the end of the rows, or train on all of them for the folds' median of epochs."),
+    ] = "inner-validation",
+    select: Annotated[
+        Literal["one-se", "best"],
+        Parameter(help="Train the cheapest trial within one standard error of the best, or the best itself."),
+    ] = "one-se",
+    workers: Annotated[
+        int | None,
+        Parameter(help="Processes that confirm the choice. [default: one per physical core]", show_default=False),
+    ] = None,
+    db_url: FeaturesUrl = None,
+) -> None:
+    """Train a study's best parameters on all of its rows, and keep the model as a directory.
+
+    The choice is confirmed on the study's folds with as many seeds first. The rows are those that the study saw: from
+    their snapshot, or else from the database, if it still has the same.
+    """
+    set_environment(KALLOS_DB_URL=db_url)
+    from kallos.best_params import plan_again, read_best_params_file, study_rows
+    from kallos.errors import UsageError
+    from kallos.model_files import refuse_foreign_folder
+    from kallos.model_summary import model_lines
+    from kallos.report import counted
+    from kallos.result_folder import prepare_folder
+
+    for name, value in (("seeds", seeds), ("workers", workers)):
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} must be 1 or more, not {value}")
+    console = Console(highlight=False, markup=False)
+    settings = Settings.read()
+    if output_dir is None and settings.results is None:
+        set_environment(KALLOS_RESULTS="kallos-results")
+    results = Settings.read().results_folder
+    with console.status("reading the rows"):
+        # What is wrong with the file, the rows or the folder is said before a server is started.
+        best = read_best_params_file(params_file)
+        rows, snapshot = study_rows(
+            best, settings.snapshots, features_url=settings.features_url, timeout=settings.db_timeout
+        )
+        plan = plan_again(best, rows, snapshot)
+        if output_dir is not None:
+            refuse_foreign_folder(output_dir)
+        prepare_folder(posixpath.join(results, "models") if output_dir is None else _parent(output_dir))
+    with prefect_api(console, "flows.train"):
+        from flows.interruption import ending_at_once
+        from flows.train import model_folder
+        from flows.train import train as train_flow
+
+        logging.raiseExceptions = False
+        fits = counted(seeds * len(plan.folds), "fold")
+        status = console.status(f"confirming on {fits}, and training {counted(seeds, 'network')}")
+        with status, ending_at_once(console, before=status.stop):
+            manifest = train_flow(params_file, output_dir, seeds, refit, select, workers)
+    for line in model_lines(manifest):
+        console.print(line)
+    console.print(f"model {manifest.model_id}", soft_wrap=True)
+    console.print(f"written to {output_dir or model_folder(manifest, results)}", soft_wrap=True)
+
+
+def _parent(folder: str) -> str:
+    return posixpath.dirname(folder.rstrip("/")) or "."

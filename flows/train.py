@@ -1,0 +1,107 @@
+"""The flow `train`: a study's best parameters, confirmed, refitted, and left as a model directory."""
+
+import posixpath
+
+from prefect import flow, get_run_logger, runtime, task
+from prefect.artifacts import create_markdown_artifact
+
+from flows.watching import ArtifactStore
+from kallos import best_params, confirmation, model_files, trainer
+from kallos.best_params import BestParams
+from kallos.cache import FoldCache
+from kallos.confirmation import Confirmation
+from kallos.manifest import Choice, Manifest, Refit, Select
+from kallos.model_summary import model_lines, model_markdown
+from kallos.planning import StudyPlan
+from kallos.pool import FoldPool, physical_cores
+from kallos.report import artifact_key
+from kallos.result_folder import refuse_relative
+from kallos.settings import Settings
+from kallos.snapshots import read_snapshot
+from kallos.trainer import TrainedModel
+
+
+@task
+def find_study_rows(best: BestParams) -> StudyPlan:
+    """Find the rows that the study saw, in their snapshot or else in the database, and its folds on them."""
+    settings = Settings.read()
+    rows, snapshot = best_params.study_rows(
+        best, settings.snapshots, features_url=settings.features_url, timeout=settings.db_timeout
+    )
+    return best_params.plan_again(best, rows, snapshot)
+
+
+@task
+def confirm_choice(plan: StudyPlan, choice: Choice, seeds: int, workers: int | None) -> Confirmation:
+    """Run the chosen parameters on the study's folds with several seeds, each fit in a process of its own."""
+    workers = workers or physical_cores()
+    with FoldPool(workers, retries=2) as pool:
+        score = FoldCache(Settings.read().fold_cache).through(pool.score)
+        return confirmation.confirm(plan, choice.params, seeds=seeds, score_fold=score, workers=workers)
+
+
+@task
+def train_model(
+    best: BestParams, plan: StudyPlan, choice: Choice, confirmed: Confirmation, seeds: int, refit: Refit
+) -> TrainedModel:
+    """Fit the chosen parameters on all rows of the study, once for each seed."""
+    rows = read_snapshot(plan.snapshot)
+    return trainer.train(best, rows, choice, seeds=seeds, refit=refit, confirmation=confirmed)
+
+
+@task
+def write_model(trained: TrainedModel, folder: str) -> str:
+    """Leave the model as a directory."""
+    return model_files.write_model(trained, folder)
+
+
+def run_name() -> str:
+    """Return the run's name: the file's, without the folder, which may be a URL with a password."""
+    return f"train-{posixpath.basename(runtime.flow_run.parameters['params_file'])}"
+
+
+@flow(name="train", flow_run_name=run_name)
+def train(
+    params_file: str,
+    output_dir: str | None = None,
+    seeds: int = 3,
+    refit: Refit = "inner-validation",
+    select: Select = "one-se",
+    workers: int | None = None,
+) -> Manifest:
+    """Train a study's chosen parameters on all of its rows, and leave the model as a directory and an artifact.
+
+    Args:
+        params_file: The study's MODEL_ASSET_best_params.json, or its fsspec URL.
+        output_dir: The model's own folder, or an fsspec URL of one; by default models/MODEL_ID in KALLOS_RESULTS.
+        seeds: Networks that are trained, each with a seed of its own; the forecast is their mean.
+        refit: Stop early on the end of the rows ('inner-validation'), or train on all for the folds' 'median-epochs'.
+        select: The cheapest trial within one standard error of the best ('one-se'), or the 'best' itself.
+        workers: Processes that confirm the choice; default: one per physical core.
+    """
+    logger = get_run_logger()
+    if output_dir is not None:
+        if runtime.deployment.id:
+            refuse_relative(output_dir)
+        model_files.refuse_foreign_folder(output_dir)
+    best = best_params.read_best_params_file(params_file)
+    plan = find_study_rows(best)
+    choice = trainer.choose(best, select)
+    confirmed = confirm_choice(plan, choice, seeds, workers)
+    trained = train_model(best, plan, choice, confirmed, seeds, refit)
+    address = write_model(trained, output_dir or model_folder(trained.manifest, Settings.read().results_folder))
+    for line in model_lines(trained.manifest):
+        logger.info("%s", line)
+    logger.info("model %s in %s", trained.model_id, address)
+    ArtifactStore(logger).store(
+        create_markdown_artifact,
+        key=artifact_key("model", best.spec),
+        markdown=model_markdown(trained.manifest, address),
+        description=f"{trained.model_id} in {address}",
+    )
+    return trained.manifest
+
+
+def model_folder(manifest: Manifest, results: str) -> str:
+    """Return the folder of a model among the results."""
+    return posixpath.join(results, "models", manifest.model_id)

@@ -1,0 +1,90 @@
+"""Forecasts in a database: a row a step, the same rows however often they are written."""
+
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import BigInteger, Column, Connection, DateTime, Float, Integer, MetaData, String, Table, inspect
+from sqlalchemy.dialects import postgresql, sqlite
+
+from kallos.databases import parse_url
+from kallos.errors import DatabaseError
+from kallos.feature_tables import refuse_unfit_names, schema_and_name
+from kallos.feature_writing import database_errors, make_folder, writing_connection
+from kallos.forecasting import Forecasts
+from kallos.planning import Stamp
+
+KEYS = ("model_id", "as_of", "step")
+
+
+def write_forecasts(forecasts: Forecasts, db_url: str, table_name: str = "forecasts") -> int:
+    """Write the forecasts of one origin in one transaction, making the table if need be; return the number of rows.
+
+    Rows of the same model, origin and step are replaced. The table has `model_id`, `as_of`, `step`, `target_time`
+    (NULL where it cannot be told) and `value`. Raises `DatabaseError` for a database that refuses, or a table of
+    another shape.
+    """
+    url = parse_url(db_url)
+    backend = url.get_backend_name()
+    schema, name = schema_and_name(table_name, backend)
+    moment: Any = DateTime if isinstance(forecasts.as_of, str) else BigInteger
+    table = Table(
+        name,
+        MetaData(),
+        Column("model_id", String, primary_key=True),
+        Column("as_of", moment, primary_key=True),
+        Column("step", Integer, primary_key=True, autoincrement=False),
+        Column("target_time", moment),
+        Column("value", Float(53), nullable=False),
+        schema=schema,
+    )
+    refuse_unfit_names(table_name, [column.name for column in table.columns], backend)
+    rows = forecast_rows(forecasts)
+    make_folder(url)
+    with database_errors(url), writing_connection(url, writes=True) as connection:
+        if inspect(connection).has_table(name, schema=schema):
+            _refuse_other_table(connection, table, table_name)
+        else:
+            table.create(connection)
+        insert: Any = postgresql.insert if backend == "postgresql" else sqlite.insert
+        new = insert(table)
+        replace = {"target_time": new.excluded.target_time, "value": new.excluded.value}
+        connection.execute(new.on_conflict_do_update(index_elements=list(KEYS), set_=replace), rows)
+    return len(rows)
+
+
+def forecast_rows(forecasts: Forecasts) -> list[dict[str, Any]]:
+    """Return a row a step: model_id, as_of, step (from 1), target_time, value."""
+    return [
+        {
+            "model_id": forecasts.model_id,
+            "as_of": _moment(forecasts.as_of),
+            "step": step,
+            "target_time": None if time is None else _moment(time),
+            "value": value,
+        }
+        for step, (time, value) in enumerate(zip(forecasts.target_times, forecasts.values, strict=True), start=1)
+    ]
+
+
+def _moment(stamp: Stamp) -> Any:
+    return pd.Timestamp(stamp).to_pydatetime() if isinstance(stamp, str) else stamp
+
+
+def _refuse_other_table(connection: Connection, table: Table, shown_name: str) -> None:
+    inspector = inspect(connection)
+    there = {column["name"]: column["type"] for column in inspector.get_columns(table.name, schema=table.schema)}
+    missing = [column.name for column in table.columns if column.name not in there]
+    keys = inspector.get_pk_constraint(table.name, schema=table.schema)["constrained_columns"]
+    if missing or set(keys) != set(KEYS):
+        fault = f"lacks {', '.join(missing)}" if missing else f"has the key {', '.join(keys) or 'none'}"
+        raise DatabaseError(
+            f"a table of forecasts must have {', '.join(table.columns.keys())} and the key {', '.join(KEYS)}, and "
+            f"{shown_name!r} {fault}: name another as --forecasts-table"
+        )
+    is_dated = isinstance(there["as_of"], DateTime)
+    if is_dated != isinstance(table.c.as_of.type, DateTime):
+        kinds = ("timestamps", "integers") if is_dated else ("integers", "timestamps")
+        raise DatabaseError(
+            f"a table of forecasts has stamps of one kind: {shown_name!r} has {kinds[0]}, and these rows are indexed "
+            f"by {kinds[1]}: name another as --forecasts-table"
+        )
