@@ -5,7 +5,7 @@ from kallos.evaluation.results import Comparison, Decision, Verdict
 LEVEL = 0.01
 # On returns, nothing honest is known to save so large a share of the error.
 _TOO_GOOD = 0.2
-_RETURNS_LIKE = ("zero", "mean")
+_AS_OF_RETURNS = ("zero", "mean")
 
 
 def decide(
@@ -13,6 +13,7 @@ def decide(
     against_ridge: Comparison,
     against_in_use: Comparison | None,
     *,
+    is_like_returns: bool,
     looks: int,
     models: int,
     level: float = LEVEL,
@@ -20,7 +21,8 @@ def decide(
     """Return the verdict: "ship" takes a test at the level against the best naive forecast, and the model in use.
 
     Each p value is multiplied by the number of models that were tried on this hold-out (Bonferroni). That the naive
-    forecast is the best of several needs no correction: it was chosen to be hard to beat, and so makes p larger.
+    forecast is the best of several needs no correction: it was chosen to be hard to beat. Of a series that is like
+    returns, zero is a better forecast than the last value.
     """
 
     def is_better(comparison: Comparison) -> bool:
@@ -38,7 +40,7 @@ def decide(
             f"A ridge regression on lags, fitted in seconds, {how}: the model's RMSE is {_beside(against_ridge.gain)} "
             f"its own."
         )
-    if against_naive.gain > _TOO_GOOD and against_naive.other in _RETURNS_LIKE:
+    if is_like_returns and against_naive.gain > _TOO_GOOD and against_naive.other in _AS_OF_RETURNS:
         reasons.append(
             f"A gain of {against_naive.gain:.0%} is too good to be true where {against_naive.other} is the best naive "
             f"forecast, as for returns: look for a leak (kallos-run audit) before you believe it."

@@ -17,11 +17,23 @@ def against(other, *, p, gain=0.05):
     )
 
 
-def verdict(naive=0.001, ridge=0.001, in_use=None, *, gain=0.05, by="last", ridge_gain=0.03, looks=1, models=1):
+def verdict(
+    naive=0.001,
+    ridge=0.001,
+    in_use=None,
+    *,
+    gain=0.05,
+    by="last",
+    ridge_gain=0.03,
+    is_like_returns=True,
+    looks=1,
+    models=1,
+):
     return decide(
         against(by, p=naive, gain=gain),
         against("ridge", p=ridge, gain=ridge_gain),
         None if in_use is None else against("in use", p=in_use),
+        is_like_returns=is_like_returns,
         looks=looks,
         models=models,
     )
@@ -65,10 +77,19 @@ def test_looks_are_said_with_the_level_that_they_leave():
 
 
 @pytest.mark.parametrize(
-    ("gain", "by", "warns"), [(0.3, "zero", True), (0.3, "mean", True), (0.3, "last", False), (0.1, "zero", False)]
+    ("gain", "by", "is_like_returns", "warns"),
+    [
+        (0.3, "zero", True, True),
+        (0.3, "mean", True, True),
+        (0.3, "seasonal", True, False),
+        (0.1, "zero", True, False),
+        # A level that comes back to its mean.
+        (0.3, "mean", False, False),
+    ],
 )
-def test_a_gain_that_returns_do_not_allow_is_a_reason_to_look_for_a_leak(gain, by, warns):
-    assert any("kallos-run audit" in reason for reason in verdict(gain=gain, by=by).reasons) == warns
+def test_a_gain_that_returns_do_not_allow_is_a_reason_to_look_for_a_leak(gain, by, is_like_returns, warns):
+    reasons = verdict(gain=gain, by=by, is_like_returns=is_like_returns).reasons
+    assert any("kallos-run audit" in reason for reason in reasons) == warns
 
 
 def test_it_is_said_where_ridge_does_as_well():
