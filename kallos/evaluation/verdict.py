@@ -48,7 +48,11 @@ def decide(
     if looks > 1:
         reasons.append(
             f"This hold-out has been looked at {looks} times, with {_models(models)}"
-            + (f": the level of each test is {level:.0%} / {models} = {level / models:.2%}." if models > 1 else ".")
+            + (
+                f": the level of each test is {100 * level:g}% / {models} = {level / models:.2%}."
+                if models > 1
+                else "."
+            )
         )
     return Verdict(decision=decision, reasons=tuple(reasons))
 
@@ -57,7 +61,7 @@ def _sentence(other: str, comparison: Comparison, models: int, level: float) -> 
     corrected = min(comparison.p_value * models, 1.0)
     verb = "is better" if corrected <= level else "is not shown to be better"
     return (
-        f"The model {verb} than {other} at the level of {level:.0%}: its RMSE is {_beside(comparison.gain)} that one's "
+        f"The model {verb} than {other} at the level of {100 * level:g}%: its RMSE is {_beside(comparison.gain)} that one's "
         f"({comparison.confidence:.0%} interval of the gain {comparison.low:.1%} to {comparison.high:.1%}; "
         f"{_p(corrected)}{f' with {models} models counted' if models > 1 else ''})."
     )
