@@ -61,8 +61,8 @@ def _sentence(other: str, comparison: Comparison, models: int, level: float) -> 
     corrected = min(comparison.p_value * models, 1.0)
     verb = "is better" if corrected <= level else "is not shown to be better"
     return (
-        f"The model {verb} than {other} at the level of {100 * level:g}%: its RMSE is {_beside(comparison.gain)} that one's "
-        f"({comparison.confidence:.0%} interval of the gain {comparison.low:.1%} to {comparison.high:.1%}; "
+        f"The model {verb} than {other} at the level of {100 * level:g}%: its RMSE is {_beside(comparison.gain)} "
+        f"that one's ({comparison.confidence:.0%} interval of the gain {comparison.low:.1%} to {comparison.high:.1%}; "
         f"{_p(corrected)}{f' with {models} models counted' if models > 1 else ''})."
     )
 
