@@ -151,7 +151,15 @@ def evaluate_forecasts(
         against_in_use=against_in_use,
         looks=looks,
         models=models,
-        verdict=decide(against_naive, against_ridge, against_in_use, looks=looks, models=models, level=level),
+        verdict=decide(
+            against_naive,
+            against_ridge,
+            against_in_use,
+            is_like_returns=not is_level,
+            looks=looks,
+            models=models,
+            level=level,
+        ),
     )
 
 

@@ -50,8 +50,9 @@ def season(frequency: str) -> int | None:
         return None
     if frequency in (SESSIONS, "B"):
         return 5
-    first, second = pd.date_range("2001-01-01", periods=2, freq=frequency)
-    step = second - first
+    # Months and quarters are of unlike lengths: the mean of twelve steps.
+    first, *_, last = pd.date_range("2001-01-01", periods=13, freq=frequency)
+    step = (last - first) / 12
     whole = _DAY if step < _DAY else _WEEK if step < _WEEK else _YEAR
     period = round(whole / step)
     return period if period > 1 else None

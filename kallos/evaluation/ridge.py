@@ -13,9 +13,9 @@ Array = npt.NDArray[np.float64]
 
 LAGS = 24
 # More regressors than these take longer than they are worth, and more than a tenth of the samples lags mean little.
-_MOST_REGRESSORS = 1000
+_MOST_REGRESSORS = 500
 _SAMPLES_PER_LAG = 10
-_STRENGTHS = np.logspace(-2, 7, 19)
+_STRENGTHS = np.logspace(-2, 7, 10)
 
 
 def ridge_forecast(holdout: "Holdout") -> Array:

@@ -31,7 +31,7 @@ class GainInterval:
     gain: float
     low: float
     high: float
-    block_length: float
+    block_length: int
 
 
 def diebold_mariano(model: Array, other: Array, *, overlap: int = 1) -> AccuracyTest:
@@ -80,9 +80,9 @@ def gain_interval(
     from arch.bootstrap import StationaryBootstrap, optimal_block_length
 
     losses, difference = np.column_stack([model, other]), other - model
-    # Of a constant there is no length.
-    optimal = float(optimal_block_length(difference)["stationary"].iloc[0]) if np.ptp(difference) > 0 else 1.0
-    block_length = max(1.0, float(overlap), optimal if math.isfinite(optimal) else 1.0)
+    optimal = float(optimal_block_length(difference)["stationary"].iloc[0]) if np.ptp(difference) > 0 else math.nan
+    # Of what is constant but for rounding there is no length.
+    block_length = max(overlap, round(optimal) if math.isfinite(optimal) else 1)
     bootstrap = StationaryBootstrap(block_length, losses, seed=np.random.default_rng(seed))
     low, high = bootstrap.conf_int(_gain, reps=resamples, method="percentile", size=confidence)[:, 0]
     return GainInterval(float(_gain(losses)[0]), float(low), float(high), block_length)

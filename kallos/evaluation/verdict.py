@@ -5,7 +5,7 @@ from kallos.evaluation.results import Comparison, Decision, Verdict
 LEVEL = 0.01
 # On returns, nothing honest is known to save so large a share of the error.
 _TOO_GOOD = 0.2
-_RETURNS_LIKE = ("zero", "mean")
+_AS_OF_RETURNS = ("zero", "mean")
 
 
 def decide(
@@ -13,6 +13,7 @@ def decide(
     against_ridge: Comparison,
     against_in_use: Comparison | None,
     *,
+    is_like_returns: bool,
     looks: int,
     models: int,
     level: float = LEVEL,
@@ -20,7 +21,8 @@ def decide(
     """Return the verdict: "ship" takes a test at the level against the best naive forecast, and the model in use.
 
     Each p value is multiplied by the number of models that were tried on this hold-out (Bonferroni). That the naive
-    forecast is the best of several needs no correction: it was chosen to be hard to beat, and so makes p larger.
+    forecast is the best of several needs no correction: it was chosen to be hard to beat. Of a series that is like
+    returns, zero is a better forecast than the last value.
     """
 
     def is_better(comparison: Comparison) -> bool:
@@ -38,7 +40,7 @@ def decide(
             f"A ridge regression on lags, fitted in seconds, {how}: the model's RMSE is {_beside(against_ridge.gain)} "
             f"its own."
         )
-    if against_naive.gain > _TOO_GOOD and against_naive.other in _RETURNS_LIKE:
+    if is_like_returns and against_naive.gain > _TOO_GOOD and against_naive.other in _AS_OF_RETURNS:
         reasons.append(
             f"A gain of {against_naive.gain:.0%} is too good to be true where {against_naive.other} is the best naive "
             f"forecast, as for returns: look for a leak (kallos-run audit) before you believe it."
@@ -46,7 +48,11 @@ def decide(
     if looks > 1:
         reasons.append(
             f"This hold-out has been looked at {looks} times, with {_models(models)}"
-            + (f": the level of each test is {level:.0%} / {models} = {level / models:.2%}." if models > 1 else ".")
+            + (
+                f": the level of each test is {100 * level:g}% / {models} = {level / models:.2%}."
+                if models > 1
+                else "."
+            )
         )
     return Verdict(decision=decision, reasons=tuple(reasons))
 
@@ -55,8 +61,8 @@ def _sentence(other: str, comparison: Comparison, models: int, level: float) -> 
     corrected = min(comparison.p_value * models, 1.0)
     verb = "is better" if corrected <= level else "is not shown to be better"
     return (
-        f"The model {verb} than {other} at the level of {level:.0%}: its RMSE is {_beside(comparison.gain)} that one's "
-        f"({comparison.confidence:.0%} interval of the gain {comparison.low:.1%} to {comparison.high:.1%}; "
+        f"The model {verb} than {other} at the level of {100 * level:g}%: its RMSE is {_beside(comparison.gain)} "
+        f"that one's ({comparison.confidence:.0%} interval of the gain {comparison.low:.1%} to {comparison.high:.1%}; "
         f"{_p(corrected)}{f' with {models} models counted' if models > 1 else ''})."
     )
 

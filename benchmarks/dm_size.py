@@ -1,0 +1,147 @@
+"""How often the Diebold-Mariano test rejects a model that is no better, and how often it finds one that is.
+
+    python -m benchmarks.dm_size [SERIES]
+
+Returns are independent and normal, or of Student's t with 5 degrees of freedom and changing variance (GARCH).
+
+Size: both forecasters take a signal of their own as forecast of all steps; both signals say nothing and vary alike, so
+that neither is better. They are new at each origin, or remember the last one (autocorrelation 0.9), by which
+overlapping forecasts err together. Beside it what textbooks have: horizon - 1 autocovariances of equal weight (none
+where that is negative), and Student's t with n - 1 degrees of freedom.
+
+Verdict: forecasts are twice what they should be, by which they are as good as zeros and no better, and are held against
+the naive forecast that is best on the hold-out. Power: forecasts are what they should be.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import t
+
+from kallos.evaluation.holdout import Holdout
+from kallos.evaluation.naive import naive_forecasts
+from kallos.evaluation.significance import diebold_mariano, long_run_variance
+
+Array = npt.NDArray[np.float64]
+
+SERIES = 4000
+LEVEL = 0.01
+CASES = ((1, 30), (1, 92), (1, 365), (5, 60), (5, 92), (5, 365), (24, 120), (24, 720))
+KINDS = ("normal", "t, GARCH")
+# A share of the standard deviation, as what is known of returns.
+_SIGNAL = 0.15
+_BURN_IN = 200
+_KNOWN = 500
+
+
+def returns(rng: np.random.Generator, kind: str, shape: tuple[int, int]) -> Array:
+    """Return series of variance one that nothing forecasts, a row each."""
+    n_series, n = shape
+    if kind == "normal":
+        return rng.normal(size=shape)
+    series, variance = np.empty((n + _BURN_IN, n_series)), np.ones(n_series)
+    for row, shock in enumerate(rng.standard_t(5, size=series.shape) / math.sqrt(5 / 3)):
+        series[row] = np.sqrt(variance) * shock
+        variance = 0.05 + 0.1 * series[row] ** 2 + 0.85 * variance
+    return series[_BURN_IN:].T
+
+
+def signals(rng: np.random.Generator, memory: float, shape: tuple[int, int]) -> Array:
+    """Return autoregressions of variance one, a row each."""
+    series = rng.normal(size=shape)
+    for row in range(1, shape[1]):
+        series[:, row] = memory * series[:, row - 1] + math.sqrt(1 - memory**2) * series[:, row]
+    return series
+
+
+def equal_losses(rng: np.random.Generator, kind: str, memory: float, horizon: int, shape: tuple[int, int]) -> Array:
+    """Return losses of two forecasters of whom neither is better, of shape (2, series, origins)."""
+    n_series, n = shape
+    actual = np.lib.stride_tricks.sliding_window_view(returns(rng, kind, (n_series, n + horizon - 1)), horizon, axis=1)
+    forecasts = [_SIGNAL * signals(rng, memory, shape)[:, :, None] for _ in range(2)]
+    return np.array([np.square(actual - forecast).mean(axis=-1) for forecast in forecasts])
+
+
+def textbook_p_value(model: Array, other: Array, horizon: int) -> float:
+    """Return the p value by horizon - 1 autocovariances of equal weight, of Harvey, Leybourne & Newbold (1997)."""
+    difference = other - model
+    n, centred = len(difference), difference - difference.mean()
+    variance = long_run_variance(difference, 1)
+    wide = variance + 2 * sum(float(centred[lag:] @ centred[:-lag]) / n for lag in range(1, horizon))
+    correction = math.sqrt((n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n)
+    statistic = correction * difference.mean() / math.sqrt((wide if wide > 0 else variance) / n)
+    return float(t.sf(statistic, n - 1))
+
+
+def size_table(rng: np.random.Generator, n_series: int) -> Table:
+    """Return how often a model that is no better is called better, by horizon, origins, returns and signal."""
+    table = Table("horizon", "origins", "returns", "signal's memory", "here", "textbook", title="size at 1 %")
+    for horizon, n in CASES:
+        for kind in KINDS:
+            for memory in (0.0, 0.9):
+                model, other = equal_losses(rng, kind, memory, horizon, (n_series, n))
+                ours = [diebold_mariano(*pair, overlap=horizon).p_value for pair in zip(model, other, strict=True)]
+                book = [textbook_p_value(*pair, horizon) for pair in zip(model, other, strict=True)]
+                table.add_row(str(horizon), str(n), kind, str(memory), _share(ours), _share(book))
+    return table
+
+
+def known_signals(
+    rng: np.random.Generator, kind: str, gain: float, n: int, n_series: int
+) -> Iterator[tuple[Holdout, Array]]:
+    """Yield series with a signal, and the true forecast, which saves this share of the RMSE of zeros."""
+    share = 1 - (1 - gain) ** 2
+    shape = (n_series, _KNOWN + n)
+    signal, rest = signals(rng, 0.5, shape), returns(rng, kind, shape)
+    for true, noise in zip(math.sqrt(share) * signal, math.sqrt(1 - share) * rest, strict=True):
+        yield Holdout(pd.DataFrame({"y": true + noise}), _KNOWN, _KNOWN + n, "y", 1, 1, "sessions"), true[_KNOWN:]
+
+
+def p_against_best_naive(holdout: Holdout, forecast: Array) -> float:
+    """Return the p value of forecasts one step ahead against the naive forecast of least error on the hold-out."""
+    actual = holdout.actual[:, 0]
+    naive = min((np.square(each[:, 0] - actual) for each in naive_forecasts(holdout).values()), key=np.mean)
+    return diebold_mariano(np.square(forecast - actual), naive).p_value
+
+
+def verdict_table(rng: np.random.Generator, n_series: int) -> Table:
+    """Return how often a model beats the best naive forecast at the level, by the gain that is there."""
+    gains = (0.01, 0.02, 0.05, 0.1, 0.2)
+    table = Table("origins", "returns", "no better", *(f"gain {gain:.0%}" for gain in gains), title="better at 1 %")
+    for n in (92, 250, 365, 1000):
+        for kind in KINDS:
+            twice = [p_against_best_naive(*_twice(*each)) for each in known_signals(rng, kind, 0.01, n, n_series)]
+            found = [
+                _share([p_against_best_naive(*each) for each in known_signals(rng, kind, gain, n, n_series // 4)])
+                for gain in gains
+            ]
+            table.add_row(str(n), kind, _share(twice), *found)
+    return table
+
+
+def _twice(holdout: Holdout, forecast: Array) -> tuple[Holdout, Array]:
+    return holdout, 2 * forecast
+
+
+def _share(p_values: list[float]) -> str:
+    return f"{np.mean(np.array(p_values) <= LEVEL):.1%}"
+
+
+def main() -> None:
+    n_series = int(sys.argv[1]) if len(sys.argv) > 1 else SERIES
+    rng = np.random.default_rng(0)
+    started = time.perf_counter()
+    for table in (size_table(rng, n_series), verdict_table(rng, n_series)):
+        Console().print(table)
+    Console(stderr=True).print(f"{time.perf_counter() - started:.0f} seconds", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

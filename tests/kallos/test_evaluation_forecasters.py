@@ -1,0 +1,127 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from kallos.evaluation.holdout import Holdout
+from kallos.evaluation.naive import naive_forecasts, season
+from kallos.evaluation.ridge import ridge_forecast
+
+
+def make_holdout(n_rows=120, *, start=90, horizon=2, lead=1, frequency="D", seed=0):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"y": rng.normal(size=n_rows).cumsum(), "x": rng.normal(size=n_rows)})
+    frame.index = pd.date_range("2020-01-01", periods=n_rows, freq="D")
+    return Holdout(frame, start, n_rows, "y", horizon, lead, frequency)
+
+
+def test_a_hold_out_scores_all_origins_whose_horizon_lies_in_it():
+    holdout = make_holdout(12, start=8, horizon=2, lead=3)
+    values = holdout.frame["y"].to_numpy()
+    assert holdout.actual.tolist() == [[values[8], values[9]], [values[9], values[10]], [values[10], values[11]]]
+    assert holdout.origins.tolist() == [5, 6, 7]
+    assert holdout.history.tolist() == values[:6].tolist()
+    assert holdout.overlap == 4
+
+
+def test_naive_forecasts_are_those_of_darts():
+    from darts import TimeSeries
+    from darts.models import NaiveDrift, NaiveMean, NaiveSeasonal
+
+    holdout = make_holdout(60, start=30, horizon=9)
+    forecasts = naive_forecasts(holdout)
+    series = TimeSeries.from_values(holdout.values)
+    for row in (0, 5, 21):
+        known = series[: holdout.start + row]
+        for name, model in {"last": NaiveSeasonal(1), "seasonal": NaiveSeasonal(7), "drift": NaiveDrift()}.items():
+            expected = model.fit(known).predict(9).values()[:, 0]
+            assert forecasts[name][row] == pytest.approx(expected), name
+        # The mean is that of what was known at the first origin.
+        assert forecasts["mean"][row] == pytest.approx(NaiveMean().fit(series[:30]).predict(9).values()[:, 0])
+        assert not forecasts["zero"][row].any()
+
+
+def test_naive_forecasts_of_a_label_that_looks_ahead_take_the_last_labels_that_are_known():
+    holdout = make_holdout(60, start=30, horizon=2, lead=4)
+    y, forecasts = holdout.values, naive_forecasts(holdout)
+    # The first forecast row is 30, and the last label that is known when it is made is that of row 26.
+    assert forecasts["last"][0].tolist() == [y[26], y[26]]
+    assert forecasts["drift"][0] == pytest.approx(y[26] + (y[26] - y[0]) / 26 * np.array([4, 5]))
+    assert forecasts["seasonal"][0].tolist() == [y[23], y[24]]
+    assert forecasts["mean"][0] == pytest.approx(y[:27].mean())
+
+
+@pytest.mark.parametrize(("lead", "horizon"), [(1, 1), (4, 3), (9, 2)])
+def test_no_forecast_moves_with_a_row_behind_its_origin(lead, horizon):
+    before = make_holdout(lead=lead, horizon=horizon)
+    middle = 10
+    frame = before.frame.copy()
+    frame.iloc[before.origins[middle] + 1 :] += 100
+    after = Holdout(frame, before.start, before.stop, "y", horizon, lead, "D")
+    for name, forecast in {**naive_forecasts(before), "ridge": ridge_forecast(before)}.items():
+        moved = {**naive_forecasts(after), "ridge": ridge_forecast(after)}[name]
+        assert np.array_equal(forecast[: middle + 1], moved[: middle + 1]), name
+        assert name in ("zero", "mean") or not np.array_equal(forecast[-1], moved[-1]), name
+
+
+def test_a_season_needs_two_periods_that_are_known():
+    assert "seasonal" in naive_forecasts(make_holdout(50, start=14, frequency="D"))
+    assert "seasonal" not in naive_forecasts(make_holdout(50, start=13, frequency="D"))
+    assert "seasonal" not in naive_forecasts(make_holdout(frequency="rows"))
+
+
+@pytest.mark.parametrize(
+    ("frequency", "period"),
+    [
+        ("sessions", 5),
+        ("B", 5),
+        ("D", 7),
+        ("h", 24),
+        ("4h", 6),
+        ("15min", 96),
+        ("W-SUN", 52),
+        ("ME", 12),
+        ("BME", 12),
+        ("QS", 4),
+        ("YE", None),
+        ("rows", None),
+    ],
+)
+def test_the_period_follows_the_frequency(frequency, period):
+    assert season(frequency) == period
+
+
+def test_ridge_finds_the_coefficients_of_a_series_that_follows_its_lags_and_a_covariate():
+    rng = np.random.default_rng(0)
+    n_rows = 1500
+    x, noise, y = rng.normal(size=n_rows), 0.1 * rng.normal(size=n_rows), np.zeros(n_rows)
+    for row in range(2, n_rows):
+        y[row] = 0.6 * y[row - 1] - 0.3 * y[row - 2] + 0.5 * x[row - 1] + noise[row]
+    holdout = Holdout(pd.DataFrame({"y": y, "x": x}), 1200, n_rows, "y", 1, 1, "rows")
+    best = (y - noise)[1200:]
+    # 48 coefficients from 1,200 rows: an error of .1 times the root of .04 is to be expected.
+    assert np.sqrt(np.mean((ridge_forecast(holdout)[:, 0] - best) ** 2)) < 0.03
+
+
+def test_ridge_is_that_of_darts_on_the_same_lags():
+    from darts import TimeSeries
+    from darts.models import SKLearnModel
+
+    holdout = make_holdout(200, start=150, horizon=3, lead=2)
+    # 149 rows are known at the first origin: 14 lags.
+    model = SKLearnModel(
+        lags=14,
+        lags_past_covariates=14,
+        output_chunk_length=3,
+        output_chunk_shift=1,
+        model=make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 7, 10), alpha_per_target=True)),
+    )
+    target, covariates = (TimeSeries.from_values(holdout.frame[[name]].to_numpy()) for name in ("y", "x"))
+    model.fit(target[:149], past_covariates=covariates[:149])
+    forecast = ridge_forecast(holdout)
+    for row in (0, 20):
+        known = 149 + row
+        expected = model.predict(3, series=target[:known], past_covariates=covariates[:known]).values()[:, 0]
+        assert forecast[row] == pytest.approx(expected)
