@@ -106,7 +106,7 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
         asset_id=manifest.asset_id,
         target=manifest.target,
         as_of=stamp(origin),
-        target_times=_following(rows.index, manifest.frequency, manifest.lead, manifest.horizon),
+        target_times=next_stamps(rows.index, manifest.frequency, manifest.lead, manifest.horizon),
         values=tuple(np.mean(list(by_seed.values()), axis=0).tolist()),
         by_seed={seed: tuple(values.tolist()) for seed, values in by_seed.items()},
         in_sample=bool(origin < (pd.Timestamp(end) if isinstance(end, str) else end)),
@@ -130,8 +130,11 @@ def _columns_of(model: TrainedModel, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[list(columns)]
 
 
-def _following(index: pd.Index, frequency: str, lead: int, horizon: int) -> tuple[Stamp | None, ...]:
-    """Return the stamps of the rows `lead` to `lead + horizon - 1` behind the last, None where they cannot be told."""
+def next_stamps(index: pd.Index, frequency: str, lead: int, horizon: int) -> tuple[Stamp | None, ...]:
+    """Return the stamps of the rows `lead` to `lead + horizon - 1` behind the last, None where they cannot be told.
+
+    Those of sessions are the next days of the week that have sessions: holidays nobody can tell from a table.
+    """
     n_rows = lead + horizon - 1
     last = index[-1]
     if frequency == ROWS:
@@ -147,7 +150,6 @@ def _following(index: pd.Index, frequency: str, lead: int, horizon: int) -> tupl
 
 
 def _next_sessions(index: pd.DatetimeIndex, n_rows: int) -> list[pd.Timestamp]:
-    """Return the next days of the week that sessions fall on: holidays nobody can tell from a table."""
     days = index.normalize()
     if days.has_duplicates:
         return []
