@@ -9,7 +9,7 @@ import pandas as pd
 from kallos.errors import DataError, UsageError, did_you_mean, shorten
 from kallos.frequency import ROWS, SESSIONS
 from kallos.planning import Stamp, stamp
-from kallos.scoring import errors_of, rolling_forecasts, rows_before
+from kallos.scoring import errors_of, look_back, rolling_forecasts, rows_before
 from kallos.trainer import TrainedModel
 
 Array = npt.NDArray[np.float64]
@@ -79,7 +79,7 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
             kind = "timestamps" if isinstance(rows.index, pd.DatetimeIndex) else "integers"
             raise UsageError(f"the rows are indexed by {kind}: give as_of as one of those, not {as_of}")
         rows = rows.loc[:as_of]
-    needed = max(member.input_chunk_length for member in model.members)
+    needed = max(map(look_back, model.members))
     if len(rows) < needed:
         until = "" if as_of is None else f" up to {as_of}"
         raise DataError(f"a forecast of {manifest.model_id} needs {needed} rows, and there are {len(rows)}{until}")
@@ -95,7 +95,6 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
                     series=prepared.target,
                     past_covariates=prepared.past_covariates,
                     verbose=False,
-                    show_warnings=False,
                 ).values(copy=False)[:, 0]
             )
             for seed, member in zip(model.seeds, model.members, strict=True)
