@@ -9,7 +9,7 @@ import pandas as pd
 from kallos.errors import DataError, UsageError, did_you_mean, shorten
 from kallos.frequency import ROWS, SESSIONS
 from kallos.planning import Stamp, stamp
-from kallos.scoring import errors_of, rolling_forecasts, rows_before
+from kallos.scoring import errors_of, look_back, rolling_forecasts, rows_before
 from kallos.trainer import TrainedModel
 
 Array = npt.NDArray[np.float64]
@@ -79,7 +79,7 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
             kind = "timestamps" if isinstance(rows.index, pd.DatetimeIndex) else "integers"
             raise UsageError(f"the rows are indexed by {kind}: give as_of as one of those, not {as_of}")
         rows = rows.loc[:as_of]
-    needed = max(member.input_chunk_length for member in model.members)
+    needed = max(map(look_back, model.members))
     if len(rows) < needed:
         until = "" if as_of is None else f" up to {as_of}"
         raise DataError(f"a forecast of {manifest.model_id} needs {needed} rows, and there are {len(rows)}{until}")
@@ -95,7 +95,6 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
                     series=prepared.target,
                     past_covariates=prepared.past_covariates,
                     verbose=False,
-                    show_warnings=False,
                 ).values(copy=False)[:, 0]
             )
             for seed, member in zip(model.seeds, model.members, strict=True)
@@ -106,7 +105,7 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
         asset_id=manifest.asset_id,
         target=manifest.target,
         as_of=stamp(origin),
-        target_times=_following(rows.index, manifest.frequency, manifest.lead, manifest.horizon),
+        target_times=next_stamps(rows.index, manifest.frequency, manifest.lead, manifest.horizon),
         values=tuple(np.mean(list(by_seed.values()), axis=0).tolist()),
         by_seed={seed: tuple(values.tolist()) for seed, values in by_seed.items()},
         in_sample=bool(origin < (pd.Timestamp(end) if isinstance(end, str) else end)),
@@ -130,8 +129,11 @@ def _columns_of(model: TrainedModel, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[list(columns)]
 
 
-def _following(index: pd.Index, frequency: str, lead: int, horizon: int) -> tuple[Stamp | None, ...]:
-    """Return the stamps of the rows `lead` to `lead + horizon - 1` behind the last, None where they cannot be told."""
+def next_stamps(index: pd.Index, frequency: str, lead: int, horizon: int) -> tuple[Stamp | None, ...]:
+    """Return the stamps of the rows `lead` to `lead + horizon - 1` behind the last, None where they cannot be told.
+
+    Those of sessions are the next days of the week that have sessions: holidays nobody can tell from a table.
+    """
     n_rows = lead + horizon - 1
     last = index[-1]
     if frequency == ROWS:
@@ -147,7 +149,6 @@ def _following(index: pd.Index, frequency: str, lead: int, horizon: int) -> tupl
 
 
 def _next_sessions(index: pd.DatetimeIndex, n_rows: int) -> list[pd.Timestamp]:
-    """Return the next days of the week that sessions fall on: holidays nobody can tell from a table."""
     days = index.normalize()
     if days.has_duplicates:
         return []

@@ -93,7 +93,7 @@ class Manifest(Part):
         told = (self.asset_id, self.architecture, self.target, self.horizon, self.lead)
         of_spec = (spec.data.asset_id, spec.model_name, spec.features.target, spec.horizon, spec.features.lead)
         if told != of_spec:
-            raise ValueError(f"must be of its specification, {of_spec}, not {told}")
+            raise ValueError(f"must be that of what stands beside it: {of_spec}, not {told}")
         return self
 
     def named(self) -> "Manifest":

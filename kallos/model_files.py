@@ -1,6 +1,7 @@
 """Model directories: written whole or not at all, and every byte checked before any of it is used."""
 
 import json
+import logging
 import posixpath
 
 from pydantic import ValidationError
@@ -10,10 +11,12 @@ from kallos.errors import DataError, KallosError, explain, scrubbed, shorten
 from kallos.manifest import FORMAT, FileRecord, Manifest
 from kallos.preparation import Preparation, PreparationDocument
 from kallos.result_folder import file_names, read_bytes, write_bytes, write_files
-from kallos.scoring import EVALUATION_VERSION, errors_of
+from kallos.scoring import EVALUATION_VERSION, errors_of, machine
 from kallos.trainer import PREPARATION_FILE, TrainedModel
 from kallos.versions import installed_versions
 from kallos.weights import restore_weights
+
+_log = logging.getLogger(__name__)
 
 MANIFEST_FILE = "manifest.json"
 
@@ -90,6 +93,13 @@ def load_model(folder: str) -> TrainedModel:
     needed = {PREPARATION_FILE, *(member.weights for member in manifest.members)}
     if needed != set(contents):
         raise _unfit(folder, f"its files must be {', '.join(sorted(needed))}, not {', '.join(sorted(contents))}")
+    if manifest.machine.get("cpu") != machine()["cpu"]:
+        _log.warning(
+            "model %s was trained on a processor with %s, and here is %s: forecasts may differ in their last bits",
+            manifest.model_id,
+            manifest.machine.get("cpu"),
+            machine()["cpu"],
+        )
     spec = manifest.spec
     try:
         document = PreparationDocument.model_validate_json(contents[PREPARATION_FILE])

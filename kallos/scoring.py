@@ -19,14 +19,14 @@ from pydantic import BaseModel, ConfigDict
 from kallos.architectures import Params, create_model, get_architecture
 from kallos.datasets import prepare_darts_timeseries
 from kallos.errors import DataError, FitError, KallosError
-from kallos.folds import Fold, cut_inner
+from kallos.folds import Fold, InnerCut, cut_inner
 from kallos.preparation import PreparedSeries
 from kallos.preprocessing import PreparedFold
 from kallos.snapshots import frame_sha256, read_snapshot
 from kallos.specs import FeatureSpec, TrainingSpec
 
 if TYPE_CHECKING:
-    from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
+    from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
 Array = npt.NDArray[np.float64]
 
@@ -88,7 +88,7 @@ class FoldJob:
 class FittedFold:
     """A model with the weights of its best epoch, and the series that it was fitted on."""
 
-    model: "TorchForecastingModel"
+    model: "GlobalForecastingModel"
     prepared: PreparedFold
     epochs: int
     best_epoch: int
@@ -124,30 +124,55 @@ def evaluate_fold(job: FoldJob) -> FoldScore:
 
 def fit_fold(job: FoldJob) -> FittedFold:
     """Return the model of a job, trained on the fold's training rows alone; raises as `evaluate_fold`."""
-    from kallos.training import early_stopping, fit, quiet_single_thread
+    from kallos.training import quiet_single_thread
 
-    lead = job.features.lead
-    cut = cut_inner(job.fold.shifted(), job.training.inner_validation, lead=lead, horizon=job.horizon)
+    cut = cut_inner(job.fold.shifted(), job.training.inner_validation, lead=job.features.lead, horizon=job.horizon)
     read_snapshot(job.snapshot)  # A snapshot that cannot be read is no fault of the job.
     with quiet_single_thread(), errors_of(job.model_name):
         prepared = _prepared(job.snapshot, job.rows_sha256, job.fold, job.features, cut.fit_stop)
-        model = create_model(
+        return fit_prepared(
+            prepared,
+            cut,
             job.model_name,
             job.params,
+            training=job.training,
+            lead=job.features.lead,
             horizon=job.horizon,
-            lead=lead,
-            max_epochs=job.training.max_epochs,
             seed=job.seed,
-            make_callbacks=lambda: early_stopping(job.training.patience),
         )
-        epochs, best_epoch = fit(
-            model,
-            prepared.target,
-            prepared.past_covariates,
-            fit_stop=cut.fit_stop,
-            inner_start=cut.inner_start,
-            train_stop=prepared.fold.train_stop,
-        )
+
+
+def fit_prepared(
+    prepared: PreparedFold,
+    cut: InnerCut,
+    model_name: str,
+    params: Params,
+    *,
+    training: TrainingSpec,
+    lead: int,
+    horizon: int,
+    seed: int,
+) -> FittedFold:
+    """Return a model that was trained on the fold's training rows before the cut, and stopped early on those behind."""
+    from kallos.training import early_stopping, fit
+
+    model = create_model(
+        model_name,
+        params,
+        horizon=horizon,
+        lead=lead,
+        max_epochs=training.max_epochs,
+        seed=seed,
+        make_callbacks=lambda: early_stopping(training.patience),
+    )
+    epochs, best_epoch = fit(
+        model,
+        prepared.target,
+        prepared.past_covariates,
+        fit_stop=cut.fit_stop,
+        inner_start=cut.inner_start,
+        train_stop=prepared.fold.train_stop,
+    )
     return FittedFold(model, prepared, epochs, best_epoch)
 
 
@@ -199,7 +224,7 @@ def _actual(frame: pd.DataFrame, fold: Fold, target: str, horizon: int) -> Array
     return actual
 
 
-def _forecast(model: "TorchForecastingModel", prepared: PreparedFold, horizon: int, mode: str) -> Array:
+def _forecast(model: "GlobalForecastingModel", prepared: PreparedFold, horizon: int, mode: str) -> Array:
     """Return forecasts in the target's own units, of shape (origins, horizon)."""
     fold = prepared.fold
     if mode == "block":
@@ -213,7 +238,7 @@ def _forecast(model: "TorchForecastingModel", prepared: PreparedFold, horizon: i
     return rolling_forecasts(model, prepared, fold.validation_start, horizon)
 
 
-def rolling_forecasts(model: "TorchForecastingModel", prepared: PreparedSeries, start: int, horizon: int) -> Array:
+def rolling_forecasts(model: "GlobalForecastingModel", prepared: PreparedSeries, start: int, horizon: int) -> Array:
     """Return forecasts from every origin whose whole horizon lies in the rows from `start` to the series' end.
 
     They are in the target's own units, of shape (origins, horizon): the first one's first step is row `start`.
@@ -232,9 +257,15 @@ def rolling_forecasts(model: "TorchForecastingModel", prepared: PreparedSeries, 
     return prepared.target_scale.restore(np.stack([each.values(copy=False)[:, 0] for each in series]))
 
 
-def rows_before(model: "TorchForecastingModel") -> int:
-    """Return how many rows before its first step a forecast looks back on, those not looked at among them."""
-    return int(model.input_chunk_length + model.output_chunk_shift)
+def look_back(model: "GlobalForecastingModel") -> int:
+    """Return how many rows a forecast looks back on, the origin's the last of them."""
+    # The furthest lag of Darts' own, below zero.
+    return -int(model.extreme_lags[0])
+
+
+def rows_before(model: "GlobalForecastingModel") -> int:
+    """Return how many rows a forecast needs before its first step, the purged ones that it does not see among them."""
+    return look_back(model) + int(model.output_chunk_shift)
 
 
 @lru_cache(maxsize=32)

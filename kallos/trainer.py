@@ -15,14 +15,14 @@ from kallos.manifest import Choice, FileRecord, Manifest, MemberRecord, Refit, S
 from kallos.planning import stamp
 from kallos.preparation import Preparation
 from kallos.preprocessing import PreparedFold, prepare_fold
-from kallos.scoring import EVALUATION_VERSION, errors_of, machine
+from kallos.scoring import EVALUATION_VERSION, FittedFold, errors_of, fit_prepared, machine
 from kallos.snapshots import frame_sha256
 from kallos.specs import TuneSpec
 from kallos.versions import installed_versions
-from kallos.weights import weights_bytes
+from kallos.weights import weights_bytes, weights_of
 
 if TYPE_CHECKING:
-    from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
+    from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
 PREPARATION_FILE = "preparation.json"
 
@@ -33,7 +33,7 @@ class TrainedModel:
 
     manifest: Manifest
     preparation: Preparation
-    members: "tuple[TorchForecastingModel, ...]"
+    members: "tuple[GlobalForecastingModel, ...]"
 
     @property
     def model_id(self) -> str:
@@ -101,8 +101,8 @@ def train(
         prepared = prepare_fold(rows, whole, spec.features, fit_rows=cut.fit_stop if n_epochs is None else None)
         fitted = [_fit_member(spec, choice.params, prepared, seed, cut, n_epochs) for seed in numbers]
     records = tuple(
-        MemberRecord(seed=seed, epochs=epochs, best_epoch=best_epoch, weights=f"weights-{seed}.pt")
-        for seed, (_, epochs, best_epoch) in zip(numbers, fitted, strict=True)
+        MemberRecord(seed=seed, epochs=each.epochs, best_epoch=each.best_epoch, weights=f"weights-{seed}.pt")
+        for seed, each in zip(numbers, fitted, strict=True)
     )
     manifest = Manifest(
         asset_id=spec.data.asset_id,
@@ -127,7 +127,7 @@ def train(
         machine=machine(),
         files={},
     )
-    trained = TrainedModel(manifest, prepared.preparation, tuple(model for model, _, _ in fitted))
+    trained = TrainedModel(manifest, prepared.preparation, tuple(each.model for each in fitted))
     files = {name: FileRecord.of(content) for name, content in trained.files().items()}
     named = manifest.model_copy(update={"files": files}).named()
     return TrainedModel(named, trained.preparation, trained.members)
@@ -146,32 +146,19 @@ def _median_epochs(best: BestParams, choice: Choice, confirmation: Confirmation 
 
 def _fit_member(
     spec: TuneSpec, params: Params, prepared: PreparedFold, seed: int, cut: InnerCut, n_epochs: int | None
-) -> "tuple[TorchForecastingModel, int, int]":
-    """Return a fitted model, the epochs that it ran, and the one whose weights it has: the last of a given number."""
-    from kallos.training import early_stopping, fit, fit_all_epochs, module_of
+) -> FittedFold:
+    """Return a fitted model, stopped early, or trained for a given number of epochs and on every row."""
+    from kallos.training import fit_all_epochs
 
-    training = spec.training
-    model = create_model(
-        spec.model_name,
-        params,
-        horizon=spec.horizon,
-        lead=spec.features.lead,
-        max_epochs=training.max_epochs if n_epochs is None else n_epochs,
-        seed=seed,
-        make_callbacks=(lambda: early_stopping(training.patience)) if n_epochs is None else list,
-    )
+    lead, horizon = spec.features.lead, spec.horizon
     if n_epochs is None:
-        epochs, best_epoch = fit(
-            model,
-            prepared.target,
-            prepared.past_covariates,
-            fit_stop=cut.fit_stop,
-            inner_start=cut.inner_start,
-            train_stop=prepared.fold.train_stop,
+        fitted = fit_prepared(
+            prepared, cut, spec.model_name, params, training=spec.training, lead=lead, horizon=horizon, seed=seed
         )
     else:
+        model = create_model(spec.model_name, params, horizon=horizon, lead=lead, max_epochs=n_epochs, seed=seed)
         fit_all_epochs(model, prepared.target, prepared.past_covariates)
-        epochs = best_epoch = n_epochs
-    if not all(bool(weights.isfinite().all()) for weights in module_of(model).state_dict().values()):
+        fitted = FittedFold(model, prepared, n_epochs, n_epochs)
+    if not all(bool(each.isfinite().all()) for each in weights_of(fitted.model).values()):
         raise FitError(f"trained weights must be finite, and those of {spec.model_name} with seed {seed} are not")
-    return model, epochs, best_epoch
+    return fitted

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
 from darts.utils.data.torch_datasets.training_dataset import SequentialTorchTrainingDataset
 from darts.utils.data.torch_datasets.utils import TorchTrainingBatch, _batch_collate_fn_train
 from pytorch_lightning.callbacks import EarlyStopping
@@ -21,10 +22,11 @@ from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
     from darts import TimeSeries
-    from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
+    from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
 _MONITOR = "val_loss"
 _MOST_SAMPLE_BYTES = 2**28
+_FEW = 4
 
 
 class BestWeights(pl.Callback):
@@ -54,7 +56,7 @@ def early_stopping(patience: int) -> list[pl.Callback]:
 
 
 def fit(
-    model: "TorchForecastingModel",
+    model: TorchForecastingModel,
     target: "TimeSeries",
     past_covariates: "TimeSeries | None",
     *,
@@ -81,28 +83,27 @@ def fit(
     return int(model.epochs_trained), best.best_epoch
 
 
-def fit_all_epochs(model: "TorchForecastingModel", target: "TimeSeries", past_covariates: "TimeSeries | None") -> None:
-    """Train a model in place on all rows, for as many epochs as it was created with, without early stopping."""
+def fit_all_epochs(model: "GlobalForecastingModel", target: "TimeSeries", past_covariates: "TimeSeries | None") -> None:
+    """Train a model in place on all rows, a network for as many epochs as it was created with, none stopped early."""
+    if not isinstance(model, TorchForecastingModel):
+        model.fit(target, past_covariates=past_covariates)
+        return
     with _whole_batches(model):
         model.fit(target, past_covariates=past_covariates, dataloader_kwargs={"collate_fn": _collate}, verbose=False)
 
 
-def make_module(model: "TorchForecastingModel", n_covariates: int) -> torch.nn.Module:
-    """Return the torch module of a model that was created for no epochs: made, and not trained a step."""
+def make_fitted(model: "GlobalForecastingModel", n_covariates: int) -> None:
+    """Bring a model to where what it learns has its place: a network that was created for no epochs, without a step.
+
+    A regression, which has no epochs, is fitted on a few rows of zeros.
+    """
     from darts import TimeSeries
 
-    n_rows = model.input_chunk_length + model.output_chunk_shift + model.output_chunk_length
+    n_rows = -model.extreme_lags[0] + model.output_chunk_shift + model.output_chunk_length + _FEW
     target, covariates = (
         TimeSeries.from_values(np.zeros((n_rows, width), np.float32)) if width else None for width in (1, n_covariates)
     )
-    model.fit(target, past_covariates=covariates, verbose=False)
-    return module_of(model)
-
-
-def module_of(model: "TorchForecastingModel") -> torch.nn.Module:
-    """Return the torch module of a model that has one."""
-    module: torch.nn.Module = model.model
-    return module
+    model.fit(target, past_covariates=covariates)
 
 
 class _WholeBatches(SequentialTorchTrainingDataset):  # type: ignore[misc]
@@ -120,7 +121,7 @@ class _WholeBatches(SequentialTorchTrainingDataset):  # type: ignore[misc]
 
 
 @contextmanager
-def _whole_batches(model: "TorchForecastingModel") -> Iterator[None]:
+def _whole_batches(model: TorchForecastingModel) -> Iterator[None]:
     """Let a model cut its samples once, where they fit into memory, and leave it as it was."""
     build = model._build_train_dataset
 

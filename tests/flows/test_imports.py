@@ -17,6 +17,11 @@ def modules_after(statement: str) -> set[str]:
     [
         ("import flows.cli", {"prefect", "pandas", "sqlalchemy", "pydantic", "optuna", "torch", "darts"}),
         ("import flows.commands.tune", {"prefect", "pandas", "optuna", "torch", "darts"}),
+        (
+            "import flows.commands.train, flows.commands.predict, flows.commands.repro",
+            {"prefect", "pandas", "optuna", "torch", "darts"},
+        ),
+        ("import flows.train", {"torch", "darts", "sklearn", "matplotlib", "pytorch_lightning", "talib"}),
         ("import flows.tune", {"torch", "darts", "matplotlib", "pytorch_lightning", "talib"}),
         ("import kallos.architectures; kallos.architectures.registry()", {"torch", "darts", "prefect"}),
     ],

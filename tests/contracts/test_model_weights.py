@@ -1,0 +1,35 @@
+"""The weights of every architecture come back from their file, whichever architectures are there."""
+
+import numpy as np
+import pytest
+from darts import TimeSeries
+
+from kallos.architectures import create_model, registry
+from kallos.training import quiet_single_thread
+from kallos.weights import restore_weights, weights_bytes
+
+
+@pytest.mark.parametrize("n_covariates", [0, 3])
+@pytest.mark.parametrize("name", sorted(registry()))
+def test_a_network_with_the_weights_of_a_file_forecasts_as_the_one_that_was_saved(name, n_covariates):
+    params = (
+        {"use_reversible_instance_norm": True} if "use_reversible_instance_norm" in registry()[name].defaults else {}
+    )
+    made, other = (create_model(name, params, horizon=2, lead=3, max_epochs=0, seed=seed) for seed in (1, 2))
+    rng = np.random.default_rng(0)
+    series = TimeSeries.from_values(rng.normal(size=(80, 1)).astype(np.float32))
+    covariates = (
+        TimeSeries.from_values(rng.normal(size=(80, n_covariates)).astype(np.float32)) if n_covariates else None
+    )
+    with quiet_single_thread():
+        # A network has no epochs, and keeps what it began with; a regression learns.
+        made.fit(series, past_covariates=covariates)
+        saved = weights_bytes(made)
+        restore_weights(other, saved, n_covariates, "weights")
+        before, after = (
+            model.predict(2, series=series, past_covariates=covariates, verbose=False).values()
+            for model in (made, other)
+        )
+    assert np.isfinite(before).all()
+    assert before.tobytes() == after.tobytes()
+    assert weights_bytes(other) == saved

@@ -1,0 +1,134 @@
+"""`kallos-run predict` and `kallos-run repro`, called in this process."""
+
+import json
+import sqlite3
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from flows.cli import main
+from kallos.feature_store import FeatureStore
+from kallos.forecasting import forecast_next
+from kallos.model_files import write_model
+from kallos.preprocessing import study_frame
+from kallos.scoring import evaluate_fold
+from kallos.settings import Settings
+from tests.samples import make_features
+from tests.small_models import FinishedStudy, finished_study, small_model
+
+pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> FinishedStudy:
+    return finished_study(tmp_path_factory.mktemp("study"), horizon=2)
+
+
+@pytest.fixture(scope="module")
+def model(study):
+    return small_model(study)
+
+
+@pytest.fixture
+def folder(model, tmp_path) -> str:
+    return write_model(model, str(tmp_path / "model"))
+
+
+@pytest.fixture
+def database(home, monkeypatch) -> Path:
+    """A features database with ten days more than the study saw."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with FeatureStore(Settings.read().features_url) as store:
+        store.write({"ABC": make_features(400).combine_first(make_features(410, seed=1))})
+    return home / "features.db"
+
+
+@pytest.fixture
+def in_this_process(monkeypatch) -> None:
+    monkeypatch.setattr("kallos.pool.FoldPool", lambda *_, **__: nullcontext(SimpleNamespace(score=evaluate_fold)))
+
+
+def run(monkeypatch, *arguments: str) -> int:
+    """Run the command line and return its exit code."""
+    monkeypatch.setattr("sys.argv", ["kallos-run", *arguments])
+    try:
+        main()
+    except SystemExit as left:
+        return left.code
+    return 0
+
+
+def test_predict_shows_the_next_values_and_writes_them_to_a_file_and_a_table(
+    database, model, folder, monkeypatch, capsys
+):
+    for _ in range(2):
+        assert run(monkeypatch, "predict", "--model", folder, "--output", "next.csv", "--to-table") == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert "log_return_close of ABC as of 2021-02-13" in shown.out
+    assert "2021-02-15" in shown.out
+    assert "warning" not in shown.out
+    assert all(len(line) <= 80 for line in shown.out.splitlines())
+    with FeatureStore(Settings.read().features_url) as store:
+        rows = study_frame(store.load(model.manifest.spec.data), model.manifest.spec.features)
+    expected = list(forecast_next(model, rows).values)
+    table = pd.read_csv("next.csv", float_precision="round_trip")
+    assert table.columns.tolist() == ["model_id", "as_of", "step", "target_time", "value"]
+    assert table["value"].tolist() == expected
+    with sqlite3.connect(database) as connection:
+        found = connection.execute("select model_id, step, value from forecasts order by step").fetchall()
+    assert found == [(model.model_id, 1, expected[0]), (model.model_id, 2, expected[1])]
+
+
+def test_predict_as_of_a_day_that_the_model_has_learnt_from_warns(database, folder, monkeypatch, capsys):
+    assert run(monkeypatch, "predict", "--model", folder, "--as-of", "2020-12-24") == 0
+    shown = capsys.readouterr().out
+    assert "warning: the model has learnt from rows up to 2021-02-03, and a forecast as of 2020-12-24" in shown
+    assert "2020-12-26" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["predict", "--model", "nowhere"], 1, "must have a manifest.json, and nowhere has none"),
+        (["predict"], 2, "--model"),
+        (["repro", "nowhere.json"], 1, "nowhere.json does not"),
+        (["train", "--params-file", "nowhere.json"], 1, "nowhere.json does not"),
+        (["train", "--params-file", "nowhere.json", "--seeds", "0"], 2, "--seeds must be 1 or more, not 0"),
+        (["train", "--params-file", "nowhere.json", "--refit", "never"], 2, "inner-validation"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_line(database, monkeypatch, capsys, arguments, code, said):
+    monkeypatch.setattr("flows.commands.train.set_environment", lambda **_: None)
+    assert run(monkeypatch, *arguments) == code
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert len(shown.err.splitlines()) == 1
+    assert shown.out == ""
+
+
+def test_predict_of_too_few_rows_is_one_line(database, folder, monkeypatch, capsys):
+    assert run(monkeypatch, "predict", "--model", folder, "--as-of", "2020-01-05") == 1
+    assert "rows, and there are 5" in capsys.readouterr().err
+
+
+def test_repro_says_the_same_to_the_bit_or_what_differs(
+    database, study, in_this_process, monkeypatch, tmp_path, capsys
+):
+    assert run(monkeypatch, "repro", study.file, "--workers", "1") == 0
+    shown = capsys.readouterr().out
+    assert f"the same to the bit: 2 folds, mean RMSE {study.best.best_value!r}" in shown
+    document = json.loads(Path(study.file).read_text())
+    document["folds"][1]["rmse"] *= 1 + 2**-52
+    document["versions"]["torch"] = "2.0.0"
+    altered = tmp_path / "altered.json"
+    altered.write_text(json.dumps(document))
+    assert run(monkeypatch, "repro", str(altered), "--workers", "1") == 1
+    shown = capsys.readouterr().out
+    assert shown.index("not as then: torch 2.0.0 then, 2.") < shown.index("RMSE, then and now")
+    assert repr(document["folds"][1]["rmse"]) in shown
+    assert shown.splitlines()[-1] == "not the same to the bit"
+    assert all(len(line) <= 80 for line in shown.splitlines())

@@ -1,0 +1,95 @@
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from kallos.databases import parse_url
+from kallos.errors import DatabaseError
+from kallos.forecast_table import write_forecasts
+from kallos.forecasting import Forecasts
+
+DAY = Forecasts(
+    model_id="gru-ABC-1",
+    asset_id="ABC",
+    target="log_return_close",
+    as_of="2024-01-02T00:00:00",
+    target_times=("2024-01-03T00:00:00", None),
+    values=(0.1, -0.2),
+    by_seed={"1": (0.1, -0.2)},
+    in_sample=False,
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'features.db'}"
+    return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def table(url):
+    yield "made_here"
+    execute(url, "DROP TABLE IF EXISTS made_here")
+
+
+def execute(url: str, statement: str) -> list:
+    engine = create_engine(parse_url(url))
+    with engine.begin() as connection:
+        done = connection.execute(text(statement))
+        rows = done.all() if done.returns_rows else []
+    engine.dispose()
+    return [tuple(row) for row in rows]
+
+
+def rows_in(url: str) -> list:
+    columns = "model_id, as_of, step, target_time, value"
+    rows = execute(url, f"SELECT {columns} FROM made_here ORDER BY model_id, as_of, step")
+    return [
+        tuple(datetime.fromisoformat(each) if str(each).startswith("20") and isinstance(each, str) else each
+              for each in row) for row in rows
+    ]  # fmt: skip
+
+
+def test_a_second_run_replaces_the_same_rows_and_leaves_the_others(url, table):
+    assert write_forecasts(DAY, url, table) == 2
+    write_forecasts(replace(DAY, model_id="gru-ABC-2"), url, table)
+    write_forecasts(replace(DAY, values=(0.3, 0.4)), url, table)
+    write_forecasts(replace(DAY, values=(0.3, 0.4)), url, table)
+    first, second, third = datetime(2024, 1, 2), datetime(2024, 1, 3), None
+    assert rows_in(url) == [
+        ("gru-ABC-1", first, 1, second, 0.3),
+        ("gru-ABC-1", first, 2, third, 0.4),
+        ("gru-ABC-2", first, 1, second, 0.1),
+        ("gru-ABC-2", first, 2, third, -0.2),
+    ]
+
+
+def test_a_write_that_is_refused_changes_nothing(url, table):
+    write_forecasts(DAY, url, table)
+    before = rows_in(url)
+    with pytest.raises(DatabaseError):
+        write_forecasts(replace(DAY, values=(0.9, None)), url, table)
+    assert rows_in(url) == before
+
+
+def test_a_table_of_another_shape_or_kind_of_stamps_is_refused(url, table):
+    write_forecasts(DAY, url, table)
+    with pytest.raises(DatabaseError, match="'made_here' has timestamps, and these rows are indexed by integers"):
+        write_forecasts(replace(DAY, as_of=17, target_times=(18, 19)), url, table)
+    execute(url, "DROP TABLE made_here")
+    execute(url, "CREATE TABLE made_here (model_id TEXT PRIMARY KEY, value FLOAT)")
+    with pytest.raises(DatabaseError, match="'made_here' lacks as_of, step, target_time: name another"):
+        write_forecasts(DAY, url, table)
+
+
+def test_integers_are_stamps_too(url, table):
+    write_forecasts(replace(DAY, as_of=17, target_times=(18, None)), url, table)
+    assert [row[1:4] for row in rows_in(url)] == [(17, 1, 18), (17, 2, None)]
+
+
+def test_a_name_is_a_name_and_no_statement(tmp_path):
+    url = f"sqlite:///{tmp_path / 'features.db'}"
+    write_forecasts(DAY, url, 'x"; DROP TABLE y; --')
+    assert execute(url, "SELECT name FROM sqlite_master WHERE type = 'table'") == [('x"; DROP TABLE y; --',)]

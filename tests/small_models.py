@@ -1,0 +1,59 @@
+"""A finished study and a trained model of two networks, in a few seconds, for the tests of what becomes of them."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kallos.best_params import BestParams, read_best_params_file, study_rows
+from kallos.manifest import Manifest
+from kallos.report import write_best_params
+from kallos.snapshots import frame_sha256
+from kallos.trainer import TrainedModel, choose, train
+from kallos.tuner import run_tuning
+from tests.samples import small_plan
+
+# For what is not to be asked.
+NO_DATABASE = "sqlite:////no/such/file.db"
+
+
+@dataclass(frozen=True)
+class FinishedStudy:
+    """A study's file, what it says, and the rows that it saw; their snapshot is in `snapshots`."""
+
+    file: str
+    best: BestParams
+    rows: pd.DataFrame
+    snapshots: str
+
+
+def finished_study(folder: Path, frame: pd.DataFrame | None = None, **over: Any) -> FinishedStudy:
+    """Return a study of one trial of two folds."""
+    plan = small_plan(folder, frame, **{"n_trials": 1, **over})
+    file = write_best_params(run_tuning(plan), str(folder / "results"))
+    best, snapshots = read_best_params_file(file), str(folder / "snapshots")
+    return FinishedStudy(file, best, study_rows(best, snapshots, features_url=NO_DATABASE)[0], snapshots)
+
+
+def small_model(study: FinishedStudy, **arguments: Any) -> TrainedModel:
+    """Return the study's best trial, trained with two seeds."""
+    return train(study.best, study.rows, choose(study.best), **{"seeds": 2, **arguments})
+
+
+def on_rows(best: BestParams, rows: pd.DataFrame) -> BestParams:
+    """Return a study's outcome as if it had seen these rows."""
+    return best.model_copy(update={"data": best.data.model_copy(update={"sha256": frame_sha256(rows)})})
+
+
+def forge(folder: Path, **changes: Any) -> None:
+    """Change a model's manifest, and make its checksums and its id fit whatever the folder holds now."""
+    values = json.loads((folder / "manifest.json").read_text())
+    values.update(changes)
+    for name in values["files"]:
+        content = (folder / name).read_bytes()
+        values["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    named = Manifest.model_validate(values).named()
+    (folder / "manifest.json").write_text(json.dumps(named.model_dump(mode="json")))
