@@ -19,13 +19,13 @@ from pydantic import BaseModel, ConfigDict
 from kallos.architectures import Params, create_model, get_architecture
 from kallos.datasets import prepare_darts_timeseries
 from kallos.errors import DataError, FitError, KallosError
-from kallos.folds import Fold, cut_inner
+from kallos.folds import Fold, InnerCut, cut_inner
 from kallos.preprocessing import PreparedFold
 from kallos.snapshots import frame_sha256, read_snapshot
 from kallos.specs import FeatureSpec, TrainingSpec
 
 if TYPE_CHECKING:
-    from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
+    from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
 Array = npt.NDArray[np.float64]
 
@@ -82,12 +82,20 @@ class FoldJob:
         canonical = json.dumps(content, sort_keys=True, allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
+    @property
+    def cut(self) -> InnerCut:
+        """Where the rows end that fit the weights, and those begin that stop early: none, if nothing does."""
+        fold = self.fold.shifted()
+        if not get_architecture(self.model_name).stops_early:
+            return InnerCut(fit_stop=fold.train_stop, inner_start=fold.train_stop)
+        return cut_inner(fold, self.training.inner_validation, lead=self.features.lead, horizon=self.horizon)
+
 
 @dataclass(frozen=True)
 class FittedFold:
     """A model with the weights of its best epoch, and the series that it was fitted on."""
 
-    model: "TorchForecastingModel"
+    model: "GlobalForecastingModel"
     prepared: PreparedFold
     epochs: int
     best_epoch: int
@@ -125,8 +133,7 @@ def fit_fold(job: FoldJob) -> FittedFold:
     """Return the model of a job, trained on the fold's training rows alone; raises as `evaluate_fold`."""
     from kallos.training import early_stopping, fit, quiet_single_thread
 
-    lead = job.features.lead
-    cut = cut_inner(job.fold.shifted(), job.training.inner_validation, lead=lead, horizon=job.horizon)
+    cut = job.cut
     read_snapshot(job.snapshot)  # A snapshot that cannot be read is no fault of the job.
     with quiet_single_thread(), _errors_of(job):
         prepared = _prepared(job.snapshot, job.rows_sha256, job.fold, job.features, cut.fit_stop)
@@ -134,10 +141,11 @@ def fit_fold(job: FoldJob) -> FittedFold:
             job.model_name,
             job.params,
             horizon=job.horizon,
-            lead=lead,
+            lead=job.features.lead,
             max_epochs=job.training.max_epochs,
             seed=job.seed,
             make_callbacks=lambda: early_stopping(job.training.patience),
+            has_covariates=prepared.past_covariates is not None,
         )
         epochs, best_epoch = fit(
             model,
@@ -198,7 +206,7 @@ def _actual(frame: pd.DataFrame, fold: Fold, target: str, horizon: int) -> Array
     return actual
 
 
-def _forecast(model: "TorchForecastingModel", prepared: PreparedFold, horizon: int, mode: str) -> Array:
+def _forecast(model: "GlobalForecastingModel", prepared: PreparedFold, horizon: int, mode: str) -> Array:
     """Return forecasts in the target's own units, of shape (origins, horizon)."""
     fold = prepared.fold
     if mode == "block":
@@ -209,7 +217,8 @@ def _forecast(model: "TorchForecastingModel", prepared: PreparedFold, horizon: i
             verbose=False,
         )
         return prepared.target_scale.restore(whole.values().reshape(1, -1))
-    first_row = fold.validation_start - (model.input_chunk_length + model.output_chunk_shift)
+    # The furthest lag of Darts' own, below zero.
+    first_row = fold.validation_start + model.extreme_lags[0] - model.output_chunk_shift
     series = model.historical_forecasts(
         prepared.target[first_row:],
         past_covariates=None if prepared.past_covariates is None else prepared.past_covariates[first_row:],
