@@ -43,6 +43,7 @@ DEFAULTS: Params = {
 def build(params: Params, context: ModelContext) -> "TFTModel":
     """Return a temporal fusion transformer."""
     from darts.models import TFTModel
+    from torch.nn import MSELoss
 
     return TFTModel(
         hidden_size=params["hidden_size"],
@@ -53,6 +54,8 @@ def build(params: Params, context: ModelContext) -> "TFTModel":
         dropout=params["dropout"],
         # It queries known inputs of the future, and the place of a step is the one that all studies have.
         add_relative_index=True,
+        # Without a loss Darts would train quantiles, and a forecast would be a random draw from them.
+        loss_fn=MSELoss(),
         **darts_arguments(params, context),
     )
 
