@@ -8,21 +8,19 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-    StrictStr,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
 if TYPE_CHECKING:
     from optuna import Trial
 
-Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+
+def _scalar(value: object) -> object:
+    if not isinstance(value, bool | int | float | str) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError("must be a number, text, true or false")
+    return value
+
+
+Scalar = Annotated[bool | int | float | str, PlainValidator(_scalar)]
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -134,10 +132,12 @@ class Categorical(_Drawn):
     """One of some choices, without an order."""
 
     type: Literal["categorical"] = "categorical"
-    choices: Annotated[tuple[Scalar, ...], Field(min_length=1)]
+    choices: tuple[Scalar, ...]
 
     @model_validator(mode="after")
     def _choices_differ(self) -> Self:
+        if not self.choices:
+            raise ValueError("must have one choice at least")
         if len(set(self.choices)) < len(self.choices):
             raise ValueError(f"must have choices that differ, not {list(self.choices)}")
         return self
