@@ -23,6 +23,7 @@ app.command("flows.commands.train:train", name="train", help="Train a study's be
 app.command("flows.commands.predict:predict", name="predict", help="Forecast the next values with a trained model.")
 app.command("flows.commands.repro:repro", name="repro", help="Run a best trial again, and compare to the bit.")
 app.command("flows.commands.audit:audit", name="audit", help="Look for leaks by experiment.")
+app.command("flows.commands.space:space", name="space", help="Show the search space of a study.")
 app.command("flows.commands.check:check", name="check", help="Find all that is wrong with a study's rows.")
 cache = cyclopts.App(name="cache", help="Look at the cache of fold scores, and bound it.")
 cache.command("flows.commands.cache:info", name="info", help="Say how much the cache holds.")
@@ -42,6 +43,8 @@ app.command("flows.commands.doctor:doctor", name="doctor", help="Check all that 
 
 def main() -> None:
     """Run a command. Exit code 0: done, 1: failed, 2: wrong use, 130 or 143: interrupted."""
+    # An architecture of one's own, `module:NAME`, may lie where the command is called; it hides no installed module.
+    sys.path.append("")
     try:
         app()
     except CycloptsError as error:

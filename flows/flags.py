@@ -32,7 +32,7 @@ class Flag:
 
 
 def flags_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Flag]:
-    """Yield a flag for each field that one word can hold; lists belong to the study file.
+    """Yield a flag for each field that one word can hold; lists and tables of values belong to the study file.
 
     Every flag may be left out, and is None then: what is needed is the specification's own affair.
     """
@@ -40,7 +40,7 @@ def flags_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Fla
         kind: Any = field.annotation
         if inspect.isclass(kind) and issubclass(kind, BaseModel):
             yield from flags_of(kind, (*path, name))
-        elif get_origin(kind) is not tuple:
+        elif get_origin(kind) not in (tuple, dict):
             default = "" if field.is_required() or field.default is None else f" [default: {field.default}]"
             kind, flag_name = (Path, _IN_FILES[name]) if name in _IN_FILES else (kind, name)
             annotation = Annotated[kind | None, Parameter(help=f"{field.description}{default}", show_default=False)]

@@ -124,7 +124,7 @@ def show_result(console: Console, result: TuningResult, address: str) -> None:
     table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", f"{-result.gain:+.2%}")
     console.print(table)
     console.print(report.verdict(result), highlight=False, markup=False)
-    params = ", ".join(f"{name}={report.short(value)}" for name, value in result.best_params.items())
+    params = ", ".join(f"{name}={report.short(value)}" for name, value in result.best.params.items())
     console.print(f"best parameters: {params}", highlight=False, markup=False)
     console.print(f"written to {address}", highlight=False, markup=False, soft_wrap=True)
 

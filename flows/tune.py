@@ -125,7 +125,7 @@ def study(plan: StudyPlan, run: RunSpec) -> TuningResult:
 
 @flow(
     name="tune",
-    flow_run_name="tune-{spec.model_name}-{spec.data.asset_id}",
+    flow_run_name="tune-{spec.model_label}-{spec.data.asset_id}",
     on_failure=[note_failure],
     on_crashed=[note_failure],
 )

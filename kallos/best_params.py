@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from kallos.architectures.study_space import as_drawn
 from kallos.datasets import load_features_from_db
 from kallos.errors import DataError, explain, scrubbed, shorten
 from kallos.folds import Fold
@@ -37,6 +38,7 @@ class BestParams(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    model_name: str
     best_params: dict[str, Any]
     best_value: FiniteFloat
     best_trial: int
@@ -46,8 +48,14 @@ class BestParams(BaseModel):
     spec: TuneSpec
     longest_input: int | None = None
     holdout_start: Stamp | None = None
+    holdout_end: Stamp | None = None
     versions: dict[str, str]
     one_se: OneStandardError | None = None
+
+    @property
+    def trial_params(self) -> dict[str, Any]:
+        """Parameters of the best trial as the study has them: with the architecture, where that was drawn."""
+        return as_drawn(self.spec.model_name, self.model_name, self.best_params)
 
 
 def read_best_params_file(address: str) -> BestParams:
@@ -131,6 +139,7 @@ def plan_again(best: BestParams, rows: pd.DataFrame, snapshot: str) -> StudyPlan
         open_fold=None,
         longest_input=best.longest_input,
         holdout_start=best.holdout_start,
+        holdout_end=best.holdout_end,
     )
 
 

@@ -66,16 +66,19 @@ def scrubbed(message: str) -> str:
     return re.sub(r"//[^/\s@]*:[^/\s@]*@", "//***@", message)
 
 
-def explain(error: "ValidationError") -> str:
-    """Return pydantic's findings as one line: field, rule, value."""
-    return "; ".join(_finding(**finding) for finding in error.errors())
+def explain(error: "ValidationError", *place: str) -> str:
+    """Return pydantic's findings, which lie at this place of a specification, as one line: field, rule, value."""
+    return "; ".join(_finding(place, **finding) for finding in error.errors())
 
 
-def _finding(*, loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object) -> str:
-    field = ".".join(str(part) for part in loc) or "specification"
+def _finding(
+    place: tuple[str, ...], *, loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object
+) -> str:
+    field = ".".join(str(part) for part in (*place, *loc)) or "specification"
     rule = re.sub("^(Input|String) should ", "must ", msg.removeprefix("Value error, "))
     if type == "missing":
-        return f"{field} is missing: give it as {_flag(loc)} or in the study file"
+        given = "it" if (*place, *loc)[0] == "space" else f"it as {_flag(loc)} or"
+        return f"{field} is missing: give {given} in the study file"
     if type == "extra_forbidden":
         return f"{field} is not a field of the specification: take it out or correct its spelling"
     shown = "" if type == "value_error" else f", not {input!r}"

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from kallos.architectures.study_space import model_of
 from kallos.confirmation import Confirmation
 from kallos.planning import DataSummary, Stamp
 from kallos.report import file_part
@@ -81,6 +82,7 @@ class Manifest(Part):
     data: DataSummary
     train_start: Stamp
     holdout_start: Stamp | None
+    holdout_end: Stamp | None
     spec: TuneSpec
     evaluation: int
     versions: dict[str, str]
@@ -91,7 +93,8 @@ class Manifest(Part):
     def _one_story(self) -> Self:
         spec = self.spec
         told = (self.asset_id, self.architecture, self.target, self.horizon, self.lead)
-        of_spec = (spec.data.asset_id, spec.model_name, spec.features.target, spec.horizon, spec.features.lead)
+        chosen, _ = model_of(spec.model_name, self.choice.params)
+        of_spec = (spec.data.asset_id, chosen, spec.features.target, spec.horizon, spec.features.lead)
         if told != of_spec:
             raise ValueError(f"must be that of what stands beside it: {of_spec}, not {told}")
         return self

@@ -7,6 +7,7 @@ import posixpath
 from pydantic import ValidationError
 
 from kallos.architectures import create_model, get_architecture
+from kallos.architectures.study_space import model_of
 from kallos.errors import DataError, KallosError, explain, scrubbed, shorten
 from kallos.manifest import FORMAT, FileRecord, Manifest
 from kallos.preparation import Preparation, PreparationDocument
@@ -113,11 +114,12 @@ def load_model(folder: str) -> TrainedModel:
             for member in manifest.members:
                 model = create_model(
                     manifest.architecture,
-                    manifest.choice.params,
+                    model_of(spec.model_name, manifest.choice.params)[1],
                     horizon=manifest.horizon,
                     lead=manifest.lead,
                     max_epochs=0,
                     seed=member.seed,
+                    has_covariates=preparation.n_covariates > 0,
                 )
                 restore_weights(model, contents[member.weights], preparation.n_covariates, member.weights)
                 members.append(model)

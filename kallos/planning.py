@@ -13,7 +13,8 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from kallos.architectures import Architecture, Params, get_architecture
-from kallos.architectures.inputs import INPUT, shortest_input, suggest_within
+from kallos.architectures.lookup import refuse_missing_packages
+from kallos.architectures.study_space import StudySpace, model_of
 from kallos.errors import DataError
 from kallos.folds import Fold, cut_folds, cut_inner
 from kallos.preprocessing import study_frame
@@ -84,9 +85,14 @@ class StudyPlan:
     holdout_end: Stamp | None = None
 
     @cached_property
+    def space(self) -> StudySpace:
+        """What a trial draws, clipped to what fits the folds."""
+        return self.spec.search_space.clipped(self.longest_input)
+
+    @property
     def architecture(self) -> Architecture:
-        """The recipe that is tuned."""
-        return get_architecture(self.spec.model_name)
+        """The recipe that is tuned, the first of several."""
+        return get_architecture(next(iter(self.space.spaces)))
 
     @cached_property
     def study_name(self) -> str:
@@ -97,14 +103,15 @@ class StudyPlan:
         """
         spec = self.spec
         content = [
-            [job.fingerprint for job in self.trial_jobs(0, self.architecture.defaults)],
+            [job.fingerprint for name in self.space.spaces for job in self.trial_jobs(0, self.space.defaults(name))],
             ENGINE_VERSION,
             [spec.seed, spec.pruner, spec.lookahead, spec.warm_start],
             version("optuna"),
             # A space that fits as a whole is the one that studies had before any was clipped.
             *([] if self.longest_input is None else [self.longest_input]),
+            *self._own_space,
         ]
-        return f"{spec.model_name}-{spec.data.asset_id}-{_sha256(content)[:16]}"
+        return f"{spec.model_label}-{spec.data.asset_id}-{_sha256(content)[:16]}"
 
     @property
     def sampler_seed(self) -> str:
@@ -119,7 +126,14 @@ class StudyPlan:
         """Hash of what studies have in common that may start from each other's best parameters."""
         spec, features = self.spec, self.spec.features
         forecast = [features.target, features.label_horizon, spec.horizon, spec.forecast]
-        return _sha256([spec.data.asset_id, spec.model_name, self.architecture.source_sha256, forecast])
+        sources = "".join(get_architecture(name).source_sha256 for name in self.space.spaces)
+        return _sha256([spec.data.asset_id, ",".join(self.space.spaces), sources, forecast, *self._own_space])
+
+    @cached_property
+    def _own_space(self) -> list[dict[str, Any]]:
+        """What the study file has made of the search space, if it has: recipes' own are in the hash of their source."""
+        differing = self.spec.search_space.differing()
+        return [differing] if differing else []
 
     @property
     def windows(self) -> tuple[FoldWindow, ...]:
@@ -144,24 +158,23 @@ class StudyPlan:
 
     def suggest(self, trial: "Trial") -> dict[str, Any]:
         """Draw a full set of parameters from the search space, clipped to what fits the folds."""
-        return suggest_within(self.architecture, trial, self.longest_input)
+        return self.space.draw(trial)
 
     def fitting(self, params: Params) -> dict[str, Any]:
-        """Return parameters of another study as this one's clipped space has them."""
-        if self.longest_input is None or INPUT not in params:
-            return dict(params)
-        return {**params, INPUT: min(params[INPUT], self.longest_input)}
+        """Return what a trial of another study has drawn as this one's clipped space has it."""
+        return dict(params) if self.longest_input is None else self.space.fitting(params)
 
     def job(self, name: str, params: Params, planned: PlannedFold) -> FoldJob:
         """Return the job of one parameter set on one fold."""
         spec = self.spec
+        model_name, own_params = model_of(spec.model_name, params)
         return FoldJob(
             name=name,
             snapshot=self.snapshot,
             rows_sha256=planned.rows_sha256,
             fold=planned.fold,
-            model_name=spec.model_name,
-            params=params,
+            model_name=model_name,
+            params=own_params,
             features=spec.features,
             training=spec.training,
             horizon=spec.horizon,
@@ -183,8 +196,9 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
 
     Of a hold-out not a row is in it. Where the folds cannot hold the longest input that the search space draws, the
     space is clipped. Raises `DataError` if the columns or rows are unfit, or too few for the folds, the horizon and the
-    shortest input; `UsageError` for an unknown architecture.
+    shortest input; `UsageError` for an architecture that is unknown, or that needs a package which is not there.
     """
+    refuse_missing_packages(spec.model_name)
     if spec.forecast == "block":
         _log.warning("forecast 'block' reads covariates of the future beyond the horizon: compare by it, trust it not")
     rows = study_frame(frame, spec.features, fill=spec.data.fill)
@@ -249,11 +263,11 @@ def clip_input(folds: tuple[Fold, ...], spec: TuneSpec) -> int | None:
 
     Raises `DataError` if not even the space's shortest fits.
     """
-    architecture = get_architecture(spec.model_name)
+    space = spec.search_space
     fold = min(folds, key=lambda fold: fold.train_stop - fold.train_start)
     cut = cut_inner(fold.shifted(), spec.training.inner_validation, lead=spec.features.lead, horizon=spec.horizon)
     beside_input = spec.features.lead - 1 + spec.horizon + FEWEST_SAMPLES - 1
-    fits, shortest = cut.fit_stop - beside_input, shortest_input(architecture)
+    fits, shortest = cut.fit_stop - beside_input, space.shortest_input
     if fits < shortest:
         needed, there = _rows_needed(shortest + beside_input, spec), fold.train_stop - fold.train_start
         raise DataError(
@@ -261,15 +275,15 @@ def clip_input(folds: tuple[Fold, ...], spec: TuneSpec) -> int | None:
             f"input_chunk_length {shortest}, the horizon, and the inner validation part), and there are {there}: "
             f"{_remedy(needed, there, spec)}"
         )
-    return fits if fits < architecture.longest_input else None
+    return fits if fits < space.longest_input else None
 
 
 def describe_clip(spec: TuneSpec, longest_input: int) -> str:
     """Return in a sentence how a search space was clipped."""
-    architecture = get_architecture(spec.model_name)
+    space = spec.search_space
     return (
-        f"the search space is clipped to what fits: input_chunk_length is drawn from {shortest_input(architecture)} to "
-        f"{longest_input} rows, not to {architecture.longest_input}, since the smallest fold holds no longer"
+        f"the search space is clipped to what fits: input_chunk_length is drawn from {space.shortest_input} to "
+        f"{longest_input} rows, not to {space.longest_input}, since the smallest fold holds no longer"
     )
 
 

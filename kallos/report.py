@@ -37,7 +37,7 @@ def best_params_document(result: TuningResult) -> dict[str, Any]:
         "naive_value": result.naive_value,
         "naive": result.naive,
         "naive_values": result.naive_values,
-        "model_name": spec.model_name,
+        "model_name": result.model_name,
         "asset_id": spec.data.asset_id,
         "folds": [
             _fold(window, score, result.naive) for window, score in zip(result.windows, result.best.scores, strict=True)
@@ -54,6 +54,7 @@ def best_params_document(result: TuningResult) -> dict[str, Any]:
         "holdout_end": result.holdout_end,
         "seed": spec.seed,
         "data": result.data.model_dump(),
+        "space": spec.search_space.clipped(result.longest_input).document(),
         "spec": spec.model_dump(mode="json"),
         "versions": result.versions,
     }
@@ -91,7 +92,9 @@ def write_failure(spec: TuneSpec, folder: str, failure: Mapping[str, Any]) -> st
 
 
 def _file_name(spec: TuneSpec, kind: str) -> str:
-    return f"{file_part(spec.model_name)}_{file_part(spec.data.asset_id)}_{kind}.json"
+    model = "+".join(file_part(name) for name in spec.model_name.split(","))
+    model = model if len(model) <= _LONGEST_PART else file_part(spec.model_name)
+    return f"{model}_{file_part(spec.data.asset_id)}_{kind}.json"
 
 
 def artifact_key(kind: str, spec: TuneSpec) -> str:
@@ -120,7 +123,7 @@ def _short_hash(name: str) -> str:
 
 def study_title(spec: TuneSpec) -> str:
     """Return what a study is of, as a title: `gru on BTC`."""
-    return f"{spec.model_name} on {spec.data.asset_id}"
+    return f"{spec.model_label} on {spec.data.asset_id}"
 
 
 def verdict(result: TuningResult) -> str:
@@ -202,7 +205,8 @@ def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
 
 
 def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
-    """Return a row per trial: number, state, value against naive, seconds, and the parameters."""
+    """Return a row per trial: number, state, value against naive, seconds, and the parameters that any trial has."""
+    names = dict.fromkeys(name for trial in result.trials for name in trial.params)
     return [
         {
             "trial": trial.number,
@@ -210,7 +214,7 @@ def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
             "rmse": trial.value,
             "against naive": None if trial.value is None else round(trial.value / result.naive_value, 4),
             "seconds": round(trial.seconds, 1),
-            **trial.params,
+            **{name: trial.params.get(name) for name in names},
             "reason": trial.reason,
         }
         for trial in result.trials
@@ -239,7 +243,7 @@ def since_last_run(result: TuningResult, last: Mapping[str, Any] | None) -> str:
 def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = None) -> str:
     """Return the result as markdown: verdict, the last run's best, parameters, and the folds beside naive."""
     spec, data = result.spec, result.data
-    params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best_params.items())
+    params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best.params.items())
     folds = "\n".join(
         f"| {row['fold']} | {row['validation_start']} to {row['validation_end']} | {row['rmse']:.6g} "
         f"| {row['naive_rmse']:.6g} | {row['rmse'] / row['naive_rmse'] - 1:+.2%} |"

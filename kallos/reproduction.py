@@ -42,7 +42,7 @@ def reproduce(
     `plan` is that of `kallos.best_params.plan_again`. `score_fold` is called by so many threads as `workers`:
     `evaluate_fold` itself takes one alone. Raises `FitError` if a fold cannot be fitted.
     """
-    jobs = plan.trial_jobs(best.best_trial, best.best_params)
+    jobs = plan.trial_jobs(best.best_trial, best.trial_params)
     with ThreadPoolExecutor(workers) as threads:
         scores = list(threads.map(score_fold, jobs))
     folds = (

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from kallos.architectures.study_space import model_of
 from kallos.planning import DataSummary, FoldWindow, Stamp
 from kallos.scoring import FoldScore
 from kallos.specs import TuneSpec
@@ -34,9 +35,14 @@ class TuningResult(BaseModel):
     versions: dict[str, str]
 
     @property
+    def model_name(self) -> str:
+        """Architecture of the best trial."""
+        return model_of(self.spec.model_name, self.best.params)[0]
+
+    @property
     def best_params(self) -> dict[str, Any]:
-        """Parameters of the best trial, complete."""
-        return self.best.params
+        """Parameters of the best trial, complete, as `create_model` takes them for its architecture."""
+        return model_of(self.spec.model_name, self.best.params)[1]
 
     @property
     def best_value(self) -> float:

@@ -83,6 +83,19 @@ class FoldJob:
         canonical = json.dumps(content, sort_keys=True, allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
+    @property
+    def cut(self) -> InnerCut:
+        """Where the rows end that fit the weights, and those begin that stop early."""
+        return training_cut(self.model_name, self.fold, self.training, lead=self.features.lead, horizon=self.horizon)
+
+
+def training_cut(model_name: str, fold: Fold, training: TrainingSpec, *, lead: int, horizon: int) -> InnerCut:
+    """Return where in a fold the rows end that fit the weights, and those begin that stop early, if anything does."""
+    shifted = fold.shifted()
+    if not get_architecture(model_name).stops_early:
+        return InnerCut(fit_stop=shifted.train_stop, inner_start=shifted.train_stop)
+    return cut_inner(shifted, training.inner_validation, lead=lead, horizon=horizon)
+
 
 @dataclass(frozen=True)
 class FittedFold:
@@ -126,7 +139,7 @@ def fit_fold(job: FoldJob) -> FittedFold:
     """Return the model of a job, trained on the fold's training rows alone; raises as `evaluate_fold`."""
     from kallos.training import quiet_single_thread
 
-    cut = cut_inner(job.fold.shifted(), job.training.inner_validation, lead=job.features.lead, horizon=job.horizon)
+    cut = job.cut
     read_snapshot(job.snapshot)  # A snapshot that cannot be read is no fault of the job.
     with quiet_single_thread(), errors_of(job.model_name):
         prepared = _prepared(job.snapshot, job.rows_sha256, job.fold, job.features, cut.fit_stop)
@@ -164,6 +177,7 @@ def fit_prepared(
         max_epochs=training.max_epochs,
         seed=seed,
         make_callbacks=lambda: early_stopping(training.patience),
+        has_covariates=prepared.past_covariates is not None,
     )
     epochs, best_epoch = fit(
         model,

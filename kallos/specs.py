@@ -18,11 +18,15 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from kallos.architectures import registry
-from kallos.errors import UsageError, did_you_mean, explain
+from kallos.architectures.lookup import AUTO, canonical
+from kallos.architectures.study_space import StudySpace, study_space
+from kallos.errors import UsageError, explain
 from kallos.query_text import one_statement
 
 # A moment in the features' index: an ISO date or timestamp, or an integer, as text.
@@ -31,17 +35,22 @@ Patterns = tuple[str, ...]
 CalendarStep = Literal["day", "week", "month", "quarter", "year"]
 
 
-def _known_architecture(name: str) -> str:
-    if name not in registry():
-        raise ValueError(f"must be a known architecture, not {name!r}: {did_you_mean(name, registry())}")
-    return name
+def _known_architectures(model_name: str) -> str:
+    try:
+        return canonical(model_name)
+    except UsageError as error:
+        raise ValueError(str(error).removeprefix("model_name ")) from None
 
 
 def _offer_architectures(schema: dict[str, Any]) -> None:
-    schema["enum"] = list(registry())
+    one = rf"\s*(?:{'|'.join([*registry(), AUTO])}|[\w.]+:\w+)\s*"
+    schema["anyOf"] = [
+        {"type": schema.pop("type"), "enum": [*registry(), AUTO], "title": "One, or all"},
+        {"type": "string", "pattern": rf"^{one}(?:,{one})*$", "title": "Several by commas, or module:NAME"},
+    ]
 
 
-ArchitectureName = Annotated[str, AfterValidator(_known_architecture), Field(json_schema_extra=_offer_architectures)]
+ArchitectureName = Annotated[str, AfterValidator(_known_architectures), Field(json_schema_extra=_offer_architectures)]
 
 
 class Spec(BaseModel):
@@ -175,7 +184,15 @@ class TrainingSpec(Spec):
 class TuneSpec(Spec):
     """A whole study. Given the same rows, it always has the same result."""
 
-    model_name: ArchitectureName = Field("gru", description="Architecture that is tuned.")
+    model_name: ArchitectureName = Field(
+        "gru",
+        description="Architecture that is tuned; several by commas, or 'auto' for all, let each trial draw one. "
+        "module:NAME is one of your own.",
+    )
+    space: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Tables of parameters, laid over the search spaces of the architectures: see 'kallos-run space'.",
+    )
     data: DataSpec
     features: FeatureSpec = FeatureSpec()
     folds: FoldSpec = FoldSpec()
@@ -204,6 +221,27 @@ class TuneSpec(Spec):
         description="First trials that take the best parameters of the latest study on earlier folds of the same "
         "asset, model, space, target and horizon.",
     )
+
+    @field_validator("space")
+    @classmethod
+    def _space_is_sound(cls, tables: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "model_name" in info.data:
+            study_space(info.data["model_name"], tables)
+        return tables
+
+    def __hash__(self) -> int:
+        """Hash the content: tables of a space are no values that hash."""
+        return hash(self.model_dump_json())
+
+    @property
+    def search_space(self) -> StudySpace:
+        """What each trial draws, the study's own tables laid over the recipes."""
+        return study_space(self.model_name, self.space)
+
+    @property
+    def model_label(self) -> str:
+        """What is tuned, as the study's name and its files' have it: `gru`, `gru+lstm`, `auto`."""
+        return self.model_name.replace(",", "+")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -271,6 +309,14 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return merged
+
+
+def parse_space(model_name: str, tables: Mapping[str, Any]) -> StudySpace:
+    """Return the search space of these architectures and tables, or raise `UsageError` as for a whole specification."""
+    try:
+        return study_space(canonical(model_name), tables)
+    except ValidationError as error:
+        raise UsageError(explain(error, "space")) from None
 
 
 def parse_tune_spec(values: Mapping[str, Any]) -> TuneSpec:

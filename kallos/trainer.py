@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from kallos.architectures import Params, create_model, get_architecture
+from kallos.architectures.study_space import model_of
 from kallos.best_params import BestParams
 from kallos.confirmation import Confirmation, seeds_from
 from kallos.errors import DataError, FitError, UsageError
-from kallos.folds import Fold, InnerCut, cut_inner
+from kallos.folds import Fold, InnerCut
 from kallos.frequency import find_frequency
 from kallos.manifest import Choice, FileRecord, Manifest, MemberRecord, Refit, Select
 from kallos.planning import stamp
 from kallos.preparation import Preparation
 from kallos.preprocessing import PreparedFold, prepare_fold
-from kallos.scoring import EVALUATION_VERSION, FittedFold, errors_of, fit_prepared, machine
+from kallos.scoring import EVALUATION_VERSION, FittedFold, errors_of, fit_prepared, machine, training_cut
 from kallos.snapshots import frame_sha256
 from kallos.specs import TuneSpec
 from kallos.versions import installed_versions
@@ -63,7 +64,7 @@ def choose(best: BestParams, select: Select = "one-se") -> Choice:
         chosen = best.one_se
         return Choice(select="one-se", trial=chosen.trial, params=chosen.params, one_se=chosen)
     note = "the study's file has no one-standard-error choice: the best trial is taken" if select == "one-se" else None
-    return Choice(select="best", trial=best.best_trial, params=best.best_params, note=note)
+    return Choice(select="best", trial=best.best_trial, params=best.trial_params, note=note)
 
 
 def train(
@@ -93,21 +94,22 @@ def train(
     first = 0 if spec.folds.train_rows is None else max(len(rows) - spec.folds.train_rows, 0)
     whole = Fold(0, first, len(rows), len(rows), len(rows))
     n_epochs = _median_epochs(best, choice, confirmation) if refit == "median-epochs" else None
-    cut = cut_inner(whole.shifted(), spec.training.inner_validation, lead=spec.features.lead, horizon=spec.horizon)
+    name, params = model_of(spec.model_name, choice.params)
+    cut = training_cut(name, whole, spec.training, lead=spec.features.lead, horizon=spec.horizon)
     numbers = seeds_from(spec.seed, seeds)
     from kallos.training import quiet_single_thread
 
-    with quiet_single_thread(), errors_of(spec.model_name):
+    with quiet_single_thread(), errors_of(name):
         prepared = prepare_fold(rows, whole, spec.features, fit_rows=cut.fit_stop if n_epochs is None else None)
-        fitted = [_fit_member(spec, choice.params, prepared, seed, cut, n_epochs) for seed in numbers]
+        fitted = [_fit_member(spec, name, params, prepared, seed, cut, n_epochs) for seed in numbers]
     records = tuple(
         MemberRecord(seed=seed, epochs=each.epochs, best_epoch=each.best_epoch, weights=f"weights-{seed}.pt")
         for seed, each in zip(numbers, fitted, strict=True)
     )
     manifest = Manifest(
         asset_id=spec.data.asset_id,
-        architecture=spec.model_name,
-        architecture_sha256=get_architecture(spec.model_name).source_sha256,
+        architecture=name,
+        architecture_sha256=get_architecture(name).source_sha256,
         target=spec.features.target,
         horizon=spec.horizon,
         lead=spec.features.lead,
@@ -121,6 +123,7 @@ def train(
         data=best.data,
         train_start=stamp(rows.index[first]),
         holdout_start=best.holdout_start,
+        holdout_end=best.holdout_end,
         spec=spec,
         evaluation=EVALUATION_VERSION,
         versions=installed_versions(),
@@ -145,7 +148,13 @@ def _median_epochs(best: BestParams, choice: Choice, confirmation: Confirmation 
 
 
 def _fit_member(
-    spec: TuneSpec, params: Params, prepared: PreparedFold, seed: int, cut: InnerCut, n_epochs: int | None
+    spec: TuneSpec,
+    name: str,
+    params: Params,
+    prepared: PreparedFold,
+    seed: int,
+    cut: InnerCut,
+    n_epochs: int | None,
 ) -> FittedFold:
     """Return a fitted model, stopped early, or trained for a given number of epochs and on every row."""
     from kallos.training import fit_all_epochs
@@ -153,12 +162,20 @@ def _fit_member(
     lead, horizon = spec.features.lead, spec.horizon
     if n_epochs is None:
         fitted = fit_prepared(
-            prepared, cut, spec.model_name, params, training=spec.training, lead=lead, horizon=horizon, seed=seed
+            prepared, cut, name, params, training=spec.training, lead=lead, horizon=horizon, seed=seed
         )
     else:
-        model = create_model(spec.model_name, params, horizon=horizon, lead=lead, max_epochs=n_epochs, seed=seed)
+        model = create_model(
+            name,
+            params,
+            horizon=horizon,
+            lead=lead,
+            max_epochs=n_epochs,
+            seed=seed,
+            has_covariates=prepared.past_covariates is not None,
+        )
         fit_all_epochs(model, prepared.target, prepared.past_covariates)
         fitted = FittedFold(model, prepared, n_epochs, n_epochs)
     if not all(bool(each.isfinite().all()) for each in weights_of(fitted.model).values()):
-        raise FitError(f"trained weights must be finite, and those of {spec.model_name} with seed {seed} are not")
+        raise FitError(f"trained weights must be finite, and those of {name} with seed {seed} are not")
     return fitted

@@ -56,7 +56,7 @@ def early_stopping(patience: int) -> list[pl.Callback]:
 
 
 def fit(
-    model: TorchForecastingModel,
+    model: "GlobalForecastingModel",
     target: "TimeSeries",
     past_covariates: "TimeSeries | None",
     *,
@@ -67,8 +67,12 @@ def fit(
     """Train a model in place; return the epochs that it ran and the one whose weights it kept.
 
     Weights are fitted on the rows before `fit_stop`, and early stopping watches forecasts of the rows from
-    `inner_start` up to `train_stop`, which may look back on the rows before. All are positions from zero.
+    `inner_start` up to `train_stop`, which may look back on the rows before. All are positions from zero. With no such
+    rows there are no epochs to choose among: the model is fitted once, and the epochs are 0.
     """
+    if inner_start == train_stop:
+        model.fit(target[:fit_stop], None if past_covariates is None else past_covariates[:fit_stop])
+        return 0, 0
     look_back = inner_start - (model.input_chunk_length + model.output_chunk_shift)
     with _whole_batches(model):
         model.fit(

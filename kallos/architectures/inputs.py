@@ -1,59 +1,52 @@
-"""How long an architecture's input may be: found out, and clipped to the rows that a study has."""
+"""How long an architecture's input may be, and its space clipped to the rows that a study has."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-from kallos.architectures.recipe import Architecture
-
-if TYPE_CHECKING:
-    from optuna import Trial
+from kallos.architectures.space import Categorical, Constant, Float, Int, Parameter, Product, Space
 
 INPUT = "input_chunk_length"
 
 
-def shortest_input(architecture: Architecture) -> int:
-    """Return the smallest `input_chunk_length` that an architecture draws, in rows."""
-    shortest: int = architecture.suggest(cast("Trial", _LowestTrial()))[INPUT]
-    return shortest
+def shortest_input(space: Space) -> int:
+    """Return the smallest `input_chunk_length` that a space draws, in rows."""
+    return int(min(_ends(space[INPUT])))
 
 
-def suggest_within(architecture: Architecture, trial: "Trial", longest_input: int | None) -> dict[str, Any]:
-    """Draw a full set of parameters of which `input_chunk_length` is at most `longest_input` rows, if that is given."""
-    if longest_input is None:
-        return architecture.suggest(trial)
-    return architecture.suggest(cast("Trial", _ClippedTrial(trial, longest_input)))
+def longest_input(space: Space) -> int:
+    """Return the largest `input_chunk_length` that a space draws, in rows."""
+    return int(max(_ends(space[INPUT])))
 
 
-class _LowestTrial:
-    """Draws the low end of every range, and the first of all choices."""
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        return low
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        return low
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        return choices[0]
+def clipped(space: Space, longest: int) -> Space:
+    """Return the space with no `input_chunk_length` above `longest` rows, of which the shortest is none."""
+    parameter = space[INPUT]
+    match parameter:
+        case Int(high=high):
+            parameter = parameter.model_copy(update={"high": min(high, longest)})
+        case Categorical(choices=choices):
+            fit = tuple(choice for choice in choices if int(choice) <= longest)
+            parameter = parameter.model_copy(update={"choices": fit})
+    return {**space, INPUT: parameter}
 
 
-class _ClippedTrial:
-    """Draws from a trial, input lengths from the lower part of their range alone."""
+def nearest_input(space: Space, length: int) -> int:
+    """Return the longest `input_chunk_length` of a space that is no longer than `length`."""
+    parameter = space[INPUT]
+    match parameter:
+        case Categorical(choices=choices):
+            return max(int(choice) for choice in choices if int(choice) <= length)
+        case Int(low=low, step=step):
+            top = min(length, longest_input(space))
+            return low + (top - low) // step * step
+        case _:
+            return shortest_input(space)
 
-    def __init__(self, trial: "Trial", longest_input: int) -> None:
-        self._trial = trial
-        self._longest = longest_input
 
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        top = min(high, self._longest) if name == INPUT else high
-        return self._trial.suggest_int(name, low, top, step=step, log=log)
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        return self._trial.suggest_float(name, low, high, step=step, log=log)
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        return self._trial.suggest_categorical(name, choices)
+def _ends(parameter: Parameter) -> tuple[Any, ...]:
+    match parameter:
+        case Constant(value=value):
+            return (value,)
+        case Int() | Float() | Categorical():
+            return parameter.ends()
+        case Product():
+            raise NotImplementedError(f"{INPUT} must be drawn or constant")

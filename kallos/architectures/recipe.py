@@ -7,14 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kallos.architectures.space import Categorical, Float, Int, Space
+
 if TYPE_CHECKING:
-    from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
-    from optuna import Trial
+    from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
 Params = Mapping[str, Any]
 
-# Shortest and longest history that a forecast looks back on, in rows.
-INPUT_CHUNK_LENGTH = (20, 60)
+# What every neural architecture here has, drawn behind its own parameters.
+TRAINING_SPACE: Space = {
+    # Shortest and longest history that a forecast looks back on, in rows.
+    "input_chunk_length": Int(low=20, high=60),
+    "batch_size": Categorical(choices=(32, 64, 128)),
+    "lr": Float(low=1e-4, high=1e-2, log=True),
+    # What lets a model follow a level that drifts: Kim et al. (2022), "Reversible instance normalization".
+    "use_reversible_instance_norm": Categorical(choices=(False, True)),
+}
 TRAINING_DEFAULTS: Params = {
     "input_chunk_length": 30,
     "batch_size": 64,
@@ -32,21 +40,25 @@ class ModelContext:
     max_epochs: int
     seed: int
     callbacks: tuple[Any, ...]
+    has_covariates: bool = True
 
 
 @dataclass(frozen=True)
 class Architecture:
     """One tunable family of models.
 
-    `suggest` draws a full set of parameters from a trial; the keys of `defaults` are all that there are.
-    `build` makes the model. `longest_input` is the largest `input_chunk_length` that `suggest` draws.
+    `space` says what each parameter is drawn from, in order; the keys of `defaults` are all that `build` takes, and
+    one of them is `input_chunk_length`, the rows that a forecast looks back on. `build` makes the model. One that is
+    not trained by epochs does not stop early: it is fitted once, on all training rows. `requires` names the package
+    that it needs beside those of Kallos, and the extra that brings it along.
     """
 
     name: str
-    suggest: Callable[["Trial"], dict[str, Any]]
+    space: Space
     defaults: Params
-    build: Callable[[Params, ModelContext], "TorchForecastingModel"]
-    longest_input: int = INPUT_CHUNK_LENGTH[1]
+    build: Callable[[Params, ModelContext], "GlobalForecastingModel"]
+    stops_early: bool = True
+    requires: str | None = None
 
     @property
     def source_sha256(self) -> str:
@@ -54,17 +66,6 @@ class Architecture:
         build = getattr(self.build, "func", self.build)
         files = (Path(__file__), Path(inspect.getfile(build)))
         return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
-def suggest_training(trial: "Trial") -> dict[str, Any]:
-    """Draw the parameters that every neural architecture here has."""
-    return {
-        "input_chunk_length": trial.suggest_int("input_chunk_length", *INPUT_CHUNK_LENGTH),
-        "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
-        "lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True),
-        # What lets a model follow a level that drifts: Kim et al. (2022), "Reversible instance normalization".
-        "use_reversible_instance_norm": trial.suggest_categorical("use_reversible_instance_norm", [False, True]),
-    }
 
 
 def darts_arguments(params: Params, context: ModelContext) -> dict[str, Any]:

@@ -1,33 +1,33 @@
-"""GRU and LSTM: Cho et al. (2014), Hochreiter and Schmidhuber (1997), as Darts' `BlockRNNModel`."""
+"""GRU, LSTM and plain RNN, as Darts' `BlockRNNModel`.
+
+Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder"; Hochreiter and Schmidhuber (1997),
+"Long short-term memory"; Elman (1990), "Finding structure in time".
+"""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kallos.architectures.recipe import (
     TRAINING_DEFAULTS,
+    TRAINING_SPACE,
     Architecture,
     ModelContext,
     Params,
     darts_arguments,
-    suggest_training,
 )
+from kallos.architectures.space import Float, Int, Space, When
 
 if TYPE_CHECKING:
     from darts.models import BlockRNNModel
-    from optuna import Trial
 
+SPACE: Space = {
+    "n_rnn_layers": Int(low=1, high=2),
+    "hidden_dim": Int(low=16, high=64, log=True),
+    # Dropout acts between layers: one layer has none.
+    "dropout": Float(low=0.0, high=0.5, when=When(parameter="n_rnn_layers", above=1), otherwise=0.0),
+    **TRAINING_SPACE,
+}
 DEFAULTS: Params = {"hidden_dim": 32, "n_rnn_layers": 1, "dropout": 0.0, **TRAINING_DEFAULTS}
-
-
-def suggest(trial: "Trial") -> dict[str, Any]:
-    """Draw a size; dropout acts between layers, so one layer has none."""
-    n_layers = trial.suggest_int("n_rnn_layers", 1, 2)
-    return {
-        "hidden_dim": trial.suggest_int("hidden_dim", 16, 64, log=True),
-        "n_rnn_layers": n_layers,
-        "dropout": trial.suggest_float("dropout", 0.0, 0.5) if n_layers > 1 else 0.0,
-        **suggest_training(trial),
-    }
 
 
 def build(cell: str, params: Params, context: ModelContext) -> "BlockRNNModel":
@@ -43,5 +43,6 @@ def build(cell: str, params: Params, context: ModelContext) -> "BlockRNNModel":
     )
 
 
-GRU = Architecture("gru", suggest, DEFAULTS, partial(build, "GRU"))
-LSTM = Architecture("lstm", suggest, DEFAULTS, partial(build, "LSTM"))
+GRU = Architecture("gru", SPACE, DEFAULTS, partial(build, "GRU"))
+LSTM = Architecture("lstm", SPACE, DEFAULTS, partial(build, "LSTM"))
+RNN = Architecture("rnn", SPACE, DEFAULTS, partial(build, "RNN"))

@@ -1,20 +1,31 @@
-"""Transformer: Vaswani et al. (2017), as Darts' `TransformerModel`."""
+"""Transformer: Vaswani et al. (2017), "Attention is all you need", as Darts' `TransformerModel`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kallos.architectures.recipe import (
     TRAINING_DEFAULTS,
+    TRAINING_SPACE,
     Architecture,
     ModelContext,
     Params,
     darts_arguments,
-    suggest_training,
 )
+from kallos.architectures.space import Categorical, Float, Int, Product, Space
 
 if TYPE_CHECKING:
     from darts.models import TransformerModel
-    from optuna import Trial
 
+SPACE: Space = {
+    # The width is heads times the width of a head, so that the heads divide it.
+    "nhead": Categorical(choices=(1, 2, 4, 8)),
+    "head_width": Categorical(choices=(4, 8, 16)),
+    "d_model": Product(of=("nhead", "head_width")),
+    "num_encoder_layers": Int(low=1, high=3),
+    "num_decoder_layers": Int(low=1, high=2),
+    "dim_feedforward": Int(low=32, high=256, log=True),
+    "dropout": Float(low=0.0, high=0.5),
+    **TRAINING_SPACE,
+}
 DEFAULTS: Params = {
     "d_model": 32,
     "nhead": 4,
@@ -24,20 +35,6 @@ DEFAULTS: Params = {
     "dropout": 0.1,
     **TRAINING_DEFAULTS,
 }
-
-
-def suggest(trial: "Trial") -> dict[str, Any]:
-    """Draw a size; `d_model` is drawn as heads times the width of a head, so that `nhead` divides it."""
-    nhead = trial.suggest_categorical("nhead", [1, 2, 4, 8])
-    return {
-        "d_model": nhead * trial.suggest_categorical("head_width", [4, 8, 16]),
-        "nhead": nhead,
-        "num_encoder_layers": trial.suggest_int("num_encoder_layers", 1, 3),
-        "num_decoder_layers": trial.suggest_int("num_decoder_layers", 1, 2),
-        "dim_feedforward": trial.suggest_int("dim_feedforward", 32, 256, log=True),
-        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
-        **suggest_training(trial),
-    }
 
 
 def build(params: Params, context: ModelContext) -> "TransformerModel":
@@ -55,4 +52,4 @@ def build(params: Params, context: ModelContext) -> "TransformerModel":
     )
 
 
-TRANSFORMER = Architecture("transformer", suggest, DEFAULTS, build)
+TRANSFORMER = Architecture("transformer", SPACE, DEFAULTS, build)

@@ -10,10 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.architectures import get_architecture
+from kallos.architectures.lookup import architecture_names
 from kallos.audit.perturbation import with_other_values
 from kallos.audit.verdicts import Verdict
 from kallos.datasets import prepare_darts_timeseries
-from kallos.folds import Fold, cut_inner
+from kallos.folds import Fold
 from kallos.planning import stamp
 from kallos.scoring import FoldJob, fit_fold, forecast_fold
 from kallos.snapshots import frame_sha256, write_snapshot
@@ -74,7 +75,8 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
 
     Snapshots of the rows lie in a temporary folder that ends with the block.
     """
-    lead = spec.features.lead
+    # Of several architectures the first: all are fed by the same way.
+    name = architecture_names(spec.model_name)[0]
     training = spec.training.model_copy(update={"max_epochs": 1})
     with tempfile.TemporaryDirectory(prefix="kallos-audit-") as folder:
 
@@ -84,8 +86,8 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
                 snapshot=write_snapshot(rows, folder),
                 rows_sha256=frame_sha256(rows.iloc[fold.rows]),
                 fold=fold,
-                model_name=spec.model_name,
-                params=dict(get_architecture(spec.model_name).defaults),
+                model_name=name,
+                params=dict(get_architecture(name).defaults),
                 features=spec.features,
                 training=training,
                 horizon=spec.horizon,
@@ -93,10 +95,9 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
                 seed=spec.seed,
             )
             fitted = fit_fold(job)
-            fit_rows = cut_inner(fold.shifted(), training.inner_validation, lead=lead, horizon=spec.horizon).fit_stop
 
             def forecast(seen: pd.DataFrame) -> Array:
-                prepared = prepare_darts_timeseries(seen, fold, spec.features, fit_rows=fit_rows)
+                prepared = prepare_darts_timeseries(seen, fold, spec.features, fit_rows=job.cut.fit_stop)
                 return forecast_fold(job, replace(fitted, prepared=prepared))
 
             return forecast

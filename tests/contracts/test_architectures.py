@@ -1,104 +1,46 @@
 """What every architecture keeps to, whichever are there: a new one is tested by being added."""
 
-import math
-from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
 import optuna
 import pytest
 
 from kallos.architectures import create_model, get_architecture, registry
+from kallos.architectures.lookup import architecture_names
+from kallos.architectures.study_space import study_space
+from kallos.contracts import CHECKS, check_architecture, every_corner_of_the_space_fits
 from kallos.errors import UsageError
-from kallos.scoring import evaluate_fold, fit_fold, forecast_fold
-from tests.samples import make_features, small_job
 
-NAMES = sorted(registry())
+NAMES = list(registry())
 
 
-class CornerTrial:
-    """Draws one end of every range; `end` 0 is the lowest and the first choice, 1 the highest and the last."""
-
-    def __init__(self, end: int) -> None:
-        self._end = end
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        return (low, high)[self._end]
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        return (low, high)[self._end]
-
-    def suggest_categorical(self, name, choices):
-        return choices[-self._end]
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_contract(check, name, tmp_path):
+    check(name, str(tmp_path))
 
 
-@pytest.fixture(params=NAMES)
-def name(request) -> str:
-    return request.param
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_corner_of_the_space_fits(name, tmp_path):
+    every_corner_of_the_space_fits(name, str(tmp_path))
 
 
-def test_the_names_of_the_first_architectures_are_there():
-    assert {"gru", "lstm", "transformer"} <= set(NAMES)
+def test_the_architectures_that_are_worth_tuning_are_there():
+    assert set(NAMES) >= {
+        *("gru", "lstm", "rnn", "transformer", "tcn", "nbeats", "nhits", "tide", "tsmixer", "dlinear", "nlinear"),
+        *("tft", "ridge", "lightgbm"),
+    }
 
 
-@pytest.mark.parametrize("end", [0, 1])
-def test_every_corner_of_the_space_fits_and_forecasts(name, end, tmp_path):
-    params = get_architecture(name).suggest(CornerTrial(end))
-    score = evaluate_fold(replace(small_job(tmp_path, model_name=name, training={"max_epochs": 1}), params=params))
-    assert math.isfinite(score.rmse)
-    assert params["input_chunk_length"] <= get_architecture(name).longest_input
-
-
+@pytest.mark.parametrize("name", NAMES)
 def test_whatever_is_drawn_is_a_full_set_of_parameters_of_plain_values(name):
-    architecture = get_architecture(name)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
-    for _ in range(30):
-        params = architecture.suggest(study.ask())
-        assert params.keys() == architecture.defaults.keys()
+    space = study_space(name)
+    for _ in range(20):
+        params = space.draw(study.ask())
+        assert params.keys() == get_architecture(name).defaults.keys()
         assert {type(value) for value in params.values()} <= {int, float, bool, str}
-        create_model(name, params)
-
-
-def test_the_same_job_has_the_same_score_to_the_bit(name, tmp_path):
-    job = small_job(tmp_path, model_name=name)
-    assert evaluate_fold(job).rmse == evaluate_fold(job).rmse
-
-
-@pytest.mark.parametrize("label_horizon", [0, 3])
-def test_forecasts_keep_to_the_horizon_and_see_no_future(name, label_horizon, tmp_path):
-    spec = {"model_name": name, "horizon": 3, "features": {"label_horizon": label_horizon}}
-    frame = make_features()
-    job = small_job(tmp_path, frame, **spec)
-    changed = frame.copy()
-    changed.iloc[label_horizon + job.fold.validation_start + 10 :] *= 2
-    fitted = fit_fold(job)
-    before = forecast_fold(job, fitted)
-    after = forecast_fold(job, replace(fitted, prepared=fit_fold(small_job(tmp_path, changed, **spec)).prepared))
-    assert before.shape == (40 - 3 + 1, 3)
-    # The first changed row is the tenth of the window, and known to no origin before it.
-    n_same = 10 + max(label_horizon, 1)
-    np.testing.assert_array_equal(before[:n_same], after[:n_same])
-    assert not np.array_equal(before, after)
-
-
-def test_a_target_without_covariates_is_enough(name, tmp_path):
-    frame = make_features()[["log_return_close"]]
-    assert math.isfinite(evaluate_fold(small_job(tmp_path, frame, model_name=name)).rmse)
-
-
-def test_each_model_gets_callbacks_of_its_own(name):
-    made = []
-    for _ in range(2):
-        create_model(name, make_callbacks=lambda: made.append([object()]) or made[-1])
-    assert len(made) == 2
-
-
-def test_a_parameter_that_it_does_not_have_is_refused(name):
-    with pytest.raises(
-        UsageError, match=f"{name} has no parameter 'input_chunk_lenght': did you mean 'input_chunk_len"
-    ):
-        create_model(name, {"input_chunk_lenght": 3})
 
 
 def test_a_name_with_a_typo_is_answered_with_the_nearest():
@@ -106,13 +48,49 @@ def test_a_name_with_a_typo_is_answered_with_the_nearest():
         create_model("lstn")
 
 
-def test_the_heads_of_a_transformer_divide_its_width():
+@pytest.mark.parametrize(
+    ("name", "width", "heads"), [("transformer", "d_model", "nhead"), ("tft", "hidden_size", "num_attention_heads")]
+)
+def test_heads_divide_the_width(name, width, heads):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=2))
-    drawn = [get_architecture("transformer").suggest(study.ask()) for _ in range(50)]
-    assert all(params["d_model"] % params["nhead"] == 0 for params in drawn)
-    assert len({(params["d_model"], params["nhead"]) for params in drawn}) > 6
+    drawn = [study_space(name).draw(study.ask()) for _ in range(50)]
+    assert all(params[width] % params[heads] == 0 for params in drawn)
+    assert len({(params[width], params[heads]) for params in drawn}) > 6
 
 
-def test_one_recurrent_layer_draws_no_dropout():
-    params = get_architecture("gru").suggest(CornerTrial(0))
-    assert (params["n_rnn_layers"], params["dropout"]) == (1, 0.0)
+def test_auto_is_all_that_need_no_extra():
+    assert set(architecture_names("auto")) == set(NAMES) - {"lightgbm"}
+
+
+OWN = """
+from kallos.architectures import Architecture, darts_arguments
+from kallos.architectures.recipe import TRAINING_DEFAULTS, TRAINING_SPACE
+from kallos.architectures.space import Int
+
+def build(params, context):
+    from darts.models import {model}
+
+    return {model}({arguments}**darts_arguments(params, context))
+
+MINE = Architecture(
+    "mine", {{"width": Int(low=2, high=8), **TRAINING_SPACE}}, {{"width": 4, **TRAINING_DEFAULTS}}, build
+)
+"""
+
+
+def test_the_architecture_that_the_docs_add_keeps_the_contract(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "architectures.md").read_text()
+    (tmp_path / "lasso.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    check_architecture("lasso:LASSO")
+
+
+def test_an_architecture_that_looks_ahead_breaks_the_contract(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    text = OWN.format(model="BlockRNNModel", arguments="") + (
+        "\nfrom dataclasses import replace\n"
+        "AHEAD = replace(MINE, build=lambda params, context: build(params, replace(context, horizon=1)))\n"
+    )
+    (tmp_path / "a_model_that_looks_ahead.py").write_text(text)
+    with pytest.raises(AssertionError, match="see behind its origin"):
+        check_architecture("a_model_that_looks_ahead:AHEAD")

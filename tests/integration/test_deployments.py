@@ -74,6 +74,7 @@ def test_a_nights_artifacts_stand_under_keys_that_stay(machine, night):
         {"spec": {**ABC, "n_trials": 0}},
         {"spec": {**ABC, "pruner": "axe"}},
         {"spec": {**ABC, "model_name": "gruu"}},
+        {"spec": {**ABC, "model_name": "gru,lstn"}},
         {"spec": {**ABC, "n_trails": 5}},
         {"spec": {"data": {}}},
         {"spec": ABC, "run": {"if_running": "later"}},
@@ -101,7 +102,9 @@ def test_the_form_has_descriptions_bounds_choices_and_defaults(machine):
     assert [place for place, field in plain.items() if not field.get("description")] == []
     assert fields["TuneSpec", "n_trials"] | {"default": 20, "exclusiveMinimum": 0} == fields["TuneSpec", "n_trials"]
     assert fields["TuneSpec", "pruner"]["enum"][0] == "folds"
-    assert fields["TuneSpec", "model_name"]["enum"] == ["gru", "lstm", "transformer"]
+    offered = fields["TuneSpec", "model_name"]["anyOf"][0]["enum"]
+    assert offered[-1] == "auto"
+    assert {"gru", "lstm", "transformer", "ridge"} <= set(offered)
     assert found["parameters"] == {}
 
 

@@ -49,7 +49,7 @@ def test_an_evaluation_comes_back_from_its_document(tmp_path):
     assert path.endswith("gru-BTC-0123456789ab_evaluation.json")
     text = (tmp_path / "gru-BTC-0123456789ab_evaluation.json").read_text()
     assert parse_evaluation(text, path) == small_evaluation()
-    with pytest.raises(DataError, match=r"must be one that 'kallos-run evaluate' wrote: it\.json: verdict.decision must"):
+    with pytest.raises(DataError, match=r"'kallos-run evaluate' wrote: it\.json: verdict.decision must"):
         parse_evaluation(text.replace('"ship"', '"perhaps"'), "it.json")
 
 

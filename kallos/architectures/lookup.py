@@ -1,0 +1,127 @@
+"""Architectures by their names: those of this package, those that other packages bring along, and one's own."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pkgutil import iter_modules
+
+import kallos.architectures
+from kallos.architectures.recipe import Architecture
+from kallos.errors import UsageError, did_you_mean
+
+GROUP = "kallos.architectures"
+# In place of names: all architectures of this package that need no extra, the same on every machine.
+AUTO = "auto"
+
+
+@cache
+def registry() -> Mapping[str, Architecture]:
+    """Return all architectures by name: of every module in this package, and of the entry points of other packages.
+
+    Raises `UsageError` if an entry point cannot be loaded, or takes a name that is taken.
+    """
+    found = _own()
+    for name, architecture in _of_entry_points():
+        if name in found or name == AUTO:
+            raise UsageError(f"an architecture must have a name of its own, and entry point {name!r} has one of ours")
+        found[name] = architecture
+    return dict(sorted(found.items()))
+
+
+def get_architecture(name: str) -> Architecture:
+    """Return the architecture of that name, or the one that `module:NAME` holds or `module:function` returns.
+
+    Raises `UsageError`, with the nearest name, if there is none.
+    """
+    if ":" in name:
+        return _referred(name)
+    try:
+        return registry()[name]
+    except KeyError:
+        raise UsageError(
+            f"model_name must be a known architecture, not {name!r}: {did_you_mean(name, registry())}"
+        ) from None
+
+
+def architecture_names(model_name: str) -> tuple[str, ...]:
+    """Return the names of the architectures that a study chooses among: `gru`, `gru,lstm,tide` or `auto`, sorted."""
+    names: set[str] = set()
+    for name in _parts(model_name):
+        names.update(_auto() if name == AUTO else [name])
+    return tuple(sorted(names))
+
+
+def canonical(model_name: str) -> str:
+    """Return the one way to write the names of a study's architectures: sorted, each once.
+
+    Raises `UsageError` for a name that is not known.
+    """
+    parts = _parts(model_name)
+    if not parts:
+        raise UsageError(f"model_name must name an architecture: {did_you_mean(model_name, registry())}")
+    for name in parts:
+        if name != AUTO:
+            get_architecture(name)
+    return ",".join(sorted(name for name in parts if name == AUTO or AUTO not in parts or name not in _auto()))
+
+
+def refuse_missing_packages(model_name: str) -> None:
+    """Raise `UsageError` if an architecture needs a package that is not installed."""
+    for name in architecture_names(model_name):
+        package = get_architecture(name).requires
+        if package is not None and find_spec(package) is None:
+            raise UsageError(f"{name} needs the package {package!r}: pip install 'kallos[{package}]'")
+
+
+def _parts(model_name: str) -> set[str]:
+    return {part for part in (part.strip() for part in model_name.split(",")) if part}
+
+
+@cache
+def _auto() -> frozenset[str]:
+    return frozenset(name for name, architecture in _own().items() if architecture.requires is None)
+
+
+def _own() -> dict[str, Architecture]:
+    modules = (import_module(f"{GROUP}.{module.name}") for module in iter_modules(kallos.architectures.__path__))
+    entries = (entry for module in modules for entry in vars(module).values() if isinstance(entry, Architecture))
+    return {architecture.name: architecture for architecture in entries}
+
+
+def _of_entry_points() -> Iterator[tuple[str, Architecture]]:
+    for entry in entry_points(group=GROUP):
+        try:
+            yield entry.name, _made(entry.load(), entry.value)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(
+                f"an architecture of an installed package must load, and {entry.name} = {entry.value!r} does not: "
+                f"{type(error).__name__}: {error}; mend or uninstall it"
+            ) from error
+
+
+@cache
+def _referred(reference: str) -> Architecture:
+    module, _, attribute = reference.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except Exception as error:
+        raise UsageError(
+            f"model_name must be module:NAME of an architecture that can be imported, and {reference!r} cannot: "
+            f"{type(error).__name__}: {error}; its module lies in the folder of the command, or on PYTHONPATH"
+        ) from error
+    return _made(found, reference)
+
+
+def _made(found: object, reference: str) -> Architecture:
+    """Return an architecture, or the one that a function returns."""
+    made = found() if callable(found) else found
+    if not isinstance(made, Architecture):
+        raise UsageError(
+            f"model_name must name a kallos.architectures.Architecture, or a function that returns one, and "
+            f"{reference!r} is {type(made).__name__}"
+        )
+    return made

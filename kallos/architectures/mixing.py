@@ -1,0 +1,101 @@
+"""TiDE and TSMixer: multi-layer perceptrons over time and features.
+
+Das et al. (2023), "Long-term forecasting with TiDE: Time-series dense encoder"; Chen et al. (2023), "TSMixer: An
+all-MLP architecture for time series forecasting". As Darts' `TiDEModel` and `TSMixerModel`.
+"""
+
+from typing import TYPE_CHECKING
+
+from kallos.architectures.recipe import (
+    TRAINING_DEFAULTS,
+    TRAINING_SPACE,
+    Architecture,
+    ModelContext,
+    Params,
+    darts_arguments,
+)
+from kallos.architectures.space import Categorical, Float, Int, Space
+
+if TYPE_CHECKING:
+    from darts.models import TiDEModel, TSMixerModel
+
+TIDE_SPACE: Space = {
+    "num_encoder_layers": Int(low=1, high=3),
+    "num_decoder_layers": Int(low=1, high=3),
+    "decoder_output_dim": Int(low=4, high=32, log=True),
+    "hidden_size": Int(low=16, high=256, log=True),
+    # Covariates of a step are projected to so many numbers; 0 takes them as they are.
+    "temporal_width_past": Int(low=0, high=8),
+    "temporal_decoder_hidden": Int(low=16, high=128, log=True),
+    "use_layer_norm": Categorical(choices=(False, True)),
+    "dropout": Float(low=0.0, high=0.5),
+    **TRAINING_SPACE,
+}
+TIDE_DEFAULTS: Params = {
+    "num_encoder_layers": 1,
+    "num_decoder_layers": 1,
+    "decoder_output_dim": 16,
+    "hidden_size": 64,
+    "temporal_width_past": 4,
+    "temporal_decoder_hidden": 32,
+    "use_layer_norm": False,
+    "dropout": 0.1,
+    **TRAINING_DEFAULTS,
+}
+
+
+def build_tide(params: Params, context: ModelContext) -> "TiDEModel":
+    """Return TiDE."""
+    from darts.models import TiDEModel
+
+    return TiDEModel(
+        num_encoder_layers=params["num_encoder_layers"],
+        num_decoder_layers=params["num_decoder_layers"],
+        decoder_output_dim=params["decoder_output_dim"],
+        hidden_size=params["hidden_size"],
+        temporal_width_past=params["temporal_width_past"],
+        temporal_decoder_hidden=params["temporal_decoder_hidden"],
+        use_layer_norm=params["use_layer_norm"],
+        dropout=params["dropout"],
+        **darts_arguments(params, context),
+    )
+
+
+TIDE = Architecture("tide", TIDE_SPACE, TIDE_DEFAULTS, build_tide)
+
+TSMIXER_SPACE: Space = {
+    "num_blocks": Int(low=1, high=4),
+    "hidden_size": Int(low=8, high=64, log=True),
+    "ff_size": Int(low=8, high=64, log=True),
+    "norm_type": Categorical(choices=("LayerNorm", "TimeBatchNorm2d")),
+    "normalize_before": Categorical(choices=(False, True)),
+    "dropout": Float(low=0.0, high=0.5),
+    **TRAINING_SPACE,
+}
+TSMIXER_DEFAULTS: Params = {
+    "num_blocks": 2,
+    "hidden_size": 32,
+    "ff_size": 32,
+    "norm_type": "LayerNorm",
+    "normalize_before": False,
+    "dropout": 0.1,
+    **TRAINING_DEFAULTS,
+}
+
+
+def build_tsmixer(params: Params, context: ModelContext) -> "TSMixerModel":
+    """Return TSMixer."""
+    from darts.models import TSMixerModel
+
+    return TSMixerModel(
+        num_blocks=params["num_blocks"],
+        hidden_size=params["hidden_size"],
+        ff_size=params["ff_size"],
+        norm_type=params["norm_type"],
+        normalize_before=params["normalize_before"],
+        dropout=params["dropout"],
+        **darts_arguments(params, context),
+    )
+
+
+TSMIXER = Architecture("tsmixer", TSMIXER_SPACE, TSMIXER_DEFAULTS, build_tsmixer)

@@ -1,0 +1,163 @@
+"""The tables of a study file laid over the search spaces of recipes, each fault told with its place."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from kallos.architectures.inputs import INPUT
+from kallos.architectures.lookup import registry
+from kallos.architectures.recipe import Architecture
+from kallos.architectures.space import (
+    KINDS,
+    Categorical,
+    Constant,
+    Float,
+    Int,
+    Parameter,
+    Product,
+    Space,
+    misplaced,
+)
+from kallos.errors import did_you_mean
+
+Place = tuple[str, ...]
+
+
+def lay_over(chosen: Mapping[str, Architecture], tables: Mapping[str, Any]) -> dict[str, Space]:
+    """Return the space of each chosen architecture, the tables of parameters and of architectures laid over it.
+
+    A table of another known architecture must be sound too, and changes nothing. Raises `ValidationError` with all
+    faults and their places.
+    """
+    faults: list[InitErrorDetails] = []
+    known = {**registry(), **chosen}
+    general = {name: value for name, value in tables.items() if name not in known}
+    for name, value in general.items():
+        if not any(name in architecture.space for architecture in chosen.values()):
+            parameters = {parameter for architecture in chosen.values() for parameter in architecture.space}
+            faults.append(
+                _fault((name,), f"must be a parameter of {_listed(chosen)}: {did_you_mean(name, parameters)}", value)
+            )
+    laid = {}
+    for name, architecture in {**chosen, **{name: known[name] for name in tables if name in known}}.items():
+        own = tables.get(name, {})
+        if not isinstance(own, Mapping):
+            faults.append(_fault((name,), "must be a table of the architecture's parameters", own))
+            own = {}
+        for parameter, value in own.items():
+            if parameter not in architecture.space:
+                said = f"must be a parameter of {name}: {did_you_mean(parameter, architecture.space)}"
+                faults.append(_fault((name, parameter), said, value))
+        laid[name] = _laid_over(name, architecture, general if name in chosen else {}, own, faults)
+    if faults:
+        raise ValidationError.from_exception_data("space", faults)
+    return {name: laid[name] for name in chosen}
+
+
+def _laid_over(
+    name: str,
+    architecture: Architecture,
+    general: Mapping[str, Any],
+    own: Mapping[str, Any],
+    faults: list[InitErrorDetails],
+) -> Space:
+    space = dict(architecture.space)
+    places: dict[str, Place] = {}
+    before = len(faults)
+    for place, tables in (((), general), ((name,), own)):
+        for parameter, table in tables.items():
+            if parameter in architecture.space:
+                places[parameter] = (*place, parameter)
+                try:
+                    space[parameter] = _parameter(space[parameter], table)
+                except ValidationError as error:
+                    faults.extend(_moved(error, places[parameter]))
+                    continue
+                said = _unfit(parameter, space[parameter], architecture)
+                if said is not None:
+                    faults.append(_fault(places[parameter], said, table))
+    wrong = misplaced(space) if len(faults) == before else None
+    if wrong is not None:
+        parameter, other = wrong
+        earlier = list(space)[: list(space).index(parameter)]
+        said = f"must look at a parameter that is drawn before it, not {other!r}: {did_you_mean(other, earlier)}"
+        faults.append(_fault(places.get(parameter, (parameter,)), said, other))
+    return space
+
+
+def _parameter(base: Parameter, given: Any) -> Parameter:
+    """Return what a study file makes of a parameter.
+
+    A value fixes it, a list is one of choices, a table with a `type` replaces the recipe's, and one without changes it.
+    """
+    if not isinstance(given, Mapping):
+        return _validated("categorical", {"choices": given}) if isinstance(given, list | tuple) else _fixed(given)
+    if "type" in given:
+        if given["type"] not in KINDS:
+            raise _at("type", f"must be a known type, not {given['type']!r}: {did_you_mean(str(given['type']), KINDS)}")
+        return _validated(given["type"], given)
+    if isinstance(base, Constant | Product):
+        raise _at("type", f"must be given, since the recipe draws nothing here: {did_you_mean('', KINDS)}")
+    return _validated(base.type, {**base.model_dump(exclude_unset=True), **given})
+
+
+def _fixed(value: Any) -> Parameter:
+    try:
+        return Constant(value=value)
+    except ValidationError:
+        raise _at(None, f"must be a table, a list of choices, or a value that is fixed, not {value!r}") from None
+
+
+def _validated(kind: str, content: Mapping[str, Any]) -> Parameter:
+    return KINDS[kind].model_validate({**content, "type": kind})
+
+
+def _unfit(name: str, parameter: Parameter, architecture: Architecture) -> str | None:
+    """Return what is wrong with a parameter whose values are of another type than the recipe's, or None."""
+    if name == INPUT and (isinstance(parameter, Product) or getattr(parameter, "when", None) is not None):
+        return "must be drawn without a condition, or fixed"
+    values = list(_values(parameter))
+    if name == INPUT and any(isinstance(value, int) and value < 1 for value in values):
+        return f"must be 1 row or more, not {min(values)}"
+    default = architecture.defaults.get(name)
+    if default is None or isinstance(parameter, Product):
+        return None
+    fit = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}[type(default)]
+    words = {bool: "true or false", int: "whole numbers", float: "numbers", str: "text"}[type(default)]
+    wrong = [value for value in values if type(value) not in fit]
+    return f"must be {words}, not {wrong[0]!r}" if wrong else None
+
+
+def _values(parameter: Parameter) -> Iterator[Any]:
+    match parameter:
+        case Constant(value=value):
+            yield value
+        case Int() | Float() | Categorical():
+            yield from parameter.ends()
+            if parameter.when is not None:
+                yield parameter.otherwise
+
+
+def _moved(error: ValidationError, place: Place) -> Iterator[InitErrorDetails]:
+    for found in error.errors():
+        said = PydanticCustomError(found["type"], _literal(found["msg"]))
+        yield InitErrorDetails(type=said, loc=(*place, *found["loc"]), input=found["input"])
+
+
+def _fault(place: Place, said: str, value: Any) -> InitErrorDetails:
+    return InitErrorDetails(type=PydanticCustomError("value_error", _literal(said)), loc=place, input=value)
+
+
+def _at(field: str | None, said: str) -> ValidationError:
+    return ValidationError.from_exception_data("parameter", [_fault((field,) if field else (), said, None)])
+
+
+def _literal(said: str) -> Any:
+    # A message is a template to pydantic, and what a user has written is none.
+    return said.replace("{", "(").replace("}", ")")
+
+
+def _listed(chosen: Mapping[str, Architecture]) -> str:
+    return " or ".join(chosen)

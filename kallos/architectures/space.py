@@ -1,0 +1,228 @@
+"""Search spaces as data: for each parameter of an architecture, what its values are drawn from.
+
+A space is a mapping of parameters in the order in which they are drawn. Each is one of `Int`, `Float`, `Categorical`,
+`Constant` and `Product`; a study file writes the same as tables.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+
+def _scalar(value: object) -> object:
+    if not isinstance(value, bool | int | float | str) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError("must be a number, text, true or false")
+    return value
+
+
+Scalar = Annotated[bool | int | float | str, PlainValidator(_scalar)]
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class When(_Data):
+    """A condition on a parameter that is drawn before: its value is above, or below, or among those named."""
+
+    parameter: str
+    above: Number | None = None
+    below: Number | None = None
+    among: tuple[Scalar, ...] | None = None
+
+    @model_validator(mode="after")
+    def _has_one_test(self) -> Self:
+        if sum(test is not None for test in (self.above, self.below, self.among)) != 1:
+            raise ValueError("must have one of above, below and among")
+        return self
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Return whether the values drawn so far meet the condition."""
+        value = values[self.parameter]
+        if self.among is not None:
+            return value in self.among
+        return bool(value > self.above if self.above is not None else value < self.below)
+
+
+class _Drawn(_Data):
+    """A parameter that a trial draws, unless its condition does not hold: then it is `otherwise`."""
+
+    when: When | None = None
+    otherwise: Scalar | None = None
+
+    @model_validator(mode="after")
+    def _condition_is_whole(self) -> Self:
+        if (self.when is None) != (self.otherwise is None):
+            raise ValueError("must have both 'when' and 'otherwise', or neither")
+        return self
+
+    def suggest(self, name: str, trial: "Trial") -> Any:
+        """Draw a value from a trial, under this name."""
+        raise NotImplementedError
+
+    def ends(self) -> tuple[Any, ...]:
+        """Return the lowest and the highest value, or all choices."""
+        raise NotImplementedError
+
+
+class Int(_Drawn):
+    """A whole number from `low` to `high`, both included, in steps; `log` draws its logarithm evenly."""
+
+    type: Literal["int"] = "int"
+    low: Whole
+    high: Whole
+    log: bool = False
+    step: Annotated[int, Field(strict=True, ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        _refuse_no_range(self.low, self.high)
+        if self.log and self.low < 1:
+            raise ValueError(f"must have a low of 1 or more for log, not {self.low}")
+        if self.log and self.step != 1:
+            raise ValueError("must have log or step, not both")
+        return self
+
+    def suggest(self, name: str, trial: "Trial") -> int:
+        """Draw a value from a trial, under this name."""
+        return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
+
+    def ends(self) -> tuple[int, ...]:
+        """Return the lowest and the highest value."""
+        return self.low, self.low + (self.high - self.low) // self.step * self.step
+
+
+class Float(_Drawn):
+    """A number from `low` to `high`, both included; `log` draws its logarithm evenly."""
+
+    type: Literal["float"] = "float"
+    low: Number
+    high: Number
+    log: bool = False
+    step: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        _refuse_no_range(self.low, self.high)
+        if self.log and self.low <= 0:
+            raise ValueError(f"must have a low above 0 for log, not {self.low}")
+        if self.log and self.step is not None:
+            raise ValueError("must have log or step, not both")
+        return self
+
+    def suggest(self, name: str, trial: "Trial") -> float:
+        """Draw a value from a trial, under this name."""
+        return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+
+    def ends(self) -> tuple[float, ...]:
+        """Return the lowest and the highest value."""
+        if self.step is None:
+            return self.low, self.high
+        return self.low, self.low + math.floor((self.high - self.low) / self.step + 1e-9) * self.step
+
+
+class Categorical(_Drawn):
+    """One of some choices, without an order."""
+
+    type: Literal["categorical"] = "categorical"
+    choices: tuple[Scalar, ...]
+
+    @model_validator(mode="after")
+    def _choices_differ(self) -> Self:
+        if not self.choices:
+            raise ValueError("must have one choice at least")
+        if len(set(self.choices)) < len(self.choices):
+            raise ValueError(f"must have choices that differ, not {list(self.choices)}")
+        return self
+
+    def suggest(self, name: str, trial: "Trial") -> Any:
+        """Draw a choice from a trial, under this name."""
+        return trial.suggest_categorical(name, list(self.choices))
+
+    def ends(self) -> tuple[Any, ...]:
+        """Return all choices."""
+        return self.choices
+
+
+class Constant(_Data):
+    """A value that is not drawn."""
+
+    type: Literal["constant"] = "constant"
+    value: Scalar
+
+
+class Product(_Data):
+    """The product of parameters that are drawn before, such as heads times the width of a head."""
+
+    type: Literal["product"] = "product"
+    of: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+Drawn = Int | Float | Categorical
+Parameter = Drawn | Constant | Product
+Space = Mapping[str, Parameter]
+KINDS: Mapping[str, type[Parameter]] = {
+    "int": Int,
+    "float": Float,
+    "categorical": Categorical,
+    "constant": Constant,
+    "product": Product,
+}
+
+
+def resolve(space: Space, choose: Callable[[str, Drawn], Any]) -> dict[str, Any]:
+    """Return a value for each parameter, in order; those that are drawn, and whose condition holds, are chosen."""
+    values: dict[str, Any] = {}
+    for name, parameter in space.items():
+        match parameter:
+            case Constant(value=value):
+                values[name] = value
+            case Product(of=factors):
+                values[name] = math.prod(values[factor] for factor in factors)
+            case Int() | Float() | Categorical():
+                holds = parameter.when is None or parameter.when.holds(values)
+                values[name] = choose(name, parameter) if holds else parameter.otherwise
+    return values
+
+
+def draw(space: Space, trial: "Trial", prefix: str = "") -> dict[str, Any]:
+    """Draw a value for each parameter of a space from a trial that knows them by their name behind the prefix."""
+    return resolve(space, lambda name, parameter: parameter.suggest(f"{prefix}{name}", trial))
+
+
+def corners(space: Space) -> list[dict[str, Any]]:
+    """Return the values with all ranges at their low end, all at their high end, and for each choice a set with it."""
+    ends = {name: parameter.ends() for name, parameter in space.items() if isinstance(parameter, _Drawn)}
+    low = resolve(space, lambda name, _: ends[name][0])
+    high = resolve(space, lambda name, _: ends[name][-1])
+
+    def with_choice(at: str, choice: Any) -> dict[str, Any]:
+        return resolve(space, lambda name, _: choice if name == at else ends[name][0])
+
+    others = [with_choice(name, choice) for name, choices in ends.items() for choice in choices[1:]]
+    return [low, high, *others]
+
+
+def misplaced(space: Space) -> tuple[str, str] | None:
+    """Return the first parameter, and the one that it looks at, of which the second is not drawn before the first."""
+    before: set[str] = set()
+    for name, parameter in space.items():
+        when = parameter.when if isinstance(parameter, _Drawn) else None
+        looked_at = parameter.of if isinstance(parameter, Product) else ((when.parameter,) if when else ())
+        for other in looked_at:
+            if other not in before:
+                return name, other
+        before.add(name)
+    return None
+
+
+def _refuse_no_range(low: float, high: float) -> None:
+    if low > high:
+        raise ValueError(f"must have a low that is not above its high, and {low} is above {high}")

@@ -1,0 +1,210 @@
+"""The architecture as a choice of one study: drawn first, then its own parameters."""
+
+import json
+import random
+
+import optuna
+import pytest
+
+from kallos.architectures import create_model, get_architecture
+from kallos.errors import DataError, UsageError
+from kallos.record import open_record
+from kallos.report import best_params_document, best_params_markdown, trial_rows, write_best_params
+from kallos.scoring import FoldJob, FoldScore
+from kallos.specs import parse_tune_spec
+from kallos.tuner import run_tuning
+from tests.samples import make_features, small_plan
+
+
+def by_architecture(job: FoldJob) -> FoldScore:
+    """Score so that ridge is best, and short inputs are better."""
+    noise = random.Random(f"{job.model_name}{sorted(job.params.items())}{job.fold.number}").uniform(0, 0.02)
+    error = {"gru": 0.5, "lstm": 0.8, "ridge": 0.3}[job.model_name] + 0.002 * job.params["input_chunk_length"] + noise
+    error *= 1 + 0.3 * job.fold.number
+    return FoldScore(rmse=error, mae=error, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)
+
+
+def a_plan(folder, **over):
+    return small_plan(folder, **{"model_name": "gru,lstm,ridge", "n_trials": 40, "lookahead": 4, **over})
+
+
+def test_each_trial_has_the_parameters_of_the_architecture_that_it_drew(tmp_path):
+    trials = run_tuning(a_plan(tmp_path), score_fold=by_architecture).trials
+    for trial in trials:
+        names = {"architecture", *get_architecture(trial.params["architecture"]).defaults}
+        assert trial.params.keys() == names
+    drawn = [trial.params["architecture"] for trial in trials]
+    assert set(drawn) == {"gru", "lstm", "ridge"}
+    # The sampler learns which is best.
+    assert drawn[20:].count("ridge") > 10
+
+
+@pytest.mark.parametrize("pruner", ["folds", "none"])
+def test_a_choice_of_architectures_is_the_same_on_any_number_of_workers(tmp_path, pruner):
+    plan = a_plan(tmp_path, pruner=pruner)
+    alone = run_tuning(plan, score_fold=by_architecture)
+    assert run_tuning(plan, score_fold=by_architecture, workers=3) == alone
+
+
+def test_a_choice_that_is_killed_and_carried_on_is_the_same(tmp_path):
+    plan, url, calls = a_plan(tmp_path, n_trials=25), f"sqlite:///{tmp_path / 'studies.db'}", []
+
+    def die(job):
+        calls.append(job)
+        if len(calls) % 19 == 0:
+            raise OSError("the power is gone")
+        return by_architecture(job)
+
+    for _ in range(20):
+        try:
+            with open_record(url, plan) as record:
+                result = run_tuning(plan, score_fold=die, workers=2, record=record)
+            break
+        except OSError:
+            pass
+    assert result == run_tuning(plan, score_fold=by_architecture)
+    recorded = optuna.load_study(study_name=plan.study_name, storage=url).trials
+    for trial in recorded:
+        assert {name.partition(".")[0] for name in trial.params} <= {"architecture", trial.params["architecture"]}
+
+
+def test_the_order_of_the_names_makes_no_other_study(tmp_path):
+    first = a_plan(tmp_path)
+    assert a_plan(tmp_path, model_name=" ridge, lstm,gru,gru").study_name == first.study_name
+    assert first.study_name.startswith("gru+lstm+ridge-ABC-")
+    assert a_plan(tmp_path, model_name="gru,lstm").study_name != first.study_name
+
+
+def test_names_that_auto_holds_anyway_are_left_out():
+    def name(model_name):
+        return parse_tune_spec({"model_name": model_name, "data": {"asset_id": "BTC"}}).model_name
+
+    assert (name("auto,gru"), name("lightgbm,auto"), name("gru")) == ("auto", "auto,lightgbm", "gru")
+
+
+def test_the_result_names_the_architecture_that_was_chosen(tmp_path):
+    plan = a_plan(tmp_path, space={"input_chunk_length": {"high": 40}, "ridge": {"alpha": 3}})
+    result = run_tuning(plan, score_fold=by_architecture)
+    document = best_params_document(result)
+    assert document["model_name"] == result.model_name == "ridge"
+    create_model(document["model_name"], document["best_params"])
+    assert document["best_params"].keys() == {"alpha", "input_chunk_length"}
+    assert document["space"]["ridge"]["alpha"] == {"type": "constant", "value": 3, "default": 10.0}
+    assert {name: each["input_chunk_length"]["high"] for name, each in document["space"].items()} == {
+        "gru": 40,
+        "lstm": 40,
+        "ridge": 40,
+    }
+    assert write_best_params(result, str(tmp_path)).endswith("/gru+lstm+ridge_ABC_best_params.json")
+    json.dumps(document, allow_nan=False)
+    assert "| architecture | ridge |" in best_params_markdown(result)
+    rows = trial_rows(result)
+    assert {row["architecture"] for row in rows} == {"gru", "lstm", "ridge"}
+    assert len({tuple(row) for row in rows}) == 1
+
+
+def test_the_best_of_an_earlier_choice_are_tried_first(tmp_path):
+    url, longer = f"sqlite:///{tmp_path / 'studies.db'}", make_features(440)
+    before = a_plan(tmp_path, frame=longer[:400], n_trials=15)
+    with open_record(url, before) as record:
+        first = run_tuning(before, score_fold=by_architecture, record=record)
+    # The later study has fewer training rows, and so a clipped space.
+    after = a_plan(tmp_path, frame=longer, n_trials=5, warm_start=3, folds={"train_rows": 70})
+    with open_record(url, after) as record:
+        second = run_tuning(after, score_fold=by_architecture, record=record)
+    best = sorted((trial for trial in first.trials if trial.value is not None), key=lambda each: each.value)[:3]
+    taken = [trial.params for trial in second.trials[:3]]
+    assert [params["architecture"] for params in taken] == [trial.params["architecture"] for trial in best]
+    longest = second.longest_input
+    assert longest is not None
+    assert [params["input_chunk_length"] for params in taken] == [
+        min(trial.params["input_chunk_length"], longest) for trial in best
+    ]
+
+
+def test_the_shortest_input_of_every_architecture_must_fit(tmp_path):
+    with pytest.raises(DataError, match="samples of the shortest input_chunk_length 20"):
+        a_plan(tmp_path, folds={"train_rows": 40})
+    assert a_plan(tmp_path, model_name="ridge", folds={"train_rows": 40}).longest_input < 20
+
+
+@pytest.mark.parametrize(
+    ("model_name", "said"),
+    [
+        ("gru,lstn", "model_name must be a known architecture, not 'lstn': did you mean 'lstm'"),
+        (" , ", "model_name must name an architecture"),
+        ("no_such_module:X", "'no_such_module:X' cannot: ModuleNotFoundError"),
+        ("json:NOTHING", "'json:NOTHING' cannot: AttributeError"),
+        ("math:pi", "model_name must name a kallos.architectures.Architecture"),
+    ],
+)
+def test_a_name_that_is_none_is_refused_in_one_line(model_name, said):
+    with pytest.raises(UsageError) as refused:
+        parse_tune_spec({"model_name": model_name, "data": {"asset_id": "BTC"}})
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_package_that_is_missing_is_named_with_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr("kallos.architectures.lookup.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"lightgbm needs the package 'lightgbm': pip install 'kallos\[lightgbm\]'"):
+        small_plan(tmp_path, model_name="gru,lightgbm")
+
+
+OWN = """
+from kallos.architectures import Architecture
+from kallos.architectures.space import Float
+
+def build(params, context):
+    from darts.models import SKLearnModel
+    from sklearn.linear_model import Lasso
+
+    return SKLearnModel(
+        lags=params["input_chunk_length"],
+        lags_past_covariates=params["input_chunk_length"] if context.has_covariates else None,
+        output_chunk_length=context.horizon,
+        output_chunk_shift=context.lead - 1,
+        model=Lasso(alpha=params["alpha"]),
+    )
+
+def lasso():
+    from kallos.architectures.space import Int
+
+    space = {"alpha": Float(low=0.001, high=1.0, log=True), "input_chunk_length": Int(low=1, high=20)}
+    return Architecture("lasso", space, {"alpha": 0.01, "input_chunk_length": 5}, build, stops_early=False)
+"""
+
+
+def test_an_architecture_of_ones_own_is_tuned_beside_ours(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lasso_of_mine.py").write_text(OWN)
+    plan = small_plan(tmp_path, model_name="lasso_of_mine:lasso,ridge", n_trials=8)
+    result = run_tuning(plan)
+    assert {trial.params["architecture"] for trial in result.trials} == {"lasso_of_mine:lasso", "ridge"}
+    assert {score.epochs for trial in result.trials for score in trial.scores} == {0}
+    create_model(result.model_name, result.best_params)
+
+
+def test_an_installed_package_brings_architectures_along_by_an_entry_point(tmp_path, monkeypatch):
+    from kallos.architectures.lookup import registry
+
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lasso_of_theirs.py").write_text(OWN)
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[kallos.architectures]\nlasso = lasso_of_theirs:lasso\n")
+    registry.cache_clear()
+    try:
+        assert get_architecture("lasso").defaults["alpha"] == 0.01
+        assert "lasso" not in small_plan(tmp_path, model_name="auto").space.spaces
+        (info / "entry_points.txt").write_text("[kallos.architectures]\nlasso = lasso_of_theirs:lassso\n")
+        registry.cache_clear()
+        with pytest.raises(UsageError, match="'lasso_of_theirs:lassso' does not: AttributeError"):
+            registry()
+        (info / "entry_points.txt").write_text("[kallos.architectures]\ngru = lasso_of_theirs:lasso\n")
+        registry.cache_clear()
+        with pytest.raises(UsageError, match="entry point 'gru' has one of ours"):
+            registry()
+    finally:
+        registry.cache_clear()
