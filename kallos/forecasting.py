@@ -43,6 +43,8 @@ def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop:
 
     Raises `DataError` if the model's columns are missing, there are too few rows before `start`, or no horizon fits.
     """
+    from kallos.training import quiet_single_thread
+
     manifest = model.manifest
     rows = _columns_of(model, frame)
     before = max(map(rows_before, model.members))
@@ -53,8 +55,6 @@ def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop:
             f"a window must hold one whole horizon of {manifest.horizon} rows, and [{start}, {stop}) of {len(rows)} "
             f"does not"
         )
-    from kallos.training import quiet_single_thread
-
     with quiet_single_thread(), errors_of(manifest.architecture):
         prepared = model.preparation.apply(rows.iloc[start - before : stop])
         return {
@@ -72,6 +72,8 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
 
     Raises `DataError` if the model's columns are missing, or there are too few rows up to the origin.
     """
+    from kallos.training import quiet_single_thread
+
     manifest = model.manifest
     rows = _columns_of(model, frame)
     if as_of is not None:
@@ -83,8 +85,6 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
     if len(rows) < needed:
         until = "" if as_of is None else f" up to {as_of}"
         raise DataError(f"a forecast of {manifest.model_id} needs {needed} rows, and there are {len(rows)}{until}")
-    from kallos.training import quiet_single_thread
-
     with quiet_single_thread(), errors_of(manifest.architecture):
         prepared = model.preparation.apply(rows.iloc[-needed:])
         scale = prepared.target_scale

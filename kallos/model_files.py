@@ -88,6 +88,8 @@ def load_model(folder: str) -> TrainedModel:
     No pickle is executed. Raises `DataError` with what is wrong: a missing, changed or foreign file, another format, or
     an architecture, evaluation, Darts or torch of other versions, with which the same bits cannot be promised.
     """
+    from kallos.training import quiet_single_thread
+
     manifest = read_manifest(folder)
     _refuse_other_code(manifest, folder)
     contents = {name: _checked(folder, name, record) for name, record in manifest.files.items()}
@@ -108,8 +110,6 @@ def load_model(folder: str) -> TrainedModel:
         if sorted(preparation.columns) != sorted(manifest.columns):
             raise DataError("its columns are not those of the manifest")
         members = []
-        from kallos.training import quiet_single_thread
-
         with quiet_single_thread(), errors_of(manifest.architecture):
             for member in manifest.members:
                 model = create_model(

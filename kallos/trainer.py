@@ -86,6 +86,8 @@ def train(
     Raises `DataError` for other rows, `FitError` if the model cannot be built or trained, and `UsageError` for less
     than one seed, or a choice whose epochs nobody has counted.
     """
+    from kallos.training import quiet_single_thread
+
     if seeds < 1:
         raise UsageError(f"a model must have one seed or more, not {seeds}")
     if frame_sha256(rows) != best.data.sha256:
@@ -97,8 +99,6 @@ def train(
     name, params = model_of(spec.model_name, choice.params)
     cut = training_cut(name, whole, spec.training, lead=spec.features.lead, horizon=spec.horizon)
     numbers = seeds_from(spec.seed, seeds)
-    from kallos.training import quiet_single_thread
-
     with quiet_single_thread(), errors_of(name):
         prepared = prepare_fold(rows, whole, spec.features, fit_rows=cut.fit_stop if n_epochs is None else None)
         fitted = [_fit_member(spec, name, params, prepared, seed, cut, n_epochs) for seed in numbers]

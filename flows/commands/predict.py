@@ -30,6 +30,7 @@ def predict(
 
     Forecasts are in the target's own units: the mean of the model's networks, whose least and greatest are shown.
     """
+    from kallos.errors import UsageError
     from kallos.feature_store import FeatureStore
     from kallos.forecasting import forecast_next
     from kallos.model_files import load_model
@@ -44,8 +45,12 @@ def predict(
         spec = trained.manifest.spec
         status.update("reading the features")
         data = spec.data.model_copy(update={"end_date": as_of})
-        with FeatureStore(features_url, timeout=settings.db_timeout) as store:
-            rows = study_frame(store.load(data), spec.features, fill=data.fill)
+        try:
+            with FeatureStore(features_url, timeout=settings.db_timeout) as store:
+                rows = study_frame(store.load(data), spec.features, fill=data.fill)
+        except UsageError as error:
+            # Here the end of the rows has another name.
+            raise UsageError(str(error).replace("--end-date", "--as-of")) from None
         forecasts = forecast_next(trained, rows)
     if forecasts.in_sample:
         console.print(

@@ -110,9 +110,14 @@ def test_what_is_asked_wrongly_is_one_line(database, monkeypatch, capsys, argume
     assert shown.out == ""
 
 
-def test_predict_of_too_few_rows_is_one_line(database, folder, monkeypatch, capsys):
-    assert run(monkeypatch, "predict", "--model", folder, "--as-of", "2020-01-05") == 1
-    assert "rows, and there are 5" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("as_of", "code", "said"), [("2020-01-05", 1, "rows, and there are 5"), ("soon", 2, "--as-of must be an ISO date")]
+)
+def test_predict_as_of_what_it_cannot_is_one_line(database, folder, monkeypatch, capsys, as_of, code, said):
+    assert run(monkeypatch, "predict", "--model", folder, "--as-of", as_of) == code
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert len(shown.splitlines()) == 1
 
 
 def test_repro_says_the_same_to_the_bit_or_what_differs(
