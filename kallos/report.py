@@ -64,19 +64,19 @@ def write_best_params(result: TuningResult, folder: str) -> str:
     A note of an earlier failure is removed. Raises `KallosError` if the folder cannot be written.
     """
     text = json.dumps(best_params_document(result), indent=2, allow_nan=False) + "\n"
-    address = write_text(folder, _file_name(result.spec, "best_params"), text)
-    remove_text(folder, _file_name(result.spec, "failure"))
+    address = write_text(folder, result_file_name(result.spec, "best_params"), text)
+    remove_text(folder, result_file_name(result.spec, "failure"))
     return address
 
 
 def best_params_address(spec: TuneSpec, folder: str) -> str:
     """Return where a study's best parameters are: `FOLDER/MODEL_ASSET_best_params.json`."""
-    return address_of(folder, _file_name(spec, "best_params"))
+    return address_of(folder, result_file_name(spec, "best_params"))
 
 
 def read_best_params(spec: TuneSpec, folder: str) -> dict[str, Any] | None:
     """Return the document of the last run of this model and asset, or None if there is none that can be read."""
-    text = read_text(folder, _file_name(spec, "best_params"))
+    text = read_text(folder, result_file_name(spec, "best_params"))
     try:
         document = json.loads(text or "null")
     except ValueError:
@@ -86,11 +86,12 @@ def read_best_params(spec: TuneSpec, folder: str) -> dict[str, Any] | None:
 
 def write_failure(spec: TuneSpec, folder: str, failure: Mapping[str, Any]) -> str:
     """Write what became of a run as `MODEL_ASSET_failure.json`, and return its address."""
-    return write_text(folder, _file_name(spec, "failure"), json.dumps(failure, indent=2) + "\n")
+    return write_text(folder, result_file_name(spec, "failure"), json.dumps(failure, indent=2) + "\n")
 
 
-def _file_name(spec: TuneSpec, kind: str) -> str:
-    return f"{file_part(spec.model_name)}_{file_part(spec.data.asset_id)}_{kind}.json"
+def result_file_name(spec: TuneSpec, kind: str, ending: str = "json") -> str:
+    """Return the name of a file about a model and an asset: `MODEL_ASSET_KIND.json`."""
+    return f"{file_part(spec.model_name)}_{file_part(spec.data.asset_id)}_{kind}.{ending}"
 
 
 def artifact_key(kind: str, spec: TuneSpec) -> str:
