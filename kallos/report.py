@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from kallos.events import StudyFinished, StudyStarted
@@ -236,8 +237,8 @@ def since_last_run(result: TuningResult, last: Mapping[str, Any] | None) -> str:
     return f"{abs(change):.2%} {'better' if change < 0 else 'worse'} than the last run's best, RMSE {value:.6g}."
 
 
-def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = None) -> str:
-    """Return the result as markdown: verdict, the last run's best, parameters, and the folds beside naive."""
+def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = None, page: str | None = None) -> str:
+    """Return the result as markdown: verdict, the last run's best, parameters, the folds, and the report's address."""
     spec, data = result.spec, result.data
     params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best_params.items())
     folds = "\n".join(
@@ -251,7 +252,13 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
 **RMSE {result.best_value:.6g}** (mean over {counted(len(result.windows), "fold")}), {verdict(result)}.
 
 {since_last_run(result, last)}
-
+{
+        ""
+        if page is None
+        else f'''
+{_link(page)}
+'''
+    }
 Naive forecasts: {naive}. Best is trial {result.best.number} of {len(result.trials)}.
 
 | parameter | best |
@@ -265,6 +272,12 @@ Naive forecasts: {naive}. Best is trial {result.best.number} of {len(result.tria
 Target `{spec.features.target}`, {spec.horizon} ahead; {data.rows} rows, {day(data.start)} to {day(data.end)}
 (`{data.sha256[:12]}`); seed {spec.seed}.
 """
+
+
+def _link(page: str) -> str:
+    """Return a link to the report; one of this machine opens where it lies, elsewhere its path says where that is."""
+    address = page if "://" in page else Path(page).expanduser().absolute().as_uri()
+    return f"[The whole report]({address}): `{page}`"
 
 
 def counted(number: int, noun: str) -> str:

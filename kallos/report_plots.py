@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from kallos import plots
 from kallos.best_forecasts import BestForecasts
@@ -20,6 +18,7 @@ from kallos.results import TuningResult
 from kallos.search_space import Importance
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from optuna.distributions import BaseDistribution
 
 # Widths in the page's pixels, which are also the units of the SVG: text is as large as the page's own.
@@ -38,7 +37,7 @@ _VARIABLES = {
     plots.FAILED: "var(--failed)",
 }
 
-Draw = Callable[[Figure, int], None]
+Draw = Callable[["Figure", int], None]
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def forecast_picture(result: TuningResult, forecasts: BestForecasts) -> Picture:
     """Return the best trial's forecasts beside what came: in their time, and against each other."""
     fold = forecasts.last_fold
 
-    def draw(figure: Figure, width: int) -> None:
+    def draw(figure: "Figure", width: int) -> None:
         if width == WIDE:
             by_time, by_value = figure.subplots(1, 2, width_ratios=(2.5, 1))
         else:
@@ -148,6 +147,9 @@ def _picture(name: str, text: str, draw: Draw, *, height: int, narrow_height: in
 
 
 def _svg(name: str, text: str, draw: Draw, width: int, height: int) -> Markup:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     # What is drawn must not be taken for mathematics, whatever a column is called.
     with mpl.rc_context({**STYLE, "svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False}):
         figure = Figure(figsize=(width / _POINTS_PER_INCH, height / _POINTS_PER_INCH), layout="constrained")
