@@ -205,7 +205,11 @@ def _forecasts(result: TuningResult, forecasts: BestForecasts | None, why_none: 
         (
             f"Trial {forecasts.trial} on fold {fold.fold}, the last complete one, forecast from {every}. Fitted again "
             f"for this picture: RMSE {fold.rmse:.6g}, {same}.",
-            "Forecasts of a return lie close to zero where there is little to know, and so they should.",
+            *(
+                ("Where there is little to know, good forecasts of a return lie close to zero.",)
+                if result.naive == "zero"
+                else ()
+            ),
         ),
         pictures.forecast_picture(result, forecasts),
         folded=(tables.forecast_table(forecasts),),
@@ -216,15 +220,21 @@ def _time(result: TuningResult, run: StudyFinished | None) -> Section:
     fits = sum(len(trial.scores) for trial in result.trials) + (result.open_score is not None)
     seconds = sum(trial.seconds for trial in result.trials) + (result.open_score.seconds if result.open_score else 0)
     words = [
-        f"{counted(fits, 'fold')} fitted in all, {seconds:,.0f} seconds of one core. Pruning ({result.spec.pruner}) "
-        f"left out {percent(result.saved, digits=0)} of the folds."
+        f"This result is made of {counted(fits, 'fold fit')}: {seconds:,.0f} seconds of one core, on whichever machine "
+        f"they ran. Pruning ({result.spec.pruner}) left out {percent(result.saved, digits=0)} of the folds."
     ]
     if run is not None:
-        cached = max(fits - run.fits, 0)
-        words.append(f"{run_summary(run)}; {counted(cached, 'fold')} from the cache or the record.")
+        words.append(f"The run that made this page: {run_summary(run)}.{_beside(fits, run.fits)}")
     return Section(
         "time", "Where the time went", tuple(words), pictures.seconds_picture(result), (tables.seconds_table(result),)
     )
+
+
+def _beside(fits: int, fits_now: int) -> str:
+    """Return in a sentence where the fits came from that the run did not do, or what it did beyond them."""
+    if fits_now > fits:
+        return f" Idle workers fitted {fits_now - fits} ahead that pruning then made needless."
+    return f" {counted(fits - fits_now, 'fold')} came from the cache or the record." if fits_now < fits else ""
 
 
 def _data(result: TuningResult) -> Section:

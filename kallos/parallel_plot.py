@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from kallos.plots import BEST, INK, RULE, SOFT, TRIAL, value_limit
+from kallos.plots import BEST, INK, PRUNED, RULE, SOFT, TRIAL, put_legend, value_limit
 from kallos.report import short
 from kallos.results import TuningResult
 from kallos.trials import TrialRecord
@@ -24,7 +24,7 @@ def parallel_height(space: dict[str, BaseDistribution]) -> int:
     return _PIXELS_PER_ROW * (len(space) + 1) + 40
 
 
-def draw_parallel(axes: "Axes", result: TuningResult, space: dict[str, BaseDistribution]) -> None:
+def draw_parallel(axes: "Axes", result: TuningResult, space: dict[str, BaseDistribution], *, columns: int) -> None:
     """Draw every trial through its parameters down to its value: the best, the best quarter, the others, the pruned."""
     from matplotlib.collections import LineCollection
 
@@ -33,7 +33,7 @@ def draw_parallel(axes: "Axes", result: TuningResult, space: dict[str, BaseDistr
     complete = sorted((trial for trial in result.trials if trial.value is not None), key=lambda trial: trial.value or 0)
     n_good = max(len(complete) // 4, 1)
     kinds = (
-        ("not complete", RULE, 1.0, 1.0, [trial for trial in result.trials if trial.value is None]),
+        ("pruned or failed", PRUNED, 1.0, 0.8, [trial for trial in result.trials if trial.value is None]),
         ("complete", TRIAL, 1.0, 0.7, complete[n_good:]),
         ("best quarter", BEST, 1.3, 0.5, complete[:n_good]),
         ("best", BEST, 3.0, 1.0, [result.best]),
@@ -69,7 +69,7 @@ def draw_parallel(axes: "Axes", result: TuningResult, space: dict[str, BaseDistr
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.55, len(rows) - 0.3), xticks=[], yticks=[])
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=4, borderaxespad=0.1, columnspacing=1.2)
+    put_legend(axes, columns)
 
 
 def _line(trial: TrialRecord, result: TuningResult, space: dict[str, BaseDistribution]) -> list[float]:

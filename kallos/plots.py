@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Series in the palette by Okabe and Ito (2008), which colour-blind people can tell apart; each tells one thing.
 INK, SOFT, RULE, PAPER = "#1b1f24", "#59636e", "#d5dbe1", "#fefefe"
-BEST, NAIVE, TRIAL, FAILED = "#0072b2", "#d55e00", "#8a929b", "#cc79a7"
+BEST, NAIVE, TRIAL, PRUNED, FAILED = "#0072b2", "#d55e00", "#8a929b", "#c3cad1", "#cc79a7"
 
 # Untyped, since Matplotlib types each key.
 STYLE: Any = {
@@ -65,7 +65,7 @@ def report_png(result: TuningResult, evaluation: HoldoutEvaluation | None = None
             1, 2 if evaluation is None else 3, width_ratios=None if evaluation is None else (4, 4, 3)
         )
         draw_folds(panels[0], result, width=560)
-        draw_history(panels[1], result)
+        draw_history(panels[1], result, columns=3)
         titles = ["Best trial: RMSE saved against naive", "All trials: mean RMSE over the folds"]
         if evaluation is not None:
             draw_comparisons(panels[2], evaluation)
@@ -119,7 +119,7 @@ def draw_folds(axes: "Axes", result: TuningResult, *, width: int) -> None:
     axes.set_ylabel(f"RMSE saved against naive ({result.naive})")
 
 
-def draw_history(axes: "Axes", result: TuningResult) -> None:
+def draw_history(axes: "Axes", result: TuningResult, *, columns: int) -> None:
     """Draw the value of each trial in their order, the best so far, and the naive one; far ones at the edge."""
     from matplotlib.ticker import MaxNLocator
 
@@ -155,7 +155,7 @@ def draw_history(axes: "Axes", result: TuningResult) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.grid(axis="x", visible=False)
     axes.set(xlabel="trial", ylabel="RMSE, mean over the folds")
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=3, borderaxespad=0.1, columnspacing=1.2)
+    put_legend(axes, columns)
 
 
 def draw_importance(axes: "Axes", importance: Importance) -> None:
@@ -195,7 +195,7 @@ def draw_forecasts(axes: "Axes", forecasts: FoldForecasts, target: str) -> None:
         )
     _show_dates(axes, moments)
     axes.set_ylabel(target)
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=2, borderaxespad=0.1)
+    put_legend(axes, columns=2)
 
 
 def draw_scatter(axes: "Axes", forecasts: FoldForecasts) -> None:
@@ -210,11 +210,11 @@ def draw_scatter(axes: "Axes", forecasts: FoldForecasts) -> None:
     axes.locator_params(nbins=4)
 
 
-def draw_seconds(axes: "Axes", result: TuningResult) -> None:
+def draw_seconds(axes: "Axes", result: TuningResult, *, columns: int) -> None:
     """Draw the seconds of fits of each trial, by how it ended."""
     from matplotlib.ticker import MaxNLocator
 
-    kinds: Sequence[tuple[str, str]] = (("complete", TRIAL), ("pruned", RULE), ("failed", FAILED))
+    kinds: Sequence[tuple[str, str]] = (("complete", TRIAL), ("pruned", PRUNED), ("failed", FAILED))
     for state, colour in kinds:
         trials = [trial for trial in result.trials if trial.state == state and trial.number != result.best.number]
         if trials:
@@ -225,7 +225,7 @@ def draw_seconds(axes: "Axes", result: TuningResult) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.grid(axis="x", visible=False)
     axes.set(xlabel="trial", ylabel="seconds of fits")
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=4, borderaxespad=0.1, columnspacing=1.2)
+    put_legend(axes, columns)
 
 
 def draw_comparisons(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
@@ -247,6 +247,11 @@ def draw_comparisons(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter(lambda value, _: percent(value, digits=None))
     axes.set_xlabel("RMSE saved, left of zero the model is worse")
+
+
+def put_legend(axes: "Axes", columns: int) -> None:
+    """Name what is drawn, above the axes."""
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=columns, borderaxespad=0.1, columnspacing=1.2)
 
 
 def value_limit(result: TuningResult) -> float:

@@ -247,19 +247,14 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
         for row in fold_rows(result)
     )
     naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
+    whole = "" if page is None else f"{_link(page)}\n\n"
     return f"""# {study_title(spec)}
 
 **RMSE {result.best_value:.6g}** (mean over {counted(len(result.windows), "fold")}), {verdict(result)}.
 
 {since_last_run(result, last)}
-{
-        ""
-        if page is None
-        else f'''
-{_link(page)}
-'''
-    }
-Naive forecasts: {naive}. Best is trial {result.best.number} of {len(result.trials)}.
+
+{whole}Naive forecasts: {naive}. Best is trial {result.best.number} of {len(result.trials)}.
 
 | parameter | best |
 | --- | --- |

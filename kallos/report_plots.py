@@ -34,6 +34,7 @@ _VARIABLES = {
     plots.BEST: "var(--best)",
     plots.NAIVE: "var(--naive)",
     plots.TRIAL: "var(--trial)",
+    plots.PRUNED: "var(--pruned)",
     plots.FAILED: "var(--failed)",
 }
 
@@ -66,7 +67,7 @@ def history_picture(result: TuningResult) -> Picture:
         "history",
         f"Points: the mean RMSE of {counted(len(result.trials), 'trial')} in their order; the best is trial "
         f"{result.best.number} with {result.best_value:.6g}, and naive ({result.naive}) has {result.naive_value:.6g}.",
-        lambda figure, _: plots.draw_history(figure.subplots(), result),
+        lambda figure, width: plots.draw_history(figure.subplots(), result, columns=_columns(width)),
         height=340,
     )
 
@@ -87,7 +88,7 @@ def parallel_picture(result: TuningResult, space: "dict[str, BaseDistribution]")
     return _picture(
         "parallel",
         f"Lines: the parameters of {counted(len(result.trials), 'trial')}, each from {', '.join(space)} to its RMSE.",
-        lambda figure, _: draw_parallel(figure.subplots(), result, space),
+        lambda figure, width: draw_parallel(figure.subplots(), result, space, columns=_columns(width)),
         height=parallel_height(space),
     )
 
@@ -120,7 +121,7 @@ def seconds_picture(result: TuningResult) -> Picture:
     return _picture(
         "seconds",
         f"Bars: seconds of fits of each trial, {total:.0f} in all.",
-        lambda figure, _: plots.draw_seconds(figure.subplots(), result),
+        lambda figure, width: plots.draw_seconds(figure.subplots(), result, columns=_columns(width)),
         height=240,
     )
 
@@ -137,6 +138,11 @@ def comparison_picture(evaluation: HoldoutEvaluation) -> Picture:
         lambda figure, _: plots.draw_comparisons(figure.subplots(), evaluation),
         height=90 + 34 * sum(each is not None for each in compared),
     )
+
+
+def _columns(width: int) -> int:
+    """Return how many entries of a legend stand side by side."""
+    return 6 if width == WIDE else 2
 
 
 def _picture(name: str, text: str, draw: Draw, *, height: int, narrow_height: int | None = None) -> Picture:

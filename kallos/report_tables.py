@@ -43,7 +43,7 @@ def fold_table(result: TuningResult) -> Table:
     n_folds = len(result.windows)
     return Table(
         "RMSE of the best trial beside naive's",
-        ("fold", "validation", "RMSE", f"naive ({result.naive})", "saved", "epochs"),
+        ("fold", "validation", "RMSE", f"naive ({result.naive})", "saved", "best epoch"),
         (*rows[:n_folds], mean, *rows[n_folds:]),
         numbers=2,
         mark=n_folds,

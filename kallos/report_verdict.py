@@ -48,7 +48,7 @@ def banner(
     """Return the verdict where a hold-out was looked at, and else what the folds say, which is none."""
     of_folds = (_on_folds(result), *([] if deflation is None else [_remaining(deflation)]))
     of_choice = [_counting_trials(deflation), *([] if one_se is None else [_choice(result, one_se)])]
-    note = None if deflation is None else f"How: {_sentence(deflation.method)} Sources: {_sentence(deflation.source)}"
+    note = None if deflation is None else f"{_sentence(deflation.method)} Sources: {_sentence(deflation.source)}"
     if evaluation is None:
         return Banner(
             tone="open",
@@ -124,10 +124,10 @@ def _counting_trials(deflation: Deflation | None) -> str:
         )
     left = "nothing" if deflation.gain <= 0 else percent(deflation.gain)
     return (
-        f"A trial chosen in this way from {counted(deflation.trials, 'complete trial')} saves {left} on folds that did "
-        f"not choose it, where the best one's gain on its own folds is {percent(deflation.apparent_gain)}. In "
-        f"{deflation.overfitting:.0%} of the splits of the folds into halves, the trial chosen on one half is no better "
-        f"than the median one on the other."
+        f"A trial chosen so from {counted(deflation.trials, 'complete trial')} saves {left} on folds that did not "
+        f"choose it; the best one's gain on the folds that chose it is {percent(deflation.apparent_gain)}. In "
+        f"{deflation.overfitting:.0%} of the splits of the folds into halves, the trial chosen on one half is no "
+        f"better than the median one on the other."
     )
 
 
