@@ -59,23 +59,23 @@ def report_png(result: TuningResult, evaluation: HoldoutEvaluation | None = None
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    n_panels = 2 if evaluation is None else 3
     with mpl.rc_context({**STYLE, "figure.facecolor": "white", "text.parse_math": False}):
-        figure = Figure(figsize=(12, 4.5), dpi=100, layout="constrained")
-        panels = figure.subplots(
-            1, 2 if evaluation is None else 3, width_ratios=None if evaluation is None else (4, 4, 3)
-        )
-        draw_folds(panels[0], result, width=560)
-        draw_history(panels[1], result, columns=3)
+        # A point is a pixel, as on the page.
+        figure = Figure(figsize=(1200 / 72, 450 / 72), dpi=72, layout="constrained")
+        panels = figure.subplots(1, n_panels, width_ratios=(1, 1, 0.7)[:n_panels])
+        draw_folds(panels[0], result, width=1040 // n_panels)
+        draw_history(panels[1], result, columns=6 if evaluation is None else 3)
         titles = ["Best trial: RMSE saved against naive", "All trials: mean RMSE over the folds"]
         if evaluation is not None:
             draw_comparisons(panels[2], evaluation)
             titles.append(f"Hold-out: {evaluation.verdict.decision}")
         for axes, title in zip(panels, titles, strict=True):
-            axes.set_title(title, loc="left", fontsize=13, color=INK, pad=12)
+            axes.set_title(title, loc="left", fontsize=14, pad=30 if evaluation is None else 46)
         figure.suptitle(
-            f"{study_title(result.spec)}: {result.spec.features.target}", x=0.008, ha="left", fontsize=15, weight="bold"
+            f"{study_title(result.spec)}: {result.spec.features.target}", x=0.012, ha="left", fontsize=18, weight="bold"
         )
-        figure.get_layout_engine().set(w_pad=0.15, h_pad=0.12, wspace=0.04)  # type: ignore[union-attr, call-arg]
+        figure.get_layout_engine().set(w_pad=0.2, h_pad=0.2)  # type: ignore[union-attr, call-arg]
         picture = BytesIO()
         figure.savefig(picture, format="png", metadata={"Software": None})
     return picture.getvalue()
@@ -246,7 +246,7 @@ def draw_comparisons(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
     axes.grid(axis="y", visible=False)
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter(lambda value, _: percent(value, digits=None))
-    axes.set_xlabel("RMSE saved, left of zero the model is worse")
+    axes.set_xlabel("RMSE that the model saves")
 
 
 def put_legend(axes: "Axes", columns: int) -> None:
