@@ -199,12 +199,12 @@ def _forecasts(result: TuningResult, forecasts: BestForecasts | None, why_none: 
         if recorded == fold.rmse
         else f"where the study has recorded {recorded:.6g}: on another kind of machine, bits differ"
     )
-    every = "every row" if fold.block == 1 else f"every {fold.block}th row, {fold.block} rows ahead"
+    every = "from every row" if fold.block == 1 else f"in blocks of {fold.block} rows, each from the row before it"
     return Section(
         "forecasts",
         title,
         (
-            f"Trial {forecasts.trial} on fold {fold.fold}, the last complete one, forecast from {every}. Fitted again "
+            f"Trial {forecasts.trial} on fold {fold.fold}, the last complete one, forecast {every}. Fitted again "
             f"for this picture: RMSE {fold.rmse:.6g}, {same}.",
             *(
                 ("Where there is little to know, good forecasts of a return lie close to zero.",)

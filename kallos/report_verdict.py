@@ -119,9 +119,7 @@ def _folds_say(result: TuningResult) -> str:
 
 def _counting_trials(deflation: Deflation | None) -> str:
     if deflation is None:
-        return (
-            "How much of the gain the choice among the trials has made is not known: that takes three folds at least."
-        )
+        return "How much of the gain the choice has made is not known: that takes two complete trials and three folds."
     left = "nothing" if deflation.gain <= 0 else percent(deflation.gain)
     return (
         f"A trial chosen so from {counted(deflation.trials, 'complete trial')} saves {left} on folds that did not "
