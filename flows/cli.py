@@ -22,6 +22,7 @@ app.command("flows.commands.tune:tune", name="tune", help="Tune a model on one a
 app.command("flows.commands.train:train", name="train", help="Train a study's best parameters, and keep the model.")
 app.command("flows.commands.predict:predict", name="predict", help="Forecast the next values with a trained model.")
 app.command("flows.commands.repro:repro", name="repro", help="Run a best trial again, and compare to the bit.")
+app.command("flows.commands.report:report", name="report", help="Draw a study's report again, from its files.")
 app.command("flows.commands.audit:audit", name="audit", help="Look for leaks by experiment.")
 app.command("flows.commands.space:space", name="space", help="Show the search space of a study.")
 app.command("flows.commands.check:check", name="check", help="Find all that is wrong with a study's rows.")

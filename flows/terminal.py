@@ -104,8 +104,8 @@ class PlainLines:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def show_result(console: Console, result: TuningResult, address: str) -> None:
-    """Print the verdict, the folds, the best parameters, and where they are."""
+def show_result(console: Console, result: TuningResult, address: str, page: str | None = None) -> None:
+    """Print the verdict, the folds, the best parameters, and where they and the report are."""
     title = f"{report.study_title(result.spec)}: RMSE of the best trial ({result.best.number})"
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     for heading in ("fold", "validation"):
@@ -127,6 +127,8 @@ def show_result(console: Console, result: TuningResult, address: str) -> None:
     params = ", ".join(f"{name}={report.short(value)}" for name, value in result.best.params.items())
     console.print(f"best parameters: {params}", highlight=False, markup=False)
     console.print(f"written to {address}", highlight=False, markup=False, soft_wrap=True)
+    if page is not None:
+        console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _headlines(started: StudyStarted) -> Iterator[str]:

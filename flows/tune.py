@@ -2,12 +2,14 @@
 
 import base64
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 from prefect import Task, flow, get_run_logger, runtime, task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.transactions import CommitMode, transaction
@@ -15,14 +17,16 @@ from prefect.utilities.annotations import quote
 
 from flows.failures import note_failure
 from flows.fold_storage import FoldStorage
-from flows.watching import ArtifactStore, ProgressArtifact, TrialLog, is_worth_a_line, tell_all
-from kallos import checks, planning, report, tuner
+from flows.watching import ArtifactStore, Ending, ProgressArtifact, RunLogger, TrialLog, is_worth_a_line, tell_all
+from kallos import checks, html_report, planning, report, selection, tuner
+from kallos.best_forecasts import BestForecasts, forecast_job, forecasts_of_best, last_fold_job, read_forecasts
 from kallos.budget import Budget
 from kallos.cache import FoldCache
 from kallos.errors import KallosError
+from kallos.events import StudyFinished
 from kallos.fold_queue import ScoreFold
 from kallos.planning import StudyPlan
-from kallos.plots import study_png
+from kallos.plots import report_png
 from kallos.pool import FoldPool, physical_cores
 from kallos.record import open_record
 from kallos.result_folder import prepare_folder, refuse_relative
@@ -30,6 +34,7 @@ from kallos.results import TuningResult
 from kallos.scoring import FoldJob, FoldScore
 from kallos.settings import Settings
 from kallos.specs import RunSpec, TuneSpec
+from kallos.study_files import write_study
 
 _DEFAULT_RUN = RunSpec()
 
@@ -83,26 +88,25 @@ def fold_task(score: ScoreFold, storage: FoldStorage) -> Task[[FoldJob], FoldSco
     return fold
 
 
-def _nothing_to_wait_for(job: FoldJob) -> Any:
-    """Keep Prefect from looking for other tasks' results in all parts of a job."""
-    return quote(job)
+def _nothing_to_wait_for(whole: object) -> Any:
+    """Keep Prefect from looking for other tasks' results in all parts of a job, or of a pool."""
+    return quote(whole)
 
 
-@task
-def study(plan: StudyPlan, run: RunSpec) -> TuningResult:
-    """Run the trials, or carry them on, each fold of each as a task of its own, computed in a process of its own."""
+@task(cache_policy=NO_CACHE)
+def study(plan: StudyPlan, run: RunSpec, pool: FoldPool) -> StudyFinished:
+    """Run the trials, or carry them on, each fold of each as a task of its own, computed in a process of the pool."""
     settings, logger = Settings.read(), get_run_logger()
     storage = FoldStorage(folder=str(settings.fold_cache))
     # Prefect takes a block as storage only once it is saved.
     storage.save(storage.name, overwrite=True)
     cache = FoldCache(settings.fold_cache)
+    ending = Ending()
     watcher = tell_all(
-        TrialLog(logger, plan), ProgressArtifact(report.artifact_key("progress", plan.spec), logger, plan)
+        TrialLog(logger, plan), ProgressArtifact(report.artifact_key("progress", plan.spec), logger, plan), ending
     )
-    workers = run.workers or physical_cores()
     with (
         open_record(settings.studies_url, plan, if_running=run.if_running) as record,
-        FoldPool(workers, fold_timeout=run.fold_timeout) as pool,
         # Tasks inside a task are stored when the outer one ends, unless told otherwise: a kill would cost the night.
         transaction(commit_mode=CommitMode.EAGER),
     ):
@@ -112,15 +116,63 @@ def study(plan: StudyPlan, run: RunSpec) -> TuningResult:
             timeout=run.timeout, max_fold_fits=run.max_fold_fits, is_stored=lambda job: job.fingerprint in cache
         )
         fold = fold_task(pool.score, storage)
-        return tuner.run_tuning(
+        tuner.run_tuning(
             plan,
             score_fold=lambda job: fold(_nothing_to_wait_for(job)),
-            workers=workers,
+            workers=_workers(run),
             record=record,
             more_trials=run.more_trials,
             budget=budget,
             watcher=watcher,
         )
+    assert ending.finished is not None
+    return ending.finished
+
+
+def _workers(run: RunSpec) -> int:
+    return run.workers or physical_cores()
+
+
+@task(cache_policy=NO_CACHE)
+def forecast_best(
+    plan: StudyPlan, finished: StudyFinished, run: RunSpec, folder: str, pool: FoldPool
+) -> BestForecasts | None:
+    """Forecast the last fold with the best trial, fitted once more; None where no fit is left in the budget.
+
+    What the folder holds of the same fit is taken over.
+    """
+    if _spent(finished, run):
+        return read_forecasts(finished.result, folder)
+    return forecasts_of_best(
+        last_fold_job(plan, finished.result),
+        finished.result,
+        folder,
+        forecast=lambda job: pool.run(forecast_job, job),
+        anew=run.refresh_cache,
+    )
+
+
+def _spent(finished: StudyFinished, run: RunSpec) -> str | None:
+    """Return which budget leaves no fit for a picture, or None."""
+    if run.max_fold_fits is not None and finished.fits >= run.max_fold_fits:
+        return f"--max-fold-fits {run.max_fold_fits} is spent"
+    return finished.stopped
+
+
+@task(cache_policy=NO_CACHE)
+def write_report(
+    finished: StudyFinished, forecasts: BestForecasts | None, no_forecasts: str | None, folder: str
+) -> str:
+    """Write the page that shows the study, and return its address."""
+    result = finished.result
+    page = html_report.report_html(
+        result,
+        deflation=selection.deflate(result),
+        forecasts=forecasts,
+        no_forecasts=no_forecasts,
+        run=finished,
+    )
+    return html_report.write_report(result.spec, page, folder)
 
 
 @flow(
@@ -145,15 +197,19 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
     prepare_folder(folder)
     features = load_features(spec)
     plan = create_splits(features, spec)
-    result = study(plan, run)
     last = report.read_best_params(spec, folder)
-    path = report.write_best_params(result, folder)
-    logger.info("%s; best parameters in %s", report.verdict(result), path)
+    with FoldPool(_workers(run), fold_timeout=run.fold_timeout) as pool:
+        finished = study(plan, run, _nothing_to_wait_for(pool))
+        result = finished.result
+        path = report.write_best_params(result, folder)
+        write_study(result, folder)
+        logger.info("%s; best parameters in %s", report.verdict(result), path)
+        page = _show(plan, finished, run, folder, pool, logger)
     artifacts = ArtifactStore(logger)
     artifacts.store(
         create_markdown_artifact,
         key=report.artifact_key("best-params", spec),
-        markdown=report.best_params_markdown(result, last),
+        markdown=report.best_params_markdown(result, last, page),
         description=report.verdict(result),
     )
     artifacts.store(
@@ -162,7 +218,7 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
         table=report.trial_rows(result),
         description=f"{report.study_title(spec)}: every trial, its value and its parameters",
     )
-    picture = base64.b64encode(study_png(result)).decode()
+    picture = base64.b64encode(report_png(result)).decode()
     artifacts.store(
         create_image_artifact,
         key=report.artifact_key("plots", spec),
@@ -171,3 +227,22 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
         description=f"{report.study_title(spec)}: the best trial beside naive, and all trials",
     )
     return result
+
+
+def _show(
+    plan: StudyPlan, finished: StudyFinished, run: RunSpec, folder: str, pool: FoldPool, logger: RunLogger
+) -> str | None:
+    """Leave the report in the folder and return its address; whatever fails is a warning, for the result is there."""
+    spec, forecasts, why_none = finished.result.spec, None, _spent(finished, run)
+    try:
+        forecasts = forecast_best(plan, finished, run, folder, _nothing_to_wait_for(pool))
+    except Exception as error:
+        why_none = f"{type(error).__name__}: {error}"
+        logger.warning("the best trial's forecasts are left out of the report: %s", why_none)
+    try:
+        return write_report(finished, forecasts, why_none, folder)
+    except Exception as error:
+        logger.warning("the report could not be written, and the result is whole: %s: %s", type(error).__name__, error)
+        with suppress(KallosError):
+            html_report.remove_report(spec, folder)
+        return None

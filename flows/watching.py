@@ -42,6 +42,18 @@ def tell_all(*watchers: Watcher) -> Watcher:
     return tell
 
 
+class Ending:
+    """Keeps how a study has ended, None while it has not."""
+
+    def __init__(self) -> None:
+        self.finished: StudyFinished | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Keep the study's last event."""
+        if isinstance(event, StudyFinished):
+            self.finished = event
+
+
 class TrialLog:
     """Logs which study it is, each trial's parameters, folds, and value beside best and naive, and what all took."""
 

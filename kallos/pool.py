@@ -7,13 +7,15 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from loky import cpu_count
 from loky.process_executor import ProcessPoolExecutor
 
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold
 from kallos.watchdog import leave_with_parent
+
+Done = TypeVar("Done")
 
 
 class WorkerLostError(OSError):
@@ -62,14 +64,18 @@ class FoldPool:
         raise AssertionError
 
     def _score_once(self, job: FoldJob) -> FoldScore:
+        return self.run(self._evaluate, job)
+
+    def run(self, work: Callable[[FoldJob], Done], job: FoldJob) -> Done:
+        """Do any work on a fold in the next free process, once, and wait for it; raises as `score` does."""
         process = self._free.get()
         try:
-            scored = process.submit(self._evaluate, job)
+            done = process.submit(work, job)
             try:
-                return scored.result(self._fold_timeout)
+                return done.result(self._fold_timeout)
             except TimeoutError:
-                if scored.done():
-                    return scored.result()
+                if done.done():
+                    return done.result()
                 process = _replaced(process)
                 raise WorkerLostError(
                     f"a fold must end within --fold-timeout, and {job.name} did not in {self._fold_timeout:g} s"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from kallos.events import StudyFinished, StudyStarted
@@ -66,19 +67,19 @@ def write_best_params(result: TuningResult, folder: str) -> str:
     A note of an earlier failure is removed. Raises `KallosError` if the folder cannot be written.
     """
     text = json.dumps(best_params_document(result), indent=2, allow_nan=False) + "\n"
-    address = write_text(folder, _file_name(result.spec, "best_params"), text)
-    remove_text(folder, _file_name(result.spec, "failure"))
+    address = write_text(folder, result_file_name(result.spec, "best_params"), text)
+    remove_text(folder, result_file_name(result.spec, "failure"))
     return address
 
 
 def best_params_address(spec: TuneSpec, folder: str) -> str:
     """Return where a study's best parameters are: `FOLDER/MODEL_ASSET_best_params.json`."""
-    return address_of(folder, _file_name(spec, "best_params"))
+    return address_of(folder, result_file_name(spec, "best_params"))
 
 
 def read_best_params(spec: TuneSpec, folder: str) -> dict[str, Any] | None:
     """Return the document of the last run of this model and asset, or None if there is none that can be read."""
-    text = read_text(folder, _file_name(spec, "best_params"))
+    text = read_text(folder, result_file_name(spec, "best_params"))
     try:
         document = json.loads(text or "null")
     except ValueError:
@@ -88,13 +89,14 @@ def read_best_params(spec: TuneSpec, folder: str) -> dict[str, Any] | None:
 
 def write_failure(spec: TuneSpec, folder: str, failure: Mapping[str, Any]) -> str:
     """Write what became of a run as `MODEL_ASSET_failure.json`, and return its address."""
-    return write_text(folder, _file_name(spec, "failure"), json.dumps(failure, indent=2) + "\n")
+    return write_text(folder, result_file_name(spec, "failure"), json.dumps(failure, indent=2) + "\n")
 
 
-def _file_name(spec: TuneSpec, kind: str) -> str:
+def result_file_name(spec: TuneSpec, kind: str, ending: str = "json") -> str:
+    """Return the name of a file about a model and an asset: `MODEL_ASSET_KIND.json`."""
     model = "+".join(file_part(name) for name in spec.model_name.split(","))
     model = model if len(model) <= _LONGEST_PART else file_part(spec.model_name)
-    return f"{model}_{file_part(spec.data.asset_id)}_{kind}.json"
+    return f"{model}_{file_part(spec.data.asset_id)}_{kind}.{ending}"
 
 
 def artifact_key(kind: str, spec: TuneSpec) -> str:
@@ -240,8 +242,8 @@ def since_last_run(result: TuningResult, last: Mapping[str, Any] | None) -> str:
     return f"{abs(change):.2%} {'better' if change < 0 else 'worse'} than the last run's best, RMSE {value:.6g}."
 
 
-def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = None) -> str:
-    """Return the result as markdown: verdict, the last run's best, parameters, and the folds beside naive."""
+def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = None, page: str | None = None) -> str:
+    """Return the result as markdown: verdict, the last run's best, parameters, the folds, and the report's address."""
     spec, data = result.spec, result.data
     params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best.params.items())
     folds = "\n".join(
@@ -250,13 +252,14 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
         for row in fold_rows(result)
     )
     naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
+    whole = "" if page is None else f"{_link(page)}\n\n"
     return f"""# {study_title(spec)}
 
 **RMSE {result.best_value:.6g}** (mean over {counted(len(result.windows), "fold")}), {verdict(result)}.
 
 {since_last_run(result, last)}
 
-Naive forecasts: {naive}. Best is trial {result.best.number} of {len(result.trials)}.
+{whole}Naive forecasts: {naive}. Best is trial {result.best.number} of {len(result.trials)}.
 
 | parameter | best |
 | --- | --- |
@@ -269,6 +272,12 @@ Naive forecasts: {naive}. Best is trial {result.best.number} of {len(result.tria
 Target `{spec.features.target}`, {spec.horizon} ahead; {data.rows} rows, {day(data.start)} to {day(data.end)}
 (`{data.sha256[:12]}`); seed {spec.seed}.
 """
+
+
+def _link(page: str) -> str:
+    """Return a link to the report; one of this machine opens where it lies, elsewhere its path says where that is."""
+    address = page if "://" in page else Path(page).expanduser().absolute().as_uri()
+    return f"[The whole report]({address}): `{page}`"
 
 
 def counted(number: int, noun: str) -> str:

@@ -45,12 +45,11 @@ def tune(
 def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     """Run the flow with its progress on the terminal, and show the result."""
     from kallos.checks import load_sound_features
-    from kallos.events import Event, StudyFinished
+    from kallos.html_report import find_report
     from kallos.planning import plan_study
     from kallos.record import check_record, parse_storage_url
     from kallos.report import best_params_address
     from kallos.result_folder import prepare_folder
-    from kallos.results import TuningResult
 
     console = Console()
     settings = Settings.read()
@@ -81,35 +80,31 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
         from flows.interruption import ending_at_once, leave_at_once
         from flows.terminal import show_result, shown_progress
         from flows.tune import tune as tune_flow
-        from flows.watching import watching
+        from flows.watching import Ending, watching
 
         # Log lines that a server does not take are no news, either: Prefect would write so into the midst of ours.
         logging.raiseExceptions = False
-        ended: list[TuningResult] = []
-
-        def keep(event: Event) -> None:
-            if isinstance(event, StudyFinished):
-                ended.append(event.result)
-
+        ending = Ending()
         try:
             with (
                 shown_progress(console) as shown,
                 ending_at_once(console, before=shown.close),
                 watching(shown),
-                watching(keep),
+                watching(ending),
             ):
                 # A folder of the settings is none of the parameters: its URL may hold a password.
                 tune_flow(spec, run, output_dir or (None if settings.results else folder))
         except httpx.TransportError:
             # The study is over by then, and its file is written before the server is told of it.
-            if not ended:
+            if ending.finished is None:
                 leave_at_once(
                     f"Prefect's API must answer, and {PREFECT_API_URL.value()} did not: finished folds are kept; start "
                     f"it with 'prefect server start', and the same command carries on"
                 )
-            show_result(console, ended[0], best_params_address(spec, folder))
+            show_result(console, ending.finished.result, best_params_address(spec, folder))
             leave_at_once(
                 f"Prefect's API must answer until a run's end, and {PREFECT_API_URL.value()} did not: the result is "
                 f"whole; the run's state and artifacts are missing there"
             )
-    show_result(console, ended[0], best_params_address(spec, folder))
+    assert ending.finished is not None
+    show_result(console, ending.finished.result, best_params_address(spec, folder), find_report(spec, folder))

@@ -197,6 +197,18 @@ def draw(space: Space, trial: "Trial", prefix: str = "") -> dict[str, Any]:
     return resolve(space, lambda name, parameter: parameter.suggest(f"{prefix}{name}", trial))
 
 
+def with_factors(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return resolved values with the factors of products that are no parameters of the model themselves."""
+    whole = dict(values)
+    for name, parameter in space.items():
+        if not isinstance(parameter, Product):
+            continue
+        missing = [factor for factor in parameter.of if factor not in whole]
+        if len(missing) == 1:
+            whole[missing[0]] = values[name] // math.prod(whole[each] for each in parameter.of if each in whole)
+    return whole
+
+
 def corners(space: Space) -> list[dict[str, Any]]:
     """Return the values with all ranges at their low end, all at their high end, and for each choice a set with it."""
     ends = {name: parameter.ends() for name, parameter in space.items() if isinstance(parameter, _Drawn)}

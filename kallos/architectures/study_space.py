@@ -8,7 +8,7 @@ from kallos.architectures.inputs import INPUT, clipped, longest_input, nearest_i
 from kallos.architectures.lookup import architecture_names, get_architecture
 from kallos.architectures.overrides import lay_over
 from kallos.architectures.recipe import Params
-from kallos.architectures.space import Space, draw
+from kallos.architectures.space import Space, draw, with_factors
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -49,6 +49,13 @@ class StudySpace:
             return _as_named(names[0], draw(self.spaces[names[0]], trial))
         name = trial.suggest_categorical(ARCHITECTURE, names)
         return {ARCHITECTURE: name, **_as_named(name, draw(self.spaces[name], trial, f"{name}."))}
+
+    def as_drawn(self, params: Params) -> dict[str, Any]:
+        """Return what a trial has drawn, by Optuna's names, from the parameters that came of it."""
+        name, own = model_of(next(iter(self.spaces)), params)
+        prefix = f"{name}." if self.is_choice else ""
+        drawn = {f"{prefix}{key}": value for key, value in with_factors(self.spaces[name], own).items()}
+        return {ARCHITECTURE: name, **drawn} if self.is_choice else drawn
 
     def clipped(self, longest: int | None) -> "StudySpace":
         """Return the space with no input longer than that, if it is given; every architecture's shortest fits."""

@@ -16,6 +16,8 @@ from prefect.client.schemas.objects import TaskRun
 import flows.tune
 from flows.tune import tune
 from flows.watching import watching
+from kallos import html_report
+from kallos.best_forecasts import FoldForecasts
 from kallos.cache import FoldCache
 from kallos.errors import DataError, FitError
 from kallos.events import FoldScored, TrialFinished
@@ -23,6 +25,7 @@ from kallos.feature_store import FeatureStore
 from kallos.scoring import evaluate_fold
 from kallos.settings import Settings
 from kallos.specs import RunSpec
+from kallos.study_files import read_study
 from kallos.tuner import run_tuning
 from tests.samples import by_learning_rate, make_features, small_plan, small_spec
 
@@ -32,9 +35,24 @@ pytestmark = pytest.mark.usefixtures("prefect_server", "home")
 ALONE = RunSpec(workers=1)
 
 
-def score_by(monkeypatch, score) -> None:
-    """Score the flow's folds by a function in this process."""
-    monkeypatch.setattr(flows.tune, "FoldPool", lambda *_, **__: nullcontext(SimpleNamespace(score=score)))
+def some_forecasts(job) -> FoldForecasts:
+    """Forecast a fold without a fit."""
+    stamps = ("2021-01-01T00:00:00", "2021-01-02T00:00:00")
+    return FoldForecasts(
+        fingerprint=job.fingerprint,
+        fold=job.fold.number,
+        block=1,
+        rmse=0.01,
+        stamps=stamps,
+        actual=(0.01, -0.01),
+        forecast=(0.0, 0.0),
+    )
+
+
+def score_by(monkeypatch, score, forecast=some_forecasts) -> None:
+    """Score the flow's folds by a function in this process, and forecast by another."""
+    pool = SimpleNamespace(score=score, run=lambda _, job: forecast(job))
+    monkeypatch.setattr(flows.tune, "FoldPool", lambda *_, **__: nullcontext(pool))
 
 
 def forget_the_record() -> None:
@@ -44,8 +62,9 @@ def forget_the_record() -> None:
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch) -> None:
-    """Processes take seconds to start; the tests about them have their own."""
+    """Processes take seconds to start, and pages to draw; the tests about them have their own."""
     score_by(monkeypatch, evaluate_fold)
+    monkeypatch.setattr(html_report, "report_html", lambda result, **_: result.study_name)
 
 
 @pytest.fixture
@@ -79,10 +98,18 @@ def test_the_flow_leaves_the_result_that_the_library_computes(database, tmp_path
     assert document["best_value"] == by_library.best_value
     assert document["best_params"] == by_library.best_params
     assert document["data"]["sha256"] == small_plan(tmp_path).data.sha256
+    assert read_study("results/gru_ABC_study.json") == result
+    assert Path("results/gru_ABC_report.html").read_text() == result.study_name
     folds = {f"trial-{trial}-fold-{fold}" for trial in range(3) for fold in (1, 2)}
     assert {name for name in states if name.startswith("trial-")} == folds
     assert {states[name] for name in folds} == {"Completed"}
-    assert {name.rsplit("-", 1)[0] for name in states.keys() - folds} == {"load_features", "create_splits", "study"}
+    assert {name.rsplit("-", 1)[0] for name in states.keys() - folds} == {
+        "load_features",
+        "create_splits",
+        "study",
+        "forecast_best",
+        "write_report",
+    }
 
 
 def test_artifacts_show_the_result_under_keys_that_stay(database, tmp_path):
@@ -96,6 +123,7 @@ def test_artifacts_show_the_result_under_keys_that_stay(database, tmp_path):
         result = tune(small_spec(), ALONE, str(tmp_path))
     best, trials = (Artifact.get(key) for key in ("best-params-gru-abc", "trials-gru-abc"))
     assert f"{result.best_value:.6g}" in best.data
+    assert f"[The whole report]({(tmp_path / 'gru_ABC_report.html').as_uri()})" in best.data
     assert "zero" in best.data
     assert [row["trial"] for row in json.loads(trials.data)] == [0, 1, 2]
     assert progress == sorted(progress)
@@ -255,3 +283,48 @@ def test_a_budget_ends_the_flow_with_a_result(database, monkeypatch, caplog):
     )
     assert json.loads(Path("results/gru_ABC_best_params.json").read_text())["n_trials"] == 2
     assert len(tune(small_spec(), ALONE, "results").trials) == 3
+
+
+def kept_pages(monkeypatch) -> list[dict]:
+    """Keep what pages are made from, in place of making them."""
+    made: list[dict] = []
+    monkeypatch.setattr(html_report, "report_html", lambda result, **rest: made.append(rest) or "page")
+    return made
+
+
+def test_the_best_trials_forecasts_are_fitted_once_and_are_no_fits_of_the_study(database, monkeypatch):
+    pages, calls = kept_pages(monkeypatch), []
+    score_by(monkeypatch, by_learning_rate, lambda job: calls.append(job.name) or some_forecasts(job))
+    first, second = (tune(small_spec(), ALONE, "results").best.number for _ in range(2))
+    assert calls == [f"trial-{first}-fold-2"]
+    assert [page["forecasts"].trial for page in pages] == [first, second]
+    assert pages[0]["forecasts"] == pages[1]["forecasts"]
+    assert [page["run"].fits for page in pages] == [6, 0]
+    tune(small_spec(), RunSpec(workers=1, refresh_cache=True), "results")
+    assert len(calls) == 2
+
+
+def test_a_budget_that_is_spent_leaves_the_forecasts_out_and_the_page_says_so(database, monkeypatch):
+    pages = kept_pages(monkeypatch)
+    score_by(monkeypatch, by_learning_rate, lambda job: pytest.fail("a fold was fitted beyond the budget"))
+    tune(small_spec(), RunSpec(workers=1, max_fold_fits=6), "results")
+    assert pages[0]["forecasts"] is None
+    assert pages[0]["no_forecasts"] == "--max-fold-fits 6 is spent"
+
+
+def test_a_picture_that_fails_costs_neither_the_page_nor_the_result(database, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise FitError("the loss is NaN")
+
+    pages = kept_pages(monkeypatch)
+    score_by(monkeypatch, by_learning_rate, fail)
+    tune(small_spec(), ALONE, "results")
+    assert pages[0]["no_forecasts"] == "FitError: the loss is NaN"
+    assert "the best trial's forecasts are left out of the report: FitError: the loss is NaN" in caplog.text
+    monkeypatch.setattr(html_report, "report_html", fail)
+    state = tune(small_spec(), ALONE, "results", return_state=True)
+    assert state.is_completed()
+    assert "the report could not be written, and the result is whole: FitError" in caplog.text
+    # No page of an earlier run lies beside this one's result.
+    names = {path.name for path in Path("results").iterdir()}
+    assert names == {"gru_ABC_best_params.json", "gru_ABC_study.json"}

@@ -11,7 +11,7 @@ from matplotlib import image as mpimg
 from kallos import report
 from kallos.architectures import create_model
 from kallos.errors import FitError, KallosError, UsageError
-from kallos.plots import study_png
+from kallos.plots import report_png
 from kallos.result_folder import prepare_folder, refuse_relative
 from kallos.specs import TuneSpec
 from kallos.tuner import run_tuning
@@ -144,7 +144,7 @@ def test_a_failed_trial_is_in_the_table_with_its_reason(tmp_path):
 
 
 def test_the_picture_of_a_study_is_as_large_as_the_ui_shows_it(result):
-    height, width = mpimg.imread(BytesIO(study_png(result)), format="png").shape[:2]
+    height, width = mpimg.imread(BytesIO(report_png(result)), format="png").shape[:2]
     assert (width, height) == (1200, 450)
 
 

@@ -1,0 +1,109 @@
+"""A study with all that a report can show, made without a fit."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from kallos.best_forecasts import BestForecasts, FoldForecasts
+from kallos.errors import FitError
+from kallos.evaluation.results import Comparison, ForecastScores, HoldoutEvaluation, Verdict
+from kallos.results import TuningResult
+from kallos.scoring import FoldJob, FoldScore
+from kallos.selection import Deflation, OneStandardError
+from kallos.tuner import run_tuning
+from tests.samples import by_parameters, make_features, small_plan
+
+
+def score(job: FoldJob) -> FoldScore:
+    """Score a job as `by_parameters` does, but no worse than twice naive, and fail the third trial."""
+    if job.name.startswith("trial-2-"):
+        raise FitError("the loss is <NaN>")
+    rmse = 0.01 * (0.9 + math.tanh(0.1 * by_parameters(job).rmse))
+    return FoldScore(rmse=rmse, mae=rmse, n_forecasts=40, epochs=3, best_epoch=2, seconds=2.0)
+
+
+def study_result(folder: Path, **over: Any) -> TuningResult:
+    """Return the result of a study of 24 trials on 3 folds and an open step."""
+    spec = {"n_trials": 24, "folds": {"n_folds": 3, "step": 40}, **over}
+    return run_tuning(small_plan(folder, make_features(390), **spec), score_fold=score)
+
+
+def best_forecasts(result: TuningResult, *, block: int = 1) -> BestForecasts:
+    """Return forecasts of the best trial for four days, of the RMSE that its last fold has."""
+    fold = FoldForecasts(
+        fingerprint="f" * 64,
+        fold=len(result.windows),
+        block=block,
+        rmse=result.best.scores[-1].rmse,
+        stamps=tuple(f"2020-11-{day}T00:00:00" for day in range(16, 20)),
+        actual=(0.01, -0.02, 0.005, 0.015),
+        forecast=(0.001, -0.002, 0.001, 0.0),
+    )
+    return BestForecasts(study=result.study_name, trial=result.best.number, last_fold=fold)
+
+
+def holdout_evaluation(decision: str = "ship", **over: Any) -> HoldoutEvaluation:
+    """Return an evaluation of ABC whose verdict is this."""
+    against = Comparison(
+        other="zero",
+        gain=0.031,
+        low=0.004,
+        high=0.058,
+        confidence=0.99,
+        block_length=5.5,
+        statistic=-2.86,
+        p_value=0.0042,
+    )
+    scores = ForecastScores(rmse=0.0104, mae=0.008, mase=0.97, directional_accuracy=None, rank_correlation=0.08)
+    values = {
+        "model_id": "gru-ABC-1",
+        "in_use_id": None,
+        "asset_id": "ABC",
+        "target": "log_return_close",
+        "horizon": 1,
+        "test_start": "2021-02-01T00:00:00",
+        "test_end": "2021-04-30T00:00:00",
+        "n_origins": 89,
+        "data_sha256": "a" * 64,
+        "level": 0.01,
+        "scores": {"model": scores, "zero": scores, "ridge": scores},
+        "rmse_by_seed": {"42": 0.0104},
+        "naive": "zero",
+        "against_naive": against,
+        "against_ridge": against.model_copy(update={"other": "ridge", "low": -0.01}),
+        "against_in_use": None,
+        "looks": 3,
+        "models": 2,
+        "verdict": Verdict(decision=decision, reasons=("the gain over <b>zero</b> is beyond chance",)),
+    }
+    return HoldoutEvaluation.model_validate({**values, **over})
+
+
+def deflation(**over: Any) -> Deflation:
+    """Return what is left of a gain of 5 %: 1.25 %."""
+    values = {
+        "apparent_gain": 0.05,
+        "gain": 0.0125,
+        "value": 0.0099,
+        "naive_value": 0.01,
+        "overfitting": 0.4,
+        "trials": 12,
+        "resamples": 100,
+        "method": "resampling of folds",
+        "source": "Somebody (2018)",
+    }
+    return Deflation.model_validate({**values, **over})
+
+
+def one_standard_error(trial: int) -> OneStandardError:
+    """Return the choice of a trial of 1,000 weights instead of one of 2,500."""
+    return OneStandardError(
+        trial=trial,
+        params={},
+        value=0.01,
+        mean_difference=1e-5,
+        standard_error=2e-5,
+        weights=1000,
+        best_weights=2500,
+        within=4,
+    )
