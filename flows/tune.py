@@ -2,6 +2,8 @@
 
 import base64
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +14,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.transactions import CommitMode, transaction
 from prefect.utilities.annotations import quote
+from pydantic import SecretStr
 
 from flows.failures import note_failure
 from flows.fold_storage import FoldStorage
@@ -19,6 +22,7 @@ from flows.watching import ArtifactStore, ProgressArtifact, TrialLog, is_worth_a
 from kallos import checks, planning, report, tuner
 from kallos.budget import Budget
 from kallos.cache import FoldCache
+from kallos.cluster import DaskPool, cluster_address
 from kallos.errors import KallosError
 from kallos.fold_queue import ScoreFold
 from kallos.planning import StudyPlan
@@ -88,21 +92,33 @@ def _nothing_to_wait_for(job: FoldJob) -> Any:
     return quote(job)
 
 
+@contextmanager
+def pool_of(run: RunSpec, settings: Settings, plan: StudyPlan) -> Iterator[tuple[ScoreFold, int, Callable[[], bool]]]:
+    """Yield what computes a fold where the run says, how many are asked for at once, and whether a worker is idle."""
+    if run.executor == "dask":
+        with DaskPool(cluster_address(run, settings.dask_address), fold_timeout=run.fold_timeout) as cluster:
+            # Workers come and go: the most folds that a study can use at once are asked for, and wait for one.
+            yield cluster.score, run.workers or plan.spec.lookahead * len(plan.folds), cluster.has_room
+        return
+    workers = run.workers or physical_cores()
+    with FoldPool(workers, fold_timeout=run.fold_timeout) as pool:
+        yield pool.score, workers, lambda: True
+
+
 @task
 def study(plan: StudyPlan, run: RunSpec) -> TuningResult:
     """Run the trials, or carry them on, each fold of each as a task of its own, computed in a process of its own."""
     settings, logger = Settings.read(), get_run_logger()
-    storage = FoldStorage(folder=str(settings.fold_cache))
+    storage = FoldStorage(folder=SecretStr(settings.fold_cache))
     # Prefect takes a block as storage only once it is saved.
     storage.save(storage.name, overwrite=True)
     cache = FoldCache(settings.fold_cache)
     watcher = tell_all(
         TrialLog(logger, plan), ProgressArtifact(report.artifact_key("progress", plan.spec), logger, plan)
     )
-    workers = run.workers or physical_cores()
     with (
         open_record(settings.studies_url, plan, if_running=run.if_running) as record,
-        FoldPool(workers, fold_timeout=run.fold_timeout) as pool,
+        pool_of(run, settings, plan) as (score, workers, has_room),
         # Tasks inside a task are stored when the outer one ends, unless told otherwise: a kill would cost the night.
         transaction(commit_mode=CommitMode.EAGER),
     ):
@@ -111,11 +127,12 @@ def study(plan: StudyPlan, run: RunSpec) -> TuningResult:
         budget = Budget(
             timeout=run.timeout, max_fold_fits=run.max_fold_fits, is_stored=lambda job: job.fingerprint in cache
         )
-        fold = fold_task(pool.score, storage)
+        fold = fold_task(score, storage)
         return tuner.run_tuning(
             plan,
             score_fold=lambda job: fold(_nothing_to_wait_for(job)),
             workers=workers,
+            has_room=has_room,
             record=record,
             more_trials=run.more_trials,
             budget=budget,

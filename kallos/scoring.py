@@ -77,7 +77,7 @@ class FoldJob:
             "horizon": self.horizon,
             "forecast": self.forecast,
             "seed": self.seed,
-            "machine": _machine(),
+            "machine": machine(),
         }
         canonical = json.dumps(content, sort_keys=True, allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
@@ -232,7 +232,7 @@ def _prepared(snapshot: str, rows_sha256: str, fold: Fold, features: FeatureSpec
 
 
 @cache
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
     """Return what the bits of a fit depend on beside its job."""
     import torch
 

@@ -165,7 +165,7 @@ def test_the_fingerprint_moves_with_whatever_moves_the_score(tmp_path, change):
     ("owner", "name", "value"),
     [
         (scoring, "EVALUATION_VERSION", 0),
-        (scoring, "_machine", lambda: {"darts": "0.1"}),
+        (scoring, "machine", lambda: {"darts": "0.1"}),
         (Architecture, "source_sha256", "0"),
     ],
     ids=["evaluation", "machine and libraries", "recipe"],
