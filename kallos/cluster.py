@@ -13,7 +13,7 @@ from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
-from kallos.errors import StudyError, UsageError, scrubbed, shorten
+from kallos.errors import StudyError, UsageError, shorten
 from kallos.pool import WorkerLostError, trying_again
 from kallos.remote_folds import RemoteFold, UnfitWorkerError
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold, machine
@@ -89,9 +89,10 @@ class DaskPool:
         """Return in a line which workers there are, and why some are not used."""
         with self._changed:
             n_workers = len(self._workers)
-            there = f"{n_workers} worker{'s' if n_workers != 1 else ''}" if n_workers else "no worker yet"
             refused = f"; not used: {self._reasons()}" if self._refused else ""
-        return f"the Dask cluster at {scrubbed(self._address)} has {there}{refused}"
+        there = f"{n_workers} worker{'s' if n_workers > 1 else ''}" if n_workers else "no worker"
+        waits = ", and the study waits for one" if not n_workers and not refused else ""
+        return f"the Dask cluster at {self._address} has {there}{waits}{refused}"
 
     def __enter__(self) -> Self:
         self._client = _connected(self._address)
@@ -150,7 +151,7 @@ class DaskPool:
                 if self._refused and not self._workers:
                     raise StudyError(
                         f"a Dask cluster must have workers that compute what this machine does, and all at "
-                        f"{scrubbed(self._address)} are refused: {self._reasons()}"
+                        f"{self._address} are refused: {self._reasons()}"
                     )
                 self._changed.wait()
             worker = idle[0] if len(idle) == 1 else min(idle, key=self._load())
@@ -227,15 +228,14 @@ class DaskPool:
         line = self.line()
         if line != self._said and not self._lost:
             self._said = line
-            waits = "" if self._workers or self._refused else ", and the study waits for one"
-            _log.info("%s%s", line, waits)
+            _log.info("%s", line)
 
     def _is_lost(self) -> bool:
         return self._lost or self._client.status != "running"
 
     def _scheduler_lost(self) -> StudyError:
         return StudyError(
-            f"the Dask scheduler must answer until a study's end, and {scrubbed(self._address)} does not any more: "
+            f"the Dask scheduler must answer until a study's end, and {self._address} does not any more: "
             f"finished folds are kept; start 'dask scheduler' and its workers, and the same command carries on"
         )
 
@@ -254,13 +254,27 @@ def _connected(address: str) -> Any:
         distributed: Any = import_module("distributed")
     except ImportError:
         raise UsageError("executor 'dask' needs Dask, which is not installed: pip install 'kallos[dask]'") from None
+    if address.startswith(("tls:", "wss:")):
+        _refuse_without_certificates(distributed, address)
     # What Dask says of a scheduler that it has lost, we say in a line of our own.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         return distributed.Client(address, timeout=_ANSWER_SECONDS, set_as_default=False, name="kallos")
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        reason = f": {error}" if not isinstance(error, OSError) else f" in {_ANSWER_SECONDS} s"
+    except OSError:
         raise StudyError(
-            f"a Dask scheduler must answer at {scrubbed(address)}, and none did{scrubbed(reason)}: start it with "
+            f"a Dask scheduler must answer at {address}, and none did in {_ANSWER_SECONDS} s: start it with "
             f"'dask scheduler', or correct --dask-address"
         ) from None
+
+
+def _refuse_without_certificates(distributed: Any, address: str) -> None:
+    reason = "there are none"
+    try:
+        if distributed.Security().get_connection_args("client")["ssl_context"] is not None:
+            return
+    except OSError as error:
+        reason = f"they cannot be read: {error}"
+    raise UsageError(
+        f"{address} needs Dask's certificates, and {reason}: set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
+        f"__CLIENT__CERT and __CLIENT__KEY"
+    )

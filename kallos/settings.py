@@ -1,12 +1,12 @@
 """Where this machine keeps things: `KALLOS_*` variables or a `.env` file, read once at the edge."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, PositiveFloat, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, PositiveFloat, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from kallos.dask_address import DaskAddress
+from kallos.dask_address import check_dask_address
 from kallos.errors import UsageError, explain
 
 # Seconds that the features database may take to answer.
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
         "deployments; default: the home.",
     )
 
-    dask_address: DaskAddress | None = Field(
+    dask_address: Annotated[str | None, AfterValidator(check_dask_address)] = Field(
         None, description="Address of the Dask scheduler (tcp://host:8786), for studies with executor 'dask'."
     )
 

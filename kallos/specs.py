@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from kallos.architectures import registry
-from kallos.dask_address import DaskAddress
+from kallos.dask_address import check_dask_address
 from kallos.errors import UsageError, did_you_mean, explain
 from kallos.query_text import one_statement
 
@@ -239,7 +239,7 @@ class RunSpec(Spec):
     executor: Literal["processes", "dask"] = Field(
         "processes", description="Where folds are fitted: in processes of this machine, or on a Dask cluster."
     )
-    dask_address: DaskAddress | None = Field(
+    dask_address: Annotated[str | None, AfterValidator(check_dask_address)] = Field(
         None, description="Address of the Dask scheduler (tcp://host:8786); default: KALLOS_DASK_ADDRESS."
     )
 

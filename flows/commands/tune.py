@@ -51,6 +51,7 @@ def tune(
 def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     """Run the flow with its progress on the terminal, and show the result."""
     from kallos.checks import load_sound_features
+    from kallos.cluster import cluster_address, cluster_line
     from kallos.events import Event, StudyFinished
     from kallos.planning import plan_study
     from kallos.record import parse_storage_url
@@ -61,6 +62,7 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     console = Console()
     settings = Settings.read()
     parse_storage_url(settings.studies_url)
+    cluster = cluster_line(cluster_address(run, settings.dask_address)) if run.executor == "dask" else None
     folder = output_dir or settings.results or "kallos-results"
     with console.status("reading the features") as status:
         # What is wrong with the data or the folder is said before a server is started for it.
@@ -75,6 +77,8 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
         prepare_folder(folder)
     for warning in examination.warnings:
         console.print(f"warning: {warning.line}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    if cluster is not None:
+        console.print(cluster, highlight=False, markup=False, soft_wrap=True)
     with _prefect(console, plan, run):
         import httpx
         from prefect.settings import PREFECT_API_URL
