@@ -1,11 +1,12 @@
 """Workers of a Dask cluster that fits run in: each by itself, so that one which is lost costs its own fold alone."""
 
+import asyncio
 import logging
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -149,6 +150,8 @@ class DaskPool:
                 if self._lost:
                     raise self._scheduler_lost()
                 if self._refused and not self._workers:
+                    self._look()
+                if self._refused and not self._workers:
                     raise StudyError(
                         f"a Dask cluster must have workers that compute what this machine does, and all at "
                         f"{self._address} are refused: {self._reasons()}"
@@ -258,13 +261,39 @@ def _connected(address: str) -> Any:
         _refuse_without_certificates(distributed, address)
     # What Dask says of a scheduler that it has lost, we say in a line of our own.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    # A client that nobody answers, or somebody else, would wait for ever, or be left half made.
+    reason = _why_no_scheduler(address)
     try:
-        return distributed.Client(address, timeout=_ANSWER_SECONDS, set_as_default=False, name="kallos")
+        if reason is None:
+            return distributed.Client(address, timeout=_ANSWER_SECONDS, set_as_default=False, name="kallos")
     except OSError:
-        raise StudyError(
-            f"a Dask scheduler must answer at {address}, and none did in {_ANSWER_SECONDS} s: start it with "
-            f"'dask scheduler', or correct --dask-address"
-        ) from None
+        reason = "it is gone again"
+    raise StudyError(
+        f"a Dask scheduler must answer at {address}, and {reason}: start it with 'dask scheduler', or correct "
+        f"--dask-address"
+    )
+
+
+def _why_no_scheduler(address: str) -> str | None:
+    """Return why there is no scheduler at an address, or None if one answers."""
+    core: Any = import_module("distributed.core")
+    security: Any = import_module("distributed").Security()
+
+    async def ask() -> str:
+        async with core.rpc(address, connection_args=security.get_connection_args("client")) as server:
+            kind: str = (await server.identity())["type"]
+            return kind
+
+    async def ask_in_time() -> str:
+        return await asyncio.wait_for(ask(), _ANSWER_SECONDS)
+
+    # In a thread of its own, since the caller's may run a loop.
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            kind = thread.submit(asyncio.run, ask_in_time()).result()
+        except Exception:  # Whatever answers there, in whatever words.
+            return f"none did in {_ANSWER_SECONDS} s"
+    return None if kind == "Scheduler" else f"there is a {kind.lower()}"
 
 
 def _refuse_without_certificates(distributed: Any, address: str) -> None:

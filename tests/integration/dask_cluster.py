@@ -8,7 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from distributed import Client
+
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold
+from tests.samples import by_parameters
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,6 +43,10 @@ class DaskCluster:
             *("--local-directory", self._folder, *(flags or ("--no-nanny",))),
             **environment,
         )
+
+    def wait_for_workers(self, count: int) -> None:
+        with Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(count, timeout=60)
 
     def close(self) -> None:
         for process in reversed(self._processes):
@@ -81,15 +88,19 @@ def note(folder: Path, job: FoldJob) -> None:
         file.write(f"{job.name} {os.getpid()}\n")
 
 
-def note_and_score(folder: Path, score: Callable[[FoldJob], FoldScore], job: FoldJob) -> FoldScore:
+def note_and_score(folder: Path, job: FoldJob) -> FoldScore:
     note(folder, job)
-    return score(job)
+    return by_parameters(job)
 
 
 def hang(folder: Path, job: FoldJob) -> FoldScore:
     note(folder, job)
     time.sleep(600)
     raise AssertionError
+
+
+def hang_at_the_fifth(folder: Path, job: FoldJob) -> FoldScore:
+    return hang(folder, job) if len(notes(folder)) >= 4 else note_and_score(folder, job)
 
 
 def with_a_loss_and_a_late_one(folder: Path, job: FoldJob) -> FoldScore:
