@@ -22,7 +22,8 @@ from flows.watching import ArtifactStore, ProgressArtifact, TrialLog, is_worth_a
 from kallos import checks, planning, report, tuner
 from kallos.budget import Budget
 from kallos.cache import FoldCache
-from kallos.cluster import DaskPool, cluster_address
+from kallos.cluster import DaskPool
+from kallos.dask_scheduler import cluster_address
 from kallos.errors import KallosError
 from kallos.fold_queue import ScoreFold
 from kallos.planning import StudyPlan

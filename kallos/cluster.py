@@ -1,44 +1,35 @@
 """Workers of a Dask cluster that fits run in: each by itself, so that one which is lost costs its own fold alone."""
 
-import asyncio
 import logging
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
-from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
-from kallos.errors import StudyError, UsageError, shorten
+from kallos.dask_scheduler import ANSWER_SECONDS, connect
+from kallos.errors import StudyError, shorten
 from kallos.pool import WorkerLostError, trying_again
 from kallos.remote_folds import RemoteFold, UnfitWorkerError
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold, machine
-from kallos.specs import RunSpec
 
 _log = logging.getLogger(__name__)
 
-_ANSWER_SECONDS = 5
 _LOOK_SECONDS = 1.0
 
 
-def cluster_address(run: RunSpec, from_settings: str | None) -> str:
-    """Return the scheduler's address that a run names, or else the settings do; raises `UsageError` if none does."""
-    address = run.dask_address or from_settings
-    if address is None:
-        raise UsageError(
-            "executor 'dask' needs the scheduler's address: give --dask-address tcp://HOST:8786 or KALLOS_DASK_ADDRESS"
-        )
-    return address
-
-
 def cluster_line(address: str) -> str:
-    """Return in a line which workers a cluster has. Raises as `DaskPool` does when it is entered."""
+    """Return in a line which workers a cluster has.
+
+    Raises as `DaskPool` does when it is entered, and `StudyError` if all workers are refused already.
+    """
     with DaskPool(address) as pool:
+        pool.refuse_hopeless()
         return pool.line()
 
 
@@ -68,6 +59,7 @@ class DaskPool:
         self._changed = threading.Condition()
         self._workers: dict[str, _Worker] = {}
         self._refused: dict[str, str] = {}
+        self._has_served = False
         self._lost = False
         self._closed = threading.Event()
         self._said = ""
@@ -86,17 +78,29 @@ class DaskPool:
         with self._changed:
             return bool(self._idle())
 
+    def refuse_hopeless(self) -> None:
+        """Raise `StudyError` if all workers are refused, unless one has served before: it may be there again."""
+        with self._changed:
+            if self._has_served or self._workers or not self._refused:
+                return
+            self._look()
+            if self._refused and not self._workers:
+                raise StudyError(
+                    f"a Dask cluster must have workers that compute what this machine does, and all at "
+                    f"{self._address} are refused: {self._reasons()}"
+                )
+
     def line(self) -> str:
         """Return in a line which workers there are, and why some are not used."""
         with self._changed:
             n_workers = len(self._workers)
             refused = f"; not used: {self._reasons()}" if self._refused else ""
         there = f"{n_workers} worker{'s' if n_workers > 1 else ''}" if n_workers else "no worker"
-        waits = ", and the study waits for one" if not n_workers and not refused else ""
+        waits = "" if n_workers else ", and the study waits for one"
         return f"the Dask cluster at {self._address} has {there}{waits}{refused}"
 
     def __enter__(self) -> Self:
-        self._client = _connected(self._address)
+        self._client = connect(self._address)
         self._look()
         # In a copy of the context, so that the lines reach the log of the run.
         threading.Thread(target=copy_context().run, args=(self._watch,), name="cluster-watch", daemon=True).start()
@@ -107,14 +111,16 @@ class DaskPool:
     ) -> None:
         self._closed.set()
         with suppress(OSError, RuntimeError):
-            self._client.close(timeout=_ANSWER_SECONDS)
+            self._client.close(timeout=ANSWER_SECONDS)
 
     def _score_once(self, job: FoldJob) -> FoldScore:
         fold = RemoteFold(job, job.fingerprint, machine(), self._fold_timeout, self._evaluate)
         while True:
             worker = self._take()
             try:
-                return self._score_on(worker, fold)
+                score = self._score_on(worker, fold)
+                self._has_served = True
+                return score
             except (UnfitWorkerError, ImportError) as why:
                 self._refuse(worker, str(why))
             finally:
@@ -149,13 +155,7 @@ class DaskPool:
             while not (idle := self._idle()):
                 if self._lost:
                     raise self._scheduler_lost()
-                if self._refused and not self._workers:
-                    self._look()
-                if self._refused and not self._workers:
-                    raise StudyError(
-                        f"a Dask cluster must have workers that compute what this machine does, and all at "
-                        f"{self._address} are refused: {self._reasons()}"
-                    )
+                self.refuse_hopeless()
                 self._changed.wait()
             worker = idle[0] if len(idle) == 1 else min(idle, key=self._load())
             worker.is_taken = True
@@ -250,60 +250,3 @@ class _Worker:
     scored: "Future[FoldScore] | None" = None
     is_taken: bool = False
     is_running: bool = True
-
-
-def _connected(address: str) -> Any:
-    try:
-        distributed: Any = import_module("distributed")
-    except ImportError:
-        raise UsageError("executor 'dask' needs Dask, which is not installed: pip install 'kallos[dask]'") from None
-    if address.startswith(("tls:", "wss:")):
-        _refuse_without_certificates(distributed, address)
-    # What Dask says of a scheduler that it has lost, we say in a line of our own.
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-    # A client that nobody answers, or somebody else, would wait for ever, or be left half made.
-    reason = _why_no_scheduler(address)
-    try:
-        if reason is None:
-            return distributed.Client(address, timeout=_ANSWER_SECONDS, set_as_default=False, name="kallos")
-    except OSError:
-        reason = "it is gone again"
-    raise StudyError(
-        f"a Dask scheduler must answer at {address}, and {reason}: start it with 'dask scheduler', or correct "
-        f"--dask-address"
-    )
-
-
-def _why_no_scheduler(address: str) -> str | None:
-    """Return why there is no scheduler at an address, or None if one answers."""
-    core: Any = import_module("distributed.core")
-    security: Any = import_module("distributed").Security()
-
-    async def ask() -> str:
-        async with core.rpc(address, connection_args=security.get_connection_args("client")) as server:
-            kind: str = (await server.identity())["type"]
-            return kind
-
-    async def ask_in_time() -> str:
-        return await asyncio.wait_for(ask(), _ANSWER_SECONDS)
-
-    # In a thread of its own, since the caller's may run a loop.
-    with ThreadPoolExecutor(1) as thread:
-        try:
-            kind = thread.submit(asyncio.run, ask_in_time()).result()
-        except Exception:  # Whatever answers there, in whatever words.
-            return f"none did in {_ANSWER_SECONDS} s"
-    return None if kind == "Scheduler" else f"there is a {kind.lower()}"
-
-
-def _refuse_without_certificates(distributed: Any, address: str) -> None:
-    reason = "there are none"
-    try:
-        if distributed.Security().get_connection_args("client")["ssl_context"] is not None:
-            return
-    except OSError as error:
-        reason = f"they cannot be read: {error}"
-    raise UsageError(
-        f"{address} needs Dask's certificates, and {reason}: set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
-        f"__CLIENT__CERT and __CLIENT__KEY"
-    )

@@ -51,7 +51,8 @@ def tune(
 def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     """Run the flow with its progress on the terminal, and show the result."""
     from kallos.checks import load_sound_features
-    from kallos.cluster import cluster_address, cluster_line
+    from kallos.cluster import cluster_line
+    from kallos.dask_scheduler import cluster_address
     from kallos.events import Event, StudyFinished
     from kallos.planning import plan_study
     from kallos.record import parse_storage_url

@@ -6,6 +6,7 @@ import re
 import signal
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import optuna
@@ -95,10 +96,17 @@ def test_workers_that_would_compute_other_bits_are_refused_and_the_next_one_is_u
             pool.score(job)
         assert re.search(r"has 2 threads, .*start it with 'dask worker --nthreads 1 --nworkers 2'", str(refused.value))
         assert re.search(r"it computes other bits: cpu is OTHER there and \w+ here", str(refused.value))
-        cluster.add_worker()
+        good = cluster.add_worker()
         cluster.wait_for_workers(3)
         assert pool.score(job) == by_parameters(job)
         assert re.search("has 1 worker; not used: tcp", pool.line())
+        # What has been lost may come back.
+        good.kill()
+        wait_until(lambda: "has no worker, and the study waits for one; not used" in pool.line(), cluster.scheduler)
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(pool.score, job)
+            cluster.add_worker()
+            assert waiting.result() == by_parameters(job)
 
 
 def refuse(job):

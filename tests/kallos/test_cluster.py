@@ -4,7 +4,8 @@ import socket
 
 import pytest
 
-from kallos.cluster import cluster_address, cluster_line
+from kallos.cluster import cluster_line
+from kallos.dask_scheduler import cluster_address
 from kallos.errors import StudyError, UsageError
 from kallos.settings import Settings
 from kallos.specs import RunSpec, parse_spec
@@ -34,7 +35,7 @@ def test_a_cluster_needs_an_address(home, monkeypatch):
 
 
 def test_nobody_at_an_address_is_said_in_one_line(monkeypatch):
-    monkeypatch.setattr("kallos.cluster._ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("kallos.dask_scheduler.ANSWER_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     with pytest.raises(StudyError, match=f"^a Dask scheduler must answer at tcp://127.0.0.1:{port}, and none did"):
