@@ -9,6 +9,7 @@ from prefect.filesystems import WritableFileSystem
 # Prefect's own storage records; their module re-exports them without saying so.
 from prefect.results import ResultRecord, ResultRecordMetadata  # type: ignore[attr-defined]
 from prefect.serializers import JSONSerializer
+from pydantic import SecretStr
 
 from kallos.cache import FoldCache
 from kallos.scoring import FoldScore
@@ -20,17 +21,18 @@ class FoldStorage(WritableFileSystem):
     _block_type_name = "Kallos Fold Storage"
     _block_type_slug = "kallos-fold-storage"
 
-    folder: str
+    # Its URL may hold a password: Prefect encrypts it, and shows none of it.
+    folder: SecretStr
 
     @property
     def name(self) -> str:
         """Name of the block: machines that share a server have caches of their own."""
-        return f"fold-cache-{hashlib.sha256(self.folder.encode()).hexdigest()[:8]}"
+        return f"fold-cache-{hashlib.sha256(self.folder.get_secret_value().encode()).hexdigest()[:8]}"
 
     # Prefect calls its storage as `method(..., _sync=True)` where a task is not asynchronous.
     def read_path(self, path: str, **_: Any) -> bytes:  # type: ignore[override]
         """Return the record of a score as Prefect writes it, or raise `ValueError` if there is none."""
-        score = FoldCache(Path(self.folder)).read(_key(path))
+        score = self._cache().read(_key(path))
         if score is None:
             raise ValueError(f"no fold score under {path}")
         metadata = ResultRecordMetadata(storage_key=path, serializer=JSONSerializer())
@@ -39,7 +41,10 @@ class FoldStorage(WritableFileSystem):
     def write_path(self, path: str, content: bytes, **_: Any) -> None:  # type: ignore[override]
         """Store the score that a record of Prefect's holds."""
         score: FoldScore = ResultRecord.deserialize(content).result
-        FoldCache(Path(self.folder)).write(_key(path), score)
+        self._cache().write(_key(path), score)
+
+    def _cache(self) -> FoldCache:
+        return FoldCache(self.folder.get_secret_value())
 
 
 def _key(path: str) -> str:

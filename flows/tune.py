@@ -2,7 +2,9 @@
 
 import base64
 import logging
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +16,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.transactions import CommitMode, transaction
 from prefect.utilities.annotations import quote
+from pydantic import SecretStr
 
 from flows.failures import note_failure
 from flows.fold_storage import FoldStorage
@@ -22,6 +25,8 @@ from kallos import checks, html_report, planning, report, selection, tuner
 from kallos.best_forecasts import BestForecasts, forecast_job, forecasts_of_best, last_fold_job, read_forecasts
 from kallos.budget import Budget
 from kallos.cache import FoldCache
+from kallos.cluster import DaskPool
+from kallos.dask_scheduler import cluster_address
 from kallos.errors import KallosError
 from kallos.events import StudyFinished
 from kallos.fold_queue import ScoreFold
@@ -31,7 +36,7 @@ from kallos.pool import FoldPool, physical_cores
 from kallos.record import open_record
 from kallos.result_folder import prepare_folder, refuse_relative
 from kallos.results import TuningResult
-from kallos.scoring import FoldJob, FoldScore
+from kallos.scoring import Array, FoldJob, FoldScore
 from kallos.settings import Settings
 from kallos.specs import RunSpec, TuneSpec
 from kallos.study_files import write_study
@@ -89,15 +94,45 @@ def fold_task(score: ScoreFold, storage: FoldStorage) -> Task[[FoldJob], FoldSco
 
 
 def _nothing_to_wait_for(whole: object) -> Any:
-    """Keep Prefect from looking for other tasks' results in all parts of a job, or of a pool."""
+    """Keep Prefect from looking for other tasks' results in all parts of a job, or of a place."""
     return quote(whole)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where folds are computed, how many are asked for at once, and whether a worker is idle.
+
+    `forecast` fits a fold once more for the picture of it, on this machine.
+    """
+
+    score: ScoreFold
+    forecast: Callable[[FoldJob], Array]
+    workers: int
+    has_room: Callable[[], bool]
+
+
+@contextmanager
+def place_of(run: RunSpec, plan: StudyPlan) -> Iterator[Place]:
+    """Yield the place that the run names, for as long as the block runs."""
+    if run.executor == "dask":
+        with (
+            DaskPool(cluster_address(run, Settings.read().dask_address), fold_timeout=run.fold_timeout) as cluster,
+            FoldPool(1, fold_timeout=run.fold_timeout) as pool,
+        ):
+            # Workers come and go: the most folds that a study can use at once are asked for, and wait for one.
+            workers = run.workers or plan.spec.lookahead * len(plan.folds)
+            yield Place(cluster.score, lambda job: pool.run(forecast_job, job), workers, cluster.has_room)
+        return
+    workers = run.workers or physical_cores()
+    with FoldPool(workers, fold_timeout=run.fold_timeout) as pool:
+        yield Place(pool.score, lambda job: pool.run(forecast_job, job), workers, lambda: True)
+
+
 @task(cache_policy=NO_CACHE)
-def study(plan: StudyPlan, run: RunSpec, pool: FoldPool) -> StudyFinished:
-    """Run the trials, or carry them on, each fold of each as a task of its own, computed in a process of the pool."""
+def study(plan: StudyPlan, run: RunSpec, place: Place) -> StudyFinished:
+    """Run the trials, or carry them on, each fold of each as a task of its own, computed in a process of its own."""
     settings, logger = Settings.read(), get_run_logger()
-    storage = FoldStorage(folder=str(settings.fold_cache))
+    storage = FoldStorage(folder=SecretStr(settings.fold_cache))
     # Prefect takes a block as storage only once it is saved.
     storage.save(storage.name, overwrite=True)
     cache = FoldCache(settings.fold_cache)
@@ -115,11 +150,12 @@ def study(plan: StudyPlan, run: RunSpec, pool: FoldPool) -> StudyFinished:
         budget = Budget(
             timeout=run.timeout, max_fold_fits=run.max_fold_fits, is_stored=lambda job: job.fingerprint in cache
         )
-        fold = fold_task(pool.score, storage)
+        fold = fold_task(place.score, storage)
         tuner.run_tuning(
             plan,
             score_fold=lambda job: fold(_nothing_to_wait_for(job)),
-            workers=_workers(run),
+            workers=place.workers,
+            has_room=place.has_room,
             record=record,
             more_trials=run.more_trials,
             budget=budget,
@@ -129,13 +165,9 @@ def study(plan: StudyPlan, run: RunSpec, pool: FoldPool) -> StudyFinished:
     return ending.finished
 
 
-def _workers(run: RunSpec) -> int:
-    return run.workers or physical_cores()
-
-
 @task(cache_policy=NO_CACHE)
 def forecast_best(
-    plan: StudyPlan, finished: StudyFinished, run: RunSpec, folder: str, pool: FoldPool
+    plan: StudyPlan, finished: StudyFinished, run: RunSpec, folder: str, place: Place
 ) -> BestForecasts | None:
     """Forecast the last fold with the best trial, fitted once more; None where no fit is left in the budget.
 
@@ -147,7 +179,7 @@ def forecast_best(
         last_fold_job(plan, finished.result),
         finished.result,
         folder,
-        forecast=lambda job: pool.run(forecast_job, job),
+        forecast=place.forecast,
         anew=run.refresh_cache,
     )
 
@@ -198,13 +230,13 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
     features = load_features(spec)
     plan = create_splits(features, spec)
     last = report.read_best_params(spec, folder)
-    with FoldPool(_workers(run), fold_timeout=run.fold_timeout) as pool:
-        finished = study(plan, run, _nothing_to_wait_for(pool))
+    with place_of(run, plan) as place:
+        finished = study(plan, run, _nothing_to_wait_for(place))
         result = finished.result
         path = report.write_best_params(result, folder)
         write_study(result, folder)
         logger.info("%s; best parameters in %s", report.verdict(result), path)
-        page = _show(plan, finished, run, folder, pool, logger)
+        page = _show(plan, finished, run, folder, place, logger)
     artifacts = ArtifactStore(logger)
     artifacts.store(
         create_markdown_artifact,
@@ -230,12 +262,12 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
 
 
 def _show(
-    plan: StudyPlan, finished: StudyFinished, run: RunSpec, folder: str, pool: FoldPool, logger: RunLogger
+    plan: StudyPlan, finished: StudyFinished, run: RunSpec, folder: str, place: Place, logger: RunLogger
 ) -> str | None:
     """Leave the report in the folder and return its address; whatever fails is a warning, for the result is there."""
     spec, forecasts, why_none = finished.result.spec, None, _spent(finished, run)
     try:
-        forecasts = forecast_best(plan, finished, run, folder, _nothing_to_wait_for(pool))
+        forecasts = forecast_best(plan, finished, run, folder, _nothing_to_wait_for(place))
     except Exception as error:
         why_none = f"{type(error).__name__}: {error}"
         logger.warning("the best trial's forecasts are left out of the report: %s", why_none)

@@ -4,14 +4,13 @@ import hashlib
 import json
 import logging
 import math
-import os
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kallos.entry_files import EntryFile, open_entry_files
 from kallos.scoring import FoldJob, FoldScore
 
 _log = logging.getLogger(__name__)
@@ -29,20 +28,24 @@ class Holdings:
 
 
 class FoldCache:
-    """A folder of small JSON files with checksums; what is damaged, foreign or not finite is never believed."""
+    """A folder of small JSON files with checksums; what is damaged, foreign or not finite is never believed.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    The folder is one of this machine, or the fsspec URL of one, such as `s3://bucket/folder`, that machines share.
+    Raises `KallosError` if the URL's store cannot be opened.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self._store = open_entry_files(folder)
 
     def read(self, fingerprint: str) -> FoldScore | None:
         """Return the score under a fingerprint, or None; an entry that cannot be believed is logged."""
-        path = self._path(fingerprint)
+        name = _name(fingerprint)
         try:
-            return _believe(path.read_text(encoding="utf-8"), fingerprint)
+            return _believe(self._store.read(name), fingerprint)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            _log.warning("a cached fold is computed again, for its entry %s: %s", error, path)
+            _log.warning("a cached fold is computed again, for its entry %s: %s", error, self._store.shown(name))
             return None
 
     def __contains__(self, fingerprint: str) -> bool:
@@ -51,16 +54,9 @@ class FoldCache:
 
     def write(self, fingerprint: str, score: FoldScore) -> None:
         """Store a score, whole or not at all, whoever else writes the same."""
-        path = self._path(fingerprint)
         values = score.model_dump()
         text = json.dumps({"score": values, "sha256": _checksum(fingerprint, values)}, allow_nan=False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex}")
-        try:
-            unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        self._store.write(_name(fingerprint), text)
 
     def through(self, score_fold: Callable[[FoldJob], FoldScore]) -> Callable[[FoldJob], FoldScore]:
         """Return `score_fold` behind the cache: what is there is read, what is not is computed and stored."""
@@ -80,7 +76,7 @@ class FoldCache:
 
     def remove(self, fingerprint: str) -> None:
         """Forget the score under a fingerprint, if there is one."""
-        self._path(fingerprint).unlink(missing_ok=True)
+        self._store.remove(_name(fingerprint))
 
     def prune(self, *, written_before: float | None = None, max_bytes: int | None = None) -> Holdings:
         """Remove entries written before a moment (seconds since the epoch), then the oldest beyond a size.
@@ -93,36 +89,21 @@ class FoldCache:
             if (written_before is not None and file.written < written_before) or (
                 max_bytes is not None and kept > max_bytes
             ):
-                file.path.unlink(missing_ok=True)
+                self._store.remove(file.name)
                 removed.append(file)
         return _holdings(removed)
 
-    def _files(self) -> list["_File"]:
+    def _files(self) -> list[EntryFile]:
         """Return all entries, and what killed processes left unfinished an hour ago or before."""
-        files = [file for path in self._folder.glob("??/*") if (file := _file(path)) is not None]
         long_ago = time.time() - _UNFINISHED_SECONDS
-        return [file for file in files if not file.path.name.startswith(".") or file.written < long_ago]
-
-    def _path(self, fingerprint: str) -> Path:
-        return self._folder / fingerprint[:2] / f"{fingerprint}.json"
+        return [file for file in self._store.files() if file.is_whole or file.written < long_ago]
 
 
-@dataclass(frozen=True)
-class _File:
-    path: Path
-    size: int
-    written: float
+def _name(fingerprint: str) -> str:
+    return f"{fingerprint[:2]}/{fingerprint}.json"
 
 
-def _file(path: Path) -> _File | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:  # Whoever was writing it has finished.
-        return None
-    return _File(path, status.st_size, status.st_mtime)
-
-
-def _holdings(files: list[_File]) -> Holdings:
+def _holdings(files: list[EntryFile]) -> Holdings:
     return Holdings(
         entries=len(files),
         size_bytes=sum(file.size for file in files),

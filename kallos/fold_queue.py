@@ -33,11 +33,14 @@ class FoldQueue:
 
     A thread takes the fold that a trial waits for, of the lowest trial first. Only when every open trial waits for a
     fold that is being scored, and no further trial can be opened, does a thread run ahead and take a trial's later
-    fold: it costs nothing then, even if the trial is pruned before. The end of the context waits for running folds.
+    fold: it costs nothing then, even if the trial is pruned before. Where there may be fewer workers than threads,
+    `has_room` says whether one is idle, and no thread runs ahead if none is. The end of the context waits for running
+    folds.
     """
 
-    def __init__(self, score_fold: ScoreFold, threads: int) -> None:
+    def __init__(self, score_fold: ScoreFold, threads: int, has_room: Callable[[], bool] = lambda: True) -> None:
         self._score_fold = score_fold
+        self._has_room = has_room
         self._changed = threading.Condition()
         self._trials: dict[int, _OpenTrial] = {}
         self._closed = False
@@ -116,7 +119,7 @@ class FoldQueue:
         if not unbegun:
             return None
         ahead, number, place = min(unbegun)
-        if ahead and not all(self._is_being_scored(trial) for trial in self._trials.values()):
+        if ahead and not (all(self._is_being_scored(trial) for trial in self._trials.values()) and self._has_room()):
             return None
         return self._trials[number], place
 

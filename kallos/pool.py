@@ -27,6 +27,16 @@ def physical_cores() -> int:
     return max(1, int(cpu_count(only_physical_cores=True)))
 
 
+def trying_again(score: Callable[[FoldJob], FoldScore], job: FoldJob, retries: int) -> FoldScore:
+    """Return the score of a job, tried so many times again where its worker is lost."""
+    for _ in range(retries):
+        try:
+            return score(job)
+        except WorkerLostError:
+            continue
+    return score(job)
+
+
 class FoldPool:
     """A fixed number of worker processes, each started with its first fold.
 
@@ -55,13 +65,7 @@ class FoldPool:
 
         Raises `WorkerLostError` if the process dies or the fold takes too long, and whatever the evaluation raises.
         """
-        for tries_left in reversed(range(self._retries + 1)):
-            try:
-                return self._score_once(job)
-            except WorkerLostError:
-                if not tries_left:
-                    raise
-        raise AssertionError
+        return trying_again(self._score_once, job, self._retries)
 
     def _score_once(self, job: FoldJob) -> FoldScore:
         return self.run(self._evaluate, job)

@@ -1,11 +1,12 @@
 """Where this machine keeps things: `KALLOS_*` variables or a `.env` file, read once at the edge."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, PositiveFloat, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, PositiveFloat, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from kallos.dask_address import check_dask_address
 from kallos.errors import UsageError, explain
 
 # Seconds that the features database may take to answer.
@@ -38,7 +39,17 @@ class Settings(BaseSettings):
     )
 
     registry: str | None = Field(
-        None, description="Folder of the model registry, or an fsspec URL of one; default: 'models' in the home."
+        None, description="Folder of the model registry, or an fsspec URL of one; default: in the home."
+    )
+
+    store: SecretStr | None = Field(
+        None,
+        description="Folder, or fsspec URL of one, where machines share snapshots, fold cache and the results of "
+        "deployments; default: the home.",
+    )
+
+    dask_address: Annotated[str | None, AfterValidator(check_dask_address)] = Field(
+        None, description="Address of the Dask scheduler (tcp://host:8786), for studies with executor 'dask'."
     )
 
     @classmethod
@@ -69,19 +80,28 @@ class Settings(BaseSettings):
     @property
     def results_folder(self) -> str:
         """Folder of the results, or an fsspec URL of one."""
-        return self.results or str(self.home_dir / "results")
+        return self.results or self._stored("results")
 
     @property
     def registry_folder(self) -> str:
         """Folder of the model registry, or an fsspec URL of one."""
-        return self.registry or str(self.home_dir / "models")
+        return self.registry or self._stored("models")
 
     @property
     def snapshots(self) -> str:
-        """Folder of the snapshots, named by their content."""
-        return str(self.home_dir / "snapshots")
+        """Folder of the snapshots, named by their content, or its fsspec URL, password and all."""
+        return self._stored("snapshots")
 
     @property
-    def fold_cache(self) -> Path:
-        """Folder of the fold scores, named by their fingerprints."""
-        return self.home_dir / "fold-cache"
+    def fold_cache(self) -> str:
+        """Folder of the fold scores, named by their fingerprints, or its fsspec URL, password and all."""
+        return self._stored("fold-cache")
+
+    def _stored(self, name: str) -> str:
+        if self.store is None:
+            return str(self.home_dir / name)
+        store = self.store.get_secret_value()
+        if "://" in store:
+            return f"{store.rstrip('/')}/{name}"
+        # The workers of a cluster begin in other folders.
+        return str(Path(store).expanduser().absolute() / name)

@@ -10,7 +10,7 @@ import fsspec
 import numpy as np
 import pandas as pd
 
-from kallos.errors import DataError
+from kallos.errors import DataError, scrubbed
 
 
 def frame_sha256(frame: pd.DataFrame) -> str:
@@ -35,17 +35,18 @@ def write_snapshot(frame: pd.DataFrame, folder: str) -> str:
     """Write the frame as Parquet into a folder (an fsspec URL), if it is not there yet; return its address."""
     content = frame_sha256(frame)
     address = snapshot_address(content, folder)
-    filesystem, path = fsspec.core.url_to_fs(address)
-    if filesystem.exists(path) and _holds(address, content):
-        return address
     try:
+        filesystem, path = fsspec.core.url_to_fs(address)
+        if filesystem.exists(path) and _holds(address, content):
+            return address
         filesystem.makedirs(posixpath.dirname(path), exist_ok=True)
         unfinished = f"{path}.{os.getpid()}-{uuid.uuid4().hex}"
         with filesystem.open(unfinished, "wb") as file:
             frame.to_parquet(file)
         filesystem.mv(unfinished, path)
-    except OSError as error:
-        raise DataError(f"a snapshot of the rows must be writable in {folder}: {error.strerror or error}") from None
+    except Exception as error:  # Each store has errors of its own, for a missing package or a wrong key.
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DataError(scrubbed(f"a snapshot of the rows must be writable in {folder}: {reason}")) from None
     return address
 
 
@@ -70,5 +71,5 @@ def _read(address: str) -> pd.DataFrame:
     try:
         with fsspec.open(address, "rb") as file:
             return pd.read_parquet(file)
-    except (OSError, ValueError) as error:
-        raise OSError(f"a snapshot must be readable: {address}: {error}") from error
+    except Exception as error:  # As above.
+        raise OSError(scrubbed(f"a snapshot must be readable: {address}: {error}")) from None

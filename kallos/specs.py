@@ -26,6 +26,7 @@ from pydantic import (
 from kallos.architectures import registry
 from kallos.architectures.lookup import AUTO, canonical
 from kallos.architectures.study_space import StudySpace, study_space
+from kallos.dask_address import check_dask_address
 from kallos.errors import UsageError, explain
 from kallos.query_text import one_statement
 
@@ -255,7 +256,10 @@ class TuneSpec(Spec):
 class RunSpec(Spec):
     """How one run carries a study, and how far: nothing here moves a bit of any trial."""
 
-    workers: PositiveInt | None = Field(None, description="Processes that fit; default: one per physical core.")
+    workers: PositiveInt | None = Field(
+        None,
+        description="Folds that are fitted at once; default: one per physical core, or per worker of a Dask cluster.",
+    )
     more_trials: PositiveInt | None = Field(
         None, description="Carry the study on by so many trials at most, up to --n-trials in all."
     )
@@ -270,6 +274,18 @@ class RunSpec(Spec):
     if_running: Literal["wait", "fail"] = Field(
         "wait", description="What to do while another run holds the same study."
     )
+    executor: Literal["processes", "dask"] = Field(
+        "processes", description="Where folds are fitted: in processes of this machine, or on a Dask cluster."
+    )
+    dask_address: Annotated[str | None, AfterValidator(check_dask_address)] = Field(
+        None, description="Address of the Dask scheduler (tcp://host:8786); default: KALLOS_DASK_ADDRESS."
+    )
+
+    @model_validator(mode="after")
+    def _address_is_used(self) -> Self:
+        if self.dask_address is not None and self.executor != "dask":
+            raise ValueError(f"dask_address needs executor 'dask', not {self.executor!r}: give --executor dask too")
+        return self
 
 
 def read_study_file(path: Path) -> dict[str, Any]:

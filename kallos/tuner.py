@@ -2,6 +2,7 @@
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from queue import SimpleQueue
@@ -63,6 +64,7 @@ def run_tuning(
     *,
     score_fold: ScoreFold = evaluate_fold,
     workers: int = 1,
+    has_room: Callable[[], bool] = lambda: True,
     record: StudyRecord | None = None,
     more_trials: int | None = None,
     budget: Budget | None = None,
@@ -71,7 +73,8 @@ def run_tuning(
     """Run a planned study, or carry it on, and return its result, which depends on the plan alone.
 
     `score_fold` is `evaluate_fold`, or something around it that returns the same score for the same job; so many as
-    `workers` are called at once, which is safe for `FoldPool.score` and not for `evaluate_fold` itself. Trials that
+    `workers` are called at once, which is safe for `FoldPool.score` and not for `evaluate_fold` itself. Where there
+    may be fewer workers than that, `has_room` says whether one is idle: only then are folds run ahead. Trials that
     are in the `record` are not run again. `more_trials` and the `budget` end the study after its first k trials:
     the result is that of a plan for k trials.
 
@@ -81,7 +84,7 @@ def run_tuning(
     budget = budget or Budget()
     with quiet_optuna():
         study = _Study(plan, record or StudyRecord.in_memory(plan), more_trials, watcher)
-        with FoldQueue(budget.within(score_fold), workers) as folds:
+        with FoldQueue(budget.within(score_fold), workers, has_room) as folds:
             study.run(folds, workers)
         result = study.result(budget.within(score_fold))
     watcher(StudyFinished(result, budget.fits, study.spared, study.stopped))

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from kallos.cache import FoldCache, Holdings
-from kallos.errors import UsageError
+from kallos.errors import UsageError, scrubbed
 from kallos.settings import Settings
 
 _DAY, _MEGABYTE = 86_400, 1_000_000
@@ -19,7 +19,7 @@ def info() -> None:
     folder = Settings.read().fold_cache
     holdings = FoldCache(folder).holdings()
     since = f", the oldest from {datetime.fromtimestamp(holdings.oldest):%Y-%m-%d}" if holdings.oldest else ""
-    _say(f"{_amount(holdings)}{since}, in {folder}")
+    _say(f"{_amount(holdings)}{since}, in {scrubbed(folder)}")
 
 
 def prune(

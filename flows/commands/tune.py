@@ -45,6 +45,8 @@ def tune(
 def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     """Run the flow with its progress on the terminal, and show the result."""
     from kallos.checks import load_sound_features
+    from kallos.cluster import cluster_line
+    from kallos.dask_scheduler import cluster_address
     from kallos.html_report import find_report
     from kallos.planning import plan_study
     from kallos.record import check_record, parse_storage_url
@@ -54,6 +56,7 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     console = Console()
     settings = Settings.read()
     parse_storage_url(settings.studies_url)
+    cluster = cluster_line(cluster_address(run, settings.dask_address)) if run.executor == "dask" else None
     folder = output_dir or settings.results or "kallos-results"
     with console.status("reading the features") as status:
         # What is wrong with the data or the folder is said before a server is started for it.
@@ -68,6 +71,8 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
         prepare_folder(folder)
     for warning in examination.warnings:
         console.print(f"warning: {warning.line}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    if cluster is not None:
+        console.print(cluster, highlight=False, markup=False, soft_wrap=True)
     with prefect_api(
         console,
         "flows.tune",

@@ -149,7 +149,7 @@ def test_library_and_flow_share_one_cache(database, monkeypatch, tmp_path):
 
 def test_a_cached_fold_whose_value_was_changed_is_computed_again(database):
     first = tune(small_spec(), ALONE, "results")
-    entries = list(Settings.read().fold_cache.rglob("*.json"))
+    entries = list(Path(Settings.read().fold_cache).rglob("*.json"))
     assert len(entries) == 6
     for path in entries:
         changed = path.read_text().replace('"rmse": 0.0', '"rmse": 0.00')
@@ -171,7 +171,7 @@ def test_a_finished_fold_is_kept_whatever_becomes_of_the_study(database, monkeyp
     with watching(end), pytest.raises(RuntimeError, match="the power is gone"):
         tune(small_spec(), ALONE, "results")
     # The fold that was being scored is finished, too.
-    assert len(list(Settings.read().fold_cache.rglob("*.json"))) in (3, 4)
+    assert len(list(Path(Settings.read().fold_cache).rglob("*.json"))) in (3, 4)
     tune(small_spec(), ALONE, "results")
     # The second run fitted what the first had not finished, and nothing else.
     assert calls == [f"trial-{trial}-fold-{fold}" for trial in range(3) for fold in (1, 2)]

@@ -1,11 +1,15 @@
 import json
 import logging
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
+import fsspec
 import pytest
 
 from kallos.cache import FoldCache
+from kallos.errors import KallosError
 from kallos.scoring import FoldScore
 from kallos.tuner import run_tuning
 from tests.samples import by_learning_rate, small_plan
@@ -110,3 +114,57 @@ def test_what_a_killed_process_left_unfinished_is_removed_with_the_rest(cache, t
     os.utime(unfinished, (0, 0))
     assert cache.prune(max_bytes=0).entries == 2
     assert not unfinished.exists()
+
+
+@pytest.fixture
+def shared() -> Iterator[FoldCache]:
+    """A cache in a store that is no folder of this machine."""
+    yield FoldCache("memory://kallos/fold-cache")
+    fsspec.filesystem("memory").store.clear()
+
+
+def test_a_cache_in_a_store_of_others_keeps_scores_to_the_bit(shared):
+    assert shared.read(KEY) is None
+    assert shared.prune(max_bytes=0).entries == 0
+    shared.write(KEY, SCORE)
+    assert FoldCache("memory://kallos/fold-cache").read(KEY) == SCORE
+    shared.remove(KEY)
+    shared.remove(KEY)
+    assert KEY not in shared
+
+
+def test_a_torn_entry_in_a_store_is_a_miss_and_a_log_line_without_the_stores_password(caplog):
+    cache = FoldCache("memory://me:secret@host/fold-cache")
+    cache.write(KEY, SCORE)
+    store = fsspec.filesystem("memory")
+    (path,) = store.find("/")
+    store.pipe_file(path, store.cat_file(path)[:40])
+    assert cache.read(KEY) is None
+    assert f"{KEY}.json" in caplog.text
+    assert "secret" not in caplog.text
+    store.store.clear()
+
+
+def test_what_is_old_or_too_much_is_removed_from_a_store_too(shared):
+    keys = [f"{number:02d}" * 32 for number in range(4)]
+    for day, key in enumerate(keys):
+        shared.write(key, SCORE)
+        file = fsspec.filesystem("memory").store[f"/kallos/fold-cache/{key[:2]}/{key}.json"]
+        file.modified = datetime.fromtimestamp(day, UTC)
+    size = shared.holdings().size_bytes // 4
+    assert (shared.holdings().entries, shared.holdings().oldest) == (4, 0)
+    assert shared.prune(written_before=1).entries == 1
+    assert shared.prune(max_bytes=2 * size).oldest == 1
+    assert [key in shared for key in keys] == [False, False, True, True]
+
+
+def test_a_url_names_the_same_cache_as_its_folder(cache, tmp_path):
+    assert FoldCache(f"file://{tmp_path}/cache").read(KEY) == SCORE
+
+
+@pytest.mark.parametrize("url", ["nosuch://bucket/cache", "s3://me:secret@bucket/cache"])
+def test_a_store_that_cannot_be_opened_is_said_in_one_line(url):
+    with pytest.raises(KallosError, match="a store must be a folder or an fsspec URL of one: ") as refused:
+        FoldCache(url)
+    assert "\n" not in str(refused.value)
+    assert "secret" not in str(refused.value)

@@ -89,3 +89,13 @@ def test_the_doors_of_the_library_refuse_in_the_same_words():
         list(get_walk_forward_splits(make_features(), n_folds=0))
     with pytest.raises(UsageError, match="asset_id must have at least 1 character"):
         load_features_from_db("sqlite:///x.db", "")
+
+
+def test_a_store_holds_all_that_machines_share(home, monkeypatch):
+    monkeypatch.setenv("KALLOS_STORE", "sftp://me:hunter2@host/kallos/")
+    settings = Settings.read()
+    assert settings.snapshots == "sftp://me:hunter2@host/kallos/snapshots"
+    assert settings.fold_cache == "sftp://me:hunter2@host/kallos/fold-cache"
+    assert "hunter2" not in repr(settings)
+    monkeypatch.setenv("KALLOS_STORE", "shared")
+    assert Settings.read().results_folder == str(Path("shared/results").absolute())

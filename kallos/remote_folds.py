@@ -1,0 +1,76 @@
+"""A fold as the worker of a cluster gets it: refused where it would come out otherwise, and ended when it hangs."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kallos.scoring import FoldJob, FoldScore, machine
+from kallos.snapshots import read_snapshot
+
+
+class UnfitWorkerError(Exception):
+    """A worker would compute other bits than this machine, or none; the message says why."""
+
+
+@dataclass(frozen=True, repr=False)
+class RemoteFold:
+    """What a worker is asked: a job, and what this machine makes of it.
+
+    Dask writes it into a worker's log where it fails, and a snapshot's address may hold a password: only the name is
+    shown.
+    """
+
+    job: FoldJob
+    fingerprint: str
+    machine: Mapping[str, Any]
+    timeout: float | None
+    evaluate: Callable[[FoldJob], FoldScore]
+
+    def __call__(self) -> FoldScore:
+        with _leaving_after(self.timeout):
+            self._refuse_other_bits()
+            try:
+                read_snapshot(self.job.snapshot)
+            except OSError as error:
+                raise OSError(
+                    f"{error}; the workers of a cluster read it too: let KALLOS_STORE be a folder or URL that all see"
+                ) from None
+            return self.evaluate(self.job)
+
+    def __repr__(self) -> str:
+        return self.job.name
+
+    def _refuse_other_bits(self) -> None:
+        try:
+            # Not the fingerprint that came along with the job.
+            mine = replace(self.job).fingerprint
+        except Exception as error:
+            raise UnfitWorkerError(f"it has another Kallos: {type(error).__name__}: {error}") from None
+        if mine != self.fingerprint:
+            here = machine()
+            unlike = [
+                f"{name} is {here.get(name, 'missing')} there and {value} here"
+                for name, value in self.machine.items()
+                if here.get(name) != value
+            ]
+            raise UnfitWorkerError(
+                f"it computes other bits: {'; '.join(unlike) or 'its Kallos or its architecture has other code'}"
+            )
+
+
+@contextmanager
+def _leaving_after(seconds: float | None) -> Iterator[None]:
+    """End this process if the block takes longer: nothing else ends a thread. Dask's nanny starts another."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
