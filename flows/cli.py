@@ -25,6 +25,12 @@ cache = cyclopts.App(name="cache", help="Look at the cache of fold scores, and b
 cache.command("flows.commands.cache:info", name="info", help="Say how much the cache holds.")
 cache.command("flows.commands.cache:prune", name="prune", help="Remove old scores.")
 app.command(cache)
+studies = cyclopts.App(name="studies", help="Look at the studies of the storage, compare and delete them.")
+studies.command("flows.commands.studies:list_all", name="list", help="List all studies.")
+studies.command("flows.commands.studies:show", name="show", help="Show all that is recorded of one study.")
+studies.command("flows.commands.studies:compare", name="compare", help="Compare studies side by side.")
+studies.command("flows.commands.studies:delete", name="delete", help="Delete studies from the storage.")
+app.command(studies)
 app.command("flows.commands.serve:serve", name="serve", help="Run a study on a schedule, without a work pool.")
 app.command("flows.commands.doctor:doctor", name="doctor", help="Check all that a night needs.")
 
