@@ -19,6 +19,7 @@ app = cyclopts.App(
 )
 app.command("flows.commands.ingest:ingest", name="ingest", help="Store features, or indicators of OHLCV bars.")
 app.command("flows.commands.tune:tune", name="tune", help="Tune a model on one asset's features.")
+app.command("flows.commands.tune_all:tune_all", name="tune-all", help="Tune several models on several assets.")
 app.command("flows.commands.audit:audit", name="audit", help="Look for leaks by experiment.")
 app.command("flows.commands.check:check", name="check", help="Find all that is wrong with a study's rows.")
 cache = cyclopts.App(name="cache", help="Look at the cache of fold scores, and bound it.")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from kallos.errors import UsageError
+from kallos.errors import UsageError, shorten
 from kallos.specs import Spec, TuneSpec, merge, parse_spec, parse_tune_spec
 
 # All assets that the table holds.
@@ -33,6 +33,11 @@ class StudyGrid(Spec):
         for model in self.models:
             _laid_over(self.spec, self.spec.data.asset_id, model)
         return self
+
+    @property
+    def title(self) -> str:
+        """What is tuned on what, in a few words: `gru, lstm on BTC, ETH`."""
+        return f"{shorten(self.models, 3)} on {'all assets' if self.assets == ALL else shorten(self.assets, 3)}"
 
     def studies(self, assets: Sequence[str] | None = None) -> tuple[TuneSpec, ...]:
         """Return the specifications, those of one asset next to each other.
