@@ -32,6 +32,7 @@ studies.command("flows.commands.studies:show", name="show", help="Show all that 
 studies.command("flows.commands.studies:compare", name="compare", help="Compare studies side by side.")
 studies.command("flows.commands.studies:delete", name="delete", help="Delete studies from the storage.")
 app.command(studies)
+app.command("flows.commands.dashboard:dashboard", name="dashboard", help="Show all studies in Optuna's dashboard.")
 app.command("flows.commands.serve:serve", name="serve", help="Run a study on a schedule, without a work pool.")
 app.command("flows.commands.doctor:doctor", name="doctor", help="Check all that a night needs.")
 
