@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from prefect.exceptions import ObjectNotFound
 
 from flows.tune import tune
 from flows.watching import ArtifactStore
-from kallos import report
+from kallos import checks, planning, report
 from kallos.checks.loading import shared_rows
 from kallos.errors import KallosError, StudyError, UsageError, scrubbed, shorten
 from kallos.feature_store import FeatureStore
@@ -86,13 +87,8 @@ def tune_all(
     prepare_folder(folder)
     studies = grid.studies(find_assets(grid.spec)) if grid.assets == ALL else grid.studies()
     board = Leaderboard(entries=tuple(Entry.waiting(spec) for spec in studies))
-    ended = (
-        _run_here(studies, run, output_dir)
-        if place == "subflows"
-        else _run_deployed(studies, run, output_dir, folder, deployment)
-    )
     address = write_text(folder, LEADERBOARD, leaderboard_csv(board))
-    for entry in ended:
+    for entry in _run(studies, run, output_dir, folder, None if place == "subflows" else deployment):
         board = board.updated(entry)
         # After each study: a run that is killed leaves what it knew.
         address = write_text(folder, LEADERBOARD, leaderboard_csv(board))
@@ -116,19 +112,55 @@ def tune_all(
     return board
 
 
-def _run_here(studies: Sequence[TuneSpec], run: RunSpec, output_dir: str | None) -> Iterator[Entry]:
-    """Run the studies as subflows, one after the other, and yield how each has ended."""
+def _run(
+    studies: Sequence[TuneSpec], run: RunSpec, output_dir: str | None, folder: str, deployment: str | None
+) -> Iterator[Entry]:
+    """Run what is missing here, or as runs of a deployment, and yield how each study has ended."""
+    missing = []
     with shared_rows():
         for spec in studies:
-            try:
-                result = tune(spec, run, output_dir)
-            except httpx.TransportError:
-                # No study is at fault, and none could be run.
-                raise
-            except Exception as error:  # Whatever ails one study, the others go on.
-                yield Entry.failed(spec, _reason(error))
+            entry = None if run.refresh_cache else _finished(spec, folder)
+            if entry is None and deployment is None:
+                entry = _run_here(spec, run, output_dir)
+            if entry is None:
+                missing.append(spec)
             else:
-                yield Entry.of(spec, report.best_params_document(result))
+                yield entry
+    if deployment is not None:
+        yield from _run_deployed(missing, run, output_dir, folder, deployment)
+
+
+def _finished(spec: TuneSpec, folder: str) -> Entry | None:
+    """Return the entry of a study whose whole result is in the folder, and would be the same on the rows of now."""
+    document = report.read_best_params(spec, folder)
+    if document is None or (document.get("spec"), document.get("n_trials")) != (
+        spec.model_dump(mode="json"),
+        spec.n_trials,
+    ):
+        return None
+    settings = Settings.read()
+    try:
+        features, _ = checks.load_sound_features(
+            settings.features_url, spec, now=datetime.now(UTC), timeout=settings.db_timeout
+        )
+        plan = planning.plan_study(features, spec, settings.snapshots)
+        # The name holds all that the trials depend on, the data the rows of the step that is not over.
+        same = (document.get("study"), document.get("data")) == (plan.study_name, plan.data.model_dump(mode="json"))
+        return Entry.of(spec, document) if same else None
+    except (KallosError, ValueError):
+        return None
+
+
+def _run_here(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> Entry:
+    """Run a study as a subflow, and return how it has ended."""
+    try:
+        result = tune(spec, run, output_dir)
+    except httpx.TransportError:
+        # No study is at fault, and none could be run.
+        raise
+    except Exception as error:  # Whatever ails one study, the others go on.
+        return Entry.failed(spec, _reason(error))
+    return Entry.of(spec, report.best_params_document(result))
 
 
 def _run_deployed(
