@@ -34,6 +34,7 @@ ROWS, FOLDS = 1000, 5
 
 def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
     """Run so many studies, and return what they took in all, and the first and last tenth of them each."""
+    (home / "prefect").mkdir(parents=True)
     set_environment(KALLOS_HOME=str(home), PREFECT_HOME=str(home / "prefect"))
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
