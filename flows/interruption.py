@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psutil
 from prefect.context import FlowRunContext, SyncClientContext
@@ -72,14 +72,28 @@ def _mark_cancelled() -> None:
     if run is None or run.flow_run is None or client is None:
         return
     state = {"type": "CANCELLED", "name": "Cancelled", "message": "interrupted; run it again to carry on"}
+    api = str(client.client.api_url).rstrip("/")
+    run_id, parent = str(run.flow_run.id), run.flow_run.parent_task_run_id
+    with suppress(OSError, HTTPException, ValueError, KeyError):
+        while True:
+            _ask(f"{api}/flow_runs/{run_id}/set_state", {"state": state, "force": True})
+            if parent is None:
+                return
+            # A run inside another ends with it.
+            run_id = _ask(f"{api}/task_runs/{parent}")["flow_run_id"]
+            parent = _ask(f"{api}/flow_runs/{run_id}")["parent_task_run_id"]
+
+
+def _ask(url: str, content: dict[str, Any] | None = None) -> dict[str, Any]:
     request = urllib.request.Request(
-        f"{str(client.client.api_url).rstrip('/')}/flow_runs/{run.flow_run.id}/set_state",
-        data=json.dumps({"state": state, "force": True}).encode(),
+        url,
+        data=None if content is None else json.dumps(content).encode(),
         headers={"Content-Type": "application/json", **_authorization()},
-        method="POST",
+        method="GET" if content is None else "POST",
     )
-    with suppress(OSError, HTTPException), urllib.request.urlopen(request, timeout=2):
-        pass
+    with urllib.request.urlopen(request, timeout=2) as answer:
+        said: dict[str, Any] = json.load(answer)
+    return said
 
 
 def _authorization() -> dict[str, str]:

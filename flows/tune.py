@@ -22,7 +22,14 @@ from flows.failures import note_failure
 from flows.fold_storage import FoldStorage
 from flows.watching import ArtifactStore, Ending, ProgressArtifact, RunLogger, TrialLog, is_worth_a_line, tell_all
 from kallos import checks, html_report, planning, report, selection, tuner
-from kallos.best_forecasts import BestForecasts, forecast_job, forecasts_of_best, last_fold_job, read_forecasts
+from kallos.best_forecasts import (
+    BestForecasts,
+    FoldForecasts,
+    forecast_job,
+    forecasts_of_best,
+    last_fold_job,
+    read_forecasts,
+)
 from kallos.budget import Budget
 from kallos.cache import FoldCache
 from kallos.cluster import DaskPool
@@ -36,7 +43,7 @@ from kallos.pool import FoldPool, physical_cores
 from kallos.record import open_record
 from kallos.result_folder import prepare_folder, refuse_relative
 from kallos.results import TuningResult
-from kallos.scoring import Array, FoldJob, FoldScore
+from kallos.scoring import FoldJob, FoldScore
 from kallos.settings import Settings
 from kallos.specs import RunSpec, TuneSpec
 from kallos.study_files import write_study
@@ -106,7 +113,7 @@ class Place:
     """
 
     score: ScoreFold
-    forecast: Callable[[FoldJob], Array]
+    forecast: Callable[[FoldJob], FoldForecasts]
     workers: int
     has_room: Callable[[], bool]
 

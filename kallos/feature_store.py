@@ -65,6 +65,18 @@ class FeatureStore:
             read = self._rows_of_query if spec.query else self._rows_of_table
             return read(connection, spec, on_rows)
 
+    def assets(self, spec: DataSpec) -> list[str]:
+        """Return the names of all assets that the table holds, sorted.
+
+        Raises `UsageError` for a query, which says of no asset but the one it is asked for, or a table of one asset.
+        """
+        if spec.query is not None or spec.single_asset:
+            raise UsageError("all assets ('*') can be found in a table that names them alone: list them instead")
+        self._refuse_missing_file()
+        with self._errors(), self._reader.connect() as connection:
+            asset = self._reflect(connection, spec).c[spec.asset_column]
+            return [str(each) for each in connection.scalars(select(asset).distinct().order_by(asset))]
+
     def write(self, features: Mapping[str, pd.DataFrame], table_name: str = "features") -> list[Written]:
         """Insert or update the rows of each asset; see `kallos.feature_writing.write_features`."""
         return write_features(features, self.url.render_as_string(hide_password=False), table_name)

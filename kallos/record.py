@@ -26,8 +26,10 @@ _log = logging.getLogger(__name__)
 
 Done = TypeVar("Done")
 
-_WARM, _FAMILY, _SPEC, _CREATED, _ENDED_ATTRS = "warm_start", "family", "spec", "created", "attrs_while_running"
-_UNTIL = "validation_end"
+# What a study's record says of it, for those who look at it later.
+SPEC, CREATED, DATA, WINDOWS, WARM = "spec", "created", "data", "windows", "warm_start"
+_FAMILY, _UNTIL = "family", "validation_end"
+_ENDED_ATTRS = "attrs_while_running"
 # A database that restarts is back within this time, in seconds; each pause is a try.
 _PAUSES = (1, 1, 2, 4, 8, 16, 30)
 _IN_MEMORY = URL.create("sqlite")
@@ -66,7 +68,7 @@ class StudyRecord:
     def warm_start(self) -> WarmStart:
         """Parameters that the first trials take instead of drawing them, settled when the study was created."""
         attrs = self._persistently(lambda _: self._storage.get_study_user_attrs(self._study_id))
-        return WarmStart.model_validate(attrs.get(_WARM, {}))
+        return WarmStart.model_validate(attrs.get(WARM, {}))
 
     def trials(self) -> list[StudyTrial]:
         """Return all trials by number."""
@@ -163,26 +165,37 @@ def open_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "w
     url = parse_storage_url(storage_url)
     is_file = url.get_backend_name() == "sqlite"
     lock = study_lock(url, plan.study_name)
-    try:
-        with lock.held(if_running), quiet_optuna():
-            storage = _open_storage(url)
-            try:
-                study_id = _open_study(storage, plan)
-                cached = optuna.storages.get_storage(storage)
-                yield StudyRecord(cached, study_id, url, guard=lock.ensure, pauses=() if is_file else _PAUSES)
-            finally:
-                storage.engine.dispose()
-    except (StorageInternalError, SQLAlchemyError) as error:
-        raise DatabaseError(_unanswered(error, url)) from None
+    with must_answer(url), lock.held(if_running), opened_storage(url) as storage:
+        study_id = _open_study(storage, plan)
+        cached = optuna.storages.get_storage(storage)
+        yield StudyRecord(cached, study_id, url, guard=lock.ensure, pauses=() if is_file else _PAUSES)
 
 
 def check_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "wait") -> None:
     """Raise at once what `open_record` would: the database does not answer, or another run holds the study."""
     url = parse_storage_url(storage_url)
-    try:
+    with must_answer(url):
         study_lock(url, plan.study_name).look(if_running)
-    except SQLAlchemyError as error:
+
+
+@contextmanager
+def must_answer(url: URL) -> Iterator[None]:
+    """Turn what a storage says that cannot be reached or written into a `DatabaseError` without its secrets."""
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
         raise DatabaseError(_unanswered(error, url)) from None
+
+
+@contextmanager
+def opened_storage(url: URL) -> Iterator[optuna.storages.RDBStorage]:
+    """Open the storage of all studies in a database for the block, making its tables if need be."""
+    with quiet_optuna():
+        storage = _open_storage(url)
+        try:
+            yield storage
+        finally:
+            storage.engine.dispose()
 
 
 @contextmanager
@@ -227,13 +240,22 @@ def _open_storage(url: URL) -> optuna.storages.RDBStorage:
 
 def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> int:
     study = optuna.create_study(study_name=plan.study_name, storage=storage, direction="minimize", load_if_exists=True)
-    if _WARM not in study.user_attrs:
-        study.set_user_attr(_SPEC, plan.spec.model_dump(mode="json"))
-        study.set_user_attr(_UNTIL, plan.windows[-1].validation_end)
-        study.set_user_attr(_CREATED, datetime.now(UTC).isoformat())
-        study.set_user_attr(_FAMILY, plan.family)
+    recorded = study.user_attrs
+    said: dict[str, Any] = {
+        SPEC: plan.spec.model_dump(mode="json"),
+        _UNTIL: plan.windows[-1].validation_end,
+        CREATED: datetime.now(UTC).isoformat(),
+        _FAMILY: plan.family,
+        DATA: plan.data.model_dump(mode="json"),
+        WINDOWS: [window.model_dump(mode="json") for window in plan.windows],
+    }
+    # A record of an earlier version says less; its name holds the same folds, and so the rest is true of it, too.
+    for key, value in said.items():
+        if key not in recorded:
+            study.set_user_attr(key, value)
+    if WARM not in recorded:
         # The last of all: a study is ready when it says what it starts from.
-        study.set_user_attr(_WARM, _warm_start(storage, plan).model_dump(mode="json"))
+        study.set_user_attr(WARM, _warm_start(storage, plan).model_dump(mode="json"))
     return storage.get_study_id_from_name(plan.study_name)
 
 
@@ -256,7 +278,7 @@ def _warm_start(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> WarmSta
     ]
     if not earlier:
         return WarmStart()
-    latest = max(earlier, key=lambda study: (study.user_attrs[_UNTIL], study.user_attrs[_CREATED]))
+    latest = max(earlier, key=lambda study: (study.user_attrs[_UNTIL], study.user_attrs[CREATED]))
     complete = optuna.load_study(study_name=latest.study_name, storage=storage).get_trials(
         deepcopy=False, states=(TrialState.COMPLETE,)
     )

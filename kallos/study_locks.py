@@ -52,6 +52,13 @@ class StudyLock(ABC):
         elif if_running == "fail":
             self._say_who_waits(if_running)
 
+    def is_held(self) -> bool:
+        """Return whether a run holds the study now."""
+        if self._take():
+            self._let_go()
+            return False
+        return True
+
     @abstractmethod
     def ensure(self) -> None:
         """Take the lock again if it was lost; raises `TakenOverError` if another has it by now."""
@@ -79,6 +86,10 @@ class FileStudyLock(StudyLock):
         database = Path(url.database or "").absolute()
         self._folder = database.parent / f"{database.name}.locks"
         self._lock = FileLock(self._folder / hashlib.sha256(study_name.encode()).hexdigest())
+
+    def is_held(self) -> bool:
+        """Return whether a run holds the study now; where none ever has, nothing is written."""
+        return Path(self._lock.lock_file).exists() and super().is_held()
 
     def ensure(self) -> None:
         """Nothing to do: a file's lock does not get lost."""

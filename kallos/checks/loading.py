@@ -1,5 +1,8 @@
 """A study's features, read once, and handed on only if they are sound."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 
 import pandas as pd
@@ -9,7 +12,20 @@ from kallos.checks.findings import Examination
 from kallos.feature_store import FeatureStore, tidy
 from kallos.row_chunks import OnRows
 from kallos.settings import DB_TIMEOUT
-from kallos.specs import TuneSpec
+from kallos.specs import DataSpec, TuneSpec
+
+# What was read last, where studies share it.
+_last_read: ContextVar[dict[tuple[str, DataSpec], pd.DataFrame] | None] = ContextVar("last_read", default=None)
+
+
+@contextmanager
+def shared_rows() -> Iterator[None]:
+    """Let studies in this block that follow one another on the same rows read them once; the last ones are kept."""
+    token = _last_read.set({})
+    try:
+        yield
+    finally:
+        _last_read.reset(token)
 
 
 def load_sound_features(
@@ -24,8 +40,19 @@ def load_sound_features(
 
     Raises `DataError` with a line for each fault if tuning on them would be unsound.
     """
-    with FeatureStore(db_url, timeout=timeout) as store:
-        rows = store.read(spec.data, on_rows)
+    rows = _read(db_url, spec.data, timeout, on_rows)
     examination = examine(rows, spec, now=now)
     examination.require_sound()
     return tidy(rows, spec.data), examination
+
+
+def _read(db_url: str, spec: DataSpec, timeout: float, on_rows: OnRows | None) -> pd.DataFrame:
+    shared = _last_read.get()
+    rows = shared.get((db_url, spec)) if shared is not None else None
+    if rows is None:
+        with FeatureStore(db_url, timeout=timeout) as store:
+            rows = store.read(spec, on_rows)
+    if shared is not None:
+        shared.clear()
+        shared[db_url, spec] = rows
+    return rows

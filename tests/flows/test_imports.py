@@ -23,6 +23,8 @@ def modules_after(statement: str) -> set[str]:
         ),
         ("import flows.train", {"torch", "darts", "sklearn", "matplotlib", "pytorch_lightning", "talib"}),
         ("import flows.tune", {"torch", "darts", "matplotlib", "pytorch_lightning", "talib"}),
+        ("import flows.commands.tune_all, flows.commands.studies", {"prefect", "pandas", "optuna", "torch", "darts"}),
+        ("import flows.tune_all", {"torch", "darts", "matplotlib", "pytorch_lightning", "talib"}),
         ("import kallos.architectures; kallos.architectures.registry()", {"torch", "darts", "prefect"}),
     ],
 )

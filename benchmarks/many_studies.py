@@ -1,0 +1,172 @@
+"""Many studies of an architecture that takes no time to train, in one run: what each costs.
+
+    python -m benchmarks.many_studies [STUDIES] [TRIALS] [FILE]
+
+Runs the flow `tune-all` on so many assets (20 by default) with so many trials each (4), against a server of its own in
+a temporary home. Prints a table and, as its last line, JSON, which goes into FILE as well. Fits are closed forms in
+this process: what is left is what a study costs beside its fits.
+"""
+
+import json
+import os
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.flow_run import trivial_score
+from flows.commands.tune import set_environment
+from kallos.specs import TuneSpec
+
+ROWS, FOLDS = 1000, 5
+
+
+def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
+    """Run so many studies, and return what they took in all, and the first and last tenth of them each."""
+    (home / "prefect").mkdir(parents=True)
+    set_environment(KALLOS_HOME=str(home), PREFECT_HOME=str(home / "prefect"))
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.local_server import start_local_server
+
+    answered = start_local_server()
+    import torch  # noqa: F401
+
+    import flows.tune
+    from flows.tune_all import looking_on, tune_all
+    from kallos.feature_store import FeatureStore
+    from kallos.settings import Settings
+    from kallos.study_grid import ALL, StudyGrid
+
+    flows.tune.FoldPool = lambda *_, **__: nullcontext(SimpleNamespace(score=trivial_score))  # type: ignore[assignment, misc]
+    with FeatureStore(Settings.read().features_url) as store:
+        store.write({f"A{number:04}": _features(number) for number in range(studies)})
+    spec = TuneSpec.model_validate(
+        {"data": {"asset_id": ALL}, "folds": {"n_folds": FOLDS, "step": 100}, "n_trials": trials, "pruner": "none"}
+    )
+    ended: list[dict[str, float]] = []
+    with temporary_settings({PREFECT_API_URL: answered()}), _counted_calls() as calls:
+        server = max(psutil.Process().children(), key=lambda child: child.memory_info().rss)
+
+        def note(*_: object) -> None:
+            ended.append(
+                {
+                    "at": time.perf_counter(),
+                    "calls": calls[0],
+                    "memory": psutil.Process().memory_info().rss,
+                    "server_memory": server.memory_info().rss,
+                    "studies_bytes": _size(home / "studies.db"),
+                    "prefect_bytes": _size(home / "prefect" / "prefect.db"),
+                }
+            )
+
+        started = {"at": time.perf_counter(), "calls": calls[0]}
+        with looking_on(note):
+            tune_all(StudyGrid(spec=spec, assets=ALL, models=("gru",)), output_dir=str(home / "results"))
+        again = time.perf_counter()
+        tune_all(StudyGrid(spec=spec, assets=ALL, models=("gru",)), output_dir=str(home / "results"))
+        replay = time.perf_counter() - again
+    tenth = max(studies // 10, 1)
+    first, last = ended[0], ended[-1]
+    # The first study pays for imports.
+    spans = {"all": (ended[0], ended[-1], studies - 1)}
+    if studies > 2 * tenth:
+        spans |= {"first tenth": (ended[0], ended[tenth], tenth), "last tenth": (ended[-1 - tenth], ended[-1], tenth)}
+    return {
+        "studies": studies,
+        "trials_each": trials,
+        "folds_each": FOLDS,
+        "seconds": last["at"] - started["at"],
+        "replay_seconds": replay,
+        "first_study_seconds": first["at"] - started["at"],
+        "memory_mb": last["memory"] / 1e6,
+        "server_memory_mb": last["server_memory"] / 1e6,
+        "studies_db_mb": last["studies_bytes"] / 1e6,
+        "prefect_db_mb": last["prefect_bytes"] / 1e6,
+        "fold_cache_files": sum(1 for _ in (home / "fold-cache").rglob("*.json")),
+        "per_study": {name: _per_study(*span) for name, span in spans.items()},
+    }
+
+
+def _per_study(before: dict[str, float], after: dict[str, float], studies: int) -> dict[str, float]:
+    grown = {name: (after[name] - before[name]) / max(studies, 1) for name in after}
+    return {
+        "seconds": grown["at"],
+        "api_calls": grown["calls"],
+        "memory_kb": grown["memory"] / 1e3,
+        "server_memory_kb": grown["server_memory"] / 1e3,
+        "studies_db_kb": grown["studies_bytes"] / 1e3,
+        "prefect_db_kb": grown["prefect_bytes"] / 1e3,
+    }
+
+
+@contextmanager
+def _counted_calls() -> Iterator[list[int]]:
+    """Count the HTTP requests that this process sends inside the block; events go by a websocket, and are not in it."""
+    import httpx
+
+    calls = [0]
+    sync_send, async_send = httpx.Client.send, httpx.AsyncClient.send
+
+    def send(self: httpx.Client, *args: Any, **kwargs: Any) -> httpx.Response:
+        calls[0] += 1
+        return sync_send(self, *args, **kwargs)
+
+    async def send_async(self: httpx.AsyncClient, *args: Any, **kwargs: Any) -> httpx.Response:
+        calls[0] += 1
+        return await async_send(self, *args, **kwargs)
+
+    httpx.Client.send, httpx.AsyncClient.send = send, send_async  # type: ignore[method-assign]
+    try:
+        yield calls
+    finally:
+        httpx.Client.send, httpx.AsyncClient.send = sync_send, async_send  # type: ignore[method-assign]
+
+
+def _features(seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    index = pd.date_range("2020-01-01", periods=ROWS, name="timestamp", unit="ns")
+    columns = ["log_return_close", *(f"roc_{number}" for number in range(10))]
+    return pd.DataFrame(rng.normal(0, 0.01, (ROWS, len(columns))), index=index, columns=columns)
+
+
+def _size(database: Path) -> int:
+    """Return the bytes that a database holds, what waits in its log included."""
+    with sqlite3.connect(database) as connection:
+        (pages,), (size,) = (connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
+    return int(pages) * int(size)
+
+
+def main() -> None:
+    studies, trials = (int(each) for each in (*sys.argv[1:3], *("20", "4")[len(sys.argv[1:3]) :]))
+    with tempfile.TemporaryDirectory(prefix="kallos-many-", ignore_cleanup_errors=True) as folder:
+        os.chdir(folder)
+        figures = many_studies(studies, trials, Path(folder) / "home")
+    table = Table("per study", *figures["per_study"])
+    for name in figures["per_study"]["all"]:
+        table.add_row(name, *(f"{span[name]:.4g}" for span in figures["per_study"].values()))
+    console = Console()
+    console.print(table)
+    table = Table("in all", "")
+    for name, figure in figures.items():
+        if name != "per_study":
+            table.add_row(name, f"{figure:.4g}")
+    console.print(table)
+    if len(sys.argv) > 3:
+        Path(sys.argv[3]).write_text(json.dumps(figures, indent=2) + "\n")
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""`kallos-run dashboard`: Optuna's dashboard over the studies' storage."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from kallos.errors import KallosError, UsageError
+from kallos.settings import Settings
+
+
+def dashboard(
+    *,
+    storage_url: Annotated[
+        str | None, Parameter(help="Database of the studies' records (SQLAlchemy URL).", show_default=False)
+    ] = None,
+    port: Annotated[int, Parameter(help="Port on this machine's loopback; 0 takes any free one.")] = 8080,
+) -> None:
+    """Show all studies in Optuna's dashboard, until Ctrl-C, to browsers of this machine; it changes nothing.
+
+    Needs the extra 'dashboard': pip install 'kallos[dashboard]'.
+    """
+    if find_spec("optuna_dashboard") is None:
+        raise UsageError("the dashboard is an extra, and is not installed: pip install 'kallos[dashboard]'")
+    if not 0 <= port < 2**16:
+        raise UsageError(f"--port must be from 0 to 65535, not {port}")
+    from flows.dashboard_server import serve_dashboard
+    from kallos.databases import shown
+    from kallos.record import must_answer, opened_storage, parse_storage_url
+
+    url = parse_storage_url(storage_url or Settings.read().studies_url)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        raise KallosError(f"there are no studies yet in {shown(url)}: 'kallos-run tune' makes the first")
+    with must_answer(url), opened_storage(url) as storage:
+        serve_dashboard(storage, port, shown(url))

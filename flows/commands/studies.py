@@ -1,0 +1,103 @@
+"""`kallos-run studies`: what the studies' storage holds, side by side, and an end to what is no longer wanted."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from kallos.errors import UsageError
+from kallos.settings import Settings
+
+Names = Annotated[str, Parameter(help="Names of studies, as 'studies list' shows them.")]
+Storage = Annotated[
+    str | None, Parameter(name="--storage-url", help="Database of the studies' records.", show_default=False)
+]
+AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, and nothing else.")]
+
+
+def list_all(*, storage_url: Storage = None, as_json: AsJson = False) -> None:
+    """List all studies: trials by how they ended, best value, naive value, gain, last activity, and who runs now."""
+    from kallos.databases import shown
+    from kallos.record import parse_storage_url
+    from kallos.study_catalogue import list_studies
+
+    address = _address(storage_url)
+    studies = list_studies(address)
+    if as_json:
+        _print_json([study.model_dump(mode="json") for study in studies])
+    elif not studies:
+        _console().print(f"no studies in {shown(parse_storage_url(address))}", soft_wrap=True)
+    else:
+        from flows.study_tables import show_list
+
+        show_list(_console(), studies)
+
+
+def show(name: Annotated[str, Parameter(help="Name of a study.")], /, *, storage_url: Storage = None,
+         as_json: AsJson = False) -> None:  # fmt: skip
+    """Show a study: its specification, data, best parameters, best trials, and folds."""
+    from kallos.study_catalogue import read_study
+
+    study = read_study(_address(storage_url), name)
+    if as_json:
+        _print_json(study.model_dump(mode="json"))
+    else:
+        from flows.study_tables import show_study
+
+        show_study(_console(), study)
+
+
+def compare(*names: Names, storage_url: Storage = None, as_json: AsJson = False) -> None:
+    """Compare two studies or more, and say whether their values can be compared at all."""
+    from kallos import study_comparison
+    from kallos.study_catalogue import read_study
+
+    if len(set(names)) < 2:
+        raise UsageError("studies compare needs two names or more: 'kallos-run studies list' shows them")
+    address = _address(storage_url)
+    comparison = study_comparison.compare([read_study(address, name) for name in dict.fromkeys(names)])
+    if as_json:
+        _print_json(comparison.model_dump(mode="json"))
+    else:
+        from flows.study_tables import show_comparison
+
+        show_comparison(_console(), comparison)
+
+
+def delete(
+    *names: Names,
+    storage_url: Storage = None,
+    yes: Annotated[bool, Parameter(negative="", help="Delete without asking.")] = False,
+) -> None:
+    """Delete studies from the storage; fold scores stay in the cache, so that a study anew fits little again."""
+    from kallos.report import counted
+    from kallos.study_catalogue import delete_studies, read_study
+
+    if not names:
+        raise UsageError("studies delete needs a name or more: 'kallos-run studies list' shows them")
+    address = _address(storage_url)
+    if not yes:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise UsageError("studies delete asks first, and there is no terminal to ask on: give --yes")
+        for name in dict.fromkeys(names):
+            trials = read_study(address, name).summary.trials
+            _console().print(f"{name}: {counted(trials.ended, 'trial')}", soft_wrap=True)
+        if input("delete? [y/N] ").strip().lower() not in ("y", "yes"):
+            _console().print("nothing was deleted")
+            return
+    delete_studies(address, names)
+    _console().print(f"{counted(len(set(names)), 'study').replace('studys', 'studies')} deleted", soft_wrap=True)
+
+
+def _address(storage_url: str | None) -> str:
+    return storage_url or Settings.read().studies_url
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False)
+
+
+def _print_json(content: Any) -> None:
+    sys.stdout.write(json.dumps(content, indent=2) + "\n")

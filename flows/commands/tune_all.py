@@ -1,0 +1,132 @@
+"""`kallos-run tune-all`: the flow `tune-all`, run in this process."""
+
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, flags_of, nested, with_flags
+from flows.prefect_api import prefect_api, set_environment
+from kallos.errors import KallosError, UsageError
+from kallos.settings import Settings
+from kallos.specs import RunSpec, merge, parse_spec, read_study_file
+from kallos.study_grid import StudyGrid, parse_grid
+
+if TYPE_CHECKING:
+    from kallos.leaderboard import Entry, Leaderboard
+
+_RUN_FLAGS = list(flags_of(RunSpec))
+
+
+@with_flags(*SPEC_FLAGS, *_RUN_FLAGS)
+def tune_all(
+    *,
+    study: StudyFile = None,
+    assets: Annotated[
+        str | None, Parameter(help="Assets by commas, or '*' for all of the table.", show_default=False)
+    ] = None,
+    models: Annotated[str | None, Parameter(help="Architectures by commas.", show_default=False)] = None,
+    place: Annotated[
+        Literal["subflows", "deployment"],
+        Parameter(name="--as", help="One after the other here, or as runs of a deployment on its work pool."),
+    ] = "subflows",
+    deployment: Annotated[str, Parameter(help="Deployment of --as deployment.")] = "tune/adhoc",
+    output_dir: Annotated[
+        str | None,
+        Parameter(
+            help="Folder of the results, or its fsspec URL. [default: KALLOS_RESULTS, else kallos-results]",
+            show_default=False,
+        ),
+    ] = None,
+    db_url: FeaturesUrl = None,
+    storage_url: Annotated[
+        str | None, Parameter(help="Database of the studies' records (SQLAlchemy URL).", show_default=False)
+    ] = None,
+    **given: Any,
+) -> None:
+    """Tune several models on several assets, and show one leaderboard.
+
+    A study that fails stops no other, and makes the exit code 1. What is complete is not run again.
+    """
+    values = merge(read_study_file(study) if study else {}, nested(SPEC_FLAGS, given))
+    grid = parse_grid(values, assets=assets, models=models)
+    run = parse_spec(RunSpec, nested(_RUN_FLAGS, given))
+    set_environment(KALLOS_DB_URL=db_url, KALLOS_STORAGE_URL=storage_url)
+    run_flow(grid, run, output_dir, place, deployment)
+
+
+def run_flow(
+    grid: StudyGrid, run: RunSpec, output_dir: str | None, place: Literal["subflows", "deployment"], deployment: str
+) -> None:
+    """Run the flow with its progress on the terminal, and show the leaderboard."""
+    from kallos.record import parse_storage_url
+    from kallos.result_folder import address_of, prepare_folder, refuse_relative
+
+    console = Console(highlight=False, markup=False)
+    settings = Settings.read()
+    parse_storage_url(settings.studies_url)
+    is_deployed = place == "deployment"
+    if is_deployed and output_dir is not None:
+        refuse_relative(output_dir)
+    # Runs of a deployment write where their own settings say, not into a folder that is named from here.
+    folder = output_dir or settings.results or (settings.results_folder if is_deployed else "kallos-results")
+    prepare_folder(folder)
+    boards: list[Leaderboard] = []
+    if is_deployed:
+        _refuse_without_server()
+    with prefect_api(console, "flows.tune_all", meanwhile=_import_torch):
+        import httpx
+        from prefect.settings import PREFECT_API_URL
+
+        from flows.grid_terminal import show_leaderboard, shown_studies
+        from flows.interruption import ending_at_once, leave_at_once
+        from flows.tune_all import LEADERBOARD, looking_on
+        from flows.tune_all import tune_all as tune_all_flow
+        from flows.watching import watching
+
+        # Log lines that a server does not take are no news, either: Prefect would write so into the midst of ours.
+        logging.raiseExceptions = False
+
+        def keep(_: "Entry", board: "Leaderboard") -> None:
+            boards.append(board)
+
+        failure: KallosError | None = None
+        try:
+            with (
+                shown_studies(console) as shown,
+                ending_at_once(console, before=shown.close),
+                watching(shown.watch),
+                looking_on(shown.note),
+                looking_on(keep),
+            ):
+                # A folder of the settings is none of the parameters: its URL may hold a password.
+                given = output_dir or (None if settings.results or is_deployed else folder)
+                tune_all_flow(grid, run, given, place, deployment)
+        except KallosError as error:
+            failure = error
+        except httpx.TransportError:
+            leave_at_once(
+                f"Prefect's API must answer, and {PREFECT_API_URL.value()} did not: results are kept; start it with "
+                f"'prefect server start', and the same command does what is missing"
+            )
+    if boards:
+        show_leaderboard(console, boards[-1])
+        console.print(f"written to {address_of(folder, LEADERBOARD)}", soft_wrap=True)
+    if failure is not None:
+        raise failure
+
+
+def _import_torch() -> None:
+    """Import for the studies' names what takes long, while a server starts."""
+    import_module("torch")
+
+
+def _refuse_without_server() -> None:
+    from prefect.settings import PREFECT_API_URL
+
+    if not PREFECT_API_URL.value():
+        raise UsageError(
+            "--as deployment needs a Prefect server with the deployment on it: set PREFECT_API_URL to its API"
+        )

@@ -1,0 +1,100 @@
+"""What many studies look like on a terminal: a line for each that has ended, and the leaderboard."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from kallos import report
+from kallos.events import Event, StudyStarted, TrialFinished
+from kallos.leaderboard import Entry, Leaderboard, Row, of, place, share, value
+
+_STYLES = {"naive": "italic", "failed": "red", "waiting": "dim", "done": ""}
+
+
+@contextmanager
+def shown_studies(console: Console) -> Iterator["ShownStudies"]:
+    """Yield what shows the progress of studies on the console for as long as the block runs."""
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("trials"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with progress:
+        yield ShownStudies(console, progress)
+
+
+class ShownStudies:
+    """Prints a line for each study that has ended, and moves a bar, where there is one, through the study that runs."""
+
+    def __init__(self, console: Console, progress: Progress) -> None:
+        self._console = console
+        self._progress = progress
+        self._task = progress.add_task("starting", total=None)
+
+    def watch(self, event: Event) -> None:
+        """Move the bar with the study that runs."""
+        match event:
+            case StudyStarted(plan, recorded, n_trials, _):
+                title = report.study_title(plan.spec)
+                self._progress.update(self._task, description=title, total=n_trials, completed=recorded)
+            case TrialFinished(trial, _):
+                self._progress.update(self._task, completed=trial.number + 1)
+
+    def note(self, entry: Entry, board: Leaderboard) -> None:
+        """Print how a study has ended."""
+        number = sum(each.status != "waiting" for each in board.entries)
+        line = f"{number}/{len(board.entries)}  {entry.model} on {entry.asset}  "
+        if entry.status == "failed":
+            line += f"failed: {entry.reason}"
+        elif entry.value is not None and entry.naive_value:
+            gain = 1 - entry.value / entry.naive_value
+            line += f"rmse {value(entry.value)}  naive {value(entry.naive_value)} ({entry.naive})  {share(gain)}"
+        style = "red" if entry.status == "failed" else ""
+        self._progress.console.print(Text(line, style), soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+
+def show_leaderboard(console: Console, board: Leaderboard) -> None:
+    """Print the rows by asset, and the mean ranks."""
+    table = Table(title=Text("leaderboard"), title_justify="left", title_style="bold")
+    table.add_column("asset", overflow="fold")
+    table.add_column("rank", justify="right", no_wrap=True)
+    table.add_column("model", overflow="fold")
+    for heading in ("RMSE", "gain", "won", "trials"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    shown = None
+    for row in board.rows:
+        if shown not in (None, row.asset):
+            table.add_section()
+        table.add_row(*_cells(row, is_first=shown != row.asset), style=_STYLES[row.status])
+        shown = row.asset
+    console.print(table)
+    if board.mean_ranks:
+        ranks = ", ".join(f"{each.model} {each.rank:.2f}" for each in board.mean_ranks)
+        over = report.counted(board.mean_ranks[0].assets, "asset")
+        console.print(f"mean rank over {over} that all models have finished: {ranks}")
+
+
+def _cells(row: Row, *, is_first: bool) -> list[str]:
+    return [
+        row.asset if is_first else "",
+        place(row.rank),
+        row.model,
+        value(row.value),
+        share(row.gain) if row.status == "done" else "",
+        of(row.folds_won, row.folds),
+        of(row.trials, row.n_trials),
+        "" if row.status in ("done", "naive") else row.status,
+    ]

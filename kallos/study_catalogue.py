@@ -1,0 +1,210 @@
+"""What the storage holds of all studies, for those who look: nothing here runs a study, and reading writes nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel, ConfigDict, computed_field
+from sqlalchemy.engine import URL
+
+from kallos.databases import shown
+from kallos.errors import StudyError, UsageError, did_you_mean, shorten
+from kallos.planning import DataSummary, FoldWindow, mean
+from kallos.record import CREATED, DATA, SPEC, WARM, WINDOWS, must_answer, opened_storage, parse_storage_url
+from kallos.study_locks import study_lock
+from kallos.trials import PARAMS, TrialRecord, WarmStart, best_of
+
+if TYPE_CHECKING:
+    from optuna.study._frozen import FrozenStudy
+
+
+class TrialCounts(BaseModel):
+    """How a study's trials have ended, and how many have not."""
+
+    model_config = ConfigDict(frozen=True)
+
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    open: int = 0
+
+    @property
+    def ended(self) -> int:
+        """Trials that have ended, however."""
+        return self.complete + self.pruned + self.failed
+
+
+class StudySummary(BaseModel):
+    """A study in a line; what its record does not say, as those of earlier versions, is None.
+
+    Values are mean RMSEs over the folds. Moments are in UTC.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    asset: str | None
+    model: str | None
+    trials: TrialCounts
+    n_trials: int | None
+    best_value: float | None
+    naive: str | None
+    naive_value: float | None
+    created: datetime | None
+    last_activity: datetime | None
+    is_running: bool
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def gain(self) -> float | None:
+        """Share of the naive forecast's RMSE that the best trial saves."""
+        if self.best_value is None or not self.naive_value:
+            return None
+        return 1 - self.best_value / self.naive_value
+
+
+class RecordedStudy(BaseModel):
+    """A study with all that its record says of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    summary: StudySummary
+    spec: dict[str, Any]
+    data: DataSummary | None
+    windows: tuple[FoldWindow, ...]
+    warm_start: WarmStart
+    best: TrialRecord | None
+    best_trials: tuple[TrialRecord, ...]
+
+    @property
+    def folds_won(self) -> int | None:
+        """Folds in which the best trial's RMSE is below that of the naive forecast; None where that is not known."""
+        naive = self.summary.naive
+        if self.best is None or naive is None:
+            return None
+        pairs = zip(self.windows, self.best.scores, strict=True)
+        return sum(score.rmse < window.naive_rmse[naive] for window, score in pairs)
+
+
+def list_studies(storage_url: str) -> list[StudySummary]:
+    """Return all studies of a storage in the order in which they were created.
+
+    There are none where there is no such file. Raises `DatabaseError` if the storage does not answer, `UsageError` for
+    a URL that is none.
+    """
+    url = parse_storage_url(storage_url)
+    with _reading(url) as storage:
+        if storage is None:
+            return []
+        return [
+            _summary(study, storage.get_all_trials(study._study_id, deepcopy=False), url)
+            for study in storage.get_all_studies()
+        ]
+
+
+def read_study(storage_url: str, name: str, *, n_best: int = 5) -> RecordedStudy:
+    """Return one study with its best trials.
+
+    Raises as `list_studies` does, and `UsageError` if there is no study of this name.
+    """
+    url = parse_storage_url(storage_url)
+    with _reading(url) as storage:
+        study = _find([] if storage is None else storage.get_all_studies(), [name], url)[0]
+        assert storage is not None
+        trials = storage.get_all_trials(study._study_id, deepcopy=False)
+    attrs = study.user_attrs
+    records = [TrialRecord.of(trial.number, trial) for trial in trials if _is_ours(trial)]
+    complete = sorted((each for each in records if each.value is not None), key=lambda each: (each.value, each.number))
+    return RecordedStudy(
+        summary=_summary(study, trials, url),
+        spec=attrs.get(SPEC, {}),
+        data=None if DATA not in attrs else DataSummary.model_validate(attrs[DATA]),
+        windows=_windows(attrs),
+        warm_start=WarmStart.model_validate(attrs.get(WARM, {})),
+        best=best_of(records),
+        best_trials=tuple(complete[:n_best]),
+    )
+
+
+def delete_studies(storage_url: str, names: Sequence[str]) -> None:
+    """Remove these studies from the storage, all or none; fold scores in the cache stay.
+
+    Raises `StudyError` if a run holds one of them, and as `read_study` does.
+    """
+    url = parse_storage_url(storage_url)
+    with _reading(url) as storage, ExitStack() as locks:
+        found = _find([] if storage is None else storage.get_all_studies(), names, url)
+        assert storage is not None
+        held = [study.study_name for study in found if study_lock(url, study.study_name).is_held()]
+        if held:
+            raise StudyError(f"a study that a run holds must stay: {shorten(held)}; let the run end first")
+        for study in found:
+            locks.enter_context(study_lock(url, study.study_name).held("fail"))
+        for study in found:
+            storage.delete_study(study._study_id)
+
+
+@contextmanager
+def _reading(url: URL) -> Iterator[BaseStorage | None]:
+    """Open the storage, or yield None where there is none yet: looking makes no file."""
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        yield None
+        return
+    with must_answer(url), opened_storage(url) as storage:
+        yield storage
+
+
+def _find(studies: Sequence["FrozenStudy"], names: Sequence[str], url: URL) -> list["FrozenStudy"]:
+    by_name = {study.study_name: study for study in studies}
+    for name in names:
+        if name not in by_name:
+            known = did_you_mean(name, by_name)
+            raise UsageError(f"a study must be one that {shown(url)} holds, not {name!r}: {known}")
+    return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], url: URL) -> StudySummary:
+    attrs, naive = study.user_attrs, _naive_values(study.user_attrs)
+    spec: Mapping[str, Any] = attrs.get(SPEC, {})
+    states = [trial.state for trial in trials]
+    name = min(naive, key=naive.__getitem__) if naive else None
+    created = datetime.fromisoformat(attrs[CREATED]) if CREATED in attrs else None
+    moments = [moment for trial in trials for moment in (trial.datetime_start, trial.datetime_complete) if moment]
+    return StudySummary(
+        name=study.study_name,
+        asset=spec.get("data", {}).get("asset_id"),
+        model=spec.get("model_name"),
+        trials=TrialCounts(
+            complete=states.count(TrialState.COMPLETE),
+            pruned=states.count(TrialState.PRUNED),
+            failed=states.count(TrialState.FAIL),
+            open=states.count(TrialState.RUNNING) + states.count(TrialState.WAITING),
+        ),
+        n_trials=spec.get("n_trials"),
+        best_value=min(
+            (trial.values[0] for trial in trials if trial.state is TrialState.COMPLETE and trial.values), default=None
+        ),
+        naive=name,
+        naive_value=None if name is None else naive[name],
+        created=created,
+        last_activity=max((moment.astimezone(UTC) for moment in moments), default=created),
+        is_running=study_lock(url, study.study_name).is_held(),
+    )
+
+
+def _windows(attrs: Mapping[str, Any]) -> tuple[FoldWindow, ...]:
+    return tuple(FoldWindow.model_validate(window) for window in attrs.get(WINDOWS, ()))
+
+
+def _naive_values(attrs: Mapping[str, Any]) -> dict[str, float]:
+    windows = _windows(attrs)
+    names = windows[0].naive_rmse if windows else ()
+    return {name: mean([window.naive_rmse[name] for window in windows]) for name in names}
+
+
+def _is_ours(trial: FrozenTrial) -> bool:
+    return trial.state.is_finished() and PARAMS in trial.user_attrs

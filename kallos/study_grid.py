@@ -1,0 +1,86 @@
+"""Many studies at once: each of several models on each of several assets, all else alike."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from kallos.errors import UsageError, shorten
+from kallos.specs import Spec, TuneSpec, merge, parse_spec, parse_tune_spec
+
+# All assets that the table holds.
+ALL = "*"
+
+
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), AfterValidator(_once)]
+
+
+class StudyGrid(Spec):
+    """Studies of several models on several assets; asset and model of `spec` are replaced by each of these."""
+
+    spec: TuneSpec
+    assets: Names | Literal["*"] = Field(
+        description="Assets, each a study per model; '*' for all that the table holds.", union_mode="left_to_right"
+    )
+    models: Names = Field(description="Architectures, each a study per asset.")
+
+    @model_validator(mode="after")
+    def _has_models(self) -> Self:
+        for model in self.models:
+            _laid_over(self.spec, self.spec.data.asset_id, model)
+        return self
+
+    @property
+    def title(self) -> str:
+        """What is tuned on what, in a few words: `gru, lstm on BTC, ETH`."""
+        return f"{shorten(self.models, 3)} on {'all assets' if self.assets == ALL else shorten(self.assets, 3)}"
+
+    def studies(self, assets: Sequence[str] | None = None) -> tuple[TuneSpec, ...]:
+        """Return the specifications, those of one asset next to each other.
+
+        `assets` are those of the table, which must be given where the grid asks for all of them.
+        """
+        if assets is None:
+            if self.assets == ALL:
+                raise ValueError("assets of a grid over all of them must be given")
+            assets = self.assets
+        return tuple(_laid_over(self.spec, asset, model) for asset in assets for model in self.models)
+
+
+def parse_grid(values: Mapping[str, Any], *, assets: str | None = None, models: str | None = None) -> StudyGrid:
+    """Return the grid of a study file's content, its table `all` naming `assets` and `models`.
+
+    What is given by commas as `assets` and `models` counts for more; what is given nowhere is the study's own asset or
+    model. Raises `UsageError` with a line that names each field at fault.
+    """
+    table = values.get("all", {})
+    if not isinstance(table, Mapping):
+        raise UsageError('all must be a table of the study file: [all] with assets = ["BTC"] and models = ["gru"]')
+    grid = dict(table)
+    if assets is not None:
+        grid["assets"] = ALL if assets.strip() == ALL else _by_commas(assets)
+    if models is not None:
+        grid["models"] = _by_commas(models)
+    base = {name: value for name, value in values.items() if name != "all"}
+    of_assets, of_models = grid.get("assets"), grid.get("models")
+    # Where the grid has assets or models, the study itself need not name one.
+    first: dict[str, Any] = {"data": {}}
+    if of_assets and isinstance(of_assets, list | str):
+        first["data"] = {"asset_id": of_assets[0]}
+    if of_models and isinstance(of_models, list):
+        first["model_name"] = of_models[0]
+    spec = parse_tune_spec(merge(base, first))
+    return parse_spec(StudyGrid, {"assets": [spec.data.asset_id], "models": [spec.model_name], **grid, "spec": spec})
+
+
+def _laid_over(spec: TuneSpec, asset: str, model: str) -> TuneSpec:
+    over = {"model_name": model, "data": {"asset_id": asset}}
+    return TuneSpec.model_validate(merge(spec.model_dump(), over))
+
+
+def _by_commas(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]

@@ -1,0 +1,183 @@
+"""Many studies in one run, in real processes, against a real server."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from prefect.artifacts import Artifact
+from prefect.settings import PREFECT_API_URL
+
+from flows.tune_all import tune_all
+from kallos.errors import UsageError
+from kallos.feature_store import FeatureStore
+from kallos.settings import Settings
+from kallos.study_catalogue import list_studies
+from kallos.study_grid import StudyGrid
+from tests.integration.test_crashes import wait_until
+from tests.samples import make_features, small_spec
+
+ROOT = Path(__file__).parents[2]
+STUDY = """
+n_trials = 2
+pruner = "none"
+[folds]
+n_folds = 2
+step = 40
+[training]
+max_epochs = 1
+[all]
+assets = "*"
+models = ["gru", "lstm"]
+"""
+ASSETS = ("ABC", "DEF", "GHI")
+FITS_OF_A_STUDY = 2 * 2
+
+
+class Command:
+    """Runs of `kallos-run tune-all` on one study file, in processes of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "study.toml").write_text(STUDY)
+
+    def start(self, *arguments: str, hang_after: int = -1) -> "subprocess.Popen[str]":
+        given = ["tune-all", "--study", "study.toml", "--workers", "1", *arguments]
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.grid_process", str(self.folder), str(hang_after), *given],
+            env={**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": str(ROOT), "COLUMNS": "80"},
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self, *arguments: str) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        said, complaint = process.communicate(timeout=120)
+        return process.returncode, said, complaint
+
+    def fits(self) -> Counter:
+        return Counter((self.folder / "notes").read_text().splitlines())
+
+    def leaderboard(self) -> list[dict[str, str]]:
+        with (self.folder / "kallos-results" / "leaderboard.csv").open() as file:
+            return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def command(home, prefect_server, tmp_path) -> Command:
+    frames = {asset: make_features(seed=number) for number, asset in enumerate(ASSETS)}
+    with FeatureStore(Settings.read().features_url) as store:
+        # In the midst of the others, so that those behind it show that they go on.
+        store.write({**frames, "FEW": make_features(100)})
+    return Command(tmp_path)
+
+
+def test_a_run_that_is_killed_is_carried_on_and_one_asset_that_fails_stops_no_other(command):
+    killed = command.start(hang_after=3 * FITS_OF_A_STUDY + 2)
+    wait_until((command.folder / "hangs").exists, killed)
+    killed.kill()
+    killed.communicate()
+    before = command.fits()
+    assert sum(before.values()) == 3 * FITS_OF_A_STUDY + 2
+    partial = Counter(row["status"] for row in command.leaderboard())
+    assert partial == {"done": 3, "naive": 2, "waiting": 5}
+
+    code, said, complaint = command.finish()
+    assert code == 1
+    assert complaint == (
+        "kallos-run: every study must have a result, and 2 of 8 have none: gru on FEW, lstm on FEW; those of the "
+        "others are kept, and the same command does what is missing\n"
+    )
+    fits = command.fits()
+    assert set(fits.values()) == {1}
+    assert len(fits) == len(ASSETS) * 2 * FITS_OF_A_STUDY
+    rows = command.leaderboard()
+    assert {(row["asset"], row["model"]) for row in rows if row["status"] == "done"} == {
+        (asset, model) for asset in ASSETS for model in ("gru", "lstm")
+    }
+    assert [row["asset"] for row in rows if row["status"] == "naive"] == list(ASSETS)
+    failed = [row for row in rows if row["status"] == "failed"]
+    assert {row["asset"] for row in failed} == {"FEW"}
+    assert all("needs 3 complete steps" in row["reason"] for row in failed)
+    assert max(map(len, said[said.index("leaderboard") :].splitlines())) <= 80
+    assert "mean rank over 3 assets that all models have finished" in said
+    board = Artifact.get("leaderboard")
+    assert all(f"| {row['asset']} |" in board.data for row in rows)
+    for row in rows:
+        if row["status"] == "done":
+            document = json.loads(
+                (command.folder / "kallos-results" / f"{row['model']}_{row['asset']}_best_params.json").read_text()
+            )
+            assert float(row["value"]) == document["best_value"]
+
+    assert {(each.asset, each.trials.complete) for each in list_studies(Settings.read().studies_url)} == {
+        (asset, 2) for asset in ASSETS
+    }
+
+
+def test_a_deployment_that_is_not_there_is_one_clear_line(home, prefect_server, tmp_path):
+    grid = StudyGrid(spec=small_spec(), assets=("ABC",), models=("gru",))
+    with pytest.raises(UsageError, match="--deployment must be one that the Prefect server has, not 'tune/none'"):
+        tune_all(grid, output_dir=str(tmp_path), place="deployment", deployment="tune/none")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_eight_assets_and_three_models_on_two_cores_are_carried_on_after_a_kill(home, prefect_server, tmp_path):
+    assets = [f"A{number}" for number in range(8)]
+    with FeatureStore(Settings.read().features_url) as store:
+        store.write({asset: make_features(seed=number) for number, asset in enumerate(assets)})
+    (tmp_path / "study.toml").write_text(STUDY)
+    arguments = ["tune-all", "--study", "study.toml", "--models", "gru,lstm,transformer", "--workers", "2"]
+
+    def start() -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-c", "from flows.cli import main; main()", *arguments],
+            env={**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def scores() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (home / "fold-cache").rglob("*.json")}
+
+    fits = len(assets) * 3 * 2 * 2
+    killed = start()
+    wait_until(lambda: len(scores()) >= fits // 2, killed)
+    killed.kill()
+    killed.communicate()
+    before = scores()
+    carried_on = start()
+    said, _ = carried_on.communicate(timeout=900)
+    assert carried_on.returncode == 0, said
+    after = scores()
+    assert {path: after[path] for path in before} == before
+    assert len(after) == fits
+    assert "24/24" in said
+    assert "mean rank over 8 assets" in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_studies_may_be_runs_of_a_deployment(machine):
+    study = STUDY.replace("n_trials = 2", "n_trials = 1").replace('"*"', '["ABC", "NO"]')
+    (machine.folder / "study.toml").write_text(f'{study}[data]\nfeatures_table = "small"\n')
+    command = ["tune-all", "--study", "study.toml", "--models", "lstm", "--as", "deployment"]
+    code = f"import sys; sys.argv = ['kallos-run', *{command}]; from flows.cli import main; main()"
+    done = machine.run("python", "-c", code, PYTHONPATH=str(ROOT))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 of 2 have none: lstm on NO" in done.stderr
+    assert re.search(r"lstm on NO +failed: its run .* is Failed: .*asset 'NO' has no rows", done.stdout)
+    document = json.loads((machine.results / "lstm_ABC_best_params.json").read_text())
+    with (machine.results / "leaderboard.csv").open() as file:
+        values = {row["model"]: row["value"] for row in csv.DictReader(file) if row["asset"] == "ABC"}
+    assert float(values["lstm"]) == document["best_value"]

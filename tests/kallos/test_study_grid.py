@@ -1,0 +1,51 @@
+import pytest
+
+from kallos.errors import UsageError
+from kallos.study_grid import parse_grid
+
+BASE = {"horizon": 2, "folds": {"n_folds": 3}}
+
+
+def test_each_model_is_a_study_on_each_asset_and_all_else_is_alike():
+    grid = parse_grid({**BASE, "all": {"assets": ["BTC", "ETH", "BTC"], "models": ["gru", "lstm"]}})
+    studies = grid.studies()
+    assert [(each.data.asset_id, each.model_name) for each in studies] == [
+        ("BTC", "gru"),
+        ("BTC", "lstm"),
+        ("ETH", "gru"),
+        ("ETH", "lstm"),
+    ]
+    assert {(each.horizon, each.folds.n_folds) for each in studies} == {(2, 3)}
+
+
+def test_what_is_given_by_commas_counts_for_more_than_the_file():
+    grid = parse_grid({**BASE, "all": {"assets": "*", "models": ["gru"]}}, assets="XRP, SOL", models="lstm")
+    assert (grid.assets, grid.models) == (("XRP", "SOL"), ("lstm",))
+
+
+def test_without_a_table_the_grid_is_the_study_itself():
+    grid = parse_grid({**BASE, "model_name": "lstm", "data": {"asset_id": "BTC"}})
+    assert (grid.assets, grid.models) == (("BTC",), ("lstm",))
+
+
+def test_all_assets_are_those_that_the_table_turns_out_to_hold():
+    grid = parse_grid({**BASE, "all": {"assets": "*"}})
+    assert [each.data.asset_id for each in grid.studies(["A", "B"])] == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"assets": ["BTC"], "models": ["gruu"]}, "not 'gruu': did you mean 'gru'"),
+        ({"assets": ["BTC"], "models": ["lstm", "gruu"]}, "not 'gruu': did you mean 'gru'"),
+        ({"assets": ["BTC"], "model": ["gru"]}, "model is not a field"),
+        ({"assets": [], "models": ["gru"]}, "asset_id is missing"),
+        ({"assets": ["BTC", 3]}, "assets"),
+        ({}, "asset_id is missing"),
+        (["BTC"], r"all must be a table of the study file: \[all\]"),
+    ],
+)
+def test_a_wrong_grid_is_one_clear_line(table, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        parse_grid({**BASE, "all": table})
+    assert "\n" not in str(caught.value)
