@@ -51,8 +51,8 @@ def fold_table(result: TuningResult) -> Table:
 
 
 def trial_table(result: TuningResult) -> Table:
-    """Return a row per trial with its parameters."""
-    names = list(result.best_params)
+    """Return a row per trial with its parameters, those that it does not have left open."""
+    names = list(dict.fromkeys(name for trial in result.trials for name in trial.params))
     rows = tuple(
         (
             str(trial.number),
