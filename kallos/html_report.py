@@ -10,7 +10,7 @@ from kallos import report_tables as tables
 from kallos.best_forecasts import BestForecasts
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.events import StudyFinished
-from kallos.parameter_importance import FEWEST_TRIALS, drawn_trials, importance_of, search_space
+from kallos.importance import FEWEST_TRIALS, drawn_trials, importance_of, search_space
 from kallos.plots import percent
 from kallos.report import counted, day, result_file_name, run_summary, study_title
 from kallos.report_plots import Picture

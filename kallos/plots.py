@@ -9,7 +9,7 @@ import numpy as np
 
 from kallos.best_forecasts import FoldForecasts
 from kallos.evaluation.results import HoldoutEvaluation
-from kallos.parameter_importance import Importance
+from kallos.importance import Importance
 from kallos.report import fold_rows, study_title
 from kallos.results import TuningResult
 

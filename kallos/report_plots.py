@@ -11,8 +11,8 @@ from markupsafe import Markup
 from kallos import plots
 from kallos.best_forecasts import BestForecasts
 from kallos.evaluation.results import HoldoutEvaluation
+from kallos.importance import Importance
 from kallos.parallel_plot import draw_parallel, parallel_height
-from kallos.parameter_importance import Importance
 from kallos.plots import STYLE, percent
 from kallos.report import counted, day, fold_rows
 from kallos.results import TuningResult

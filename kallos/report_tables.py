@@ -6,7 +6,7 @@ from typing import Any
 
 from kallos.best_forecasts import BestForecasts
 from kallos.evaluation.results import HoldoutEvaluation
-from kallos.parameter_importance import Importance
+from kallos.importance import Importance
 from kallos.plots import percent
 from kallos.report import day, fold_rows, outcome, short
 from kallos.report_verdict import interval

@@ -15,7 +15,10 @@ def test_a_network_with_the_weights_of_a_file_forecasts_as_the_one_that_was_save
     params = (
         {"use_reversible_instance_norm": True} if "use_reversible_instance_norm" in registry()[name].defaults else {}
     )
-    made, other = (create_model(name, params, horizon=2, lead=3, max_epochs=0, seed=seed) for seed in (1, 2))
+    made, other = (
+        create_model(name, params, horizon=2, lead=3, max_epochs=0, seed=seed, has_covariates=n_covariates > 0)
+        for seed in (1, 2)
+    )
     rng = np.random.default_rng(0)
     series = TimeSeries.from_values(rng.normal(size=(80, 1)).astype(np.float32))
     covariates = (

@@ -2,7 +2,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from kallos.parameter_importance import drawn_trials, importance_of, search_space
+from kallos.importance import drawn_trials, importance_of, search_space
 from tests.report_samples import study_result
 
 

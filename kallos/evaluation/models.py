@@ -1,0 +1,163 @@
+"""A trained model on a hold-out, beside the model in use."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kallos.errors import UsageError
+from kallos.evaluation.holdout import Holdout, evaluate_forecasts
+from kallos.evaluation.results import HoldoutEvaluation, Stamp
+from kallos.evaluation.window import find_window
+from kallos.forecasting import forecast_windows, mean_forecast
+from kallos.looks import Look, LookCount
+from kallos.manifest import Manifest
+from kallos.planning import stamp
+from kallos.snapshots import frame_sha256
+from kallos.specs import TuneSpec
+from kallos.trainer import TrainedModel
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model, and the rows of its own specification up to the last one that is scored."""
+
+    model: TrainedModel
+    rows: pd.DataFrame
+
+    def holdout(self, window: "ScoredDates") -> Holdout:
+        """Return the rows that are scored, behind all that the model's study saw; raises as `find_window`."""
+        manifest = self.model.manifest
+        scored = find_window(
+            self.rows.index, manifest.spec, study_end=manifest.data.end, start_date=window.start, end_date=window.end
+        )
+        return Holdout(
+            self.rows.iloc[: scored.stop],
+            scored.start,
+            scored.stop,
+            manifest.target,
+            manifest.horizon,
+            manifest.lead,
+            manifest.frequency,
+        )
+
+    def look(self, holdout: Holdout, time: datetime) -> Look:
+        """Return the look at the hold-out that an evaluation is."""
+        manifest = self.model.manifest
+        return Look(
+            model_id=manifest.model_id,
+            asset_id=manifest.asset_id,
+            target=manifest.target,
+            horizon=manifest.horizon,
+            test_start=stamp(holdout.frame.index[holdout.start]),
+            test_end=stamp(holdout.frame.index[holdout.stop - 1]),
+            data_sha256=frame_sha256(holdout.frame.iloc[: holdout.stop]),
+            time=time,
+        )
+
+    def forecasts(self, holdout: Holdout) -> dict[str, Array]:
+        """Return the forecasts of each seed, of shape (origins, horizon)."""
+        return forecast_windows(self.model, holdout.frame, holdout.start, holdout.stop)
+
+    @property
+    def rows_have_changed(self) -> bool:
+        """Whether the rows that the study saw are others by now."""
+        data = self.model.manifest.data
+        first, last = self.rows.index.get_indexer(pd.Index([_moment(data.start), _moment(data.end)]))
+        return first < 0 or last < 0 or frame_sha256(self.rows.iloc[first : last + 1]) != data.sha256
+
+
+@dataclass(frozen=True)
+class ScoredDates:
+    """First and last date that is scored, inclusive, as people write them; None is as wide as may be."""
+
+    start: str | None
+    end: str | None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation, and what its picture is drawn of: the first step's forecasts and what came, over their stamps."""
+
+    evaluation: HoldoutEvaluation
+    stamps: pd.Index
+    actual: Array
+    forecast: Array
+
+
+def spec_of_rows(manifest: Manifest, test_end: str | None) -> TuneSpec:
+    """Return the specification of a model's rows up to the last one that is scored."""
+    spec = manifest.spec
+    return spec.model_copy(
+        update={
+            "data": spec.data.model_copy(update={"end_date": test_end}),
+            "folds": spec.folds.model_copy(update={"holdout": 0}),
+        }
+    )
+
+
+def scored_dates(manifest: Manifest, start: str | None = None, end: str | None = None) -> ScoredDates:
+    """Return the dates asked for, and where none are, the hold-out that the study has kept."""
+    return ScoredDates(start or _date(manifest.holdout_start), end or _date(manifest.holdout_end))
+
+
+def evaluate_model(
+    contender: Contender, dates: ScoredDates, *, looks: LookCount, in_use: Contender | None = None
+) -> Evaluated:
+    """Return how a model does from the first to the last date, beside naive forecasts, ridge and the model in use.
+
+    `looks` are those at this hold-out, this one among them. Raises `UsageError` for dates that the study of either
+    model has seen, or a model in use that forecasts something else, and `DataError` if there are too few rows.
+    """
+    holdout = contender.holdout(dates)
+    forecasts = contender.forecasts(holdout)
+    evaluation = evaluate_forecasts(
+        holdout,
+        forecasts,
+        model_id=contender.model.model_id,
+        asset_id=contender.model.manifest.asset_id,
+        looks=looks.looks,
+        models=looks.models,
+        in_use_id=None if in_use is None else in_use.model.model_id,
+        in_use=None if in_use is None else _in_use_forecast(in_use, dates, holdout),
+    )
+    if contender.rows_have_changed:
+        evaluation = _with_reason(evaluation, "Rows that the study saw have changed since it ran.")
+    rows = slice(holdout.start, holdout.stop - holdout.horizon + 1)
+    return Evaluated(
+        evaluation,
+        holdout.frame.index[rows],
+        holdout.actual[:, 0],
+        mean_forecast(forecasts)[:, 0],
+    )
+
+
+def _in_use_forecast(in_use: Contender, dates: ScoredDates, holdout: Holdout) -> Array:
+    model_id = in_use.model.model_id
+    try:
+        its_own = in_use.holdout(dates)
+    except UsageError as error:
+        raise UsageError(f"the model in use, {model_id}, cannot be held against: {error}") from None
+    if its_own.actual.shape != holdout.actual.shape or not np.array_equal(its_own.actual, holdout.actual):
+        raise UsageError(
+            f"the model in use must forecast the same values, and {model_id} is held against others: take out "
+            f"--against, or retire it ('kallos-run models retire {model_id}')"
+        )
+    return mean_forecast(in_use.forecasts(its_own))
+
+
+def _with_reason(evaluation: HoldoutEvaluation, reason: str) -> HoldoutEvaluation:
+    verdict = evaluation.verdict.model_copy(update={"reasons": (*evaluation.verdict.reasons, reason)})
+    return evaluation.model_copy(update={"verdict": verdict})
+
+
+def _moment(stamp: Stamp) -> pd.Timestamp | int:
+    return pd.Timestamp(stamp) if isinstance(stamp, str) else stamp
+
+
+def _date(stamp: Stamp | None) -> str | None:
+    return None if stamp is None else str(stamp)
