@@ -20,6 +20,7 @@ app = cyclopts.App(
 app.command("flows.commands.ingest:ingest", name="ingest", help="Store features, or indicators of OHLCV bars.")
 app.command("flows.commands.tune:tune", name="tune", help="Tune a model on one asset's features.")
 app.command("flows.commands.train:train", name="train", help="Train a study's best parameters, and keep the model.")
+app.command("flows.commands.evaluate:evaluate", name="evaluate", help="Judge a model on rows that no study saw.")
 app.command("flows.commands.predict:predict", name="predict", help="Forecast the next values with a trained model.")
 app.command("flows.commands.repro:repro", name="repro", help="Run a best trial again, and compare to the bit.")
 app.command("flows.commands.report:report", name="report", help="Draw a study's report again, from its files.")

@@ -1,0 +1,67 @@
+"""`kallos-run evaluate`: the flow `evaluate`, run in this process."""
+
+import logging
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from flows.flags import FeaturesUrl
+from flows.prefect_api import prefect_api, set_environment
+from kallos.settings import Settings
+
+
+def evaluate(
+    *,
+    model: Annotated[str, Parameter(help="Model directory, or its fsspec URL.")],
+    test_start_date: Annotated[
+        str | None,
+        Parameter(
+            help="First row that is scored, inclusive. [default: that of the hold-out which the study kept]",
+            show_default=False,
+        ),
+    ] = None,
+    test_end_date: Annotated[
+        str | None,
+        Parameter(
+            help="Last row that is scored, inclusive. [default: that of the hold-out, else the latest row]",
+            show_default=False,
+        ),
+    ] = None,
+    against: Annotated[
+        str, Parameter(help="Directory of the model in use; 'current' is the registry's, 'none' is nobody.")
+    ] = "current",
+    output_dir: Annotated[
+        str | None,
+        Parameter(
+            help="Folder of the evaluation, or its fsspec URL. [default: KALLOS_RESULTS, else kallos-results]",
+            show_default=False,
+        ),
+    ] = None,
+    db_url: FeaturesUrl = None,
+) -> None:
+    """Judge a model on rows that its study never saw.
+
+    It is held against naive forecasts, a ridge regression and the model in use. Each look at a hold-out is logged
+    beside the model and counted: the more models were tried on it, the more it takes to be better than naive.
+    """
+    set_environment(KALLOS_DB_URL=db_url)
+    from kallos.model_files import read_manifest
+    from kallos.result_folder import address_of, prepare_folder
+
+    console = Console(highlight=False, markup=False)
+    folder = output_dir or Settings.read().results or "kallos-results"
+    # What is wrong with the model or the folder is said before a server is started.
+    model_id = read_manifest(model).model_id
+    prepare_folder(folder)
+    with prefect_api(console, "flows.evaluate"):
+        from flows.evaluate import evaluate as evaluate_flow
+        from flows.evaluation_table import show_evaluation
+        from flows.interruption import ending_at_once
+
+        logging.raiseExceptions = False
+        status = console.status("forecasting the hold-out")
+        with status, ending_at_once(console, before=status.stop):
+            evaluation = evaluate_flow(model, test_start_date, test_end_date, against, folder)
+    show_evaluation(console, evaluation)
+    console.print(f"written to {address_of(folder, f'{model_id}_evaluation.json')}, and .png", soft_wrap=True)
