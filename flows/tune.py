@@ -21,7 +21,9 @@ from pydantic import SecretStr
 from flows.failures import note_failure
 from flows.fold_storage import FoldStorage
 from flows.watching import ArtifactStore, Ending, ProgressArtifact, RunLogger, TrialLog, is_worth_a_line, tell_all
-from kallos import checks, html_report, planning, report, selection, tuner
+from kallos import checks, html_report, planning, report, tuner
+from kallos.architectures import Params
+from kallos.architectures.study_space import model_of
 from kallos.best_forecasts import (
     BestForecasts,
     FoldForecasts,
@@ -44,9 +46,12 @@ from kallos.record import open_record
 from kallos.result_folder import prepare_folder, refuse_relative
 from kallos.results import TuningResult
 from kallos.scoring import FoldJob, FoldScore
+from kallos.selection import HonestChoice, deflate, one_standard_error
 from kallos.settings import Settings
+from kallos.snapshots import read_snapshot
 from kallos.specs import RunSpec, TuneSpec
 from kallos.study_files import write_study
+from kallos.weights import count_weights
 
 _DEFAULT_RUN = RunSpec()
 
@@ -173,6 +178,19 @@ def study(plan: StudyPlan, run: RunSpec, place: Place) -> StudyFinished:
 
 
 @task(cache_policy=NO_CACHE)
+def choose(plan: StudyPlan, result: TuningResult) -> HonestChoice:
+    """Find the cheapest trial within one standard error of the best, and what is left of the best one's gain."""
+    spec = plan.spec
+    n_covariates = len(read_snapshot(plan.snapshot).columns) - 1
+
+    def weights_of(params: Params) -> int:
+        name, own = model_of(spec.model_name, params)
+        return count_weights(name, own, horizon=spec.horizon, lead=spec.features.lead, n_covariates=n_covariates)
+
+    return HonestChoice(one_se=one_standard_error(result, weights_of), deflation=deflate(result))
+
+
+@task(cache_policy=NO_CACHE)
 def forecast_best(
     plan: StudyPlan, finished: StudyFinished, run: RunSpec, folder: str, place: Place
 ) -> BestForecasts | None:
@@ -200,13 +218,18 @@ def _spent(finished: StudyFinished, run: RunSpec) -> str | None:
 
 @task(cache_policy=NO_CACHE)
 def write_report(
-    finished: StudyFinished, forecasts: BestForecasts | None, no_forecasts: str | None, folder: str
+    finished: StudyFinished,
+    chosen: HonestChoice,
+    forecasts: BestForecasts | None,
+    no_forecasts: str | None,
+    folder: str,
 ) -> str:
     """Write the page that shows the study, and return its address."""
     result = finished.result
     page = html_report.report_html(
         result,
-        deflation=selection.deflate(result),
+        one_se=chosen.one_se,
+        deflation=chosen.deflation,
         forecasts=forecasts,
         no_forecasts=no_forecasts,
         run=finished,
@@ -240,10 +263,11 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
     with place_of(run, plan) as place:
         finished = study(plan, run, _nothing_to_wait_for(place))
         result = finished.result
-        path = report.write_best_params(result, folder)
+        chosen = choose(plan, result)
+        path = report.write_best_params(result, folder, chosen)
         write_study(result, folder)
         logger.info("%s; best parameters in %s", report.verdict(result), path)
-        page = _show(plan, finished, run, folder, place, logger)
+        page = _show(plan, finished, chosen, run, folder, place, logger)
     artifacts = ArtifactStore(logger)
     artifacts.store(
         create_markdown_artifact,
@@ -269,7 +293,13 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
 
 
 def _show(
-    plan: StudyPlan, finished: StudyFinished, run: RunSpec, folder: str, place: Place, logger: RunLogger
+    plan: StudyPlan,
+    finished: StudyFinished,
+    chosen: HonestChoice,
+    run: RunSpec,
+    folder: str,
+    place: Place,
+    logger: RunLogger,
 ) -> str | None:
     """Leave the report in the folder and return its address; whatever fails is a warning, for the result is there."""
     spec, forecasts, why_none = finished.result.spec, None, _spent(finished, run)
@@ -279,7 +309,7 @@ def _show(
         why_none = f"{type(error).__name__}: {error}"
         logger.warning("the best trial's forecasts are left out of the report: %s", why_none)
     try:
-        return write_report(finished, forecasts, why_none, folder)
+        return write_report(finished, chosen, forecasts, why_none, folder)
     except Exception as error:
         logger.warning("the report could not be written, and the result is whole: %s: %s", type(error).__name__, error)
         with suppress(KallosError):

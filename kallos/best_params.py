@@ -13,7 +13,9 @@ from kallos.errors import DataError, explain, scrubbed, shorten
 from kallos.folds import Fold
 from kallos.planning import DataSummary, Stamp, StudyPlan, planned_fold
 from kallos.preprocessing import study_frame
+from kallos.report import read_best_params
 from kallos.result_folder import read_bytes
+from kallos.results import TuningResult
 from kallos.selection import OneStandardError
 from kallos.settings import DB_TIMEOUT
 from kallos.snapshots import frame_sha256, read_snapshot, snapshot_address, write_snapshot
@@ -79,6 +81,16 @@ def read_best_params_file(address: str) -> BestParams:
         f"a best-parameters file must be one that 'kallos-run tune' of this version wrote, and {scrubbed(address)} is "
         f"not: {reason}"
     )
+
+
+def read_one_se(result: TuningResult, folder: str) -> OneStandardError | None:
+    """Return the choice within one standard error that the study's own document has, if it lies in the folder."""
+    content = read_best_params(result.spec, folder) or {}
+    try:
+        best = BestParams.model_validate(content)
+    except ValidationError:
+        return None
+    return best.one_se if best.study == result.study_name else None
 
 
 def study_rows(

@@ -12,6 +12,7 @@ from kallos.planning import FoldWindow
 from kallos.result_folder import address_of, read_text, remove_text, write_text
 from kallos.results import TuningResult
 from kallos.scoring import FoldScore
+from kallos.selection import NO_CHOICE, HonestChoice
 from kallos.specs import TuneSpec
 from kallos.trials import TrialRecord
 
@@ -22,7 +23,7 @@ _LONGEST_PART = 80
 _SCORED_BY = ("features", "horizon", "forecast")
 
 
-def best_params_document(result: TuningResult) -> dict[str, Any]:
+def best_params_document(result: TuningResult, chosen: HonestChoice = NO_CHOICE) -> dict[str, Any]:
     """Return the content of `MODEL_ASSET_best_params.json`; `best_params` is what `create_model` takes."""
     spec = result.spec
     open_fold = (
@@ -49,6 +50,8 @@ def best_params_document(result: TuningResult) -> dict[str, Any]:
         "n_trials": len(result.trials),
         "n_pruned": sum(trial.state == "pruned" for trial in result.trials),
         "n_failed": sum(trial.state == "failed" for trial in result.trials),
+        "one_se": None if chosen.one_se is None else chosen.one_se.model_dump(mode="json"),
+        "deflated": None if chosen.deflation is None else chosen.deflation.model_dump(mode="json"),
         "warm_start": result.warm_start.model_dump(mode="json"),
         "longest_input": result.longest_input,
         "holdout_start": result.holdout_start,
@@ -61,12 +64,12 @@ def best_params_document(result: TuningResult) -> dict[str, Any]:
     }
 
 
-def write_best_params(result: TuningResult, folder: str) -> str:
+def write_best_params(result: TuningResult, folder: str, chosen: HonestChoice = NO_CHOICE) -> str:
     """Write the document into the folder as `MODEL_ASSET_best_params.json`, and return its address.
 
     A note of an earlier failure is removed. Raises `KallosError` if the folder cannot be written.
     """
-    text = json.dumps(best_params_document(result), indent=2, allow_nan=False) + "\n"
+    text = json.dumps(best_params_document(result, chosen), indent=2, allow_nan=False) + "\n"
     address = write_text(folder, result_file_name(result.spec, "best_params"), text)
     remove_text(folder, result_file_name(result.spec, "failure"))
     return address

@@ -61,6 +61,18 @@ class Deflation(BaseModel):
     source: str
 
 
+class HonestChoice(BaseModel):
+    """What a study's trials say once it counts that there were many; None where it was not, or cannot be, found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    one_se: OneStandardError | None = None
+    deflation: Deflation | None = None
+
+
+NO_CHOICE = HonestChoice()
+
+
 def one_standard_error(result: TuningResult, weights_of: Callable[[Mapping[str, Any]], int]) -> OneStandardError:
     """Return the trial of the fewest weights among those within one standard error of the best.
 

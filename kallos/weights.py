@@ -3,6 +3,7 @@
 import io
 from typing import TYPE_CHECKING, Any
 
+from kallos.architectures import Params, create_model
 from kallos.errors import DataError, KallosError, shorten
 
 if TYPE_CHECKING:
@@ -37,6 +38,18 @@ def weights_of(model: "GlobalForecastingModel") -> "dict[str, torch.Tensor]":
                 f"what a model has learnt must be numbers or trees, and {type(estimator).__name__} has none"
             )
     return weights
+
+
+def count_weights(model_name: str, params: Params, *, horizon: int, lead: int, n_covariates: int) -> int:
+    """Return how many numbers a model of these parameters learns; of trees, which grow with their data, the fewest."""
+    from kallos.training import make_fitted, quiet_single_thread
+
+    with quiet_single_thread():
+        model = create_model(
+            model_name, params, horizon=horizon, lead=lead, max_epochs=0, has_covariates=n_covariates > 0
+        )
+        make_fitted(model, n_covariates)
+        return sum(weights.numel() for weights in weights_of(model).values())
 
 
 def weights_bytes(model: "GlobalForecastingModel") -> bytes:

@@ -28,6 +28,7 @@ def report(
     if (study_file is None) == (params_file is None):
         raise UsageError("a report must know its study: give one of --study-file and --params-file")
     from kallos.best_forecasts import read_forecasts
+    from kallos.best_params import read_one_se
     from kallos.html_report import report_file_name, report_html
     from kallos.result_folder import write_text
     from kallos.selection import deflate
@@ -39,6 +40,7 @@ def report(
     page = report_html(
         result,
         evaluation=None if evaluation is None else read_evaluation(evaluation, result),
+        one_se=read_one_se(result, folder),
         deflation=deflate(result),
         forecasts=read_forecasts(result, folder),
     )
