@@ -52,9 +52,11 @@ def log_look(folder: str, look: Look) -> LookCount:
 
 
 @task(cache_policy=NO_CACHE)
-def judge(contender: Contender, dates: ScoredDates, looks: LookCount, in_use: Contender | None) -> Evaluated:
+def judge(
+    contender: Contender, dates: ScoredDates, looks: LookCount, in_use: Contender | None, is_in_use: bool
+) -> Evaluated:
     """Forecast every row of the hold-out, and hold the forecasts against the others'."""
-    return evaluate_model(contender, dates, looks=looks, in_use=in_use)
+    return evaluate_model(contender, dates, looks=looks, in_use=in_use, is_in_use=is_in_use)
 
 
 @flow(name="evaluate", flow_run_name="evaluate-{model}")
@@ -83,10 +85,12 @@ def evaluate(
     dates = scored_dates(manifest, test_start_date, test_end_date)
     contender = load_contender(model, dates.end)
     holdout = contender.holdout(dates)
-    in_use = _model_in_use(against, manifest, dates)
+    against = _folder_in_use(manifest) if against == CURRENT else against
+    is_in_use = against != NOBODY and read_manifest(against).model_id == manifest.model_id
+    in_use = None if against == NOBODY or is_in_use else load_contender(against, dates.end)
     look = contender.look(holdout, datetime.now(UTC))
     looks = log_look(model, look)
-    evaluated: Evaluated = judge(_as_it_is(contender), dates, looks, _as_it_is(in_use))
+    evaluated: Evaluated = judge(_as_it_is(contender), dates, looks, _as_it_is(in_use), is_in_use)
     evaluation = evaluated.evaluation
     picture = evaluation_png(evaluation, evaluated.stamps, evaluated.actual, evaluated.forecast)
     # One look, by its id: now with what came of it.
@@ -115,18 +119,16 @@ def _as_it_is(value: object) -> Any:
     return quote(value)
 
 
-def _model_in_use(against: str, manifest: Manifest, dates: ScoredDates) -> Contender | None:
-    """Return the model that is held against, ready to forecast; one that cannot be used here is none, and said so."""
-    if against == NOBODY:
-        return None
-    if against != CURRENT:
-        return load_contender(against, dates.end)
+def _folder_in_use(manifest: Manifest) -> str:
+    """Return where the registry has the model in use, or nobody; one that forecasts no more is none, and said so."""
     registry = Registry(Settings.read().registry_folder)
     current = registry.current(manifest.asset_id, manifest.target, manifest.horizon)
-    if current is None or current.model_id == manifest.model_id:
-        return None
+    if current is None:
+        return NOBODY
+    folder = registry.folder_of(current.model_id)
     try:
-        return load_contender(registry.folder_of(current.model_id), dates.end)
+        load_model(folder)
     except DataError as error:
         get_run_logger().warning("the model in use is not held against, since it forecasts no more: %s", error)
-        return None
+        return NOBODY
+    return folder

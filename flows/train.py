@@ -68,16 +68,18 @@ def train(
     refit: Refit = "inner-validation",
     select: Select = "one-se",
     workers: int | None = None,
+    results: str | None = None,
 ) -> Manifest:
     """Train a study's chosen parameters on all of its rows, and leave the model as a directory and an artifact.
 
     Args:
         params_file: The study's MODEL_ASSET_best_params.json, or its fsspec URL.
-        output_dir: The model's own folder, or an fsspec URL of one; by default models/MODEL_ID in KALLOS_RESULTS.
+        output_dir: The model's own folder, or an fsspec URL of one; by default models/MODEL_ID among the results.
         seeds: Networks that are trained, each with a seed of its own; the forecast is their mean.
         refit: Stop early on the end of the rows ('inner-validation'), or train on all for the folds' 'median-epochs'.
         select: The cheapest trial within one standard error of the best ('one-se'), or the 'best' itself.
         workers: Processes that confirm the choice; default: one per physical core.
+        results: Folder of the results, or an fsspec URL of one; by default that of the worker's KALLOS_RESULTS.
     """
     logger = get_run_logger()
     if output_dir is not None:
@@ -89,7 +91,9 @@ def train(
     choice = trainer.choose(best, select)
     confirmed = confirm_choice(plan, choice, seeds, workers)
     trained = train_model(best, plan, choice, confirmed, seeds, refit)
-    address = write_model(trained, output_dir or model_folder(trained.manifest, Settings.read().results_folder))
+    address = write_model(
+        trained, output_dir or model_folder(trained.manifest, results or Settings.read().results_folder)
+    )
     for line in model_lines(trained.manifest):
         logger.info("%s", line)
     logger.info("model %s in %s", trained.model_id, address)

@@ -106,12 +106,18 @@ def scored_dates(manifest: Manifest, start: str | None = None, end: str | None =
 
 
 def evaluate_model(
-    contender: Contender, dates: ScoredDates, *, looks: LookCount, in_use: Contender | None = None
+    contender: Contender,
+    dates: ScoredDates,
+    *,
+    looks: LookCount,
+    in_use: Contender | None = None,
+    is_in_use: bool = False,
 ) -> Evaluated:
     """Return how a model does from the first to the last date, beside naive forecasts, ridge and the model in use.
 
-    `looks` are those at this hold-out, this one among them. Raises `UsageError` for dates that the study of either
-    model has seen, or a model in use that forecasts something else, and `DataError` if there are too few rows.
+    `looks` are those at this hold-out, this one among them. A model that is in use itself is kept, not shipped. Raises
+    `UsageError` for dates that the study of either model has seen, or a model in use that forecasts something else, and
+    `DataError` if there are too few rows.
     """
     holdout = contender.holdout(dates)
     forecasts = contender.forecasts(holdout)
@@ -125,6 +131,8 @@ def evaluate_model(
         in_use_id=None if in_use is None else in_use.model.model_id,
         in_use=None if in_use is None else _in_use_forecast(in_use, dates, holdout),
     )
+    if is_in_use:
+        evaluation = _kept(evaluation)
     if contender.rows_have_changed:
         evaluation = _with_reason(evaluation, "Rows that the study saw have changed since it ran.")
     rows = slice(holdout.start, holdout.stop - holdout.horizon + 1)
@@ -148,6 +156,13 @@ def _in_use_forecast(in_use: Contender, dates: ScoredDates, holdout: Holdout) ->
             f"--against, or retire it ('kallos-run models retire {model_id}')"
         )
     return mean_forecast(in_use.forecasts(its_own))
+
+
+def _kept(evaluation: HoldoutEvaluation) -> HoldoutEvaluation:
+    verdict = evaluation.verdict
+    if verdict.decision == "ship":
+        evaluation = evaluation.model_copy(update={"verdict": verdict.model_copy(update={"decision": "keep"})})
+    return _with_reason(evaluation, "It is the model in use.")
 
 
 def _with_reason(evaluation: HoldoutEvaluation, reason: str) -> HoldoutEvaluation:

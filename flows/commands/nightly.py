@@ -1,0 +1,88 @@
+"""`kallos-run nightly`: the flow `nightly`, run in this process."""
+
+import logging
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, flags_of, nested, read_spec, with_flags
+from flows.prefect_api import prefect_api, set_environment
+from kallos.errors import UsageError
+from kallos.settings import Settings
+from kallos.specs import RunSpec, parse_spec
+
+_RUN_FLAGS = list(flags_of(RunSpec))
+
+
+@with_flags(*SPEC_FLAGS, *_RUN_FLAGS)
+def nightly(
+    *,
+    study: StudyFile = None,
+    select: Annotated[
+        Literal["one-se", "best"],
+        Parameter(help="Train the cheapest trial within one standard error of the best, or the best itself."),
+    ] = "one-se",
+    seeds: Annotated[int, Parameter(help="Networks, each with a seed of its own; the forecast is their mean.")] = 3,
+    refit: Annotated[
+        Literal["inner-validation", "median-epochs"],
+        Parameter(help="Stop early on the end of the rows, or train on all of them for the folds' median of epochs."),
+    ] = "inner-validation",
+    promote: Annotated[
+        Literal["by-verdict", "never"],
+        Parameter(help="Make the model the registry's current one when the verdict is 'ship', or never."),
+    ] = "by-verdict",
+    output_dir: Annotated[
+        str | None,
+        Parameter(
+            help="Folder of the results, or its fsspec URL. [default: KALLOS_RESULTS, else kallos-results]",
+            show_default=False,
+        ),
+    ] = None,
+    db_url: FeaturesUrl = None,
+    storage_url: Annotated[
+        str | None, Parameter(help="Database of the studies' records (SQLAlchemy URL).", show_default=False)
+    ] = None,
+    **given: Any,
+) -> None:
+    """Tune, train, and judge the model on a hold-out against the one in use: ship it, or keep the old one.
+
+    The specification must keep a hold-out from the study (--holdout 2). Exit code 0 whatever the verdict.
+    """
+    spec = read_spec(study, given)
+    run = parse_spec(RunSpec, nested(_RUN_FLAGS, given))
+    if seeds < 1:
+        raise UsageError(f"--seeds must be 1 or more, not {seeds}")
+    set_environment(KALLOS_DB_URL=db_url, KALLOS_STORAGE_URL=storage_url)
+    from kallos.record import parse_storage_url
+    from kallos.result_folder import prepare_folder
+
+    console = Console(highlight=False, markup=False)
+    settings = Settings.read()
+    parse_storage_url(settings.studies_url)
+    folder = output_dir or settings.results or "kallos-results"
+    prepare_folder(folder)
+    with prefect_api(console, "flows.nightly"):
+        from flows.evaluation_table import show_evaluation
+        from flows.interruption import ending_at_once
+        from flows.nightly import nightly as nightly_flow
+        from flows.terminal import shown_progress
+        from flows.watching import watching
+
+        logging.raiseExceptions = False
+        with (
+            shown_progress(console) as shown,
+            ending_at_once(console, before=shown.close),
+            watching(shown),
+        ):
+            evaluation = nightly_flow(spec, run, folder, select, seeds, refit, promote)
+    show_evaluation(console, evaluation)
+    from kallos.html_report import find_report
+    from kallos.registry import Registry
+
+    registry = Registry(settings.registry_folder)
+    state = registry.show(evaluation.model_id).entry.state
+    console.print(f"{evaluation.model_id} is {state} in {registry.address}", soft_wrap=True)
+    page = find_report(spec, folder)
+    if page is not None:
+        console.print(f"report: {page}", soft_wrap=True)

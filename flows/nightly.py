@@ -1,0 +1,113 @@
+"""The flow `nightly`: tune, train, evaluate against the model in use, and say in the morning what to do."""
+
+import posixpath
+from contextlib import suppress
+from typing import Literal
+
+from prefect import flow, get_run_logger, runtime, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.evaluate import CURRENT, evaluate
+from flows.failures import note_failure
+from flows.train import model_folder, train
+from flows.tune import tune
+from flows.watching import ArtifactStore, Ending, watching
+from kallos import html_report, report
+from kallos.best_forecasts import read_forecasts
+from kallos.best_params import read_one_se
+from kallos.errors import KallosError, UsageError
+from kallos.evaluation.document import evaluation_markdown, headline
+from kallos.evaluation.results import HoldoutEvaluation
+from kallos.events import StudyFinished
+from kallos.manifest import Refit, Select
+from kallos.registry import Registry, promotes
+from kallos.result_folder import refuse_relative
+from kallos.selection import deflate
+from kallos.settings import Settings
+from kallos.specs import RunSpec, TuneSpec
+
+_DEFAULT_RUN = RunSpec()
+
+
+@task(cache_policy=NO_CACHE)
+def register(folder: str, evaluation: HoldoutEvaluation, by_verdict: bool) -> str:
+    """Add the model to the registry, make it the current one if the verdict says so, and return what became of it."""
+    registry = Registry(Settings.read().registry_folder)
+    reason = headline(evaluation)
+    entry = registry.add(folder, reason)
+    if by_verdict and promotes(evaluation.verdict):
+        registry.promote(entry.model_id, reason)
+    return f"{entry.model_id} is {registry.show(entry.model_id).entry.state} in {registry.address}"
+
+
+@task(cache_policy=NO_CACHE)
+def write_verdict(finished: StudyFinished, evaluation: HoldoutEvaluation, folder: str) -> str:
+    """Write the study's page once more, the verdict first, and return its address."""
+    result = finished.result
+    page = html_report.report_html(
+        result,
+        evaluation=evaluation,
+        one_se=read_one_se(result, folder),
+        deflation=deflate(result),
+        forecasts=read_forecasts(result, folder),
+        run=finished,
+    )
+    return html_report.write_report(result.spec, page, folder)
+
+
+@flow(
+    name="nightly",
+    flow_run_name="nightly-{spec.model_label}-{spec.data.asset_id}",
+    on_failure=[note_failure],
+    on_crashed=[note_failure],
+)
+def nightly(
+    spec: TuneSpec,
+    run: RunSpec = _DEFAULT_RUN,
+    output_dir: str | None = None,
+    select: Select = "one-se",
+    seeds: int = 3,
+    refit: Refit = "inner-validation",
+    promote: Literal["by-verdict", "never"] = "by-verdict",
+) -> HoldoutEvaluation:
+    """Tune, train what was chosen, judge it on the hold-out against the model in use, and leave a verdict.
+
+    Args:
+        spec: What is tuned; its folds must keep a hold-out.
+        run: How this run carries the study, and how far.
+        output_dir: Folder of the results, or an fsspec URL of one; by default that of the worker's KALLOS_RESULTS.
+        select: The cheapest trial within one standard error of the best ('one-se'), or the 'best' itself.
+        seeds: Networks that are trained, each with a seed of its own; the forecast is their mean.
+        refit: Stop early on the end of the rows ('inner-validation'), or train on all for the folds' 'median-epochs'.
+        promote: Make the model the registry's current one when the verdict is 'ship' ('by-verdict'), or 'never'.
+    """
+    if not spec.folds.holdout:
+        raise UsageError(
+            "a night needs a hold-out to judge its model on: keep the last steps from the study with folds.holdout, "
+            "such as holdout = 2 under [folds] (--holdout 2)"
+        )
+    logger = get_run_logger()
+    folder = output_dir or Settings.read().results_folder
+    if runtime.deployment.id:
+        refuse_relative(folder)
+    ending = Ending()
+    with watching(ending):
+        tune(spec, run, output_dir)
+    assert ending.finished is not None
+    params_file = posixpath.join(folder, report.result_file_name(spec, "best_params"))
+    manifest = train(params_file, None, seeds, refit, select, run.workers, folder)
+    model = model_folder(manifest, folder)
+    evaluation = evaluate(model, against=CURRENT, output_dir=folder)
+    became = register(model, evaluation, promote == "by-verdict")
+    page = None
+    with suppress(KallosError):
+        page = write_verdict(ending.finished, evaluation, folder)
+    logger.info("%s; %s", headline(evaluation), became)
+    ArtifactStore(logger).store(
+        create_markdown_artifact,
+        key=report.artifact_key("verdict", spec),
+        markdown=f"{evaluation_markdown(evaluation)}\n{became}.\n" + (f"\nReport: `{page}`\n" if page else ""),
+        description=headline(evaluation),
+    )
+    return evaluation
