@@ -16,7 +16,7 @@ from flows.watching import ArtifactStore, Ending, watching
 from kallos import html_report, report
 from kallos.best_forecasts import read_forecasts
 from kallos.best_params import read_one_se
-from kallos.errors import KallosError, UsageError
+from kallos.errors import KallosError
 from kallos.evaluation.document import evaluation_markdown, headline
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.events import StudyFinished
@@ -25,7 +25,7 @@ from kallos.registry import Registry, promotes
 from kallos.result_folder import refuse_relative
 from kallos.selection import deflate
 from kallos.settings import Settings
-from kallos.specs import RunSpec, TuneSpec
+from kallos.specs import RunSpec, TuneSpec, require_holdout
 
 _DEFAULT_RUN = RunSpec()
 
@@ -82,11 +82,7 @@ def nightly(
         refit: Stop early on the end of the rows ('inner-validation'), or train on all for the folds' 'median-epochs'.
         promote: Make the model the registry's current one when the verdict is 'ship' ('by-verdict'), or 'never'.
     """
-    if not spec.folds.holdout:
-        raise UsageError(
-            "a night needs a hold-out to judge its model on: keep the last steps from the study with folds.holdout, "
-            "such as holdout = 2 under [folds] (--holdout 2)"
-        )
+    require_holdout(spec)
     logger = get_run_logger()
     folder = output_dir or Settings.read().results_folder
     if runtime.deployment.id:

@@ -335,6 +335,15 @@ def parse_space(model_name: str, tables: Mapping[str, Any]) -> StudySpace:
         raise UsageError(explain(error, "space")) from None
 
 
+def require_holdout(spec: TuneSpec) -> None:
+    """Raise `UsageError` for a study that keeps no hold-out, where its model is to be judged."""
+    if not spec.folds.holdout:
+        raise UsageError(
+            "a night needs a hold-out to judge its model on: keep the last steps from the study with folds.holdout, "
+            "such as holdout = 2 under [folds] (--holdout 2)"
+        )
+
+
 def parse_tune_spec(values: Mapping[str, Any]) -> TuneSpec:
     """Return the specification, or raise `UsageError` with a line that names each field at fault."""
     return parse_spec(TuneSpec, values)

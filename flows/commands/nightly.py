@@ -10,7 +10,7 @@ from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, flags_of, nested, re
 from flows.prefect_api import prefect_api, set_environment
 from kallos.errors import UsageError
 from kallos.settings import Settings
-from kallos.specs import RunSpec, parse_spec
+from kallos.specs import RunSpec, parse_spec, require_holdout
 
 _RUN_FLAGS = list(flags_of(RunSpec))
 
@@ -50,6 +50,7 @@ def nightly(
     The specification must keep a hold-out from the study (--holdout 2). Exit code 0 whatever the verdict.
     """
     spec = read_spec(study, given)
+    require_holdout(spec)
     run = parse_spec(RunSpec, nested(_RUN_FLAGS, given))
     if seeds < 1:
         raise UsageError(f"--seeds must be 1 or more, not {seeds}")
