@@ -1,0 +1,68 @@
+"""The flows `evaluate` and `nightly` on a real Prefect server."""
+
+import json
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+from prefect.artifacts import Artifact
+
+from flows.evaluate import evaluate
+from flows.nightly import nightly
+from kallos.errors import UsageError
+from kallos.evaluation.document import parse_evaluation
+from kallos.feature_store import FeatureStore
+from kallos.looks import looks_in
+from kallos.model_files import load_model
+from kallos.registry import Registry
+from kallos.scoring import evaluate_fold
+from kallos.settings import Settings
+from kallos.specs import RunSpec
+from tests.kallos.test_evaluation_of_models import SEASONAL, seasonal_features
+from tests.samples import small_spec
+
+pytestmark = pytest.mark.usefixtures("prefect_server", "home")
+
+ALONE = RunSpec(workers=1)
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch) -> None:
+    """Processes take seconds to start, and the tests about them have their own."""
+    pool = SimpleNamespace(score=evaluate_fold, run=lambda work, job: work(job))
+    for module in ("flows.tune", "flows.train"):
+        monkeypatch.setattr(f"{module}.FoldPool", lambda *_, **__: nullcontext(pool))
+
+
+def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_looks(home, tmp_path):
+    with FeatureStore(Settings.read().features_url) as store:
+        store.write({"ABC": seasonal_features()})
+    spec = small_spec(model_name="ridge", n_trials=2, **SEASONAL)
+    results = tmp_path / "results"
+    first = nightly(spec, ALONE, str(results), seeds=1)
+    assert first.verdict.decision == "ship"
+    registry = Registry(Settings.read().registry_folder)
+    assert registry.current("ABC", "log_return_close", 1).model_id == first.model_id
+    second = nightly(spec, ALONE, str(results), seeds=1)
+    assert (second.verdict.decision, second.looks, second.models) == ("keep", 2, 1)
+    # What the night leaves: the evaluation, its picture, a page with the verdict first, a model that loads.
+    text = (results / f"{first.model_id}_evaluation.json").read_text()
+    assert parse_evaluation(text, "it") == second
+    assert (results / f"{first.model_id}_evaluation.png").read_bytes().startswith(b"\x89PNG")
+    assert "On the hold-out" in (results / "ridge_ABC_report.html").read_text()
+    document = json.loads((results / "ridge_ABC_best_params.json").read_text())
+    assert document["one_se"]["trial"] in (0, 1)
+    model = load_model(str(results / "models" / first.model_id))
+    assert model.manifest.choice.trial == document["one_se"]["trial"]
+    assert [look.decision for look in looks_in(registry.folder_of(first.model_id))].count("ship") == 1
+    artifact = Artifact.get("verdict-ridge-abc")
+    assert artifact.data.startswith(f"# keep: {first.model_id}")
+    assert f"{first.model_id} is current" in artifact.data
+    again = evaluate(registry.folder_of(first.model_id), against="none", output_dir=str(results))
+    assert again.verdict.decision == "ship"
+    assert again.looks > second.looks
+
+
+def test_a_night_without_a_hold_out_is_refused_before_anything_runs():
+    with pytest.raises(UsageError, match=r"a night needs a hold-out .*\(--holdout 2\)"):
+        nightly(small_spec())
