@@ -1,4 +1,4 @@
-"""What a night says of series whose answer is known: pure noise, an autoregression, a season, ETTh1.
+"""What a night says of series whose answer is known: pure noise, an autoregression, a season, ETTh1, Bitcoin.
 
     python -m benchmarks.verdicts [FILE.json]
 
@@ -24,6 +24,7 @@ from kallos.architectures.study_space import model_of
 from kallos.best_params import BestParams
 from kallos.evaluation.models import Contender, evaluate_model, scored_dates
 from kallos.evaluation.results import HoldoutEvaluation
+from kallos.indicators import compute_indicators
 from kallos.looks import LookCount
 from kallos.planning import StudyPlan, plan_study
 from kallos.preprocessing import study_frame
@@ -74,6 +75,13 @@ def etth1(_: int) -> pd.DataFrame:
     return table.set_axis(pd.DatetimeIndex(table.index).as_unit("ns"))
 
 
+def btc(_: int) -> pd.DataFrame:
+    """Return Bitcoin's indicators to the end of 2024, of which nothing honest saves more than a percent or two."""
+    bars = pd.read_csv(DATA / "yahoo_crypto_ohlcv_to2024.csv.gz", parse_dates=["date"])
+    table = compute_indicators(bars[bars["asset"] == "BTC"].drop(columns="asset").set_index("date"))
+    return table.set_axis(pd.DatetimeIndex(table.index, name="timestamp").as_unit("ns"))
+
+
 def _table(target: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
     index = pd.date_range("2021-01-01", periods=len(target), freq="D", name="timestamp", unit="ns")
     columns = {"target": target, "volume": np.exp(rng.normal(size=len(target))), "other": rng.normal(size=len(target))}
@@ -84,6 +92,16 @@ CASES: dict[str, Any] = {
     "noise": (noise, SMALL),
     "autoregression": (autoregression, SMALL | {"training": {"max_epochs": 20, "patience": 4}}),
     "season": (season, SMALL | {"training": {"max_epochs": 40, "patience": 6}}),
+    # The hold-out is 2023 and 2024.
+    "BTC": (
+        btc,
+        SMALL
+        | {
+            "features": {"target": "log_return_close"},
+            "folds": {"n_folds": 4, "holdout": 8},
+            "training": {"max_epochs": 8, "patience": 3},
+        },
+    ),
     "ETTh1": (
         etth1,
         {
@@ -127,6 +145,7 @@ def _weights(plan: StudyPlan, params: dict[str, Any]) -> int:
 def cases() -> Iterator[Case]:
     """Yield every case with its seed, the longest first."""
     yield "ETTh1", 42
+    yield "BTC", 42
     for name in ("season", "autoregression"):
         yield from ((name, seed) for seed in range(3))
     yield from (("noise", seed) for seed in range(NOISE_SEEDS))
