@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_origin
 
 from cyclopts import Parameter
 from pydantic import BaseModel
@@ -70,6 +70,25 @@ StudyFile = Annotated[
     Path | None, Parameter(help="TOML file of the specification; flags are laid over it.", show_default=False)
 ]
 FeaturesUrl = Annotated[str | None, Parameter(help="Features database (SQLAlchemy URL).", show_default=False)]
+StorageUrl = Annotated[
+    str | None, Parameter(help="Database of the studies' records (SQLAlchemy URL).", show_default=False)
+]
+ResultsFolder = Annotated[
+    str | None,
+    Parameter(
+        help="Folder of the results, or its fsspec URL. [default: KALLOS_RESULTS, else kallos-results]",
+        show_default=False,
+    ),
+]
+Seeds = Annotated[int, Parameter(help="Networks, each with a seed of its own; the forecast is their mean.")]
+HowRefitted = Annotated[
+    Literal["inner-validation", "median-epochs"],
+    Parameter(help="Stop early on the end of the rows, or train on all of them for the folds' median of epochs."),
+]
+HowSelected = Annotated[
+    Literal["one-se", "best"],
+    Parameter(help="Train the cheapest trial within one standard error of the best, or the best itself."),
+]
 SPEC_FLAGS = list(flags_of(TuneSpec))
 
 

@@ -6,15 +6,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from flows.flags import StorageUrl
 from kallos.errors import KallosError, UsageError
 from kallos.settings import Settings
 
 
 def dashboard(
     *,
-    storage_url: Annotated[
-        str | None, Parameter(help="Database of the studies' records (SQLAlchemy URL).", show_default=False)
-    ] = None,
+    storage_url: StorageUrl = None,
     port: Annotated[int, Parameter(help="Port on this machine's loopback; 0 takes any free one.")] = 8080,
 ) -> None:
     """Show all studies in Optuna's dashboard, until Ctrl-C, to browsers of this machine; it changes nothing.

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from flows.flags import FeaturesUrl
+from flows.flags import FeaturesUrl, ResultsFolder
 from flows.prefect_api import prefect_api, set_environment
 from kallos.settings import Settings
 
@@ -31,13 +31,7 @@ def evaluate(
     against: Annotated[
         str, Parameter(help="Directory of the model in use; 'current' is the registry's, 'none' is nobody.")
     ] = "current",
-    output_dir: Annotated[
-        str | None,
-        Parameter(
-            help="Folder of the evaluation, or its fsspec URL. [default: KALLOS_RESULTS, else kallos-results]",
-            show_default=False,
-        ),
-    ] = None,
+    output_dir: ResultsFolder = None,
     db_url: FeaturesUrl = None,
 ) -> None:
     """Judge a model on rows that its study never saw.

@@ -6,7 +6,20 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, flags_of, nested, read_spec, with_flags
+from flows.flags import (
+    SPEC_FLAGS,
+    FeaturesUrl,
+    HowRefitted,
+    HowSelected,
+    ResultsFolder,
+    Seeds,
+    StorageUrl,
+    StudyFile,
+    flags_of,
+    nested,
+    read_spec,
+    with_flags,
+)
 from flows.prefect_api import prefect_api, set_environment
 from kallos.errors import UsageError
 from kallos.settings import Settings
@@ -19,30 +32,16 @@ _RUN_FLAGS = list(flags_of(RunSpec))
 def nightly(
     *,
     study: StudyFile = None,
-    select: Annotated[
-        Literal["one-se", "best"],
-        Parameter(help="Train the cheapest trial within one standard error of the best, or the best itself."),
-    ] = "one-se",
-    seeds: Annotated[int, Parameter(help="Networks, each with a seed of its own; the forecast is their mean.")] = 3,
-    refit: Annotated[
-        Literal["inner-validation", "median-epochs"],
-        Parameter(help="Stop early on the end of the rows, or train on all of them for the folds' median of epochs."),
-    ] = "inner-validation",
+    select: HowSelected = "one-se",
+    seeds: Seeds = 3,
+    refit: HowRefitted = "inner-validation",
     promote: Annotated[
         Literal["by-verdict", "never"],
         Parameter(help="Make the model the registry's current one when the verdict is 'ship', or never."),
     ] = "by-verdict",
-    output_dir: Annotated[
-        str | None,
-        Parameter(
-            help="Folder of the results, or its fsspec URL. [default: KALLOS_RESULTS, else kallos-results]",
-            show_default=False,
-        ),
-    ] = None,
+    output_dir: ResultsFolder = None,
     db_url: FeaturesUrl = None,
-    storage_url: Annotated[
-        str | None, Parameter(help="Database of the studies' records (SQLAlchemy URL).", show_default=False)
-    ] = None,
+    storage_url: StorageUrl = None,
     **given: Any,
 ) -> None:
     """Tune, train, and judge the model on a hold-out against the one in use: ship it, or keep the old one.

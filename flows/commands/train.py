@@ -2,12 +2,12 @@
 
 import logging
 import posixpath
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from flows.flags import FeaturesUrl
+from flows.flags import FeaturesUrl, HowRefitted, HowSelected, Seeds
 from flows.prefect_api import prefect_api, set_environment
 from kallos.settings import Settings
 
@@ -23,15 +23,9 @@ def train(
             show_default=False,
         ),
     ] = None,
-    seeds: Annotated[int, Parameter(help="Networks, each with a seed of its own; the forecast is their mean.")] = 3,
-    refit: Annotated[
-        Literal["inner-validation", "median-epochs"],
-        Parameter(help="Stop early on the end of the rows, or train on all of them for the folds' median of epochs."),
-    ] = "inner-validation",
-    select: Annotated[
-        Literal["one-se", "best"],
-        Parameter(help="Train the cheapest trial within one standard error of the best, or the best itself."),
-    ] = "one-se",
+    seeds: Seeds = 3,
+    refit: HowRefitted = "inner-validation",
+    select: HowSelected = "one-se",
     workers: Annotated[
         int | None,
         Parameter(help="Processes that confirm the choice. [default: one per physical core]", show_default=False),

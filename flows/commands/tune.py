@@ -2,12 +2,21 @@
 
 import logging
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
 from rich.console import Console
 
-from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, flags_of, nested, read_spec, with_flags
+from flows.flags import (
+    SPEC_FLAGS,
+    FeaturesUrl,
+    ResultsFolder,
+    StorageUrl,
+    StudyFile,
+    flags_of,
+    nested,
+    read_spec,
+    with_flags,
+)
 from flows.prefect_api import prefect_api, set_environment
 from kallos.settings import Settings
 from kallos.specs import RunSpec, TuneSpec, parse_spec
@@ -19,17 +28,9 @@ _RUN_FLAGS = list(flags_of(RunSpec))
 def tune(
     *,
     study: StudyFile = None,
-    output_dir: Annotated[
-        str | None,
-        Parameter(
-            help="Folder of the best parameters, or its fsspec URL. [default: KALLOS_RESULTS, else kallos-results]",
-            show_default=False,
-        ),
-    ] = None,
+    output_dir: ResultsFolder = None,
     db_url: FeaturesUrl = None,
-    storage_url: Annotated[
-        str | None, Parameter(help="Database of the studies' records (SQLAlchemy URL).", show_default=False)
-    ] = None,
+    storage_url: StorageUrl = None,
     **given: Any,
 ) -> None:
     """Tune a model on one asset's features.

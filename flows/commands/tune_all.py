@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, flags_of, nested, with_flags
+from flows.flags import SPEC_FLAGS, FeaturesUrl, ResultsFolder, StorageUrl, StudyFile, flags_of, nested, with_flags
 from flows.prefect_api import prefect_api, set_environment
 from kallos.errors import KallosError, UsageError
 from kallos.settings import Settings
@@ -33,17 +33,9 @@ def tune_all(
         Parameter(name="--as", help="One after the other here, or as runs of a deployment on its work pool."),
     ] = "subflows",
     deployment: Annotated[str, Parameter(help="Deployment of --as deployment.")] = "tune/adhoc",
-    output_dir: Annotated[
-        str | None,
-        Parameter(
-            help="Folder of the results, or its fsspec URL. [default: KALLOS_RESULTS, else kallos-results]",
-            show_default=False,
-        ),
-    ] = None,
+    output_dir: ResultsFolder = None,
     db_url: FeaturesUrl = None,
-    storage_url: Annotated[
-        str | None, Parameter(help="Database of the studies' records (SQLAlchemy URL).", show_default=False)
-    ] = None,
+    storage_url: StorageUrl = None,
     **given: Any,
 ) -> None:
     """Tune several models on several assets, and show one leaderboard.
