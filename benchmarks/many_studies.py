@@ -51,7 +51,7 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
 
     flows.tune.FoldPool = lambda *_, **__: nullcontext(SimpleNamespace(score=trivial_score))  # type: ignore[assignment, misc]
     with FeatureStore(Settings.read().features_url) as store:
-        store.write({f"A{number:04}": _features(number) for number in range(studies)})
+        store.write({f"A{number:04}": features(number) for number in range(studies)})
     spec = TuneSpec.model_validate(
         {"data": {"asset_id": ALL}, "folds": {"n_folds": FOLDS, "step": 100}, "n_trials": trials, "pruner": "none"}
     )
@@ -134,7 +134,7 @@ def _counted_calls() -> Iterator[list[int]]:
         httpx.Client.send, httpx.AsyncClient.send = sync_send, async_send  # type: ignore[method-assign]
 
 
-def _features(seed: int) -> pd.DataFrame:
+def features(seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     index = pd.date_range("2020-01-01", periods=ROWS, name="timestamp", unit="ns")
     columns = ["log_return_close", *(f"roc_{number}" for number in range(10))]
