@@ -29,7 +29,7 @@ from benchmarks.many_studies import features
 from flows.prefect_api import set_environment
 from kallos.specs import TuneSpec
 
-TRIALS, FOLDS = 60, 5
+TRIALS, FOLDS = 30, 5
 COORDINATORS = (1, 2, 4)
 ENTRIES = 2000
 _PATIENCE_SECONDS = 60

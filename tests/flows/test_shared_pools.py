@@ -1,7 +1,9 @@
 """Studies that follow one another and share what their folds are computed in."""
 
 import os
+from contextlib import nullcontext
 from functools import partial
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -54,3 +56,23 @@ def test_a_study_that_fails_or_is_carried_in_another_way_leaves_nothing_to_the_n
         second = process_of_a_study()
         assert process_of_a_study(RunSpec(workers=1, fold_timeout=60)) not in (first, second)
         assert not psutil.pid_exists(second)
+
+
+def test_on_a_cluster_as_many_folds_are_asked_for_as_a_study_can_use_and_its_workers_say_if_one_is_idle(
+    tmp_path, monkeypatch
+):
+    addresses, idle = [], iter([True, False])
+
+    def cluster(address: str, **_: object):
+        addresses.append(address)
+        return nullcontext(SimpleNamespace(score=process_of, has_room=lambda: next(idle)))
+
+    monkeypatch.setattr(flows.tune, "DaskPool", cluster)
+    plan, run = small_plan(tmp_path), RunSpec(executor="dask", dask_address="tcp://here:8786")
+    with shared_pools():
+        for expected in (True, False):
+            with place_of(run, plan) as place:
+                assert place.score is process_of
+                assert place.workers == 4 * 2
+                assert place.has_room() is expected
+    assert addresses == ["tcp://here:8786"]

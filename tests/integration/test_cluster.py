@@ -165,6 +165,7 @@ def test_a_study_ends_with_its_scheduler_and_is_carried_on_with_the_next(tmp_pat
     assert again == notes(tmp_path)[4][0]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server", "home")
 def test_the_flow_on_a_cluster_shares_a_store_and_shows_its_folds_as_ever(tmp_path, cluster, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
