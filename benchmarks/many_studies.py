@@ -51,7 +51,7 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
 
     flows.tune.FoldPool = lambda *_, **__: nullcontext(SimpleNamespace(score=trivial_score))  # type: ignore[assignment, misc]
     with FeatureStore(Settings.read().features_url) as store:
-        store.write({f"A{number:04}": _features(number) for number in range(studies)})
+        store.write({f"A{number:04}": features(number) for number in range(studies)})
     spec = TuneSpec.model_validate(
         {"data": {"asset_id": ALL}, "folds": {"n_folds": FOLDS, "step": 100}, "n_trials": trials, "pruner": "none"}
     )
@@ -63,6 +63,8 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
             ended.append(
                 {
                     "at": time.perf_counter(),
+                    "cpu": _cpu_seconds(psutil.Process()),
+                    "server_cpu": _cpu_seconds(server),
                     "calls": calls[0],
                     "memory": psutil.Process().memory_info().rss,
                     "server_memory": server.memory_info().rss,
@@ -103,6 +105,9 @@ def _per_study(before: dict[str, float], after: dict[str, float], studies: int) 
     grown = {name: (after[name] - before[name]) / max(studies, 1) for name in after}
     return {
         "seconds": grown["at"],
+        # What a busy machine does not stretch as it does the seconds.
+        "cpu_seconds": grown["cpu"],
+        "server_cpu_seconds": grown["server_cpu"],
         "api_calls": grown["calls"],
         "memory_kb": grown["memory"] / 1e3,
         "server_memory_kb": grown["server_memory"] / 1e3,
@@ -134,11 +139,16 @@ def _counted_calls() -> Iterator[list[int]]:
         httpx.Client.send, httpx.AsyncClient.send = sync_send, async_send  # type: ignore[method-assign]
 
 
-def _features(seed: int) -> pd.DataFrame:
+def features(seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     index = pd.date_range("2020-01-01", periods=ROWS, name="timestamp", unit="ns")
     columns = ["log_return_close", *(f"roc_{number}" for number in range(10))]
     return pd.DataFrame(rng.normal(0, 0.01, (ROWS, len(columns))), index=index, columns=columns)
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _size(database: Path) -> int:

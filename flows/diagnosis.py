@@ -31,6 +31,7 @@ from sqlalchemy import ColumnClause
 from sqlalchemy.exc import SQLAlchemyError
 
 import kallos
+from kallos.cluster import DaskPool
 from kallos.databases import parse_url, reason_of, shown
 from kallos.errors import KallosError, scrubbed
 from kallos.result_folder import prepare_folder
@@ -63,6 +64,7 @@ def checks(settings: Settings, work_pool: str) -> list[Check]:
         lambda: check_results(settings),
         lambda: check_database("features", settings.features_url),
         lambda: check_database("studies", settings.studies_url),
+        lambda: check_cluster(settings),
         lambda: check_prefect(work_pool),
     ]
 
@@ -139,6 +141,19 @@ def check_database(subject: Literal["features", "studies"], db_url: str) -> Iter
         yield Finding("bad", subject, f"{name} does not answer: {reason_of(error, url)}")
         return
     yield Finding("ok", subject, f"{name} answers, {'assets' if subject == 'features' else 'studies'}: {found}")
+
+
+def check_cluster(settings: Settings) -> Iterator[Finding]:
+    """Look at the Dask cluster that the settings name, if they do, and at what its workers compute."""
+    if settings.dask_address is None:
+        return
+    try:
+        with DaskPool(settings.dask_address) as pool:
+            all_serve = pool.examine()
+            pool.refuse_hopeless()
+            yield Finding("ok" if all_serve else "note", "cluster", pool.line())
+    except KallosError as error:
+        yield Finding("bad", "cluster", str(error))
 
 
 def check_prefect(work_pool: str) -> Iterator[Finding]:

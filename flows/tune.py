@@ -3,7 +3,8 @@
 import base64
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -123,21 +124,90 @@ class Place:
     has_room: Callable[[], bool]
 
 
+@dataclass(frozen=True)
+class Pools:
+    """What fits run in: processes of this machine, and a cluster where the run names one."""
+
+    processes: FoldPool
+    cluster: DaskPool | None = None
+
+    def place(self, run: RunSpec, plan: StudyPlan) -> Place:
+        """Return the place that a study has here."""
+
+        def forecast(job: FoldJob) -> FoldForecasts:
+            return self.processes.run(forecast_job, job)
+
+        if self.cluster is None:
+            return Place(self.processes.score, forecast, run.workers or physical_cores(), lambda: True)
+        # Workers come and go: the most folds that a study can use at once are asked for, and wait for one.
+        workers = run.workers or plan.spec.lookahead * len(plan.folds)
+        return Place(self.cluster.score, forecast, workers, self.cluster.has_room)
+
+
 @contextmanager
-def place_of(run: RunSpec, plan: StudyPlan) -> Iterator[Place]:
-    """Yield the place that the run names, for as long as the block runs."""
+def _pools_of(run: RunSpec) -> Iterator[Pools]:
+    """Yield the pools that a run names, for as long as the block runs."""
     if run.executor == "dask":
         with (
             DaskPool(cluster_address(run, Settings.read().dask_address), fold_timeout=run.fold_timeout) as cluster,
-            FoldPool(1, fold_timeout=run.fold_timeout) as pool,
+            FoldPool(1, fold_timeout=run.fold_timeout) as processes,
         ):
-            # Workers come and go: the most folds that a study can use at once are asked for, and wait for one.
-            workers = run.workers or plan.spec.lookahead * len(plan.folds)
-            yield Place(cluster.score, lambda job: pool.run(forecast_job, job), workers, cluster.has_room)
+            yield Pools(processes, cluster)
         return
-    workers = run.workers or physical_cores()
-    with FoldPool(workers, fold_timeout=run.fold_timeout) as pool:
-        yield Place(pool.score, lambda job: pool.run(forecast_job, job), workers, lambda: True)
+    with FoldPool(run.workers or physical_cores(), fold_timeout=run.fold_timeout) as processes:
+        yield Pools(processes)
+
+
+class _SharedPools:
+    """Pools that outlive a study, for the next one that is carried in the same way."""
+
+    def __init__(self) -> None:
+        self._pools: dict[RunSpec, Pools] = {}
+        self._ends = ExitStack()
+        # What a pool logs of itself belongs to the run that has opened the block, not to its first study.
+        self._context = copy_context()
+
+    @contextmanager
+    def lent(self, run: RunSpec) -> Iterator[Pools]:
+        if run not in self._pools:
+            self.end()
+            self._pools[run] = self._context.run(self._ends.enter_context, _pools_of(run))
+        try:
+            yield self._pools[run]
+        except BaseException:
+            # A scheduler may be lost, or a fold under way for nobody.
+            self.end()
+            raise
+
+    def end(self) -> None:
+        self._pools.clear()
+        self._ends.close()
+
+
+_shared: ContextVar[_SharedPools | None] = ContextVar("shared_pools", default=None)
+
+
+@contextmanager
+def shared_pools() -> Iterator[None]:
+    """Let studies in this block, one after the other, have their folds computed in the same processes.
+
+    A study that fails ends them, and the next one has its own; the block's end ends the last ones.
+    """
+    shared = _SharedPools()
+    token = _shared.set(shared)
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+        shared.end()
+
+
+@contextmanager
+def place_of(run: RunSpec, plan: StudyPlan) -> Iterator[Place]:
+    """Yield the place that the run names, for as long as the block runs."""
+    shared = _shared.get()
+    with _pools_of(run) if shared is None else shared.lent(run) as pools:
+        yield pools.place(run, plan)
 
 
 @task(cache_policy=NO_CACHE)

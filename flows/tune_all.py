@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
-from flows.tune import tune
+from flows.tune import shared_pools, tune
 from flows.watching import ArtifactStore
 from kallos import checks, planning, report
 from kallos.checks.loading import shared_rows
@@ -117,7 +117,7 @@ def _run(
 ) -> Iterator[Entry]:
     """Run what is missing here, or as runs of a deployment, and yield how each study has ended."""
     missing = []
-    with shared_rows():
+    with shared_rows(), shared_pools():
         for spec in studies:
             entry = None if run.refresh_cache else _finished(spec, folder)
             if entry is None and deployment is None:

@@ -15,7 +15,7 @@ from typing import Any, Self
 from kallos.dask_scheduler import ANSWER_SECONDS, connect
 from kallos.errors import StudyError, shorten
 from kallos.pool import WorkerLostError, trying_again
-from kallos.remote_folds import RemoteFold, UnfitWorkerError
+from kallos.remote_folds import RemoteFold, UnfitWorkerError, differences
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold, machine
 
 _log = logging.getLogger(__name__)
@@ -89,6 +89,27 @@ class DaskPool:
                     f"a Dask cluster must have workers that compute what this machine does, and all at "
                     f"{self._address} are refused: {self._reasons()}"
                 )
+
+    def examine(self) -> bool:
+        """Ask all workers what they compute with, refuse those that are unlike this machine, and return if all serve.
+
+        A fold's own look at it comes first in a study, and sees more: the code of Kallos and of the architecture.
+        """
+        here = machine()
+        with self._changed:
+            addresses = list(self._workers)
+        answers = self._client.run(machine, workers=addresses, on_error="return") if addresses else {}
+        with self._changed:
+            for address, there in answers.items():
+                if isinstance(there, BaseException):
+                    reason = f"it has another Kallos, or none: {type(there).__name__}: {there}"
+                elif unlike := differences(there, here):
+                    reason = f"it computes other bits: {'; '.join(unlike)}"
+                else:
+                    continue
+                if self._workers.pop(address, None):
+                    self._refused[address] = reason
+            return bool(self._workers) and not self._refused
 
     def line(self) -> str:
         """Return in a line which workers there are, and why some are not used."""

@@ -50,15 +50,19 @@ class RemoteFold:
         except Exception as error:
             raise UnfitWorkerError(f"it has another Kallos: {type(error).__name__}: {error}") from None
         if mine != self.fingerprint:
-            here = machine()
-            unlike = [
-                f"{name} is {here.get(name, 'missing')} there and {value} here"
-                for name, value in self.machine.items()
-                if here.get(name) != value
-            ]
+            unlike = differences(machine(), self.machine)
             raise UnfitWorkerError(
                 f"it computes other bits: {'; '.join(unlike) or 'its Kallos or its architecture has other code'}"
             )
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Return what a worker's machine has unlike this one, each in a few words."""
+    return [
+        f"{name} is {there.get(name, 'missing')} there and {value} here"
+        for name, value in here.items()
+        if there.get(name) != value
+    ]
 
 
 @contextmanager

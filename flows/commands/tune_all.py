@@ -53,6 +53,8 @@ def run_flow(
     grid: StudyGrid, run: RunSpec, output_dir: str | None, place: Literal["subflows", "deployment"], deployment: str
 ) -> None:
     """Run the flow with its progress on the terminal, and show the leaderboard."""
+    from kallos.cluster import cluster_line
+    from kallos.dask_scheduler import cluster_address
     from kallos.record import parse_storage_url
     from kallos.result_folder import address_of, prepare_folder, refuse_relative
 
@@ -65,6 +67,9 @@ def run_flow(
     # Runs of a deployment write where their own settings say, not into a folder that is named from here.
     folder = output_dir or settings.results or (settings.results_folder if is_deployed else "kallos-results")
     prepare_folder(folder)
+    if run.executor == "dask" and not is_deployed:
+        # Workers of a deployment have an address of their own.
+        console.print(cluster_line(cluster_address(run, settings.dask_address)), soft_wrap=True)
     boards: list[Leaderboard] = []
     if is_deployed:
         _refuse_without_server()

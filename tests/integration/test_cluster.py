@@ -14,6 +14,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 import flows.tune
+from flows.diagnosis import check_cluster
 from kallos.cache import FoldCache
 from kallos.cluster import DaskPool
 from kallos.errors import FitError, StudyError
@@ -85,12 +86,17 @@ kallos.scoring.machine = lambda: theirs
 """
 
 
+@pytest.mark.slow
 def test_workers_that_would_compute_other_bits_are_refused_and_the_next_one_is_used(tmp_path, cluster):
     job, preload = small_job(tmp_path), tmp_path / "other_bits.py"
     preload.write_text(OTHER_BITS)
     cluster.add_worker(nthreads=2)
     cluster.add_worker("--no-nanny", "--preload", str(preload))
     cluster.wait_for_workers(2)
+    settings = Settings(dask_address=cluster.address)
+    (finding,) = check_cluster(settings)
+    assert finding.state == "bad"
+    assert re.search(r"it computes other bits: cpu is OTHER there and \w+ here", finding.said)
     with DaskPool(cluster.address, evaluate=by_parameters) as pool:
         with pytest.raises(StudyError, match=r"all at tcp.* are refused: ") as refused:
             pool.score(job)
@@ -100,6 +106,8 @@ def test_workers_that_would_compute_other_bits_are_refused_and_the_next_one_is_u
         cluster.wait_for_workers(3)
         assert pool.score(job) == by_parameters(job)
         assert re.search("has 1 worker; not used: tcp", pool.line())
+        (finding,) = check_cluster(settings)
+        assert (finding.state, finding.said) == ("note", pool.line())
         # What has been lost may come back.
         good.kill()
         wait_until(lambda: "has no worker, and the study waits for one; not used" in pool.line(), cluster.scheduler)
@@ -157,6 +165,7 @@ def test_a_study_ends_with_its_scheduler_and_is_carried_on_with_the_next(tmp_pat
     assert again == notes(tmp_path)[4][0]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server", "home")
 def test_the_flow_on_a_cluster_shares_a_store_and_shows_its_folds_as_ever(tmp_path, cluster, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
@@ -174,3 +183,5 @@ def test_the_flow_on_a_cluster_shares_a_store_and_shows_its_folds_as_ever(tmp_pa
         names = {run.name for run in client.read_task_runs()}
     assert {f"trial-{trial}-fold-{fold}" for trial in range(3) for fold in (1, 2)} <= names
     assert f"the Dask cluster at {cluster.address} has 1 worker" in caplog.text
+    (finding,) = check_cluster(Settings.read())
+    assert (finding.state, finding.said) == ("ok", f"the Dask cluster at {cluster.address} has 1 worker")

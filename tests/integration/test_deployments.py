@@ -1,5 +1,6 @@
 """Deployments as an operator runs them: `prefect deploy`, a worker, the UI's API, and what is left in the morning."""
 
+import csv
 import json
 import re
 import shutil
@@ -21,6 +22,7 @@ from sqlalchemy.engine import make_url
 
 from kallos.databases import parse_url
 from kallos.feature_store import FeatureStore
+from kallos.study_grid import StudyGrid
 from tests.integration.prefect_machine import ROOT, PrefectMachine
 from tests.samples import make_features
 
@@ -106,6 +108,19 @@ def test_the_form_has_descriptions_bounds_choices_and_defaults(machine):
     assert offered[-1] == "auto"
     assert {"gru", "lstm", "transformer", "ridge"} <= set(offered)
     assert found["parameters"] == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_many_studies_are_a_deployment_of_their_own(machine):
+    (found,) = machine.post("deployments/filter", deployments={"name": {"any_": ["many"]}})
+    assert StudyGrid.model_validate(found["parameters"]["grid"]).title == "gru, lstm on all assets"
+    grid = {"spec": {**ABC, "n_trials": 1}, "assets": ["ABC"], "models": ["gru", "lstm"]}
+    parameters = json.dumps({"grid": grid, "output_dir": str(machine.folder / "many")})
+    done = machine.run("prefect", "deployment", "run", "tune-all/many", "--watch", "--params", parameters)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with (machine.folder / "many" / "leaderboard.csv").open() as file:
+        assert {row["model"] for row in csv.DictReader(file) if row["status"] == "done"} == {"gru", "lstm"}
 
 
 def start_adhoc(machine: PrefectMachine, n_trials: int, **run) -> str:

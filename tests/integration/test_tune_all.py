@@ -7,20 +7,26 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from prefect.artifacts import Artifact
 from prefect.settings import PREFECT_API_URL
 
+import flows.tune
+from flows.commands.tune_all import run_flow
 from flows.tune_all import tune_all
-from kallos.errors import UsageError
+from kallos.errors import StudyError, UsageError
 from kallos.feature_store import FeatureStore
 from kallos.settings import Settings
+from kallos.specs import RunSpec
 from kallos.study_catalogue import list_studies
 from kallos.study_grid import StudyGrid
+from kallos.tuner import run_tuning
 from tests.integration.test_crashes import wait_until
-from tests.samples import make_features, small_spec
+from tests.samples import by_parameters, make_features, small_plan, small_spec
 
 ROOT = Path(__file__).parents[2]
 STUDY = """
@@ -120,6 +126,30 @@ def test_a_run_that_is_killed_is_carried_on_and_one_asset_that_fails_stops_no_ot
     assert {(each.asset, each.trials.complete) for each in list_studies(Settings.read().studies_url)} == {
         (asset, 2) for asset in ASSETS
     }
+
+
+def test_all_studies_of_a_run_share_one_pool_and_their_results_are_those_of_each_alone(command, tmp_path, monkeypatch):
+    pools = []
+
+    def pool(*_, **__):
+        pools.append("opened")
+        return nullcontext(SimpleNamespace(score=by_parameters))
+
+    monkeypatch.setattr(flows.tune, "FoldPool", pool)
+    board = tune_all(StudyGrid(spec=small_spec(), assets=("ABC", "DEF"), models=("gru",)), output_dir=str(tmp_path))
+    assert pools == ["opened"]
+    for number, (asset, entry) in enumerate(zip(("ABC", "DEF"), board.entries, strict=True)):
+        plan = small_plan(tmp_path, make_features(seed=number), data={"asset_id": asset})
+        assert (entry.asset, entry.value) == (asset, run_tuning(plan, score_fold=by_parameters).best_value)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_cluster_that_is_not_there_is_said_before_anything_starts(tmp_path):
+    grid = StudyGrid(spec=small_spec(), assets=("ABC",), models=("gru",))
+    run = RunSpec(executor="dask", dask_address="tcp://127.0.0.1:9")
+    with pytest.raises(StudyError, match=r"^a Dask scheduler must answer at tcp://127\.0\.0\.1:9, and none did"):
+        run_flow(grid, run, str(tmp_path), "subflows", "tune/adhoc")
+    assert not (tmp_path / "leaderboard.csv").exists()
 
 
 def test_a_deployment_that_is_not_there_is_one_clear_line(home, prefect_server, tmp_path):

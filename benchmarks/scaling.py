@@ -1,0 +1,226 @@
+"""What one server, one coordinator, one database and one cache carry: the figures of docs/scaling.md.
+
+    python -m benchmarks.scaling prefect [URL]
+    python -m benchmarks.scaling storage [URL]
+    python -m benchmarks.scaling cache
+    python -m benchmarks.scaling worker
+
+URL is that of an empty PostgreSQL database, `postgresql+asyncpg://...` for Prefect and `postgresql://...` for Optuna;
+without it the database is SQLite in a temporary home. Each takes less than two minutes and prints JSON lines.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+
+from benchmarks.flow_run import Clock, trivial_score
+from benchmarks.many_studies import features
+from flows.prefect_api import set_environment
+from kallos.specs import TuneSpec
+
+TRIALS, FOLDS = 30, 5
+COORDINATORS = (1, 2, 4)
+ENTRIES = 2000
+_PATIENCE_SECONDS = 60
+
+
+def spec_of(asset: str, trials: int = TRIALS) -> TuneSpec:
+    """Return a study whose trials all have all their folds."""
+    folds = {"n_folds": FOLDS, "step": 100}
+    values = {"data": {"asset_id": asset}, "folds": folds, "n_trials": trials, "pruner": "none"}
+    return TuneSpec.model_validate({**values, "training": {"max_epochs": 1}})
+
+
+def prefect(home: Path, url: str | None) -> None:
+    """Run studies without fits side by side against one server, and print what a fold's task costs where."""
+    _write_features([f"A{number}" for number in range(sum(COORDINATORS))])
+    if url:
+        os.environ["PREFECT_API_DATABASE_CONNECTION_URL"] = url
+    from flows.local_server import start_local_server
+
+    api = start_local_server()()
+    server = max(psutil.Process().children(), key=lambda child: child.memory_info().rss)
+    done, assets = 0, iter(range(sum(COORDINATORS)))
+    for coordinators in COORDINATORS:
+        cpu = _cpu_seconds(server)
+        command = [sys.executable, "-m", "benchmarks.scaling", "coordinator"]
+        environment = {**os.environ, "PREFECT_API_URL": api}
+        studies = [
+            subprocess.Popen([*command, f"A{next(assets)}"], env=environment, stdout=subprocess.PIPE, text=True)
+            for _ in range(coordinators)
+        ]
+        said = [json.loads(study.communicate()[0].splitlines()[-1]) for study in studies]
+        ended = max(each["last_tell"] for each in said)
+        folds = coordinators * TRIALS * FOLDS
+        done += folds
+        stored = _wait_until_stored(api, done)
+        begun = min(each["first_ask"] for each in said)
+        _say(
+            coordinators=coordinators,
+            folds_per_second=folds / (ended - begun),
+            stored_per_second=folds / (max(stored, ended) - begun),
+            server_cpu_ms_per_fold=1000 * (_cpu_seconds(server) - cpu) / folds,
+            coordinator_cpu_ms_per_fold=1000 * sum(each["cpu"] for each in said) / folds,
+            coordinator_mb=max(each["memory"] for each in said) / 1e6,
+            coordinator_kb_per_trial=sum(each["grown"] for each in said) / coordinators / TRIALS / 1e3,
+            server_mb=server.memory_info().rss / 1e6,
+        )
+
+
+def coordinator(asset: str) -> None:
+    """Run one study without fits in this process, and print when its folds began and ended, and what it took."""
+    import flows.tune
+    from flows.watching import watching
+
+    pool = SimpleNamespace(score=trivial_score)
+    flows.tune.FoldPool = lambda *_, **__: nullcontext(pool)  # type: ignore[assignment, misc]
+    clock, process, cpu = Clock(), psutil.Process(), [0.0, 0.0]
+
+    def watch(event: Any) -> None:
+        clock(event)
+        # The first trial pays for imports.
+        cpu[1] = _cpu_seconds(process)
+        if len(clock.told) == 1 and not cpu[0]:
+            cpu[0] = cpu[1]
+
+    with watching(watch):
+        flows.tune.tune(spec_of(asset), output_dir=str(Path(os.environ["KALLOS_HOME"]) / "results"))
+    # Both clocks of one machine.
+    shift = time.time() - time.perf_counter()
+    figures = {"first_ask": clock.first_ask + shift, "last_tell": clock.told[-1] + shift}
+    figures |= {"cpu": (cpu[1] - cpu[0]) * TRIALS / (TRIALS - 1), "memory": max(clock.memory)}
+    sys.stdout.write(json.dumps(figures | {"grown": clock.memory[-1] - clock.memory[TRIALS // 10]}) + "\n")
+
+
+def storage(home: Path, url: str | None, trials: int = 200) -> None:
+    """Run a study without fits with its record in memory and in a database, and print what the record costs."""
+    from kallos.planning import plan_study
+    from kallos.record import open_record
+    from kallos.tuner import run_tuning
+
+    plan = plan_study(features(0), spec_of("A0", trials), str(home / "snapshots"))
+    run_tuning(plan, score_fold=trivial_score, more_trials=1)
+    begun = time.perf_counter()
+    run_tuning(plan, score_fold=trivial_score)
+    in_memory = time.perf_counter() - begun
+    with open_record(url or f"sqlite:///{home / 'studies.db'}", plan) as record:
+        begun = time.perf_counter()
+        run_tuning(plan, score_fold=trivial_score, record=record)
+        recorded = time.perf_counter() - begun
+    _say(
+        trials=trials,
+        ms_per_trial_in_memory=1000 * in_memory / trials,
+        ms_per_trial_of_the_record=1000 * (recorded - in_memory) / trials,
+    )
+
+
+def cache(home: Path, _: str | None) -> None:
+    """Write and read entries of the fold cache, in a folder and through fsspec, and print how many a second."""
+    from kallos.cache import FoldCache
+    from kallos.scoring import FoldScore
+
+    score = FoldScore(rmse=math.pi, mae=math.e, n_forecasts=60, epochs=8, best_epoch=3, seconds=4.2)
+    names = [f"{number * 7919 % 2**32:064x}"[::-1] for number in range(ENTRIES)]
+    for kind, folder in {"folder": home / "cache", "file URL": f"file://{home}/by-url"}.items():
+        entries = FoldCache(folder)
+        moments = [time.perf_counter()]
+        for name in names:
+            entries.write(name, score)
+        moments.append(time.perf_counter())
+        for name in names:
+            assert entries.read(name) == score
+        moments.append(time.perf_counter())
+        written, read = (ENTRIES / (b - a) for a, b in pairwise(moments))
+        size = entries.holdings().size_bytes / ENTRIES
+        _say(cache=kind, writes_per_second=written, reads_per_second=read, bytes_per_entry=size)
+
+
+def worker(home: Path, _: str | None) -> None:
+    """Fit two folds in a worker process, and print its memory and what its first fold costs beside the fit."""
+    from kallos.planning import plan_study
+    from kallos.pool import FoldPool
+    from kallos.scoring import FoldJob, evaluate_fold
+    from kallos.tuner import run_tuning
+
+    jobs: list[FoldJob] = []
+    plan = plan_study(features(0), spec_of("A0", 1), str(home / "snapshots"))
+
+    def keep(job: FoldJob) -> Any:
+        jobs.append(job)
+        return trivial_score(job)
+
+    run_tuning(plan, score_fold=keep)
+    with FoldPool(1) as pool:
+        walls = []
+        for job in jobs[:2]:
+            begun = time.perf_counter()
+            pool.run(evaluate_fold, job)
+            walls.append(time.perf_counter() - begun)
+        process = max(psutil.Process().children(recursive=True), key=lambda child: child.memory_info().rss)
+        memory = process.memory_full_info()
+    _say(
+        rss_mb=memory.rss / 1e6,
+        of_its_own_mb=memory.uss / 1e6,
+        seconds_of_the_first_fold=walls[0],
+        seconds_of_the_second_fold=walls[1],
+    )
+
+
+def _write_features(assets: list[str]) -> None:
+    from kallos.feature_store import FeatureStore
+    from kallos.settings import Settings
+
+    with FeatureStore(Settings.read().features_url) as store:
+        store.write({asset: features(number) for number, asset in enumerate(assets)})
+
+
+def _wait_until_stored(api: str, count: int) -> float:
+    """Wait until the server has stored so many tasks of folds as completed, and return when, in seconds since 1970."""
+    import httpx
+
+    found = {"name": {"like_": "trial-"}, "state": {"type": {"any_": ["COMPLETED"]}}}
+    until = time.time() + _PATIENCE_SECONDS
+    while httpx.post(f"{api}/task_runs/count", json={"task_runs": found}, timeout=60).json() < count:
+        if time.time() > until:
+            raise SystemExit("the server has not stored all tasks within a minute")
+        time.sleep(0.1)
+    return time.time()
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _say(**figures: Any) -> None:
+    rounded = {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in figures.items()}
+    sys.stdout.write(json.dumps(rounded) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    name, *rest = sys.argv[1:]
+    if name == "coordinator":
+        set_environment()
+        coordinator(*rest)
+        return
+    kinds = {"prefect": prefect, "storage": storage, "cache": cache, "worker": worker}
+    with tempfile.TemporaryDirectory(prefix="kallos-scaling-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        set_environment(KALLOS_HOME=folder, PREFECT_HOME=str(home / "prefect"))
+        kinds[name](home, rest[0] if rest else None)
+
+
+if __name__ == "__main__":
+    main()

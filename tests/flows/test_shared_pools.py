@@ -1,0 +1,78 @@
+"""Studies that follow one another and share what their folds are computed in."""
+
+import os
+from contextlib import nullcontext
+from functools import partial
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+import flows.tune
+from flows.tune import place_of, shared_pools
+from kallos.errors import StudyError
+from kallos.pool import FoldPool
+from kallos.scoring import FoldJob, FoldScore
+from kallos.specs import RunSpec
+from tests.samples import small_job, small_plan
+
+ALONE = RunSpec(workers=1)
+
+
+def process_of(_: FoldJob) -> FoldScore:
+    return FoldScore(rmse=1, mae=1, n_forecasts=1, epochs=os.getpid(), best_epoch=1, seconds=1)
+
+
+@pytest.fixture
+def process_of_a_study(tmp_path, monkeypatch):
+    """A function that runs a study of one fold, and returns the process that computed it."""
+    monkeypatch.setattr(flows.tune, "FoldPool", partial(FoldPool, evaluate=process_of))
+    plan, job = small_plan(tmp_path), small_job(tmp_path)
+
+    def process(run: RunSpec = ALONE, error: Exception | None = None) -> int:
+        with place_of(run, plan) as place:
+            if error is not None:
+                raise error
+            return place.score(job).epochs
+
+    return process
+
+
+def test_studies_of_one_block_share_their_processes_which_end_with_it(process_of_a_study):
+    with shared_pools():
+        first = process_of_a_study()
+        assert process_of_a_study() == first
+        assert psutil.pid_exists(first)
+    assert not psutil.pid_exists(first)
+    assert process_of_a_study() != first
+
+
+def test_a_study_that_fails_or_is_carried_in_another_way_leaves_nothing_to_the_next(process_of_a_study):
+    with shared_pools():
+        first = process_of_a_study()
+        with pytest.raises(StudyError, match="the scheduler is lost"):
+            process_of_a_study(error=StudyError("the scheduler is lost"))
+        assert not psutil.pid_exists(first)
+        second = process_of_a_study()
+        assert process_of_a_study(RunSpec(workers=1, fold_timeout=60)) not in (first, second)
+        assert not psutil.pid_exists(second)
+
+
+def test_on_a_cluster_as_many_folds_are_asked_for_as_a_study_can_use_and_its_workers_say_if_one_is_idle(
+    tmp_path, monkeypatch
+):
+    addresses, idle = [], iter([True, False])
+
+    def cluster(address: str, **_: object):
+        addresses.append(address)
+        return nullcontext(SimpleNamespace(score=process_of, has_room=lambda: next(idle)))
+
+    monkeypatch.setattr(flows.tune, "DaskPool", cluster)
+    plan, run = small_plan(tmp_path), RunSpec(executor="dask", dask_address="tcp://here:8786")
+    with shared_pools():
+        for expected in (True, False):
+            with place_of(run, plan) as place:
+                assert place.score is process_of
+                assert place.workers == 4 * 2
+                assert place.has_room() is expected
+    assert addresses == ["tcp://here:8786"]
