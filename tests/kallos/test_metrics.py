@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
+from kallos.architectures import registry
 from kallos.errors import DataError, FitError, UsageError
 from kallos.folds import Fold
 from kallos.metrics import Forecast, measure
@@ -259,3 +260,20 @@ def test_what_is_for_tuning_alone_is_not_trained(over):
 
     with pytest.raises(UsageError, match=r"for tuning\s+alone"):
         refuse_unfit(small_spec(**over))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, each in registry().items() if each.stops_early])
+def test_every_network_forecasts_quantiles_of_several_targets(tmp_path, name):
+    over = {"likelihood": "quantile", "quantiles": LEVELS, "metric": "crps", "horizon": 2}
+    job = small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, **over)
+    # What Darts' NLinear cannot have beside a likelihood.
+    fitting = {"normalize": False} if name == "nlinear" else {}
+    assert 0 < evaluate_fold(replace(job, params={**job.params, **fitting})).value < 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ridge", "lightgbm"])
+def test_every_regression_forecasts_several_targets(tmp_path, name):
+    pytest.importorskip("lightgbm")
+    assert 0 < evaluate_fold(small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, horizon=2)).rmse < 2
