@@ -3,8 +3,10 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from cyclopts import Parameter
 from pydantic import BaseModel
@@ -37,7 +39,7 @@ def flags_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Fla
     Every flag may be left out, and is None then: what is needed is the specification's own affair.
     """
     for name, field in model.model_fields.items():
-        kind: Any = field.annotation
+        kind: Any = _without_lists(field.annotation)
         if inspect.isclass(kind) and issubclass(kind, BaseModel):
             yield from flags_of(kind, (*path, name))
         elif get_origin(kind) not in (tuple, dict):
@@ -48,6 +50,13 @@ def flags_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Fla
                 flag_name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
             )
             yield Flag((*path, name), parameter)
+
+
+def _without_lists(kind: Any) -> Any:
+    """Return the type of a field that holds one value or a list as that of one value."""
+    if get_origin(kind) is not Union:
+        return kind
+    return reduce(or_, (each for each in get_args(kind) if get_origin(getattr(each, "__origin__", each)) is not tuple))
 
 
 def nested(flags: list[Flag], given: Mapping[str, Any]) -> dict[str, Any]:

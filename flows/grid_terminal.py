@@ -56,7 +56,9 @@ class ShownStudies:
             line += f"failed: {entry.reason}"
         elif entry.value is not None and entry.naive_value:
             gain = 1 - entry.value / entry.naive_value
-            line += f"rmse {value(entry.value)}  naive {value(entry.naive_value)} ({entry.naive})  {share(gain)}"
+            line += (
+                f"{entry.metric} {value(entry.value)}  naive {value(entry.naive_value)} ({entry.naive})  {share(gain)}"
+            )
         style = "red" if entry.status == "failed" else ""
         self._progress.console.print(Text(line, style), soft_wrap=True)
 
@@ -71,7 +73,7 @@ def show_leaderboard(console: Console, board: Leaderboard) -> None:
     table.add_column("asset", overflow="fold")
     table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("model", overflow="fold")
-    for heading in ("RMSE", "gain", "won", "trials"):
+    for heading in (board.label, "gain", "won", "trials"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     shown = None

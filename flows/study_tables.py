@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kallos.metrics import RMSE, metric_label
 from kallos.report import counted, day, short
 from kallos.study_catalogue import RecordedStudy, StudySummary
 from kallos.study_comparison import Comparison
@@ -28,7 +29,7 @@ def show_list(console: Console, studies: Sequence[StudySummary]) -> None:
         values = (_value(each.best_value), _value(each.naive_value), gain)
         table.add_row(Text(_title(each), "bold"), _progress(each), *values, _date(each.last_activity))
         naive = Text(each.naive or _NONE, "dim")
-        table.add_row(Text(each.name, "dim"), Text(_states(each), "dim"), "", naive, "", state)
+        table.add_row(Text(each.name, "dim"), Text(_states(each), "dim"), Text(_metric(each), "dim"), naive, "", state)
     console.print(table)
 
 
@@ -78,7 +79,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     if comparison.comparable:
         for number, window in enumerate(comparison.studies[0].windows):
             scores = [
-                _value(study.best.scores[number].rmse) if study.best is not None else _NONE
+                _value(study.best.scores[number].value) if study.best is not None else _NONE
                 for study in comparison.studies
             ]
             table.add_row(f"fold {number + 1}, {day(window.validation_start)[:10]}", *scores)
@@ -88,6 +89,11 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     for name, values in comparison.settings.items():
         table.add_row(name, *(_NONE if value is None else str(value) for value in values))
     console.print(table)
+
+
+def _metric(study: StudySummary) -> str:
+    """Return what the values are, unless they are RMSEs, as they are by default."""
+    return _NONE if study.metric in (None, RMSE) else metric_label(str(study.metric))
 
 
 def _facts(study: RecordedStudy) -> Iterator[str]:
@@ -103,7 +109,7 @@ def _facts(study: RecordedStudy) -> Iterator[str]:
     if study.warm_start.study:
         yield f"warm start: {counted(len(study.warm_start.params), 'parameter set')} of {study.warm_start.study}"
     if summary.best_value is not None:
-        line = f"best value {_value(summary.best_value)}"
+        line = " ".join(filter(None, ("best", _metric(summary) or "value", _value(summary.best_value))))
         if summary.gain is not None:
             line += f", naive ({summary.naive}) {_value(summary.naive_value)}, gain {_gain(summary.gain)}"
             line += f", {_won(study)} folds won"
@@ -129,13 +135,13 @@ def _folds(study: RecordedStudy) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     scores = study.best.scores if study.best else (None,) * len(study.windows)
     for number, (window, score) in enumerate(zip(study.windows, scores, strict=True), start=1):
-        naive = window.naive_rmse[str(study.summary.naive)]
+        naive = window.naive_values[str(study.summary.naive)]
         table.add_row(
             str(number),
             f"{day(window.validation_start)[:10]} to {day(window.validation_end)[:10]}",
-            _value(score.rmse) if score else _NONE,
+            _value(score.value) if score else _NONE,
             _value(naive),
-            f"{score.rmse / naive - 1:+.2%}" if score and naive else _NONE,
+            f"{score.value / naive - 1:+.2%}" if score and naive else _NONE,
         )
     return table
 

@@ -90,8 +90,9 @@ class PlainLines:
                 for line in _headlines(event):
                     self._print(line)
             case TrialFinished(trial, best) if self._plan is not None:
+                outcome = report.outcome(trial, self._plan.spec.metric)
                 self._print(
-                    f"{trial.number + 1}/{self._n_trials}  trial {trial.number}  {report.outcome(trial)}  "
+                    f"{trial.number + 1}/{self._n_trials}  trial {trial.number}  {outcome}  "
                     f"{_best_against_naive(best, self._plan)}  {trial.seconds:.1f} s of fits"
                 )
             case StudyFinished():
@@ -106,7 +107,7 @@ class PlainLines:
 
 def show_result(console: Console, result: TuningResult, address: str, page: str | None = None) -> None:
     """Print the verdict, the folds, the best parameters, and where they and the report are."""
-    title = f"{report.study_title(result.spec)}: RMSE of the best trial ({result.best.number})"
+    title = f"{report.study_title(result.spec)}: {result.spec.metric_label} of the best trial ({result.best.number})"
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     for heading in ("fold", "validation"):
         table.add_column(heading)
@@ -116,9 +117,9 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
         table.add_row(
             str(row["fold"]),
             f"{row['validation_start'][:10]} to {row['validation_end'][:10]}",
-            f"{row['rmse']:.6g}",
-            f"{row['naive_rmse']:.6g}",
-            f"{row['rmse'] / row['naive_rmse'] - 1:+.2%}",
+            f"{row['value']:.6g}",
+            f"{row['naive_value']:.6g}",
+            f"{row['value'] / row['naive_value'] - 1:+.2%}",
         )
     table.add_section()
     table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", f"{-result.gain:+.2%}")

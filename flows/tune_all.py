@@ -93,7 +93,13 @@ def tune_all(
         # After each study: a run that is killed leaves what it knew.
         address = write_text(folder, LEADERBOARD, leaderboard_csv(board))
         log = logger.warning if entry.status == "failed" else logger.info
-        log("%s on %s %s: %s", entry.model, entry.asset, entry.status, entry.reason or f"rmse {entry.value:.6g}")
+        log(
+            "%s on %s %s: %s",
+            entry.model,
+            entry.asset,
+            entry.status,
+            entry.reason or f"{entry.metric} {entry.value:.6g}",
+        )
         for onlooker in _onlookers.get():
             onlooker(entry, board)
     logger.info("leaderboard in %s", address)

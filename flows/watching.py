@@ -59,6 +59,7 @@ class TrialLog:
 
     def __init__(self, logger: RunLogger, plan: StudyPlan) -> None:
         self._logger = logger
+        self._metric = plan.spec.metric
         self._naive = f"naive {plan.naive_value:.6g} ({plan.naive})"
 
     def __call__(self, event: Event) -> None:
@@ -73,13 +74,14 @@ class TrialLog:
                 shown = ", ".join(f"{name}={report.short(value)}" for name, value in params.items())
                 self._logger.info("trial %d started: %s", number, shown)
             case FoldScored(trial, fold, score):
-                self._logger.info("trial %d fold %d: rmse %.6g, %.1f s", trial, fold, score.rmse, score.seconds)
+                shown = f"{self._metric} {score.value:.6g}"
+                self._logger.info("trial %d fold %d: %s, %.1f s", trial, fold, shown, score.seconds)
             case TrialFinished(trial, best):
                 so_far = f"best {best.value:.6g} (trial {best.number})" if best else "no best yet"
                 self._logger.info(
                     "trial %d finished: %s, %s, %s, %.1f s of fits",
                     trial.number,
-                    report.outcome(trial),
+                    report.outcome(trial, self._metric),
                     so_far,
                     self._naive,
                     trial.seconds,

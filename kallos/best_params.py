@@ -32,7 +32,13 @@ class ScoredWindow(BaseModel):
     validation_start: Stamp
     validation_end: Stamp
     rmse: FiniteFloat
+    measured: FiniteFloat | None = None
     best_epoch: int
+
+    @property
+    def value(self) -> float:
+        """The best trial's error by the study's metric."""
+        return self.rmse if self.measured is None else self.measured
 
 
 class BestParams(BaseModel):

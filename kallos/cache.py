@@ -121,7 +121,7 @@ def _believe(text: str, fingerprint: str) -> FoldScore:
         raise ValueError("is none") from None
     if checksum != _checksum(fingerprint, entry["score"]):
         raise ValueError("has another checksum")
-    if not math.isfinite(score.rmse) or not math.isfinite(score.mae):
+    if not all(map(math.isfinite, (score.rmse, score.mae, score.value))):
         raise ValueError("is not finite")
     return score
 

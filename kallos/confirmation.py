@@ -16,8 +16,9 @@ from kallos.scoring import FoldJob, FoldScore, evaluate_fold
 class Confirmation(BaseModel):
     """What the chosen parameters reach on the folds with each seed, beside naive; errors in the target's own units.
 
-    `rmse` has the mean over the folds of each seed, the study's own first; `mean` and `sd` are over the seeds, `sd`
-    with n - 1, and None of a single one. `median_epoch` is the median of the best epochs of all fits.
+    `rmse` has the mean over the folds of each seed, the study's own first, of another metric where the study minimises
+    one; `mean` and `sd` are over the seeds, `sd` with n - 1, and None of a single one. `median_epoch` is the median of
+    the best epochs of all fits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,7 +62,7 @@ def confirm(
         scores = list(threads.map(score_fold, jobs))
     n_folds = len(plan.folds)
     rmse = tuple(
-        mean([score.rmse for score in scores[place : place + n_folds]]) for place in range(0, len(scores), n_folds)
+        mean([score.value for score in scores[place : place + n_folds]]) for place in range(0, len(scores), n_folds)
     )
     return Confirmation(
         seeds=numbers,

@@ -60,7 +60,7 @@ def report_html(
     ]
     return _template().render(
         title=study_title(spec),
-        subtitle=f"{spec.features.target}, {counted(spec.horizon, 'step')} ahead \u00b7 "
+        subtitle=f"{spec.features.target_label}, {counted(spec.horizon, 'step')} ahead \u00b7 "
         f"{counted(len(result.trials), 'trial')} on {counted(len(result.windows), 'fold')} \u00b7 "
         f"rows to {day(result.data.end)}",
         banner=banner(result, evaluation, one_se, deflation),
@@ -112,8 +112,9 @@ def _holdout(evaluation: HoldoutEvaluation) -> Section:
 
 
 def _folds(result: TuningResult) -> Section:
+    label = result.spec.metric_label
     words = [
-        "Each bar is the share of naive's RMSE that the best trial saves in a fold; below zero, naive is better. "
+        f"Each bar is the share of naive's {label} that the best trial saves in a fold; below zero, naive is better. "
         "Every fold is trained on the rows before it alone."
     ]
     if result.open_score is not None:
@@ -121,7 +122,7 @@ def _folds(result: TuningResult) -> Section:
     elif result.open_reason is not None:
         words.append(f"The open step could not be scored: {result.open_reason}.")
     naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
-    words.append(f"Naive forecasts, mean RMSE over the folds: {naive}.")
+    words.append(f"Naive forecasts, mean {label} over the folds: {naive}.")
     return Section(
         "folds",
         "Against naive, fold by fold",

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from kallos.metrics import RMSE, metric_label
 from kallos.specs import TuneSpec
 
 NAIVE = "naive"
@@ -15,8 +16,8 @@ NAIVE = "naive"
 class Entry(BaseModel):
     """What a study of one model on one asset came to, or why it has no result.
 
-    `value` is the mean RMSE of its best trial over the folds, in `folds_won` of which it beats the naive forecast;
-    `trials` of `n_trials` have been tried.
+    `value` is the mean error of its best trial over the folds, by `metric`, in `folds_won` of which it beats the naive
+    forecast; `trials` of `n_trials` have been tried.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,13 +32,14 @@ class Entry(BaseModel):
     folds: int | None = None
     trials: int | None = None
     n_trials: int
+    metric: str = RMSE
     study: str | None = None
     reason: str | None = None
 
     @classmethod
     def waiting(cls, spec: TuneSpec) -> "Entry":
         """Return the entry of a study that has not ended."""
-        return cls(asset=spec.data.asset_id, model=spec.model_name, n_trials=spec.n_trials)
+        return cls(asset=spec.data.asset_id, model=spec.model_name, n_trials=spec.n_trials, metric=spec.metric)
 
     @classmethod
     def failed(cls, spec: TuneSpec, reason: str) -> "Entry":
@@ -56,10 +58,11 @@ class Entry(BaseModel):
                 value=document["best_value"],
                 naive=document["naive"],
                 naive_value=document["naive_value"],
-                folds_won=sum(fold["rmse"] < fold["naive_rmse"] for fold in folds),
+                folds_won=sum(is_won(fold) for fold in folds),
                 folds=len(folds),
                 trials=document["n_trials"],
                 n_trials=spec.n_trials,
+                metric=spec.metric,
                 study=document["study"],
             )
         except (KeyError, TypeError) as error:
@@ -108,6 +111,11 @@ class Leaderboard(BaseModel):
         return Leaderboard(entries=tuple(entry if (each.asset, each.model) == place else each for each in self.entries))
 
     @property
+    def label(self) -> str:
+        """What the values are, for people: the metrics of the studies."""
+        return ", ".join(dict.fromkeys(metric_label(entry.metric) for entry in self.entries)) or metric_label(RMSE)
+
+    @property
     def failed(self) -> tuple[Entry, ...]:
         """Studies that have no result."""
         return tuple(entry for entry in self.entries if entry.status == "failed")
@@ -141,6 +149,11 @@ class Leaderboard(BaseModel):
         return by_asset
 
 
+def is_won(fold: Mapping[str, float]) -> bool:
+    """Return whether the best trial beats the naive forecast in a fold of the document."""
+    return fold.get("measured", fold["rmse"]) < fold.get("naive_measured", fold["naive_rmse"])
+
+
 def leaderboard_csv(board: Leaderboard) -> str:
     """Return the rows as CSV, numbers in full."""
     text = io.StringIO()
@@ -159,7 +172,7 @@ def leaderboard_markdown(board: Leaderboard) -> str:
     )
     parts = [
         "# Leaderboard\n",
-        "| asset | rank | model | RMSE | gain | folds won | trials | status |",
+        f"| asset | rank | model | {board.label} | gain | folds won | trials | status |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         rows,
     ]
@@ -198,7 +211,7 @@ def _rows(entries: Sequence[Entry]) -> list[Row]:
         Row(
             rank=None,
             gain=None if each.value is None or not each.naive_value else 1 - each.value / each.naive_value,
-            **each.model_dump(exclude={"naive", "naive_value"}),
+            **each.model_dump(exclude={"naive", "naive_value", "metric"}),
         )
         for each in entries
     ]

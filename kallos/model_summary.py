@@ -24,8 +24,9 @@ def confirmation_line(manifest: Manifest) -> str:
         return "not confirmed with further seeds"
     spread = "" if confirmed.sd is None else f" ± {confirmed.sd:.2g}"
     change = confirmed.mean / confirmed.naive_value - 1
+    label = manifest.spec.metric_label
     return (
-        f"RMSE {confirmed.mean:.6g}{spread} on the study's folds over {counted(len(confirmed.seeds), 'seed')}: "
+        f"{label} {confirmed.mean:.6g}{spread} on the study's folds over {counted(len(confirmed.seeds), 'seed')}: "
         f"{abs(change):.2%} {'better' if change < 0 else 'worse'} than naive ({confirmed.naive}, "
         f"{confirmed.naive_value:.6g})"
     )

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # Rows have names above their left end, where there is no room beside them.
 _PIXELS_PER_ROW = 52
-_VALUE = "RMSE"
 
 
 def parallel_height(space: dict[str, BaseDistribution]) -> int:
@@ -28,7 +27,7 @@ def draw_parallel(axes: "Axes", result: TuningResult, space: dict[str, BaseDistr
     """Draw every trial through its parameters down to its value: the best, the best quarter, the others, the pruned."""
     from matplotlib.collections import LineCollection
 
-    rows = [*space, _VALUE]
+    rows = [*space, result.spec.metric_label]
     heights = np.arange(len(rows))[::-1]
     complete = sorted((trial for trial in result.trials if trial.value is not None), key=lambda trial: trial.value or 0)
     n_good = max(len(complete) // 4, 1)
@@ -107,7 +106,7 @@ def _value_place(trial: TrialRecord, result: TuningResult) -> float:
 
 def _marks(name: str, space: dict[str, BaseDistribution], result: TuningResult) -> list[tuple[float, str]]:
     """Return where on a row something is written below it, and what."""
-    if name == _VALUE:
+    if name == result.spec.metric_label:
         high = max(value_limit(result), result.best_value)
         values = [trial.value for trial in result.trials if trial.value is not None]
         return [(0, f"{result.best_value:.5g}"), (1, f"{high:.5g}{' and more' if max(values) > high else ''}")]

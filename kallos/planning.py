@@ -3,6 +3,8 @@
 import hashlib
 import json
 import logging
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -10,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from kallos.architectures import Architecture, Params, get_architecture
 from kallos.architectures.lookup import refuse_missing_packages
 from kallos.architectures.study_space import StudySpace, model_of
-from kallos.errors import DataError
+from kallos.errors import DataError, UsageError, shorten
 from kallos.folds import Fold, cut_folds, cut_inner
+from kallos.metrics import RMSE, metric_source
 from kallos.preprocessing import study_frame
-from kallos.scoring import FoldJob, naive_forecast_rmse
+from kallos.scoring import FoldJob, naive_scores
 from kallos.snapshots import frame_sha256, write_snapshot
 from kallos.specs import TuneSpec
 
@@ -57,6 +60,13 @@ class FoldWindow(BaseModel):
     validation_start: Stamp
     validation_end: Stamp
     naive_rmse: dict[str, float]
+    # Not written where it is the RMSE: such studies are as they were when nothing else could be minimised.
+    naive_measured: dict[str, float] | None = Field(None, exclude_if=lambda measured: measured is None)
+
+    @property
+    def naive_values(self) -> dict[str, float]:
+        """The naive forecasts' errors by the study's metric."""
+        return self.naive_rmse if self.naive_measured is None else self.naive_measured
 
 
 @dataclass(frozen=True)
@@ -125,7 +135,7 @@ class StudyPlan:
     def family(self) -> str:
         """Hash of what studies have in common that may start from each other's best parameters."""
         spec, features = self.spec, self.spec.features
-        forecast = [features.target, features.label_horizon, spec.horizon, spec.forecast]
+        forecast = [features.target, features.label_horizon, spec.horizon, spec.forecast, *self._own_measure]
         sources = "".join(get_architecture(name).source_sha256 for name in self.space.spaces)
         return _sha256([spec.data.asset_id, ",".join(self.space.spaces), sources, forecast, *self._own_space])
 
@@ -136,15 +146,21 @@ class StudyPlan:
         return [differing] if differing else []
 
     @property
+    def _own_measure(self) -> list[Any]:
+        """What is minimised and forecast, if it is other than the RMSE of points."""
+        spec = self.spec
+        measure = [] if spec.metric == RMSE else [[spec.metric, metric_source(spec.metric)]]
+        return measure if spec.levels is None else [*measure, list(spec.levels)]
+
+    @property
     def windows(self) -> tuple[FoldWindow, ...]:
         """The folds' windows, in their order."""
         return tuple(planned.window for planned in self.folds)
 
     @cached_property
     def naive_values(self) -> dict[str, float]:
-        """Mean RMSE over the folds of each naive forecast."""
-        names = self.windows[0].naive_rmse
-        return {name: mean([window.naive_rmse[name] for window in self.windows]) for name in names}
+        """Mean error over the folds of each naive forecast."""
+        return mean_naive_values(self.windows)
 
     @cached_property
     def naive(self) -> str:
@@ -153,7 +169,7 @@ class StudyPlan:
 
     @property
     def naive_value(self) -> float:
-        """Mean RMSE over the folds of the better naive forecast."""
+        """Mean error over the folds of the better naive forecast."""
         return self.naive_values[self.naive]
 
     def suggest(self, trial: "Trial") -> dict[str, Any]:
@@ -180,6 +196,8 @@ class StudyPlan:
             horizon=spec.horizon,
             forecast=spec.forecast,
             seed=spec.seed,
+            metric=spec.metric,
+            quantiles=spec.levels,
         )
 
     def trial_jobs(self, number: int, params: Params) -> list[FoldJob]:
@@ -231,7 +249,18 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
             f"a target must move for a forecast to be of use, and the naive one ({plan.naive}) makes no error at all "
             f"on {spec.features.target!r}: name another as --target, or choose other dates or --n-folds"
         )
+    if not all(0 <= value < math.inf for window in plan.windows for value in window.naive_values.values()):
+        raise UsageError(
+            f"a metric must be a number of zero or more, less being better, and {spec.metric} of the naive forecasts "
+            f"is {shorten(list(plan.naive_values.values()))}"
+        )
     return plan
+
+
+def mean_naive_values(windows: Sequence[FoldWindow]) -> dict[str, float]:
+    """Return the mean error over the folds of each naive forecast, none where there is no fold."""
+    names = windows[0].naive_values if windows else ()
+    return {name: mean([window.naive_values[name] for window in windows]) for name in names}
 
 
 def stamp(moment: pd.Timestamp | int) -> Stamp:
@@ -317,6 +346,11 @@ def planned_fold(rows: pd.DataFrame, fold: Fold, spec: TuneSpec) -> PlannedFold:
         train_end=stamp(rows.index[fold.train_stop - 1]),
         validation_start=stamp(rows.index[fold.validation_start]),
         validation_end=stamp(rows.index[fold.validation_stop - 1]),
-        naive_rmse=naive_forecast_rmse(rows, fold, spec.features, spec.horizon, spec.forecast),
+        naive_rmse=naive_scores(rows, fold, spec.features, spec.horizon, spec.forecast),
+        naive_measured=None
+        if spec.metric == RMSE
+        else naive_scores(
+            rows, fold, spec.features, spec.horizon, spec.forecast, metric=spec.metric, quantiles=spec.levels
+        ),
     )
     return PlannedFold(fold, window, frame_sha256(rows.iloc[fold.rows]))

@@ -66,14 +66,19 @@ def report_png(result: TuningResult, evaluation: HoldoutEvaluation | None = None
         panels = figure.subplots(1, n_panels, width_ratios=(1, 1, 0.7)[:n_panels])
         draw_folds(panels[0], result, width=1040 // n_panels)
         draw_history(panels[1], result, columns=6 if evaluation is None else 3)
-        titles = ["Best trial: RMSE saved against naive", "All trials: mean RMSE over the folds"]
+        label = result.spec.metric_label
+        titles = [f"Best trial: {label} saved against naive", f"All trials: mean {label} over the folds"]
         if evaluation is not None:
             draw_comparisons(panels[2], evaluation)
             titles.append(f"Hold-out: {evaluation.verdict.decision}")
         for axes, title in zip(panels, titles, strict=True):
             axes.set_title(title, loc="left", fontsize=14, pad=30 if evaluation is None else 46)
         figure.suptitle(
-            f"{study_title(result.spec)}: {result.spec.features.target}", x=0.012, ha="left", fontsize=18, weight="bold"
+            f"{study_title(result.spec)}: {result.spec.features.target_label}",
+            x=0.012,
+            ha="left",
+            fontsize=18,
+            weight="bold",
         )
         figure.get_layout_engine().set(w_pad=0.2, h_pad=0.2)  # type: ignore[union-attr, call-arg]
         picture = BytesIO()
@@ -82,9 +87,9 @@ def report_png(result: TuningResult, evaluation: HoldoutEvaluation | None = None
 
 
 def draw_folds(axes: "Axes", result: TuningResult, *, width: int) -> None:
-    """Draw the share of naive's RMSE that the best trial saves in each fold, the open step as an outline."""
+    """Draw the share of naive's error that the best trial saves in each fold, the open step as an outline."""
     rows = fold_rows(result)
-    gains = [1 - row["rmse"] / row["naive_rmse"] for row in rows]
+    gains = [1 - row["value"] / row["naive_value"] for row in rows]
     places = np.arange(len(rows))
     for place, row, gain in zip(places, rows, gains, strict=True):
         colour, is_open = (BEST if gain > 0 else NAIVE), row["fold"] == "open step"
@@ -116,7 +121,7 @@ def draw_folds(axes: "Axes", result: TuningResult, *, width: int) -> None:
     axes.set_xticks(places[::stride], labels)
     axes.margins(y=0.16)
     axes.yaxis.set_major_formatter(lambda value, _: percent(value, digits=None))
-    axes.set_ylabel(f"RMSE saved against naive ({result.naive})")
+    axes.set_ylabel(f"{result.spec.metric_label} saved against naive ({result.naive})")
 
 
 def draw_history(axes: "Axes", result: TuningResult, *, columns: int) -> None:
@@ -154,7 +159,7 @@ def draw_history(axes: "Axes", result: TuningResult, *, columns: int) -> None:
     axes.set_ylim(bottom - 3.2 * room, top + 2 * room)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.grid(axis="x", visible=False)
-    axes.set(xlabel="trial", ylabel="RMSE, mean over the folds")
+    axes.set(xlabel="trial", ylabel=f"{result.spec.metric_label}, mean over the folds")
     put_legend(axes, columns)
 
 

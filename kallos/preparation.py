@@ -30,18 +30,22 @@ _FITTED: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class TargetScale:
-    """The target's mean and standard deviation over the rows that trained, in the target's own units."""
+    """The target's mean and standard deviation over the rows that trained, in the target's own units.
 
-    mean: float
-    std: float
+    Of several targets there is one of each, and values have the targets along their last axis.
+    """
+
+    mean: float | tuple[float, ...]
+    std: float | tuple[float, ...]
 
     def normalise(self, values: Array) -> Array:
         """Return values in standard deviations from the mean."""
-        return (values - self.mean) / self.std
+        normalised: Array = (values - np.asarray(self.mean)) / np.asarray(self.std)
+        return normalised
 
     def restore(self, values: npt.ArrayLike) -> Array:
         """Return normalised values in the target's own units."""
-        restored: Array = np.asarray(values, dtype=np.float64) * self.std + self.mean
+        restored: Array = np.asarray(values, dtype=np.float64) * np.asarray(self.std) + np.asarray(self.mean)
         return restored
 
 
@@ -119,14 +123,14 @@ class PreparedSeries:
 class Preparation:
     """The scale of the target and the scalers of the feature groups, as fitted on some training rows."""
 
-    target: str
+    targets: tuple[str, ...]
     target_scale: TargetScale
     scalers: tuple[GroupScaler, ...]
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that it needs, the target first, then group by group."""
-        return (self.target, *(name for scaler in self.scalers for name in scaler.columns))
+        return (*self.targets, *(name for scaler in self.scalers for name in scaler.columns))
 
     @property
     def n_covariates(self) -> int:
@@ -139,17 +143,17 @@ class Preparation:
 
         Raises `FitError` if the target is constant over them.
         """
-        target = rows[features.target].to_numpy(np.float64)
-        # Of equal values that binary cannot hold, the standard deviation is rounding noise.
-        if not np.ptp(target) > 0:
-            raise FitError(
-                f"the target {features.target!r} must vary over the {len(target)} training rows, and is constant"
-            )
-        scale = TargetScale(mean=float(target.mean()), std=float(target.std()))
+        columns = [rows[name].to_numpy(np.float64) for name in features.targets]
+        for name, target in zip(features.targets, columns, strict=True):
+            # Of equal values that binary cannot hold, the standard deviation is rounding noise.
+            if not np.ptp(target) > 0:
+                raise FitError(f"the target {name!r} must vary over the {len(target)} training rows, and is constant")
+        means, stds = tuple(float(each.mean()) for each in columns), tuple(float(each.std()) for each in columns)
+        scale = TargetScale(*((means[0], stds[0]) if len(columns) == 1 else (means, stds)))
         scalers = (
             _fit_group(group, tuple(names), _values(rows, names), features) for group, names in groups.items() if names
         )
-        return cls(features.target, scale, tuple(scalers))
+        return cls(features.targets, scale, tuple(scalers))
 
     def apply(self, rows: pd.DataFrame) -> PreparedSeries:
         """Return the series of rows that have this preparation's columns.
@@ -158,10 +162,10 @@ class Preparation:
         """
         from darts import TimeSeries
 
-        target = self.target_scale.normalise(rows[self.target].to_numpy(np.float64)).astype(np.float32)
+        target = self.target_scale.normalise(rows[list(self.targets)].to_numpy(np.float64)).astype(np.float32)
         covariates = self._covariates(rows)
         return PreparedSeries(
-            target=TimeSeries.from_values(target[:, None], columns=[self.target]),
+            target=TimeSeries.from_values(target, columns=list(self.targets)),
             past_covariates=None if covariates is None else TimeSeries.from_values(covariates),
             preparation=self,
         )
@@ -179,10 +183,14 @@ class Preparation:
 
     def document(self) -> PreparationDocument:
         """Return the preparation as JSON can hold it; `restore` makes the same of it again, to the bit."""
+        mean, std = self.target_scale.mean, self.target_scale.std
+        # A model has one target: `train` refuses several.
+        assert isinstance(mean, float)
+        assert isinstance(std, float)
         return PreparationDocument(
-            target=self.target,
-            mean=self.target_scale.mean,
-            std=self.target_scale.std,
+            target=self.targets[0],
+            mean=mean,
+            std=std,
             groups=tuple(
                 GroupDocument(group=each.group, columns=each.columns, steps=tuple(map(_step_document, each.steps)))
                 for each in self.scalers
@@ -201,7 +209,7 @@ class Preparation:
             for step, fitted in zip(steps, each.steps, strict=True):
                 _restore_step(step, fitted, width)
             scalers.append(GroupScaler(each.group, each.columns, steps))
-        return cls(document.target, TargetScale(mean=document.mean, std=document.std), tuple(scalers))
+        return cls((document.target,), TargetScale(mean=document.mean, std=document.std), tuple(scalers))
 
 
 def _values(rows: pd.DataFrame, names: list[str] | tuple[str, ...]) -> Array:

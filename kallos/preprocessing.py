@@ -27,7 +27,7 @@ def group_columns(columns: pd.Index, features: FeatureSpec) -> dict[str, list[st
     """Return the covariates of each feature group, in the order of the columns; groups may be empty."""
     grouped: dict[str, list[str]] = {group: [] for group in GROUPS}
     for name in columns:
-        if name != features.target and _is_taken(name, features):
+        if name not in features.targets and _is_taken(name, features):
             grouped[_group_of(name, features)].append(name)
     return grouped
 
@@ -50,11 +50,12 @@ def columns_of_numbers(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFra
 
     Raises `DataError` naming what is missing or not a number.
     """
-    if features.target not in frame.columns:
-        raise DataError(
-            f"the target {features.target!r} is not a column: {did_you_mean(features.target, frame.columns)}; "
-            f"name another as --target"
-        )
+    for target in features.targets:
+        if target not in frame.columns:
+            raise DataError(
+                f"the target {target!r} is not a column: {did_you_mean(target, frame.columns)}; "
+                f"name another as --target"
+            )
     _refuse_idle_patterns(frame.columns, features)
     chosen = frame[study_columns(frame.columns, features)]
     words = [f"{name} ({_kind_of(chosen[name])})" for name, dtype in chosen.dtypes.items() if dtype.kind not in NUMBERS]
@@ -68,7 +69,8 @@ def columns_of_numbers(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFra
 
 def study_columns(columns: pd.Index, features: FeatureSpec) -> list[str]:
     """Return the columns that a study uses, the target first."""
-    return [features.target, *(name for name in columns if name != features.target and _is_taken(name, features))]
+    targets = features.targets
+    return [*targets, *(name for name in columns if name not in targets and _is_taken(name, features))]
 
 
 def stamp_when_known(chosen: pd.DataFrame, features: FeatureSpec, *, fill: str = "none") -> pd.DataFrame:
@@ -77,7 +79,8 @@ def stamp_when_known(chosen: pd.DataFrame, features: FeatureSpec, *, fill: str =
     numbers = chosen.astype(np.float64) + 0.0
     if fill == "forward":
         numbers = numbers.ffill()
-    numbers[features.target] = numbers[features.target].shift(features.label_horizon)
+    for target in features.targets:
+        numbers[target] = numbers[target].shift(features.label_horizon)
     return numbers.iloc[features.label_horizon :]
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from kallos.databases import parse_url, reason_of, shown
 from kallos.errors import DatabaseError, StudyError, UsageError
 from kallos.planning import StudyPlan
+from kallos.scoring import FoldScore
 from kallos.study_locks import IfRunning, TakenOverError, study_lock
 from kallos.trials import SCORES, StudyTrial, WarmStart
 
@@ -298,7 +299,9 @@ def _read(trial: FrozenTrial) -> StudyTrial:
         distributions=trial.distributions,
         user_attrs=trial.user_attrs,
         system_attrs=attrs,
-        intermediate_values={fold: score["rmse"] for fold, score in enumerate(trial.user_attrs[SCORES], start=1)},
+        intermediate_values={
+            fold: FoldScore(**score).value for fold, score in enumerate(trial.user_attrs[SCORES], start=1)
+        },
     )
     return StudyTrial(begun=trial, ended=ended)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kallos.events import StudyFinished, StudyStarted
+from kallos.metrics import RMSE, metric_label
 from kallos.planning import FoldWindow
 from kallos.result_folder import address_of, read_text, remove_text, write_text
 from kallos.results import TuningResult
@@ -20,7 +21,7 @@ from kallos.trials import TrialRecord
 _LONGEST_PART = 80
 
 # Fields of the specification by which two values are measured with the same yardstick.
-_SCORED_BY = ("features", "horizon", "forecast")
+_SCORED_BY = ("features", "horizon", "forecast", "metric", "likelihood", "quantiles")
 
 
 def best_params_document(result: TuningResult, chosen: HonestChoice = NO_CHOICE) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def best_params_document(result: TuningResult, chosen: HonestChoice = NO_CHOICE)
         "best_params": result.best_params,
         "best_value": result.best_value,
         "best_trial": result.best.number,
-        "metric": "rmse",
+        "metric": spec.metric,
         "naive_value": result.naive_value,
         "naive": result.naive,
         "naive_values": result.naive_values,
@@ -137,7 +138,7 @@ def verdict(result: TuningResult) -> str:
     if result.gain <= 0:
         return f"{-result.gain:.2%} worse than {naive}: no better than guessing"
     won = sum(
-        score.rmse < window.naive_rmse[result.naive]
+        score.value < window.naive_values[result.naive]
         for window, score in zip(result.windows, result.best.scores, strict=True)
     )
     return (
@@ -146,11 +147,11 @@ def verdict(result: TuningResult) -> str:
     )
 
 
-def outcome(trial: TrialRecord) -> str:
+def outcome(trial: TrialRecord, metric: str = RMSE) -> str:
     """Return in a few words how a trial has ended."""
     match trial.state:
         case "complete":
-            return f"rmse {trial.value:.6g}"
+            return f"{metric} {trial.value:.6g}"
         case "pruned":
             return f"pruned behind fold {len(trial.scores)}"
         case _:
@@ -189,7 +190,7 @@ def run_summary(finished: StudyFinished) -> str:
 
 
 def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
-    """Return a row per fold, the open step last: its window, the best trial's RMSE, and the naive one's."""
+    """Return a row per fold, the open step last: its window, the best trial's error, and the naive one's."""
     shown = [
         (str(number), window, score)
         for number, (window, score) in enumerate(zip(result.windows, result.best.scores, strict=True), start=1)
@@ -201,8 +202,8 @@ def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
             "fold": name,
             "validation_start": day(window.validation_start),
             "validation_end": day(window.validation_end),
-            "rmse": score.rmse,
-            "naive_rmse": window.naive_rmse[result.naive],
+            "value": score.value,
+            "naive_value": window.naive_values[result.naive],
             "epochs": score.best_epoch,
         }
         for name, window, score in shown
@@ -216,7 +217,7 @@ def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
         {
             "trial": trial.number,
             "state": trial.state,
-            "rmse": trial.value,
+            result.spec.metric: trial.value,
             "against naive": None if trial.value is None else round(trial.value / result.naive_value, 4),
             "seconds": round(trial.seconds, 1),
             **{name: trial.params.get(name) for name in names},
@@ -230,19 +231,21 @@ def since_last_run(result: TuningResult, last: Mapping[str, Any] | None) -> str:
     """Return in a sentence how the best value stands to the last run's document of the same model and asset."""
     if last is None:
         return "There is no result of an earlier run."
+    spec, label = result.spec.model_dump(mode="json"), result.spec.metric_label
     try:
         value, number = float(last["best_value"]), last["best_trial"]
         windows = [(fold["validation_start"], fold["validation_end"]) for fold in last["folds"]]
         same = windows == [(each.validation_start, each.validation_end) for each in result.windows]
-        same = same and all(last["spec"][name] == result.spec.model_dump(mode="json")[name] for name in _SCORED_BY)
-    except (KeyError, TypeError, ValueError):
+        same = same and all(last["spec"].get(name) == spec.get(name) for name in _SCORED_BY)
+    except (AttributeError, KeyError, TypeError, ValueError):
         return "The result of the last run cannot be read."
     if not same:
-        return f"The last run's best, RMSE {value:.6g}, is of other folds or another target, and not comparable."
+        label = metric_label(last.get("metric", RMSE))
+        return f"The last run's best, {label} {value:.6g}, is of other folds or another target, and not comparable."
     if value == result.best_value:
-        return f"As in the last run: its best is the same, RMSE {value:.6g} (trial {number})."
+        return f"As in the last run: its best is the same, {label} {value:.6g} (trial {number})."
     change = result.best_value / value - 1
-    return f"{abs(change):.2%} {'better' if change < 0 else 'worse'} than the last run's best, RMSE {value:.6g}."
+    return f"{abs(change):.2%} {'better' if change < 0 else 'worse'} than the last run's best, {label} {value:.6g}."
 
 
 def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = None, page: str | None = None) -> str:
@@ -250,15 +253,15 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
     spec, data = result.spec, result.data
     params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best.params.items())
     folds = "\n".join(
-        f"| {row['fold']} | {row['validation_start']} to {row['validation_end']} | {row['rmse']:.6g} "
-        f"| {row['naive_rmse']:.6g} | {row['rmse'] / row['naive_rmse'] - 1:+.2%} |"
+        f"| {row['fold']} | {row['validation_start']} to {row['validation_end']} | {row['value']:.6g} "
+        f"| {row['naive_value']:.6g} | {row['value'] / row['naive_value'] - 1:+.2%} |"
         for row in fold_rows(result)
     )
     naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
     whole = "" if page is None else f"{_link(page)}\n\n"
     return f"""# {study_title(spec)}
 
-**RMSE {result.best_value:.6g}** (mean over {counted(len(result.windows), "fold")}), {verdict(result)}.
+**{spec.metric_label} {result.best_value:.6g}** (mean over {counted(len(result.windows), "fold")}), {verdict(result)}.
 
 {since_last_run(result, last)}
 
@@ -268,11 +271,11 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
 | --- | --- |
 {params}
 
-| fold | validation | RMSE | {result.naive} | difference |
+| fold | validation | {spec.metric_label} | {result.naive} | difference |
 | --- | --- | --- | --- | --- |
 {folds}
 
-Target `{spec.features.target}`, {spec.horizon} ahead; {data.rows} rows, {day(data.start)} to {day(data.end)}
+Target `{spec.features.target_label}`, {spec.horizon} ahead; {data.rows} rows, {day(data.start)} to {day(data.end)}
 (`{data.sha256[:12]}`); seed {spec.seed}.
 """
 
@@ -300,10 +303,15 @@ def day(moment: str | int) -> str:
 
 def _fold(window: FoldWindow, score: FoldScore, naive: str) -> dict[str, Any]:
     return {
-        **window.model_dump(exclude={"naive_rmse"}),
+        **window.model_dump(exclude={"naive_rmse", "naive_measured"}),
         "rmse": score.rmse,
         "mae": score.mae,
         "n_forecasts": score.n_forecasts,
         "best_epoch": score.best_epoch,
         "naive_rmse": window.naive_rmse[naive],
+        **(
+            {}
+            if window.naive_measured is None
+            else {"measured": score.measured, "naive_measured": window.naive_measured[naive]}
+        ),
     }

@@ -52,10 +52,10 @@ class Picture:
 def fold_picture(result: TuningResult) -> Picture:
     """Return what the best trial saves against naive, fold by fold."""
     rows = fold_rows(result)
-    shown = ", ".join(f"fold {row['fold']} {percent(1 - row['rmse'] / row['naive_rmse'])}" for row in rows)
+    shown = ", ".join(f"fold {row['fold']} {percent(1 - row['value'] / row['naive_value'])}" for row in rows)
     return _picture(
         "folds",
-        f"Bars: share of the naive forecast's RMSE that the best trial saves. {shown}.",
+        f"Bars: share of the naive forecast's {result.spec.metric_label} that the best trial saves. {shown}.",
         lambda figure, width: plots.draw_folds(figure.subplots(), result, width=width - 60),
         height=290,
     )
@@ -65,8 +65,9 @@ def history_picture(result: TuningResult) -> Picture:
     """Return every trial's value in their order."""
     return _picture(
         "history",
-        f"Points: the mean RMSE of {counted(len(result.trials), 'trial')} in their order; the best is trial "
-        f"{result.best.number} with {result.best_value:.6g}, and naive ({result.naive}) has {result.naive_value:.6g}.",
+        f"Points: the mean {result.spec.metric_label} of {counted(len(result.trials), 'trial')} in their order; the "
+        f"best is trial {result.best.number} with {result.best_value:.6g}, and naive ({result.naive}) has "
+        f"{result.naive_value:.6g}.",
         lambda figure, width: plots.draw_history(figure.subplots(), result, columns=_columns(width)),
         height=340,
     )
@@ -87,7 +88,8 @@ def parallel_picture(result: TuningResult, space: "dict[str, BaseDistribution]")
     """Return every trial's parameters at once."""
     return _picture(
         "parallel",
-        f"Lines: the parameters of {counted(len(result.trials), 'trial')}, each from {', '.join(space)} to its RMSE.",
+        f"Lines: the parameters of {counted(len(result.trials), 'trial')}, each from {', '.join(space)} to its "
+        f"{result.spec.metric_label}.",
         lambda figure, width: draw_parallel(figure.subplots(), result, space, columns=_columns(width)),
         height=parallel_height(space),
     )
@@ -102,7 +104,7 @@ def forecast_picture(result: TuningResult, forecasts: BestForecasts) -> Picture:
             by_time, by_value = figure.subplots(1, 2, width_ratios=(2.5, 1))
         else:
             by_time, by_value = figure.subplots(2, 1)
-        plots.draw_forecasts(by_time, fold, result.spec.features.target)
+        plots.draw_forecasts(by_time, fold, result.spec.features.targets[0])
         plots.draw_scatter(by_value, fold)
 
     return _picture(

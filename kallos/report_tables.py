@@ -32,9 +32,9 @@ def fold_table(result: TuningResult) -> Table:
         (
             str(row["fold"]),
             f"{row['validation_start']} to {row['validation_end']}",
-            f"{row['rmse']:.6g}",
-            f"{row['naive_rmse']:.6g}",
-            percent(1 - row["rmse"] / row["naive_rmse"]),
+            f"{row['value']:.6g}",
+            f"{row['naive_value']:.6g}",
+            percent(1 - row["value"] / row["naive_value"]),
             str(row["epochs"]),
         )
         for row in fold_rows(result)
@@ -42,8 +42,8 @@ def fold_table(result: TuningResult) -> Table:
     mean = ("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", percent(result.gain), "")
     n_folds = len(result.windows)
     return Table(
-        "RMSE of the best trial beside naive's",
-        ("fold", "validation", "RMSE", f"naive ({result.naive})", "saved", "best epoch"),
+        f"{result.spec.metric_label} of the best trial beside naive's",
+        ("fold", "validation", result.spec.metric_label, f"naive ({result.naive})", "saved", "best epoch"),
         (*rows[:n_folds], mean, *rows[n_folds:]),
         numbers=2,
         mark=n_folds,
@@ -64,7 +64,7 @@ def trial_table(result: TuningResult) -> Table:
         )
         for trial in result.trials
     )
-    headings = ("trial", "ended", "RMSE", "saved", "seconds", *names)
+    headings = ("trial", "ended", result.spec.metric_label, "saved", "seconds", *names)
     return Table("All trials", headings, rows, numbers=2, mark=result.best.number)
 
 
@@ -139,7 +139,7 @@ def data_table(result: TuningResult) -> Table:
         ("validated", f"{day(windows[0].validation_start)} to {day(windows[-1].validation_end)}"),
         ("open step", "none" if open_step is None else f"from {day(open_step.validation_start)}"),
         ("hold-out", "none kept" if result.holdout_start is None else f"from {day(result.holdout_start)}, not seen"),
-        ("target", spec.features.target),
+        ("target", spec.features.target_label),
         ("horizon", f"{spec.horizon} ahead, {spec.forecast}"),
         ("SHA-256 of the rows", data.sha256),
         ("study", result.study_name),

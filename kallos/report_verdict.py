@@ -107,7 +107,7 @@ def _remaining(deflation: Deflation) -> KeyFigure:
 
 def _folds_say(result: TuningResult) -> str:
     trials = counted(len(result.trials), "trial")
-    means = f"mean RMSE {result.best_value:.6g} against {result.naive_value:.6g}"
+    means = f"mean {result.spec.metric_label} {result.best_value:.6g} against {result.naive_value:.6g}"
     naive = f"naive ({result.naive})"
     if result.gain <= 0:
         return f"The best of {trials} is {percent(-result.gain)} worse than {naive}: {means}. No better than guessing."
@@ -137,13 +137,13 @@ def _choice(result: TuningResult, one_se: OneStandardError) -> str:
         )
     return (
         f"Within one standard error of the best, trial {one_se.trial} is the cheapest of {one_se.within}: "
-        f"{one_se.weights:,} weights instead of {one_se.best_weights:,}, with an RMSE higher by "
-        f"{one_se.mean_difference:.3g} (standard error {one_se.standard_error:.3g})."
+        f"{one_se.weights:,} weights instead of {one_se.best_weights:,}, with a mean {result.spec.metric_label} "
+        f"higher by {one_se.mean_difference:.3g} (standard error {one_se.standard_error:.3g})."
     )
 
 
 def _won(result: TuningResult) -> int:
-    return sum(row["rmse"] < row["naive_rmse"] for row in fold_rows(result)[: len(result.windows)])
+    return sum(row["value"] < row["naive_value"] for row in fold_rows(result)[: len(result.windows)])
 
 
 def _sentence(text: str) -> str:

@@ -13,7 +13,7 @@ from kallos.versions import differences, installed_versions
 
 @dataclass(frozen=True)
 class Compared:
-    """One RMSE as the file has it, and as it is here."""
+    """One error as the file has it, and as it is here."""
 
     name: str
     then: float
@@ -37,7 +37,7 @@ def reproduce(
     score_fold: Callable[[FoldJob], FoldScore] = evaluate_fold,
     workers: int = 1,
 ) -> tuple[Compared, ...]:
-    """Return every fold's RMSE of the best trial, and their mean, as the file has them and as they are here.
+    """Return every fold's error of the best trial, and their mean, as the file has them and as they are here.
 
     `plan` is that of `kallos.best_params.plan_again`. `score_fold` is called by so many threads as `workers`:
     `evaluate_fold` itself takes one alone. Raises `FitError` if a fold cannot be fitted.
@@ -46,10 +46,10 @@ def reproduce(
     with ThreadPoolExecutor(workers) as threads:
         scores = list(threads.map(score_fold, jobs))
     folds = (
-        Compared(f"fold {number}", window.rmse, score.rmse)
+        Compared(f"fold {number}", window.value, score.value)
         for number, (window, score) in enumerate(zip(best.folds, scores, strict=True), start=1)
     )
-    return (*folds, Compared("mean", best.best_value, mean([score.rmse for score in scores])))
+    return (*folds, Compared("mean", best.best_value, mean([score.value for score in scores])))
 
 
 def what_differs(best: BestParams, plan: StudyPlan) -> list[str]:

@@ -46,13 +46,13 @@ class TuningResult(BaseModel):
 
     @property
     def best_value(self) -> float:
-        """Mean RMSE of the best trial over the folds, in the target's own units."""
+        """Mean error of the best trial over the folds, by the study's metric."""
         assert self.best.value is not None
         return self.best.value
 
     @property
     def gain(self) -> float:
-        """Share of the naive forecast's RMSE that the best trial saves; below zero it is worse."""
+        """Share of the naive forecast's error that the best trial saves; below zero it is worse."""
         return 1 - self.best_value / self.naive_value
 
     @property

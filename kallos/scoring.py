@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from kallos.architectures import Params, create_model, get_architecture
 from kallos.datasets import prepare_darts_timeseries
 from kallos.errors import DataError, FitError, KallosError
 from kallos.folds import Fold, InnerCut, cut_inner
+from kallos.metrics import RMSE, Forecast, measure, metric_source, rmse
 from kallos.preparation import PreparedSeries
 from kallos.preprocessing import PreparedFold
 from kallos.snapshots import frame_sha256, read_snapshot
@@ -33,9 +34,11 @@ Array = npt.NDArray[np.float64]
 # Raise this whenever a change to preparation, training or scoring moves a single bit of a score.
 EVALUATION_VERSION = 1
 
+MEDIAN = 0.5
+
 
 class FoldScore(BaseModel):
-    """How one parameter set did on one fold; errors are in the target's own units."""
+    """How one parameter set did on one fold; errors are in the target's own units, of several as `error_unit` says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,6 +48,13 @@ class FoldScore(BaseModel):
     epochs: int
     best_epoch: int
     seconds: float
+    # Not written where it is the RMSE: such scores are as they were when nothing else could be minimised.
+    measured: float | None = Field(None, exclude_if=lambda measured: measured is None)
+
+    @property
+    def value(self) -> float:
+        """The error that the study minimises: `measured` by its metric, or the RMSE."""
+        return self.rmse if self.measured is None else self.measured
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,8 @@ class FoldJob:
     horizon: int
     forecast: str
     seed: int
+    metric: str = RMSE
+    quantiles: tuple[float, ...] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -79,6 +91,9 @@ class FoldJob:
             "forecast": self.forecast,
             "seed": self.seed,
             "machine": machine(),
+            # What every job was before it could be chosen is not in the hash.
+            **({} if self.metric == RMSE else {"metric": [self.metric, metric_source(self.metric)]}),
+            **({} if self.quantiles is None else {"quantiles": self.quantiles}),
         }
         canonical = json.dumps(content, sort_keys=True, allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
@@ -121,13 +136,17 @@ def evaluate_fold(job: FoldJob) -> FoldScore:
     import_module("kallos.training")
     started = time.perf_counter()
     fitted = fit_fold(job)
-    forecasts = forecast_fold(job, fitted)
-    errors = forecasts - _actual(read_snapshot(job.snapshot), job.fold, job.features.target, forecasts.shape[1])
-    if not np.isfinite(errors).all():
+    frame = read_snapshot(job.snapshot)
+    unit = error_unit(frame, job.fold, job.features)
+    forecast = forecasts_of(job, fitted).over(unit)
+    actual = actual_targets(frame, job.fold, job.features, forecast.point.shape[1]) / unit
+    errors = forecast.point - actual
+    if not np.isfinite(errors).all() or not (forecast.quantiles is None or np.isfinite(forecast.quantiles).all()):
         raise FitError(f"forecasts must be finite, and those of {job.model_name} are not")
     return FoldScore(
         rmse=rmse(errors),
         mae=float(np.abs(errors).mean()),
+        measured=None if job.metric == RMSE else measure(job.metric, forecast, actual),
         n_forecasts=errors.size,
         epochs=fitted.epochs,
         best_epoch=fitted.best_epoch,
@@ -152,6 +171,7 @@ def fit_fold(job: FoldJob) -> FittedFold:
             lead=job.features.lead,
             horizon=job.horizon,
             seed=job.seed,
+            quantiles=job.quantiles,
         )
 
 
@@ -165,6 +185,7 @@ def fit_prepared(
     lead: int,
     horizon: int,
     seed: int,
+    quantiles: tuple[float, ...] | None = None,
 ) -> FittedFold:
     """Return a model that was trained on the fold's training rows before the cut, and stopped early on those behind."""
     from kallos.training import early_stopping, fit
@@ -178,6 +199,7 @@ def fit_prepared(
         seed=seed,
         make_callbacks=lambda: early_stopping(training.patience),
         has_covariates=prepared.past_covariates is not None,
+        quantiles=quantiles,
     )
     epochs, best_epoch = fit(
         model,
@@ -191,11 +213,22 @@ def fit_prepared(
 
 
 def forecast_fold(job: FoldJob, fitted: FittedFold) -> Array:
-    """Return forecasts of the validation window in the target's own units, of shape (origins, steps)."""
+    """Return point forecasts of the validation window in the target's own units, of shape (origins, steps).
+
+    Several targets are along one more axis.
+    """
+    return forecasts_of(job, fitted).point
+
+
+def forecasts_of(job: FoldJob, fitted: FittedFold) -> Forecast:
+    """Return forecasts of the validation window in the target's own units, with the job's quantiles."""
     from kallos.training import quiet_single_thread
 
     with quiet_single_thread(), errors_of(job.model_name):
-        return _forecast(fitted.model, fitted.prepared, job.horizon, job.forecast)
+        values = _forecast(fitted.model, fitted.prepared, job.horizon, job.forecast, job.quantiles)
+    if job.quantiles is None:
+        return Forecast(values)
+    return Forecast(values[..., job.quantiles.index(MEDIAN)], values, job.quantiles)
 
 
 @contextmanager
@@ -215,31 +248,92 @@ def errors_of(model_name: str) -> Iterator[None]:
 def naive_forecast_rmse(
     frame: pd.DataFrame, fold: Fold, features: FeatureSpec, horizon: int, forecast: str = "rolling"
 ) -> dict[str, float]:
-    """Return the RMSE of each naive forecast over the very (origin, step) pairs that models are scored on.
+    """Return the RMSE of each naive forecast over the very (origin, step) pairs that models are scored on."""
+    return naive_scores(frame, fold, features, horizon, forecast)
 
-    `zero` forecasts nothing but zeros, `last` repeats the last target known at the origin.
+
+def naive_scores(
+    frame: pd.DataFrame,
+    fold: Fold,
+    features: FeatureSpec,
+    horizon: int,
+    forecast: str = "rolling",
+    *,
+    metric: str = RMSE,
+    quantiles: tuple[float, ...] | None = None,
+) -> dict[str, float]:
+    """Return the error of each naive forecast over the very (origin, step) pairs that models are scored on.
+
+    `zero` forecasts nothing but zeros, `last` repeats the last target known at the origin. Their quantiles are those
+    of their own errors on the fold's training rows, for each step ahead, added to them.
     """
-    window = fold.validation_stop - fold.validation_start
-    actual = _actual(frame, fold, features.target, window if forecast == "block" else horizon)
-    target = frame[features.target].to_numpy(np.float64)
+    steps = fold.validation_stop - fold.validation_start if forecast == "block" else horizon
+    actual, unit = actual_targets(frame, fold, features, steps), error_unit(frame, fold, features)
+    points = _naive_points(frame, fold, features, actual)
+    past: dict[str, Array] = {}
+    if quantiles is not None:
+        rows = Fold(0, fold.train_start, fold.train_stop, fold.train_start + features.lead, fold.train_stop)
+        came = actual_targets(frame, rows, features, steps)
+        past = {
+            name: np.moveaxis(np.quantile(came - point, quantiles, axis=0), 0, -1)
+            for name, point in _naive_points(frame, rows, features, came).items()
+        }
+    return {
+        name: measure(
+            metric,
+            Forecast(point, point[..., None] + past[name] if past else None, quantiles or ()).over(unit),
+            actual / unit,
+        )
+        for name, point in points.items()
+    }
+
+
+def error_unit(frame: pd.DataFrame, fold: Fold, features: FeatureSpec) -> Array:
+    """Return what errors are counted in: of one target 1, its own units; of several, each one's standard deviation.
+
+    That is over the fold's training rows, and of shape (targets,). Raises `DataError` for a target that is constant
+    over them.
+    """
+    if len(features.targets) == 1:
+        return np.ones(())
+    rows = frame.iloc[fold.train_start : fold.train_stop]
+    constant = [name for name in features.targets if not np.ptp(rows[name]) > 0]
+    if constant:
+        raise DataError(
+            f"a target must vary over the training rows of each fold, and {constant[0]!r} is constant in fold "
+            f"{fold.number}: take it out of the targets"
+        )
+    unit: Array = _targets(rows, features).std(axis=0)
+    return unit
+
+
+def _naive_points(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, actual: Array) -> dict[str, Array]:
     origins = np.arange(fold.validation_start, fold.validation_start + len(actual)) - features.lead
-    return {"zero": rmse(actual), "last": rmse(actual - target[origins][:, None])}
+    last = np.broadcast_to(_targets(frame, features)[origins][:, None], actual.shape)
+    return {"zero": np.zeros_like(actual), "last": last}
 
 
-def rmse(errors: Array) -> float:
-    """Return the root of the mean square."""
-    return float(np.sqrt(np.mean(np.square(errors))))
+def _targets(frame: pd.DataFrame, features: FeatureSpec) -> Array:
+    """Return the target, of shape (rows,), or several, of shape (rows, targets)."""
+    targets: Array = frame[list(features.targets)].to_numpy(np.float64)
+    return targets[:, 0] if len(features.targets) == 1 else targets
 
 
-def _actual(frame: pd.DataFrame, fold: Fold, target: str, horizon: int) -> Array:
-    """Return the targets that are scored, of shape (origins, horizon)."""
-    window = frame[target].to_numpy(np.float64)[fold.validation_start : fold.validation_stop]
-    actual: Array = np.lib.stride_tricks.sliding_window_view(window, horizon)
+def actual_targets(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, horizon: int) -> Array:
+    """Return the targets that are scored, of shape (origins, horizon), or (origins, horizon, targets) of several."""
+    window = _targets(frame.iloc[fold.validation_start : fold.validation_stop], features)
+    actual: Array = np.moveaxis(np.lib.stride_tricks.sliding_window_view(window, horizon, axis=0), -1, 1)
     return actual
 
 
-def _forecast(model: "GlobalForecastingModel", prepared: PreparedFold, horizon: int, mode: str) -> Array:
-    """Return forecasts in the target's own units, of shape (origins, horizon)."""
+def _forecast(
+    model: "GlobalForecastingModel",
+    prepared: PreparedFold,
+    horizon: int,
+    mode: str,
+    quantiles: tuple[float, ...] | None,
+) -> Array:
+    """Return forecasts in the target's own units, as `rolling_forecasts` does; in mode `block` from one origin."""
     fold = prepared.fold
     if mode == "block":
         whole = model.predict(
@@ -249,13 +343,20 @@ def _forecast(model: "GlobalForecastingModel", prepared: PreparedFold, horizon: 
             verbose=False,
         )
         return prepared.target_scale.restore(whole.values().reshape(1, -1))
-    return rolling_forecasts(model, prepared, fold.validation_start, horizon)
+    return rolling_forecasts(model, prepared, fold.validation_start, horizon, quantiles)
 
 
-def rolling_forecasts(model: "GlobalForecastingModel", prepared: PreparedSeries, start: int, horizon: int) -> Array:
+def rolling_forecasts(
+    model: "GlobalForecastingModel",
+    prepared: PreparedSeries,
+    start: int,
+    horizon: int,
+    quantiles: tuple[float, ...] | None = None,
+) -> Array:
     """Return forecasts from every origin whose whole horizon lies in the rows from `start` to the series' end.
 
-    They are in the target's own units, of shape (origins, horizon): the first one's first step is row `start`.
+    They are in the target's own units, of shape (origins, horizon): the first one's first step is row `start`. Several
+    targets have an axis more, and so have the `quantiles` of a model that has learnt these, the last one.
     """
     first_row = start - rows_before(model)
     series = model.historical_forecasts(
@@ -267,8 +368,15 @@ def rolling_forecasts(model: "GlobalForecastingModel", prepared: PreparedSeries,
         last_points_only=False,
         verbose=False,
         show_warnings=False,
+        predict_likelihood_parameters=quantiles is not None,
     )
-    return prepared.target_scale.restore(np.stack([each.values(copy=False)[:, 0] for each in series]))
+    values = np.stack([each.values(copy=False) for each in series])
+    # Of each target, Darts has its quantiles side by side.
+    n_targets, n_levels = prepared.target.width, len(quantiles or [None])
+    by_level = np.moveaxis(values.reshape(*values.shape[:2], n_targets, n_levels), 2, -1)
+    restored: Array = np.moveaxis(prepared.target_scale.restore(by_level), -1, 2)
+    restored = restored if quantiles is not None else restored[..., 0]
+    return restored[:, :, 0] if n_targets == 1 else restored
 
 
 def look_back(model: "GlobalForecastingModel") -> int:

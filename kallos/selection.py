@@ -23,7 +23,7 @@ FEWEST_FOLDS = 3
 class OneStandardError(BaseModel):
     """The cheapest trial within one standard error of the best, by their paired differences over the folds.
 
-    `mean_difference` is its mean RMSE less that of the best trial, `standard_error` that of this mean. `weights` and
+    `mean_difference` is its mean error less that of the best trial, `standard_error` that of this mean. `weights` and
     `best_weights` count what each of the two has to learn; `within` how many trials were near enough.
     """
 
@@ -42,8 +42,8 @@ class OneStandardError(BaseModel):
 class Deflation(BaseModel):
     """What is left of the best trial's gain once the choice among the trials is counted.
 
-    `apparent_gain` is the share of the naive RMSE that the best trial saves on the folds that chose it, `gain` what
-    chosen trials save on folds that did not choose them: `value` is their mean RMSE there, `naive_value` that of the
+    `apparent_gain` is the share of the naive error that the best trial saves on the folds that chose it, `gain` what
+    chosen trials save on folds that did not choose them: `value` is their mean error there, `naive_value` that of the
     naive forecast. `overfitting` is the share of splits into halves in which the trial chosen on one is no better than
     the median one on the other. `method` and `source` say how.
     """
@@ -101,7 +101,7 @@ def one_standard_error(result: TuningResult, weights_of: Callable[[Mapping[str, 
 def deflate(result: TuningResult, *, resamples: int = RESAMPLES, seed: int = 0) -> Deflation | None:
     """Return what is left of the best trial's gain when the trial is chosen on other folds than it is scored on.
 
-    Folds are drawn anew with replacement; the trial of the least mean RMSE on those drawn is scored on those that were
+    Folds are drawn anew with replacement; the trial of the least mean error on those drawn is scored on those that were
     not (Tsamardinos, Greasidou & Borboudakis 2018). And folds are split into halves, of an odd number the larger to
     choose on, to see how the chosen trial ranks on the other half (Bailey, Borwein, López de Prado & Zhu 2017).
 
@@ -111,7 +111,7 @@ def deflate(result: TuningResult, *, resamples: int = RESAMPLES, seed: int = 0) 
     if len(trials) < 2 or len(result.windows) < FEWEST_FOLDS:
         return None
     scores = np.array([_fold_values(trial) for trial in trials])
-    naive = np.array([window.naive_rmse[result.naive] for window in result.windows])
+    naive = np.array([window.naive_values[result.naive] for window in result.windows])
     rng = np.random.default_rng(seed)
     value, naive_value = _out_of_bag(scores, naive, resamples, rng)
     splits = list(_halves(scores.shape[1], resamples, rng))
@@ -142,7 +142,7 @@ def _value(trial: TrialRecord) -> float:
 
 
 def _fold_values(trial: TrialRecord) -> Array:
-    return np.array([score.rmse for score in trial.scores])
+    return np.array([score.value for score in trial.scores])
 
 
 def _near(result: TuningResult) -> Iterator[tuple[TrialRecord, tuple[float, float]]]:
@@ -159,7 +159,7 @@ def _near(result: TuningResult) -> Iterator[tuple[TrialRecord, tuple[float, floa
 
 
 def _out_of_bag(scores: Array, naive: Array, resamples: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the mean RMSE, on folds that were not drawn, of the trials chosen on those that were, and of naive."""
+    """Return the mean error, on folds that were not drawn, of the trials chosen on those that were, and of naive."""
     n_folds = scores.shape[1]
     drawn = rng.integers(n_folds, size=(resamples, n_folds))
     counts: Array = (drawn[:, :, None] == np.arange(n_folds)).sum(axis=1).astype(np.float64)

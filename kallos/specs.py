@@ -24,15 +24,17 @@ from pydantic import (
 )
 
 from kallos.architectures import registry
-from kallos.architectures.lookup import AUTO, canonical
+from kallos.architectures.lookup import AUTO, architecture_names, canonical, get_architecture
 from kallos.architectures.study_space import StudySpace, study_space
 from kallos.dask_address import check_dask_address
-from kallos.errors import UsageError, explain
+from kallos.errors import UsageError, explain, shorten
+from kallos.metrics import OF_QUANTILES, RMSE, check_metric, metric_label
 from kallos.query_text import one_statement
 
 # A moment in the features' index: an ISO date or timestamp, or an integer, as text.
 Moment = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]
 Patterns = tuple[str, ...]
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CalendarStep = Literal["day", "week", "month", "quarter", "year"]
 
 
@@ -52,6 +54,26 @@ def _offer_architectures(schema: dict[str, Any]) -> None:
 
 
 ArchitectureName = Annotated[str, AfterValidator(_known_architectures), Field(json_schema_extra=_offer_architectures)]
+
+
+def _known_metric(metric: str) -> str:
+    try:
+        return check_metric(metric)
+    except UsageError as error:
+        raise ValueError(str(error).removeprefix("metric ")) from None
+
+
+# What every study was before it could be chosen is not written down: their documents and hashes stay as they were.
+def _unwritten(default: Any) -> Any:
+    return lambda value: value == default
+
+
+def _each_once(target: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    if isinstance(target, str):
+        return target
+    if len(set(target)) != len(target):
+        raise ValueError(f"must name each column once, not {list(target)}")
+    return target[0] if len(target) == 1 else target
 
 
 class Spec(BaseModel):
@@ -114,7 +136,10 @@ class FeatureSpec(Spec):
     Patterns are those of a shell (`rsi*`); a column that fits no group is `other`.
     """
 
-    target: str = Field("log_return_close", description="Column that is forecast.")
+    target: Annotated[str | Annotated[tuple[str, ...], Field(min_length=1)], AfterValidator(_each_once)] = Field(
+        "log_return_close",
+        description="Column that is forecast; a list in a study file forecasts several, scored in standard deviations.",
+    )
     label_horizon: int = Field(
         0,
         ge=0,
@@ -139,6 +164,26 @@ class FeatureSpec(Spec):
         "that opens where it closed: without this they are refused as leaks.",
     )
     exclude: Patterns = Field((), description="Columns that are left out.")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns that are forecast."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    @property
+    def target_label(self) -> str:
+        """What is forecast, in words."""
+        return ", ".join(self.targets)
+
+    @property
+    def only_target(self) -> str:
+        """The target, for whatever takes one alone; raises `UsageError` where there are several."""
+        if not isinstance(self.target, str):
+            raise UsageError(
+                f"an audit, a trained model and its evaluation take one target, and the study has {len(self.targets)}: "
+                f"{shorten(self.targets)}; several are for tuning alone: name one as --target"
+            )
+        return self.target
 
     @property
     def lead(self) -> int:
@@ -204,6 +249,22 @@ class TuneSpec(Spec):
         description="'rolling': a forecast from every row, with what was known there. 'block': one forecast "
         "over the whole window, which reads covariates of the future; for comparison only.",
     )
+    metric: Annotated[str, AfterValidator(_known_metric)] = Field(
+        RMSE,
+        description="What is minimised: 'rmse', 'mae', with a likelihood 'pinball' or 'crps', or module:NAME of a "
+        "function of your own.",
+        exclude_if=_unwritten(RMSE),
+    )
+    likelihood: Literal["quantile"] | None = Field(
+        None,
+        description="'quantile': networks forecast quantiles, of which the median is the point forecast.",
+        exclude_if=_unwritten(None),
+    )
+    quantiles: tuple[float, ...] = Field(
+        QUANTILES,
+        description="Quantiles of likelihood 'quantile': the median, and as many below as above it.",
+        exclude_if=_unwritten(QUANTILES),
+    )
     n_trials: PositiveInt = Field(20, description="Parameter sets that are tried.")
     seed: int = Field(42, ge=0, lt=2**32, description="Seed of the sampler and of every fit.")
     pruner: Literal["folds", "none", "median", "percentile", "wilcoxon", "successive_halving", "hyperband"] = Field(
@@ -223,6 +284,22 @@ class TuneSpec(Spec):
         "asset, model, space, target and horizon.",
     )
 
+    @field_validator("quantiles")
+    @classmethod
+    def _quantiles_are_sound(cls, quantiles: tuple[float, ...]) -> tuple[float, ...]:
+        ordered = tuple(sorted(set(quantiles)))
+        mirrored = tuple(round(1 - level, 9) for level in reversed(ordered))
+        if (
+            len(ordered) != len(quantiles)
+            or not all(0 < level < 1 for level in ordered)
+            or 0.5 not in ordered
+            or mirrored != tuple(round(level, 9) for level in ordered)
+        ):
+            raise ValueError(
+                f"must lie between 0 and 1, each once, with 0.5 and with 1 - p for each p, not {list(quantiles)}"
+            )
+        return ordered
+
     @field_validator("space")
     @classmethod
     def _space_is_sound(cls, tables: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -233,6 +310,16 @@ class TuneSpec(Spec):
     def __hash__(self) -> int:
         """Hash the content: tables of a space are no values that hash."""
         return hash(self.model_dump_json())
+
+    @property
+    def metric_label(self) -> str:
+        """The metric's name for people: `RMSE`."""
+        return metric_label(self.metric)
+
+    @property
+    def levels(self) -> tuple[float, ...] | None:
+        """The quantiles that are forecast, None where forecasts are points."""
+        return None if self.likelihood is None else self.quantiles
 
     @property
     def search_space(self) -> StudySpace:
@@ -246,10 +333,24 @@ class TuneSpec(Spec):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.features.target in self.features.exclude:
-            raise ValueError(f"the target {self.features.target!r} is excluded: take it out of 'exclude'")
+        for target in self.features.targets:
+            if target in self.features.exclude:
+                raise ValueError(f"the target {target!r} is excluded: take it out of 'exclude'")
+        if self.forecast == "block" and len(self.features.targets) > 1:
+            raise ValueError("forecast 'block' takes one target: choose 'rolling'")
         if self.forecast == "block" and self.features.label_horizon > 1:
             raise ValueError("forecast 'block' needs a label that looks 1 row ahead at most: choose 'rolling'")
+        if self.likelihood is None:
+            if self.metric in OF_QUANTILES:
+                raise ValueError(f"metric {self.metric!r} needs forecasts of quantiles: give likelihood 'quantile' too")
+            if self.quantiles != QUANTILES:
+                raise ValueError("quantiles need likelihood 'quantile': give it, or take them out")
+            return self
+        if self.forecast == "block":
+            raise ValueError("likelihood 'quantile' needs forecast 'rolling', not 'block'")
+        unfit = [name for name in architecture_names(self.model_name) if not get_architecture(name).stops_early]
+        if unfit:
+            raise ValueError(f"likelihood 'quantile' needs networks, and {unfit[0]!r} is none: name others")
         return self
 
 

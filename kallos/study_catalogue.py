@@ -13,7 +13,8 @@ from sqlalchemy.engine import URL
 
 from kallos.databases import shown
 from kallos.errors import StudyError, UsageError, did_you_mean, shorten
-from kallos.planning import DataSummary, FoldWindow, mean
+from kallos.metrics import RMSE
+from kallos.planning import DataSummary, FoldWindow, mean_naive_values
 from kallos.record import CREATED, DATA, SPEC, WARM, WINDOWS, must_answer, opened_storage, parse_storage_url
 from kallos.study_locks import study_lock
 from kallos.trials import PARAMS, TrialRecord, WarmStart, best_of
@@ -41,7 +42,7 @@ class TrialCounts(BaseModel):
 class StudySummary(BaseModel):
     """A study in a line; what its record does not say, as those of earlier versions, is None.
 
-    Values are mean RMSEs over the folds. Moments are in UTC.
+    Values are mean errors over the folds, by the study's metric. Moments are in UTC.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +52,7 @@ class StudySummary(BaseModel):
     model: str | None
     trials: TrialCounts
     n_trials: int | None
+    metric: str | None
     best_value: float | None
     naive: str | None
     naive_value: float | None
@@ -61,7 +63,7 @@ class StudySummary(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def gain(self) -> float | None:
-        """Share of the naive forecast's RMSE that the best trial saves."""
+        """Share of the naive forecast's error that the best trial saves."""
         if self.best_value is None or not self.naive_value:
             return None
         return 1 - self.best_value / self.naive_value
@@ -82,12 +84,12 @@ class RecordedStudy(BaseModel):
 
     @property
     def folds_won(self) -> int | None:
-        """Folds in which the best trial's RMSE is below that of the naive forecast; None where that is not known."""
+        """Folds in which the best trial's error is below that of the naive forecast; None where that is not known."""
         naive = self.summary.naive
         if self.best is None or naive is None:
             return None
         pairs = zip(self.windows, self.best.scores, strict=True)
-        return sum(score.rmse < window.naive_rmse[naive] for window, score in pairs)
+        return sum(score.value < window.naive_values[naive] for window, score in pairs)
 
 
 def list_studies(storage_url: str) -> list[StudySummary]:
@@ -185,6 +187,7 @@ def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], url: URL) -> S
             open=states.count(TrialState.RUNNING) + states.count(TrialState.WAITING),
         ),
         n_trials=spec.get("n_trials"),
+        metric=spec.get("metric", RMSE) if spec else None,
         best_value=min(
             (trial.values[0] for trial in trials if trial.state is TrialState.COMPLETE and trial.values), default=None
         ),
@@ -201,9 +204,7 @@ def _windows(attrs: Mapping[str, Any]) -> tuple[FoldWindow, ...]:
 
 
 def _naive_values(attrs: Mapping[str, Any]) -> dict[str, float]:
-    windows = _windows(attrs)
-    names = windows[0].naive_rmse if windows else ()
-    return {name: mean([window.naive_rmse[name] for window in windows]) for name in names}
+    return mean_naive_values(_windows(attrs))
 
 
 def _is_ours(trial: FrozenTrial) -> bool:

@@ -14,6 +14,9 @@ _YARDSTICK = {
     "label_horizon": ("features", "label_horizon"),
     "horizon": ("horizon",),
     "forecast": ("forecast",),
+    "metric": ("metric",),
+    "likelihood": ("likelihood",),
+    "quantiles": ("quantiles",),
 }
 
 
@@ -69,7 +72,7 @@ def _other_yardsticks(studies: Sequence[RecordedStudy]) -> list[str]:
     if any(each != windows[0] for each in windows):
         spans = ", ".join(f"{len(each)} from {_day(each[0][0])} to {_day(each[-1][1])}" for each in windows)
         why.append(f"folds differ: {spans}")
-    naive = [[window.naive_rmse for window in study.windows] for study in studies]
+    naive = [[window.naive_values for window in study.windows] for study in studies]
     if not why and any(each != naive[0] for each in naive):
         why.append("rows differ: on the same dates, the naive forecasts of the one do not err as those of the other")
     return why

@@ -1,4 +1,4 @@
-"""The study: trials asked and told in order, each the mean RMSE of one parameter set over the folds."""
+"""The study: trials asked and told in order, each the mean error of one parameter set over the folds."""
 
 import math
 import threading
@@ -34,7 +34,7 @@ def objective(
     score_fold: ScoreFold = evaluate_fold,
     watcher: Watcher = ignore,
 ) -> float:
-    """Return the mean RMSE over the folds of the parameters that the trial draws, in the target's own units.
+    """Return the mean error over the folds of the parameters that the trial draws, by the study's metric.
 
     `functools.partial(objective, plan=plan)` is an objective for Optuna's own `optimize`. Each fold's score is
     reported, and a pruner may end the trial behind each but the last. Raises `FitError` if a fold cannot be fitted.
@@ -47,16 +47,16 @@ def objective(
     try:
         for job in jobs:
             score = score_fold(job)
-            if not math.isfinite(score.rmse):
-                raise FitError(f"a fold's score must be finite, and that of fold {job.fold.number} is {score.rmse}")
+            if not math.isfinite(score.value):
+                raise FitError(f"a fold's score must be finite, and that of fold {job.fold.number} is {score.value}")
             scores.append(score)
             watcher(FoldScored(trial.number, job.fold.number, score))
-            trial.report(score.rmse, job.fold.number)
+            trial.report(score.value, job.fold.number)
             if len(scores) < len(jobs) and trial.should_prune():
                 raise optuna.TrialPruned
     finally:
         trial.set_user_attr(SCORES, [score.model_dump() for score in scores])
-    return mean([score.rmse for score in scores])
+    return mean([score.value for score in scores])
 
 
 def run_tuning(

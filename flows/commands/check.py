@@ -122,7 +122,7 @@ def _seen(examination: "Examination", spec: TuneSpec) -> Iterator[str]:
     if examination.left_out:
         yield f"  {counted(examination.left_out, 'row')} outside the dates asked for"
     groups = ", ".join(f"{len(names)} {group}" for group, names in (examination.columns or {}).items() if names)
-    yield f"  target {spec.features.target}; covariates: {groups or 'none'}"
+    yield f"  target {spec.features.target_label}; covariates: {groups or 'none'}"
     for fold in examination.folds:
         yield (
             f"  fold {fold.number}: trains to {_day(fold.train_end)}, "

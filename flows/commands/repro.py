@@ -44,10 +44,11 @@ def repro(
     workers = min(workers or physical_cores(), len(plan.folds))
     with console.status(f"fitting {counted(len(plan.folds), 'fold')}"), FoldPool(workers, retries=2) as pool:
         compared = reproduce(best, plan, score_fold=pool.score, workers=workers)
+    label = best.spec.metric_label
     if all(each.is_same for each in compared):
-        console.print(f"the same to the bit: {counted(len(plan.folds), 'fold')}, mean RMSE {best.best_value!r}")
+        console.print(f"the same to the bit: {counted(len(plan.folds), 'fold')}, mean {label} {best.best_value!r}")
         return
-    table = Table(title="RMSE, then and now", title_justify="left", title_style="bold")
+    table = Table(title=f"{label}, then and now", title_justify="left", title_style="bold")
     table.add_column("")
     for heading in ("in the file", "here", "difference"):
         table.add_column(heading, justify="right")

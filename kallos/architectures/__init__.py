@@ -23,14 +23,16 @@ def create_model(
     seed: int = 42,
     make_callbacks: Callable[[], list[Any]] = list,
     has_covariates: bool = True,
+    quantiles: tuple[float, ...] | None = None,
 ) -> "GlobalForecastingModel":
     """Return an untrained Darts model that forecasts `horizon` steps in one go from past covariates.
 
     `params` are laid over the architecture's defaults. `lead` is the distance in rows from the last known
     target to the first forecast step. `make_callbacks` makes Lightning callbacks; each model gets its own. A regression
-    on lags has to know beforehand if it will see covariates.
+    on lags has to know beforehand if it will see covariates. With `quantiles`, it
+    learns these in place of a mean.
 
-    Raises `UsageError` for an unknown architecture or parameter.
+    Raises `UsageError` for an unknown architecture or parameter, or one that cannot learn quantiles.
     """
     architecture = get_architecture(model_name)
     chosen = {**architecture.defaults, **(params or {})}
@@ -47,4 +49,17 @@ def create_model(
         callbacks=tuple(make_callbacks()),
         has_covariates=has_covariates,
     )
-    return architecture.build(chosen, context)
+    model = architecture.build(chosen, context)
+    return model if quantiles is None else _with_quantiles(model_name, model, quantiles)
+
+
+def _with_quantiles(
+    model_name: str, model: "GlobalForecastingModel", quantiles: tuple[float, ...]
+) -> "GlobalForecastingModel":
+    """Return the model that a recipe has made, made again with Darts' quantile likelihood in place of its loss."""
+    from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
+    from darts.utils.likelihood_models.torch import QuantileRegression
+
+    if not isinstance(model, TorchForecastingModel):
+        raise UsageError(f"likelihood 'quantile' needs a network, and {model_name} is {type(model).__name__}")
+    return type(model)(**{**model.model_params, "loss_fn": None, "likelihood": QuantileRegression(list(quantiles))})

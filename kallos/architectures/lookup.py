@@ -10,6 +10,7 @@ from pkgutil import iter_modules
 import kallos.architectures
 from kallos.architectures.recipe import Architecture
 from kallos.errors import UsageError, did_you_mean
+from kallos.references import load_reference
 
 GROUP = "kallos.architectures"
 # In place of names: all architectures of this package that need no extra, the same on every machine.
@@ -105,15 +106,7 @@ def _of_entry_points() -> Iterator[tuple[str, Architecture]]:
 
 @cache
 def _referred(reference: str) -> Architecture:
-    module, _, attribute = reference.partition(":")
-    try:
-        found = getattr(import_module(module), attribute)
-    except Exception as error:
-        raise UsageError(
-            f"model_name must be module:NAME of an architecture that can be imported, and {reference!r} cannot: "
-            f"{type(error).__name__}: {error}; its module lies in the folder of the command, or on PYTHONPATH"
-        ) from error
-    return _made(found, reference)
+    return _made(load_reference(reference, "model_name", "an architecture"), reference)
 
 
 def _made(found: object, reference: str) -> Architecture:

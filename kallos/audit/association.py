@@ -76,7 +76,7 @@ def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int =
     """
     rows = rows.iloc[-_MOST_ROWS:]
     lead = features.lead
-    target = rows[features.target].to_numpy(np.float64)
+    target = rows[features.only_target].to_numpy(np.float64)
     questions = _questions(target, rows.index, lead)
     if not questions:
         return [_untestable(f"{len(rows)} rows are too few to fit and to test a regression", "bring more rows")]
@@ -86,7 +86,7 @@ def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int =
     rng = np.random.default_rng(seed)
     verdicts = []
     for name in rows.columns:
-        if name == features.target:
+        if name == features.only_target:
             continue
         values = rows[name].to_numpy(np.float64)
         if (period := repeats_every(values)) is not None:

@@ -93,6 +93,8 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
                 horizon=spec.horizon,
                 forecast=spec.forecast,
                 seed=spec.seed,
+                metric=spec.metric,
+                quantiles=spec.levels,
             )
             fitted = fit_fold(job)
 

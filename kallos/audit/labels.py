@@ -36,7 +36,7 @@ def audit_label(frame: pd.DataFrame, features: FeatureSpec) -> list[Verdict]:
     `frame` holds the rows as loaded, before the target is stamped. What is asked: for how many rows at the end it is
     not known yet, and whether it equals a change of some column, forward or backward, over up to `LONGEST_LABEL` rows.
     """
-    name, allowed = features.target, features.label_horizon
+    name, allowed = features.only_target, features.label_horizon
     open_rows = unrealised_rows(frame, name)
     match = match_label(frame, name)
     verdicts = []

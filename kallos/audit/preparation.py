@@ -33,14 +33,14 @@ def audit_fill(frame: pd.DataFrame, features: FeatureSpec, fill: Fill) -> list[V
     for seed, cut in enumerate(cuts):
         now = frame.index[cut]
         # A label of row i is known label_horizon rows later: those that look behind the cut are not known there.
-        unknown = frame.columns.get_loc(features.target)
+        unknown = frame.columns.get_loc(features.only_target)
         others = with_other_values(_numeric(frame, features), cut + 1, seed=seed)
         first = max(cut + 1 - features.label_horizon, 0)
-        label = with_other_values(frame[[features.target]].astype(np.float64), first, seed=seed)
+        label = with_other_values(frame[[features.only_target]].astype(np.float64), first, seed=seed)
         changed = frame.copy()
         for name in others.columns:
             changed[name] = others[name]
-        changed.isetitem(unknown, label[features.target])
+        changed.isetitem(unknown, label[features.only_target])
         before, after = whole.loc[:now], fill(changed).loc[:now]
         shared = before.index.intersection(after.index)
         for name, change in changes(before.loc[shared], after.loc[shared]).items():
@@ -60,7 +60,7 @@ def audit_preparation(
     validation window: no prepared row up to it may move.
     """
     moved: dict[str, str] = {}
-    names: list[str] = [features.target]
+    names: list[str] = [features.only_target]
     for fold in folds:
         prepared = prepare(rows, fold, features)
         names = _names(rows, prepared, features)
@@ -90,7 +90,7 @@ def audit_preparation(
                     )
             if prepared.target_scale != other.target_scale:
                 moved.setdefault(
-                    features.target,
+                    features.only_target,
                     f"fold {fold.number}: its mean and scale move when rows behind {stamp(rows.index[cut - 1])} change",
                 )
     verdicts = [_prepared(name, moved.get(name), len(folds)) for name in names]
@@ -104,7 +104,7 @@ def _cuts(n_rows: int) -> list[int]:
 
 
 def _numeric(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFrame:
-    names = [name for name in frame.columns if frame[name].dtype.kind in "iuf" and name != features.target]
+    names = [name for name in frame.columns if frame[name].dtype.kind in "iuf" and name != features.only_target]
     return frame[names].astype(np.float64)
 
 
@@ -113,7 +113,7 @@ def _names(rows: pd.DataFrame, prepared: PreparedFold, features: FeatureSpec) ->
     columns = [name for names in group_columns(rows.columns, features).values() for name in names]
     width = 0 if prepared.past_covariates is None else prepared.past_covariates.width
     covariates = columns if width == len(columns) else [f"covariate {place + 1}" for place in range(width)]
-    return [features.target, *covariates]
+    return [features.only_target, *covariates]
 
 
 def _values(prepared: PreparedFold) -> Array:

@@ -70,17 +70,17 @@ def audit_query(load: Load, features: FeatureSpec, *, end_date: str | None = Non
                 if len(change.rows) > len(shared) // 2:
                     whole.add(name)
         last = places[-1]
-        if features.label_horizon > cut - last <= is_only_its_day and pd.notna(full[features.target].iloc[last]):
-            is_realised.append(int(last) not in rows[features.target])
+        if features.label_horizon > cut - last <= is_only_its_day and pd.notna(full[features.only_target].iloc[last]):
+            is_realised.append(int(last) not in rows[features.only_target])
     if not n_cuts:
         return [_heedless() if n_heedless else _nothing_to_compare(len(full))]
     verdicts = list(_features(full, features, rows, ahead, whole, n_cuts))
-    verdicts.append(_target(full, features, rows, max(ahead.get(features.target, 0), label_ahead), lost, n_cuts))
+    verdicts.append(_target(full, features, rows, max(ahead.get(features.only_target, 0), label_ahead), lost, n_cuts))
     if is_realised and all(is_realised):
         return [*(each for each in verdicts if each.verdict == "leak"), _reads_behind(features)]
     hidden = max(label_ahead, int(is_day_lost))
     # A target may be left out in as many rows as its label looks ahead.
-    spared = {features.target} if hidden > is_day_lost or features.label_horizon else set()
+    spared = {features.only_target} if hidden > is_day_lost or features.label_horizon else set()
     return [_unseen(each, hidden) if hidden and each.column not in spared else each for each in verdicts]
 
 
@@ -147,7 +147,7 @@ def _features(
     n_cuts: int,
 ) -> Iterator[Verdict]:
     for name in full.columns:
-        if name == features.target:
+        if name == features.only_target:
             continue
         moved = sorted(rows[name])
         if not moved:
@@ -177,7 +177,7 @@ def _features(
 def _target(
     full: pd.DataFrame, features: FeatureSpec, rows: dict[str, set[int]], ahead: int, lost: set[int], n_cuts: int
 ) -> Verdict:
-    name, allowed = features.target, features.label_horizon
+    name, allowed = features.only_target, features.label_horizon
     if ahead <= allowed:
         return Verdict(
             stage="query",

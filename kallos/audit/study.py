@@ -44,7 +44,7 @@ def audit_study(
     # What study_frame refuses is said before the slow stages, and of the label what it would refuse.
     watch("label")
     verdicts += audit_label(frame, features)
-    too_many = unrealised_rows(frame, features.target) - features.label_horizon
+    too_many = unrealised_rows(frame, features.only_target) - features.label_horizon
     frame = frame.iloc[:-too_many] if 0 < too_many < len(frame) else frame
     try:
         rows = study_frame(frame, features, fill=spec.data.fill)
@@ -67,5 +67,5 @@ def audit_study(
     verdicts += audit_preparation(rows, folds, features)
     watch("forecast")
     with quick_fit(spec, folds[0]) as fit:
-        verdicts += audit_forecasts(rows, folds[0], fit, target=features.target, lead=features.lead)
+        verdicts += audit_forecasts(rows, folds[0], fit, target=features.only_target, lead=features.lead)
     return verdicts

@@ -59,18 +59,18 @@ def chosen_columns(frame: pd.DataFrame, features: FeatureSpec, findings: list[Fi
             )
         )
     names = study_columns(frame.columns, features)
-    if features.target not in frame.columns:
-        findings.append(
-            Finding(
-                "missing-target",
-                f"the target {features.target!r} is not a column: {did_you_mean(features.target, frame.columns)}",
-                "name another as --target",
-                column=features.target,
-                parameter="target",
-            )
+    missing = [target for target in features.targets if target not in frame.columns]
+    findings += [
+        Finding(
+            "missing-target",
+            f"the target {target!r} is not a column: {did_you_mean(target, frame.columns)}",
+            "name another as --target",
+            column=target,
+            parameter="target",
         )
-        names = names[1:]
-    return frame[names]
+        for target in missing
+    ]
+    return frame[[name for name in names if name not in missing]]
 
 
 def as_numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding]) -> pd.DataFrame:
@@ -101,7 +101,7 @@ def as_numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding]) ->
 
 
 def _left_out(name: str, spec: TuneSpec) -> str:
-    return "name another as --target" if name == spec.features.target else "name it in 'exclude'"
+    return "name another as --target" if name in spec.features.targets else "name it in 'exclude'"
 
 
 def _beyond_floats(column: pd.Series, values: pd.Series, name: str, spec: TuneSpec) -> Iterator[Finding]:

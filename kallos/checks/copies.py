@@ -18,10 +18,10 @@ _FEWEST = 30
 _FARTHEST = 60
 
 
-def duplicate_columns(numbers: pd.DataFrame, target: str) -> Iterator[Finding]:
+def duplicate_columns(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[Finding]:
     """Yield covariates of the same values as one before them; constant ones are named elsewhere."""
     seen: dict[bytes, str] = {}
-    for name in numbers.columns.drop(target, errors="ignore"):
+    for name in numbers.columns.drop(list(targets), errors="ignore"):
         values = numbers[name].to_numpy()
         if not _varies(values):
             continue
@@ -41,11 +41,17 @@ def copies_of_target(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
     `known` has the target stamped when it is known. A later row's target is a leak: the column is stamped before
     what it holds is known. The same and an earlier row's are what a model looks back on anyway.
     """
-    target = spec.features.target
+    for target in spec.features.targets:
+        yield from _copies_of(target, known, spec)
+
+
+def _copies_of(target: str, known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
     covariates = [
         name
         for name in known.columns
-        if name != target and not fits(name, spec.features.known_ahead) and _varies(known[name].to_numpy())
+        if name not in spec.features.targets
+        and not fits(name, spec.features.known_ahead)
+        and _varies(known[name].to_numpy())
     ]
     if target not in known.columns or not covariates or not _varies(known[target].to_numpy()):
         return
@@ -64,11 +70,10 @@ def copies_of_target(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
             as_good = shifts[alike[:, place] >= alike[best, place] - 1e-9]
             harmless = as_good[as_good <= 0]
             shift = int(harmless.max()) if len(harmless) else int(as_good.min())
-            yield _copy(name, shift, known, spec)
+            yield _copy(name, target, shift, known, spec)
 
 
-def _copy(name: str, shift: int, known: pd.DataFrame, spec: TuneSpec) -> Finding:
-    target = spec.features.target
+def _copy(name: str, target: str, shift: int, known: pd.DataFrame, spec: TuneSpec) -> Finding:
     if shift > 0:
         raw = shift - spec.features.label_horizon
         words = f"the target {target} of {shift} rows later"

@@ -55,8 +55,8 @@ def _numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding]) -> p
         return pd.DataFrame(index=chosen.index)
     numbers = as_numbers(chosen, spec, findings)
     findings += examine_values(numbers, spec)
-    findings += examine_scales(numbers, spec.features.target)
-    findings += duplicate_columns(numbers, spec.features.target)
+    findings += examine_scales(numbers, spec.features.targets)
+    findings += duplicate_columns(numbers, spec.features.targets)
     return numbers
 
 
@@ -79,7 +79,7 @@ def _study(
         )
         return (), None
     known = numbers.where(np.isfinite(numbers))
-    if spec.features.target in numbers.columns:
+    if all(target in numbers.columns for target in spec.features.targets):
         known = stamp_when_known(known, spec.features, fill=spec.data.fill)
         findings += copies_of_target(known, spec)
     index = _behind_label(numbers.index, spec)

@@ -61,7 +61,7 @@ def _start_later(spec: TuneSpec, examination: Examination) -> TuneSpec:
 
 def _excluding(*faults: str) -> Fix:
     def exclude(spec: TuneSpec, examination: Examination) -> TuneSpec:
-        names = [glob.escape(name) for name in _columns(examination, *faults) if name != spec.features.target]
+        names = [glob.escape(name) for name in _columns(examination, *faults) if name not in spec.features.targets]
         if not names:
             return spec
         features = spec.features.model_copy(update={"exclude": (*spec.features.exclude, *dict.fromkeys(names))})

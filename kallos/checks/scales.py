@@ -25,7 +25,7 @@ _NEIGHBOURS, _SURROUNDINGS = 5, 101
 _GLITCH, _LEVEL, _CLOSE, _AWAY = 25.0, 0.03, 0.12, 0.1
 
 
-def examine_scales(numbers: pd.DataFrame, target: str) -> Iterator[Finding]:
+def examine_scales(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[Finding]:
     """Yield columns whose unit seems to change, and values that seem to be of another unit; of the target sooner."""
     finite, excluded = numbers.where(np.isfinite(numbers)), ", or name the column in 'exclude'"
     for name in finite.columns:
@@ -45,14 +45,14 @@ def examine_scales(numbers: pd.DataFrame, target: str) -> Iterator[Finding]:
             )
             continue
         deviations = _deviations(column)
-        farthest = _OF_TARGET if name == target else _DEVIATIONS
+        farthest = _OF_TARGET if name in targets else _DEVIATIONS
         far = column.index[deviations > farthest]
         if len(far):
             yield Finding(
                 "outlier",
                 f"{name} is more than {farthest:g} robust deviations off its neighbours at {len(far)} rows, first "
                 f"{far[0]} ({column[far[0]]:.6g})",
-                "correct them" + (": an error of prices or of their unit?" if name == target else excluded),
+                "correct them" + (": an error of prices or of their unit?" if name in targets else excluded),
                 column=name,
                 stamps=first_few(far),
             )

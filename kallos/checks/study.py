@@ -77,7 +77,7 @@ def examine_folds(known: pd.DataFrame, folds: tuple[Fold, ...], spec: TuneSpec) 
         values = known[name].to_numpy()
         if not _varies(values):
             continue
-        if name == spec.features.target:
+        if name in spec.features.targets:
             yield from _still_target(values, name, known.index, folds, spec)
             continue
         for fold in folds:

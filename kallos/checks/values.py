@@ -21,7 +21,7 @@ def examine_values(numbers: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
     features, horizon = spec.features, spec.features.label_horizon
     empty_rows = numbers.isna().all(axis=1).to_numpy()
     for name in numbers.columns:
-        is_target = name == features.target
+        is_target = name in features.targets
         column = numbers[name]
         # A label is used up to its last realised value, covariates from the first row on that has one.
         used = column.iloc[: len(column) - horizon] if is_target else _behind_label(column, spec)
@@ -59,7 +59,7 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
     index, gone = column.index, column.isna().to_numpy()
     if not gone.any():
         return
-    is_target, is_filled = name == spec.features.target, spec.data.fill == "forward"
+    is_target, is_filled = name in spec.features.targets, spec.data.fill == "forward"
     known = np.flatnonzero(~gone)
     if not len(known):
         yield Finding(

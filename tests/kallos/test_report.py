@@ -127,7 +127,7 @@ def test_every_view_sets_the_best_value_beside_the_naive_one(result):
     assert f"zero {result.naive_value:.6g}" in markdown
     assert "% worse than the naive forecast (zero)" in report.verdict(result)
     assert [row["fold"] for row in report.fold_rows(result)] == ["1", "2", "open step"]
-    assert all(row["naive_rmse"] > 0 for row in report.fold_rows(result))
+    assert all(row["naive_value"] > 0 for row in report.fold_rows(result))
     assert [row["trial"] for row in report.trial_rows(result)] == [0, 1, 2]
 
 

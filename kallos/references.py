@@ -1,0 +1,20 @@
+"""What a study names as `module:NAME`: something of the user's own, imported where it is used."""
+
+from importlib import import_module
+
+from kallos.errors import UsageError
+
+
+def load_reference(reference: str, field: str, kind: str) -> object:
+    """Return what `module:NAME` names; raises `UsageError` if it cannot be imported.
+
+    `field` is that of the specification, and `kind` says what it must name.
+    """
+    module, _, attribute = reference.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except Exception as error:
+        raise UsageError(
+            f"{field} must be module:NAME of {kind} that can be imported, and {reference!r} cannot: "
+            f"{type(error).__name__}: {error}; its module lies in the folder of the command, or on PYTHONPATH"
+        ) from error
