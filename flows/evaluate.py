@@ -72,7 +72,7 @@ def evaluate(
     Args:
         model: Model directory, or its fsspec URL.
         test_start_date: First row that is scored, inclusive; by default that of the hold-out that the study kept.
-        test_end_date: Last row that is scored, inclusive; by default that of the hold-out, or else the latest row.
+        test_end_date: Last row that is scored, inclusive; by default that of the hold-out, with a start the latest row.
         against: Directory of the model in use; 'current' is the registry's, 'none' is nobody.
         output_dir: Folder of the evaluation, or an fsspec URL of one; by default that of the worker's KALLOS_RESULTS.
     """

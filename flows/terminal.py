@@ -130,6 +130,14 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
     console.print(f"written to {address}", highlight=False, markup=False, soft_wrap=True)
     if page is not None:
         console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    if result.holdout_start is not None and result.holdout_end is not None:
+        console.print(
+            f"held out: {report.day(result.holdout_start)} to {report.day(result.holdout_end)}; next: kallos-run train "
+            f"--params-file {address}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _headlines(started: StudyStarted) -> Iterator[str]:

@@ -47,7 +47,7 @@ class BestForecasts(BaseModel):
 
 def last_fold_job(plan: StudyPlan, result: TuningResult) -> FoldJob:
     """Return the job of the best trial on the last complete fold."""
-    return plan.trial_jobs(result.best.number, result.best_params)[-1]
+    return plan.trial_jobs(result.best.number, result.best.params)[-1]
 
 
 def forecast_job(job: FoldJob) -> FoldForecasts:

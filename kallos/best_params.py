@@ -80,7 +80,8 @@ def read_best_params_file(address: str) -> BestParams:
     try:
         return BestParams.model_validate(json.loads(content))
     except ValidationError as error:
-        reason = explain(error)
+        missing = [str(fault["loc"][0]) for fault in error.errors() if fault["type"] == "missing"]
+        reason = f"it lacks {shorten(missing, 3)}" if missing else explain(error)
     except (ValueError, RecursionError) as error:
         reason = f"it is not JSON: {error}"
     raise DataError(

@@ -11,6 +11,8 @@ def choice_line(choice: Choice) -> str:
     if choice.one_se is None:
         return f"trial {choice.trial}, the best"
     chosen = choice.one_se
+    if chosen.weights == chosen.best_weights:
+        return f"trial {choice.trial}: no trial within one standard error of the best has fewer weights"
     return (
         f"trial {choice.trial}, the cheapest within one standard error of the best: {chosen.weights:,} weights, not "
         f"{chosen.best_weights:,}"
@@ -35,7 +37,12 @@ def confirmation_line(manifest: Manifest) -> str:
 def training_line(manifest: Manifest) -> str:
     """Return in a sentence what the model has learnt from."""
     epochs = ", ".join(str(member.best_epoch) for member in manifest.members)
-    how = "stopped early" if manifest.refit == "inner-validation" else "for the folds' median of epochs"
+    if not any(member.epochs for member in manifest.members):
+        return (
+            f"{counted(len(manifest.members), 'model')} fitted once on the rows from {day(manifest.train_start)} to "
+            f"{day(manifest.data.end)}"
+        )
+    how = "with early stopping" if manifest.refit == "inner-validation" else "for the folds' median of epochs"
     return (
         f"{counted(len(manifest.members), 'network')} trained on the rows from {day(manifest.train_start)} to "
         f"{day(manifest.data.end)}, {how} ({epochs} {'epoch' if epochs == '1' else 'epochs'})"

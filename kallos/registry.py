@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from filelock import FileLock, Timeout
 from pydantic import AliasChoices, BaseModel, Field, PositiveInt, ValidationError
 
-from kallos.errors import KallosError, UsageError, scrubbed
+from kallos.errors import KallosError, UsageError, did_you_mean, scrubbed
 from kallos.evaluation.results import Verdict
 from kallos.looks import LOOKS
 from kallos.registry_index import (
@@ -112,9 +112,12 @@ class Registry:
             if entry.asset_id == asset_id and target in (None, entry.target) and horizon in (None, entry.horizon)
         }
         if len(slots) != 1:
-            found = "; ".join(map(str, slots)) or "none"
+            if not slots:
+                assets = sorted({entry.asset_id for entry in self._index().models})
+                raise UsageError(f"there is no such model of {asset_id!r}: {did_you_mean(asset_id, assets)}")
             raise UsageError(
-                f"asset, target and horizon must mean one slot of the registry, not {len(slots)}: there is {found}"
+                f"asset, target and horizon must mean one slot of the registry, not {len(slots)}: there is "
+                f"{'; '.join(map(str, slots))}; give --target or --horizon"
             )
         return next(iter(slots))
 

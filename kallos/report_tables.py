@@ -138,7 +138,10 @@ def data_table(result: TuningResult) -> Table:
         ("last row", day(data.end)),
         ("validated", f"{day(windows[0].validation_start)} to {day(windows[-1].validation_end)}"),
         ("open step", "none" if open_step is None else f"from {day(open_step.validation_start)}"),
-        ("hold-out", "none kept" if result.holdout_start is None else f"from {day(result.holdout_start)}, not seen"),
+        (
+            "hold-out",
+            "none kept" if result.holdout_start is None else f"from {day(result.holdout_start)}, kept apart",
+        ),
         ("target", spec.features.target_label),
         ("horizon", f"{spec.horizon} ahead, {spec.forecast}"),
         ("SHA-256 of the rows", data.sha256),

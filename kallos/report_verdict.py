@@ -53,8 +53,8 @@ def banner(
         return Banner(
             tone="open",
             head="Not a verdict yet",
-            lead="No hold-out has been looked at. What follows is what the folds say, and the best trial was chosen on "
-            "these very folds.",
+            lead="This page knows of no look at a hold-out. What follows is what the folds say, and the best trial was "
+            "chosen on these very folds.",
             reasons=(_folds_say(result), *of_choice),
             figures=of_folds,
             note=note,

@@ -24,7 +24,7 @@ def evaluate(
     test_end_date: Annotated[
         str | None,
         Parameter(
-            help="Last row that is scored, inclusive. [default: that of the hold-out, else the latest row]",
+            help="Last row that is scored, inclusive. [default: that of the hold-out, with a start the latest row]",
             show_default=False,
         ),
     ] = None,
@@ -58,4 +58,8 @@ def evaluate(
         with status, ending_at_once(console, before=status.stop):
             evaluation = evaluate_flow(model, test_start_date, test_end_date, against, folder)
     show_evaluation(console, evaluation)
-    console.print(f"written to {address_of(folder, f'{model_id}_evaluation.json')}, and .png", soft_wrap=True)
+    written = address_of(folder, f"{model_id}_evaluation.json")
+    console.print(f"written to {written}, and .png", soft_wrap=True)
+    console.print(
+        f"first on the study's page: kallos-run report --params-file ... --evaluation {written}", soft_wrap=True
+    )

@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from pkgutil import iter_modules
 
 import kallos.architectures
+from kallos.architectures.inputs import INPUT
 from kallos.architectures.recipe import Architecture
-from kallos.errors import UsageError, did_you_mean
+from kallos.errors import UsageError, did_you_mean, shorten
 from kallos.references import load_reference
 
 GROUP = "kallos.architectures"
@@ -116,5 +117,10 @@ def _made(found: object, reference: str) -> Architecture:
         raise UsageError(
             f"model_name must name a kallos.architectures.Architecture, or a function that returns one, and "
             f"{reference!r} is {type(made).__name__}"
+        )
+    if INPUT not in made.space:
+        raise UsageError(
+            f"an architecture must have {INPUT} in its space, the rows that a forecast looks back on, and {reference!r} "
+            f"has {shorten(list(made.space), 6)}"
         )
     return made

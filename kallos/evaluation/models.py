@@ -101,8 +101,10 @@ def spec_of_rows(manifest: Manifest, test_end: str | None) -> TuneSpec:
 
 
 def scored_dates(manifest: Manifest, start: str | None = None, end: str | None = None) -> ScoredDates:
-    """Return the dates asked for, and where none are, the hold-out that the study has kept."""
-    return ScoredDates(start or _date(manifest.holdout_start), end or _date(manifest.holdout_end))
+    """Return the dates asked for, and where no start is, the hold-out that the study has kept."""
+    if start is not None:
+        return ScoredDates(start, end)
+    return ScoredDates(_date(manifest.holdout_start), end or _date(manifest.holdout_end))
 
 
 def evaluate_model(

@@ -5,6 +5,8 @@ from kallos.evaluation.results import Comparison, Decision, Verdict
 LEVEL = 0.01
 # On returns, nothing honest is known to save so large a share of the error.
 _TOO_GOOD = 0.2
+# Below this share of an RMSE nobody would call one the better.
+_ABOUT_EQUAL = 0.0005
 _AS_OF_RETURNS = ("zero", "mean")
 
 
@@ -35,7 +37,7 @@ def decide(
     if against_in_use is not None:
         reasons.append(_sentence("the model in use", against_in_use, models, level))
     if not is_better(against_ridge):
-        how = "does as well" if against_ridge.gain <= 0 else "is not shown to be worse"
+        how = "does better" if against_ridge.gain < -_ABOUT_EQUAL else "is not shown to be worse"
         reasons.append(
             f"A ridge regression on lags, fitted in seconds, {how}: the model's RMSE is {_beside(against_ridge.gain)} "
             f"its own."
@@ -68,7 +70,7 @@ def _sentence(other: str, comparison: Comparison, models: int, level: float) -> 
 
 
 def _beside(gain: float) -> str:
-    if abs(gain) < 0.0005:
+    if abs(gain) < _ABOUT_EQUAL:
         return "within 0.05% of"
     return f"{abs(gain):.1%} {'below' if gain > 0 else 'above'}"
 

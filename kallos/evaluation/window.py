@@ -5,6 +5,7 @@ import pandas as pd
 from kallos.date_range import date_bounds
 from kallos.errors import DataError, UsageError
 from kallos.planning import Stamp, stamp
+from kallos.report import day
 from kallos.specs import TuneSpec
 
 
@@ -31,11 +32,11 @@ def find_window(
     begin = first if start is None else int(index.searchsorted(start))
     stop = len(index) if end is None else int(index.searchsorted(end, side="right"))
     if begin < first:
-        allowed = f"not before {stamp(index[first])}" if first < len(index) else "behind the last row there is"
+        allowed = f"not before {day(stamp(index[first]))}" if first < len(index) else "behind the last row there is"
         purged = f", and {gap} more are purged" if gap else ""
         raise UsageError(
             f"--test-start-date must lie behind what the model's study saw: {start_date} does not, since the study "
-            f"ends with {study_end}{purged}; take one {allowed}"
+            f"ends with {day(study_end)}{purged}; take one {allowed}"
         )
     if stop - begin < spec.horizon:
         raise DataError(

@@ -128,7 +128,7 @@ def test_an_empty_registry_is_said_to_be_so(home, monkeypatch, capsys):
         (["roll-back"], 2, "give the id of its current model, or --asset-id"),
         (["roll-back", NEW, "--asset-id", "ABC"], 2, "give the id of its current model, or --asset-id"),
         (["roll-back", OLD], 2, f"must be from the current model, not {OLD}: {NEW} is"),
-        (["roll-back", "--asset-id", "D"], 2, "must mean one slot of the registry, not 0"),
+        (["roll-back", "--asset-id", "D"], 2, "there is no such model of 'D'"),
         (["promote"], 2, "MODEL requires an argument"),
         (["list", "--registry", "nowhere://user:s3cret@host"], 1, "nowhere://***@host"),
     ],

@@ -94,5 +94,5 @@ def test_a_gain_that_returns_do_not_allow_is_a_reason_to_look_for_a_leak(gain, b
 
 def test_it_is_said_where_ridge_does_as_well():
     assert "ridge" not in " ".join(verdict(ridge=0.001).reasons)
-    assert "does as well: the model's RMSE is 1.0% above its own" in verdict(ridge=0.7, ridge_gain=-0.01).reasons[-1]
+    assert "does better: the model's RMSE is 1.0% above its own" in verdict(ridge=0.7, ridge_gain=-0.01).reasons[-1]
     assert "is not shown to be worse: the model's RMSE is 1.0% below" in verdict(ridge=0.1, ridge_gain=0.01).reasons[-1]

@@ -42,7 +42,7 @@ def test_both_dates_are_inclusive():
         (
             {"start": "2024-03-05", "features": {"label_horizon": 7}},
             UsageError,
-            "ends with 2024-02-29T00:00:00, and 6 more are purged; take one not before 2024-03-07",
+            "ends with 2024-02-29, and 6 more are purged; take one not before 2024-03-07",
         ),
         ({"start": "2024-03-05", "end": "2024-03-01"}, UsageError, "--test-start-date 2024-03-05 must not lie after"),
         ({"start": "yesterday"}, UsageError, "--test-start-date must be an ISO date"),
