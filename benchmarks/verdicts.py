@@ -131,7 +131,7 @@ def night(case: Case) -> tuple[Case, HoldoutEvaluation]:
     rows = study_frame(frame, spec.features)
     dates = scored_dates(model.manifest)
     contender = Contender(model, rows.loc[: dates.end])
-    return case, evaluate_model(contender, dates, looks=LookCount(looks=1, models=1)).evaluation
+    return case, evaluate_model(contender, dates, looks=LookCount(looks=1, tests=1)).evaluation
 
 
 def _weights(plan: StudyPlan, params: dict[str, Any]) -> int:

@@ -1,6 +1,8 @@
 """The flow `evaluate`: a model on rows that its study never saw, beside naive forecasts and the model in use."""
 
 import base64
+import posixpath
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,9 +13,18 @@ from prefect.utilities.annotations import quote
 
 from flows.watching import ArtifactStore
 from kallos import checks
-from kallos.errors import DataError
+from kallos.errors import KallosError
 from kallos.evaluation.document import evaluation_markdown, headline, write_evaluation
-from kallos.evaluation.models import Contender, Evaluated, ScoredDates, evaluate_model, scored_dates, spec_of_rows
+from kallos.evaluation.holdout import Holdout, refuse_too_few
+from kallos.evaluation.models import (
+    Contender,
+    Evaluated,
+    ScoredDates,
+    evaluate_model,
+    opposing,
+    scored_dates,
+    spec_of_rows,
+)
 from kallos.evaluation.pictures import evaluation_png
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.looks import Look, LookCount, count_looks, record_look, sibling_folders
@@ -24,6 +35,16 @@ from kallos.registry import Registry
 from kallos.report import artifact_key
 from kallos.result_folder import prepare_folder, refuse_relative, write_bytes
 from kallos.settings import Settings
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """The model in use, or that there is none, that it is the very model, or why it is missing."""
+
+    model: Contender | None = None
+    is_itself: bool = False
+    missing: str | None = None
+
 
 # In place of a folder: the model in use is the registry's current one, or there is none.
 CURRENT, NOBODY = "current", "none"
@@ -47,19 +68,32 @@ def load_contender(folder: str, test_end_date: str | None) -> Contender:
 def log_look(folder: str, look: Look) -> LookCount:
     """Log that a model looks at a hold-out, before anyone sees what comes of it, and count all looks there."""
     record_look(folder, look)
-    registered = Registry(Settings.read().registry_folder).folders(look.asset_id, look.target, look.horizon)
-    return count_looks({*sibling_folders(folder), *registered}, look)
+    ledger = Settings.read().registry_folder
+    # Beside the registry's models, too: a model's folder may stand alone, or be deleted.
+    record_look(ledger, look)
+    registered = Registry(ledger).folders(look.asset_id, look.target, look.horizon)
+    return count_looks({ledger, *sibling_folders(folder), *registered}, look)
 
 
 @task(cache_policy=NO_CACHE)
-def judge(
-    contender: Contender, dates: ScoredDates, looks: LookCount, in_use: Contender | None, is_in_use: bool
-) -> Evaluated:
+def judge(contender: Contender, dates: ScoredDates, looks: LookCount, opponent: Opponent) -> Evaluated:
     """Forecast every row of the hold-out, and hold the forecasts against the others'."""
-    return evaluate_model(contender, dates, looks=looks, in_use=in_use, is_in_use=is_in_use)
+    return evaluate_model(
+        contender,
+        dates,
+        looks=looks,
+        in_use=opponent.model,
+        is_in_use=opponent.is_itself,
+        unopposed=opponent.missing,
+    )
 
 
-@flow(name="evaluate", flow_run_name="evaluate-{model}")
+def run_name() -> str:
+    """Return the name of a run: the model's folder may be a URL with a password."""
+    return f"evaluate-{posixpath.basename(str(runtime.flow_run.parameters['model']).rstrip('/'))}"
+
+
+@flow(name="evaluate", flow_run_name=run_name)
 def evaluate(
     model: str,
     test_start_date: str | None = None,
@@ -85,16 +119,16 @@ def evaluate(
     dates = scored_dates(manifest, test_start_date, test_end_date)
     contender = load_contender(model, dates.end)
     holdout = contender.holdout(dates)
-    against = _folder_in_use(manifest) if against == CURRENT else against
-    is_in_use = against != NOBODY and read_manifest(against).model_id == manifest.model_id
-    in_use = None if against == NOBODY or is_in_use else load_contender(against, dates.end)
+    opponent = _opponent(against, manifest, dates, holdout)
+    refuse_too_few(holdout)
     look = contender.look(holdout, datetime.now(UTC))
     looks = log_look(model, look)
-    evaluated: Evaluated = judge(_as_it_is(contender), dates, looks, _as_it_is(in_use), is_in_use)
+    evaluated: Evaluated = judge(_as_it_is(contender), dates, looks, _as_it_is(opponent))
     evaluation = evaluated.evaluation
     picture = evaluation_png(evaluation, evaluated.stamps, evaluated.actual, evaluated.forecast)
     # One look, by its id: now with what came of it.
-    record_look(model, look.model_copy(update={"decision": evaluation.verdict.decision}))
+    for place in (model, Settings.read().registry_folder):
+        record_look(place, look.model_copy(update={"decision": evaluation.verdict.decision}))
     path = write_evaluation(evaluation, folder)
     write_bytes(folder, f"{evaluation.model_id}_evaluation.png", picture)
     logger.info("%s; the evaluation is in %s", headline(evaluation), path)
@@ -119,16 +153,30 @@ def _as_it_is(value: object) -> Any:
     return quote(value)
 
 
-def _folder_in_use(manifest: Manifest) -> str:
-    """Return where the registry has the model in use, or nobody; one that forecasts no more is none, and said so."""
+def _opponent(against: str, manifest: Manifest, dates: ScoredDates, holdout: Holdout) -> Opponent:
+    """Return the model in use, ready to forecast the hold-out; where the registry's cannot, the reason."""
+    if against == NOBODY:
+        return Opponent()
+    if against != CURRENT:
+        if read_manifest(against).model_id == manifest.model_id:
+            return Opponent(is_itself=True)
+        in_use = load_contender(against, dates.end)
+        opposing(in_use, dates, holdout)
+        return Opponent(in_use)
     registry = Registry(Settings.read().registry_folder)
     current = registry.current(manifest.asset_id, manifest.target, manifest.horizon)
     if current is None:
-        return NOBODY
-    folder = registry.folder_of(current.model_id)
+        return Opponent()
+    if current.model_id == manifest.model_id:
+        return Opponent(is_itself=True)
     try:
-        load_model(folder)
-    except DataError as error:
-        get_run_logger().warning("the model in use is not held against, since it forecasts no more: %s", error)
-        return NOBODY
-    return folder
+        in_use = load_contender(registry.folder_of(current.model_id), dates.end)
+        opposing(in_use, dates, holdout)
+    except KallosError as error:
+        missing = (
+            f"The model in use, {current.model_id}, could not be held against it, so that it is kept: {error}. To use "
+            f"the new one all the same, promote it (kallos-run models promote {manifest.model_id})."
+        )
+        get_run_logger().warning("%s", missing)
+        return Opponent(missing=missing)
+    return Opponent(in_use)

@@ -89,6 +89,10 @@ ResultsFolder = Annotated[
         show_default=False,
     ),
 ]
+TrustCode = Annotated[
+    str | None,
+    Parameter(help="module:NAME of your own that the model may import: its architecture.", show_default=False),
+]
 Seeds = Annotated[int, Parameter(help="Networks, each with a seed of its own; the forecast is their mean.")]
 HowRefitted = Annotated[
     Literal["inner-validation", "median-epochs"],

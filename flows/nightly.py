@@ -1,12 +1,12 @@
 """The flow `nightly`: tune, train, evaluate against the model in use, and say in the morning what to do."""
 
 import posixpath
-from contextlib import suppress
 from typing import Literal
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from pydantic import PositiveInt
 
 from flows.evaluate import CURRENT, evaluate
 from flows.failures import note_failure
@@ -15,8 +15,8 @@ from flows.tune import tune
 from flows.watching import ArtifactStore, Ending, watching
 from kallos import html_report, report
 from kallos.best_forecasts import read_forecasts
-from kallos.best_params import read_one_se
-from kallos.errors import KallosError
+from kallos.best_params import read_best_params_file, read_one_se
+from kallos.errors import DataError
 from kallos.evaluation.document import evaluation_markdown, headline
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.events import StudyFinished
@@ -36,7 +36,8 @@ def register(folder: str, evaluation: HoldoutEvaluation, by_verdict: bool) -> st
     registry = Registry(Settings.read().registry_folder)
     reason = headline(evaluation)
     entry = registry.add(folder, reason)
-    if by_verdict and promotes(evaluation.verdict):
+    # What a person took out of use stays out: by its verdict a candidate is promoted, and nothing else.
+    if by_verdict and entry.state == "candidate" and promotes(evaluation.verdict):
         registry.promote(entry.model_id, reason)
     return f"{entry.model_id} is {registry.show(entry.model_id).entry.state} in {registry.address}"
 
@@ -67,7 +68,7 @@ def nightly(
     run: RunSpec = _DEFAULT_RUN,
     output_dir: str | None = None,
     select: Select = "one-se",
-    seeds: int = 3,
+    seeds: PositiveInt = 3,
     refit: Refit = "inner-validation",
     promote: Literal["by-verdict", "never"] = "by-verdict",
 ) -> HoldoutEvaluation:
@@ -92,13 +93,21 @@ def nightly(
         tune(spec, run, output_dir)
     assert ending.finished is not None
     params_file = posixpath.join(folder, report.result_file_name(spec, "best_params"))
-    manifest = train(params_file, None, seeds, refit, select, run.workers, folder)
+    if read_best_params_file(params_file).study != ending.finished.result.study_name:
+        raise DataError(
+            f"a night must train what it has tuned, and {report.result_file_name(spec, 'best_params')} is of another "
+            f"study by now: give studies that run at the same time an --output-dir of their own"
+        )
+    # Not as subflows: a server shows the parameters of those, and the folder's URL may hold a password.
+    manifest = train.fn(params_file, None, seeds, refit, select, run.workers, folder)
+    evaluation = evaluate.fn(model_folder(manifest, folder), against=CURRENT, output_dir=folder)
     model = model_folder(manifest, folder)
-    evaluation = evaluate(model, against=CURRENT, output_dir=folder)
     became = register(model, evaluation, promote == "by-verdict")
-    page = None
-    with suppress(KallosError):
+    try:
         page = write_verdict(ending.finished, evaluation, folder)
+    except Exception as error:  # The night's work is done, and its artifact is still to come.
+        page = None
+        logger.warning("the report could not be written anew: %s: %s", type(error).__name__, error)
     logger.info("%s; %s", headline(evaluation), became)
     ArtifactStore(logger).store(
         create_markdown_artifact,

@@ -4,6 +4,7 @@ import posixpath
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
+from pydantic import PositiveInt
 
 from flows.watching import ArtifactStore
 from kallos import best_params, confirmation, model_files, trainer
@@ -64,7 +65,7 @@ def run_name() -> str:
 def train(
     params_file: str,
     output_dir: str | None = None,
-    seeds: int = 3,
+    seeds: PositiveInt = 3,
     refit: Refit = "inner-validation",
     select: Select = "one-se",
     workers: int | None = None,

@@ -13,6 +13,17 @@ from kallos.specs import FoldSpec
 _PERIODS = {"day": "D", "week": "W-SUN", "month": "M", "quarter": "Q-DEC", "year": "Y-DEC"}
 
 
+# With fewer forecasts of a hold-out the variance of a mean difference says nothing: docs/evaluating.md has the size of
+# the verdict's test at these.
+_FEWEST_ORIGINS = 30
+_FEWEST_OVERLAPS = 5
+
+
+def fewest_origins(lead: int, horizon: int) -> int:
+    """Return how many forecast origins a hold-out needs for a verdict."""
+    return max(_FEWEST_ORIGINS, _FEWEST_OVERLAPS * (lead + horizon - 1))
+
+
 @dataclass(frozen=True)
 class Fold:
     """One fold as row positions, each stop exclusive.

@@ -63,10 +63,13 @@ class Look(BaseModel):
 
 @dataclass(frozen=True)
 class LookCount:
-    """Looks at a hold-out, by how many different models, and which of them were counted although damaged."""
+    """Looks at a hold-out, how many different tests they were, and which of them were counted although damaged.
+
+    A test is a model on a window: the same again is not another.
+    """
 
     looks: int
-    models: int
+    tests: int
     damaged: tuple[str, ...] = ()
 
 
@@ -105,7 +108,11 @@ def count_looks(folders: Iterable[str], look: Look) -> LookCount:
     damaged = tuple(each.address for each in counted if each.look is None)
     for address in damaged:
         _log.warning("a look at the hold-out cannot be read, and is counted all the same: %s", address)
-    return LookCount(len(counted), len({each.model_id for each in counted}), damaged)
+    tests = {
+        (each.model_id, *((each.look.test_start, each.look.test_end) if each.look else (each.name,)))
+        for each in counted
+    }
+    return LookCount(len(counted), len(tests), damaged)
 
 
 def sibling_folders(model_folder: str) -> tuple[str, ...]:

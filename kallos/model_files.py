@@ -3,14 +3,16 @@
 import json
 import logging
 import posixpath
+from typing import Any
 
 from pydantic import ValidationError
 
 from kallos.architectures import create_model, get_architecture
-from kallos.architectures.study_space import model_of
+from kallos.architectures.study_space import ARCHITECTURE, model_of
 from kallos.errors import DataError, KallosError, explain, scrubbed, shorten
 from kallos.manifest import FORMAT, FileRecord, Manifest
 from kallos.preparation import Preparation, PreparationDocument
+from kallos.references import is_loaded
 from kallos.result_folder import file_names, read_bytes, write_bytes, write_files
 from kallos.scoring import EVALUATION_VERSION, errors_of, machine
 from kallos.trainer import PREPARATION_FILE, TrainedModel
@@ -73,6 +75,7 @@ def read_manifest(folder: str) -> Manifest:
         raise _unfit(folder, f"its {MANIFEST_FILE} is not that of a model")
     if found != FORMAT:
         raise _unfit(folder, f"it has format {found!r}, and this version reads {FORMAT}: train the model again")
+    _refuse_unknown_code(values, folder)
     try:
         manifest = Manifest.model_validate(values)
     except ValidationError as error:
@@ -128,6 +131,23 @@ def load_model(folder: str) -> TrainedModel:
     except KallosError as error:
         raise _unfit(folder, str(error)) from None
     return TrainedModel(manifest, preparation, tuple(members))
+
+
+def _refuse_unknown_code(values: dict[str, Any], folder: str) -> None:
+    """Refuse a manifest that names code which this process has not been told to import: it would run by being read."""
+    spec, choice = values.get("spec"), values.get("choice")
+    params = choice.get("params") if isinstance(choice, dict) else None
+    named = [
+        values.get("architecture"),
+        *(str(spec.get("model_name")).split(",") if isinstance(spec, dict) else []),
+        params.get(ARCHITECTURE) if isinstance(params, dict) else None,
+        spec.get("metric") if isinstance(spec, dict) else None,
+    ]
+    for name in named:
+        if isinstance(name, str) and ":" in name and not is_loaded(name.strip()):
+            raise _unfit(
+                folder, f"it names code of its own, {name.strip()!r}: if you know it, give --trust-code {name.strip()}"
+            )
 
 
 def _refuse_other_model(trained: TrainedModel, folder: str) -> None:

@@ -18,7 +18,7 @@ from kallos.architectures import Architecture, Params, get_architecture
 from kallos.architectures.lookup import refuse_missing_packages
 from kallos.architectures.study_space import StudySpace, model_of
 from kallos.errors import DataError, UsageError, shorten
-from kallos.folds import Fold, cut_folds, cut_inner
+from kallos.folds import Fold, FoldGrid, cut_folds, cut_inner, fewest_origins
 from kallos.metrics import RMSE, metric_source
 from kallos.preprocessing import study_frame
 from kallos.scoring import FoldJob, naive_scores
@@ -226,6 +226,7 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
         if grid.holdout_start is None or grid.holdout_stop is None
         else (stamp(rows.index[grid.holdout_start]), stamp(rows.index[grid.holdout_stop - 1]))
     )
+    _refuse_short_holdout(grid, spec)
     rows = rows.iloc[: grid.study_stop]
     for fold in grid.folds:
         refuse_short_window(fold, spec)
@@ -261,6 +262,18 @@ def mean_naive_values(windows: Sequence[FoldWindow]) -> dict[str, float]:
     """Return the mean error over the folds of each naive forecast, none where there is no fold."""
     names = windows[0].naive_values if windows else ()
     return {name: mean([window.naive_values[name] for window in windows]) for name in names}
+
+
+def _refuse_short_holdout(grid: FoldGrid, spec: TuneSpec) -> None:
+    if grid.holdout_start is None or grid.holdout_stop is None:
+        return
+    origins = grid.holdout_stop - grid.holdout_start - spec.horizon + 1
+    needed = fewest_origins(spec.features.lead, spec.horizon)
+    if origins < needed:
+        raise DataError(
+            f"a verdict needs {needed} forecast origins, and --holdout {spec.folds.holdout} keeps {max(origins, 0)}: "
+            f"take a larger --holdout or a longer --step"
+        )
 
 
 def stamp(moment: pd.Timestamp | int) -> Stamp:

@@ -4,6 +4,8 @@ from importlib import import_module
 
 from kallos.errors import UsageError
 
+_loaded: set[str] = set()
+
 
 def load_reference(reference: str, field: str, kind: str) -> object:
     """Return what `module:NAME` names; raises `UsageError` if it cannot be imported.
@@ -12,9 +14,16 @@ def load_reference(reference: str, field: str, kind: str) -> object:
     """
     module, _, attribute = reference.partition(":")
     try:
-        return getattr(import_module(module), attribute)
+        found: object = getattr(import_module(module), attribute)
     except Exception as error:
         raise UsageError(
             f"{field} must be module:NAME of {kind} that can be imported, and {reference!r} cannot: "
             f"{type(error).__name__}: {error}; its module lies in the folder of the command, or on PYTHONPATH"
         ) from error
+    _loaded.add(reference)
+    return found
+
+
+def is_loaded(reference: str) -> bool:
+    """Return whether this process has been told to import it before: by a command, a study file, or a flow's form."""
+    return reference in _loaded

@@ -251,9 +251,18 @@ def _is_look(name: str) -> bool:
     return name.startswith(f"{LOOKS}/")
 
 
+def _own_files(folder: str) -> list[str]:
+    """Return the paths of a model's files: what its manifest declares, the manifest and looks; others lie beside it."""
+    try:
+        declared = json.loads(read_bytes(folder, MANIFEST) or b"{}").get("files", {})
+    except (ValueError, AttributeError):
+        declared = {}
+    return [name for name in list_files(folder) if name == MANIFEST or name in declared or _is_look(name)]
+
+
 def _read_files(folder: str) -> dict[str, bytes]:
-    """Return the content of all files of a folder by their paths, the manifest last."""
-    names = sorted(list_files(folder), key=lambda name: (name == MANIFEST, name))
+    """Return the content of a model's files by their paths, the manifest last."""
+    names = sorted(_own_files(folder), key=lambda name: (name == MANIFEST, name))
     contents = ((name, read_bytes(folder, name)) for name in names)
     return {name: content for name, content in contents if content is not None}
 

@@ -75,12 +75,16 @@ def _on_holdout(evaluation: HoldoutEvaluation) -> tuple[KeyFigure, ...]:
     naive = evaluation.against_naive
     return (
         KeyFigure(percent(naive.gain), f"gain on the hold-out over naive ({evaluation.naive})", interval(naive)),
-        KeyFigure(f"{naive.p_value:.2g}", "p-value of that gain", f"the verdict's level is {evaluation.level:g}"),
+        KeyFigure(
+            f"{min(naive.p_value * evaluation.tests, 1):.2g}",
+            "p-value of that gain",
+            f"the verdict's level is {evaluation.level:g}"
+            + ("" if evaluation.tests == 1 else f", {evaluation.tests} tests counted"),
+        ),
         KeyFigure(
             str(evaluation.looks),
             "look at this hold-out" if evaluation.looks == 1 else "looks at this hold-out",
-            f"at {counted(evaluation.models, 'model')}"
-            + ("" if evaluation.looks == 1 else "; each makes a lucky find likelier"),
+            counted(evaluation.tests, "test") + ("" if evaluation.looks == 1 else "; each makes a lucky find likelier"),
         ),
     )
 

@@ -73,7 +73,7 @@ def holdout_evaluation(decision: str = "ship", **over: Any) -> HoldoutEvaluation
         "against_ridge": against.model_copy(update={"other": "ridge", "low": -0.01}),
         "against_in_use": None,
         "looks": 3,
-        "models": 2,
+        "tests": 2,
         "verdict": Verdict(decision=decision, reasons=("the gain over <b>zero</b> is beyond chance",)),
     }
     return HoldoutEvaluation.model_validate({**values, **over})

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from flows.flags import FeaturesUrl, ResultsFolder
+from flows.flags import FeaturesUrl, ResultsFolder, TrustCode
 from flows.prefect_api import prefect_api, set_environment
 from kallos.settings import Settings
 
@@ -32,6 +32,7 @@ def evaluate(
         str, Parameter(help="Directory of the model in use; 'current' is the registry's, 'none' is nobody.")
     ] = "current",
     output_dir: ResultsFolder = None,
+    trust_code: TrustCode = None,
     db_url: FeaturesUrl = None,
 ) -> None:
     """Judge a model on rows that its study never saw.
@@ -41,8 +42,11 @@ def evaluate(
     """
     set_environment(KALLOS_DB_URL=db_url)
     from kallos.model_files import read_manifest
+    from kallos.references import load_reference
     from kallos.result_folder import address_of, prepare_folder
 
+    if trust_code is not None:
+        load_reference(trust_code, "--trust-code", "an architecture")
     console = Console(highlight=False, markup=False)
     folder = output_dir or Settings.read().results or "kallos-results"
     # What is wrong with the model or the folder is said before a server is started.

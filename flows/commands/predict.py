@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.flags import FeaturesUrl
+from flows.flags import FeaturesUrl, TrustCode
 from kallos.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def predict(
     output: Annotated[str | None, Parameter(help="CSV file to write.", show_default=False)] = None,
     to_table: Annotated[bool, Parameter(negative="", help="Write to a table of the features database.")] = False,
     forecasts_table: Annotated[str, Parameter(help="Table that --to-table writes to.")] = "forecasts",
+    trust_code: TrustCode = None,
     db_url: FeaturesUrl = None,
 ) -> None:
     """Forecast the next values from the latest row, with the model of a directory.
@@ -35,8 +36,11 @@ def predict(
     from kallos.forecasting import forecast_next
     from kallos.model_files import load_model
     from kallos.preprocessing import study_frame
+    from kallos.references import load_reference
     from kallos.report import counted, day
 
+    if trust_code is not None:
+        load_reference(trust_code, "--trust-code", "an architecture")
     console = Console(highlight=False, markup=False)
     settings = Settings.read()
     features_url = db_url or settings.features_url

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.flags import FeaturesUrl
+from kallos.errors import UsageError
 from kallos.settings import Settings
 
 
@@ -29,6 +30,8 @@ def repro(
     from kallos.report import counted, short, study_title
     from kallos.reproduction import reproduce, what_differs
 
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be 1 or more, not {workers}")
     console = Console(highlight=False, markup=False)
     settings = Settings.read()
     with console.status("reading the rows"):

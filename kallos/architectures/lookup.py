@@ -5,6 +5,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from inspect import isfunction
 from pkgutil import iter_modules
 
 import kallos.architectures
@@ -112,7 +113,8 @@ def _referred(reference: str) -> Architecture:
 
 def _made(found: object, reference: str) -> Architecture:
     """Return an architecture, or the one that a function returns."""
-    made = found() if callable(found) else found
+    # A function, and not whatever can be called: a name must not run what its module has from elsewhere.
+    made = found() if isfunction(found) else found
     if not isinstance(made, Architecture):
         raise UsageError(
             f"model_name must name a kallos.architectures.Architecture, or a function that returns one, and "
@@ -120,7 +122,7 @@ def _made(found: object, reference: str) -> Architecture:
         )
     if INPUT not in made.space:
         raise UsageError(
-            f"an architecture must have {INPUT} in its space, the rows that a forecast looks back on, and {reference!r} "
-            f"has {shorten(list(made.space), 6)}"
+            f"an architecture must have {INPUT} in its space, how far a forecast looks back, and {reference!r} has "
+            f"{shorten(list(made.space), 6)}"
         )
     return made

@@ -32,15 +32,16 @@ def parse_evaluation(text: str, source: str) -> HoldoutEvaluation:
 
 def headline(evaluation: HoldoutEvaluation) -> str:
     """Return the verdict in a line, with what it rests on."""
-    return f"{evaluation.verdict.decision}: {gain_line(evaluation.against_naive)}, over {span(evaluation)}"
+    gain = gain_line(evaluation.against_naive, evaluation.tests)
+    return f"{evaluation.verdict.decision}: {gain}, over {span(evaluation)}"
 
 
-def gain_line(comparison: Comparison) -> str:
-    """Return in a phrase how the model did against another."""
+def gain_line(comparison: Comparison, tests: int = 1) -> str:
+    """Return in a phrase how the model did against another, so many tests counted."""
     better = "better" if comparison.gain >= 0 else "worse"
     return (
         f"{abs(comparison.gain):.2%} {better} than {comparison.other} ({comparison.confidence:.0%} interval "
-        f"{comparison.low:+.2%} to {comparison.high:+.2%}, p {comparison.p_value:.2g})"
+        f"{comparison.low:+.2%} to {comparison.high:+.2%}, p {min(comparison.p_value * tests, 1):.2g})"
     )
 
 
@@ -65,7 +66,7 @@ def evaluation_markdown(evaluation: HoldoutEvaluation) -> str:
         for row in score_rows(evaluation)
     )
     reasons = "\n".join(f"- {reason}" for reason in evaluation.verdict.reasons)
-    against = "\n".join(f"- {gain_line(comparison)}" for comparison in comparisons(evaluation))
+    against = "\n".join(f"- {gain_line(comparison, evaluation.tests)}" for comparison in comparisons(evaluation))
     return f"""# {evaluation.verdict.decision}: {evaluation.model_id}
 
 {reasons}
@@ -79,7 +80,7 @@ The model on {span(evaluation)}:
 {table}
 
 Target `{evaluation.target}` of {evaluation.asset_id}, {evaluation.horizon} ahead. Level {evaluation.level:.0%};
-{counted(evaluation.looks, "look")} at this hold-out by {counted(evaluation.models, "model")}.
+{counted(evaluation.looks, "look")} at this hold-out, {counted(evaluation.tests, "test")}.
 """
 
 

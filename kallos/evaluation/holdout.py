@@ -15,14 +15,11 @@ from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.evaluation.ridge import ridge_forecast
 from kallos.evaluation.significance import diebold_mariano, gain_interval
 from kallos.evaluation.verdict import LEVEL, decide
+from kallos.folds import fewest_origins
 from kallos.planning import stamp
 from kallos.snapshots import frame_sha256
 
 Array = npt.NDArray[np.float64]
-
-# Below these, a variance of the mean difference says nothing; `docs/evaluating.md` has the test's size at them.
-FEWEST_ORIGINS = 30
-FEWEST_OVERLAPS = 5
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ def evaluate_forecasts(
     model_id: str,
     asset_id: str,
     looks: int,
-    models: int,
+    tests: int,
     in_use_id: str | None = None,
     in_use: Array | None = None,
     level: float = LEVEL,
@@ -100,12 +97,13 @@ def evaluate_forecasts(
 
     `forecasts` has an array for each seed, of shape (origins, horizon) and in the target's own units; the model's
     forecast is their mean. `in_use` are those of the model in use. `looks` counts the evaluations of any model on rows
-    of this hold-out, this one included, and `models` the different models.
+    of this hold-out, this one included, and `tests` the different tests: a
+    model on a window each.
 
     Raises `DataError` if there are too few origins for a verdict, the target does not move, or forecasts are not one
     finite number for each origin and step.
     """
-    _refuse_too_few(holdout)
+    refuse_too_few(holdout)
     actual = holdout.actual
     for name, each in {**forecasts, **({} if in_use is None else {"the model in use": in_use})}.items():
         _refuse_unfit(name, each, actual.shape)
@@ -150,14 +148,14 @@ def evaluate_forecasts(
         against_ridge=against_ridge,
         against_in_use=against_in_use,
         looks=looks,
-        models=models,
+        tests=tests,
         verdict=decide(
             against_naive,
             against_ridge,
             against_in_use,
             is_like_returns=not is_level,
             looks=looks,
-            models=models,
+            tests=tests,
             level=level,
         ),
     )
@@ -188,8 +186,9 @@ def _losses(actual: Array, forecast: Array) -> Array:
     return losses
 
 
-def _refuse_too_few(holdout: Holdout) -> None:
-    needed = max(FEWEST_ORIGINS, FEWEST_OVERLAPS * holdout.overlap)
+def refuse_too_few(holdout: Holdout) -> None:
+    """Raise `DataError` if a hold-out has too few origins for a verdict."""
+    needed = fewest_origins(holdout.lead, holdout.horizon)
     there = len(holdout.actual)
     if there < needed:
         raise DataError(

@@ -114,10 +114,12 @@ def evaluate_model(
     looks: LookCount,
     in_use: Contender | None = None,
     is_in_use: bool = False,
+    unopposed: str | None = None,
 ) -> Evaluated:
     """Return how a model does from the first to the last date, beside naive forecasts, ridge and the model in use.
 
-    `looks` are those at this hold-out, this one among them. A model that is in use itself is kept, not shipped. Raises
+    `looks` are those at this hold-out, this one among them. A model that is in use itself is kept, not shipped,
+    and so is one that could not be held against the one in use, for the reason `unopposed`. Raises
     `UsageError` for dates that the study of either model has seen, or a model in use that forecasts something else, and
     `DataError` if there are too few rows.
     """
@@ -129,12 +131,14 @@ def evaluate_model(
         model_id=contender.model.model_id,
         asset_id=contender.model.manifest.asset_id,
         looks=looks.looks,
-        models=looks.models,
+        tests=looks.tests,
         in_use_id=None if in_use is None else in_use.model.model_id,
-        in_use=None if in_use is None else _in_use_forecast(in_use, dates, holdout),
+        in_use=None if in_use is None else mean_forecast(in_use.forecasts(opposing(in_use, dates, holdout))),
     )
     if is_in_use:
-        evaluation = _kept(evaluation)
+        evaluation = _kept(evaluation, "It is the model in use.")
+    if unopposed is not None:
+        evaluation = _kept(evaluation, unopposed)
     if contender.rows_have_changed:
         evaluation = _with_reason(evaluation, "Rows that the study saw have changed since it ran.")
     rows = slice(holdout.start, holdout.stop - holdout.horizon + 1)
@@ -146,25 +150,26 @@ def evaluate_model(
     )
 
 
-def _in_use_forecast(in_use: Contender, dates: ScoredDates, holdout: Holdout) -> Array:
+def opposing(in_use: Contender, dates: ScoredDates, holdout: Holdout) -> Holdout:
+    """Return the rows that the model in use is scored on.
+
+    Raises `UsageError` if its study has seen them, or it forecasts other values than the hold-out's.
+    """
     model_id = in_use.model.model_id
     try:
         its_own = in_use.holdout(dates)
     except UsageError as error:
         raise UsageError(f"the model in use, {model_id}, cannot be held against: {error}") from None
     if its_own.actual.shape != holdout.actual.shape or not np.array_equal(its_own.actual, holdout.actual):
-        raise UsageError(
-            f"the model in use must forecast the same values, and {model_id} is held against others: take out "
-            f"--against, or retire it ('kallos-run models retire {model_id}')"
-        )
-    return mean_forecast(in_use.forecasts(its_own))
+        raise UsageError(f"the model in use must forecast the same values, and {model_id} forecasts others")
+    return its_own
 
 
-def _kept(evaluation: HoldoutEvaluation) -> HoldoutEvaluation:
+def _kept(evaluation: HoldoutEvaluation, reason: str) -> HoldoutEvaluation:
     verdict = evaluation.verdict
     if verdict.decision == "ship":
         evaluation = evaluation.model_copy(update={"verdict": verdict.model_copy(update={"decision": "keep"})})
-    return _with_reason(evaluation, "It is the model in use.")
+    return _with_reason(evaluation, reason)
 
 
 def _with_reason(evaluation: HoldoutEvaluation, reason: str) -> HoldoutEvaluation:

@@ -56,7 +56,8 @@ class HoldoutEvaluation(Result):
     """A model on the hold-out: `scores` has a forecaster each, `model` first, then the naive ones, `ridge`, `in use`.
 
     `naive` is the one of least RMSE on the hold-out itself, which is the harder one to beat. `looks` counts the
-    evaluations of any model on rows of this hold-out so far, this one included, and `models` the different models.
+    evaluations of any model on rows of this hold-out so far, this one included, and `tests` the different tests: a
+    model on a window each.
     """
 
     model_id: str
@@ -76,5 +77,5 @@ class HoldoutEvaluation(Result):
     against_ridge: Comparison
     against_in_use: Comparison | None
     looks: int = Field(ge=1)
-    models: int = Field(ge=1)
+    tests: int = Field(ge=1)
     verdict: Verdict

@@ -17,25 +17,25 @@ def decide(
     *,
     is_like_returns: bool,
     looks: int,
-    models: int,
+    tests: int,
     level: float = LEVEL,
 ) -> Verdict:
     """Return the verdict: "ship" takes a test at the level against the best naive forecast, and the model in use.
 
-    Each p value is multiplied by the number of models that were tried on this hold-out (Bonferroni). That the naive
-    forecast is the best of several needs no correction: it was chosen to be hard to beat. Of a series that is like
-    returns, zero is a better forecast than the last value.
+    Each p value is multiplied by the number of tests on this hold-out (Bonferroni), a model on a window each. That the
+    naive forecast is the best of several needs no correction: it was chosen to be hard to beat. Of a series that is
+    like returns, zero is a better forecast than the last value.
     """
 
     def is_better(comparison: Comparison) -> bool:
-        return comparison.p_value * models <= level
+        return comparison.p_value * tests <= level
 
     decision: Decision = "no better than naive"
     if is_better(against_naive):
         decision = "ship" if against_in_use is None or is_better(against_in_use) else "keep"
-    reasons = [_sentence(f"the best naive forecast ({against_naive.other})", against_naive, models, level)]
+    reasons = [_sentence(f"the best naive forecast ({against_naive.other})", against_naive, tests, level)]
     if against_in_use is not None:
-        reasons.append(_sentence("the model in use", against_in_use, models, level))
+        reasons.append(_sentence("the model in use", against_in_use, tests, level))
     if not is_better(against_ridge):
         how = "does better" if against_ridge.gain < -_ABOUT_EQUAL else "is not shown to be worse"
         reasons.append(
@@ -49,23 +49,19 @@ def decide(
         )
     if looks > 1:
         reasons.append(
-            f"This hold-out has been looked at {looks} times, with {_models(models)}"
-            + (
-                f": the level of each test is {100 * level:g}% / {models} = {level / models:.2%}."
-                if models > 1
-                else "."
-            )
+            f"This hold-out has been looked at {looks} times, as {_tests(tests)}"
+            + (f": the level of each test is {100 * level:g}% / {tests} = {level / tests:.2%}." if tests > 1 else ".")
         )
     return Verdict(decision=decision, reasons=tuple(reasons))
 
 
-def _sentence(other: str, comparison: Comparison, models: int, level: float) -> str:
-    corrected = min(comparison.p_value * models, 1.0)
+def _sentence(other: str, comparison: Comparison, tests: int, level: float) -> str:
+    corrected = min(comparison.p_value * tests, 1.0)
     verb = "is better" if corrected <= level else "is not shown to be better"
     return (
         f"The model {verb} than {other} at the level of {100 * level:g}%: its RMSE is {_beside(comparison.gain)} "
         f"that one's ({comparison.confidence:.0%} interval of the gain {comparison.low:.1%} to {comparison.high:.1%}; "
-        f"{_p(corrected)}{f' with {models} models counted' if models > 1 else ''})."
+        f"{_p(corrected)}{f' with {tests} tests counted' if tests > 1 else ''})."
     )
 
 
@@ -79,5 +75,5 @@ def _p(value: float) -> str:
     return "p < 0.0001" if value < 0.0001 else f"p = {value:.2g}"
 
 
-def _models(models: int) -> str:
-    return "1 model" if models == 1 else f"{models} models"
+def _tests(tests: int) -> str:
+    return "1 test" if tests == 1 else f"{tests} tests"

@@ -44,7 +44,7 @@ def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_
     registry = Registry(Settings.read().registry_folder)
     assert registry.current("ABC", "log_return_close", 1).model_id == first.model_id
     second = nightly(spec, ALONE, str(results), seeds=1)
-    assert (second.verdict.decision, second.looks, second.models) == ("keep", 2, 1)
+    assert (second.verdict.decision, second.looks, second.tests) == ("keep", 2, 1)
     # What the night leaves: the evaluation, its picture, a page with the verdict first, a model that loads.
     text = (results / f"{first.model_id}_evaluation.json").read_text()
     assert parse_evaluation(text, "it") == second
@@ -58,6 +58,13 @@ def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_
     artifact = Artifact.get("verdict-ridge-abc")
     assert artifact.data.startswith(f"# keep: {first.model_id}")
     assert f"{first.model_id} is current" in artifact.data
+    # What a person takes out of use stays out, and the look is logged beside the registry, too.
+    registry.retire(first.model_id, "bad in live trading")
+    assert nightly(spec, ALONE, str(results), seeds=1).verdict.decision == "ship"
+    assert registry.show(first.model_id).entry.state == "retired"
+    assert {look.look_id for look in looks_in(Settings.read().registry_folder)} >= {
+        look.look_id for look in looks_in(registry.folder_of(first.model_id))
+    }
     again = evaluate(registry.folder_of(first.model_id), against="none", output_dir=str(results))
     assert again.verdict.decision == "ship"
     assert again.looks > second.looks

@@ -30,7 +30,7 @@ def true_forecast(holdout):
 
 
 def evaluate(holdout, forecast, **over):
-    arguments = {"model_id": "new", "asset_id": "ABC", "looks": 1, "models": 1, **over}
+    arguments = {"model_id": "new", "asset_id": "ABC", "looks": 1, "tests": 1, **over}
     return evaluate_forecasts(holdout, {"0": forecast}, **arguments)
 
 
@@ -72,7 +72,7 @@ def test_the_model_is_the_mean_of_its_seeds():
     holdout, evaluation = evaluated_autoregression()
     off = np.random.default_rng(2).normal(size=holdout.actual.shape)
     seeds = {"0": true_forecast(holdout) + off, "1": true_forecast(holdout) - off}
-    both = evaluate_forecasts(holdout, seeds, model_id="new", asset_id="ABC", looks=1, models=1)
+    both = evaluate_forecasts(holdout, seeds, model_id="new", asset_id="ABC", looks=1, tests=1)
     assert both.scores["model"].rmse == pytest.approx(evaluation.scores["model"].rmse)
     errors = seeds["1"] - holdout.actual
     assert both.rmse_by_seed["1"] == pytest.approx(np.sqrt((errors**2).mean()))

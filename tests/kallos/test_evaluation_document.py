@@ -39,7 +39,7 @@ def small_evaluation() -> HoldoutEvaluation:
         against_ridge=against.model_copy(update={"other": "ridge", "gain": -0.01}),
         against_in_use=None,
         looks=2,
-        models=1,
+        tests=1,
         verdict=Verdict(decision="ship", reasons=("the model is better than zero",)),
     )
 
@@ -61,7 +61,7 @@ def test_the_verdict_comes_first_with_its_interval_and_the_hold_out():
     text = evaluation_markdown(small_evaluation())
     assert text.startswith("# ship: gru-BTC-0123456789ab\n\n- the model is better than zero\n")
     assert "1.00% worse than ridge" in text
-    assert "Level 1%;\n2 looks at this hold-out by 1 model" in text
+    assert "Level 1%;\n2 looks at this hold-out, 1 test" in text
     assert [row["forecaster"] for row in score_rows(small_evaluation())] == ["model", "last", "zero"]
     assert "| model | 0.02 | 0.015 | 0.7 | 0.55 | - |" in text
 

@@ -17,7 +17,7 @@ from kallos.snapshots import frame_sha256
 from tests.samples import make_features
 from tests.small_models import finished_study, small_model
 
-FIRST_LOOK = LookCount(looks=1, models=1)
+FIRST_LOOK = LookCount(looks=1, tests=1)
 # The hold-out of 400 rows in steps of 40.
 HELD_OUT = make_features().index[320:400]
 
@@ -129,3 +129,11 @@ def test_what_forecasts_a_season_is_shipped_and_kept_where_it_is_in_use(tmp_path
     in_use = evaluation_of(model, frame, is_in_use=True)
     assert in_use.verdict.decision == "keep"
     assert in_use.verdict.reasons == (*evaluation.verdict.reasons, "It is the model in use.")
+
+
+def test_a_model_that_nobody_could_be_held_against_is_kept_and_says_why(tmp_path):
+    frame = seasonal_features()
+    model = small_model(finished_study(tmp_path, frame, model_name="ridge", **SEASONAL), seeds=1)
+    evaluation = evaluation_of(model, frame, unopposed="The model in use is damaged.")
+    assert evaluation.verdict.decision == "keep"
+    assert evaluation.verdict.reasons[-1] == "The model in use is damaged."

@@ -27,7 +27,7 @@ def verdict(
     ridge_gain=0.03,
     is_like_returns=True,
     looks=1,
-    models=1,
+    tests=1,
 ):
     return decide(
         against(by, p=naive, gain=gain),
@@ -35,26 +35,26 @@ def verdict(
         None if in_use is None else against("in use", p=in_use),
         is_like_returns=is_like_returns,
         looks=looks,
-        models=models,
+        tests=tests,
     )
 
 
 @pytest.mark.parametrize(
-    ("naive", "in_use", "models", "decision"),
+    ("naive", "in_use", "tests", "decision"),
     [
         (0.009, None, 1, "ship"),
         (0.011, None, 1, "no better than naive"),
         (0.009, 0.009, 1, "ship"),
         (0.009, 0.011, 1, "keep"),
         (0.011, 0.001, 1, "no better than naive"),
-        # Each p value counts as often as there were models.
+        # Each p value counts as often as there were tests.
         (0.004, None, 2, "ship"),
         (0.004, None, 3, "no better than naive"),
         (0.001, 0.004, 3, "keep"),
     ],
 )
-def test_a_model_is_shipped_if_it_beats_the_best_naive_forecast_and_the_model_in_use(naive, in_use, models, decision):
-    assert verdict(naive, in_use=in_use, models=models, looks=models).decision == decision
+def test_a_model_is_shipped_if_it_beats_the_best_naive_forecast_and_the_model_in_use(naive, in_use, tests, decision):
+    assert verdict(naive, in_use=in_use, tests=tests, looks=tests).decision == decision
 
 
 def test_the_first_reason_says_against_what_and_by_how_much():
@@ -68,12 +68,12 @@ def test_the_first_reason_says_against_what_and_by_how_much():
 
 
 def test_looks_are_said_with_the_level_that_they_leave():
-    reasons = verdict(0.004, looks=5, models=4).reasons
-    assert "p = 0.016 with 4 models counted" in reasons[0]
+    reasons = verdict(0.004, looks=5, tests=4).reasons
+    assert "p = 0.016 with 4 tests counted" in reasons[0]
     assert reasons[-1] == (
-        "This hold-out has been looked at 5 times, with 4 models: the level of each test is 1% / 4 = 0.25%."
+        "This hold-out has been looked at 5 times, as 4 tests: the level of each test is 1% / 4 = 0.25%."
     )
-    assert verdict(looks=2).reasons[-1] == "This hold-out has been looked at 2 times, with 1 model."
+    assert verdict(looks=2).reasons[-1] == "This hold-out has been looked at 2 times, as 1 test."
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_a_look_is_one_whether_it_was_logged_before_its_decision_or_after_or_bot
     assert [look.decision for look in looks_in(str(tmp_path))] == ["ship"]
 
 
-def test_looks_at_overlapping_windows_are_counted_and_their_models(tmp_path):
+def test_looks_at_overlapping_windows_are_counted_and_the_different_tests_that_they_are(tmp_path):
     folders = [make_model(tmp_path, model_id) for model_id in "ABC"]
     assert count_looks(folders, LOOK) == LookCount(0, 0)
     record_look(folders[0], LOOK)
@@ -56,6 +56,8 @@ def test_looks_at_overlapping_windows_are_counted_and_their_models(tmp_path):
     record_look(folders[2], like(model_id="C", test_start="2024-04-01T00:00:00", test_end="2024-05-01T00:00:00"))
     assert count_looks(folders, LOOK) == LookCount(3, 2)
     assert count_looks([*folders, *folders, str(tmp_path / "nowhere")], LOOK) == LookCount(3, 2)
+    record_look(folders[0], like(test_end="2024-03-01"))
+    assert count_looks(folders, LOOK) == LookCount(4, 3)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +150,8 @@ def test_damaged_looks_are_counted_and_warned_of_unless_a_copy_or_the_manifest_t
         (folder / "looks").mkdir(parents=True)
         (folder / "looks/own.json" if folder == no_manifest else folder / "looks/other.json").write_bytes(b"\xff")
     counted = count_looks([copied, made, other_slot, str(no_manifest)], LOOK)
-    assert (counted.looks, counted.models) == (3, 2)
+    # What cannot be read may be any test.
+    assert (counted.looks, counted.tests) == (3, 3)
     assert [Path(address).name for address in counted.damaged] == ["damaged.json", "own.json"]
     assert [record.getMessage() for record in caplog.records] == [
         f"a look at the hold-out cannot be read, and is counted all the same: {address}" for address in counted.damaged

@@ -230,3 +230,16 @@ def test_a_model_of_other_code_is_refused_with_what_to_do(written, monkeypatch, 
     monkeypatch.setattr(owner, name, value)
     with pytest.raises(DataError, match=f"{said}.*train it again"):
         load_model(str(written))
+
+
+@pytest.mark.parametrize("named", ["os:abort", "hostile_module:RUN"])
+def test_a_model_that_names_code_of_its_own_is_refused_before_any_of_it_is_imported(tmp_path, monkeypatch, named):
+    folder = tmp_path / "model"
+    write_model(small_model(finished_study(tmp_path), seeds=1), str(folder))
+    (tmp_path / "hostile_module.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["architecture"] = manifest["spec"]["model_name"] = named
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=f"it names code of its own, .{named}.: .*give --trust-code {named}"):
+        load_model(str(folder))
