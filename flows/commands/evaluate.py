@@ -38,7 +38,7 @@ def evaluate(
     """Judge a model on rows that its study never saw.
 
     It is held against naive forecasts, a ridge regression and the model in use. Each look at a hold-out is logged
-    beside the model and counted: the more models were tried on it, the more it takes to be better than naive.
+    beside the model and counted: the more was tried on it, the more it takes to be better than naive.
     """
     set_environment(KALLOS_DB_URL=db_url)
     from kallos.model_files import read_manifest

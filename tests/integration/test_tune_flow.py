@@ -105,6 +105,7 @@ def test_the_flow_leaves_the_result_that_the_library_computes(database, tmp_path
     assert {states[name] for name in folds} == {"Completed"}
     assert {name.rsplit("-", 1)[0] for name in states.keys() - folds} == {
         "load_features",
+        "choose",
         "create_splits",
         "study",
         "forecast_best",
