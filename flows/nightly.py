@@ -100,8 +100,8 @@ def nightly(
         )
     # Not as subflows: a server shows the parameters of those, and the folder's URL may hold a password.
     manifest = train.fn(params_file, None, seeds, refit, select, run.workers, folder)
-    evaluation = evaluate.fn(model_folder(manifest, folder), against=CURRENT, output_dir=folder)
     model = model_folder(manifest, folder)
+    evaluation = evaluate.fn(model, against=CURRENT, output_dir=folder)
     became = register(model, evaluation, promote == "by-verdict")
     try:
         page = write_verdict(ending.finished, evaluation, folder)

@@ -48,7 +48,8 @@ def evaluate(
     if trust_code is not None:
         load_reference(trust_code, "--trust-code", "an architecture")
     console = Console(highlight=False, markup=False)
-    folder = output_dir or Settings.read().results or "kallos-results"
+    results = Settings.read().results
+    folder = output_dir or results or "kallos-results"
     # What is wrong with the model or the folder is said before a server is started.
     model_id = read_manifest(model).model_id
     prepare_folder(folder)
@@ -60,7 +61,14 @@ def evaluate(
         logging.raiseExceptions = False
         status = console.status("forecasting the hold-out")
         with status, ending_at_once(console, before=status.stop):
-            evaluation = evaluate_flow(model, test_start_date, test_end_date, against, folder)
+            evaluation = evaluate_flow(
+                model,
+                test_start_date,
+                test_end_date,
+                against,
+                # A folder of the settings is none of the parameters: its URL may hold a password.
+                output_dir or (None if results else folder),
+            )
     show_evaluation(console, evaluation)
     written = address_of(folder, f"{model_id}_evaluation.json")
     console.print(f"written to {written}, and .png", soft_wrap=True)

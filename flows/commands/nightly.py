@@ -75,7 +75,9 @@ def nightly(
             ending_at_once(console, before=shown.close),
             watching(shown),
         ):
-            evaluation = nightly_flow(spec, run, folder, select, seeds, refit, promote)
+            # A folder of the settings is none of the parameters: its URL may hold a password.
+            named = output_dir or (None if settings.results else folder)
+            evaluation = nightly_flow(spec, run, named, select, seeds, refit, promote)
     show_evaluation(console, evaluation)
     from kallos.html_report import find_report
     from kallos.registry import Registry
