@@ -22,7 +22,7 @@ _SIGNS: dict[Finding, tuple[str, str]] = {
 def show_audit(console: Console, report: AuditReport, spec: TuneSpec, n_rows: int) -> None:
     """Print a row for each column that is not clean, one for those that are, the evidence, and the verdict."""
     clean = report.clean_columns
-    table = Table(title=Text(f"audit of {spec.data.asset_id}: {counted(n_rows, 'row')}"), title_justify="left")
+    table = Table(title=Text(f"audit of {spec.data.only_asset}: {counted(n_rows, 'row')}"), title_justify="left")
     table.add_column("column", overflow="fold")
     for stage in STAGES:
         table.add_column(_HEADINGS.get(stage, stage))

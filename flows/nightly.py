@@ -59,7 +59,7 @@ def write_verdict(finished: StudyFinished, evaluation: HoldoutEvaluation, folder
 
 @flow(
     name="nightly",
-    flow_run_name="nightly-{spec.model_label}-{spec.data.asset_id}",
+    flow_run_name="nightly-{spec.model_label}-{spec.data.asset_label}",
     on_failure=[note_failure],
     on_crashed=[note_failure],
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -124,6 +125,9 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
     table.add_section()
     table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", f"{-result.gain:+.2%}")
     console.print(table)
+    by_asset = report.asset_rows(result)
+    if by_asset:
+        console.print(_asset_table(result, by_asset))
     console.print(report.verdict(result), highlight=False, markup=False)
     params = ", ".join(f"{name}={report.short(value)}" for name, value in result.best.params.items())
     console.print(f"best parameters: {params}", highlight=False, markup=False)
@@ -138,6 +142,17 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
             markup=False,
             soft_wrap=True,
         )
+
+
+def _asset_table(result: TuningResult, rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="by asset, mean over the folds", title_justify="left", title_style="bold")
+    table.add_column("asset")
+    for heading in ("best", f"naive: {result.naive}", "difference"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        values = (f"{row['value']:.6g}", f"{row['naive_value']:.6g}", f"{row['value'] / row['naive_value'] - 1:+.2%}")
+        table.add_row(Text(row["asset"]), *values)
+    return table
 
 
 def _headlines(started: StudyStarted) -> Iterator[str]:

@@ -251,7 +251,7 @@ def study(plan: StudyPlan, run: RunSpec, place: Place) -> StudyFinished:
 def choose(plan: StudyPlan, result: TuningResult) -> HonestChoice:
     """Find the cheapest trial within one standard error of the best, and what is left of the best one's gain."""
     spec = plan.spec
-    n_covariates = len(read_snapshot(plan.snapshot).columns) - 1
+    n_covariates = len(read_snapshot(plan.snapshot).columns) - len(spec.features.targets)
 
     def weights_of(params: Params) -> int:
         name, own = model_of(spec.model_name, params)
@@ -309,7 +309,7 @@ def write_report(
 
 @flow(
     name="tune",
-    flow_run_name="tune-{spec.model_label}-{spec.data.asset_id}",
+    flow_run_name="tune-{spec.model_label}-{spec.data.asset_label}",
     on_failure=[note_failure],
     on_crashed=[note_failure],
 )

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kallos.metrics import rmse
+from kallos.metrics import mean
 from kallos.planning import Stamp, StudyPlan, stamp
 from kallos.report import result_file_name
 from kallos.result_folder import read_text, write_text
 from kallos.results import TuningResult
-from kallos.scoring import FoldJob, actual_targets, error_unit, fit_fold, forecast_fold
+from kallos.scoring import FoldJob, errors_by_asset, fit_fold, forecast_fold
 from kallos.snapshots import read_snapshot
 from kallos.specs import TuneSpec
 
@@ -18,8 +18,8 @@ from kallos.specs import TuneSpec
 class FoldForecasts(BaseModel):
     """Forecasts of one fold's validation window, each row forecast once, in the target's own units.
 
-    Of several targets they are the first one's. They are made from every `block`-th row, `block` rows ahead, so that
-    all steps of the horizon are in it alike.
+    Of several targets or assets they are the first one's. They are made from every `block`-th row, `block` rows ahead,
+    so that all steps of the horizon are in it alike.
     `fingerprint` is that of the fold's job, and `rmse` is over all its (origin, step) pairs, those left out here too:
     the score that the study has, if the fit is repeated to the bit.
     """
@@ -52,9 +52,9 @@ def last_fold_job(plan: StudyPlan, result: TuningResult) -> FoldJob:
 
 def forecast_job(job: FoldJob) -> FoldForecasts:
     """Fit a job's model again and return its forecasts; raises `FitError` as `evaluate_fold` does."""
-    forecasts, frame = forecast_fold(job, fit_fold(job)), read_snapshot(job.snapshot)
-    block, unit = forecasts.shape[1], error_unit(frame, job.fold, job.features)
-    errors = forecasts / unit - actual_targets(frame, job.fold, job.features, block) / unit
+    fitted, frame = fit_fold(job), read_snapshot(job.snapshot)
+    forecasts = forecast_fold(job, fitted)
+    block = forecasts.shape[1]
     rows = frame.iloc[job.fold.validation_start : job.fold.validation_stop]
     target = rows[job.features.targets[0]].to_numpy(np.float64)
     shown = forecasts[::block].reshape(-1, len(job.features.targets))[:, 0]
@@ -62,7 +62,7 @@ def forecast_job(job: FoldJob) -> FoldForecasts:
         fingerprint=job.fingerprint,
         fold=job.fold.number,
         block=block,
-        rmse=rmse(errors),
+        rmse=mean([asset.rmse for asset in errors_by_asset(job, fitted, frame)]),
         stamps=tuple(stamp(moment) for moment in rows.index[: len(shown)]),
         actual=tuple(target[: len(shown)].tolist()),
         forecast=tuple(shown.tolist()),

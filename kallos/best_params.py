@@ -8,11 +8,11 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from kallos.architectures.study_space import as_drawn
-from kallos.datasets import load_features_from_db
 from kallos.errors import DataError, explain, scrubbed, shorten
+from kallos.feature_store import FeatureStore
 from kallos.folds import Fold
-from kallos.planning import DataSummary, Stamp, StudyPlan, planned_fold
-from kallos.preprocessing import study_frame
+from kallos.panel import Panel
+from kallos.planning import DataSummary, Stamp, StudyPlan, planned_fold, study_panel
 from kallos.report import read_best_params
 from kallos.result_folder import read_bytes
 from kallos.results import TuningResult
@@ -117,20 +117,10 @@ def study_rows(
     except OSError:
         pass
     source = best.spec.data
-    frame = load_features_from_db(
-        features_url,
-        source.asset_id,
-        start_date=source.start_date,
-        end_date=str(data.end),
-        features_table=source.features_table,
-        timestamp_column=source.timestamp_column,
-        asset_column=source.asset_column,
-        single_asset=source.single_asset,
-        query=source.query,
-        frequency=source.frequency,
-        timeout=timeout,
-    )
-    rows = study_frame(frame, best.spec.features, fill=source.fill).loc[_moment(data.start) : _moment(data.end)]
+    with FeatureStore(features_url, timeout=timeout) as store:
+        frame = store.load(source.model_copy(update={"end_date": str(data.end)}))
+    panel = study_panel(frame, best.spec)
+    rows = panel.frame[(panel.frame.index >= _moment(data.start)) & (panel.frame.index <= _moment(data.end))]
     found = frame_sha256(rows)
     if found != data.sha256:
         raise DataError(
@@ -146,8 +136,10 @@ def plan_again(best: BestParams, rows: pd.DataFrame, snapshot: str) -> StudyPlan
 
     Raises `DataError` if a fold's stamps are none of the rows'.
     """
+    by_asset = best.data.by_asset
+    panel = Panel(rows, (len(rows),) if by_asset is None else tuple(by_asset.values()))
     folds = tuple(
-        planned_fold(rows, _fold(number, window, rows.index), best.spec)
+        planned_fold(panel, _fold(number, window, panel.calendar), best.spec)
         for number, window in enumerate(best.folds, start=1)
     )
     return StudyPlan(

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from kallos.architectures import Params
 from kallos.errors import StudyError
-from kallos.planning import StudyPlan, mean
+from kallos.metrics import mean
+from kallos.planning import StudyPlan
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold
 
 

@@ -1,6 +1,6 @@
 """From a table of features to the series of one fold: the three steps that users know by name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ __all__ = ["get_walk_forward_splits", "load_features_from_db", "prepare_darts_ti
 
 def load_features_from_db(
     db_url: str,
-    asset_id: str,
+    asset_id: str | Sequence[str],
     *,
     start_date: str | None = None,
     end_date: str | None = None,
@@ -31,8 +31,10 @@ def load_features_from_db(
 ) -> pd.DataFrame:
     """Return one asset's features, unique and sorted by timestamps (UTC, without a zone) or integers.
 
-    `start_date` and `end_date` are inclusive; a date alone as the end means its whole day. `db_url` is an
-    SQLAlchemy URL of SQLite or PostgreSQL. The index of a regular frequency carries it as `index.freq`.
+    Those of several assets are indexed by asset and stamp.
+
+    `start_date` and `end_date` are inclusive; a date alone as the end means its whole day. `db_url` is an SQLAlchemy
+    URL of SQLite or PostgreSQL. The index of a regular frequency carries it as `index.freq`.
 
     `query` is one SELECT in place of a table, and may name the bound `:asset_id`, `:start_date` and `:end_date`; a
     table without a column of the asset's name is read with `single_asset`. Connections cannot write, and wait

@@ -54,7 +54,7 @@ def text_query(spec: DataSpec) -> TextClause:
     """
     query = str(spec.query)
     start, end = bound_texts(spec)
-    values = {"asset_id": spec.asset_id, "start_date": start, "end_date": end}
+    values = {"asset_id": spec.only_asset, "start_date": start, "end_date": end}
     # On a line of its own, the bracket is out of reach of a comment at the query's end.
     return text(f"SELECT * FROM (\n{escape_colons(query)}\n) AS features").bindparams(
         *(bindparam(name, values[name], type_=NullType()) for name in parameters_of(query))
@@ -69,7 +69,7 @@ def of_asset(table: Table, spec: DataSpec) -> ColumnElement[bool]:
     if spec.single_asset:
         return true()
     asset: Column[Any] = table.c[spec.asset_column]
-    condition: ColumnElement[bool] = asset == _asset_value(asset, spec.asset_id)
+    condition: ColumnElement[bool] = asset == _asset_value(asset, spec.only_asset)
     return condition
 
 

@@ -51,8 +51,9 @@ class FeatureStore:
         return shown(self.url)
 
     def load(self, spec: DataSpec, on_rows: OnRows | None = None) -> pd.DataFrame:
-        """Return one asset's features; see `kallos.datasets.load_features_from_db`."""
-        return tidy(self.read(spec, on_rows), spec)
+        """Return one asset's features, or those of several; see `kallos.datasets.load_features_from_db`."""
+        each = {data.only_asset: tidy(self.read(data, on_rows), data) for data in spec.each()}
+        return by_asset(each)
 
     def read(self, spec: DataSpec, on_rows: OnRows | None = None) -> pd.DataFrame:
         """Return one asset's rows as the database holds them: in its order, the timestamps a column like any other.
@@ -140,7 +141,7 @@ class FeatureStore:
         assets = connection.scalars(select(asset).distinct().order_by(asset).limit(50)).all()
         return DataError(
             f"asset {spec.asset_id!r} has no rows in {spec.source} of {self}: "
-            f"{did_you_mean(spec.asset_id, map(str, assets))}"
+            f"{did_you_mean(spec.only_asset, map(str, assets))}"
         )
 
     def _refuse_missing_file(self) -> None:
@@ -183,6 +184,13 @@ def tidy(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
         raise _no_rows_between(spec, frame.index[0], frame.index[-1])
     _refuse_doubled(chosen.index, spec)
     return _with_frequency(chosen, spec)
+
+
+def by_asset(features: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return one asset's features as they are, those of several one below the other, indexed by asset and stamp."""
+    if len(features) == 1:
+        return next(iter(features.values()))
+    return pd.concat(features, names=["asset_id"])
 
 
 def choose_dates(frame: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
@@ -245,7 +253,7 @@ def _of_one_asset(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     """Return a query's rows without the asset's column, where they have one."""
     if spec.asset_column not in rows.columns:
         return rows
-    others = sorted({str(asset) for asset in rows[spec.asset_column].unique()} - {spec.asset_id})
+    others = sorted({str(asset) for asset in rows[spec.asset_column].unique()} - {spec.only_asset})
     if others:
         raise DataError(
             f"the query must give rows of asset {spec.asset_id!r} alone, and gives some of {shorten(others)}: "

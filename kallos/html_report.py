@@ -121,6 +121,11 @@ def _folds(result: TuningResult) -> Section:
         words.append("The open step is not over yet: it is shown as an outline, and is not in the mean.")
     elif result.open_reason is not None:
         words.append(f"The open step could not be scored: {result.open_reason}.")
+    if len(result.spec.data.assets) > 1:
+        words.append(
+            "One model has learnt from all assets. Errors are in each asset's own standard deviations over the rows "
+            "that train, and their mean over the assets."
+        )
     naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
     words.append(f"Naive forecasts, mean {label} over the folds: {naive}.")
     return Section(
@@ -128,7 +133,7 @@ def _folds(result: TuningResult) -> Section:
         "Against naive, fold by fold",
         tuple(words),
         pictures.fold_picture(result),
-        (tables.fold_table(result),),
+        (tables.fold_table(result), *((tables.asset_table(result),) if len(result.spec.data.assets) > 1 else ())),
     )
 
 
@@ -200,13 +205,15 @@ def _forecasts(result: TuningResult, forecasts: BestForecasts | None, why_none: 
         if recorded == fold.rmse
         else f"where the study has recorded {recorded:.6g}: on another kind of machine, bits differ"
     )
+    assets = result.spec.data.assets
+    of_asset = f", for {assets[0]}" if len(assets) > 1 else ""
     every = "from every row" if fold.block == 1 else f"in blocks of {fold.block} rows, each from the row before it"
     return Section(
         "forecasts",
         title,
         (
-            f"Trial {forecasts.trial} on fold {fold.fold}, the last complete one, forecast {every}. Fitted again "
-            f"for this picture: RMSE {fold.rmse:.6g}, {same}.",
+            f"Trial {forecasts.trial} on fold {fold.fold}, the last complete one{of_asset}, forecast {every}. Fitted "
+            f"again for this picture: RMSE {fold.rmse:.6g}, {same}.",
             *(
                 ("Where there is little to know, good forecasts of a return lie close to zero.",)
                 if result.naive == "zero"

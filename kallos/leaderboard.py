@@ -39,7 +39,7 @@ class Entry(BaseModel):
     @classmethod
     def waiting(cls, spec: TuneSpec) -> "Entry":
         """Return the entry of a study that has not ended."""
-        return cls(asset=spec.data.asset_id, model=spec.model_name, n_trials=spec.n_trials, metric=spec.metric)
+        return cls(asset=spec.data.asset_label, model=spec.model_name, n_trials=spec.n_trials, metric=spec.metric)
 
     @classmethod
     def failed(cls, spec: TuneSpec, reason: str) -> "Entry":
@@ -52,7 +52,7 @@ class Entry(BaseModel):
         try:
             folds = document["folds"]
             return cls(
-                asset=spec.data.asset_id,
+                asset=spec.data.asset_label,
                 model=spec.model_name,
                 status="done",
                 value=document["best_value"],

@@ -8,7 +8,7 @@ threshold- and quantile-weighted scoring rules"), here twice the mean over the q
 
 import hashlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -92,6 +92,11 @@ def measure(name: str, forecast: Forecast, actual: Array) -> float:
 def rmse(errors: Array) -> float:
     """Return the root of the mean square."""
     return float(np.sqrt(np.mean(np.square(errors))))
+
+
+def mean(errors: Sequence[float]) -> float:
+    """Return the mean, over folds or assets; of one, it is that one to the bit."""
+    return float(np.mean(errors))
 
 
 def pinball(forecast: Forecast, actual: Array) -> float:

@@ -4,13 +4,13 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,10 +18,11 @@ from kallos.architectures import Architecture, Params, get_architecture
 from kallos.architectures.lookup import refuse_missing_packages
 from kallos.architectures.study_space import StudySpace, model_of
 from kallos.errors import DataError, UsageError, shorten
-from kallos.folds import Fold, FoldGrid, cut_folds, cut_inner, fewest_origins
-from kallos.metrics import RMSE, metric_source
+from kallos.folds import Fold, FoldGrid, InnerCut, cut_inner, fewest_origins
+from kallos.metrics import RMSE, mean, metric_source
+from kallos.panel import Panel, inner_cuts
 from kallos.preprocessing import study_frame
-from kallos.scoring import FoldJob, naive_scores
+from kallos.scoring import FoldJob, naive_scores, rows_sha256
 from kallos.snapshots import frame_sha256, write_snapshot
 from kallos.specs import TuneSpec
 
@@ -48,6 +49,8 @@ class DataSummary(BaseModel):
     rows: int
     start: Stamp
     end: Stamp
+    # Rows of each asset, where there are several.
+    by_asset: dict[str, int] | None = Field(None, exclude_if=lambda by_asset: by_asset is None)
 
 
 class FoldWindow(BaseModel):
@@ -62,6 +65,8 @@ class FoldWindow(BaseModel):
     naive_rmse: dict[str, float]
     # Not written where it is the RMSE: such studies are as they were when nothing else could be minimised.
     naive_measured: dict[str, float] | None = Field(None, exclude_if=lambda measured: measured is None)
+    # By the study's metric, for each asset, where there are several: the others are means over the assets then.
+    naive_by_asset: dict[str, tuple[float, ...]] | None = Field(None, exclude_if=lambda by_asset: by_asset is None)
 
     @property
     def naive_values(self) -> dict[str, float]:
@@ -71,11 +76,15 @@ class FoldWindow(BaseModel):
 
 @dataclass(frozen=True)
 class PlannedFold:
-    """A fold, where it lies in the data, and the hash of the rows that it sees."""
+    """A fold, where it lies in the data, and the hash of the rows that it sees.
+
+    Of several assets, `fold` is that of the first, and the others' are `beside` it.
+    """
 
     fold: Fold
     window: FoldWindow
     rows_sha256: str
+    beside: tuple[Fold, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,7 @@ class StudyPlan:
             *([] if self.longest_input is None else [self.longest_input]),
             *self._own_space,
         ]
-        return f"{spec.model_label}-{spec.data.asset_id}-{_sha256(content)[:16]}"
+        return f"{spec.model_label}-{spec.data.asset_label}-{_sha256(content)[:16]}"
 
     @property
     def sampler_seed(self) -> str:
@@ -137,7 +146,7 @@ class StudyPlan:
         spec, features = self.spec, self.spec.features
         forecast = [features.target, features.label_horizon, spec.horizon, spec.forecast, *self._own_measure]
         sources = "".join(get_architecture(name).source_sha256 for name in self.space.spaces)
-        return _sha256([spec.data.asset_id, ",".join(self.space.spaces), sources, forecast, *self._own_space])
+        return _sha256([spec.data.asset_label, ",".join(self.space.spaces), sources, forecast, *self._own_space])
 
     @cached_property
     def _own_space(self) -> list[dict[str, Any]]:
@@ -189,6 +198,7 @@ class StudyPlan:
             snapshot=self.snapshot,
             rows_sha256=planned.rows_sha256,
             fold=planned.fold,
+            beside=planned.beside,
             model_name=model_name,
             params=own_params,
             features=spec.features,
@@ -212,36 +222,34 @@ class StudyPlan:
 def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan:
     """Return the plan of a study on these features, its rows written to the folder (or fsspec URL) of snapshots.
 
-    Of a hold-out not a row is in it. Where the folds cannot hold the longest input that the search space draws, the
+    Features of several assets have an index of two levels, asset and stamp, as `pandas.concat` of a dictionary makes
+    it. Of a hold-out not a row is in it. Where the folds cannot hold the longest input that the search space draws, the
     space is clipped. Raises `DataError` if the columns or rows are unfit, or too few for the folds, the horizon and the
     shortest input; `UsageError` for an architecture that is unknown, or that needs a package which is not there.
     """
     refuse_missing_packages(spec.model_name)
     if spec.forecast == "block":
         _log.warning("forecast 'block' reads covariates of the future beyond the horizon: compare by it, trust it not")
-    rows = study_frame(frame, spec.features, fill=spec.data.fill)
-    grid = cut_folds(rows.index, spec.folds, lead=spec.features.lead, frequency=spec.data.frequency)
+    whole = study_panel(frame, spec)
+    grid = whole.cut_folds(spec.folds, lead=spec.features.lead, frequency=spec.data.frequency)
     holdout = (
         (None, None)
         if grid.holdout_start is None or grid.holdout_stop is None
-        else (stamp(rows.index[grid.holdout_start]), stamp(rows.index[grid.holdout_stop - 1]))
+        else (stamp(whole.calendar[grid.holdout_start]), stamp(whole.calendar[grid.holdout_stop - 1]))
     )
     _refuse_short_holdout(grid, spec)
-    rows = rows.iloc[: grid.study_stop]
-    for fold in grid.folds:
-        refuse_short_window(fold, spec)
+    panel = whole.before(grid.study_stop)
+    longest_input = _longest_input(panel, grid.folds, spec)
     open_fold = grid.open_fold
-    if open_fold is not None and open_fold.validation_stop - open_fold.validation_start < spec.horizon:
+    if open_fold is not None and any(_is_short(fold, spec) for fold in panel.folds_of(open_fold)):
         open_fold = None
     plan = StudyPlan(
         spec=spec,
-        snapshot=write_snapshot(rows, snapshots),
-        data=DataSummary(
-            sha256=frame_sha256(rows), rows=len(rows), start=stamp(rows.index[0]), end=stamp(rows.index[-1])
-        ),
-        folds=tuple(planned_fold(rows, fold, spec) for fold in grid.folds),
-        open_fold=None if open_fold is None else planned_fold(rows, open_fold, spec),
-        longest_input=clip_input(grid.folds, spec),
+        snapshot=write_snapshot(panel.frame, snapshots),
+        data=_summary(panel, spec),
+        folds=tuple(planned_fold(panel, fold, spec) for fold in grid.folds),
+        open_fold=None if open_fold is None else planned_fold(panel, open_fold, spec),
+        longest_input=longest_input,
         holdout_start=holdout[0],
         holdout_end=holdout[1],
     )
@@ -256,6 +264,76 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
             f"is {shorten(list(plan.naive_values.values()))}"
         )
     return plan
+
+
+def study_panel(frame: pd.DataFrame, spec: TuneSpec) -> Panel:
+    """Return the rows that a study uses of each of its assets; raises `DataError` as `study_frame` does."""
+    assets = spec.data.assets
+    if len(assets) == 1:
+        return Panel.of({assets[0]: study_frame(frame, spec.features, fill=spec.data.fill)})
+    if frame.index.nlevels == 1 or set(assets) - set(frame.index.unique(0)):
+        raise DataError(
+            f"features of several assets must be indexed by asset and stamp, with rows of each of {shorten(assets)}"
+        )
+    rows = {}
+    for asset in assets:
+        with said_of(asset, spec):
+            rows[asset] = study_frame(frame.xs(asset), spec.features, fill=spec.data.fill)
+    return Panel.of(rows)
+
+
+@contextmanager
+def said_of(asset: str, spec: TuneSpec) -> Iterator[None]:
+    """Name the asset in what is said of it, where there are several."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{asset}: {error}" if len(spec.data.assets) > 1 else str(error)) from None
+
+
+def _summary(panel: Panel, spec: TuneSpec) -> DataSummary:
+    frame, calendar = panel.frame, panel.calendar
+    return DataSummary(
+        sha256=frame_sha256(frame),
+        rows=len(frame),
+        start=stamp(calendar[0]),
+        end=stamp(calendar[-1]),
+        by_asset=dict(zip(spec.data.assets, panel.lengths, strict=True)) if len(panel.lengths) > 1 else None,
+    )
+
+
+def _longest_input(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> int | None:
+    """Return the longest input that all folds of all assets can hold, as `clip_input`; refuses folds that are short."""
+    of_assets = [panel.folds_of(fold) for fold in folds]
+    cuts = [
+        inner_cuts(
+            [panel.frame.index[each.train_start : each.train_stop] for each in fold],
+            spec.training.inner_validation,
+            lead=spec.features.lead,
+            horizon=spec.horizon,
+        )
+        for fold in of_assets
+    ]
+    fits = []
+    for place, asset in enumerate(spec.data.assets):
+        with said_of(asset, spec):
+            own = [fold[place] for fold in of_assets]
+            for fold in own:
+                refuse_short_window(fold, spec)
+            own_cuts = [cut[place] for cut in cuts]
+            fits.append(clip_input(own, spec, own_cuts))
+            for fold, cut in zip(own, own_cuts, strict=True):
+                _refuse_short_inner(fold, cut, spec)
+    return min((fit for fit in fits if fit is not None), default=None)
+
+
+def _refuse_short_inner(fold: Fold, cut: InnerCut, spec: TuneSpec) -> None:
+    inner = fold.train_stop - fold.train_start - cut.inner_start
+    if inner < spec.horizon:
+        raise DataError(
+            f"the inner validation part must hold one whole horizon: in fold {fold.number} it has {inner} rows, and "
+            f"--horizon is {spec.horizon}; take a larger --inner-validation or a shorter --horizon"
+        )
 
 
 def mean_naive_values(windows: Sequence[FoldWindow]) -> dict[str, float]:
@@ -281,33 +359,36 @@ def stamp(moment: pd.Timestamp | int) -> Stamp:
     return moment.isoformat() if isinstance(moment, pd.Timestamp) else int(moment)
 
 
-def mean(values: list[float]) -> float:
-    """Return the mean over the folds."""
-    return float(np.mean(values))
-
-
 def _sha256(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def refuse_short_window(fold: Fold, spec: TuneSpec) -> None:
     """Raise `DataError` if no horizon fits the fold's validation window."""
-    window = fold.validation_stop - fold.validation_start
-    if window < spec.horizon:
+    if _is_short(fold, spec):
+        window = fold.validation_stop - fold.validation_start
         raise DataError(
             f"a validation window must hold one whole horizon: fold {fold.number} has {window} rows, and --horizon "
             f"is {spec.horizon}; take a longer --step or a shorter --horizon"
         )
 
 
-def clip_input(folds: tuple[Fold, ...], spec: TuneSpec) -> int | None:
+def _is_short(fold: Fold, spec: TuneSpec) -> bool:
+    return fold.validation_stop - fold.validation_start < spec.horizon
+
+
+def clip_input(folds: Sequence[Fold], spec: TuneSpec, cuts: Sequence[InnerCut] | None = None) -> int | None:
     """Return the longest `input_chunk_length` that all folds can hold, or None if they hold the space's longest.
 
-    Raises `DataError` if not even the space's shortest fits.
+    `cuts` are those of their training rows, by default those of an asset that is alone. Raises `DataError` if not even
+    the space's shortest fits.
     """
     space = spec.search_space
-    fold = min(folds, key=lambda fold: fold.train_stop - fold.train_start)
-    cut = cut_inner(fold.shifted(), spec.training.inner_validation, lead=spec.features.lead, horizon=spec.horizon)
+    lead, horizon = spec.features.lead, spec.horizon
+    if cuts is None:
+        share = spec.training.inner_validation
+        cuts = [cut_inner(fold.shifted(), share, lead=lead, horizon=horizon) for fold in folds]
+    fold, cut = min(zip(folds, cuts, strict=True), key=lambda each: each[1].fit_stop)
     beside_input = spec.features.lead - 1 + spec.horizon + FEWEST_SAMPLES - 1
     fits, shortest = cut.fit_stop - beside_input, space.shortest_input
     if fits < shortest:
@@ -352,18 +433,43 @@ def _rows_needed(fit_rows: int, spec: TuneSpec) -> int:
     return rows
 
 
-def planned_fold(rows: pd.DataFrame, fold: Fold, spec: TuneSpec) -> PlannedFold:
-    """Return a fold with its window in the rows' own stamps, its naive scores, and the hash of the rows it sees."""
+def planned_fold(panel: Panel, fold: Fold, spec: TuneSpec) -> PlannedFold:
+    """Return a fold of the calendar as one of each asset, with its window, naive scores, and the hash of its rows.
+
+    Raises `DataError` if a target that is not alone is constant over an asset's training rows.
+    """
+    folds = panel.folds_of(fold)
+    by_rmse = _naive_by_asset(panel, folds, spec, metric=RMSE)
+    measured = None if spec.metric == RMSE else _naive_by_asset(panel, folds, spec, metric=spec.metric)
     window = FoldWindow(
-        train_start=stamp(rows.index[fold.train_start]),
-        train_end=stamp(rows.index[fold.train_stop - 1]),
-        validation_start=stamp(rows.index[fold.validation_start]),
-        validation_end=stamp(rows.index[fold.validation_stop - 1]),
-        naive_rmse=naive_scores(rows, fold, spec.features, spec.horizon, spec.forecast),
-        naive_measured=None
-        if spec.metric == RMSE
-        else naive_scores(
-            rows, fold, spec.features, spec.horizon, spec.forecast, metric=spec.metric, quantiles=spec.levels
-        ),
+        train_start=stamp(panel.calendar[fold.train_start]),
+        train_end=stamp(panel.calendar[fold.train_stop - 1]),
+        validation_start=stamp(panel.calendar[fold.validation_start]),
+        validation_end=stamp(panel.calendar[fold.validation_stop - 1]),
+        naive_rmse={name: mean(errors) for name, errors in by_rmse.items()},
+        naive_measured=None if measured is None else {name: mean(errors) for name, errors in measured.items()},
+        naive_by_asset=None if len(folds) == 1 else by_rmse if measured is None else measured,
     )
-    return PlannedFold(fold, window, frame_sha256(rows.iloc[fold.rows]))
+    return PlannedFold(folds[0], window, rows_sha256(panel.frame, folds), beside=folds[1:])
+
+
+def _naive_by_asset(
+    panel: Panel, folds: Sequence[Fold], spec: TuneSpec, *, metric: str
+) -> dict[str, tuple[float, ...]]:
+    """Return the errors of each naive forecast, one for each asset."""
+    each = []
+    for asset, fold in zip(spec.data.assets, folds, strict=True):
+        with said_of(asset, spec):
+            each.append(
+                naive_scores(
+                    panel.frame,
+                    fold,
+                    spec.features,
+                    spec.horizon,
+                    spec.forecast,
+                    metric=metric,
+                    quantiles=None if metric == RMSE else spec.levels,
+                    is_alone=len(folds) == 1,
+                )
+            )
+    return {name: tuple(errors[name] for errors in each) for name in each[0]}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kallos.events import StudyFinished, StudyStarted
-from kallos.metrics import RMSE, metric_label
+from kallos.metrics import RMSE, mean, metric_label
 from kallos.planning import FoldWindow
 from kallos.result_folder import address_of, read_text, remove_text, write_text
 from kallos.results import TuningResult
@@ -45,6 +45,7 @@ def best_params_document(result: TuningResult, chosen: HonestChoice = NO_CHOICE)
         "folds": [
             _fold(window, score, result.naive) for window, score in zip(result.windows, result.best.scores, strict=True)
         ],
+        **({"by_asset": asset_rows(result)} if len(spec.data.assets) > 1 else {}),
         "open_fold": open_fold,
         "open_fold_failure": result.open_reason,
         "study": result.study_name,
@@ -100,12 +101,14 @@ def result_file_name(spec: TuneSpec, kind: str, ending: str = "json") -> str:
     """Return the name of a file about a model and an asset: `MODEL_ASSET_KIND.json`."""
     model = "+".join(file_part(name) for name in spec.model_name.split(","))
     model = model if len(model) <= _LONGEST_PART else file_part(spec.model_name)
-    return f"{model}_{file_part(spec.data.asset_id)}_{kind}.{ending}"
+    asset = "+".join(file_part(name) for name in spec.data.assets)
+    asset = asset if len(asset) <= _LONGEST_PART else file_part(spec.data.asset_label)
+    return f"{model}_{asset}_{kind}.{ending}"
 
 
 def artifact_key(kind: str, spec: TuneSpec) -> str:
     """Return a Prefect artifact key such as `best-params-gru-btc`, stable per model and asset."""
-    parts = [_key_part(name) for name in (kind, spec.model_name, spec.data.asset_id)]
+    parts = [_key_part(name) for name in (kind, spec.model_name, spec.data.asset_label)]
     return "-".join(part for part in parts if part)
 
 
@@ -129,7 +132,7 @@ def _short_hash(name: str) -> str:
 
 def study_title(spec: TuneSpec) -> str:
     """Return what a study is of, as a title: `gru on BTC`."""
-    return f"{spec.model_label} on {spec.data.asset_id}"
+    return f"{spec.model_label} on {spec.data.asset_label}"
 
 
 def verdict(result: TuningResult) -> str:
@@ -210,6 +213,20 @@ def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
     ]
 
 
+def asset_rows(result: TuningResult) -> list[dict[str, Any]]:
+    """Return a row per asset, of several: the best trial's error, its mean over the folds, and the naive one's."""
+    by_asset = [score.by_asset for score in result.best.scores if score.by_asset is not None]
+    naive = [window.naive_by_asset[result.naive] for window in result.windows if window.naive_by_asset is not None]
+    return [
+        {
+            "asset": asset,
+            "value": mean([errors[place] for errors in by_asset]),
+            "naive_value": mean([errors[place] for errors in naive]),
+        }
+        for place, asset in enumerate(result.spec.data.assets if by_asset else ())
+    ]
+
+
 def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
     """Return a row per trial: number, state, value against naive, seconds, and the parameters that any trial has."""
     names = dict.fromkeys(name for trial in result.trials for name in trial.params)
@@ -259,6 +276,7 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
     )
     naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
     whole = "" if page is None else f"{_link(page)}\n\n"
+    assets = _assets_markdown(result)
     return f"""# {study_title(spec)}
 
 **{spec.metric_label} {result.best_value:.6g}** (mean over {counted(len(result.windows), "fold")}), {verdict(result)}.
@@ -275,9 +293,21 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
 | --- | --- | --- | --- | --- |
 {folds}
 
-Target `{spec.features.target_label}`, {spec.horizon} ahead; {data.rows} rows, {day(data.start)} to {day(data.end)}
-(`{data.sha256[:12]}`); seed {spec.seed}.
+{assets}Target `{spec.features.target_label}`, {spec.horizon} ahead; {data.rows} rows,
+{day(data.start)} to {day(data.end)} (`{data.sha256[:12]}`); seed {spec.seed}.
 """
+
+
+def _assets_markdown(result: TuningResult) -> str:
+    rows = "\n".join(
+        f"| {row['asset']} | {row['value']:.6g} | {row['naive_value']:.6g} "
+        f"| {row['value'] / row['naive_value'] - 1:+.2%} |"
+        for row in asset_rows(result)
+    )
+    if not rows:
+        return ""
+    label = result.spec.metric_label
+    return f"| asset | {label} | {result.naive} | difference |\n| --- | --- | --- | --- |\n{rows}\n\n"
 
 
 def _link(page: str) -> str:
@@ -303,12 +333,17 @@ def day(moment: str | int) -> str:
 
 def _fold(window: FoldWindow, score: FoldScore, naive: str) -> dict[str, Any]:
     return {
-        **window.model_dump(exclude={"naive_rmse", "naive_measured"}),
+        **window.model_dump(exclude={"naive_rmse", "naive_measured", "naive_by_asset"}),
         "rmse": score.rmse,
         "mae": score.mae,
         "n_forecasts": score.n_forecasts,
         "best_epoch": score.best_epoch,
         "naive_rmse": window.naive_rmse[naive],
+        **(
+            {}
+            if window.naive_by_asset is None
+            else {"by_asset": score.by_asset, "naive_by_asset": window.naive_by_asset[naive]}
+        ),
         **(
             {}
             if window.naive_measured is None

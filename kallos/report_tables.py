@@ -8,7 +8,7 @@ from kallos.best_forecasts import BestForecasts
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.importance import Importance
 from kallos.plots import percent
-from kallos.report import day, fold_rows, outcome, short
+from kallos.report import asset_rows, day, fold_rows, outcome, short
 from kallos.report_verdict import interval
 from kallos.results import TuningResult
 
@@ -48,6 +48,21 @@ def fold_table(result: TuningResult) -> Table:
         numbers=2,
         mark=n_folds,
     )
+
+
+def asset_table(result: TuningResult) -> Table:
+    """Return a row per asset, of several, with means over the complete folds."""
+    rows = tuple(
+        (
+            row["asset"],
+            f"{row['value']:.6g}",
+            f"{row['naive_value']:.6g}",
+            percent(1 - row["value"] / row["naive_value"]),
+        )
+        for row in asset_rows(result)
+    )
+    headings = ("asset", result.spec.metric_label, f"naive ({result.naive})", "saved")
+    return Table("By asset, mean over the folds", headings, rows, numbers=1)
 
 
 def trial_table(result: TuningResult) -> Table:
@@ -131,7 +146,7 @@ def data_table(result: TuningResult) -> Table:
     data, spec, windows = result.data, result.spec, result.windows
     open_step = result.open_window
     rows: list[tuple[str, str]] = [
-        ("asset", spec.data.asset_id),
+        ("asset", ", ".join(spec.data.assets)),
         ("source", spec.data.source),
         ("rows", f"{data.rows:,}"),
         ("first row", day(data.start)),

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kallos.best_params import BestParams
-from kallos.planning import StudyPlan, mean
+from kallos.metrics import mean
+from kallos.planning import StudyPlan
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold
 from kallos.versions import differences, installed_versions
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
@@ -19,8 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from kallos.architectures import Params, create_model, get_architecture
 from kallos.datasets import prepare_darts_timeseries
 from kallos.errors import DataError, FitError, KallosError
-from kallos.folds import Fold, InnerCut, cut_inner
-from kallos.metrics import RMSE, Forecast, measure, metric_source, rmse
+from kallos.folds import Fold, InnerCut
+from kallos.metrics import RMSE, Forecast, mean, measure, metric_source, rmse
+from kallos.panel import inner_cuts
 from kallos.preparation import PreparedSeries
 from kallos.preprocessing import PreparedFold
 from kallos.snapshots import frame_sha256, read_snapshot
@@ -50,6 +51,8 @@ class FoldScore(BaseModel):
     seconds: float
     # Not written where it is the RMSE: such scores are as they were when nothing else could be minimised.
     measured: float | None = Field(None, exclude_if=lambda measured: measured is None)
+    # Errors of each asset by the metric, of several: the others are means over the assets then.
+    by_asset: tuple[float, ...] | None = Field(None, exclude_if=lambda by_asset: by_asset is None)
 
     @property
     def value(self) -> float:
@@ -59,7 +62,10 @@ class FoldScore(BaseModel):
 
 @dataclass(frozen=True)
 class FoldJob:
-    """All that a fold's score depends on, and beside it a name for people and the rows' address."""
+    """All that a fold's score depends on, and beside it a name for people and the rows' address.
+
+    Where one model learns from several assets, `fold` is the first one's, and the others' are `beside` it.
+    """
 
     name: str
     snapshot: str
@@ -74,6 +80,12 @@ class FoldJob:
     seed: int
     metric: str = RMSE
     quantiles: tuple[float, ...] | None = None
+    beside: tuple[Fold, ...] = ()
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """The fold of each asset."""
+        return (self.fold, *self.beside)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -94,39 +106,48 @@ class FoldJob:
             # What every job was before it could be chosen is not in the hash.
             **({} if self.metric == RMSE else {"metric": [self.metric, metric_source(self.metric)]}),
             **({} if self.quantiles is None else {"quantiles": self.quantiles}),
+            **({"beside": [vars(fold.shifted()) for fold in self.beside]} if self.beside else {}),
         }
         canonical = json.dumps(content, sort_keys=True, allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    @property
-    def cut(self) -> InnerCut:
-        """Where the rows end that fit the weights, and those begin that stop early."""
-        return training_cut(self.model_name, self.fold, self.training, lead=self.features.lead, horizon=self.horizon)
 
+def training_cuts(
+    index: pd.Index, folds: Sequence[Fold], model_name: str, training: TrainingSpec, *, lead: int, horizon: int
+) -> tuple[InnerCut, ...]:
+    """Return where in each asset's fold the rows end that fit the weights, and those begin that stop early, if any do.
 
-def training_cut(model_name: str, fold: Fold, training: TrainingSpec, *, lead: int, horizon: int) -> InnerCut:
-    """Return where in a fold the rows end that fit the weights, and those begin that stop early, if anything does."""
-    shifted = fold.shifted()
+    `index` is that of the frame in which the folds lie; the cuts are counted from a fold's first row.
+    """
     if not get_architecture(model_name).stops_early:
-        return InnerCut(fit_stop=shifted.train_stop, inner_start=shifted.train_stop)
-    return cut_inner(shifted, training.inner_validation, lead=lead, horizon=horizon)
+        n_rows = [fold.train_stop - fold.train_start for fold in folds]
+        return tuple(InnerCut(fit_stop=n, inner_start=n) for n in n_rows)
+    stamps = [index[fold.train_start : fold.train_stop] for fold in folds]
+    return inner_cuts(stamps, training.inner_validation, lead=lead, horizon=horizon)
 
 
 @dataclass(frozen=True)
 class FittedFold:
-    """A model with the weights of its best epoch, and the series that it was fitted on."""
+    """A model with the weights of its best epoch, and the series that it was fitted on, those of each asset."""
 
     model: "GlobalForecastingModel"
     prepared: PreparedFold
     epochs: int
     best_epoch: int
+    beside: tuple[PreparedFold, ...] = ()
+
+    @property
+    def series(self) -> tuple[PreparedFold, ...]:
+        """The series of each asset."""
+        return (self.prepared, *self.beside)
 
 
 def evaluate_fold(job: FoldJob) -> FoldScore:
     """Train a model on the fold's past, forecast its validation window, and score it.
 
     Pure, and the same to the bit for the same job on the same kind of machine. Origins are all rows whose
-    whole horizon lies in the window; the score runs over all (origin, step) pairs.
+    whole horizon lies in the window; the score runs over all (origin, step) pairs, that of several assets is the mean
+    of theirs.
 
     Raises `FitError` if the model cannot be built or trained, or the score is not finite: properties of the
     job, which no retry mends.
@@ -137,20 +158,48 @@ def evaluate_fold(job: FoldJob) -> FoldScore:
     started = time.perf_counter()
     fitted = fit_fold(job)
     frame = read_snapshot(job.snapshot)
-    unit = error_unit(frame, job.fold, job.features)
-    forecast = forecasts_of(job, fitted).over(unit)
-    actual = actual_targets(frame, job.fold, job.features, forecast.point.shape[1]) / unit
-    errors = forecast.point - actual
-    if not np.isfinite(errors).all() or not (forecast.quantiles is None or np.isfinite(forecast.quantiles).all()):
-        raise FitError(f"forecasts must be finite, and those of {job.model_name} are not")
+    each = errors_by_asset(job, fitted, frame)
+    by_metric = [asset.measured for asset in each]
     return FoldScore(
-        rmse=rmse(errors),
-        mae=float(np.abs(errors).mean()),
-        measured=None if job.metric == RMSE else measure(job.metric, forecast, actual),
-        n_forecasts=errors.size,
+        rmse=mean([asset.rmse for asset in each]),
+        mae=mean([asset.mae for asset in each]),
+        measured=None if job.metric == RMSE else mean(by_metric),
+        by_asset=tuple(by_metric) if job.beside else None,
+        n_forecasts=sum(asset.n_forecasts for asset in each),
         epochs=fitted.epochs,
         best_epoch=fitted.best_epoch,
         seconds=time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True)
+class FoldErrors:
+    """The errors of an asset's forecasts; `measured` is that by the study's metric."""
+
+    rmse: float
+    mae: float
+    measured: float
+    n_forecasts: int
+
+
+def errors_by_asset(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> list[FoldErrors]:
+    """Return the errors of each asset's forecasts; raises `FitError` if one of these is not finite."""
+    return [_errors_of(job, fitted, frame, place) for place in range(len(job.folds))]
+
+
+def _errors_of(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame, place: int) -> FoldErrors:
+    fold = job.folds[place]
+    unit = error_unit(frame, fold, job.features, is_alone=not job.beside)
+    forecast = forecasts_of(job, fitted, place).over(unit)
+    actual = actual_targets(frame, fold, job.features, forecast.point.shape[1]) / unit
+    errors = forecast.point - actual
+    if not np.isfinite(errors).all() or not (forecast.quantiles is None or np.isfinite(forecast.quantiles).all()):
+        raise FitError(f"forecasts must be finite, and those of {job.model_name} are not")
+    return FoldErrors(
+        rmse=rmse(errors),
+        mae=float(np.abs(errors).mean()),
+        measured=measure(job.metric, forecast, actual),
+        n_forecasts=errors.size,
     )
 
 
@@ -158,13 +207,13 @@ def fit_fold(job: FoldJob) -> FittedFold:
     """Return the model of a job, trained on the fold's training rows alone; raises as `evaluate_fold`."""
     from kallos.training import quiet_single_thread
 
-    cut = job.cut
-    read_snapshot(job.snapshot)  # A snapshot that cannot be read is no fault of the job.
+    frame = read_snapshot(job.snapshot)  # One that cannot be read is no fault of the job.
+    cuts = cuts_of(job, frame)
+    fit_stops = tuple(cut.fit_stop for cut in cuts)
     with quiet_single_thread(), errors_of(job.model_name):
-        prepared = _prepared(job.snapshot, job.rows_sha256, job.fold, job.features, cut.fit_stop)
         return fit_prepared(
-            prepared,
-            cut,
+            _prepared(job.snapshot, job.rows_sha256, job.folds, job.features, fit_stops),
+            cuts,
             job.model_name,
             job.params,
             training=job.training,
@@ -175,9 +224,16 @@ def fit_fold(job: FoldJob) -> FittedFold:
         )
 
 
+def cuts_of(job: FoldJob, frame: pd.DataFrame) -> tuple[InnerCut, ...]:
+    """Return where in each asset's fold the rows end that fit the weights, and those begin that stop early."""
+    return training_cuts(
+        frame.index, job.folds, job.model_name, job.training, lead=job.features.lead, horizon=job.horizon
+    )
+
+
 def fit_prepared(
-    prepared: PreparedFold,
-    cut: InnerCut,
+    series: Sequence[PreparedFold],
+    cuts: Sequence[InnerCut],
     model_name: str,
     params: Params,
     *,
@@ -187,7 +243,7 @@ def fit_prepared(
     seed: int,
     quantiles: tuple[float, ...] | None = None,
 ) -> FittedFold:
-    """Return a model that was trained on the fold's training rows before the cut, and stopped early on those behind."""
+    """Return a model that was trained on the folds' training rows before the cuts, stopped early on those behind."""
     from kallos.training import early_stopping, fit
 
     model = create_model(
@@ -198,18 +254,11 @@ def fit_prepared(
         max_epochs=training.max_epochs,
         seed=seed,
         make_callbacks=lambda: early_stopping(training.patience),
-        has_covariates=prepared.past_covariates is not None,
+        has_covariates=series[0].past_covariates is not None,
         quantiles=quantiles,
     )
-    epochs, best_epoch = fit(
-        model,
-        prepared.target,
-        prepared.past_covariates,
-        fit_stop=cut.fit_stop,
-        inner_start=cut.inner_start,
-        train_stop=prepared.fold.train_stop,
-    )
-    return FittedFold(model, prepared, epochs, best_epoch)
+    epochs, best_epoch = fit(model, series, cuts)
+    return FittedFold(model, series[0], epochs, best_epoch, beside=tuple(series[1:]))
 
 
 def forecast_fold(job: FoldJob, fitted: FittedFold) -> Array:
@@ -220,12 +269,15 @@ def forecast_fold(job: FoldJob, fitted: FittedFold) -> Array:
     return forecasts_of(job, fitted).point
 
 
-def forecasts_of(job: FoldJob, fitted: FittedFold) -> Forecast:
-    """Return forecasts of the validation window in the target's own units, with the job's quantiles."""
+def forecasts_of(job: FoldJob, fitted: FittedFold, place: int = 0) -> Forecast:
+    """Return forecasts of the validation window in the target's own units, with the job's quantiles.
+
+    Of several assets they are those of the one in this place.
+    """
     from kallos.training import quiet_single_thread
 
     with quiet_single_thread(), errors_of(job.model_name):
-        values = _forecast(fitted.model, fitted.prepared, job.horizon, job.forecast, job.quantiles)
+        values = _forecast(fitted.model, fitted.series[place], job.horizon, job.forecast, job.quantiles)
     if job.quantiles is None:
         return Forecast(values)
     return Forecast(values[..., job.quantiles.index(MEDIAN)], values, job.quantiles)
@@ -261,14 +313,16 @@ def naive_scores(
     *,
     metric: str = RMSE,
     quantiles: tuple[float, ...] | None = None,
+    is_alone: bool = True,
 ) -> dict[str, float]:
     """Return the error of each naive forecast over the very (origin, step) pairs that models are scored on.
 
     `zero` forecasts nothing but zeros, `last` repeats the last target known at the origin. Their quantiles are those
-    of their own errors on the fold's training rows, for each step ahead, added to them.
+    of their own errors on the fold's training rows, for each step ahead, added to them. The asset `is_alone`, or one of
+    several.
     """
     steps = fold.validation_stop - fold.validation_start if forecast == "block" else horizon
-    actual, unit = actual_targets(frame, fold, features, steps), error_unit(frame, fold, features)
+    actual, unit = actual_targets(frame, fold, features, steps), error_unit(frame, fold, features, is_alone=is_alone)
     points = _naive_points(frame, fold, features, actual)
     past: dict[str, Array] = {}
     if quantiles is not None:
@@ -288,13 +342,13 @@ def naive_scores(
     }
 
 
-def error_unit(frame: pd.DataFrame, fold: Fold, features: FeatureSpec) -> Array:
+def error_unit(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, *, is_alone: bool = True) -> Array:
     """Return what errors are counted in: of one target 1, its own units; of several, each one's standard deviation.
 
-    That is over the fold's training rows, and of shape (targets,). Raises `DataError` for a target that is constant
-    over them.
+    So it is for a target of an asset that is not alone. That is over the fold's training rows, and of shape (targets,),
+    of one target (). Raises `DataError` for a target that is constant over them.
     """
-    if len(features.targets) == 1:
+    if len(features.targets) == 1 and is_alone:
         return np.ones(())
     rows = frame.iloc[fold.train_start : fold.train_stop]
     constant = [name for name in features.targets if not np.ptp(rows[name]) > 0]
@@ -303,8 +357,7 @@ def error_unit(frame: pd.DataFrame, fold: Fold, features: FeatureSpec) -> Array:
             f"a target must vary over the training rows of each fold, and {constant[0]!r} is constant in fold "
             f"{fold.number}: take it out of the targets"
         )
-    unit: Array = _targets(rows, features).std(axis=0)
-    return unit
+    return np.asarray(_targets(rows, features).std(axis=0))
 
 
 def _naive_points(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, actual: Array) -> dict[str, Array]:
@@ -390,12 +443,23 @@ def rows_before(model: "GlobalForecastingModel") -> int:
     return look_back(model) + int(model.output_chunk_shift)
 
 
+def rows_sha256(frame: pd.DataFrame, folds: Sequence[Fold]) -> str:
+    """Return the hash of the rows that a fold sees of each asset."""
+    parts = [frame.iloc[fold.rows] for fold in folds]
+    return frame_sha256(parts[0] if len(parts) == 1 else pd.concat(parts))
+
+
 @lru_cache(maxsize=32)
-def _prepared(snapshot: str, rows_sha256: str, fold: Fold, features: FeatureSpec, fit_rows: int) -> PreparedFold:
+def _prepared(
+    snapshot: str, content: str, folds: tuple[Fold, ...], features: FeatureSpec, fit_rows: tuple[int, ...]
+) -> tuple[PreparedFold, ...]:
     frame = read_snapshot(snapshot)
-    if frame_sha256(frame.iloc[fold.rows]) != rows_sha256:
+    if rows_sha256(frame, folds) != content:
         raise DataError(f"a snapshot must hold the rows that a job was made for, and {snapshot} holds others")
-    return prepare_darts_timeseries(frame, fold, features, fit_rows=fit_rows)
+    return tuple(
+        prepare_darts_timeseries(frame, fold, features, fit_rows=n_rows)
+        for fold, n_rows in zip(folds, fit_rows, strict=True)
+    )
 
 
 @cache

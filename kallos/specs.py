@@ -4,8 +4,9 @@ They are the flow's parameters (Prefect draws its form from them), the content o
 the command line's flags.
 """
 
+import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -36,6 +37,8 @@ Moment = Annotated[str, BeforeValidator(lambda value: value if value is None els
 Patterns = tuple[str, ...]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CalendarStep = Literal["day", "week", "month", "quarter", "year"]
+# Longer names of several assets are shortened: a study's name has 512 characters in Optuna's database.
+_LONGEST_LABEL = 60
 
 
 def _known_architectures(model_name: str) -> str:
@@ -53,6 +56,7 @@ def _offer_architectures(schema: dict[str, Any]) -> None:
     ]
 
 
+AssetName = Annotated[str, Field(min_length=1)]
 ArchitectureName = Annotated[str, AfterValidator(_known_architectures), Field(json_schema_extra=_offer_architectures)]
 
 
@@ -76,6 +80,15 @@ def _each_once(target: str | tuple[str, ...]) -> str | tuple[str, ...]:
     return target[0] if len(target) == 1 else target
 
 
+def _sorted_assets(asset_id: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """Return assets in one order: whoever names the same ones means the same study."""
+    if isinstance(asset_id, str):
+        return asset_id
+    if len(set(asset_id)) != len(asset_id):
+        raise ValueError(f"must name each asset once, not {list(asset_id)}")
+    return asset_id[0] if len(asset_id) == 1 else tuple(sorted(asset_id))
+
+
 class Spec(BaseModel):
     """A frozen specification; unknown fields are refused."""
 
@@ -88,7 +101,12 @@ SomeSpec = TypeVar("SomeSpec", bound=Spec)
 class DataSpec(Spec):
     """Which rows of which table, view or query."""
 
-    asset_id: str = Field(min_length=1, description="Asset whose features are loaded.")
+    asset_id: Annotated[
+        AssetName | Annotated[tuple[AssetName, ...], Field(min_length=1)], AfterValidator(_sorted_assets)
+    ] = Field(
+        description="Asset whose features are loaded; a list in a study file has one model learn from all of them, "
+        "scored in standard deviations.",
+    )
     start_date: Moment | None = Field(None, description="First row to load, inclusive.")
     end_date: Moment | None = Field(None, description="Last row to load, inclusive (a date alone means its whole day).")
     features_table: str = Field("features", description="Table or view with one row per asset and timestamp.")
@@ -123,6 +141,39 @@ class DataSpec(Spec):
                 f"or the query"
             )
         return self
+
+    @model_validator(mode="after")
+    def _assets_have_a_column(self) -> Self:
+        if self.single_asset and len(self.assets) > 1:
+            raise ValueError(f"a table of a single asset holds no {len(self.assets)}: name one as asset_id")
+        return self
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """The assets that one model learns from."""
+        return (self.asset_id,) if isinstance(self.asset_id, str) else self.asset_id
+
+    @property
+    def asset_label(self) -> str:
+        """The assets in a name: `BTC`, `BTC+ETH`, of many the first, their number and a hash of them all."""
+        label = "+".join(self.assets)
+        if len(self.assets) == 1 or len(label) <= _LONGEST_LABEL:
+            return label
+        return f"{self.assets[0]}+{len(self.assets) - 1}-more-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
+
+    @property
+    def only_asset(self) -> str:
+        """The asset, for whatever takes one alone; raises `UsageError` where there are several."""
+        if not isinstance(self.asset_id, str):
+            raise UsageError(
+                f"this takes a study of one asset, and it has {len(self.assets)}: {shorten(self.assets)}; several are "
+                f"for tuning: name one as --asset-id"
+            )
+        return self.asset_id
+
+    def each(self) -> Iterator["DataSpec"]:
+        """Yield the rows of each asset by itself."""
+        return (self.model_copy(update={"asset_id": asset}) for asset in self.assets)
 
     @property
     def source(self) -> str:
@@ -338,6 +389,11 @@ class TuneSpec(Spec):
                 raise ValueError(f"the target {target!r} is excluded: take it out of 'exclude'")
         if self.forecast == "block" and len(self.features.targets) > 1:
             raise ValueError("forecast 'block' takes one target: choose 'rolling'")
+        if len(self.data.assets) > 1:
+            if self.forecast == "block":
+                raise ValueError("forecast 'block' takes one asset: choose 'rolling'")
+            if self.features.log_return_pca is not None:
+                raise ValueError("log_return_pca takes one asset: each has components of its own; leave it out")
         if self.forecast == "block" and self.features.label_horizon > 1:
             raise ValueError("forecast 'block' needs a label that looks 1 row ahead at most: choose 'rolling'")
         if self.likelihood is None:
@@ -438,6 +494,7 @@ def parse_space(model_name: str, tables: Mapping[str, Any]) -> StudySpace:
 
 def require_holdout(spec: TuneSpec) -> None:
     """Raise `UsageError` for a study that keeps no hold-out, where its model is to be judged."""
+    assert spec.data.only_asset
     if not spec.folds.holdout:
         raise UsageError(
             "a night needs a hold-out to judge its model on: keep the last steps from the study with folds.holdout, "

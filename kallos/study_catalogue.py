@@ -178,7 +178,7 @@ def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], url: URL) -> S
     moments = [moment for trial in trials for moment in (trial.datetime_start, trial.datetime_complete) if moment]
     return StudySummary(
         name=study.study_name,
-        asset=spec.get("data", {}).get("asset_id"),
+        asset=_assets(spec),
         model=spec.get("model_name"),
         trials=TrialCounts(
             complete=states.count(TrialState.COMPLETE),
@@ -197,6 +197,11 @@ def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], url: URL) -> S
         last_activity=max((moment.astimezone(UTC) for moment in moments), default=created),
         is_running=study_lock(url, study.study_name).is_held(),
     )
+
+
+def _assets(spec: Mapping[str, Any]) -> str | None:
+    asset = spec.get("data", {}).get("asset_id")
+    return "+".join(asset) if isinstance(asset, list | tuple) else asset
 
 
 def _windows(attrs: Mapping[str, Any]) -> tuple[FoldWindow, ...]:

@@ -31,7 +31,7 @@ class StudyGrid(Spec):
     @model_validator(mode="after")
     def _has_models(self) -> Self:
         for model in self.models:
-            _laid_over(self.spec, self.spec.data.asset_id, model)
+            _laid_over(self.spec, self.spec.data.only_asset, model)
         return self
 
     @property
@@ -74,7 +74,7 @@ def parse_grid(values: Mapping[str, Any], *, assets: str | None = None, models: 
     if of_models and isinstance(of_models, list):
         first["model_name"] = of_models[0]
     spec = parse_tune_spec(merge(base, first))
-    return parse_spec(StudyGrid, {"assets": [spec.data.asset_id], "models": [spec.model_name], **grid, "spec": spec})
+    return parse_spec(StudyGrid, {"assets": [spec.data.only_asset], "models": [spec.model_name], **grid, "spec": spec})
 
 
 def _laid_over(spec: TuneSpec, asset: str, model: str) -> TuneSpec:

@@ -16,7 +16,7 @@ from kallos.manifest import Choice, FileRecord, Manifest, MemberRecord, Refit, S
 from kallos.planning import stamp
 from kallos.preparation import Preparation
 from kallos.preprocessing import PreparedFold, prepare_fold
-from kallos.scoring import EVALUATION_VERSION, FittedFold, errors_of, fit_prepared, machine, training_cut
+from kallos.scoring import EVALUATION_VERSION, FittedFold, errors_of, fit_prepared, machine, training_cuts
 from kallos.snapshots import frame_sha256
 from kallos.specs import TuneSpec
 from kallos.versions import installed_versions
@@ -72,6 +72,7 @@ def choose(best: BestParams, select: Select = "one-se") -> Choice:
 def refuse_unfit(spec: TuneSpec) -> None:
     """Raise `UsageError` for a study whose outcome cannot be trained as a model: of several targets, or quantiles."""
     assert spec.features.only_target
+    assert spec.data.only_asset
     if spec.likelihood is not None:
         raise UsageError(
             f"a trained model forecasts points, and the study has likelihood {spec.likelihood!r}, which is for tuning "
@@ -110,7 +111,7 @@ def train(
     whole = Fold(0, first, len(rows), len(rows), len(rows))
     n_epochs = _median_epochs(best, choice, confirmation) if refit == "median-epochs" else None
     name, params = model_of(spec.model_name, choice.params)
-    cut = training_cut(name, whole, spec.training, lead=spec.features.lead, horizon=spec.horizon)
+    (cut,) = training_cuts(rows.index, (whole,), name, spec.training, lead=spec.features.lead, horizon=spec.horizon)
     numbers = seeds_from(spec.seed, seeds)
     with quiet_single_thread(), errors_of(name):
         prepared = prepare_fold(rows, whole, spec.features, fit_rows=cut.fit_stop if n_epochs is None else None)
@@ -120,7 +121,7 @@ def train(
         for seed, each in zip(numbers, fitted, strict=True)
     )
     manifest = Manifest(
-        asset_id=spec.data.asset_id,
+        asset_id=spec.data.only_asset,
         architecture=name,
         architecture_sha256=get_architecture(name).source_sha256,
         target=spec.features.only_target,
@@ -175,7 +176,7 @@ def _fit_member(
     lead, horizon = spec.features.lead, spec.horizon
     if n_epochs is None:
         fitted = fit_prepared(
-            prepared, cut, name, params, training=spec.training, lead=lead, horizon=horizon, seed=seed
+            (prepared,), (cut,), name, params, training=spec.training, lead=lead, horizon=horizon, seed=seed
         )
     else:
         model = create_model(

@@ -6,7 +6,7 @@ Importing this module imports torch and Lightning: do so where a model is traine
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,9 @@ from threadpoolctl import threadpool_limits
 if TYPE_CHECKING:
     from darts import TimeSeries
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
+
+    from kallos.folds import InnerCut
+    from kallos.preprocessing import PreparedFold
 
 _MONITOR = "val_loss"
 _MOST_SAMPLE_BYTES = 2**28
@@ -56,35 +59,42 @@ def early_stopping(patience: int) -> list[pl.Callback]:
 
 
 def fit(
-    model: "GlobalForecastingModel",
-    target: "TimeSeries",
-    past_covariates: "TimeSeries | None",
-    *,
-    fit_stop: int,
-    inner_start: int,
-    train_stop: int,
+    model: "GlobalForecastingModel", series: Sequence["PreparedFold"], cuts: Sequence["InnerCut"]
 ) -> tuple[int, int]:
     """Train a model in place; return the epochs that it ran and the one whose weights it kept.
 
-    Weights are fitted on the rows before `fit_stop`, and early stopping watches forecasts of the rows from
-    `inner_start` up to `train_stop`, which may look back on the rows before. All are positions from zero. With no such
-    rows there are no epochs to choose among: the model is fitted once, and the epochs are 0.
+    Of each series, weights are fitted on the rows before its cut's `fit_stop`, and early stopping watches forecasts of
+    the training rows from `inner_start` on, which may look back on the rows before. All are positions from the series'
+    first row. With no such rows there are no epochs to choose among: the model is fitted once, and the epochs are 0.
     """
-    if inner_start == train_stop:
-        model.fit(target[:fit_stop], None if past_covariates is None else past_covariates[:fit_stop])
+    learnt = [slice(cut.fit_stop) for cut in cuts]
+    if all(cut.inner_start == each.fold.train_stop for each, cut in zip(series, cuts, strict=True)):
+        model.fit(_targets(series, learnt), _covariates(series, learnt))
         return 0, 0
-    look_back = inner_start - (model.input_chunk_length + model.output_chunk_shift)
+    look_back = model.input_chunk_length + model.output_chunk_shift
+    watched = [slice(cut.inner_start - look_back, each.fold.train_stop) for each, cut in zip(series, cuts, strict=True)]
     with _whole_batches(model):
         model.fit(
-            target[:fit_stop],
-            past_covariates=None if past_covariates is None else past_covariates[:fit_stop],
-            val_series=target[look_back:train_stop],
-            val_past_covariates=None if past_covariates is None else past_covariates[look_back:train_stop],
+            _targets(series, learnt),
+            past_covariates=_covariates(series, learnt),
+            val_series=_targets(series, watched),
+            val_past_covariates=_covariates(series, watched),
             dataloader_kwargs={"collate_fn": _collate},
             verbose=False,
         )
     best = next(entry for entry in model.trainer.callbacks if isinstance(entry, BestWeights))
     return int(model.epochs_trained), best.best_epoch
+
+
+def _targets(series: Sequence["PreparedFold"], rows: Sequence[slice]) -> list["TimeSeries"]:
+    return [each.target[some] for each, some in zip(series, rows, strict=True)]
+
+
+def _covariates(series: Sequence["PreparedFold"], rows: Sequence[slice]) -> list["TimeSeries"] | None:
+    cut = [
+        each.past_covariates[some] for each, some in zip(series, rows, strict=True) if each.past_covariates is not None
+    ]
+    return cut or None
 
 
 def fit_all_epochs(model: "GlobalForecastingModel", target: "TimeSeries", past_covariates: "TimeSeries | None") -> None:

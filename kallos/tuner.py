@@ -15,7 +15,8 @@ from kallos.cache import FoldCache
 from kallos.errors import FitError, StudyError
 from kallos.events import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted, Watcher, ignore
 from kallos.fold_queue import FoldQueue, ScoreFold
-from kallos.planning import StudyPlan, mean
+from kallos.metrics import mean
+from kallos.planning import StudyPlan
 from kallos.record import StudyRecord, quiet_optuna
 from kallos.results import TuningResult
 from kallos.sampling import TrialSource

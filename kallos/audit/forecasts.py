@@ -16,7 +16,7 @@ from kallos.audit.verdicts import Verdict
 from kallos.datasets import prepare_darts_timeseries
 from kallos.folds import Fold
 from kallos.planning import stamp
-from kallos.scoring import FoldJob, fit_fold, forecast_fold
+from kallos.scoring import FoldJob, cuts_of, fit_fold, forecast_fold
 from kallos.snapshots import frame_sha256, write_snapshot
 from kallos.specs import TuneSpec
 
@@ -99,7 +99,8 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
             fitted = fit_fold(job)
 
             def forecast(seen: pd.DataFrame) -> Array:
-                prepared = prepare_darts_timeseries(seen, fold, spec.features, fit_rows=job.cut.fit_stop)
+                (cut,) = cuts_of(job, rows)
+                prepared = prepare_darts_timeseries(seen, fold, spec.features, fit_rows=cut.fit_stop)
                 return forecast_fold(job, replace(fitted, prepared=prepared))
 
             return forecast

@@ -1,7 +1,7 @@
 """What a check can find, each fault by its name, and what it hands back."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import pandas as pd
@@ -76,7 +76,8 @@ class Finding:
     """One fault and its place: what is wrong, where, and what to do about it.
 
     `stamps` are the first few rows at fault, as text; `parameter` is the field of the specification at fault;
-    `known_from` is the first stamp behind values that are missing at the beginning.
+    `known_from` is the first stamp behind values that are missing at the beginning; `asset` is given where there are
+    several.
     """
 
     fault: str
@@ -88,6 +89,7 @@ class Finding:
     parameter: str | None = None
     table: str = ""
     known_from: Any = None
+    asset: str | None = None
 
     @property
     def severity(self) -> Severity:
@@ -97,14 +99,15 @@ class Finding:
     @property
     def line(self) -> str:
         """The finding in one line: rule, value, remedy."""
-        return " ".join(f"{self.message}; {self.remedy}".split())
+        asset = "" if self.asset is None else f"{self.asset}: "
+        return " ".join(f"{asset}{self.message}; {self.remedy}".split())
 
     @property
     def place(self) -> str:
         """Where it is, in a few words."""
         column = self.column if self.column is None else f"column {self.column}"
         fold = None if self.fold is None else f"fold {self.fold}"
-        return ", ".join(part for part in (column, *self.stamps[:1], fold, self.parameter) if part)
+        return ", ".join(part for part in (self.asset, column, *self.stamps[:1], fold, self.parameter) if part)
 
     def document(self) -> dict[str, Any]:
         """Return the finding as JSON holds it."""
@@ -112,6 +115,7 @@ class Finding:
             "fault": self.fault,
             "severity": self.severity,
             "table": self.table,
+            **({} if self.asset is None else {"asset": self.asset}),
             "column": self.column,
             "stamps": list(self.stamps),
             "fold": self.fold,
@@ -178,6 +182,17 @@ class Examination:
             "folds": [asdict(fold) for fold in self.folds],
             "longest_input": self.longest_input,
         }
+
+    @classmethod
+    def of_assets(cls, each: Mapping[str, "Examination"]) -> "Examination":
+        """Return that of one asset as it is, of several their findings together, and how many rows there are."""
+        if len(each) == 1:
+            return next(iter(each.values()))
+        found = [replace(finding, asset=asset) for asset, one in each.items() for finding in one.findings]
+        return cls(
+            findings=tuple(sorted(found, key=lambda finding: finding.severity != "error")),
+            rows=sum(one.rows for one in each.values()),
+        )
 
     def require_sound(self) -> None:
         """Raise `DataError` with a line for each error, if there is one."""

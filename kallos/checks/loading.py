@@ -9,7 +9,7 @@ import pandas as pd
 
 from kallos.checks.examination import examine
 from kallos.checks.findings import Examination
-from kallos.feature_store import FeatureStore, tidy
+from kallos.feature_store import FeatureStore, by_asset, tidy
 from kallos.row_chunks import OnRows
 from kallos.settings import DB_TIMEOUT
 from kallos.specs import DataSpec, TuneSpec
@@ -40,10 +40,11 @@ def load_sound_features(
 
     Raises `DataError` with a line for each fault if tuning on them would be unsound.
     """
-    rows = _read(db_url, spec.data, timeout, on_rows)
-    examination = examine(rows, spec, now=now)
+    rows = {data.only_asset: _read(db_url, data, timeout, on_rows) for data in spec.data.each()}
+    of_one = {data.only_asset: spec.model_copy(update={"data": data}) for data in spec.data.each()}
+    examination = Examination.of_assets({asset: examine(rows[asset], one, now=now) for asset, one in of_one.items()})
     examination.require_sound()
-    return tidy(rows, spec.data), examination
+    return by_asset({asset: tidy(rows[asset], one.data) for asset, one in of_one.items()}), examination
 
 
 def _read(db_url: str, spec: DataSpec, timeout: float, on_rows: OnRows | None) -> pd.DataFrame:
