@@ -31,11 +31,6 @@ class Panel:
         """Return the panel of these assets' rows. Raises `DataError` if their columns differ."""
         (first, frame), *others = rows.items()
         for name, other in others:
-            if type(other.index) is not type(frame.index):
-                raise DataError(
-                    f"assets of one model must all have timestamps or all integers, and {first} and {name} differ: "
-                    f"take one of them out of asset_id"
-                )
             differing = sorted(set(frame.columns) ^ set(other.columns))
             if differing:
                 raise DataError(
@@ -80,20 +75,23 @@ class Panel:
         def known_before(start: int, stop: int) -> int:
             return min(stop, known(self.stamps, self.calendar, start, lead=lead) - spec.embargo)
 
+        study_stop = (
+            grid.study_stop if grid.holdout_start is None else known_before(grid.holdout_start, grid.study_stop)
+        )
+
         def purged(fold: Fold) -> Fold:
             stop = known_before(fold.validation_start, fold.train_stop)
             start = max(fold.train_start - (fold.train_stop - stop), 0)
             if stop <= start:
                 raise DataError(f"fold {fold.number} has no row that all assets may train on: bring earlier rows")
-            return replace(fold, train_start=start, train_stop=stop)
+            end = max(min(fold.validation_stop, study_stop), fold.validation_start)
+            return replace(fold, train_start=start, train_stop=stop, validation_stop=end)
 
         return replace(
             grid,
             folds=tuple(map(purged, grid.folds)),
             open_fold=None if grid.open_fold is None else purged(grid.open_fold),
-            study_stop=grid.study_stop
-            if grid.holdout_start is None
-            else known_before(grid.holdout_start, grid.study_stop),
+            study_stop=study_stop,
         )
 
     def folds_of(self, fold: Fold) -> tuple[Fold, ...]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kallos.architectures import Params, create_model, get_architecture
 from kallos.datasets import prepare_darts_timeseries
-from kallos.errors import DataError, FitError, KallosError
+from kallos.errors import DataError, FitError, KallosError, scrubbed
 from kallos.folds import Fold, InnerCut
 from kallos.metrics import RMSE, Forecast, mean, measure, metric_source, rmse
 from kallos.panel import inner_cuts
@@ -90,13 +90,19 @@ class FoldJob:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that may move a bit of the score, and of nothing else."""
+        architecture = get_architecture(self.model_name)
         content = {
             "evaluation": EVALUATION_VERSION,
             "rows": self.rows_sha256,
             "fold": vars(self.fold.shifted()),
             # Which columns were taken is seen in the rows.
             "features": self.features.model_dump(mode="json", exclude={"columns", "known_ahead"}),
-            "architecture": [self.model_name, get_architecture(self.model_name).source_sha256],
+            "architecture": [
+                self.model_name,
+                architecture.source_sha256,
+                # What only some architectures need is not among what every machine has.
+                *([_installed(architecture.requires)] if architecture.requires else []),
+            ],
             "params": dict(self.params),
             "training": self.training.model_dump(mode="json"),
             "horizon": self.horizon,
@@ -455,11 +461,18 @@ def _prepared(
 ) -> tuple[PreparedFold, ...]:
     frame = read_snapshot(snapshot)
     if rows_sha256(frame, folds) != content:
-        raise DataError(f"a snapshot must hold the rows that a job was made for, and {snapshot} holds others")
+        raise DataError(f"a snapshot must hold the rows that a job was made for, and {scrubbed(snapshot)} holds others")
     return tuple(
         prepare_darts_timeseries(frame, fold, features, fit_rows=n_rows)
         for fold, n_rows in zip(folds, fit_rows, strict=True)
     )
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # A package of one's own that is imported by another name than it is installed by.
+        return None
 
 
 @cache
