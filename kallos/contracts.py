@@ -118,6 +118,17 @@ def a_target_without_covariates_is_enough(name: str, folder: str) -> None:
     assert math.isfinite(evaluate_fold(_job(name, folder, _frame()[["log_return_close"]])).rmse)
 
 
+def it_learns_from_several_assets(name: str, folder: str) -> None:
+    """One model is fitted on the rows of two assets, of unlike length, and scored on each of them."""
+    frame = _frame()
+    both = pd.concat({"ABC": frame, "XYZ": frame.iloc[30:] * 3})
+    job = _job(name, folder, both, data={"asset_id": ["ABC", "XYZ"]})
+    score = evaluate_fold(job)
+    assert score.by_asset is not None
+    assert all(math.isfinite(error) for error in score.by_asset)
+    assert score.rmse == evaluate_fold(job).rmse
+
+
 def too_few_rows_are_refused_in_one_line(name: str, folder: str) -> None:
     """A study of too few rows is refused before its first fit, and a fit of too few says so itself."""
     with _raises(DataError, "training rows"):
@@ -144,6 +155,7 @@ CHECKS: tuple[Check, ...] = (
     forecasts_keep_to_the_horizon_and_see_no_future,
     covariates_move_forecasts,
     a_target_without_covariates_is_enough,
+    it_learns_from_several_assets,
     too_few_rows_are_refused_in_one_line,
     a_parameter_that_it_does_not_have_is_refused,
 )

@@ -230,17 +230,8 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
     refuse_missing_packages(spec.model_name)
     if spec.forecast == "block":
         _log.warning("forecast 'block' reads covariates of the future beyond the horizon: compare by it, trust it not")
-    whole = study_panel(frame, spec)
-    grid = whole.cut_folds(spec.folds, lead=spec.features.lead, frequency=spec.data.frequency)
-    holdout = (
-        (None, None)
-        if grid.holdout_start is None or grid.holdout_stop is None
-        else (stamp(whole.calendar[grid.holdout_start]), stamp(whole.calendar[grid.holdout_stop - 1]))
-    )
-    _refuse_short_holdout(grid, spec)
-    panel = whole.before(grid.study_stop)
-    longest_input = _longest_input(panel, grid.folds, spec)
-    open_fold = grid.open_fold
+    cut = cut_panel(frame, spec)
+    panel, grid, open_fold = cut.panel, cut.grid, cut.grid.open_fold
     if open_fold is not None and any(_is_short(fold, spec) for fold in panel.folds_of(open_fold)):
         open_fold = None
     plan = StudyPlan(
@@ -249,9 +240,9 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
         data=_summary(panel, spec),
         folds=tuple(planned_fold(panel, fold, spec) for fold in grid.folds),
         open_fold=None if open_fold is None else planned_fold(panel, open_fold, spec),
-        longest_input=longest_input,
-        holdout_start=holdout[0],
-        holdout_end=holdout[1],
+        longest_input=cut.longest_input,
+        holdout_start=cut.holdout_start,
+        holdout_end=cut.holdout_end,
     )
     if plan.naive_value == 0:
         raise DataError(
@@ -264,6 +255,33 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
             f"is {shorten(list(plan.naive_values.values()))}"
         )
     return plan
+
+
+@dataclass(frozen=True, eq=False)
+class CutPanel:
+    """A study's rows, those of the hold-out cut off, and its folds; see `StudyPlan` for the rest."""
+
+    panel: Panel
+    grid: FoldGrid
+    longest_input: int | None
+    holdout_start: Stamp | None
+    holdout_end: Stamp | None
+
+
+def cut_panel(frame: pd.DataFrame, spec: TuneSpec) -> CutPanel:
+    """Return what a study sees of these features; raises as `plan_study` does, and writes nothing."""
+    whole = study_panel(frame, spec)
+    grid = whole.cut_folds(spec.folds, lead=spec.features.lead, frequency=spec.data.frequency)
+    _refuse_short_holdout(grid, spec)
+    panel = whole.before(grid.study_stop)
+    start, stop = grid.holdout_start, grid.holdout_stop
+    return CutPanel(
+        panel=panel,
+        grid=grid,
+        longest_input=_longest_input(panel, grid.folds, spec),
+        holdout_start=None if start is None else stamp(whole.calendar[start]),
+        holdout_end=None if stop is None else stamp(whole.calendar[stop - 1]),
+    )
 
 
 def study_panel(frame: pd.DataFrame, spec: TuneSpec) -> Panel:
@@ -318,7 +336,13 @@ def _longest_input(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> int |
     for place, asset in enumerate(spec.data.assets):
         with said_of(asset, spec):
             own = [fold[place] for fold in of_assets]
-            for fold in own:
+            for fold, dates in zip(own, folds, strict=True):
+                if fold.validation_stop == fold.validation_start and len(cuts[0]) > 1:
+                    raise DataError(
+                        f"each asset of one model must have rows in every fold, and there are none in fold "
+                        f"{fold.number}, from {panel.calendar[dates.validation_start]} on: give other dates, or take "
+                        f"it out of asset_id"
+                    )
                 refuse_short_window(fold, spec)
             own_cuts = [cut[place] for cut in cuts]
             fits.append(clip_input(own, spec, own_cuts))

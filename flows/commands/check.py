@@ -3,7 +3,7 @@
 import json
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,8 @@ from kallos.settings import Settings
 from kallos.specs import TuneSpec
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from kallos.checks import Examination, Finding
 
 _STYLES = {"error": "bold red", "warning": "yellow"}
@@ -50,18 +52,47 @@ def check(
     spec = read_spec(study, given)
     asked = [name.strip() for name in fix.split(",") if name.strip()] if fix else []
     settings = Settings.read()
+    if asked:
+        assert spec.data.only_asset
     with (
         Console(stderr=True).status("reading the features") as status,
         FeatureStore(db_url or settings.features_url, timeout=settings.db_timeout) as store,
     ):
-        rows = store.read(spec.data, lambda n_rows: status.update(f"reading the features: {n_rows:,} rows"))
-    repaired, examination = repair(rows, spec, asked, now=datetime.now(UTC))
+        rows = {
+            data.only_asset: store.read(data, lambda n_rows: status.update(f"reading the features: {n_rows:,} rows"))
+            for data in spec.data.each()
+        }
+    specs = [spec.model_copy(update={"data": data}) for data in spec.data.each()]
+    checked = [(each, *repair(rows[each.data.only_asset], each, asked, now=datetime.now(UTC))) for each in specs]
+    is_sound = all(examination.is_sound for _, _, examination in checked)
+    together = _unfit_together(rows, spec) if is_sound else None
     if as_json:
-        sys.stdout.write(json.dumps(_document(examination, spec, repaired), indent=2) + "\n")
+        documents = {each.data.only_asset: _document(found, each, repaired) for each, repaired, found in checked}
+        several = {"is_sound": is_sound and together is None, "together": together, "assets": documents}
+        document = several if len(specs) > 1 else documents[spec.data.only_asset]
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
-        _show(examination, spec, repaired, is_fixed=bool(asked))
-    if not examination.is_sound:
+        for each, repaired, found in checked:
+            _show(found, each, repaired, is_fixed=bool(asked))
+        if together is not None:
+            Console(soft_wrap=True, highlight=False, markup=False).print(f"unsound together: {together}")
+    if not is_sound or together is not None:
         sys.exit(1)
+
+
+def _unfit_together(rows: "Mapping[str, DataFrame]", spec: TuneSpec) -> str | None:
+    """Return what keeps assets that are each sound from one model, if anything does."""
+    from kallos.errors import DataError
+    from kallos.feature_store import by_asset, tidy
+    from kallos.planning import cut_panel
+
+    if len(rows) == 1:
+        return None
+    try:
+        cut_panel(by_asset({data.only_asset: tidy(rows[data.only_asset], data) for data in spec.data.each()}), spec)
+    except DataError as error:
+        return str(error)
+    return None
 
 
 def _document(examination: "Examination", spec: TuneSpec, repaired: TuneSpec) -> dict[str, Any]:
@@ -87,7 +118,7 @@ def _show(examination: "Examination", spec: TuneSpec, repaired: TuneSpec, *, is_
             for line in _lines_of(finding, console.width):
                 console.print(line)
     errors, warnings = len(examination.errors), len(examination.warnings)
-    source, asset = spec.data.source, spec.data.asset_id
+    source, asset = spec.data.source, spec.data.only_asset
     if errors:
         console.print(f"unsound: tune refuses {asset} of {source}, for {counted(errors, 'error')}")
     else:

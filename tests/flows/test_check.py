@@ -129,3 +129,26 @@ def test_tune_names_all_errors_before_a_server_is_started(database, monkeypatch,
     assert lines[1].startswith("  features must be finite: macd at 10 rows, first 2020-05-10 00:00:00")
     assert "next is the target log_return_close of 1 rows later" in lines[2]
     assert len(lines) == 3
+
+
+def test_each_of_several_assets_is_checked_and_then_all_together(database, monkeypatch, capsys):
+    study = database.parent / "study.toml"
+    study.write_text('[data]\nasset_id = ["ABC", "XYZ"]\n[folds]\nn_folds = 2\nstep = 40\n')
+    with FeatureStore(Settings.read().features_url) as store:
+        store.write({"XYZ": make_features(300, seed=1, start="2020-04-01")})
+    assert run(monkeypatch, "check", "--study", str(study)) == 0
+    shown = capsys.readouterr().out
+    assert "sound: tune takes ABC of" in shown
+    assert "sound: tune takes XYZ of" in shown
+    with FeatureStore(Settings.read().features_url) as store:
+        store.write({"XYZ": make_features(300, seed=1, start="2019-06-01")}, table_name="own")
+        store.write({"ABC": make_features()}, table_name="own")
+    # Each is sound by itself, and the one has ended before the other one's folds begin.
+    assert run(monkeypatch, "check", "--study", str(study), "--features-table", "own") == 1
+    assert "unsound together: XYZ: " in capsys.readouterr().out
+    assert run(monkeypatch, "check", "--study", str(study), "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["is_sound"]
+    assert list(document["assets"]) == ["ABC", "XYZ"]
+    assert run(monkeypatch, "check", "--study", str(study), "--fix", "ffill") == 2
+    assert "takes a study of one asset" in capsys.readouterr().err
