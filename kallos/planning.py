@@ -345,7 +345,7 @@ def _longest_input(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> int |
                     )
                 refuse_short_window(fold, spec)
             own_cuts = [cut[place] for cut in cuts]
-            fits.append(clip_input(own, spec, own_cuts))
+            fits.append(clip_input(own, spec, own_cuts if len(cuts[0]) > 1 else None))
             for fold, cut in zip(own, own_cuts, strict=True):
                 _refuse_short_inner(fold, cut, spec)
     return min((fit for fit in fits if fit is not None), default=None)
@@ -404,17 +404,22 @@ def _is_short(fold: Fold, spec: TuneSpec) -> bool:
 def clip_input(folds: Sequence[Fold], spec: TuneSpec, cuts: Sequence[InnerCut] | None = None) -> int | None:
     """Return the longest `input_chunk_length` that all folds can hold, or None if they hold the space's longest.
 
-    `cuts` are those of their training rows, by default those of an asset that is alone. Raises `DataError` if not even
-    the space's shortest fits.
+    `cuts` are those of their training rows by date across assets, by default those of an asset that is alone. Raises
+    `DataError` if not even the space's shortest fits.
     """
     space = spec.search_space
     lead, horizon = spec.features.lead, spec.horizon
-    if cuts is None:
-        share = spec.training.inner_validation
-        cuts = [cut_inner(fold.shifted(), share, lead=lead, horizon=horizon) for fold in folds]
-    fold, cut = min(zip(folds, cuts, strict=True), key=lambda each: each[1].fit_stop)
+    share = spec.training.inner_validation
+    own_cuts = cuts or [cut_inner(fold.shifted(), share, lead=lead, horizon=horizon) for fold in folds]
+    fold, cut = min(zip(folds, own_cuts, strict=True), key=lambda each: each[1].fit_stop)
     beside_input = spec.features.lead - 1 + spec.horizon + FEWEST_SAMPLES - 1
     fits, shortest = cut.fit_stop - beside_input, space.shortest_input
+    if fits < shortest and cuts is not None:
+        raise DataError(
+            f"fold {fold.number} needs {shortest + beside_input} rows to fit on ({FEWEST_SAMPLES} samples of the "
+            f"shortest input_chunk_length {shortest} and the horizon), and has {cut.fit_stop} before the day on which "
+            f"the inner validation part of all assets begins: bring earlier rows, or take it out of asset_id"
+        )
     if fits < shortest:
         needed, there = _rows_needed(shortest + beside_input, spec), fold.train_stop - fold.train_start
         raise DataError(

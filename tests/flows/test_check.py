@@ -141,7 +141,7 @@ def test_each_of_several_assets_is_checked_and_then_all_together(database, monke
     assert "sound: tune takes ABC of" in shown
     assert "sound: tune takes XYZ of" in shown
     with FeatureStore(Settings.read().features_url) as store:
-        store.write({"XYZ": make_features(300, seed=1, start="2019-06-01")}, table_name="own")
+        store.write({"XYZ": make_features(300, seed=1, start="2019-09-01")}, table_name="own")
         store.write({"ABC": make_features()}, table_name="own")
     # Each is sound by itself, and the one has ended before the other one's folds begin.
     assert run(monkeypatch, "check", "--study", str(study), "--features-table", "own") == 1

@@ -260,10 +260,10 @@ def test_what_several_assets_cannot_have_is_refused(over, said):
     [
         (WORKDAYS.drop(columns="macd"), "WORK: features must be finite, and 1 of 7 columns are not: macd"),
         (WORKDAYS.assign(volume=np.nan), "WORK: features must be finite"),
-        (WORKDAYS.loc["2020-12-01":], "WORK: fold 1 needs .* training rows"),
+        (WORKDAYS.loc["2020-12-01":], "WORK: fold 1 needs 31 rows to fit on"),
         (
             WORKDAYS.loc[:"2020-12-01"],
-            "WORK: each asset of one model must have rows in every fold, and there are none in fold 1",
+            "WORK: each asset of one model must have rows in every fold, and there are",
         ),
     ],
 )
