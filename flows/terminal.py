@@ -135,9 +135,10 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
     if page is not None:
         console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
     if result.holdout_start is not None and result.holdout_end is not None:
+        # One model over several assets is for tuning, so far.
+        what_next = "" if by_asset else f"; next: kallos-run train --params-file {address}"
         console.print(
-            f"held out: {report.day(result.holdout_start)} to {report.day(result.holdout_end)}; next: kallos-run train "
-            f"--params-file {address}",
+            f"held out: {report.day(result.holdout_start)} to {report.day(result.holdout_end)}{what_next}",
             highlight=False,
             markup=False,
             soft_wrap=True,

@@ -166,8 +166,8 @@ class DataSpec(Spec):
         """The asset, for whatever takes one alone; raises `UsageError` where there are several."""
         if not isinstance(self.asset_id, str):
             raise UsageError(
-                f"this takes a study of one asset, and it has {len(self.assets)}: {shorten(self.assets)}; several are "
-                f"for tuning: name one as --asset-id"
+                f"training, evaluation, audits, nights and tune-all take one asset, and the study has "
+                f"{len(self.assets)}: {shorten(self.assets)}; tune one of them as --asset-id"
             )
         return self.asset_id
 

@@ -47,13 +47,14 @@ def check(
     unsound, else 0; warnings are for you to judge.
     """
     from kallos.checks import repair
+    from kallos.errors import UsageError
     from kallos.feature_store import FeatureStore
 
     spec = read_spec(study, given)
     asked = [name.strip() for name in fix.split(",") if name.strip()] if fix else []
     settings = Settings.read()
-    if asked:
-        assert spec.data.only_asset
+    if asked and len(spec.data.assets) > 1:
+        raise UsageError(f"--fix takes one asset, and the study has {len(spec.data.assets)}: name one as --asset-id")
     with (
         Console(stderr=True).status("reading the features") as status,
         FeatureStore(db_url or settings.features_url, timeout=settings.db_timeout) as store,

@@ -151,4 +151,4 @@ def test_each_of_several_assets_is_checked_and_then_all_together(database, monke
     assert document["is_sound"]
     assert list(document["assets"]) == ["ABC", "XYZ"]
     assert run(monkeypatch, "check", "--study", str(study), "--fix", "ffill") == 2
-    assert "takes a study of one asset" in capsys.readouterr().err
+    assert "--fix takes one asset" in capsys.readouterr().err

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from prefect import flow
 from prefect.artifacts import Artifact
@@ -22,6 +23,8 @@ from kallos.cache import FoldCache
 from kallos.errors import DataError, FitError
 from kallos.events import FoldScored, TrialFinished
 from kallos.feature_store import FeatureStore
+from kallos.planning import plan_study
+from kallos.report import artifact_key
 from kallos.scoring import evaluate_fold
 from kallos.settings import Settings
 from kallos.specs import RunSpec
@@ -329,3 +332,18 @@ def test_a_picture_that_fails_costs_neither_the_page_nor_the_result(database, mo
     # No page of an earlier run lies beside this one's result.
     names = {path.name for path in Path("results").iterdir()}
     assert names == {"gru_ABC_best_params.json", "gru_ABC_study.json"}
+
+
+def test_one_model_over_two_assets_is_read_tuned_and_shown(database, tmp_path):
+    other = make_features(300, seed=1, start="2020-04-10")
+    with FeatureStore(Settings.read().features_url) as store:
+        store.write({"XYZ": other})
+    spec = small_spec(data={"asset_id": ["XYZ", "ABC"]}, model_name="ridge", n_trials=1)
+    result = tune(spec, ALONE, "results")
+    by_library = run_tuning(plan_study(pd.concat({"ABC": make_features(), "XYZ": other}), spec, str(tmp_path)))
+    assert result.study_name == by_library.study_name
+    document = json.loads(Path("results/ridge_ABC+XYZ_best_params.json").read_text())
+    assert [row["asset"] for row in document["by_asset"]] == ["ABC", "XYZ"]
+    assert document["best_value"] == by_library.best_value
+    markdown = Artifact.get(artifact_key("best-params", spec))
+    assert "| XYZ |" in markdown.data

@@ -282,9 +282,9 @@ def test_what_takes_one_asset_says_so(tmp_path):
     best = BestParams.model_validate(
         json.loads(json.dumps(best_params_document(run_tuning(panel_plan(tmp_path, n_trials=1)))))
     )
-    with pytest.raises(UsageError, match="takes a study of one asset, and it has 2: DAY, WORK"):
+    with pytest.raises(UsageError, match="take one asset, and the study has 2: DAY, WORK"):
         choose(best)
-    with pytest.raises(UsageError, match="takes a study of one asset"):
+    with pytest.raises(UsageError, match="take one asset"):
         parse_grid({"data": {"asset_id": ["A", "B"]}, "model_name": "ridge"})
 
 
