@@ -56,7 +56,6 @@ def _offer_architectures(schema: dict[str, Any]) -> None:
     ]
 
 
-AssetName = Annotated[str, Field(min_length=1)]
 ArchitectureName = Annotated[str, AfterValidator(_known_architectures), Field(json_schema_extra=_offer_architectures)]
 
 
@@ -82,6 +81,8 @@ def _each_once(target: str | tuple[str, ...]) -> str | tuple[str, ...]:
 
 def _sorted_assets(asset_id: str | tuple[str, ...]) -> str | tuple[str, ...]:
     """Return assets in one order: whoever names the same ones means the same study."""
+    if "" in (asset_id, *asset_id):
+        raise ValueError("must have at least 1 character")
     if isinstance(asset_id, str):
         return asset_id
     if len(set(asset_id)) != len(asset_id):
@@ -101,9 +102,7 @@ SomeSpec = TypeVar("SomeSpec", bound=Spec)
 class DataSpec(Spec):
     """Which rows of which table, view or query."""
 
-    asset_id: Annotated[
-        AssetName | Annotated[tuple[AssetName, ...], Field(min_length=1)], AfterValidator(_sorted_assets)
-    ] = Field(
+    asset_id: Annotated[str | Annotated[tuple[str, ...], Field(min_length=1)], AfterValidator(_sorted_assets)] = Field(
         description="Asset whose features are loaded; a list in a study file has one model learn from all of them, "
         "scored in standard deviations.",
     )

@@ -243,7 +243,7 @@ def test_names_of_files_and_studies_tell_assets_apart_and_stay_short(tmp_path):
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({"data": {"asset_id": []}}, "at least 1 item"),
+        ({"data": {"asset_id": []}}, "must be a name or a list of names"),
         ({"data": {"asset_id": ["A", "A"]}}, r"must name each asset once, not \['A', 'A'\]"),
         ({"data": {"asset_id": ["A", "B"], "single_asset": True}}, "a table of a single asset holds no 2"),
         ({"forecast": "block"}, "forecast 'block' takes one asset"),
