@@ -71,6 +71,15 @@ def _unwritten(default: Any) -> Any:
     return lambda value: value == default
 
 
+def _name_or_names(value: Any) -> Any:
+    names = value if isinstance(value, list | tuple) else [value]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"must be a name or a list of names, not {value!r}")
+    if "" in names:
+        raise ValueError(f"must have at least 1 character, not {value!r}")
+    return value
+
+
 def _each_once(target: str | tuple[str, ...]) -> str | tuple[str, ...]:
     if isinstance(target, str):
         return target
@@ -81,8 +90,6 @@ def _each_once(target: str | tuple[str, ...]) -> str | tuple[str, ...]:
 
 def _sorted_assets(asset_id: str | tuple[str, ...]) -> str | tuple[str, ...]:
     """Return assets in one order: whoever names the same ones means the same study."""
-    if "" in (asset_id, *asset_id):
-        raise ValueError("must have at least 1 character")
     if isinstance(asset_id, str):
         return asset_id
     if len(set(asset_id)) != len(asset_id):
@@ -102,7 +109,7 @@ SomeSpec = TypeVar("SomeSpec", bound=Spec)
 class DataSpec(Spec):
     """Which rows of which table, view or query."""
 
-    asset_id: Annotated[str | Annotated[tuple[str, ...], Field(min_length=1)], AfterValidator(_sorted_assets)] = Field(
+    asset_id: Annotated[str | tuple[str, ...], BeforeValidator(_name_or_names), AfterValidator(_sorted_assets)] = Field(
         description="Asset whose features are loaded; a list in a study file has one model learn from all of them, "
         "scored in standard deviations.",
     )
@@ -186,7 +193,7 @@ class FeatureSpec(Spec):
     Patterns are those of a shell (`rsi*`); a column that fits no group is `other`.
     """
 
-    target: Annotated[str | Annotated[tuple[str, ...], Field(min_length=1)], AfterValidator(_each_once)] = Field(
+    target: Annotated[str | tuple[str, ...], BeforeValidator(_name_or_names), AfterValidator(_each_once)] = Field(
         "log_return_close",
         description="Column that is forecast; a list in a study file forecasts several, scored in standard deviations.",
     )
