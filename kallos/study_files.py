@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kallos.errors import DataError, UsageError, scrubbed
+from kallos.errors import DataError, UsageError, explain, scrubbed
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.report import result_file_name
 from kallos.result_folder import read_text, write_text
@@ -92,10 +92,8 @@ def read_evaluation(address: str, result: TuningResult) -> HoldoutEvaluation:
     try:
         evaluation = HoldoutEvaluation.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "its start"
         raise UsageError(
-            f"an evaluation must be one that 'kallos-run evaluate' wrote: {shown} is none at {field} ({first['msg']})"
+            f"an evaluation must be one that 'kallos-run evaluate' wrote, and {shown} is none: {explain(error)}"
         ) from None
     spec = result.spec
     ours = (spec.data.asset_id, spec.features.target, spec.horizon)

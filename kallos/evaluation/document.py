@@ -2,9 +2,6 @@
 
 from typing import Any
 
-from pydantic import ValidationError
-
-from kallos.errors import DataError, explain
 from kallos.evaluation.pictures import comparisons
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.report import counted, day
@@ -18,16 +15,6 @@ def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
     """
     text = evaluation.model_dump_json(indent=2) + "\n"
     return write_text(folder, f"{evaluation.model_id}_evaluation.json", text)
-
-
-def parse_evaluation(text: str, source: str) -> HoldoutEvaluation:
-    """Return the evaluation that a document holds, or raise `DataError` naming its source and what is wrong."""
-    try:
-        return HoldoutEvaluation.model_validate_json(text)
-    except ValidationError as error:
-        raise DataError(
-            f"an evaluation must be one that 'kallos-run evaluate' wrote: {source}: {explain(error)}"
-        ) from None
 
 
 def headline(evaluation: HoldoutEvaluation) -> str:

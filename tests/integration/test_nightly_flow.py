@@ -10,7 +10,7 @@ from prefect.artifacts import Artifact
 from flows.evaluate import evaluate
 from flows.nightly import nightly
 from kallos.errors import UsageError
-from kallos.evaluation.document import parse_evaluation
+from kallos.evaluation.results import HoldoutEvaluation
 from kallos.feature_store import FeatureStore
 from kallos.looks import looks_in
 from kallos.model_files import load_model
@@ -47,7 +47,7 @@ def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_
     assert (second.verdict.decision, second.looks, second.tests) == ("keep", 2, 1)
     # What the night leaves: the evaluation, its picture, a page with the verdict first, a model that loads.
     text = (results / f"{first.model_id}_evaluation.json").read_text()
-    assert parse_evaluation(text, "it") == second
+    assert HoldoutEvaluation.model_validate_json(text) == second
     assert (results / f"{first.model_id}_evaluation.png").read_bytes().startswith(b"\x89PNG")
     assert "On the hold-out" in (results / "ridge_ABC_report.html").read_text()
     document = json.loads((results / "ridge_ABC_best_params.json").read_text())

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from kallos.errors import DataError, UsageError
+from kallos.evaluation.document import write_evaluation
 from kallos.study_files import read_evaluation, read_study, study_address, write_study
 from tests.report_samples import holdout_evaluation, study_result
 
@@ -61,11 +62,22 @@ def test_an_evaluation_of_something_else_is_refused(result, tmp_path):
     path = tmp_path / "evaluation.json"
     with pytest.raises(UsageError, match="must be there"):
         read_evaluation(str(path), result)
-    path.write_text(holdout_evaluation().model_dump_json())
-    assert read_evaluation(str(path), result) == holdout_evaluation()
     path.write_text(holdout_evaluation(asset_id="XYZ").model_dump_json())
     with pytest.raises(UsageError, match=r"of the study's asset, target and horizon \('ABC', 'log_return_close', 1\)"):
         read_evaluation(str(path), result)
-    path.write_text("{}")
-    with pytest.raises(UsageError, match="is none at model_id"):
-        read_evaluation(str(path), result)
+
+
+def test_an_evaluation_comes_back_from_its_document_and_another_file_is_refused_in_a_line(result, tmp_path):
+    path = Path(write_evaluation(holdout_evaluation(), str(tmp_path)))
+    assert path.name == "gru-ABC-1_evaluation.json"
+    assert read_evaluation(str(path), result) == holdout_evaluation()
+    whole = path.read_text()
+    for text, said in (
+        (whole.replace('"ship"', '"perhaps"'), r"verdict\.decision must be 'ship'"),
+        ("{}", "model_id is missing"),
+        (whole[:99], "invalid JSON"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=f"'kallos-run evaluate' wrote, and {path} is none: .*{said}") as refused:
+            read_evaluation(str(path), result)
+        assert "\n" not in str(refused.value)
