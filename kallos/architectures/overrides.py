@@ -111,6 +111,10 @@ def _fixed(value: Any) -> Parameter:
 
 
 def _validated(kind: str, content: Mapping[str, Any]) -> Parameter:
+    fields = KINDS[kind].model_fields
+    unknown = [name for name in content if name not in fields]
+    if unknown:
+        raise _at(unknown[0], f"must be a field of type {kind!r}: {did_you_mean(unknown[0], fields)}")
     return KINDS[kind].model_validate({**content, "type": kind})
 
 

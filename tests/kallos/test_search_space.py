@@ -94,7 +94,12 @@ def test_a_condition_of_ones_own_holds_in_every_trial(tmp_path):
         ("gru", {"hidden_dim": {"low": "few"}}, "space.hidden_dim.low must be a valid integer, not 'few'"),
         ("gru", {"hidden_dim": {"low": 65}}, "space.hidden_dim must have a low that is not above its high"),
         ("gru", {"hidden_dim": {"type": "int", "low": 3}}, "space.hidden_dim.high is missing: give it in the study"),
-        ("gru", {"hidden_dim": {"lwo": 3}}, "space.hidden_dim.lwo is not a field"),
+        (
+            "gru",
+            {"hidden_dim": {"lwo": 3}},
+            "space.hidden_dim.lwo must be a field of type 'int': did you mean 'low'? (there",
+        ),
+        ("gru", {"batch_size": {"low": 3}}, "space.batch_size.low must be a field of type 'categorical': there are ch"),
         ("gru", {"hidden_dim": {"type": "integer"}}, "space.hidden_dim.type must be a known type, not 'integer': did"),
         ("gru", {"hidden_dim": {"log": True, "step": 2}}, "space.hidden_dim must have log or step, not both"),
         ("gru", {"hidden_dim": 2.5}, "space.hidden_dim must be whole numbers, not 2.5"),
