@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kallos import report
-from kallos.events import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished
+from kallos.events import Event, FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
 from kallos.planning import StudyPlan
 from kallos.results import TuningResult
 from kallos.trials import TrialRecord
@@ -68,6 +68,8 @@ class Bar:
                 )
             case StudyFinished():
                 self._progress.console.print(report.run_summary(event), highlight=False, markup=False)
+            case StepStarted(doing):
+                self._progress.console.print(doing, highlight=False, markup=False)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -97,6 +99,8 @@ class PlainLines:
                 )
             case StudyFinished():
                 self._print(report.run_summary(event))
+            case StepStarted(doing):
+                self._print(doing)
 
     def close(self) -> None:
         """Nothing to do: what is printed stays."""
