@@ -113,4 +113,4 @@ def train(
 
 def model_folder(manifest: Manifest, results: str) -> str:
     """Return the folder of a model among the results."""
-    return posixpath.join(results, "models", manifest.model_id)
+    return posixpath.join(results, model_files.MODELS, manifest.model_id)

@@ -7,6 +7,9 @@ from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.report import counted, day
 from kallos.result_folder import write_text
 
+# The name of a file behind the model's id.
+ENDING = "_evaluation.json"
+
 
 def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
     """Write `MODEL_ID_evaluation.json` into the folder (or fsspec URL) and return its address.
@@ -14,7 +17,7 @@ def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
     Raises `KallosError` if that fails.
     """
     text = evaluation.model_dump_json(indent=2) + "\n"
-    return write_text(folder, f"{evaluation.model_id}_evaluation.json", text)
+    return write_text(folder, f"{evaluation.model_id}{ENDING}", text)
 
 
 def headline(evaluation: HoldoutEvaluation) -> str:

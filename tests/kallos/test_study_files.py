@@ -5,8 +5,8 @@ import pytest
 
 from kallos.errors import DataError, UsageError
 from kallos.evaluation.document import write_evaluation
-from kallos.study_files import read_evaluation, read_study, study_address, write_study
-from tests.report_samples import holdout_evaluation, study_result
+from kallos.study_files import find_evaluation, read_evaluation, read_study, study_address, write_study
+from tests.report_samples import holdout_evaluation, one_standard_error, study_result, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +81,23 @@ def test_an_evaluation_comes_back_from_its_document_and_another_file_is_refused_
         with pytest.raises(UsageError, match=f"'kallos-run evaluate' wrote, and {path} is none: .*{said}") as refused:
             read_evaluation(str(path), result)
         assert "\n" not in str(refused.value)
+
+
+def test_an_evaluation_is_found_of_what_this_very_study_chooses_and_the_last_one(result, tmp_path):
+    def evaluated(trial, looks, **over):
+        model_id = write_manifest(result, tmp_path, trial, **over)
+        evaluation = holdout_evaluation(model_id=model_id, looks=looks)
+        write_evaluation(evaluation, str(tmp_path))
+        return evaluation
+
+    best, other = result.best.number, next(each.number for each in result.trials if each.number != result.best.number)
+    assert find_evaluation(result, str(tmp_path / "none"), None) is None
+    cheapest = evaluated(other, looks=5)
+    evaluated(best, looks=9, study="gru-ABC-0000000000000000")
+    assert find_evaluation(result, str(tmp_path), None) is None
+    assert find_evaluation(result, str(tmp_path), one_standard_error(other)) == cheapest
+    first, last = evaluated(best, looks=6), evaluated(best, looks=7, refit="median-epochs")
+    assert find_evaluation(result, str(tmp_path), one_standard_error(other)) == last
+    (tmp_path / f"{last.model_id}_evaluation.json").write_text("{")
+    write_evaluation(holdout_evaluation(model_id="unknown", looks=8), str(tmp_path))
+    assert find_evaluation(result, str(tmp_path), None) == first
