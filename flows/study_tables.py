@@ -149,7 +149,7 @@ def _folds(study: RecordedStudy) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("fold")
     table.add_column("validation", no_wrap=True)
-    for heading in ("best", f"naive: {study.summary.naive}", "difference"):
+    for heading in ("best", f"naive: {study.summary.naive}", "gain"):
         table.add_column(heading, justify="right", no_wrap=True)
     scores = study.best.scores if study.best else (None,) * len(study.windows)
     for number, (window, score) in enumerate(zip(study.windows, scores, strict=True), start=1):
@@ -159,7 +159,7 @@ def _folds(study: RecordedStudy) -> Table:
             f"{day(window.validation_start)[:10]} to {day(window.validation_end)[:10]}",
             _value(score.value) if score else _NONE,
             _value(naive),
-            f"{score.value / naive - 1:+.2%}" if score and naive else _NONE,
+            _gain(1 - score.value / naive if score and naive else None),
         )
     return table
 

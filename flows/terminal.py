@@ -115,7 +115,7 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     for heading in ("fold", "validation"):
         table.add_column(heading)
-    for heading in ("best", f"naive: {result.naive}", "difference"):
+    for heading in ("best", f"naive: {result.naive}", "gain"):
         table.add_column(heading, justify="right")
     for row in report.fold_rows(result):
         table.add_row(
@@ -123,10 +123,10 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
             f"{row['validation_start'][:10]} to {row['validation_end'][:10]}",
             f"{row['value']:.6g}",
             f"{row['naive_value']:.6g}",
-            f"{row['value'] / row['naive_value'] - 1:+.2%}",
+            f"{row['gain']:+.2%}",
         )
     table.add_section()
-    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", f"{-result.gain:+.2%}")
+    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", f"{result.gain:+.2%}")
     console.print(table)
     console.print(report.verdict(result), highlight=False, markup=False)
     params = ", ".join(f"{name}={report.short(value)}" for name, value in result.best.params.items())
