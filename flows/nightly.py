@@ -12,14 +12,14 @@ from flows.evaluate import CURRENT, evaluate
 from flows.failures import note_failure
 from flows.train import model_folder, train
 from flows.tune import tune
-from flows.watching import ArtifactStore, Ending, watching
+from flows.watching import ArtifactStore, Ending, tell_all, watching
 from kallos import html_report, report
 from kallos.best_forecasts import read_forecasts
 from kallos.best_params import read_best_params_file, read_one_se
 from kallos.errors import DataError
 from kallos.evaluation.document import evaluation_markdown, headline
 from kallos.evaluation.results import HoldoutEvaluation
-from kallos.events import StudyFinished
+from kallos.events import StepStarted, StudyFinished
 from kallos.manifest import Refit, Select
 from kallos.registry import Registry, promotes
 from kallos.result_folder import refuse_relative
@@ -101,6 +101,7 @@ def nightly(
     # Not as subflows: a server shows the parameters of those, and the folder's URL may hold a password.
     manifest = train.fn(params_file, None, seeds, refit, select, run.workers, folder)
     model = model_folder(manifest, folder)
+    tell_all()(StepStarted("forecasting the hold-out"))
     evaluation = evaluate.fn(model, against=CURRENT, output_dir=folder)
     became = register(model, evaluation, promote == "by-verdict")
     try:

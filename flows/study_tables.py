@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from rich.align import AlignMethod
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,23 +15,40 @@ from kallos.study_comparison import Comparison
 
 _NONE = ""
 
+# The columns of the list, and on which side their cells stand.
+_LISTED: tuple[tuple[str, AlignMethod], ...] = (
+    ("trials", "left"),
+    ("best", "right"),
+    ("naive", "right"),
+    ("gain", "right"),
+    ("last (UTC)", "left"),
+)
+
 
 def show_list(console: Console, studies: Sequence[StudySummary]) -> None:
-    """Print two lines for each study."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("study", overflow="fold", min_width=25)
-    table.add_column("trials", no_wrap=True)
-    for heading in ("best", "naive", "gain"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("last (UTC)", no_wrap=True)
-    for each in studies:
-        state = Text("running", "bold green") if each.is_running else Text(_time(each.last_activity), "dim")
-        gain = Text(_gain(each.gain), "green" if each.gain is not None and each.gain > 0 else "")
-        values = (_value(each.best_value), _value(each.naive_value), gain)
-        table.add_row(Text(_title(each), "bold"), _progress(each), *values, _date(each.last_activity))
-        naive = Text(each.naive or _NONE, "dim")
-        table.add_row(Text(each.name, "dim"), Text(_states(each), "dim"), Text(_metric(each), "dim"), naive, "", state)
-    console.print(table)
+    """Print two lines for each study: its name, whole so that it can be copied, and how it went."""
+    rows = [[Text(heading) for heading, _ in _LISTED], *map(_listed, studies)]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    for study, row in zip((None, *studies), rows, strict=True):
+        if study is not None:
+            name = Text.assemble((study.name, "bold"), "  ", (_states(study), "dim"))
+            console.print(name, soft_wrap=True)
+        for cell, (_, side), width in zip(row, _LISTED, widths, strict=True):
+            cell.align(side, width)
+        console.print(Text("  ").join([Text(), *row]), soft_wrap=True)
+
+
+def _listed(study: StudySummary) -> list[Text]:
+    state = (
+        ("running", "bold green") if study.is_running else f"{_date(study.last_activity)} {_time(study.last_activity)}"
+    )
+    return [
+        Text(_progress(study)),
+        Text.assemble(_value(study.best_value), (f" {_metric(study)}".rstrip(), "dim")),
+        Text.assemble(_value(study.naive_value), (f" {study.naive or _NONE}".rstrip(), "dim")),
+        Text(_gain(study.gain), "green" if study.gain is not None and study.gain > 0 else ""),
+        Text.assemble(state),
+    ]
 
 
 def show_study(console: Console, study: RecordedStudy) -> None:
@@ -131,7 +149,7 @@ def _folds(study: RecordedStudy) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("fold")
     table.add_column("validation", no_wrap=True)
-    for heading in ("best", f"naive: {study.summary.naive}", "difference"):
+    for heading in ("best", f"naive: {study.summary.naive}", "gain"):
         table.add_column(heading, justify="right", no_wrap=True)
     scores = study.best.scores if study.best else (None,) * len(study.windows)
     for number, (window, score) in enumerate(zip(study.windows, scores, strict=True), start=1):
@@ -141,7 +159,7 @@ def _folds(study: RecordedStudy) -> Table:
             f"{day(window.validation_start)[:10]} to {day(window.validation_end)[:10]}",
             _value(score.value) if score else _NONE,
             _value(naive),
-            f"{score.value / naive - 1:+.2%}" if score and naive else _NONE,
+            _gain(1 - score.value / naive if score and naive else None),
         )
     return table
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kallos import report
-from kallos.events import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished
+from kallos.events import Event, FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
 from kallos.planning import StudyPlan
 from kallos.results import TuningResult
 from kallos.trials import TrialRecord
@@ -69,6 +69,8 @@ class Bar:
                 )
             case StudyFinished():
                 self._progress.console.print(report.run_summary(event), highlight=False, markup=False)
+            case StepStarted(doing):
+                self._progress.console.print(doing, highlight=False, markup=False)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -98,6 +100,8 @@ class PlainLines:
                 )
             case StudyFinished():
                 self._print(report.run_summary(event))
+            case StepStarted(doing):
+                self._print(doing)
 
     def close(self) -> None:
         """Nothing to do: what is printed stays."""
@@ -112,7 +116,7 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     for heading in ("fold", "validation"):
         table.add_column(heading)
-    for heading in ("best", f"naive: {result.naive}", "difference"):
+    for heading in ("best", f"naive: {result.naive}", "gain"):
         table.add_column(heading, justify="right")
     for row in report.fold_rows(result):
         table.add_row(
@@ -120,10 +124,10 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
             f"{row['validation_start'][:10]} to {row['validation_end'][:10]}",
             f"{row['value']:.6g}",
             f"{row['naive_value']:.6g}",
-            f"{row['value'] / row['naive_value'] - 1:+.2%}",
+            f"{row['gain']:+.2%}",
         )
     table.add_section()
-    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", f"{-result.gain:+.2%}")
+    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", f"{result.gain:+.2%}")
     console.print(table)
     by_asset = report.asset_rows(result)
     if by_asset:

@@ -6,16 +6,17 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import PositiveInt
 
-from flows.watching import ArtifactStore
+from flows.watching import ArtifactStore, tell_all
 from kallos import best_params, confirmation, model_files, trainer
 from kallos.best_params import BestParams
 from kallos.cache import FoldCache
 from kallos.confirmation import Confirmation
+from kallos.events import StepStarted
 from kallos.manifest import Choice, Manifest, Refit, Select
 from kallos.model_summary import model_lines, model_markdown
 from kallos.planning import StudyPlan
 from kallos.pool import FoldPool, physical_cores
-from kallos.report import artifact_key
+from kallos.report import artifact_key, counted
 from kallos.result_folder import refuse_relative
 from kallos.settings import Settings
 from kallos.snapshots import read_snapshot
@@ -90,7 +91,10 @@ def train(
     best = best_params.read_best_params_file(params_file)
     plan = find_study_rows(best)
     choice = trainer.choose(best, select)
+    tell = tell_all()
+    tell(StepStarted(f"confirming trial {choice.trial} on {counted(seeds * len(plan.folds), 'fold')}"))
     confirmed = confirm_choice(plan, choice, seeds, workers)
+    tell(StepStarted(f"training {counted(seeds, 'network')}"))
     trained = train_model(best, plan, choice, confirmed, seeds, refit)
     address = write_model(
         trained, output_dir or model_folder(trained.manifest, results or Settings.read().results_folder)
@@ -109,4 +113,4 @@ def train(
 
 def model_folder(manifest: Manifest, results: str) -> str:
     """Return the folder of a model among the results."""
-    return posixpath.join(results, "models", manifest.model_id)
+    return posixpath.join(results, model_files.MODELS, manifest.model_id)

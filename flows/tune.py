@@ -51,7 +51,7 @@ from kallos.selection import HonestChoice, deflate, one_standard_error
 from kallos.settings import Settings
 from kallos.snapshots import read_snapshot
 from kallos.specs import RunSpec, TuneSpec
-from kallos.study_files import write_study
+from kallos.study_files import find_evaluation, write_study
 from kallos.weights import count_weights
 
 _DEFAULT_RUN = RunSpec()
@@ -298,6 +298,7 @@ def write_report(
     result = finished.result
     page = html_report.report_html(
         result,
+        evaluation=find_evaluation(result, folder, chosen.one_se),
         one_se=chosen.one_se,
         deflation=chosen.deflation,
         forecasts=forecasts,

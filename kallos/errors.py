@@ -12,10 +12,10 @@ KallosError                 one line for the user: the rule, the value, the reme
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
 
 
 class KallosError(Exception):
@@ -66,13 +66,32 @@ def scrubbed(message: str) -> str:
     return re.sub(r"//[^/\s@]*:[^/\s@]*@", "//***@", message)
 
 
-def explain(error: "ValidationError", *place: str) -> str:
-    """Return pydantic's findings, which lie at this place of a specification, as one line: field, rule, value."""
-    return "; ".join(_finding(place, **finding) for finding in error.errors())
+def explain(error: "ValidationError", *place: str, model: "type[BaseModel] | None" = None) -> str:
+    """Return pydantic's findings, which lie at this place of a specification, as one line: field, rule, value.
+
+    Of a field that the `model` does not have, the one that may be meant is named.
+    """
+    return "; ".join(_finding(place, model, **finding) for finding in error.errors())
+
+
+def _fields_of(model: "type[BaseModel]", place: Iterable[int | str]) -> tuple[str, ...]:
+    """Return the fields that a model, or what lies at a place within it, has; none where it is no model."""
+    within: Any = model
+    for part in place:
+        field = getattr(within, "model_fields", {}).get(part)
+        within = None if field is None else field.annotation
+    return tuple(getattr(within, "model_fields", ()))
 
 
 def _finding(
-    place: tuple[str, ...], *, loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object
+    place: tuple[str, ...],
+    model: "type[BaseModel] | None",
+    *,
+    loc: tuple[int | str, ...],
+    msg: str,
+    type: str,
+    input: object,
+    **_: object,
 ) -> str:
     field = ".".join(str(part) for part in (*place, *loc)) or "specification"
     rule = re.sub("^(Input|String) should ", "must ", msg.removeprefix("Value error, "))
@@ -80,6 +99,9 @@ def _finding(
         given = "it" if (*place, *loc)[0] == "space" else f"it as {_flag(loc)} or"
         return f"{field} is missing: give {given} in the study file"
     if type == "extra_forbidden":
+        known = _fields_of(model, loc[:-1]) if model else ()
+        if known:
+            return f"{field} is not a field: {did_you_mean(str(loc[-1]), known)}"
         return f"{field} is not a field of the specification: take it out or correct its spelling"
     shown = "" if type == "value_error" else f", not {input!r}"
     joint = " " if rule.startswith("must ") else ": "

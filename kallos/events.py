@@ -58,7 +58,14 @@ class StudyFinished:
     stopped: str | None
 
 
-Event = StudyStarted | TrialStarted | FoldScored | TrialFinished | StudyFinished
+@dataclass(frozen=True)
+class StepStarted:
+    """A run does more than its study; `doing` says what it has begun."""
+
+    doing: str
+
+
+Event = StudyStarted | TrialStarted | FoldScored | TrialFinished | StudyFinished | StepStarted
 Watcher = Callable[[Event], None]
 
 

@@ -89,7 +89,7 @@ def report_png(result: TuningResult, evaluation: HoldoutEvaluation | None = None
 def draw_folds(axes: "Axes", result: TuningResult, *, width: int) -> None:
     """Draw the share of naive's error that the best trial saves in each fold, the open step as an outline."""
     rows = fold_rows(result)
-    gains = [1 - row["value"] / row["naive_value"] for row in rows]
+    gains = [row["gain"] for row in rows]
     places = np.arange(len(rows))
     for place, row, gain in zip(places, rows, gains, strict=True):
         colour, is_open = (BEST if gain > 0 else NAIVE), row["fold"] == "open step"

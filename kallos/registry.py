@@ -18,7 +18,7 @@ from pydantic import AliasChoices, BaseModel, Field, PositiveInt, ValidationErro
 
 from kallos.errors import KallosError, UsageError, did_you_mean, scrubbed
 from kallos.evaluation.results import Verdict
-from kallos.looks import LOOKS
+from kallos.looks import LOOKS, Look, looks_in
 from kallos.registry_index import (
     INDEX,
     Change,
@@ -103,6 +103,11 @@ class Registry:
         """Return the folders of all models of a slot, as above; their looks are counted together."""
         slot = Slot(asset_id=asset_id, target=target, horizon=horizon)
         return tuple(self.folder_of(entry.model_id) for entry in self._index().of_slot(slot))
+
+    def looks(self, model_id: str) -> tuple[Look, ...]:
+        """Return the looks that a model had, by time: logged beside it, or beside the registry's models."""
+        found = {look.look_id: look for folder in (self._folder, self.folder_of(model_id)) for look in looks_in(folder)}
+        return tuple(sorted((look for look in found.values() if look.model_id == model_id), key=lambda look: look.time))
 
     def slot(self, asset_id: str, target: str | None = None, horizon: int | None = None) -> Slot:
         """Return the one slot that is meant; raises `UsageError` if there is none, or more than one."""

@@ -193,7 +193,10 @@ def run_summary(finished: StudyFinished) -> str:
 
 
 def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
-    """Return a row per fold, the open step last: its window, the best trial's error, and the naive one's."""
+    """Return a row per fold, the open step last: its window, the best trial's error, the naive one's, and the gain.
+
+    A gain is, here and wherever one is shown, the share of the other's error that is saved: below zero it is worse.
+    """
     shown = [
         (str(number), window, score)
         for number, (window, score) in enumerate(zip(result.windows, result.best.scores, strict=True), start=1)
@@ -207,6 +210,7 @@ def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
             "validation_end": day(window.validation_end),
             "value": score.value,
             "naive_value": window.naive_values[result.naive],
+            "gain": 1 - score.value / window.naive_values[result.naive],
             "epochs": score.best_epoch,
         }
         for name, window, score in shown
@@ -228,14 +232,14 @@ def asset_rows(result: TuningResult) -> list[dict[str, Any]]:
 
 
 def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
-    """Return a row per trial: number, state, value against naive, seconds, and the parameters that any trial has."""
+    """Return a row per trial: number, state, value, gain, seconds, and the parameters that any trial has."""
     names = dict.fromkeys(name for trial in result.trials for name in trial.params)
     return [
         {
             "trial": trial.number,
             "state": trial.state,
             result.spec.metric: trial.value,
-            "against naive": None if trial.value is None else round(trial.value / result.naive_value, 4),
+            "gain over naive": None if trial.value is None else round(1 - trial.value / result.naive_value, 4),
             "seconds": round(trial.seconds, 1),
             **{name: trial.params.get(name) for name in names},
             "reason": trial.reason,
@@ -271,7 +275,7 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
     params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best.params.items())
     folds = "\n".join(
         f"| {row['fold']} | {row['validation_start']} to {row['validation_end']} | {row['value']:.6g} "
-        f"| {row['naive_value']:.6g} | {row['value'] / row['naive_value'] - 1:+.2%} |"
+        f"| {row['naive_value']:.6g} | {row['gain']:+.2%} |"
         for row in fold_rows(result)
     )
     naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
@@ -289,7 +293,7 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
 | --- | --- |
 {params}
 
-| fold | validation | {spec.metric_label} | {result.naive} | difference |
+| fold | validation | {spec.metric_label} | naive ({result.naive}) | gain |
 | --- | --- | --- | --- | --- |
 {folds}
 

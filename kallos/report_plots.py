@@ -52,7 +52,7 @@ class Picture:
 def fold_picture(result: TuningResult) -> Picture:
     """Return what the best trial saves against naive, fold by fold."""
     rows = fold_rows(result)
-    shown = ", ".join(f"fold {row['fold']} {percent(1 - row['value'] / row['naive_value'])}" for row in rows)
+    shown = ", ".join(f"fold {row['fold']} {percent(row['gain'])}" for row in rows)
     return _picture(
         "folds",
         f"Bars: share of the naive forecast's {result.spec.metric_label} that the best trial saves. {shown}.",

@@ -34,7 +34,7 @@ def fold_table(result: TuningResult) -> Table:
             f"{row['validation_start']} to {row['validation_end']}",
             f"{row['value']:.6g}",
             f"{row['naive_value']:.6g}",
-            percent(1 - row["value"] / row["naive_value"]),
+            percent(row["gain"]),
             str(row["epochs"]),
         )
         for row in fold_rows(result)
@@ -42,8 +42,8 @@ def fold_table(result: TuningResult) -> Table:
     mean = ("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", percent(result.gain), "")
     n_folds = len(result.windows)
     return Table(
-        f"{result.spec.metric_label} of the best trial beside naive's",
-        ("fold", "validation", result.spec.metric_label, f"naive ({result.naive})", "saved", "best epoch"),
+        f"{result.spec.metric_label} of the best trial beside naive's, of which the gain is the share that is saved",
+        ("fold", "validation", result.spec.metric_label, f"naive ({result.naive})", "gain", "best epoch"),
         (*rows[:n_folds], mean, *rows[n_folds:]),
         numbers=2,
         mark=n_folds,
@@ -79,8 +79,8 @@ def trial_table(result: TuningResult) -> Table:
         )
         for trial in result.trials
     )
-    headings = ("trial", "ended", result.spec.metric_label, "saved", "seconds", *names)
-    return Table("All trials", headings, rows, numbers=2, mark=result.best.number)
+    headings = ("trial", "ended", result.spec.metric_label, "gain", "seconds", *names)
+    return Table("All trials, and their gain over naive", headings, rows, numbers=2, mark=result.best.number)
 
 
 def params_table(result: TuningResult) -> Table:
@@ -137,8 +137,9 @@ def comparison_table(evaluation: HoldoutEvaluation) -> Table:
         for each in compared
         if each is not None
     )
-    headings = ("against", "RMSE saved", "interval (block bootstrap)", "Diebold-Mariano", "p-value")
-    return Table("The model against others on the hold-out", headings, rows, numbers=1)
+    headings = ("against", "gain", "interval (block bootstrap)", "Diebold-Mariano", "p-value")
+    caption = "The model against others on the hold-out: the gain is the share of their RMSE that is saved"
+    return Table(caption, headings, rows, numbers=1)
 
 
 def data_table(result: TuningResult) -> Table:

@@ -303,13 +303,6 @@ def errors_of(model_name: str) -> Iterator[None]:
         raise FitError(f"{model_name} cannot be fitted: {type(error).__name__}: {error}") from error
 
 
-def naive_forecast_rmse(
-    frame: pd.DataFrame, fold: Fold, features: FeatureSpec, horizon: int, forecast: str = "rolling"
-) -> dict[str, float]:
-    """Return the RMSE of each naive forecast over the very (origin, step) pairs that models are scored on."""
-    return naive_scores(frame, fold, features, horizon, forecast)
-
-
 def naive_scores(
     frame: pd.DataFrame,
     fold: Fold,

@@ -518,4 +518,4 @@ def parse_spec(kind: type[SomeSpec], values: Mapping[str, Any]) -> SomeSpec:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise UsageError(explain(error)) from None
+        raise UsageError(explain(error, model=kind)) from None

@@ -2,15 +2,19 @@
 
 import json
 import posixpath
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
 
-from kallos.errors import DataError, UsageError, scrubbed
+from kallos.errors import DataError, KallosError, UsageError, explain, scrubbed
+from kallos.evaluation.document import ENDING as EVALUATION_ENDING
 from kallos.evaluation.results import HoldoutEvaluation
+from kallos.model_files import MODELS, read_manifest
 from kallos.report import result_file_name
-from kallos.result_folder import read_text, write_text
+from kallos.result_folder import file_names, read_text, write_text
 from kallos.results import TuningResult
+from kallos.selection import OneStandardError
 from kallos.specs import TuneSpec
 
 # Raise this whenever a change makes files of before unreadable.
@@ -92,10 +96,8 @@ def read_evaluation(address: str, result: TuningResult) -> HoldoutEvaluation:
     try:
         evaluation = HoldoutEvaluation.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "its start"
         raise UsageError(
-            f"an evaluation must be one that 'kallos-run evaluate' wrote: {shown} is none at {field} ({first['msg']})"
+            f"an evaluation must be one that 'kallos-run evaluate' wrote, and {shown} is none: {explain(error)}"
         ) from None
     spec = result.spec
     ours = (spec.data.asset_id, spec.features.target, spec.horizon)
@@ -106,6 +108,24 @@ def read_evaluation(address: str, result: TuningResult) -> HoldoutEvaluation:
             f"a model which this study has chosen"
         )
     return evaluation
+
+
+def find_evaluation(result: TuningResult, folder: str, one_se: OneStandardError | None) -> HoldoutEvaluation | None:
+    """Return the last evaluation in a folder of results of what the study chooses, or None if there is none.
+
+    Models are told by their manifests, in the same folder: one of an earlier trial, or of another study on the same
+    asset, is none of this study's. What cannot be read is passed over. Raises `KallosError` if the folder cannot be.
+    """
+    chosen = {result.best.number, *([] if one_se is None else [one_se.trial])}
+    found = []
+    for name in file_names(folder):
+        if name.endswith(EVALUATION_ENDING):
+            with suppress(KallosError):
+                manifest = read_manifest(posixpath.join(folder, MODELS, name.removesuffix(EVALUATION_ENDING)))
+                if manifest.study == result.study_name and manifest.choice.trial in chosen:
+                    found.append(read_evaluation(posixpath.join(folder, name), result))
+    # Each look at a hold-out counts those before it.
+    return max(found, key=lambda evaluation: evaluation.looks, default=None)
 
 
 def split_address(address: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 from kallos.best_forecasts import BestForecasts, FoldForecasts
 from kallos.errors import FitError
 from kallos.evaluation.results import Comparison, ForecastScores, HoldoutEvaluation, Verdict
+from kallos.manifest import Choice, Manifest, MemberRecord
 from kallos.results import TuningResult
 from kallos.scoring import FoldJob, FoldScore
 from kallos.selection import Deflation, OneStandardError
@@ -77,6 +78,38 @@ def holdout_evaluation(decision: str = "ship", **over: Any) -> HoldoutEvaluation
         "verdict": Verdict(decision=decision, reasons=("the gain over <b>zero</b> is beyond chance",)),
     }
     return HoldoutEvaluation.model_validate({**values, **over})
+
+
+def write_manifest(result: TuningResult, folder: Path, trial: int, **over: Any) -> str:
+    """Leave a model's manifest among results, as if this trial had been trained, and return the model's id."""
+    spec = result.spec
+    manifest = Manifest(
+        asset_id=spec.data.asset_id,
+        architecture=spec.model_name,
+        architecture_sha256="c" * 64,
+        target=spec.features.only_target,
+        horizon=spec.horizon,
+        lead=spec.features.lead,
+        columns=spec.features.targets,
+        frequency="D",
+        choice=Choice(select="best", trial=trial, params=result.trials[trial].params),
+        confirmation=None,
+        members=(MemberRecord(seed=42, epochs=1, best_epoch=1, weights="weights-42.pt"),),
+        data=result.data,
+        train_start=result.data.start,
+        holdout_start=None,
+        holdout_end=None,
+        spec=spec,
+        evaluation=1,
+        versions={},
+        machine={},
+        files={},
+        **{"study": result.study_name, "refit": "inner-validation", **over},
+    ).named()
+    model = folder / "models" / manifest.model_id
+    model.mkdir(parents=True)
+    (model / "manifest.json").write_text(manifest.model_dump_json())
+    return manifest.model_id
 
 
 def deflation(**over: Any) -> Deflation:

@@ -52,11 +52,8 @@ def list_models(*, asset_id: _Asset = None, registry: _Folder = None, json: _Jso
 
 def show(model: _ModelId, /, *, registry: _Folder = None, json: _Json = False) -> None:
     """Show a model: what it is, its looks at hold-outs, and its history."""
-    from kallos.looks import looks_in
-
     opened = _open(registry)
-    record = opened.show(model)
-    looks = looks_in(opened.folder_of(model))
+    record, looks = opened.show(model), opened.looks(model)
     if json:
         _write_json(
             {
@@ -88,7 +85,7 @@ def add(
 def promote(model: _ModelId, /, *, registry: _Folder = None, reason: _Reason = _BY_HAND) -> None:
     """Make a model the current one for what it forecasts; the one that was is retired."""
     opened = _open(registry)
-    _say_current(opened, opened.promote(model, reason))
+    _say_current(opened, opened.promote(model, reason), f"; {_last_verdict(opened, model)}")
 
 
 def roll_back(
@@ -123,10 +120,18 @@ def retire(model: _ModelId, /, *, registry: _Folder = None, reason: _Reason = _B
 _A_STATE = {"candidate": "a candidate", "current": "the current model", "retired": "retired"}
 
 
-def _say_current(registry: "Registry", change: "Change") -> None:
+def _say_current(registry: "Registry", change: "Change", more: str = "") -> None:
     slot = registry.show(change.model_id).entry.slot
     replaced = f", in place of {change.replaces}" if change.replaces else ""
-    _say(f"{change.model_id} is the current model for {slot}{replaced}")
+    _say(f"{change.model_id} is the current model for {slot}{replaced}{more}")
+
+
+def _last_verdict(registry: "Registry", model: str) -> str:
+    """Return in words what the last evaluation of a model said."""
+    decided = [look for look in registry.looks(model) if look.decision is not None]
+    if not decided:
+        return "no evaluation of it is logged here"
+    return f"its last evaluation, of {decided[-1].time:%Y-%m-%d}, said {decided[-1].decision!r}"
 
 
 def _open(folder: str | None) -> "Registry":

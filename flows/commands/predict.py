@@ -1,6 +1,7 @@
 """`kallos-run predict`: what a model forecasts of the rows that nobody has seen."""
 
 import posixpath
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -12,6 +13,8 @@ from flows.flags import FeaturesUrl, TrustCode
 from kallos.settings import Settings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from kallos.forecasting import Forecasts
 
 
@@ -55,7 +58,12 @@ def predict(
         except UsageError as error:
             # Here the end of the rows has another name.
             raise UsageError(str(error).replace("--end-date", "--as-of")) from None
+        ends_before = as_of is not None and _ends_before(rows.index, as_of)
         forecasts = forecast_next(trained, rows)
+    if ends_before:
+        console.print(
+            f"the last row up to {as_of} is that of {day(forecasts.as_of)}: it is forecast from there", soft_wrap=True
+        )
     if forecasts.in_sample:
         console.print(
             f"warning: the model has learnt from rows up to {day(trained.manifest.data.end)}, and a forecast as of "
@@ -71,6 +79,28 @@ def predict(
 
         n_rows = write_forecasts(forecasts, features_url, forecasts_table)
         console.print(f"{counted(n_rows, 'row')} written to table {forecasts_table}")
+
+
+def _ends_before(index: "pd.Index", as_of: str) -> bool:
+    """Return whether the last row lies before a moment, which may be a day; raises `UsageError` for one to come."""
+    import pandas as pd
+
+    from kallos.date_range import date_bounds
+    from kallos.errors import UsageError
+    from kallos.planning import stamp
+    from kallos.report import day
+
+    has_dates = isinstance(index, pd.DatetimeIndex)
+    moment, _ = date_bounds(as_of, None, has_dates=has_dates)
+    if not index[-1] < moment:
+        return False
+    # Somewhere it is tomorrow already.
+    if has_dates and moment > datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1):
+        raise UsageError(
+            f"--as-of must not lie in the future, and {as_of} does: leave it out to forecast from the last row, "
+            f"{day(stamp(index[-1]))}"
+        )
+    return True
 
 
 def _show(console: Console, forecasts: "Forecasts") -> None:

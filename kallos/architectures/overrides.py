@@ -111,23 +111,38 @@ def _fixed(value: Any) -> Parameter:
 
 
 def _validated(kind: str, content: Mapping[str, Any]) -> Parameter:
+    fields = KINDS[kind].model_fields
+    unknown = [name for name in content if name not in fields]
+    if unknown:
+        raise _at(unknown[0], f"must be a field of type {kind!r}: {did_you_mean(unknown[0], fields)}")
     return KINDS[kind].model_validate({**content, "type": kind})
 
 
 def _unfit(name: str, parameter: Parameter, architecture: Architecture) -> str | None:
-    """Return what is wrong with a parameter whose values are of another type than the recipe's, or None."""
+    """Return what is wrong with a parameter whose values are of another type than the recipe's, or too low, or None."""
     if name == INPUT and (isinstance(parameter, Product) or getattr(parameter, "when", None) is not None):
         return "must be drawn without a condition, or fixed"
-    values = list(_values(parameter))
-    if name == INPUT and any(isinstance(value, int) and value < 1 for value in values):
-        return f"must be 1 row or more, not {min(values)}"
-    default = architecture.defaults.get(name)
-    if default is None or isinstance(parameter, Product):
+    values, own = list(_values(parameter)), list(_values(architecture.space[name]))
+    default = architecture.defaults.get(name, own[0] if own else None)
+    if default is None or not values:
         return None
     fit = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}[type(default)]
     words = {bool: "true or false", int: "whole numbers", float: "numbers", str: "text"}[type(default)]
     wrong = [value for value in values if type(value) not in fit]
-    return f"must be {words}, not {wrong[0]!r}" if wrong else None
+    if wrong:
+        return f"must be {words}, not {wrong[0]!r}"
+    least = _least([*own, default])
+    if least is not None and min(values) < least:
+        return f"must be {least} or more, not {min(values)}"
+    return None
+
+
+def _least(own: list[Any]) -> int | None:
+    """Return the bound that a recipe's own values keep, and others must: counts are 1 or more, and sizes 0 or more."""
+    if not all(type(value) in (int, float) for value in own):
+        return None
+    bounds = (1, 0) if all(type(value) is int for value in own) else (0,)
+    return next((bound for bound in bounds if min(own) >= bound), None)
 
 
 def _values(parameter: Parameter) -> Iterator[Any]:

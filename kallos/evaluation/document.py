@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from pydantic import ValidationError
-
-from kallos.errors import DataError, explain
 from kallos.evaluation.pictures import comparisons
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.report import counted, day
 from kallos.result_folder import write_text
+
+# The name of a file behind the model's id.
+ENDING = "_evaluation.json"
 
 
 def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
@@ -17,17 +17,7 @@ def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
     Raises `KallosError` if that fails.
     """
     text = evaluation.model_dump_json(indent=2) + "\n"
-    return write_text(folder, f"{evaluation.model_id}_evaluation.json", text)
-
-
-def parse_evaluation(text: str, source: str) -> HoldoutEvaluation:
-    """Return the evaluation that a document holds, or raise `DataError` naming its source and what is wrong."""
-    try:
-        return HoldoutEvaluation.model_validate_json(text)
-    except ValidationError as error:
-        raise DataError(
-            f"an evaluation must be one that 'kallos-run evaluate' wrote: {source}: {explain(error)}"
-        ) from None
+    return write_text(folder, f"{evaluation.model_id}{ENDING}", text)
 
 
 def headline(evaluation: HoldoutEvaluation) -> str:

@@ -90,6 +90,14 @@ def test_predict_as_of_a_day_that_the_model_has_learnt_from_warns(database, fold
     assert "2020-12-26" in shown
 
 
+def test_predict_as_of_a_day_behind_the_last_row_says_from_where(database, folder, monkeypatch, capsys):
+    said = "is that of 2021-02-13: it is forecast from there"
+    assert run(monkeypatch, "predict", "--model", folder, "--as-of", "2021-02-14T06:00") == 0
+    assert f"the last row up to 2021-02-14T06:00 {said}" in capsys.readouterr().out
+    assert run(monkeypatch, "predict", "--model", folder, "--as-of", "2021-02-13") == 0
+    assert said not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -111,7 +119,16 @@ def test_what_is_asked_wrongly_is_one_line(database, monkeypatch, capsys, argume
 
 
 @pytest.mark.parametrize(
-    ("as_of", "code", "said"), [("2020-01-05", 1, "rows, and there are 5"), ("soon", 2, "--as-of must be an ISO date")]
+    ("as_of", "code", "said"),
+    [
+        ("2020-01-05", 1, "rows, and there are 5"),
+        ("soon", 2, "--as-of must be an ISO date"),
+        (
+            "2262-01-01",
+            2,
+            "must not lie in the future, and 2262-01-01 does: leave it out to forecast from the last row, 2021-02-13",
+        ),
+    ],
 )
 def test_predict_as_of_what_it_cannot_is_one_line(database, folder, monkeypatch, capsys, as_of, code, said):
     assert run(monkeypatch, "predict", "--model", folder, "--as-of", as_of) == code

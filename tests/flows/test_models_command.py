@@ -35,6 +35,12 @@ def run(monkeypatch, *arguments: str) -> int:
     return 0
 
 
+def look_of(model_id: str, time: str, decision: str | None = None) -> Look:
+    window = {"test_start": "2021-02-04T00:00:00", "test_end": "2021-04-04T00:00:00"}
+    subject = {"model_id": model_id, "asset_id": "ABC", "target": "log_return_close", "horizon": 1}
+    return Look.model_validate({**subject, **window, "time": time, "decision": decision, "data_sha256": "5e" * 32})
+
+
 def test_the_registry_is_in_the_home_unless_a_setting_or_a_flag_says_more(home, tmp_path, monkeypatch, capsys):
     made = make_model(tmp_path / "results", OLD)
     slot = "ABC log_return_close, 1 step ahead"
@@ -52,11 +58,12 @@ def test_the_registry_is_in_the_home_unless_a_setting_or_a_flag_says_more(home, 
 
 def test_each_change_says_in_one_line_what_came_of_it(models, monkeypatch, capsys):
     slot = "ABC log_return_close, 1 step ahead"
+    unjudged = "; no evaluation of it is logged here"
     for arguments, said in [
-        (["promote", OLD], f"{OLD} is the current model for {slot}, in place of {NEW}"),
+        (["promote", OLD], f"{OLD} is the current model for {slot}, in place of {NEW}{unjudged}"),
         (["roll-back", OLD], f"{NEW} is the current model for {slot}, in place of {OLD}"),
         (["roll-back", "--asset-id", "ABC"], f"{OLD} is the current model for {slot}, in place of {NEW}"),
-        (["promote", NEW], f"{NEW} is the current model for {slot}, in place of {OLD}"),
+        (["promote", NEW], f"{NEW} is the current model for {slot}, in place of {OLD}{unjudged}"),
         (["retire", OLD], f"{OLD} is retired: roll-backs pass over it"),
         (["retire", NEW], f"{NEW} is retired: {slot} has no current model now"),
     ]:
@@ -64,6 +71,19 @@ def test_each_change_says_in_one_line_what_came_of_it(models, monkeypatch, capsy
         assert run(monkeypatch, *arguments) == 0
         shown = capsys.readouterr()
         assert (shown.out, shown.err) == (f"{said}\n", "")
+
+
+def test_a_promotion_says_what_the_last_evaluation_said_wherever_the_model_lay(models, monkeypatch, capsys):
+    record_look(str(models / OLD), look_of(OLD, "2021-04-05T06:00:00Z", decision="ship"))
+    # Of a model among the results the look is beside the registry's, too.
+    record_look(str(models), look_of(OLD, "2021-05-06T06:00:00Z", decision="no better than naive"))
+    record_look(str(models), look_of(OLD, "2021-05-07T06:00:00Z"))
+    record_look(str(models), look_of(NEW, "2021-05-08T06:00:00Z", decision="keep"))
+    for _ in range(2):
+        capsys.readouterr()
+        assert run(monkeypatch, "promote", OLD) == 0
+        said = "; its last evaluation, of 2021-05-06, said 'no better than naive'\n"
+        assert capsys.readouterr().out.endswith(said)
 
 
 def test_the_list_has_a_table_for_each_slot_within_80_columns(models, tmp_path, monkeypatch, capsys):
@@ -83,9 +103,7 @@ def test_the_list_has_a_table_for_each_slot_within_80_columns(models, tmp_path, 
 
 
 def test_a_model_is_shown_with_its_looks_and_its_history(models, monkeypatch, capsys):
-    look = {"model_id": OLD, "asset_id": "ABC", "target": "log_return_close", "horizon": 1, "data_sha256": "5e" * 32}
-    window = {"test_start": "2021-02-04T00:00:00", "test_end": "2021-04-04T00:00:00", "time": "2021-04-05T06:00:00Z"}
-    record_look(str(models / OLD), Look.model_validate({**look, **window, "decision": "ship"}))
+    record_look(str(models / OLD), look_of(OLD, "2021-04-05T06:00:00Z", decision="ship"))
     capsys.readouterr()
     assert run(monkeypatch, "show", OLD) == 0
     shown = capsys.readouterr().out

@@ -3,9 +3,13 @@ from pathlib import Path
 import pytest
 
 from flows.cli import app
+from flows.tune import write_report
 from kallos.errors import UsageError
-from kallos.study_files import write_study
-from tests.report_samples import best_forecasts, holdout_evaluation, study_result
+from kallos.evaluation.document import write_evaluation
+from kallos.events import StudyFinished
+from kallos.selection import NO_CHOICE
+from kallos.study_files import read_study, write_study
+from tests.report_samples import best_forecasts, holdout_evaluation, study_result, write_manifest
 
 
 @pytest.fixture
@@ -37,6 +41,14 @@ def test_an_evaluation_brings_its_verdict(folder, tmp_path):
     app(["report", *(word for flag, path in files.items() for word in (flag, str(path)))])
     assert "<title>Ship it: gru on ABC</title>" in (tmp_path / "verdict.html").read_text()
     assert not (folder / "gru_ABC_report.html").exists()
+
+
+def test_a_study_that_is_run_again_keeps_the_verdict_on_what_it_chose(folder):
+    result = read_study(f"{folder}/gru_ABC_study.json")
+    model_id = write_manifest(result, folder, result.best.number)
+    write_evaluation(holdout_evaluation(model_id=model_id), str(folder))
+    page = write_report.fn(StudyFinished(result, 0, 0, None), NO_CHOICE, None, "no fit was left", str(folder))
+    assert "<title>Ship it: gru on ABC</title>" in Path(page).read_text()
 
 
 def test_a_report_of_no_study_or_of_two_is_wrong_use():

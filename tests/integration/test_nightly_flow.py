@@ -1,6 +1,7 @@
 """The flows `evaluate` and `nightly` on a real Prefect server."""
 
 import json
+import re
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -9,8 +10,10 @@ from prefect.artifacts import Artifact
 
 from flows.evaluate import evaluate
 from flows.nightly import nightly
+from flows.watching import watching
 from kallos.errors import UsageError
-from kallos.evaluation.document import parse_evaluation
+from kallos.evaluation.results import HoldoutEvaluation
+from kallos.events import StepStarted
 from kallos.feature_store import FeatureStore
 from kallos.looks import looks_in
 from kallos.model_files import load_model
@@ -39,7 +42,12 @@ def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_
         store.write({"ABC": seasonal_features()})
     spec = small_spec(model_name="ridge", n_trials=2, **SEASONAL)
     results = tmp_path / "results"
-    first = nightly(spec, ALONE, str(results), seeds=1)
+    told = []
+    with watching(told.append):
+        first = nightly(spec, ALONE, str(results), seeds=1)
+    steps = [event.doing for event in told if isinstance(event, StepStarted)]
+    assert re.fullmatch(r"confirming trial [01] on 2 folds", steps[0])
+    assert steps[1:] == ["training 1 network", "forecasting the hold-out"]
     assert first.verdict.decision == "ship"
     registry = Registry(Settings.read().registry_folder)
     assert registry.current("ABC", "log_return_close", 1).model_id == first.model_id
@@ -47,7 +55,7 @@ def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_
     assert (second.verdict.decision, second.looks, second.tests) == ("keep", 2, 1)
     # What the night leaves: the evaluation, its picture, a page with the verdict first, a model that loads.
     text = (results / f"{first.model_id}_evaluation.json").read_text()
-    assert parse_evaluation(text, "it") == second
+    assert HoldoutEvaluation.model_validate_json(text) == second
     assert (results / f"{first.model_id}_evaluation.png").read_bytes().startswith(b"\x89PNG")
     assert "On the hold-out" in (results / "ridge_ABC_report.html").read_text()
     document = json.loads((results / "ridge_ABC_best_params.json").read_text())

@@ -1,9 +1,7 @@
 import numpy as np
 import pandas as pd
-import pytest
 
-from kallos.errors import DataError
-from kallos.evaluation.document import evaluation_markdown, headline, parse_evaluation, score_rows, write_evaluation
+from kallos.evaluation.document import evaluation_markdown, headline, score_rows
 from kallos.evaluation.pictures import evaluation_png
 from kallos.evaluation.results import Comparison, ForecastScores, HoldoutEvaluation, Verdict
 
@@ -42,15 +40,6 @@ def small_evaluation() -> HoldoutEvaluation:
         tests=1,
         verdict=Verdict(decision="ship", reasons=("the model is better than zero",)),
     )
-
-
-def test_an_evaluation_comes_back_from_its_document(tmp_path):
-    path = write_evaluation(small_evaluation(), str(tmp_path))
-    assert path.endswith("gru-BTC-0123456789ab_evaluation.json")
-    text = (tmp_path / "gru-BTC-0123456789ab_evaluation.json").read_text()
-    assert parse_evaluation(text, path) == small_evaluation()
-    with pytest.raises(DataError, match=r"'kallos-run evaluate' wrote: it\.json: verdict.decision must"):
-        parse_evaluation(text.replace('"ship"', '"perhaps"'), "it.json")
 
 
 def test_the_verdict_comes_first_with_its_interval_and_the_hold_out():

@@ -10,7 +10,7 @@ from kallos import scoring
 from kallos.architectures import Architecture
 from kallos.errors import DataError, FitError
 from kallos.folds import Fold
-from kallos.scoring import evaluate_fold, fit_fold, forecast_fold, naive_forecast_rmse
+from kallos.scoring import evaluate_fold, fit_fold, forecast_fold, naive_scores
 from kallos.specs import FeatureSpec, TrainingSpec
 from tests.samples import make_features, small_job
 
@@ -18,7 +18,7 @@ from tests.samples import make_features, small_job
 def test_naive_forecasts_are_scored_over_every_origin_and_step():
     frame = pd.DataFrame({"log_return_close": [9.0, 1.0, 2.0, 4.0, 8.0]})
     fold = Fold(1, 0, 2, 2, 5)
-    scores = naive_forecast_rmse(frame, fold, FeatureSpec(), horizon=2)
+    scores = naive_scores(frame, fold, FeatureSpec(), horizon=2)
     # Origins at rows 1 and 2 forecast (2, 4) and (4, 8); the last known values are 1 and 2.
     assert scores["zero"] == pytest.approx(np.sqrt((4 + 16 + 16 + 64) / 4))
     assert scores["last"] == pytest.approx(np.sqrt((1 + 9 + 4 + 36) / 4))
@@ -26,7 +26,7 @@ def test_naive_forecasts_are_scored_over_every_origin_and_step():
 
 def test_the_last_value_of_a_forward_label_is_the_last_one_that_was_known():
     frame = pd.DataFrame({"log_return_close": [5.0, 1.0, 2.0, 4.0, 8.0]})
-    scores = naive_forecast_rmse(frame, Fold(1, 0, 1, 3, 5), FeatureSpec(label_horizon=3), horizon=1)
+    scores = naive_scores(frame, Fold(1, 0, 1, 3, 5), FeatureSpec(label_horizon=3), horizon=1)
     assert scores["last"] == pytest.approx(np.sqrt(((4 - 5) ** 2 + (8 - 1) ** 2) / 2))
 
 

@@ -7,10 +7,11 @@ import random
 
 import pytest
 
-from kallos.architectures import get_architecture, registry
+from kallos.architectures import Architecture, get_architecture, registry
 from kallos.architectures.description import toml_lines
-from kallos.architectures.inputs import clipped, nearest_input
-from kallos.architectures.space import Categorical, Float, Int, When, corners, resolve
+from kallos.architectures.inputs import INPUT, clipped, nearest_input
+from kallos.architectures.overrides import lay_over
+from kallos.architectures.space import Categorical, Constant, Float, Int, When, corners, resolve
 from kallos.architectures.study_space import study_space
 from kallos.errors import UsageError
 from kallos.scoring import FoldJob, FoldScore
@@ -94,7 +95,12 @@ def test_a_condition_of_ones_own_holds_in_every_trial(tmp_path):
         ("gru", {"hidden_dim": {"low": "few"}}, "space.hidden_dim.low must be a valid integer, not 'few'"),
         ("gru", {"hidden_dim": {"low": 65}}, "space.hidden_dim must have a low that is not above its high"),
         ("gru", {"hidden_dim": {"type": "int", "low": 3}}, "space.hidden_dim.high is missing: give it in the study"),
-        ("gru", {"hidden_dim": {"lwo": 3}}, "space.hidden_dim.lwo is not a field"),
+        (
+            "gru",
+            {"hidden_dim": {"lwo": 3}},
+            "space.hidden_dim.lwo must be a field of type 'int': did you mean 'low'? (there",
+        ),
+        ("gru", {"batch_size": {"low": 3}}, "space.batch_size.low must be a field of type 'categorical': there are ch"),
         ("gru", {"hidden_dim": {"type": "integer"}}, "space.hidden_dim.type must be a known type, not 'integer': did"),
         ("gru", {"hidden_dim": {"log": True, "step": 2}}, "space.hidden_dim must have log or step, not both"),
         ("gru", {"hidden_dim": 2.5}, "space.hidden_dim must be whole numbers, not 2.5"),
@@ -103,7 +109,19 @@ def test_a_condition_of_ones_own_holds_in_every_trial(tmp_path):
         ("gru", {"batch_size": [[32]]}, "space.batch_size.choices.0 must be a number, text, true or false"),
         ("gru", {"lr": float("nan")}, "space.lr must be a table, a list of choices, or a value"),
         ("gru", {"batch_size": [32, "{x}"]}, "space.batch_size must be whole numbers, not '(x)'"),
-        ("gru", {"input_chunk_length": 0}, "space.input_chunk_length must be 1 row or more, not 0"),
+        ("gru", {"input_chunk_length": 0}, "space.input_chunk_length must be 1 or more, not 0"),
+        ("gru", {"batch_size": [64, -1]}, "space.batch_size must be 1 or more, not -1"),
+        ("gru", {"n_rnn_layers": {"low": 0}}, "space.n_rnn_layers must be 1 or more, not 0"),
+        ("gru", {"gru": {"hidden_dim": -24}}, "space.gru.hidden_dim must be 1 or more, not -24"),
+        ("gru", {"dropout": {"low": -0.1}}, "space.dropout must be 0 or more, not -0.1"),
+        (
+            "gru",
+            {"dropout": {"when": {"parameter": "hidden_dim", "above": 16}, "otherwise": -1.0}},
+            "0 or more, not -1.0",
+        ),
+        ("transformer", {"head_width": [0, 4]}, "space.head_width must be 1 or more, not 0"),
+        ("transformer", {"d_model": -8}, "space.d_model must be 1 or more, not -8"),
+        ("tide", {"temporal_width_past": {"low": -1}}, "space.temporal_width_past must be 0 or more, not -1"),
         ("gru", {"hiden_dim": 3}, "space.hiden_dim must be a parameter of gru: did you mean 'hidden_dim'"),
         ("gru", {"gru": {"hiden_dim": 3}}, "space.gru.hiden_dim must be a parameter of gru: did you mean 'hidden_dim'"),
         ("gru", {"gru": 3}, "space.gru must be a table of the architecture's parameters"),
@@ -128,6 +146,16 @@ def test_a_fault_is_told_with_its_place_in_one_line(model_name, space, said):
         spec_of(space, model_name)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_what_a_recipe_itself_may_draw_is_no_fault():
+    assert own_space({"temporal_width_past": 0}, "tide")["temporal_width_past"] == Constant(value=0)
+    assert own_space({"dropout": 0}, "tide")["dropout"] == Constant(value=0)
+    shifting = Architecture(
+        "shifting", {INPUT: Int(low=1, high=9), "shift": Int(low=-3, high=3)}, {INPUT: 1, "shift": 0}, print
+    )
+    laid = lay_over({"shifting": shifting}, {"shift": [-7, 7]})
+    assert laid["shifting"]["shift"] == Categorical(choices=(-7, 7))
 
 
 def test_all_faults_are_told_at_once():

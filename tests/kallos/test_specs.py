@@ -17,7 +17,12 @@ VALID = {"data": {"asset_id": "BTC"}}
         ({"n_trials": -3}, "n_trials must be greater than 0, not -3"),
         ({"n_trials": "many"}, "n_trials must be a valid integer, .*not 'many'"),
         ({"data": {"asset_id": ""}}, "data.asset_id must have at least 1 character"),
-        ({"folds": {"n_fold": 3}}, "folds.n_fold is not a field"),
+        (
+            {"folds": {"n_fold": 3}},
+            r"^folds.n_fold is not a field: did you mean 'n_folds'\? \(there are embargo, .*\)$",
+        ),
+        ({"n_trial": 3}, "^n_trial is not a field: did you mean 'n_trials'"),
+        ({"data": {"xyz": {"q": 3}}}, "^data.xyz is not a field: there are asset_column, asset_id"),
         ({"folds": {"step": "fortnight"}}, "folds.step.*'quarter'"),
         ({"training": {"inner_validation": 0.9}}, "training.inner_validation must be less than 0.5, not 0.9"),
         ({"features": {"exclude": ["log_return_close"]}}, "target 'log_return_close' is excluded"),

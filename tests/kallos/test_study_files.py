@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from kallos.errors import DataError, UsageError
-from kallos.study_files import read_evaluation, read_study, study_address, write_study
-from tests.report_samples import holdout_evaluation, study_result
+from kallos.evaluation.document import write_evaluation
+from kallos.study_files import find_evaluation, read_evaluation, read_study, study_address, write_study
+from tests.report_samples import holdout_evaluation, one_standard_error, study_result, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +62,42 @@ def test_an_evaluation_of_something_else_is_refused(result, tmp_path):
     path = tmp_path / "evaluation.json"
     with pytest.raises(UsageError, match="must be there"):
         read_evaluation(str(path), result)
-    path.write_text(holdout_evaluation().model_dump_json())
-    assert read_evaluation(str(path), result) == holdout_evaluation()
     path.write_text(holdout_evaluation(asset_id="XYZ").model_dump_json())
     with pytest.raises(UsageError, match=r"of the study's asset, target and horizon \('ABC', 'log_return_close', 1\)"):
         read_evaluation(str(path), result)
-    path.write_text("{}")
-    with pytest.raises(UsageError, match="is none at model_id"):
-        read_evaluation(str(path), result)
+
+
+def test_an_evaluation_comes_back_from_its_document_and_another_file_is_refused_in_a_line(result, tmp_path):
+    path = Path(write_evaluation(holdout_evaluation(), str(tmp_path)))
+    assert path.name == "gru-ABC-1_evaluation.json"
+    assert read_evaluation(str(path), result) == holdout_evaluation()
+    whole = path.read_text()
+    for text, said in (
+        (whole.replace('"ship"', '"perhaps"'), r"verdict\.decision must be 'ship'"),
+        ("{}", "model_id is missing"),
+        (whole[:99], "invalid JSON"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=f"'kallos-run evaluate' wrote, and {path} is none: .*{said}") as refused:
+            read_evaluation(str(path), result)
+        assert "\n" not in str(refused.value)
+
+
+def test_an_evaluation_is_found_of_what_this_very_study_chooses_and_the_last_one(result, tmp_path):
+    def evaluated(trial, looks, **over):
+        model_id = write_manifest(result, tmp_path, trial, **over)
+        evaluation = holdout_evaluation(model_id=model_id, looks=looks)
+        write_evaluation(evaluation, str(tmp_path))
+        return evaluation
+
+    best, other = result.best.number, next(each.number for each in result.trials if each.number != result.best.number)
+    assert find_evaluation(result, str(tmp_path / "none"), None) is None
+    cheapest = evaluated(other, looks=5)
+    evaluated(best, looks=9, study="gru-ABC-0000000000000000")
+    assert find_evaluation(result, str(tmp_path), None) is None
+    assert find_evaluation(result, str(tmp_path), one_standard_error(other)) == cheapest
+    first, last = evaluated(best, looks=6), evaluated(best, looks=7, refit="median-epochs")
+    assert find_evaluation(result, str(tmp_path), one_standard_error(other)) == last
+    (tmp_path / f"{last.model_id}_evaluation.json").write_text("{")
+    write_evaluation(holdout_evaluation(model_id="unknown", looks=8), str(tmp_path))
+    assert find_evaluation(result, str(tmp_path), None) == first

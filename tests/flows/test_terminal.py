@@ -1,0 +1,49 @@
+"""What a run's progress looks like, with a bar and without."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from flows.terminal import show_result, shown_progress
+from kallos import report
+from kallos.events import StepStarted
+from kallos.report_tables import fold_table
+from kallos.scoring import FoldScore
+from kallos.tuner import run_tuning
+from tests.samples import small_plan
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_what_comes_behind_the_study_is_a_line_each(is_terminal):
+    console = Console(width=80, file=StringIO(), force_terminal=is_terminal)
+    with shown_progress(console) as shown:
+        shown(StepStarted("confirming trial 3 on 15 folds"))
+        shown(StepStarted("training 3 networks"))
+    lines = [line.removeprefix("\x1b[2K") for line in console.file.getvalue().splitlines()]
+    assert [line for line in lines if line.endswith(("folds", "networks"))] == [
+        "confirming trial 3 on 15 folds",
+        "training 3 networks",
+    ]
+
+
+def test_a_gain_is_above_zero_in_every_view_where_the_best_trial_is_the_better_one(tmp_path):
+    def better_at_first(job):
+        rmse = 0.005 if job.fold.number == 1 else 0.05
+        return FoldScore(rmse=rmse, mae=rmse, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)
+
+    result = run_tuning(small_plan(tmp_path, n_trials=1), score_fold=better_at_first)
+    pairs = zip(result.windows, result.best.scores, strict=True)
+    gains = [(each.naive_rmse["zero"] - score.rmse) / each.naive_rmse["zero"] for each, score in pairs]
+    assert gains[1] < 0 < gains[0]
+    shown, console = [f"{gain:+.2%}" for gain in gains], Console(width=80, file=StringIO())
+    show_result(console, result, "best.json")
+    terminal = [line.split()[-2] for line in console.file.getvalue().splitlines() if " to 20" in line]
+    markdown = [line.split()[-2] for line in report.best_params_markdown(result).splitlines() if " to 20" in line]
+    page = fold_table(result)
+    in_page = [row[page.headings.index("gain")].replace("\u2212", "-") for row in page.rows]
+    assert terminal == markdown[:2] == shown
+    assert in_page[:2] == [each.removeprefix("+") for each in shown]
+    assert " gain ┃" in console.file.getvalue()
+    best = report.trial_rows(result)[result.best.number]
+    assert best["gain over naive"] == pytest.approx(result.gain, abs=1e-4)
