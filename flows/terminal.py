@@ -152,10 +152,10 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
 def _asset_table(result: TuningResult, rows: list[dict[str, Any]]) -> Table:
     table = Table(title="by asset, mean over the folds", title_justify="left", title_style="bold")
     table.add_column("asset")
-    for heading in ("best", f"naive: {result.naive}", "difference"):
+    for heading in ("best", f"naive: {result.naive}", "gain"):
         table.add_column(heading, justify="right")
     for row in rows:
-        values = (f"{row['value']:.6g}", f"{row['naive_value']:.6g}", f"{row['value'] / row['naive_value'] - 1:+.2%}")
+        values = (f"{row['value']:.6g}", f"{row['naive_value']:.6g}", f"{row['gain']:+.2%}")
         table.add_row(Text(row["asset"]), *values)
     return table
 

@@ -224,11 +224,18 @@ def asset_rows(result: TuningResult) -> list[dict[str, Any]]:
     return [
         {
             "asset": asset,
-            "value": mean([errors[place] for errors in by_asset]),
-            "naive_value": mean([errors[place] for errors in naive]),
+            "value": value,
+            "naive_value": naive_value,
+            "gain": 1 - value / naive_value,
         }
-        for place, asset in enumerate(result.spec.data.assets if by_asset else ())
+        for asset, value, naive_value in zip(
+            result.spec.data.assets if by_asset else (), _means(by_asset), _means(naive), strict=True
+        )
     ]
+
+
+def _means(by_asset: list[tuple[float, ...]]) -> list[float]:
+    return [mean(errors) for errors in zip(*by_asset, strict=True)]
 
 
 def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
@@ -304,14 +311,13 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
 
 def _assets_markdown(result: TuningResult) -> str:
     rows = "\n".join(
-        f"| {row['asset']} | {row['value']:.6g} | {row['naive_value']:.6g} "
-        f"| {row['value'] / row['naive_value'] - 1:+.2%} |"
+        f"| {row['asset']} | {row['value']:.6g} | {row['naive_value']:.6g} | {row['gain']:+.2%} |"
         for row in asset_rows(result)
     )
     if not rows:
         return ""
     label = result.spec.metric_label
-    return f"| asset | {label} | {result.naive} | difference |\n| --- | --- | --- | --- |\n{rows}\n\n"
+    return f"| asset | {label} | {result.naive} | gain |\n| --- | --- | --- | --- |\n{rows}\n\n"
 
 
 def _link(page: str) -> str:

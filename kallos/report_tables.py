@@ -57,11 +57,11 @@ def asset_table(result: TuningResult) -> Table:
             row["asset"],
             f"{row['value']:.6g}",
             f"{row['naive_value']:.6g}",
-            percent(1 - row["value"] / row["naive_value"]),
+            percent(row["gain"]),
         )
         for row in asset_rows(result)
     )
-    headings = ("asset", result.spec.metric_label, f"naive ({result.naive})", "saved")
+    headings = ("asset", result.spec.metric_label, f"naive ({result.naive})", "gain")
     return Table("By asset, mean over the folds", headings, rows, numbers=1)
 
 
