@@ -164,7 +164,7 @@ def _opponent(against: str, manifest: Manifest, dates: ScoredDates, holdout: Hol
         opposing(in_use, dates, holdout)
         return Opponent(in_use)
     registry = Registry(Settings.read().registry_folder)
-    current = registry.current(manifest.asset_id, manifest.target, manifest.horizon)
+    current = registry.current(manifest.asset_id, manifest.target_label, manifest.horizon)
     if current is None:
         return Opponent()
     if current.model_id == manifest.model_id:

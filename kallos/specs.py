@@ -68,6 +68,11 @@ def _unwritten(default: Any) -> Any:
     return lambda value: value == default
 
 
+def target_label(target: str | tuple[str, ...] | list[str]) -> str:
+    """Return what is forecast, in words."""
+    return target if isinstance(target, str) else ", ".join(target)
+
+
 def _each_once(target: str | tuple[str, ...]) -> str | tuple[str, ...]:
     if isinstance(target, str):
         return target
@@ -173,15 +178,15 @@ class FeatureSpec(Spec):
     @property
     def target_label(self) -> str:
         """What is forecast, in words."""
-        return ", ".join(self.targets)
+        return target_label(self.target)
 
     @property
     def only_target(self) -> str:
         """The target, for whatever takes one alone; raises `UsageError` where there are several."""
         if not isinstance(self.target, str):
             raise UsageError(
-                f"an audit, a trained model and its evaluation take one target, and the study has {len(self.targets)}: "
-                f"{shorten(self.targets)}; several are for tuning alone: name one as --target"
+                f"an audit takes one target, and the study has {len(self.targets)}: {shorten(self.targets)}; name one "
+                f"as --target"
             )
         return self.target
 

@@ -7,13 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kallos.errors import UsageError
+from kallos.errors import UsageError, shorten
 from kallos.evaluation.holdout import Holdout, evaluate_forecasts
 from kallos.evaluation.results import HoldoutEvaluation, Stamp
 from kallos.evaluation.window import find_window
 from kallos.forecasting import forecast_windows, mean_forecast
 from kallos.looks import Look, LookCount
 from kallos.manifest import Manifest
+from kallos.metrics import Forecast
 from kallos.planning import stamp
 from kallos.snapshots import frame_sha256
 from kallos.specs import TuneSpec
@@ -32,6 +33,11 @@ class Contender:
     def holdout(self, window: "ScoredDates") -> Holdout:
         """Return the rows that are scored, behind all that the model's study saw; raises as `find_window`."""
         manifest = self.model.manifest
+        if not isinstance(manifest.target, str):
+            raise UsageError(
+                f"an evaluation takes one target, and model {manifest.model_id} has {len(manifest.target)}: "
+                f"{shorten(manifest.target)}; 'kallos-run predict' forecasts them"
+            )
         scored = find_window(
             self.rows.index, manifest.spec, study_end=manifest.data.end, start_date=window.start, end_date=window.end
         )
@@ -51,7 +57,7 @@ class Contender:
         return Look(
             model_id=manifest.model_id,
             asset_id=manifest.asset_id,
-            target=manifest.target,
+            target=manifest.target_label,
             horizon=manifest.horizon,
             test_start=stamp(holdout.frame.index[holdout.start]),
             test_end=stamp(holdout.frame.index[holdout.stop - 1]),
@@ -61,7 +67,9 @@ class Contender:
 
     def forecasts(self, holdout: Holdout) -> dict[str, Array]:
         """Return the forecasts of each seed, of shape (origins, horizon)."""
-        return forecast_windows(self.model, holdout.frame, holdout.start, holdout.stop)
+        levels = self.model.manifest.spec.levels
+        windows = forecast_windows(self.model, holdout.frame, holdout.start, holdout.stop)
+        return {seed: Forecast.of(values, levels).point for seed, values in windows.items()}
 
     @property
     def rows_have_changed(self) -> bool:
