@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, V
 
 from kallos.errors import KallosError
 from kallos.result_folder import address_of, list_files, list_folders, local_path, read_text, write_text
-from kallos.specs import target_label
+from kallos.targets import target_label
 
 _log = logging.getLogger(__name__)
 

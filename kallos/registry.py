@@ -44,7 +44,7 @@ from kallos.result_folder import (
     write_files,
     write_text,
 )
-from kallos.specs import target_label
+from kallos.targets import target_label
 
 MANIFEST = "manifest.json"
 

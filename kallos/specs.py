@@ -30,6 +30,7 @@ from kallos.dask_address import check_dask_address
 from kallos.errors import UsageError, explain, shorten
 from kallos.metrics import OF_QUANTILES, RMSE, check_metric, metric_label
 from kallos.query_text import one_statement
+from kallos.targets import target_label
 
 # A moment in the features' index: an ISO date or timestamp, or an integer, as text.
 Moment = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]
@@ -66,11 +67,6 @@ def _known_metric(metric: str) -> str:
 # What every study was before it could be chosen is not written down: their documents and hashes stay as they were.
 def _unwritten(default: Any) -> Any:
     return lambda value: value == default
-
-
-def target_label(target: str | tuple[str, ...] | list[str]) -> str:
-    """Return what is forecast, in words."""
-    return target if isinstance(target, str) else ", ".join(target)
 
 
 def _each_once(target: str | tuple[str, ...]) -> str | tuple[str, ...]:
