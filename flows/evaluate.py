@@ -161,7 +161,7 @@ def _opponent(against: str, manifest: Manifest, dates: ScoredDates, holdout: Hol
         if read_manifest(against).model_id == manifest.model_id:
             return Opponent(is_itself=True)
         in_use = load_contender(against, dates.end)
-        opposing(in_use, dates, holdout)
+        opposing(in_use, dates, holdout, manifest.spec.metric)
         return Opponent(in_use)
     registry = Registry(Settings.read().registry_folder)
     current = registry.current(manifest.asset_id, manifest.target_label, manifest.horizon)
@@ -171,7 +171,7 @@ def _opponent(against: str, manifest: Manifest, dates: ScoredDates, holdout: Hol
         return Opponent(is_itself=True)
     try:
         in_use = load_contender(registry.folder_of(current.model_id), dates.end)
-        opposing(in_use, dates, holdout)
+        opposing(in_use, dates, holdout, manifest.spec.metric)
     except KallosError as error:
         missing = (
             f"The model in use, {current.model_id}, could not be held against it, so that it is kept: {error}. To use "

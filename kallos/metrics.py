@@ -103,10 +103,16 @@ def rmse(errors: Array) -> float:
 
 def pinball(forecast: Forecast, actual: Array) -> float:
     """Return the pinball loss, its mean over all forecasts and quantiles."""
+    return float(pinball_losses(forecast, actual).mean())
+
+
+def pinball_losses(forecast: Forecast, actual: Array) -> Array:
+    """Return the pinball loss of each quantile, of the quantiles' shape."""
     assert forecast.quantiles is not None
     levels = np.array(forecast.levels)
     above = actual[..., None] - forecast.quantiles
-    return float(np.maximum(levels * above, (levels - 1) * above).mean())
+    losses: Array = np.maximum(levels * above, (levels - 1) * above)
+    return losses
 
 
 @cache
