@@ -161,17 +161,17 @@ def _opponent(against: str, manifest: Manifest, dates: ScoredDates, holdout: Hol
         if read_manifest(against).model_id == manifest.model_id:
             return Opponent(is_itself=True)
         in_use = load_contender(against, dates.end)
-        opposing(in_use, dates, holdout)
+        opposing(in_use, dates, holdout, manifest.spec.metric)
         return Opponent(in_use)
     registry = Registry(Settings.read().registry_folder)
-    current = registry.current(manifest.asset_id, manifest.target, manifest.horizon)
+    current = registry.current(manifest.asset_id, manifest.target_label, manifest.horizon)
     if current is None:
         return Opponent()
     if current.model_id == manifest.model_id:
         return Opponent(is_itself=True)
     try:
         in_use = load_contender(registry.folder_of(current.model_id), dates.end)
-        opposing(in_use, dates, holdout)
+        opposing(in_use, dates, holdout, manifest.spec.metric)
     except KallosError as error:
         missing = (
             f"The model in use, {current.model_id}, could not be held against it, so that it is kept: {error}. To use "

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kallos.evaluation.document import score_rows, shown_score, span
+from kallos.evaluation.document import loss_line, score_names, score_rows, shown_score, span
 from kallos.evaluation.results import HoldoutEvaluation
 
 _STYLES = {"ship": "bold green", "keep": "bold yellow", "no better than naive": "bold yellow"}
@@ -27,9 +27,11 @@ def show_evaluation(console: Console, evaluation: HoldoutEvaluation) -> None:
         console.print(textwrap.fill(reason, console.width - 1, initial_indent="- ", subsequent_indent="  "))
     table = Table(title=Text(f"{span(evaluation)}"), title_justify="left", title_style="bold")
     table.add_column("forecaster")
-    for heading in _HEADINGS.values():
-        table.add_column(heading, justify="right")
+    names = score_names(evaluation)
+    for name, shown in names.items():
+        table.add_column(_HEADINGS.get(name, shown), justify="right")
     for row in score_rows(evaluation):
         style = "bold" if row["forecaster"] == "model" else None
-        table.add_row(row["forecaster"], *(shown_score(row[name]) for name in _HEADINGS), style=style)
+        table.add_row(row["forecaster"], *(shown_score(row[name]) for name in names), style=style)
     console.print(table)
+    console.print(textwrap.fill(loss_line(evaluation), console.width - 1))

@@ -91,7 +91,10 @@ ResultsFolder = Annotated[
 ]
 TrustCode = Annotated[
     str | None,
-    Parameter(help="module:NAME of your own that the model may import: its architecture.", show_default=False),
+    Parameter(
+        help="module:NAME of your own that the model may import, its architecture or metric; several by commas.",
+        show_default=False,
+    ),
 ]
 Seeds = Annotated[int, Parameter(help="Networks, each with a seed of its own; the forecast is their mean.")]
 HowRefitted = Annotated[

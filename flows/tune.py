@@ -251,11 +251,20 @@ def study(plan: StudyPlan, run: RunSpec, place: Place) -> StudyFinished:
 def choose(plan: StudyPlan, result: TuningResult) -> HonestChoice:
     """Find the cheapest trial within one standard error of the best, and what is left of the best one's gain."""
     spec = plan.spec
-    n_covariates = len(read_snapshot(plan.snapshot).columns) - len(spec.features.targets)
+    n_targets = len(spec.features.targets)
+    n_covariates = len(read_snapshot(plan.snapshot).columns) - n_targets
 
     def weights_of(params: Params) -> int:
         name, own = model_of(spec.model_name, params)
-        return count_weights(name, own, horizon=spec.horizon, lead=spec.features.lead, n_covariates=n_covariates)
+        return count_weights(
+            name,
+            own,
+            horizon=spec.horizon,
+            lead=spec.features.lead,
+            n_covariates=n_covariates,
+            n_targets=n_targets,
+            quantiles=spec.levels,
+        )
 
     return HonestChoice(one_se=one_standard_error(result, weights_of), deflation=deflate(result))
 

@@ -1,6 +1,6 @@
 """What a trained model forecasts: over past rows from every origin, and of the rows that nobody has seen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -8,8 +8,9 @@ import pandas as pd
 
 from kallos.errors import DataError, UsageError, did_you_mean, shorten
 from kallos.frequency import ROWS, SESSIONS
+from kallos.metrics import Forecast
 from kallos.planning import Stamp, stamp
-from kallos.scoring import errors_of, look_back, rolling_forecasts, rows_before
+from kallos.scoring import errors_of, in_own_units, look_back, rolling_forecasts, rows_before
 from kallos.trainer import TrainedModel
 
 Array = npt.NDArray[np.float64]
@@ -21,17 +22,30 @@ class Forecasts:
 
     Step k is the target k - 1 + lead rows behind the origin `as_of`, in the study's rows, which stamp a target when it
     is known. `target_times` has None where the stamp of that row cannot be told. `in_sample` says that the model has
-    learnt from rows behind the origin.
+    learnt from rows behind the origin. `values`, those `by_seed` and the `quantiles` of each level have a number for
+    each of the `places`: all steps of the first target, then those of the next.
     """
 
     model_id: str
     asset_id: str
-    target: str
+    target: str | tuple[str, ...]
     as_of: Stamp
     target_times: tuple[Stamp | None, ...]
     values: tuple[float, ...]
     by_seed: dict[str, tuple[float, ...]]
     in_sample: bool
+    quantiles: dict[float, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns that are forecast."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    @property
+    def places(self) -> list[tuple[str, int, Stamp | None]]:
+        """Target, step from 1, and target time of each value."""
+        steps = list(enumerate(self.target_times, start=1))
+        return [(target, step, time) for target in self.targets for step, time in steps]
 
 
 def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop: int) -> dict[str, Array]:
@@ -39,7 +53,8 @@ def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop:
 
     `frame` is a study's (`kallos.preprocessing.study_frame`), and the rows are positions in it. Each array is of shape
     (origins, horizon), in the target's own units: its first row forecasts rows `start` to `start + horizon - 1`, from
-    what is known `lead` rows before `start`.
+    what is known `lead` rows before `start`. Several targets have an axis more, and so have a model's quantiles, the
+    last one.
 
     Raises `DataError` if the model's columns are missing, there are too few rows before `start`, or no horizon fits.
     """
@@ -58,7 +73,7 @@ def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop:
     with quiet_single_thread(), errors_of(manifest.architecture):
         prepared = model.preparation.apply(rows.iloc[start - before : stop])
         return {
-            str(seed): rolling_forecasts(member, prepared, before, manifest.horizon)
+            str(seed): rolling_forecasts(member, prepared, before, manifest.horizon, manifest.spec.levels)
             for seed, member in zip(model.seeds, model.members, strict=True)
         }
 
@@ -81,24 +96,27 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
             kind = "timestamps" if isinstance(rows.index, pd.DatetimeIndex) else "integers"
             raise UsageError(f"the rows are indexed by {kind}: give as_of as one of those, not {as_of}")
         rows = rows.loc[:as_of]
-    needed = max(map(look_back, model.members))
+    needed, levels = max(map(look_back, model.members)), manifest.spec.levels
     if len(rows) < needed:
         until = "" if as_of is None else f" up to {as_of}"
         raise DataError(f"a forecast of {manifest.model_id} needs {needed} rows, and there are {len(rows)}{until}")
     with quiet_single_thread(), errors_of(manifest.architecture):
         prepared = model.preparation.apply(rows.iloc[-needed:])
-        scale = prepared.target_scale
         by_seed = {
-            str(seed): scale.restore(
+            str(seed): in_own_units(
                 member.predict(
                     manifest.horizon,
                     series=prepared.target,
                     past_covariates=prepared.past_covariates,
                     verbose=False,
-                ).values(copy=False)[:, 0]
-            )
+                    predict_likelihood_parameters=levels is not None,
+                ).values(copy=False)[None],
+                prepared,
+                levels,
+            )[0]
             for seed, member in zip(model.seeds, model.members, strict=True)
         }
+    forecast = Forecast.of(mean_forecast(by_seed), levels)
     origin, end = rows.index[-1], manifest.data.end
     return Forecasts(
         model_id=manifest.model_id,
@@ -106,16 +124,24 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
         target=manifest.target,
         as_of=stamp(origin),
         target_times=next_stamps(rows.index, manifest.frequency, manifest.lead, manifest.horizon),
-        values=tuple(np.mean(list(by_seed.values()), axis=0).tolist()),
-        by_seed={seed: tuple(values.tolist()) for seed, values in by_seed.items()},
+        values=_in_places(forecast.point),
+        by_seed={seed: _in_places(Forecast.of(values, levels).point) for seed, values in by_seed.items()},
         in_sample=bool(origin < (pd.Timestamp(end) if isinstance(end, str) else end)),
+        quantiles={}
+        if forecast.quantiles is None
+        else {level: _in_places(forecast.quantiles[..., place]) for place, level in enumerate(forecast.levels)},
     )
 
 
 def mean_forecast(forecasts: dict[str, Array]) -> Array:
-    """Return the forecast of a model: the mean of its members."""
+    """Return the forecast of a model: the mean of its members, of quantiles each level's own."""
     mean: Array = np.mean(list(forecasts.values()), axis=0)
     return mean
+
+
+def _in_places(values: Array) -> tuple[float, ...]:
+    """Return values of shape (steps,), or (steps, targets), in the order of `Forecasts.places`."""
+    return tuple(values.T.ravel().tolist())
 
 
 def _columns_of(model: TrainedModel, frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, V
 
 from kallos.errors import KallosError
 from kallos.result_folder import address_of, list_files, list_folders, local_path, read_text, write_text
+from kallos.targets import target_label
 
 _log = logging.getLogger(__name__)
 
@@ -175,7 +176,10 @@ class _Logged:
         if self.look is not None:
             return self.look.overlaps(look)
         subject = {"asset_id": look.asset_id, "target": look.target, "horizon": look.horizon}
-        return all(self._manifest.get(key, value) == value for key, value in subject.items())
+        its = dict(self._manifest)
+        if isinstance(its.get("target"), list):
+            its["target"] = target_label([str(name) for name in its["target"]])
+        return all(its.get(key, value) == value for key, value in subject.items())
 
     @cached_property
     def _manifest(self) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Manifest(Part):
     """All that a model is, but for its weights and scalers, of which it has the hashes.
 
     `asset_id`, `target`, `horizon` and `lead` are those of the specification. `columns` are those that it takes, the
-    target first. `lead` is the distance in rows from a forecast's origin to its first step.
+    targets first. `lead` is the distance in rows from a forecast's origin to its first step.
     """
 
     format: Literal[1] = 1
@@ -69,7 +69,7 @@ class Manifest(Part):
     asset_id: str
     architecture: str
     architecture_sha256: str
-    target: str
+    target: str | tuple[str, ...]
     horizon: int
     lead: int
     columns: tuple[str, ...]
@@ -98,6 +98,11 @@ class Manifest(Part):
         if told != of_spec:
             raise ValueError(f"must be that of what stands beside it: {of_spec}, not {told}")
         return self
+
+    @property
+    def target_label(self) -> str:
+        """What is forecast, in words: the name of a registry's slot has it, too."""
+        return self.spec.features.target_label
 
     def named(self) -> "Manifest":
         """Return the manifest with the id that its content gives it."""

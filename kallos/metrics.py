@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,8 @@ OwnMetric = Callable[[Array, Array], float]
 
 RMSE = "rmse"
 LABELS = {RMSE: "RMSE", "mae": "MAE", "pinball": "pinball loss", "crps": "CRPS"}
+# The quantile that is the point forecast.
+MEDIAN = 0.5
 # These need a likelihood.
 OF_QUANTILES = ("pinball", "crps")
 
@@ -39,6 +41,11 @@ class Forecast:
     point: Array
     quantiles: Array | None = None
     levels: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, values: Array, levels: tuple[float, ...] | None) -> Self:
+        """Return forecasts as an array has them: points, or with the levels' quantiles along the last axis."""
+        return cls(values) if levels is None else cls(values[..., levels.index(MEDIAN)], values, levels)
 
     def over(self, unit: Array) -> "Forecast":
         """Return the same forecasts in units of such a size, one for all, or of shape (targets,)."""
@@ -101,10 +108,16 @@ def mean(errors: Sequence[float]) -> float:
 
 def pinball(forecast: Forecast, actual: Array) -> float:
     """Return the pinball loss, its mean over all forecasts and quantiles."""
+    return float(pinball_losses(forecast, actual).mean())
+
+
+def pinball_losses(forecast: Forecast, actual: Array) -> Array:
+    """Return the pinball loss of each quantile, of the quantiles' shape."""
     assert forecast.quantiles is not None
     levels = np.array(forecast.levels)
     above = actual[..., None] - forecast.quantiles
-    return float(np.maximum(levels * above, (levels - 1) * above).mean())
+    losses: Array = np.maximum(levels * above, (levels - 1) * above)
+    return losses
 
 
 @cache

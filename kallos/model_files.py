@@ -126,8 +126,15 @@ def load_model(folder: str) -> TrainedModel:
                     max_epochs=0,
                     seed=member.seed,
                     has_covariates=preparation.n_covariates > 0,
+                    quantiles=spec.levels,
                 )
-                restore_weights(model, contents[member.weights], preparation.n_covariates, member.weights)
+                restore_weights(
+                    model,
+                    contents[member.weights],
+                    preparation.n_covariates,
+                    member.weights,
+                    n_targets=len(preparation.targets),
+                )
                 members.append(model)
     except ValidationError as error:
         raise _unfit(folder, f"its {PREPARATION_FILE} is damaged: {explain(error)}") from None

@@ -72,5 +72,6 @@ In `{address}`.
 | --- | --- |
 {params}
 
-Target `{manifest.target}`, {manifest.horizon} ahead; data `{manifest.data.sha256[:12]}`, study `{manifest.study}`.
+Target `{manifest.target_label}`, {manifest.horizon} ahead; data `{manifest.data.sha256[:12]}`, study
+`{manifest.study}`.
 """

@@ -234,7 +234,7 @@ def draw_seconds(axes: "Axes", result: TuningResult, *, columns: int) -> None:
 
 
 def draw_comparisons(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
-    """Draw the share of RMSE that the model saves against each other forecaster on the hold-out, with its interval."""
+    """Draw the share of the error that the model saves against each other on the hold-out, with its interval."""
     compared = [
         (f"naive ({evaluation.naive})", evaluation.against_naive),
         ("ridge", evaluation.against_ridge),
@@ -251,7 +251,7 @@ def draw_comparisons(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
     axes.grid(axis="y", visible=False)
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter(lambda value, _: percent(value, digits=None))
-    axes.set_xlabel("RMSE that the model saves")
+    axes.set_xlabel(f"{evaluation.score_label} that the model saves")
 
 
 def put_legend(axes: "Axes", columns: int) -> None:

@@ -92,13 +92,16 @@ class GroupDocument(BaseModel):
 
 
 class PreparationDocument(BaseModel):
-    """A preparation as JSON holds it: floats as Python writes them, which come back to the bit."""
+    """A preparation as JSON holds it: floats as Python writes them, which come back to the bit.
+
+    Of several targets, `target`, `mean` and `std` are lists.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    target: str
-    mean: FiniteFloat
-    std: FiniteFloat
+    target: str | tuple[str, ...]
+    mean: FiniteFloat | Numbers
+    std: FiniteFloat | Numbers
     groups: tuple[GroupDocument, ...]
 
 
@@ -183,14 +186,10 @@ class Preparation:
 
     def document(self) -> PreparationDocument:
         """Return the preparation as JSON can hold it; `restore` makes the same of it again, to the bit."""
-        mean, std = self.target_scale.mean, self.target_scale.std
-        # A model has one target: `train` refuses several.
-        assert isinstance(mean, float)
-        assert isinstance(std, float)
         return PreparationDocument(
-            target=self.targets[0],
-            mean=mean,
-            std=std,
+            target=self.targets[0] if len(self.targets) == 1 else self.targets,
+            mean=self.target_scale.mean,
+            std=self.target_scale.std,
             groups=tuple(
                 GroupDocument(group=each.group, columns=each.columns, steps=tuple(map(_step_document, each.steps)))
                 for each in self.scalers
@@ -200,6 +199,11 @@ class Preparation:
     @classmethod
     def restore(cls, document: PreparationDocument, features: FeatureSpec) -> Self:
         """Return the preparation that a document describes; raises `DataError` if it is that of other features."""
+        if document.target != features.target:
+            raise DataError(f"the target must be {features.target_label!r}, as its features say")
+        one = np.shape(features.targets) if len(features.targets) > 1 else ()
+        if not np.shape(document.mean) == np.shape(document.std) == one:
+            raise DataError("the target's mean and standard deviation must be one for each target")
         scalers = []
         for each in document.groups:
             steps = _steps(each.group, features)
@@ -209,7 +213,7 @@ class Preparation:
             for step, fitted in zip(steps, each.steps, strict=True):
                 _restore_step(step, fitted, width)
             scalers.append(GroupScaler(each.group, each.columns, steps))
-        return cls((document.target,), TargetScale(mean=document.mean, std=document.std), tuple(scalers))
+        return cls(features.targets, TargetScale(mean=document.mean, std=document.std), tuple(scalers))
 
 
 def _values(rows: pd.DataFrame, names: list[str] | tuple[str, ...]) -> Array:

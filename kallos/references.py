@@ -24,6 +24,12 @@ def load_reference(reference: str, field: str, kind: str) -> object:
     return found
 
 
+def trust(references: str) -> None:
+    """Import what somebody vouches for, several `module:NAME` by commas; raises `UsageError` as above."""
+    for reference in references.split(","):
+        load_reference(reference.strip(), "--trust-code", "an architecture or a metric")
+
+
 def is_loaded(reference: str) -> bool:
     """Return whether this process has been told to import it before: by a command, a study file, or a flow's form."""
     return reference in _loaded

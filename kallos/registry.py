@@ -44,6 +44,7 @@ from kallos.result_folder import (
     write_files,
     write_text,
 )
+from kallos.targets import target_label
 
 MANIFEST = "manifest.json"
 
@@ -287,7 +288,7 @@ class _Manifest(BaseModel):
 
     model_id: ModelId
     asset_id: str
-    target: str
+    target: str | tuple[str, ...]
     horizon: PositiveInt
     model_name: str = Field(validation_alias=AliasChoices("model_name", "architecture"))
     data: TrainedOn
@@ -313,5 +314,5 @@ def _read_candidate(folder: str, now: datetime) -> tuple[Entry, dict[str, bytes]
                 f"a model must be what its manifest says, and {address_of(folder, name)} is "
                 f"{'changed' if name in files else 'missing'}: train it again"
             )
-    told = manifest.model_dump(exclude={"files"})
+    told = {**manifest.model_dump(exclude={"files"}), "target": target_label(manifest.target)}
     return Entry(**told, state="candidate", since=now, sha256=_content(files)), files

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kallos.best_forecasts import BestForecasts
-from kallos.evaluation.results import HoldoutEvaluation
+from kallos.evaluation.results import ForecastScores, HoldoutEvaluation
 from kallos.importance import Importance
+from kallos.metrics import metric_label
 from kallos.plots import percent
 from kallos.report import asset_rows, day, fold_rows, outcome, short
 from kallos.report_verdict import interval
@@ -122,10 +123,11 @@ def seconds_table(result: TuningResult) -> Table:
 def score_table(evaluation: HoldoutEvaluation) -> Table:
     """Return a row per forecaster on the hold-out."""
     rows = tuple(
-        (name, f"{each.rmse:.6g}", f"{each.mae:.6g}", *map(_score, _others(each)))
+        (name, *(f"{error:.6g}" for error in _errors(each)), *map(_score, _others(each)))
         for name, each in evaluation.scores.items()
     )
-    headings = ("forecaster", "RMSE", "MAE", "MASE", "right direction", "rank correlation")
+    own = () if evaluation.scores["model"].measured is None else (metric_label(evaluation.metric),)
+    headings = ("forecaster", "RMSE", "MAE", *own, "MASE", "right direction", "rank correlation")
     return Table("Scores on the hold-out", headings, rows, numbers=1, mark=0)
 
 
@@ -138,7 +140,9 @@ def comparison_table(evaluation: HoldoutEvaluation) -> Table:
         if each is not None
     )
     headings = ("against", "gain", "interval (block bootstrap)", "Diebold-Mariano", "p-value")
-    caption = "The model against others on the hold-out: the gain is the share of their RMSE that is saved"
+    caption = (
+        f"The model against others on the hold-out: the gain is the share of {evaluation.score_label} that is saved"
+    )
     return Table(caption, headings, rows, numbers=1)
 
 
@@ -194,7 +198,11 @@ def _in_words(value: object) -> str:
     return str(value)
 
 
-def _others(score: Any) -> tuple[float | None, ...]:
+def _errors(score: ForecastScores) -> tuple[float, ...]:
+    return (score.rmse, score.mae, *([] if score.measured is None else [score.measured]))
+
+
+def _others(score: ForecastScores) -> tuple[float | None, ...]:
     return score.mase, score.directional_accuracy, score.rank_correlation
 
 

@@ -35,8 +35,6 @@ Array = npt.NDArray[np.float64]
 # Raise this whenever a change to preparation, training or scoring moves a single bit of a score.
 EVALUATION_VERSION = 1
 
-MEDIAN = 0.5
-
 
 class FoldScore(BaseModel):
     """How one parameter set did on one fold; errors are in the target's own units, of several as `error_unit` says."""
@@ -284,9 +282,7 @@ def forecasts_of(job: FoldJob, fitted: FittedFold, place: int = 0) -> Forecast:
 
     with quiet_single_thread(), errors_of(job.model_name):
         values = _forecast(fitted.model, fitted.series[place], job.horizon, job.forecast, job.quantiles)
-    if job.quantiles is None:
-        return Forecast(values)
-    return Forecast(values[..., job.quantiles.index(MEDIAN)], values, job.quantiles)
+    return Forecast.of(values, job.quantiles)
 
 
 @contextmanager
@@ -422,7 +418,11 @@ def rolling_forecasts(
         show_warnings=False,
         predict_likelihood_parameters=quantiles is not None,
     )
-    values = np.stack([each.values(copy=False) for each in series])
+    return in_own_units(np.stack([each.values(copy=False) for each in series]), prepared, quantiles)
+
+
+def in_own_units(values: Array, prepared: PreparedSeries, quantiles: tuple[float, ...] | None) -> Array:
+    """Return what Darts forecasts, of shape (origins, steps, components), as `rolling_forecasts` does."""
     # Of each target, Darts has its quantiles side by side.
     n_targets, n_levels = prepared.target.width, len(quantiles or [None])
     by_level = np.moveaxis(values.reshape(*values.shape[:2], n_targets, n_levels), 2, -1)

@@ -31,6 +31,7 @@ from kallos.dask_address import check_dask_address
 from kallos.errors import UsageError, explain, shorten
 from kallos.metrics import OF_QUANTILES, RMSE, check_metric, metric_label
 from kallos.query_text import one_statement
+from kallos.targets import target_label
 
 # A moment in the features' index: an ISO date or timestamp, or an integer, as text.
 Moment = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]
@@ -170,12 +171,16 @@ class DataSpec(Spec):
     @property
     def only_asset(self) -> str:
         """The asset, for whatever takes one alone; raises `UsageError` where there are several."""
-        if not isinstance(self.asset_id, str):
+        self.refuse_several()
+        return self.assets[0]
+
+    def refuse_several(self) -> None:
+        """Raise `UsageError` where there are several assets."""
+        if len(self.assets) > 1:
             raise UsageError(
                 f"training, evaluation, audits, nights and tune-all take one asset, and the study has "
                 f"{len(self.assets)}: {shorten(self.assets)}; tune one of them as --asset-id"
             )
-        return self.asset_id
 
     def each(self) -> Iterator["DataSpec"]:
         """Yield the rows of each asset by itself."""
@@ -230,15 +235,15 @@ class FeatureSpec(Spec):
     @property
     def target_label(self) -> str:
         """What is forecast, in words."""
-        return ", ".join(self.targets)
+        return target_label(self.target)
 
     @property
     def only_target(self) -> str:
         """The target, for whatever takes one alone; raises `UsageError` where there are several."""
         if not isinstance(self.target, str):
             raise UsageError(
-                f"an audit, a trained model and its evaluation take one target, and the study has {len(self.targets)}: "
-                f"{shorten(self.targets)}; several are for tuning alone: name one as --target"
+                f"an audit takes one target, and the study has {len(self.targets)}: {shorten(self.targets)}; name one "
+                f"as --target"
             )
         return self.target
 
@@ -500,7 +505,7 @@ def parse_space(model_name: str, tables: Mapping[str, Any]) -> StudySpace:
 
 def require_holdout(spec: TuneSpec) -> None:
     """Raise `UsageError` for a study that keeps no hold-out, where its model is to be judged."""
-    assert spec.data.only_asset
+    spec.data.refuse_several()
     if not spec.folds.holdout:
         raise UsageError(
             "a night needs a hold-out to judge its model on: keep the last steps from the study with folds.holdout, "

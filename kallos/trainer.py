@@ -59,25 +59,14 @@ def choose(best: BestParams, select: Select = "one-se") -> Choice:
     """Return the trial to train: the plain best, or the cheapest one within one standard error of it.
 
     A document without the latter's choice has the best taken, and the choice says so. Raises `UsageError` for a study
-    of several targets or of quantiles.
+    of several assets.
     """
-    refuse_unfit(best.spec)
+    best.spec.data.refuse_several()
     if select == "one-se" and best.one_se is not None:
         chosen = best.one_se
         return Choice(select="one-se", trial=chosen.trial, params=chosen.params, one_se=chosen)
     note = "the study's file has no one-standard-error choice: the best trial is taken" if select == "one-se" else None
     return Choice(select="best", trial=best.best_trial, params=best.trial_params, note=note)
-
-
-def refuse_unfit(spec: TuneSpec) -> None:
-    """Raise `UsageError` for a study whose outcome cannot be trained as a model: of several targets, or quantiles."""
-    assert spec.features.only_target
-    assert spec.data.only_asset
-    if spec.likelihood is not None:
-        raise UsageError(
-            f"a trained model forecasts points, and the study has likelihood {spec.likelihood!r}, which is for tuning "
-            f"alone: tune without it"
-        )
 
 
 def train(
@@ -101,7 +90,6 @@ def train(
     """
     from kallos.training import quiet_single_thread
 
-    refuse_unfit(best.spec)
     if seeds < 1:
         raise UsageError(f"a model must have one seed or more, not {seeds}")
     if frame_sha256(rows) != best.data.sha256:
@@ -124,7 +112,7 @@ def train(
         asset_id=spec.data.only_asset,
         architecture=name,
         architecture_sha256=get_architecture(name).source_sha256,
-        target=spec.features.only_target,
+        target=spec.features.target,
         horizon=spec.horizon,
         lead=spec.features.lead,
         columns=tuple(rows.columns),
@@ -176,7 +164,15 @@ def _fit_member(
     lead, horizon = spec.features.lead, spec.horizon
     if n_epochs is None:
         fitted = fit_prepared(
-            (prepared,), (cut,), name, params, training=spec.training, lead=lead, horizon=horizon, seed=seed
+            (prepared,),
+            (cut,),
+            name,
+            params,
+            training=spec.training,
+            lead=lead,
+            horizon=horizon,
+            seed=seed,
+            quantiles=spec.levels,
         )
     else:
         model = create_model(
@@ -187,6 +183,7 @@ def _fit_member(
             max_epochs=n_epochs,
             seed=seed,
             has_covariates=prepared.past_covariates is not None,
+            quantiles=spec.levels,
         )
         fit_all_epochs(model, prepared.target, prepared.past_covariates)
         fitted = FittedFold(model, prepared, n_epochs, n_epochs)

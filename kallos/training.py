@@ -106,7 +106,7 @@ def fit_all_epochs(model: "GlobalForecastingModel", target: "TimeSeries", past_c
         model.fit(target, past_covariates=past_covariates, dataloader_kwargs={"collate_fn": _collate}, verbose=False)
 
 
-def make_fitted(model: "GlobalForecastingModel", n_covariates: int) -> None:
+def make_fitted(model: "GlobalForecastingModel", n_covariates: int, n_targets: int = 1) -> None:
     """Bring a model to where what it learns has its place: a network that was created for no epochs, without a step.
 
     A regression, which has no epochs, is fitted on a few rows of zeros.
@@ -115,7 +115,8 @@ def make_fitted(model: "GlobalForecastingModel", n_covariates: int) -> None:
 
     n_rows = -model.extreme_lags[0] + model.output_chunk_shift + model.output_chunk_length + _FEW
     target, covariates = (
-        TimeSeries.from_values(np.zeros((n_rows, width), np.float32)) if width else None for width in (1, n_covariates)
+        TimeSeries.from_values(np.zeros((n_rows, width), np.float32)) if width else None
+        for width in (n_targets, n_covariates)
     )
     model.fit(target, past_covariates=covariates)
 

@@ -40,15 +40,30 @@ def weights_of(model: "GlobalForecastingModel") -> "dict[str, torch.Tensor]":
     return weights
 
 
-def count_weights(model_name: str, params: Params, *, horizon: int, lead: int, n_covariates: int) -> int:
+def count_weights(
+    model_name: str,
+    params: Params,
+    *,
+    horizon: int,
+    lead: int,
+    n_covariates: int,
+    n_targets: int = 1,
+    quantiles: tuple[float, ...] | None = None,
+) -> int:
     """Return how many numbers a model of these parameters learns; of trees, which grow with their data, the fewest."""
     from kallos.training import make_fitted, quiet_single_thread
 
     with quiet_single_thread():
         model = create_model(
-            model_name, params, horizon=horizon, lead=lead, max_epochs=0, has_covariates=n_covariates > 0
+            model_name,
+            params,
+            horizon=horizon,
+            lead=lead,
+            max_epochs=0,
+            has_covariates=n_covariates > 0,
+            quantiles=quantiles,
         )
-        make_fitted(model, n_covariates)
+        make_fitted(model, n_covariates, n_targets)
         return sum(weights.numel() for weights in weights_of(model).values())
 
 
@@ -61,7 +76,9 @@ def weights_bytes(model: "GlobalForecastingModel") -> bytes:
     return buffer.getvalue()
 
 
-def restore_weights(model: "GlobalForecastingModel", content: bytes, n_covariates: int, name: str) -> None:
+def restore_weights(
+    model: "GlobalForecastingModel", content: bytes, n_covariates: int, name: str, *, n_targets: int = 1
+) -> None:
     """Give a model that was created for no epochs the weights of a file; it forecasts as the one that was trained.
 
     Raises `DataError` if the file holds anything but the weights of such a model.
@@ -76,7 +93,7 @@ def restore_weights(model: "GlobalForecastingModel", content: bytes, n_covariate
         raise DataError(f"{name} must hold weights and nothing else, and does not: {_first_line(error)}") from None
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise DataError(f"{name} must hold tensors by their names, and does not")
-    make_fitted(model, n_covariates)
+    make_fitted(model, n_covariates, n_targets)
     expected = weights_of(model)
     differing = [
         str(key)

@@ -42,11 +42,11 @@ def evaluate(
     """
     set_environment(KALLOS_DB_URL=db_url)
     from kallos.model_files import read_manifest
-    from kallos.references import load_reference
+    from kallos.references import trust
     from kallos.result_folder import address_of, prepare_folder
 
     if trust_code is not None:
-        load_reference(trust_code, "--trust-code", "an architecture")
+        trust(trust_code)
     console = Console(highlight=False, markup=False)
     results = Settings.read().results
     folder = output_dir or results or "kallos-results"

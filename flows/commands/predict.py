@@ -1,13 +1,12 @@
 """`kallos-run predict`: what a model forecasts of the rows that nobody has seen."""
 
+import json
 import posixpath
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from flows.flags import FeaturesUrl, TrustCode
 from kallos.settings import Settings
@@ -24,7 +23,9 @@ def predict(
     as_of: Annotated[
         str | None, Parameter(help="Last row that the forecast may know. [default: the latest]", show_default=False)
     ] = None,
-    output: Annotated[str | None, Parameter(help="CSV file to write.", show_default=False)] = None,
+    output: Annotated[
+        str | None, Parameter(help="CSV file to write, or JSON where it ends in .json.", show_default=False)
+    ] = None,
     to_table: Annotated[bool, Parameter(negative="", help="Write to a table of the features database.")] = False,
     forecasts_table: Annotated[str, Parameter(help="Table that --to-table writes to.")] = "forecasts",
     trust_code: TrustCode = None,
@@ -32,18 +33,20 @@ def predict(
 ) -> None:
     """Forecast the next values from the latest row, with the model of a directory.
 
-    Forecasts are in the target's own units: the mean of the model's networks, whose least and greatest are shown.
+    Forecasts are in the target's own units: the mean of the model's networks, whose least and greatest are shown; of a
+    model of quantiles, these and the median. Several targets have a table each.
     """
+    from flows.forecast_tables import show_forecasts
     from kallos.errors import UsageError
     from kallos.feature_store import FeatureStore
     from kallos.forecasting import forecast_next
     from kallos.model_files import load_model
     from kallos.preprocessing import study_frame
-    from kallos.references import load_reference
+    from kallos.references import trust
     from kallos.report import counted, day
 
     if trust_code is not None:
-        load_reference(trust_code, "--trust-code", "an architecture")
+        trust(trust_code)
     console = Console(highlight=False, markup=False)
     settings = Settings.read()
     features_url = db_url or settings.features_url
@@ -71,9 +74,9 @@ def predict(
             style="yellow",
             soft_wrap=True,
         )
-    _show(console, forecasts)
+    show_forecasts(console, forecasts)
     if output is not None:
-        console.print(f"written to {_write_csv(forecasts, output)}", soft_wrap=True)
+        console.print(f"written to {_write_rows(forecasts, output)}", soft_wrap=True)
     if to_table:
         from kallos.forecast_table import write_forecasts
 
@@ -103,28 +106,16 @@ def _ends_before(index: "pd.Index", as_of: str) -> bool:
     return True
 
 
-def _show(console: Console, forecasts: "Forecasts") -> None:
-    from kallos.report import day
-
-    title = f"{forecasts.target} of {forecasts.asset_id} as of {day(forecasts.as_of)}"
-    table = Table(title=Text(title), title_justify="left", title_style="bold")
-    table.add_column("step", justify="right")
-    table.add_column("known at")
-    for heading in ("forecast", "least", "greatest"):
-        table.add_column(heading, justify="right")
-    for step, (time, value) in enumerate(zip(forecasts.target_times, forecasts.values, strict=True), start=1):
-        members = [each[step - 1] for each in forecasts.by_seed.values()]
-        shown = (f"{number:.6g}" for number in (value, min(members), max(members)))
-        table.add_row(str(step), "" if time is None else day(time), *shown)
-    console.print(table)
-    console.print(f"model {forecasts.model_id}", soft_wrap=True)
-
-
-def _write_csv(forecasts: "Forecasts", output: str) -> str:
+def _write_rows(forecasts: "Forecasts", output: str) -> str:
     import pandas as pd
 
     from kallos.forecast_table import forecast_rows
     from kallos.result_folder import write_text
 
     folder, name = posixpath.split(output)
-    return write_text(folder or ".", name, pd.DataFrame(forecast_rows(forecasts)).to_csv(index=False))
+    rows = forecast_rows(forecasts)
+    if name.endswith(".json"):
+        text = json.dumps(rows, indent=2, default=lambda moment: moment.isoformat(), allow_nan=False) + "\n"
+    else:
+        text = pd.DataFrame(rows).to_csv(index=False)
+    return write_text(folder or ".", name, text)

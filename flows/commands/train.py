@@ -56,6 +56,7 @@ def train(
     with console.status("reading the rows"):
         # What is wrong with the file, the rows or the folder is said before a server is started.
         best = read_best_params_file(params_file)
+        best.spec.data.refuse_several()
         rows, snapshot = study_rows(
             best, settings.snapshots, features_url=settings.features_url, timeout=settings.db_timeout
         )

@@ -40,7 +40,7 @@ def audit_study(
     # Of columns that are no numbers nothing can be asked.
     columns_of_numbers(frame, features)
     watch("query")
-    assert spec.data.only_asset
+    spec.data.refuse_several()
     verdicts += [audit_table()] if load is None else audit_query(load, features, end_date=spec.data.end_date)
     # What study_frame refuses is said before the slow stages, and of the label what it would refuse.
     watch("label")

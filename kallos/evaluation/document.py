@@ -4,6 +4,7 @@ from typing import Any
 
 from kallos.evaluation.pictures import comparisons
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
+from kallos.metrics import metric_label
 from kallos.report import counted, day
 from kallos.result_folder import write_text
 
@@ -43,14 +44,29 @@ def span(evaluation: HoldoutEvaluation) -> str:
 
 
 def score_rows(evaluation: HoldoutEvaluation) -> list[dict[str, Any]]:
-    """Return a row per forecaster, the least RMSE first; a score that is not defined is None."""
+    """Return a row per forecaster, the least error by the study's metric first; a score not defined is None."""
     rows = [{"forecaster": name, **scores.model_dump()} for name, scores in evaluation.scores.items()]
-    return sorted(rows, key=lambda row: row["rmse"])
+    return sorted(rows, key=lambda row: row.get("measured", row["mae" if evaluation.metric == "mae" else "rmse"]))
+
+
+def score_names(evaluation: HoldoutEvaluation) -> dict[str, str]:
+    """Return what is in the rows, for people; one's own metric by the name of its function."""
+    metric = metric_label(evaluation.metric).rpartition(":")[2]
+    names = {name: name.replace("_", " ") for name in score_rows(evaluation)[0] if name != "forecaster"}
+    return {**names, **({"measured": metric} if "measured" in names else {})}
+
+
+def loss_line(evaluation: HoldoutEvaluation) -> str:
+    """Return in words which loss the verdict's test is of, and the unit of errors where it is not the target's."""
+    metric = metric_label(evaluation.metric)
+    why = f"{metric} is no mean over forecasts: the" if ":" in metric else "The"
+    unit = "" if isinstance(evaluation.target, str) else " Errors are in standard deviations of each target."
+    return f"{why} test is of the {evaluation.loss}.{unit}"
 
 
 def evaluation_markdown(evaluation: HoldoutEvaluation) -> str:
     """Return the evaluation as markdown: verdict and reasons, comparisons, and every forecaster's scores."""
-    names = [name for name in score_rows(evaluation)[0] if name != "forecaster"]
+    names = score_names(evaluation)
     table = "\n".join(
         f"| {row['forecaster']} | " + " | ".join(shown_score(row[name]) for name in names) + " |"
         for row in score_rows(evaluation)
@@ -65,11 +81,13 @@ The model on {span(evaluation)}:
 
 {against}
 
-| forecaster | {" | ".join(name.replace("_", " ") for name in names)} |
+| forecaster | {" | ".join(names.values())} |
 | --- |{" --- |" * len(names)}
 {table}
 
-Target `{evaluation.target}` of {evaluation.asset_id}, {evaluation.horizon} ahead. Level {evaluation.level:.0%};
+{loss_line(evaluation)}
+
+Target `{evaluation.target_label}` of {evaluation.asset_id}, {evaluation.horizon} ahead. Level {evaluation.level:.0%};
 {counted(evaluation.looks, "look")} at this hold-out, {counted(evaluation.tests, "test")}.
 """
 

@@ -1,6 +1,6 @@
 """The rows that judge a model: seen by no study, forecast from every origin whose horizon lies in them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,17 +9,23 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.errors import DataError
+from kallos.evaluation.losses import loss_of
 from kallos.evaluation.metrics import rmse, score_forecasts
-from kallos.evaluation.naive import naive_forecasts
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
-from kallos.evaluation.ridge import ridge_forecast
 from kallos.evaluation.significance import diebold_mariano, gain_interval
 from kallos.evaluation.verdict import LEVEL, decide
-from kallos.folds import fewest_origins
+from kallos.evaluation.yardsticks import RIDGE, yardsticks
+from kallos.folds import Fold, fewest_origins
+from kallos.metrics import OF_QUANTILES, RMSE, Forecast, measure
 from kallos.planning import stamp
+from kallos.scoring import error_unit
 from kallos.snapshots import frame_sha256
+from kallos.specs import FeatureSpec
 
 Array = npt.NDArray[np.float64]
+
+# Metrics that are in every forecaster's scores.
+_ALWAYS_SCORED = (RMSE, "mae")
 
 
 @dataclass(frozen=True)
@@ -28,16 +34,18 @@ class Holdout:
 
     `frame` is one of `kallos.preprocessing.study_frame`, the target stamped when it is known, and ends with the last
     scored row. `lead` is the number of rows from an origin, the last row that is known, to the first one that is
-    forecast from it: 1, or the label's horizon. Raises `DataError` if no horizon fits, or no origin has a row.
+    forecast from it: 1, or the label's horizon. `levels` are those of the model's quantiles, None of points. Raises
+    `DataError` if no horizon fits, or no origin has a row.
     """
 
     frame: pd.DataFrame
     start: int
     stop: int
-    target: str
+    target: str | tuple[str, ...]
     horizon: int
     lead: int
     frequency: str
+    levels: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what has no forecast."""
@@ -54,16 +62,31 @@ class Holdout:
             )
 
     @cached_property
+    def observed(self) -> Array:
+        """The target in all rows up to the last scored one, in its own units; several are along a second axis."""
+        # A tuple would be one column's name.
+        columns = self.target if isinstance(self.target, str) else list(self.target)
+        observed: Array = self.frame[columns].to_numpy(np.float64)[: self.stop]
+        return observed
+
+    @cached_property
+    def unit(self) -> Array:
+        """What errors are counted in, as a study does it: over the rows known at the first origin."""
+        known = Fold(0, 0, int(self.origins[0]) + 1, self.start, self.stop)
+        return error_unit(self.frame, known, FeatureSpec(target=self.target))
+
+    @cached_property
     def values(self) -> Array:
-        """The target in all rows up to the last scored one."""
-        values: Array = self.frame[self.target].to_numpy(np.float64)[: self.stop]
+        """What is observed, in units of `unit`: 1, or of several targets each one's standard deviation."""
+        values: Array = self.observed / self.unit
         return values
 
     @cached_property
     def actual(self) -> Array:
-        """The targets that are scored, of shape (origins, horizon)."""
-        windows: Array = np.lib.stride_tricks.sliding_window_view(self.values[self.start :], self.horizon)
-        return windows
+        """The values that are scored, of shape (origins, horizon), or (origins, horizon, targets)."""
+        windows = np.lib.stride_tricks.sliding_window_view(self.values[self.start :], self.horizon, axis=0)
+        actual: Array = np.moveaxis(windows, -1, 1)
+        return actual
 
     @cached_property
     def origins(self) -> npt.NDArray[np.int64]:
@@ -71,8 +94,19 @@ class Holdout:
         return np.arange(self.start, self.stop - self.horizon + 1, dtype=np.int64) - self.lead
 
     @cached_property
+    def past_origins(self) -> npt.NDArray[np.int64]:
+        """Position of the origins whose whole horizon is known at the first one."""
+        past = np.arange(int(self.origins[0]) + 1 - self.overlap, dtype=np.int64)
+        if not len(past):
+            raise DataError(
+                f"quantiles of naive forecasts need more than {self.overlap} rows before the hold-out's first origin, "
+                f"and there are {len(self.history)}: bring earlier rows"
+            )
+        return past
+
+    @cached_property
     def history(self) -> Array:
-        """The targets that are known at the first origin."""
+        """The values that are known at the first origin."""
         return self.values[: self.origins[0] + 1]
 
     @property
@@ -91,41 +125,48 @@ def evaluate_forecasts(
     tests: int,
     in_use_id: str | None = None,
     in_use: Array | None = None,
+    metric: str = RMSE,
     level: float = LEVEL,
 ) -> HoldoutEvaluation:
     """Return how a model does on a hold-out, beside naive forecasts, ridge and the model in use, and the verdict.
 
-    `forecasts` has an array for each seed, of shape (origins, horizon) and in the target's own units; the model's
-    forecast is their mean. `in_use` are those of the model in use. `looks` counts the evaluations of any model on rows
-    of this hold-out, this one included, and `tests` the different tests: a
-    model on a window each.
+    `forecasts` has an array for each seed, of shape (origins, horizon[, targets][, quantiles]) and in the targets' own
+    units; the model's forecast is their mean. `in_use` are those of the model in use, points unless `metric` is of
+    quantiles. The verdict is by the loss whose mean the metric is, or else the squared error. `looks` counts the
+    evaluations of any model on rows of this hold-out, this one included, and `tests` the different tests: a model on a
+    window each.
 
     Raises `DataError` if there are too few origins for a verdict, the target does not move, or forecasts are not one
-    finite number for each origin and step.
+    finite number for each origin and step, and `FitError` as `kallos.metrics.measure`.
     """
     refuse_too_few(holdout)
-    actual = holdout.actual
-    for name, each in {**forecasts, **({} if in_use is None else {"the model in use": in_use})}.items():
-        _refuse_unfit(name, each, actual.shape)
+    actual, unit, loss = holdout.actual, holdout.unit, loss_of(metric)
+    levels_in_use = holdout.levels if metric in OF_QUANTILES else None
+    for seed, each in forecasts.items():
+        _refuse_unfit(seed, each, actual.shape, holdout.levels)
+    seeds = {seed: Forecast.of(each, holdout.levels).over(unit) for seed, each in forecasts.items()}
+    others = yardsticks(holdout)
     model = np.mean(list(forecasts.values()), axis=0)
-    naive = naive_forecasts(holdout)
-    ridge = ridge_forecast(holdout)
-    best_naive = min(naive, key=lambda name: rmse(actual, naive[name]))
-    if rmse(actual, naive[best_naive]) == 0:
+    forecasters = {"model": Forecast.of(model, holdout.levels).over(unit), **others}
+    if in_use is not None:
+        _refuse_unfit("the model in use", in_use, actual.shape, levels_in_use)
+        forecasters["in use"] = Forecast.of(in_use, levels_in_use).over(unit)
+    losses = {name: loss.by_origin(each, actual) for name, each in forecasters.items()}
+    best_naive = min((name for name in others if name != RIDGE), key=lambda name: losses[name].mean())
+    if losses[best_naive].mean() == 0:
         raise DataError(
             f"a target must move for a forecast to be of use, and the naive one ({best_naive}) makes no error on "
             f"{holdout.target!r} in the hold-out: choose other test dates, or name another target"
         )
-    forecasters = {"model": model, **naive, "ridge": ridge, **({} if in_use is None else {"in use": in_use})}
-    is_level = rmse(actual, naive["last"]) < rmse(actual, naive["zero"])
-    reference = naive["last"] if is_level else naive["zero"]
+    zero, last = forecasters["zero"].point, forecasters["last"].point
+    # Of several targets, some may be like returns and others levels.
+    is_level = np.square(last - actual).mean(axis=(0, 1)) < np.square(zero - actual).mean(axis=(0, 1))
+    reference = np.where(is_level, last, zero)
 
     def against(name: str) -> Comparison:
-        return compare(
-            name, _losses(actual, model), _losses(actual, forecasters[name]), overlap=holdout.overlap, level=level
-        )
+        return compare(name, losses["model"], losses[name], overlap=holdout.overlap, of_mean=loss.of_mean, level=level)
 
-    against_naive, against_ridge = against(best_naive), against("ridge")
+    against_naive, against_ridge = against(best_naive), against(RIDGE)
     against_in_use = None if in_use is None else against("in use")
     return HoldoutEvaluation(
         model_id=model_id,
@@ -139,10 +180,16 @@ def evaluate_forecasts(
         data_sha256=frame_sha256(holdout.frame.iloc[: holdout.stop]),
         level=level,
         scores={
-            name: score_forecasts(actual, each, reference=reference, history=holdout.history)
+            name: score_forecasts(
+                actual,
+                each.point,
+                reference=reference,
+                history=holdout.history,
+                measured=None if metric in _ALWAYS_SCORED else measure(metric, each, actual),
+            )
             for name, each in forecasters.items()
         },
-        rmse_by_seed={seed: rmse(actual, each) for seed, each in forecasts.items()},
+        rmse_by_seed={seed: rmse(actual, each.point) for seed, each in seeds.items()},
         naive=best_naive,
         against_naive=against_naive,
         against_ridge=against_ridge,
@@ -153,22 +200,33 @@ def evaluate_forecasts(
             against_naive,
             against_ridge,
             against_in_use,
-            is_like_returns=not is_level,
+            is_like_returns=not is_level.any(),
             looks=looks,
             tests=tests,
             level=level,
+            score=loss.score,
         ),
+        metric=metric,
+        loss=loss.name,
     )
 
 
-def compare(other: str, model_losses: Array, other_losses: Array, *, overlap: int, level: float = LEVEL) -> Comparison:
-    """Return a model against another forecaster, by one loss an origin: its mean squared error over the steps.
+def compare(
+    other: str,
+    model_losses: Array,
+    other_losses: Array,
+    *,
+    overlap: int,
+    of_mean: Callable[[Array], Array] = np.sqrt,
+    level: float = LEVEL,
+) -> Comparison:
+    """Return a model against another forecaster, by one loss an origin, and the score that a mean loss comes to.
 
     The interval has a share `level` on each side, so that it says about what the one-sided test says.
     """
     test = diebold_mariano(model_losses, other_losses, overlap=overlap)
     confidence = 1 - 2 * level
-    interval = gain_interval(model_losses, other_losses, confidence=confidence, overlap=overlap)
+    interval = gain_interval(model_losses, other_losses, confidence=confidence, overlap=overlap, of_mean=of_mean)
     return Comparison(
         other=other,
         gain=interval.gain,
@@ -179,11 +237,6 @@ def compare(other: str, model_losses: Array, other_losses: Array, *, overlap: in
         statistic=test.statistic,
         p_value=test.p_value,
     )
-
-
-def _losses(actual: Array, forecast: Array) -> Array:
-    losses: Array = np.square(forecast - actual).mean(axis=1)
-    return losses
 
 
 def refuse_too_few(holdout: Holdout) -> None:
@@ -198,7 +251,8 @@ def refuse_too_few(holdout: Holdout) -> None:
         )
 
 
-def _refuse_unfit(name: str, forecast: Array, shape: tuple[int, ...]) -> None:
+def _refuse_unfit(name: str, forecast: Array, actual: tuple[int, ...], levels: tuple[float, ...] | None) -> None:
+    shape = actual if levels is None else (*actual, len(levels))
     if forecast.shape != shape:
         raise DataError(
             f"forecasts must have a row for each origin, shape {shape}: those of {name} have {forecast.shape}"

@@ -1,4 +1,4 @@
-"""Scores of forecasts. All arrays are of shape (origins, steps), in the target's own units."""
+"""Scores of forecasts. All arrays are of shape (origins, steps[, targets]), in the hold-out's units."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,15 +8,18 @@ from kallos.evaluation.results import ForecastScores
 Array = npt.NDArray[np.float64]
 
 
-def score_forecasts(actual: Array, forecast: Array, *, reference: Array, history: Array) -> ForecastScores:
-    """Return how one forecaster did over all (origin, step) pairs.
+def score_forecasts(
+    actual: Array, forecast: Array, *, reference: Array, history: Array, measured: float | None = None
+) -> ForecastScores:
+    """Return how one forecaster did over all (origin, step[, target]).
 
     `reference` broadcasts to the forecasts: direction and rank are those of what forecast and actual lie above it.
-    `history` holds the targets known at the first origin.
+    `history` holds the targets known at the first origin. `measured` is the error by a metric that is none of these.
     """
     return ForecastScores(
         rmse=rmse(actual, forecast),
         mae=mae(actual, forecast),
+        measured=measured,
         mase=mase(actual, forecast, history),
         directional_accuracy=directional_accuracy(actual, forecast, reference),
         rank_correlation=rank_correlation(actual, forecast, reference),

@@ -7,13 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kallos.errors import UsageError
+from kallos.errors import UsageError, shorten
 from kallos.evaluation.holdout import Holdout, evaluate_forecasts
 from kallos.evaluation.results import HoldoutEvaluation, Stamp
 from kallos.evaluation.window import find_window
 from kallos.forecasting import forecast_windows, mean_forecast
 from kallos.looks import Look, LookCount
 from kallos.manifest import Manifest
+from kallos.metrics import OF_QUANTILES, Forecast
 from kallos.planning import stamp
 from kallos.snapshots import frame_sha256
 from kallos.specs import TuneSpec
@@ -43,6 +44,7 @@ class Contender:
             manifest.horizon,
             manifest.lead,
             manifest.frequency,
+            manifest.spec.levels,
         )
 
     def look(self, holdout: Holdout, time: datetime) -> Look:
@@ -51,7 +53,7 @@ class Contender:
         return Look(
             model_id=manifest.model_id,
             asset_id=manifest.asset_id,
-            target=manifest.target,
+            target=manifest.target_label,
             horizon=manifest.horizon,
             test_start=stamp(holdout.frame.index[holdout.start]),
             test_end=stamp(holdout.frame.index[holdout.stop - 1]),
@@ -60,7 +62,7 @@ class Contender:
         )
 
     def forecasts(self, holdout: Holdout) -> dict[str, Array]:
-        """Return the forecasts of each seed, of shape (origins, horizon)."""
+        """Return the forecasts of each seed, of shape (origins, horizon[, targets][, quantiles])."""
         return forecast_windows(self.model, holdout.frame, holdout.start, holdout.stop)
 
     @property
@@ -81,7 +83,10 @@ class ScoredDates:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An evaluation, and what its picture is drawn of: the first step's forecasts and what came, over their stamps."""
+    """An evaluation, and what its picture is drawn of: the first step's forecasts and what came, over their stamps.
+
+    Of several targets it is the first one's.
+    """
 
     evaluation: HoldoutEvaluation
     stamps: pd.Index
@@ -124,7 +129,7 @@ def evaluate_model(
     `DataError` if there are too few rows.
     """
     holdout = contender.holdout(dates)
-    forecasts = contender.forecasts(holdout)
+    forecasts, metric = contender.forecasts(holdout), contender.model.manifest.spec.metric
     evaluation = evaluate_forecasts(
         holdout,
         forecasts,
@@ -133,7 +138,8 @@ def evaluate_model(
         looks=looks.looks,
         tests=looks.tests,
         in_use_id=None if in_use is None else in_use.model.model_id,
-        in_use=None if in_use is None else mean_forecast(in_use.forecasts(opposing(in_use, dates, holdout))),
+        in_use=None if in_use is None else _forecast_in_use(in_use, opposing(in_use, dates, holdout, metric), metric),
+        metric=metric,
     )
     if is_in_use:
         evaluation = _kept(evaluation, "It is the model in use.")
@@ -142,27 +148,45 @@ def evaluate_model(
     if contender.rows_have_changed:
         evaluation = _with_reason(evaluation, "Rows that the study saw have changed since it ran.")
     rows = slice(holdout.start, holdout.stop - holdout.horizon + 1)
+    first_step = Forecast.of(mean_forecast(forecasts), holdout.levels).point[:, 0]
     return Evaluated(
         evaluation,
         holdout.frame.index[rows],
-        holdout.actual[:, 0],
-        mean_forecast(forecasts)[:, 0],
+        _of_first_target(holdout.observed[rows]),
+        _of_first_target(first_step),
     )
 
 
-def opposing(in_use: Contender, dates: ScoredDates, holdout: Holdout) -> Holdout:
+def opposing(in_use: Contender, dates: ScoredDates, holdout: Holdout, metric: str) -> Holdout:
     """Return the rows that the model in use is scored on.
 
-    Raises `UsageError` if its study has seen them, or it forecasts other values than the hold-out's.
+    Raises `UsageError` if its study has seen them, or it forecasts other values than the hold-out's, or other quantiles
+    where the metric is of these.
     """
     model_id = in_use.model.model_id
     try:
         its_own = in_use.holdout(dates)
     except UsageError as error:
         raise UsageError(f"the model in use, {model_id}, cannot be held against: {error}") from None
-    if its_own.actual.shape != holdout.actual.shape or not np.array_equal(its_own.actual, holdout.actual):
+    scored, its_scored = (each.observed[each.start :] for each in (holdout, its_own))
+    if its_own.horizon != holdout.horizon or not np.array_equal(its_scored, scored):
         raise UsageError(f"the model in use must forecast the same values, and {model_id} forecasts others")
+    if metric in OF_QUANTILES and its_own.levels != holdout.levels:
+        raise UsageError(
+            f"by {metric} the model in use must forecast the same quantiles, and {model_id} forecasts "
+            f"{'points' if its_own.levels is None else shorten(its_own.levels)}"
+        )
     return its_own
+
+
+def _forecast_in_use(in_use: Contender, holdout: Holdout, metric: str) -> Array:
+    """Return what the model in use forecasts, points unless the metric is of quantiles."""
+    forecast = Forecast.of(mean_forecast(in_use.forecasts(holdout)), holdout.levels)
+    return forecast.quantiles if metric in OF_QUANTILES and forecast.quantiles is not None else forecast.point
+
+
+def _of_first_target(values: Array) -> Array:
+    return values if values.ndim == 1 else values[:, 0]
 
 
 def _kept(evaluation: HoldoutEvaluation, reason: str) -> HoldoutEvaluation:

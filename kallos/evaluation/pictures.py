@@ -55,7 +55,7 @@ def _draw_gains(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
     axes.axvline(0, color=_OTHER, linestyle="--", label="no gain")
     axes.set_yticks(places, [f"over {comparison.other}" for comparison in found])
     axes.set_ylim(-0.6, len(found) - 0.4)
-    axes.set(title=f"RMSE saved, with its {found[0].confidence:.0%} interval", xlabel="per cent")
+    axes.set(title=f"{evaluation.score_label} saved, with its {found[0].confidence:.0%} interval", xlabel="per cent")
     axes.legend()
 
 
@@ -64,5 +64,5 @@ def _draw_forecasts(
 ) -> None:
     axes.plot(stamps, actual, color=_ACTUAL, linewidth=1, label="actual")
     axes.plot(stamps, forecast, color=_MODEL, linewidth=1.5, label="model, one step ahead")
-    axes.set(title="Forecasts and what came", ylabel=evaluation.target)
+    axes.set(title="Forecasts and what came", ylabel=evaluation.first_target)
     axes.legend()

@@ -4,6 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kallos.evaluation.losses import loss_of
+from kallos.metrics import RMSE
+from kallos.targets import target_label
+
 Stamp = str | int
 Decision = Literal["ship", "keep", "no better than naive"]
 
@@ -17,11 +21,14 @@ class Result(BaseModel):
 class ForecastScores(Result):
     """How one forecaster did over all (origin, step) pairs; None where a score is not defined.
 
-    `rmse` and `mae` are in the target's own units; the others have none.
+    `rmse`, `mae` and `measured` are in the target's own units, of several targets in each one's standard deviations;
+    the others have none. `measured` is by the study's metric, where that is none of them.
     """
 
     rmse: float
     mae: float
+    # Not written where it is the RMSE or MAE: evaluations are as they were when nothing else could be minimised.
+    measured: float | None = Field(None, exclude_if=lambda measured: measured is None)
     mase: float | None
     directional_accuracy: float | None
     rank_correlation: float | None
@@ -30,9 +37,10 @@ class ForecastScores(Result):
 class Comparison(Result):
     """The model against another forecaster, origin by origin.
 
-    `gain` is the share of the other's RMSE that the model saves, below zero where it is worse, and `low` to `high` its
-    interval by block bootstrap. `statistic` and `p_value` are of the Diebold-Mariano test of equal accuracy against
-    the model being the more accurate one, before any correction for the models that were tried.
+    `gain` is the share of the other's score (RMSE, or that of another loss) that the model saves, below zero where it
+    is worse, and `low` to `high` its interval by block bootstrap. `statistic` and `p_value` are of the Diebold-Mariano
+    test of equal accuracy against the model being the more accurate one, before any correction for the models that were
+    tried.
     """
 
     other: str
@@ -55,15 +63,16 @@ class Verdict(Result):
 class HoldoutEvaluation(Result):
     """A model on the hold-out: `scores` has a forecaster each, `model` first, then the naive ones, `ridge`, `in use`.
 
-    `naive` is the one of least RMSE on the hold-out itself, which is the harder one to beat. `looks` counts the
-    evaluations of any model on rows of this hold-out so far, this one included, and `tests` the different tests: a
-    model on a window each.
+    `naive` is the one of least mean loss on the hold-out itself, which is the harder one to beat. `metric` is what the
+    study minimised, and `loss` what the comparisons are of: the one whose mean the metric is, or else the squared
+    error. `looks` counts the evaluations of any model on rows of this hold-out so far, this one included, and `tests`
+    the different tests: a model on a window each.
     """
 
     model_id: str
     in_use_id: str | None
     asset_id: str
-    target: str
+    target: str | tuple[str, ...]
     horizon: int
     test_start: Stamp
     test_end: Stamp
@@ -79,3 +88,20 @@ class HoldoutEvaluation(Result):
     looks: int = Field(ge=1)
     tests: int = Field(ge=1)
     verdict: Verdict
+    metric: str = Field(RMSE, exclude_if=lambda metric: metric == RMSE)
+    loss: str = Field("squared error", exclude_if=lambda loss: loss == "squared error")
+
+    @property
+    def target_label(self) -> str:
+        """What is forecast, in words."""
+        return target_label(self.target)
+
+    @property
+    def first_target(self) -> str:
+        """The target, of several the first."""
+        return self.target if isinstance(self.target, str) else self.target[0]
+
+    @property
+    def score_label(self) -> str:
+        """The score whose share the gains are: `RMSE`, or as the loss has it."""
+        return loss_of(self.metric).score

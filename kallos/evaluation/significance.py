@@ -1,10 +1,12 @@
 """Is one forecaster more accurate than another, and by how much: a test and an interval.
 
-Both take one loss an origin, the mean squared error over its steps, in the order of the origins.
+Both take one loss an origin, such as the mean squared error over its steps, in the order of the origins.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +28,7 @@ class AccuracyTest:
 
 @dataclass(frozen=True)
 class GainInterval:
-    """The share of the other's RMSE that the model saves, and its interval."""
+    """The share of the other's score that the model saves, and its interval."""
 
     gain: float
     low: float
@@ -70,10 +72,18 @@ def long_run_variance(values: Array, width: int) -> float:
 
 
 def gain_interval(
-    model: Array, other: Array, *, confidence: float, overlap: int = 1, resamples: int = RESAMPLES, seed: int = 0
+    model: Array,
+    other: Array,
+    *,
+    confidence: float,
+    overlap: int = 1,
+    of_mean: Callable[[Array], Array] = np.sqrt,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> GainInterval:
     """Return the gain with its percentile interval by the stationary bootstrap of Politis & Romano (1994).
 
+    `of_mean` makes the score of a mean loss: of squared errors the RMSE.
     Blocks of origins are drawn, of both forecasters alike. Their mean length is that of Politis & White (2004) in the
     correction of Patton, Politis & White (2009) for the difference of the losses, no shorter than the overlap.
     """
@@ -84,11 +94,12 @@ def gain_interval(
     # Of what is constant but for rounding there is no length.
     block_length = max(overlap, round(optimal) if math.isfinite(optimal) else 1)
     bootstrap = StationaryBootstrap(block_length, losses, seed=np.random.default_rng(seed))
-    low, high = bootstrap.conf_int(_gain, reps=resamples, method="percentile", size=confidence)[:, 0]
-    return GainInterval(float(_gain(losses)[0]), float(low), float(high), block_length)
+    gain = partial(_gain, of_mean=of_mean)
+    low, high = bootstrap.conf_int(gain, reps=resamples, method="percentile", size=confidence)[:, 0]
+    return GainInterval(float(gain(losses)[0]), float(low), float(high), block_length)
 
 
-def _gain(losses: Array) -> Array:
-    model, other = np.sqrt(losses.mean(axis=0))
+def _gain(losses: Array, of_mean: Callable[[Array], Array]) -> Array:
+    model, other = of_mean(losses.mean(axis=0))
     # Against an other without any error, a gain is zero at most.
     return np.array([1 - model / max(other, np.finfo(float).tiny) if model != other else 0.0])

@@ -5,7 +5,7 @@ from kallos.evaluation.results import Comparison, Decision, Verdict
 LEVEL = 0.01
 # On returns, nothing honest is known to save so large a share of the error.
 _TOO_GOOD = 0.2
-# Below this share of an RMSE nobody would call one the better.
+# Below this share of a score nobody would call one the better.
 _ABOUT_EQUAL = 0.0005
 _AS_OF_RETURNS = ("zero", "mean")
 
@@ -19,12 +19,13 @@ def decide(
     looks: int,
     tests: int,
     level: float = LEVEL,
+    score: str = "RMSE",
 ) -> Verdict:
     """Return the verdict: "ship" takes a test at the level against the best naive forecast, and the model in use.
 
     Each p value is multiplied by the number of tests on this hold-out (Bonferroni), a model on a window each. That the
     naive forecast is the best of several needs no correction: it was chosen to be hard to beat. Of a series that is
-    like returns, zero is a better forecast than the last value.
+    like returns, zero is a better forecast than the last value. `score` is what the gains are shares of.
     """
 
     def is_better(comparison: Comparison) -> bool:
@@ -33,14 +34,14 @@ def decide(
     decision: Decision = "no better than naive"
     if is_better(against_naive):
         decision = "ship" if against_in_use is None or is_better(against_in_use) else "keep"
-    reasons = [_sentence(f"the best naive forecast ({against_naive.other})", against_naive, tests, level)]
+    reasons = [_sentence(f"the best naive forecast ({against_naive.other})", against_naive, tests, level, score)]
     if against_in_use is not None:
-        reasons.append(_sentence("the model in use", against_in_use, tests, level))
+        reasons.append(_sentence("the model in use", against_in_use, tests, level, score))
     if not is_better(against_ridge):
         how = "does better" if against_ridge.gain < -_ABOUT_EQUAL else "is not shown to be worse"
         reasons.append(
-            f"A ridge regression on lags, fitted in seconds, {how}: the model's RMSE is {_beside(against_ridge.gain)} "
-            f"its own."
+            f"A ridge regression on lags, fitted in seconds, {how}: the model's {score} is "
+            f"{_beside(against_ridge.gain)} its own."
         )
     if is_like_returns and against_naive.gain > _TOO_GOOD and against_naive.other in _AS_OF_RETURNS:
         reasons.append(
@@ -55,13 +56,13 @@ def decide(
     return Verdict(decision=decision, reasons=tuple(reasons))
 
 
-def _sentence(other: str, comparison: Comparison, tests: int, level: float) -> str:
+def _sentence(other: str, comparison: Comparison, tests: int, level: float, score: str) -> str:
     corrected = min(comparison.p_value * tests, 1.0)
     verb = "is better" if corrected <= level else "is not shown to be better"
     return (
-        f"The model {verb} than {other} at the level of {100 * level:g}%: its RMSE is {_beside(comparison.gain)} "
-        f"that one's ({comparison.confidence:.0%} interval of the gain {comparison.low:.1%} to {comparison.high:.1%}; "
-        f"{_p(corrected)}{f' with {tests} tests counted' if tests > 1 else ''})."
+        f"The model {verb} than {other} at the level of {100 * level:g}%: its {score} is "
+        f"{_beside(comparison.gain)} that one's ({comparison.confidence:.0%} interval of the gain {comparison.low:.1%} "
+        f"to {comparison.high:.1%}; {_p(corrected)}{f' with {tests} tests counted' if tests > 1 else ''})."
     )
 
 

@@ -83,6 +83,24 @@ def test_predict_shows_the_next_values_and_writes_them_to_a_file_and_a_table(
     assert found == [(model.model_id, 1, expected[0]), (model.model_id, 2, expected[1])]
 
 
+def test_predict_shows_quantiles_of_each_target_in_80_columns_and_writes_json(database, tmp_path, monkeypatch, capsys):
+    over = {"likelihood": "quantile", "features": {"target": ["log_return_close", "macd"]}}
+    model = small_model(finished_study(tmp_path, **over), seeds=1)
+    folder = write_model(model, str(tmp_path / "model"))
+    assert run(monkeypatch, "predict", "--model", folder, "--output", "next.json", "--to-table") == 0
+    shown = capsys.readouterr().out
+    assert "log_return_close of ABC as of 2021-02-13" in shown
+    assert "macd of ABC as of 2021-02-13" in shown
+    assert "q0.05" in shown
+    assert "10 rows written to table forecasts" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    rows = json.loads(Path("next.json").read_text())
+    assert [(row["target"], row["step"], row["target_time"]) for row in rows] == [
+        ("log_return_close", 1, "2021-02-14T00:00:00"), ("macd", 1, "2021-02-14T00:00:00")
+    ]  # fmt: skip
+    assert all(row["value"] == row["q0.5"] for row in rows)
+
+
 def test_predict_as_of_a_day_that_the_model_has_learnt_from_warns(database, folder, monkeypatch, capsys):
     assert run(monkeypatch, "predict", "--model", folder, "--as-of", "2020-12-24") == 0
     shown = capsys.readouterr().out

@@ -3,18 +3,23 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
+from sklearn.metrics import mean_absolute_error, mean_pinball_loss
+from sklearn.preprocessing import StandardScaler
 
 from kallos.errors import DataError
+from kallos.evaluation.document import evaluation_markdown, loss_line
 from kallos.evaluation.holdout import Holdout, evaluate_forecasts
 from kallos.evaluation.results import HoldoutEvaluation
+from kallos.evaluation.significance import diebold_mariano
 
 AR = -0.7
 
 
-def holdout_of(values, *, start, horizon=1, lead=1, frequency="D", **columns):
+def holdout_of(values, *, start, horizon=1, lead=1, frequency="D", target="y", levels=None, **columns):
     index = pd.date_range("2020-01-01", periods=len(values), freq="D")
     frame = pd.DataFrame({"y": values, **columns}, index=index)
-    return Holdout(frame, start, len(values), "y", horizon, lead, frequency)
+    return Holdout(frame, start, len(values), target, horizon, lead, frequency, levels)
 
 
 def autoregression(n_rows, *, seed):
@@ -128,3 +133,110 @@ def test_forecasts_that_do_not_fit_the_origins_are_refused(forecast, message):
 def test_a_target_that_stands_still_is_refused():
     with pytest.raises(DataError, match=r"the naive one \(last\) makes no error"):
         evaluate(holdout_of(np.ones(300), start=200), np.ones((100, 1)))
+
+
+def test_an_evaluation_by_rmse_is_written_as_it_was_before_there_were_other_metrics():
+    _, evaluation = evaluated_autoregression()
+    document = evaluation.model_dump(mode="json")
+    assert not {"metric", "loss"} & document.keys()
+    assert "measured" not in document["scores"]["model"]
+    assert evaluation.loss == "squared error"
+
+
+def test_a_study_of_mae_is_judged_by_absolute_errors():
+    holdout, by_rmse = evaluated_autoregression()
+    forecast = true_forecast(holdout)
+    evaluation = evaluate(holdout, forecast, metric="mae")
+    mae = {
+        "model": mean_absolute_error(holdout.actual, forecast),
+        "zero": mean_absolute_error(holdout.actual, 0 * forecast),
+    }
+    assert evaluation.naive in ("zero", "mean")
+    against = evaluation.against_naive
+    assert against.gain == pytest.approx(1 - mae["model"] / mae["zero"], abs=0.002)
+    assert against.low < against.gain < against.high
+    errors = np.abs(holdout.actual - forecast).mean(axis=1), np.abs(holdout.actual).mean(axis=1)
+    assert against.statistic == pytest.approx(diebold_mariano(*errors, overlap=2).statistic, rel=0.05)
+    assert "its MAE is" in evaluation.verdict.reasons[0]
+    assert by_rmse.against_naive.statistic != against.statistic
+    assert loss_line(evaluation) == "The test is of the absolute error."
+
+
+LEVELS = (0.1, 0.5, 0.9)
+
+
+def pinball(actual, quantiles):
+    """Return the mean pinball loss over the levels, by scikit-learn."""
+    return np.mean(
+        [
+            mean_pinball_loss(actual.ravel(), quantiles[..., place].ravel(), alpha=level)
+            for place, level in enumerate(LEVELS)
+        ]
+    )
+
+
+def test_quantiles_are_judged_by_their_pinball_loss_beside_quantiles_of_naive_errors():
+    values = autoregression(900, seed=0)
+    holdout = holdout_of(values, start=600, horizon=2, levels=LEVELS)
+    # Of normal errors, one and two steps ahead.
+    spread = np.array([1, np.sqrt(1 + AR**2)])[:, None] * norm.ppf(LEVELS)
+    quantiles = true_forecast(holdout)[..., None] + spread
+    evaluation = evaluate(holdout, quantiles, metric="crps")
+    assert evaluation.scores["model"].measured == pytest.approx(2 * pinball(holdout.actual, quantiles))
+    assert evaluation.scores["model"].mae == pytest.approx(mean_absolute_error(holdout.actual, true_forecast(holdout)))
+    # The first origin is row 599. What zeros miss is the value itself, of the first step from row 1 on, and so on.
+    of_zero = np.stack([np.quantile(values[1:599], LEVELS), np.quantile(values[2:600], LEVELS)])
+    zero = pinball(holdout.actual, np.broadcast_to(of_zero, quantiles.shape))
+    assert evaluation.scores["zero"].measured == pytest.approx(2 * zero)
+    last = np.stack(
+        [np.quantile(values[1:599] - values[:598], LEVELS), np.quantile(values[2:600] - values[:598], LEVELS)]
+    )
+    last = pinball(holdout.actual, values[599:898, None, None] + last)
+    assert evaluation.scores["last"].measured == pytest.approx(2 * last)
+    assert evaluation.against_naive.gain == pytest.approx(1 - pinball(holdout.actual, quantiles) / zero, abs=0.01)
+    assert evaluation.verdict.decision == "ship"
+    assert "its CRPS is" in evaluation.verdict.reasons[0]
+    assert evaluation.loss == "pinball loss"
+    assert HoldoutEvaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
+    assert "| forecaster | rmse | mae | CRPS |" in evaluation_markdown(evaluation)
+    # By RMSE the same quantiles are judged by their median.
+    by_rmse = evaluate(holdout, quantiles, metric="rmse")
+    assert by_rmse.scores["model"] == evaluated_autoregression()[1].scores["model"]
+
+
+def test_a_metric_of_ones_own_is_shown_and_the_verdict_is_on_squared_errors(tmp_path, monkeypatch):
+    (tmp_path / "worst_metric.py").write_text(
+        "def worst(forecasts, actual):\n    return abs(forecasts - actual).max()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    holdout, by_rmse = evaluated_autoregression()
+    evaluation = evaluate(holdout, true_forecast(holdout), metric="worst_metric:worst")
+    assert evaluation.scores["zero"].measured == np.abs(holdout.actual).max()
+    assert evaluation.against_naive == by_rmse.against_naive
+    assert loss_line(evaluation) == "worst_metric:worst is no mean over forecasts: the test is of the squared error."
+
+
+def test_several_targets_are_judged_together_in_standard_deviations_of_what_is_known():
+    first, second = autoregression(900, seed=0), autoregression(900, seed=1)
+
+    def evaluated(size):
+        holdout = holdout_of(first, start=600, horizon=2, target=("y", "z"), z=size * second)
+        last = holdout.observed[holdout.origins]
+        ahead = AR ** (1 + np.arange(2))
+        return holdout, evaluate(holdout, last[:, None] * ahead[:, None])
+
+    holdout, evaluation = evaluated(1.0)
+    assert holdout.actual.shape == (299, 2, 2)
+    scaled = StandardScaler().fit(holdout.observed[:600]).transform(holdout.observed)
+    moves = np.stack([scaled[600 + step : 899 + step] - scaled[599:898] for step in (0, 1)], axis=1)
+    assert evaluation.scores["last"].rmse == pytest.approx(np.sqrt(np.mean(moves**2)))
+    true_gain = 1 - np.sqrt((1 + 1 + AR**2) / 2 * (1 - AR**2))
+    assert evaluation.against_naive.gain == pytest.approx(true_gain, abs=0.03)
+    assert evaluation.verdict.decision == "ship"
+    assert evaluation.target_label == "y, z"
+    assert "standard deviations of each target" in loss_line(evaluation)
+    # The units of a target say nothing of its weight.
+    other = evaluated(1e6)[1]
+    for name, scores in evaluation.scores.items():
+        assert other.scores[name].model_dump() == pytest.approx(scores.model_dump()), name
+    assert other.against_naive.p_value == pytest.approx(evaluation.against_naive.p_value)

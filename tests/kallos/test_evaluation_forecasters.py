@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from kallos.evaluation.holdout import Holdout
 from kallos.evaluation.naive import naive_forecasts, season
 from kallos.evaluation.ridge import ridge_forecast
+from kallos.evaluation.yardsticks import yardsticks
 
 
 def make_holdout(n_rows=120, *, start=90, horizon=2, lead=1, frequency="D", seed=0):
@@ -64,6 +67,34 @@ def test_no_forecast_moves_with_a_row_behind_its_origin(lead, horizon):
         moved = {**naive_forecasts(after), "ridge": ridge_forecast(after)}[name]
         assert np.array_equal(forecast[: middle + 1], moved[: middle + 1]), name
         assert name in ("zero", "mean") or not np.array_equal(forecast[-1], moved[-1]), name
+
+
+def test_no_quantile_moves_with_a_row_behind_the_first_origin_and_each_is_of_errors_before():
+    holdout = replace(make_holdout(horizon=3, lead=2), levels=(0.1, 0.5, 0.9))
+    frame = holdout.frame.copy()
+    frame.iloc[holdout.origins[0] + 1 :] += 100
+    moved = yardsticks(replace(holdout, frame=frame))
+    for name, forecast in yardsticks(holdout).items():
+        assert np.array_equal(forecast.quantiles[0], moved[name].quantiles[0]), name
+    # Repeating the value of a week before takes an origin from row 5 on, and one whose last step is row 88 or before.
+    y, forecast = holdout.values, yardsticks(holdout)["seasonal"]
+    errors = [[y[origin + ahead] - y[origin + ahead - 7] for ahead in (2, 3, 4)] for origin in range(5, 85)]
+    expected = np.quantile(errors, (0.1, 0.5, 0.9), axis=0).T
+    np.testing.assert_allclose(forecast.quantiles - forecast.point[..., None], np.broadcast_to(expected, (28, 3, 3)))
+
+
+def test_several_targets_have_each_the_forecasts_that_it_has_alone():
+    one, other = make_holdout(60, start=30, horizon=9), make_holdout(60, start=30, horizon=9, seed=1)
+    frame = pd.DataFrame({"y": one.frame["y"], "z": other.frame["y"]})
+    both = replace(one, frame=frame, target=("y", "z"))
+    together = naive_forecasts(both)
+    for place, alone in enumerate((one, other)):
+        assert both.unit[place] == pytest.approx(alone.values[:30].std())
+        for name, forecast in naive_forecasts(alone).items():
+            np.testing.assert_allclose(together[name][..., place] * both.unit[place], forecast, atol=1e-12)
+    # A ridge regression of each target on the lags of both.
+    of_both = ridge_forecast(both) * both.unit
+    np.testing.assert_allclose(of_both[..., 0], ridge_forecast(replace(both, target="y")), rtol=1e-6)
 
 
 def test_a_season_needs_two_periods_that_are_known():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import mean_pinball_loss
 
 from kallos.errors import UsageError
 from kallos.evaluation.models import Contender, ScoredDates, evaluate_model, scored_dates
@@ -100,6 +101,44 @@ def test_a_model_in_use_of_other_values_is_no_yardstick(model):
         evaluate_model(
             contender(model), scored_dates(model.manifest), looks=FIRST_LOOK, in_use=contender(model, changed)
         )
+
+
+QUANTILES = {"likelihood": "quantile", "quantiles": (0.1, 0.5, 0.9), "metric": "crps"}
+
+
+def test_quantiles_of_a_model_are_held_against_the_same_of_the_model_in_use(model, tmp_path):
+    of_quantiles = small_model(finished_study(tmp_path, folds={"holdout": 2}, **QUANTILES), seeds=1)
+    evaluation = evaluation_of(of_quantiles, in_use=contender(of_quantiles))
+    quantiles = forecast_windows(of_quantiles, contender(of_quantiles).rows, 320, 400)["42"]
+    actual = contender(of_quantiles).rows["log_return_close"].to_numpy()[320:]
+    losses = [
+        mean_pinball_loss(actual, quantiles[:, 0, place], alpha=level) for place, level in enumerate((0.1, 0.5, 0.9))
+    ]
+    assert evaluation.scores["model"].measured == pytest.approx(2 * np.mean(losses))
+    assert evaluation.scores["in use"] == evaluation.scores["model"]
+    with pytest.raises(UsageError, match=r"by crps the model in use must forecast the same quantiles, and .* points"):
+        evaluation_of(of_quantiles, in_use=contender(model))
+    # By RMSE, points are held against the median.
+    assert evaluation_of(model, in_use=contender(of_quantiles)).scores["in use"].rmse == pytest.approx(
+        np.sqrt(np.mean((quantiles[:, 0, 1] - actual) ** 2))
+    )
+
+
+def test_a_model_of_several_targets_is_scored_over_all_of_them(tmp_path):
+    names = ["log_return_close", "macd"]
+    study = finished_study(tmp_path, model_name="ridge", features={"target": names}, folds={"holdout": 2}, horizon=2)
+    two = small_model(study, seeds=1)
+    evaluation = evaluation_of(two, in_use=contender(two))
+    assert evaluation.target == tuple(names)
+    assert evaluation.n_origins == 79
+    rows = contender(two).rows
+    targets = rows[names].to_numpy()
+    actual = np.stack([targets[320:399], targets[321:400]], axis=1)
+    errors = (forecast_windows(two, rows, 320, 400)["42"] - actual) / targets[:320].std(axis=0)
+    assert evaluation.scores["model"].rmse == pytest.approx(np.sqrt(np.mean(errors**2)))
+    assert evaluation.scores["in use"] == evaluation.scores["model"]
+    look = contender(two).look(contender(two).holdout(scored_dates(two.manifest)), datetime(2024, 1, 1, tzinfo=UTC))
+    assert look.target == "log_return_close, macd"
 
 
 def test_dates_of_the_study_itself_are_refused(model):

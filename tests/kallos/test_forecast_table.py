@@ -6,7 +6,7 @@ from sqlalchemy import create_engine, text
 
 from kallos.databases import parse_url
 from kallos.errors import DatabaseError
-from kallos.forecast_table import write_forecasts
+from kallos.forecast_table import forecast_rows, write_forecasts
 from kallos.forecasting import Forecasts
 
 DAY = Forecasts(
@@ -87,6 +87,44 @@ def test_a_table_of_another_shape_or_kind_of_stamps_is_refused(url, table):
 def test_integers_are_stamps_too(url, table):
     write_forecasts(replace(DAY, as_of=17, target_times=(18, None)), url, table)
     assert [row[1:4] for row in rows_in(url)] == [(17, 1, 18), (17, 2, None)]
+
+
+BOTH = replace(
+    DAY,
+    target=("log_return_close", "macd"),
+    values=(0.1, -0.2, 1.0, 2.0),
+    by_seed={"1": (0.1, -0.2, 1.0, 2.0)},
+    quantiles={0.1: (0.0, -0.3, 0.5, 1.5), 0.5: (0.1, -0.2, 1.0, 2.0), 0.9: (0.2, 0.1, 1.5, 2.5)},
+)
+
+
+def test_rows_have_a_target_where_there_are_several_and_a_column_for_each_quantile():
+    rows = forecast_rows(BOTH)
+    assert [(row["target"], row["step"], row["value"]) for row in rows] == [
+        ("log_return_close", 1, 0.1), ("log_return_close", 2, -0.2), ("macd", 1, 1.0), ("macd", 2, 2.0)
+    ]  # fmt: skip
+    assert [row["q0.9"] for row in rows] == [0.2, 0.1, 1.5, 2.5]
+    assert [*rows[0]] == ["model_id", "as_of", "target", "step", "target_time", "value", "q0.1", "q0.5", "q0.9"]
+    assert [*forecast_rows(DAY)[0]] == ["model_id", "as_of", "step", "target_time", "value"]
+
+
+def test_quantiles_of_several_targets_have_a_row_each_and_a_table_of_their_own(url, table):
+    for _ in range(2):
+        assert write_forecasts(BOTH, url, table) == 12
+    stored = execute(url, "SELECT target, step, quantile, value FROM made_here ORDER BY target, step, quantile")
+    assert stored == [
+        (target, step, level, values[2 * place + step - 1])
+        for place, target in enumerate(BOTH.target)
+        for step in (1, 2)
+        for level, values in BOTH.quantiles.items()
+    ]
+    with pytest.raises(DatabaseError, match=r"'made_here' has the key model_id, as_of, .*quantile: name another"):
+        write_forecasts(DAY, url, table)
+    execute(url, "DROP TABLE made_here")
+    write_forecasts(DAY, url, table)
+    with pytest.raises(DatabaseError, match="'made_here' lacks target, quantile: name another as --forecasts-table"):
+        write_forecasts(BOTH, url, table)
+    assert len(rows_in(url)) == 2
 
 
 def test_a_name_is_a_name_and_no_statement(tmp_path):

@@ -47,7 +47,32 @@ def test_the_next_forecast_is_that_of_the_same_origin_in_a_window(which, request
     assert following.target_times == tuple(day.isoformat() for day in days)
 
 
-@pytest.mark.parametrize("which", ["next_day", "label_of_four"])
+@pytest.fixture(scope="module")
+def quantiles_of_two(tmp_path_factory) -> TrainedModel:
+    two = {"target": ["log_return_close", "macd"]}
+    levels = {"likelihood": "quantile", "quantiles": (0.1, 0.5, 0.9)}
+    return trained_on(tmp_path_factory.mktemp("two"), horizon=3, features=two, **levels)
+
+
+def test_quantiles_of_several_targets_are_those_of_the_same_origin_in_a_window(quantiles_of_two):
+    model = quantiles_of_two
+    rows = rows_of(model, make_features())
+    following = forecast_next(model, rows, rows.index[330])
+    window = {seed: each[0] for seed, each in forecast_windows(model, rows, 331, 334).items()}
+    assert [(target, step) for target, step, _ in following.places] == [
+        ("log_return_close", 1), ("log_return_close", 2), ("log_return_close", 3), ("macd", 1), ("macd", 2), ("macd", 3)
+    ]  # fmt: skip
+    mean = np.mean(list(window.values()), axis=0)
+    for level, place in zip((0.1, 0.5, 0.9), range(3), strict=True):
+        expected = [*mean[:, 0, place], *mean[:, 1, place]]
+        np.testing.assert_allclose(following.quantiles[level], expected, rtol=1e-4, atol=1e-9)
+    assert following.values == following.quantiles[0.5]
+    np.testing.assert_allclose(
+        following.by_seed["43"], [*window["43"][:, 0, 1], *window["43"][:, 1, 1]], rtol=1e-4, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("which", ["next_day", "label_of_four", "quantiles_of_two"])
 def test_nothing_behind_the_origin_moves_a_forecast_and_what_is_known_there_does(which, request):
     model = request.getfixturevalue(which)
     frame = make_features()

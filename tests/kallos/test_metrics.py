@@ -254,14 +254,6 @@ def test_one_target_in_a_list_is_that_target():
     assert small_spec(features={"target": ["macd"]}) == small_spec(features={"target": "macd"})
 
 
-@pytest.mark.parametrize("over", [{"features": TWO}, {"likelihood": "quantile"}], ids=["targets", "quantiles"])
-def test_what_is_for_tuning_alone_is_not_trained(over):
-    from kallos.trainer import refuse_unfit
-
-    with pytest.raises(UsageError, match=r"for tuning\s+alone"):
-        refuse_unfit(small_spec(**over))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, each in registry().items() if each.stops_early])
 def test_every_network_forecasts_quantiles_of_several_targets(tmp_path, name):

@@ -77,6 +77,37 @@ def test_the_manifest_says_what_the_model_is_and_the_same_model_is_the_same_byte
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"likelihood": "quantile", "metric": "pinball", "horizon": 2},
+        {"features": {"target": ["log_return_close", "macd"]}},
+        {"likelihood": "quantile", "features": {"target": ["macd", "log_return_close"]}, "horizon": 2},
+        {"model_name": "ridge", "features": {"target": ["log_return_close", "macd"]}, "horizon": 2},
+    ],
+    ids=["quantiles", "targets", "quantiles of targets", "regression of targets"],
+)
+def test_a_model_of_quantiles_or_of_several_targets_comes_back_to_the_bit(tmp_path, over):
+    study = finished_study(tmp_path, **over)
+    model = small_model(study, seeds=1)
+    loaded = load_model(write_model(model, str(tmp_path / "model")))
+    assert (loaded.manifest, loaded.files()) == (model.manifest, model.files())
+    before, after = (forecast_windows(each, study.rows, 300, 320)["42"] for each in (model, loaded))
+    assert before.tobytes() == after.tobytes()
+    assert forecast_next(loaded, study.rows) == forecast_next(model, study.rows)
+
+
+def test_a_scale_of_other_targets_is_refused(copied):
+    edit(copied, "preparation.json", target=["log_return_close", "macd"])
+    forge(copied)
+    with pytest.raises(DataError, match="the target must be 'log_return_close'"):
+        load_model(str(copied))
+    edit(copied, "preparation.json", target="log_return_close", mean=[0.0, 0.0])
+    forge(copied)
+    with pytest.raises(DataError, match="must be one for each target"):
+        load_model(str(copied))
+
+
 def test_a_model_is_written_to_an_object_store_and_read_from_it(study, model):
     write_model(model, "memory://store/models/one")
     loaded = load_model("memory://store/models/one")

@@ -22,21 +22,23 @@ def features_of_many_returns() -> pd.DataFrame:
 FRAME = features_of_many_returns()
 
 
-@pytest.mark.parametrize("pca", [None, 0.9])
-def test_a_preparation_comes_back_from_json_to_the_bit(pca):
-    features = FeatureSpec(log_return_pca=pca)
+@pytest.mark.parametrize(
+    "features", [FeatureSpec(), FeatureSpec(log_return_pca=0.9), FeatureSpec(target=("log_return_close", "macd"))]
+)
+def test_a_preparation_comes_back_from_json_to_the_bit(features):
     fitted = fit_preparation(FRAME.iloc[:300], features)
     text = fitted.document().model_dump_json()
     restored = Preparation.restore(PreparationDocument.model_validate_json(text), features)
     assert restored.document() == fitted.document()
     assert {scaler.group for scaler in restored.scalers} == {
-        "volume", "bounded", "unbounded", "rate_of_change", "log_return", "other"
+        "volume", "bounded", "rate_of_change", "log_return", "other",
+        *(["unbounded"] if "macd" not in features.targets else []),
     }  # fmt: skip
     for rows in (FRAME, FRAME.iloc[300:], FRAME.iloc[299:300]):
         before, after = fitted.apply(rows), restored.apply(rows)
         assert before.target.values().tobytes() == after.target.values().tobytes()
         assert before.past_covariates.values().tobytes() == after.past_covariates.values().tobytes()
-    forecasts = np.array([-1.7, 0.1, 3.3])
+    forecasts = np.array([-1.7, 0.1, 3.3])[:, None]
     assert restored.target_scale.restore(forecasts).tobytes() == fitted.target_scale.restore(forecasts).tobytes()
 
 

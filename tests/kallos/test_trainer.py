@@ -8,7 +8,7 @@ from kallos.datasets import prepare_darts_timeseries
 from kallos.errors import DataError, UsageError
 from kallos.folds import Fold
 from kallos.forecasting import forecast_windows
-from kallos.scoring import evaluate_fold, fit_fold, forecast_fold
+from kallos.scoring import evaluate_fold, fit_fold, forecasts_of
 from kallos.selection import OneStandardError
 from kallos.trainer import choose, train
 from kallos.training import quiet_single_thread
@@ -25,7 +25,20 @@ def plan_of(study: FinishedStudy):
     return plan_again(study.best, study.rows, f"{study.snapshots}/{study.best.data.sha256}.parquet")
 
 
-@pytest.mark.parametrize("over", [{}, {"horizon": 2, "features": {"label_horizon": 4, "log_return_pca": 0.9}}])
+QUANTILES = {"likelihood": "quantile", "quantiles": (0.1, 0.5, 0.9), "metric": "crps"}
+TWO = {"features": {"target": ["log_return_close", "macd"]}}
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {},
+        {"horizon": 2, "features": {"label_horizon": 4, "log_return_pca": 0.9}},
+        QUANTILES,
+        {"horizon": 2, **TWO, **QUANTILES},
+        {"horizon": 2, "model_name": "ridge", **TWO},
+    ],
+)
 def test_a_model_of_a_folds_training_rows_forecasts_as_that_fold_does_to_the_bit(tmp_path, over):
     study = finished_study(tmp_path, **over)
     job = plan_of(study).trial_jobs(0, study.best.best_params)[1]
@@ -33,7 +46,8 @@ def test_a_model_of_a_folds_training_rows_forecasts_as_that_fold_does_to_the_bit
     past = study.rows.iloc[: fold.train_stop]
     model = train(on_rows(study.best, past), past, choose(study.best), seeds=1)
     forecasts = forecast_windows(model, study.rows, fold.validation_start, fold.validation_stop)
-    np.testing.assert_array_equal(forecasts["42"], forecast_fold(job, fit_fold(job)))
+    of_fold = forecasts_of(job, fit_fold(job))
+    np.testing.assert_array_equal(forecasts["42"], of_fold.point if of_fold.quantiles is None else of_fold.quantiles)
 
 
 def test_rolling_windows_train_on_as_many_rows_as_those_of_the_study(study):
@@ -122,7 +136,9 @@ def test_a_confirmation_is_the_mean_and_spread_over_seeds_of_the_mean_over_folds
     assert (confirmed.naive, confirmed.naive_value) == (plan.naive, plan.naive_value)
 
 
-def test_the_studys_own_seed_confirms_its_own_value(study):
+@pytest.mark.parametrize("over", [{}, {**TWO, **QUANTILES}])
+def test_the_studys_own_seed_confirms_its_own_value_by_its_own_metric(tmp_path, over):
+    study = finished_study(tmp_path, **over)
     confirmed = confirm(plan_of(study), study.best.best_params, seeds=1, score_fold=evaluate_fold)
     assert confirmed.rmse == (study.best.best_value,)
     assert confirmed.sd is None
