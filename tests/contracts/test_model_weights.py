@@ -18,7 +18,6 @@ def test_a_network_with_the_weights_of_a_file_forecasts_as_the_one_that_was_save
     assert_comes_back(name, params, n_covariates=n_covariates)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(registry()))
 def test_so_does_one_of_several_targets_with_quantiles_where_it_can_learn_them(name):
     quantiles = (0.1, 0.5, 0.9) if registry()[name].stops_early else None
