@@ -102,7 +102,7 @@ def _holdout(evaluation: HoldoutEvaluation) -> Section:
             f"Rolling forecasts of {evaluation.target_label}, {day(evaluation.test_start)} to "
             f"{day(evaluation.test_end)}. The naive forecast is the better one on the hold-out itself "
             f"({evaluation.naive}), which is the harder one to beat. A point is the share of the other's "
-            f"{evaluation.score_label} that the model saves, the line its interval; left of zero the model is worse.",
+            f"{evaluation.score} that the model saves, the line its interval; left of zero the model is worse.",
             f"Model {evaluation.model_id}, in use: {evaluation.in_use_id or 'none'}. RMSE by seed: {seeds}.",
         ),
         pictures.comparison_picture(evaluation),

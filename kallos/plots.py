@@ -251,7 +251,7 @@ def draw_comparisons(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
     axes.grid(axis="y", visible=False)
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter(lambda value, _: percent(value, digits=None))
-    axes.set_xlabel(f"{evaluation.score_label} that the model saves")
+    axes.set_xlabel(f"{evaluation.score} that the model saves")
 
 
 def put_legend(axes: "Axes", columns: int) -> None:

@@ -136,7 +136,7 @@ def comparison_picture(evaluation: HoldoutEvaluation) -> Picture:
     )
     return _picture(
         "comparisons",
-        f"Points with intervals: share of {evaluation.score_label} that the model saves on the hold-out. {shown}.",
+        f"Points with intervals: share of {evaluation.score} that the model saves on the hold-out. {shown}.",
         lambda figure, _: plots.draw_comparisons(figure.subplots(), evaluation),
         height=90 + 34 * sum(each is not None for each in compared),
     )

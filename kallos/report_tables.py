@@ -7,7 +7,6 @@ from typing import Any
 from kallos.best_forecasts import BestForecasts
 from kallos.evaluation.results import ForecastScores, HoldoutEvaluation
 from kallos.importance import Importance
-from kallos.metrics import metric_label
 from kallos.plots import percent
 from kallos.report import asset_rows, day, fold_rows, outcome, short
 from kallos.report_verdict import interval
@@ -126,7 +125,7 @@ def score_table(evaluation: HoldoutEvaluation) -> Table:
         (name, *(f"{error:.6g}" for error in _errors(each)), *map(_score, _others(each)))
         for name, each in evaluation.scores.items()
     )
-    own = () if evaluation.scores["model"].measured is None else (metric_label(evaluation.metric),)
+    own = () if evaluation.scores["model"].measured is None else (evaluation.metric_label,)
     headings = ("forecaster", "RMSE", "MAE", *own, "MASE", "right direction", "rank correlation")
     return Table("Scores on the hold-out", headings, rows, numbers=1, mark=0)
 
@@ -140,9 +139,7 @@ def comparison_table(evaluation: HoldoutEvaluation) -> Table:
         if each is not None
     )
     headings = ("against", "gain", "interval (block bootstrap)", "Diebold-Mariano", "p-value")
-    caption = (
-        f"The model against others on the hold-out: the gain is the share of {evaluation.score_label} that is saved"
-    )
+    caption = f"The model against others on the hold-out: the gain is the share of {evaluation.score} that is saved"
     return Table(caption, headings, rows, numbers=1)
 
 

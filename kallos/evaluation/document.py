@@ -4,7 +4,6 @@ from typing import Any
 
 from kallos.evaluation.pictures import comparisons
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
-from kallos.metrics import metric_label
 from kallos.report import counted, day
 from kallos.result_folder import write_text
 
@@ -46,20 +45,19 @@ def span(evaluation: HoldoutEvaluation) -> str:
 def score_rows(evaluation: HoldoutEvaluation) -> list[dict[str, Any]]:
     """Return a row per forecaster, the least error by the study's metric first; a score not defined is None."""
     rows = [{"forecaster": name, **scores.model_dump()} for name, scores in evaluation.scores.items()]
-    return sorted(rows, key=lambda row: row.get("measured", row["mae" if evaluation.metric == "mae" else "rmse"]))
+    return sorted(rows, key=lambda row: evaluation.errors[row["forecaster"]])
 
 
 def score_names(evaluation: HoldoutEvaluation) -> dict[str, str]:
     """Return what is in the rows, for people; one's own metric by the name of its function."""
-    metric = metric_label(evaluation.metric).rpartition(":")[2]
+    metric = evaluation.metric_label.rpartition(":")[2]
     names = {name: name.replace("_", " ") for name in score_rows(evaluation)[0] if name != "forecaster"}
     return {**names, **({"measured": metric} if "measured" in names else {})}
 
 
 def loss_line(evaluation: HoldoutEvaluation) -> str:
     """Return in words which loss the verdict's test is of, and the unit of errors where it is not the target's."""
-    metric = metric_label(evaluation.metric)
-    why = f"{metric} is no mean over forecasts: the" if ":" in metric else "The"
+    why = f"{evaluation.metric} is no mean over forecasts: the" if ":" in evaluation.metric else "The"
     unit = "" if isinstance(evaluation.target, str) else " Errors are in standard deviations of each target."
     return f"{why} test is of the {evaluation.loss}.{unit}"
 

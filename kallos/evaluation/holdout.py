@@ -208,6 +208,7 @@ def evaluate_forecasts(
         ),
         metric=metric,
         loss=loss.name,
+        score=loss.score,
     )
 
 

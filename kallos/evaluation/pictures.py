@@ -40,10 +40,10 @@ def comparisons(evaluation: HoldoutEvaluation) -> list[Comparison]:
 
 
 def _draw_errors(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
-    by_error = sorted(evaluation.scores, key=lambda name: evaluation.scores[name].rmse, reverse=True)
-    errors = [evaluation.scores[name].rmse for name in by_error]
+    by_error = sorted(evaluation.errors, key=evaluation.errors.__getitem__, reverse=True)
+    errors = [evaluation.errors[name] for name in by_error]
     axes.barh(by_error, errors, color=[_MODEL if name == "model" else _OTHER for name in by_error])
-    axes.set(title="Error on the hold-out", xlabel="RMSE, less is better")
+    axes.set(title="Error on the hold-out", xlabel=f"{evaluation.metric_label}, less is better")
 
 
 def _draw_gains(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
@@ -55,7 +55,7 @@ def _draw_gains(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
     axes.axvline(0, color=_OTHER, linestyle="--", label="no gain")
     axes.set_yticks(places, [f"over {comparison.other}" for comparison in found])
     axes.set_ylim(-0.6, len(found) - 0.4)
-    axes.set(title=f"{evaluation.score_label} saved, with its {found[0].confidence:.0%} interval", xlabel="per cent")
+    axes.set(title=f"{evaluation.score} saved, with its {found[0].confidence:.0%} interval", xlabel="per cent")
     axes.legend()
 
 

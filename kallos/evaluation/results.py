@@ -4,8 +4,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kallos.evaluation.losses import loss_of
-from kallos.metrics import RMSE
 from kallos.targets import target_label
 
 Stamp = str | int
@@ -65,8 +63,8 @@ class HoldoutEvaluation(Result):
 
     `naive` is the one of least mean loss on the hold-out itself, which is the harder one to beat. `metric` is what the
     study minimised, and `loss` what the comparisons are of: the one whose mean the metric is, or else the squared
-    error. `looks` counts the evaluations of any model on rows of this hold-out so far, this one included, and `tests`
-    the different tests: a model on a window each.
+    error; gains are shares of its `score`. `looks` counts the evaluations of any model on rows of this hold-out so far,
+    this one included, and `tests` the different tests: a model on a window each.
     """
 
     model_id: str
@@ -88,8 +86,9 @@ class HoldoutEvaluation(Result):
     looks: int = Field(ge=1)
     tests: int = Field(ge=1)
     verdict: Verdict
-    metric: str = Field(RMSE, exclude_if=lambda metric: metric == RMSE)
+    metric: str = Field("rmse", exclude_if=lambda metric: metric == "rmse")
     loss: str = Field("squared error", exclude_if=lambda loss: loss == "squared error")
+    score: str = Field("RMSE", exclude_if=lambda score: score == "RMSE")
 
     @property
     def target_label(self) -> str:
@@ -102,6 +101,15 @@ class HoldoutEvaluation(Result):
         return self.target if isinstance(self.target, str) else self.target[0]
 
     @property
-    def score_label(self) -> str:
-        """The score whose share the gains are: `RMSE`, or as the loss has it."""
-        return loss_of(self.metric).score
+    def metric_label(self) -> str:
+        """The name of the study's metric for people: `RMSE`."""
+        return self.metric if ":" in self.metric else self.score
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Each forecaster's error by the study's metric."""
+        named = "mae" if self.metric == "mae" else "rmse"
+        return {
+            name: getattr(scores, named) if scores.measured is None else scores.measured
+            for name, scores in self.scores.items()
+        }

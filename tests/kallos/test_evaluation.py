@@ -138,7 +138,7 @@ def test_a_target_that_stands_still_is_refused():
 def test_an_evaluation_by_rmse_is_written_as_it_was_before_there_were_other_metrics():
     _, evaluation = evaluated_autoregression()
     document = evaluation.model_dump(mode="json")
-    assert not {"metric", "loss"} & document.keys()
+    assert not {"metric", "loss", "score"} & document.keys()
     assert "measured" not in document["scores"]["model"]
     assert evaluation.loss == "squared error"
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from kallos import model_files
+from kallos import model_files, references
 from kallos.architectures import Architecture
 from kallos.errors import DataError, KallosError
 from kallos.forecasting import forecast_next, forecast_windows
@@ -89,7 +89,7 @@ def test_the_manifest_says_what_the_model_is_and_the_same_model_is_the_same_byte
 )
 def test_a_model_of_quantiles_or_of_several_targets_comes_back_to_the_bit(tmp_path, over):
     study = finished_study(tmp_path, **over)
-    model = small_model(study, seeds=1)
+    model = small_model(study, seeds=1, refit="median-epochs")
     loaded = load_model(write_model(model, str(tmp_path / "model")))
     assert (loaded.manifest, loaded.files()) == (model.manifest, model.files())
     before, after = (forecast_windows(each, study.rows, 300, 320)["42"] for each in (model, loaded))
@@ -274,3 +274,16 @@ def test_a_model_that_names_code_of_its_own_is_refused_before_any_of_it_is_impor
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(DataError, match=f"it names code of its own, .{named}.: .*give --trust-code {named}"):
         load_model(str(folder))
+
+
+def test_a_model_of_a_metric_of_ones_own_is_loaded_once_that_is_trusted(tmp_path, monkeypatch):
+    (tmp_path / "own_metric.py").write_text("def worst(forecasts, actual):\n    return abs(forecasts - actual).max()")
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = str(tmp_path / "model")
+    write_model(small_model(finished_study(tmp_path, metric="own_metric:worst"), seeds=1), folder)
+    # As in a process that has not heard of it.
+    monkeypatch.setattr(references, "_loaded", set())
+    with pytest.raises(DataError, match=r"names code of its own, 'own_metric:worst'.* give --trust-code own_metric:"):
+        load_model(folder)
+    references.trust("math:floor, own_metric:worst")
+    assert load_model(folder).manifest.spec.metric == "own_metric:worst"

@@ -12,6 +12,7 @@ from kallos.scoring import evaluate_fold, fit_fold, forecasts_of
 from kallos.selection import OneStandardError
 from kallos.trainer import choose, train
 from kallos.training import quiet_single_thread
+from kallos.weights import count_weights, weights_of
 from tests.samples import by_learning_rate, by_parameters
 from tests.small_models import FinishedStudy, finished_study, on_rows, small_model
 
@@ -142,3 +143,18 @@ def test_the_studys_own_seed_confirms_its_own_value_by_its_own_metric(tmp_path, 
     confirmed = confirm(plan_of(study), study.best.best_params, seeds=1, score_fold=evaluate_fold)
     assert confirmed.rmse == (study.best.best_value,)
     assert confirmed.sd is None
+
+
+def test_weights_are_counted_of_all_targets_and_quantiles(tmp_path):
+    study = finished_study(tmp_path, **{**TWO, **QUANTILES})
+    member = small_model(study, seeds=1).members[0]
+    counted = count_weights(
+        "gru",
+        study.best.best_params,
+        horizon=1,
+        lead=1,
+        n_covariates=len(study.rows.columns) - 2,
+        n_targets=2,
+        quantiles=QUANTILES["quantiles"],
+    )
+    assert counted == sum(each.numel() for each in weights_of(member).values())
