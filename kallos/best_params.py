@@ -12,7 +12,7 @@ from kallos.errors import DataError, explain, scrubbed, shorten
 from kallos.feature_store import FeatureStore
 from kallos.folds import Fold
 from kallos.panel import Panel
-from kallos.planning import DataSummary, Stamp, StudyPlan, planned_fold, study_panel
+from kallos.planning import DataSummary, Stamp, StudyPlan, planned_fold
 from kallos.report import read_best_params
 from kallos.result_folder import read_bytes
 from kallos.results import TuningResult
@@ -20,6 +20,7 @@ from kallos.selection import OneStandardError
 from kallos.settings import DB_TIMEOUT
 from kallos.snapshots import frame_sha256, read_snapshot, snapshot_address, write_snapshot
 from kallos.specs import TuneSpec
+from kallos.study_cut import study_panel
 
 
 class ScoredWindow(BaseModel):

@@ -4,8 +4,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -18,21 +17,19 @@ from kallos.architectures import Architecture, Params, get_architecture
 from kallos.architectures.lookup import refuse_missing_packages
 from kallos.architectures.study_space import StudySpace, model_of
 from kallos.errors import DataError, UsageError, shorten
-from kallos.folds import Fold, FoldGrid, InnerCut, cut_inner, fewest_origins
+from kallos.folds import Fold
 from kallos.metrics import RMSE, mean, metric_source
-from kallos.panel import Panel, inner_cuts
-from kallos.preprocessing import study_frame
+from kallos.panel import Panel
 from kallos.scoring import FoldJob, naive_scores, rows_sha256
 from kallos.snapshots import frame_sha256, write_snapshot
 from kallos.specs import TuneSpec
+from kallos.study_cut import cut_panel, is_short, said_of
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 _log = logging.getLogger(__name__)
 
-# Fewer training samples than this teach nothing, and Darts would train on a single one without a word.
-FEWEST_SAMPLES = 30
 
 # Raise this whenever a change to asking, telling or pruning moves a trial.
 ENGINE_VERSION = 2
@@ -232,7 +229,7 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
         _log.warning("forecast 'block' reads covariates of the future beyond the horizon: compare by it, trust it not")
     cut = cut_panel(frame, spec)
     panel, grid, open_fold = cut.panel, cut.grid, cut.grid.open_fold
-    if open_fold is not None and any(_is_short(fold, spec) for fold in panel.folds_of(open_fold)):
+    if open_fold is not None and any(is_short(fold, spec) for fold in panel.folds_of(open_fold)):
         open_fold = None
     plan = StudyPlan(
         spec=spec,
@@ -241,8 +238,8 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
         folds=tuple(planned_fold(panel, fold, spec) for fold in grid.folds),
         open_fold=None if open_fold is None else planned_fold(panel, open_fold, spec),
         longest_input=cut.longest_input,
-        holdout_start=cut.holdout_start,
-        holdout_end=cut.holdout_end,
+        holdout_start=None if cut.holdout_start is None else stamp(cut.holdout_start),
+        holdout_end=None if cut.holdout_end is None else stamp(cut.holdout_end),
     )
     if plan.naive_value == 0:
         raise DataError(
@@ -257,58 +254,6 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
     return plan
 
 
-@dataclass(frozen=True, eq=False)
-class CutPanel:
-    """A study's rows, those of the hold-out cut off, and its folds; see `StudyPlan` for the rest."""
-
-    panel: Panel
-    grid: FoldGrid
-    longest_input: int | None
-    holdout_start: Stamp | None
-    holdout_end: Stamp | None
-
-
-def cut_panel(frame: pd.DataFrame, spec: TuneSpec) -> CutPanel:
-    """Return what a study sees of these features; raises as `plan_study` does, and writes nothing."""
-    whole = study_panel(frame, spec)
-    grid = whole.cut_folds(spec.folds, lead=spec.features.lead, frequency=spec.data.frequency)
-    _refuse_short_holdout(grid, spec)
-    panel = whole.before(grid.study_stop)
-    start, stop = grid.holdout_start, grid.holdout_stop
-    return CutPanel(
-        panel=panel,
-        grid=grid,
-        longest_input=_longest_input(panel, grid.folds, spec),
-        holdout_start=None if start is None else stamp(whole.calendar[start]),
-        holdout_end=None if stop is None else stamp(whole.calendar[stop - 1]),
-    )
-
-
-def study_panel(frame: pd.DataFrame, spec: TuneSpec) -> Panel:
-    """Return the rows that a study uses of each of its assets; raises `DataError` as `study_frame` does."""
-    assets = spec.data.assets
-    if len(assets) == 1:
-        return Panel.of({assets[0]: study_frame(frame, spec.features, fill=spec.data.fill)})
-    if frame.index.nlevels == 1 or set(assets) - set(frame.index.unique(0)):
-        raise DataError(
-            f"features of several assets must be indexed by asset and stamp, with rows of each of {shorten(assets)}"
-        )
-    rows = {}
-    for asset in assets:
-        with said_of(asset, spec):
-            rows[asset] = study_frame(frame.xs(asset), spec.features, fill=spec.data.fill)
-    return Panel.of(rows)
-
-
-@contextmanager
-def said_of(asset: str, spec: TuneSpec) -> Iterator[None]:
-    """Name the asset in what is said of it, where there are several."""
-    try:
-        yield
-    except DataError as error:
-        raise DataError(f"{asset}: {error}" if len(spec.data.assets) > 1 else str(error)) from None
-
-
 def _summary(panel: Panel, spec: TuneSpec) -> DataSummary:
     frame, calendar = panel.frame, panel.calendar
     return DataSummary(
@@ -320,62 +265,10 @@ def _summary(panel: Panel, spec: TuneSpec) -> DataSummary:
     )
 
 
-def _longest_input(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> int | None:
-    """Return the longest input that all folds of all assets can hold, as `clip_input`; refuses folds that are short."""
-    of_assets = [panel.folds_of(fold) for fold in folds]
-    cuts = [
-        inner_cuts(
-            [panel.frame.index[each.train_start : each.train_stop] for each in fold],
-            spec.training.inner_validation,
-            lead=spec.features.lead,
-            horizon=spec.horizon,
-        )
-        for fold in of_assets
-    ]
-    fits = []
-    for place, asset in enumerate(spec.data.assets):
-        with said_of(asset, spec):
-            own = [fold[place] for fold in of_assets]
-            for fold, dates in zip(own, folds, strict=True):
-                if fold.validation_stop == fold.validation_start and len(cuts[0]) > 1:
-                    raise DataError(
-                        f"each asset of one model must have rows in every fold, and there are none in fold "
-                        f"{fold.number}, from {panel.calendar[dates.validation_start]} on: give other dates, or take "
-                        f"it out of asset_id"
-                    )
-                refuse_short_window(fold, spec)
-            own_cuts = [cut[place] for cut in cuts]
-            fits.append(clip_input(own, spec, own_cuts if len(cuts[0]) > 1 else None))
-            for fold, cut in zip(own, own_cuts, strict=True):
-                _refuse_short_inner(fold, cut, spec)
-    return min((fit for fit in fits if fit is not None), default=None)
-
-
-def _refuse_short_inner(fold: Fold, cut: InnerCut, spec: TuneSpec) -> None:
-    inner = fold.train_stop - fold.train_start - cut.inner_start
-    if inner < spec.horizon:
-        raise DataError(
-            f"the inner validation part must hold one whole horizon: in fold {fold.number} it has {inner} rows, and "
-            f"--horizon is {spec.horizon}; take a larger --inner-validation or a shorter --horizon"
-        )
-
-
 def mean_naive_values(windows: Sequence[FoldWindow]) -> dict[str, float]:
     """Return the mean error over the folds of each naive forecast, none where there is no fold."""
     names = windows[0].naive_values if windows else ()
     return {name: mean([window.naive_values[name] for window in windows]) for name in names}
-
-
-def _refuse_short_holdout(grid: FoldGrid, spec: TuneSpec) -> None:
-    if grid.holdout_start is None or grid.holdout_stop is None:
-        return
-    origins = grid.holdout_stop - grid.holdout_start - spec.horizon + 1
-    needed = fewest_origins(spec.features.lead, spec.horizon)
-    if origins < needed:
-        raise DataError(
-            f"a verdict needs {needed} forecast origins, and --holdout {spec.folds.holdout} keeps {max(origins, 0)}: "
-            f"take a larger --holdout or a longer --step"
-        )
 
 
 def stamp(moment: pd.Timestamp | int) -> Stamp:
@@ -385,81 +278,6 @@ def stamp(moment: pd.Timestamp | int) -> Stamp:
 
 def _sha256(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def refuse_short_window(fold: Fold, spec: TuneSpec) -> None:
-    """Raise `DataError` if no horizon fits the fold's validation window."""
-    if _is_short(fold, spec):
-        window = fold.validation_stop - fold.validation_start
-        raise DataError(
-            f"a validation window must hold one whole horizon: fold {fold.number} has {window} rows, and --horizon "
-            f"is {spec.horizon}; take a longer --step or a shorter --horizon"
-        )
-
-
-def _is_short(fold: Fold, spec: TuneSpec) -> bool:
-    return fold.validation_stop - fold.validation_start < spec.horizon
-
-
-def clip_input(folds: Sequence[Fold], spec: TuneSpec, cuts: Sequence[InnerCut] | None = None) -> int | None:
-    """Return the longest `input_chunk_length` that all folds can hold, or None if they hold the space's longest.
-
-    `cuts` are those of their training rows by date across assets, by default those of an asset that is alone. Raises
-    `DataError` if not even the space's shortest fits.
-    """
-    space = spec.search_space
-    lead, horizon = spec.features.lead, spec.horizon
-    share = spec.training.inner_validation
-    own_cuts = cuts or [cut_inner(fold.shifted(), share, lead=lead, horizon=horizon) for fold in folds]
-    fold, cut = min(zip(folds, own_cuts, strict=True), key=lambda each: each[1].fit_stop)
-    beside_input = spec.features.lead - 1 + spec.horizon + FEWEST_SAMPLES - 1
-    fits, shortest = cut.fit_stop - beside_input, space.shortest_input
-    if fits < shortest and cuts is not None:
-        raise DataError(
-            f"fold {fold.number} needs {shortest + beside_input} rows to fit on ({FEWEST_SAMPLES} samples of the "
-            f"shortest input_chunk_length {shortest} and the horizon), and has {cut.fit_stop} before the day on which "
-            f"the inner validation part of all assets begins: bring earlier rows, or take it out of asset_id"
-        )
-    if fits < shortest:
-        needed, there = _rows_needed(shortest + beside_input, spec), fold.train_stop - fold.train_start
-        raise DataError(
-            f"fold {fold.number} needs {needed} training rows ({FEWEST_SAMPLES} samples of the shortest "
-            f"input_chunk_length {shortest}, the horizon, and the inner validation part), and there are {there}: "
-            f"{_remedy(needed, there, spec)}"
-        )
-    return fits if fits < space.longest_input else None
-
-
-def describe_clip(spec: TuneSpec, longest_input: int) -> str:
-    """Return in a sentence how a search space was clipped."""
-    space = spec.search_space
-    return (
-        f"the search space is clipped to what fits: input_chunk_length is drawn from {space.shortest_input} to "
-        f"{longest_input} rows, not to {space.longest_input}, since the smallest fold holds no longer"
-    )
-
-
-def _remedy(needed: int, there: int, spec: TuneSpec) -> str:
-    if spec.folds.train_rows is not None:
-        return f"take --train-rows {needed} or more"
-    fewer = ", or take fewer --n-folds" if spec.folds.n_folds > 1 else ""
-    return f"bring {needed - there} earlier rows{fewer}"
-
-
-def _rows_needed(fit_rows: int, spec: TuneSpec) -> int:
-    """Return the least training rows of which so many are left to fit the weights."""
-    rows = fit_rows
-    while (
-        cut_inner(
-            Fold(0, 0, rows, rows, rows),
-            spec.training.inner_validation,
-            lead=spec.features.lead,
-            horizon=spec.horizon,
-        ).fit_stop
-        < fit_rows
-    ):
-        rows += 1
-    return rows
 
 
 def planned_fold(panel: Panel, fold: Fold, spec: TuneSpec) -> PlannedFold:

@@ -85,7 +85,7 @@ def _unfit_together(rows: "Mapping[str, DataFrame]", spec: TuneSpec) -> str | No
     """Return what keeps assets that are each sound from one model, if anything does."""
     from kallos.errors import DataError
     from kallos.feature_store import by_asset, tidy
-    from kallos.planning import cut_panel
+    from kallos.study_cut import cut_panel
 
     if len(rows) == 1:
         return None

@@ -9,8 +9,8 @@ from kallos.checks.findings import Finding, SeenFold, said_by
 from kallos.errors import DataError
 from kallos.folds import Fold, cut_folds, cut_inner
 from kallos.frequency import SESSIONS, default_step
-from kallos.planning import clip_input, describe_clip, refuse_short_window
 from kallos.specs import TuneSpec
+from kallos.study_cut import clip_input, describe_clip, refuse_short_window
 
 
 def cut_study(
