@@ -338,6 +338,8 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
         except KallosError as error:  # An architecture of one's own, of which nobody can count what it learns.
             chosen = HonestChoice(deflation=deflate(result))
             logger.warning("the choice within one standard error is left out: %s", error)
+        # Where a run is killed before its page is written, no earlier one lies beside the new result.
+        html_report.remove_report(spec, folder)
         path = report.write_best_params(result, folder, chosen)
         write_study(result, folder)
         logger.info("%s; best parameters in %s", report.verdict(result), path)

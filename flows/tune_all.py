@@ -24,10 +24,12 @@ from kallos.checks.loading import shared_rows
 from kallos.errors import KallosError, StudyError, UsageError, scrubbed, shorten
 from kallos.feature_store import FeatureStore
 from kallos.leaderboard import Entry, Leaderboard, leaderboard_csv, leaderboard_markdown
+from kallos.planning import StudyPlan
 from kallos.result_folder import prepare_folder, refuse_relative, write_text
 from kallos.settings import Settings
 from kallos.specs import RunSpec, TuneSpec
 from kallos.study_grid import ALL, StudyGrid
+from kallos.whole_results import whole_document
 
 Onlooker = Callable[[Entry, Leaderboard], None]
 Place = Literal["subflows", "deployment"]
@@ -138,23 +140,20 @@ def _run(
 
 def _finished(spec: TuneSpec, folder: str) -> Entry | None:
     """Return the entry of a study whose whole result is in the folder, and would be the same on the rows of now."""
-    document = report.read_best_params(spec, folder)
-    if document is None or (document.get("spec"), document.get("n_trials")) != (
-        spec.model_dump(mode="json"),
-        spec.n_trials,
-    ):
-        return None
-    settings = Settings.read()
     try:
-        features, _ = checks.load_sound_features(
-            settings.features_url, spec, now=datetime.now(UTC), timeout=settings.db_timeout
-        )
-        plan = planning.plan_study(features, spec, settings.snapshots)
-        # The name holds all that the trials depend on, the data the rows of the step that is not over.
-        same = (document.get("study"), document.get("data")) == (plan.study_name, plan.data.model_dump(mode="json"))
-        return Entry.of(spec, document) if same else None
-    except (KallosError, ValueError):
+        document = whole_document(_plan_now(spec), folder)
+        return None if document is None else Entry.of(spec, document)
+    except Exception:  # Whatever is wrong there, the study's own run says it.
         return None
+
+
+def _plan_now(spec: TuneSpec) -> StudyPlan:
+    """Return the plan of a study on the rows that the database holds now."""
+    settings = Settings.read()
+    features, _ = checks.load_sound_features(
+        settings.features_url, spec, now=datetime.now(UTC), timeout=settings.db_timeout
+    )
+    return planning.plan_study(features, spec, settings.snapshots)
 
 
 def _run_here(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> Entry:

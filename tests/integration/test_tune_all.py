@@ -9,7 +9,6 @@ import sys
 from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from prefect.artifacts import Artifact
@@ -26,7 +25,7 @@ from kallos.study_catalogue import list_studies
 from kallos.study_grid import StudyGrid
 from kallos.tuner import run_tuning
 from tests.integration.test_crashes import wait_until
-from tests.samples import by_parameters, make_features, small_plan, small_spec
+from tests.samples import by_parameters, make_features, small_plan, small_spec, stand_in_pool
 
 ROOT = Path(__file__).parents[2]
 STUDY = """
@@ -118,10 +117,10 @@ def test_a_run_that_is_killed_is_carried_on_and_one_asset_that_fails_stops_no_ot
     assert all(f"| {row['asset']} |" in board.data for row in rows)
     for row in rows:
         if row["status"] == "done":
-            document = json.loads(
-                (command.folder / "kallos-results" / f"{row['model']}_{row['asset']}_best_params.json").read_text()
-            )
+            whole = command.folder / "kallos-results" / f"{row['model']}_{row['asset']}"
+            document = json.loads(Path(f"{whole}_best_params.json").read_text())
             assert float(row["value"]) == document["best_value"]
+            assert Path(f"{whole}_forecasts.json").exists()
 
     assert {(each.asset, each.trials.complete) for each in list_studies(Settings.read().studies_url)} == {
         (asset, 2) for asset in ASSETS
@@ -133,7 +132,7 @@ def test_all_studies_of_a_run_share_one_pool_and_their_results_are_those_of_each
 
     def pool(*_, **__):
         pools.append("opened")
-        return nullcontext(SimpleNamespace(score=by_parameters))
+        return nullcontext(stand_in_pool(by_parameters))
 
     monkeypatch.setattr(flows.tune, "FoldPool", pool)
     board = tune_all(StudyGrid(spec=small_spec(), assets=("ABC", "DEF"), models=("gru",)), output_dir=str(tmp_path))
