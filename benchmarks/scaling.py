@@ -16,16 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import psutil
 
-from benchmarks.flow_run import Clock, trivial_score
-from benchmarks.many_studies import features
+from benchmarks.flow_run import Clock, trivial_score, without_fits
+from benchmarks.many_studies import features, refuse_failed_tasks
 from flows.prefect_api import set_environment
 from kallos.specs import TuneSpec
 
@@ -76,6 +74,7 @@ def prefect(home: Path, url: str | None) -> None:
             coordinator_kb_per_trial=sum(each["grown"] for each in said) / coordinators / TRIALS / 1e3,
             server_mb=server.memory_info().rss / 1e6,
         )
+    refuse_failed_tasks(api)
 
 
 def coordinator(asset: str) -> None:
@@ -83,8 +82,7 @@ def coordinator(asset: str) -> None:
     import flows.tune
     from flows.watching import watching
 
-    pool = SimpleNamespace(score=trivial_score)
-    flows.tune.FoldPool = lambda *_, **__: nullcontext(pool)  # type: ignore[assignment, misc]
+    flows.tune.FoldPool = without_fits()  # type: ignore[assignment, misc]
     clock, process, cpu = Clock(), psutil.Process(), [0.0, 0.0]
 
     def watch(event: Any) -> None:

@@ -132,7 +132,7 @@ def _run(
 ) -> Iterator[Entry]:
     """Run what is missing here, or as runs of a deployment, and yield how each study has ended."""
     missing = []
-    with shared_rows(), shared_pools():
+    with shared_rows(), shared_pools(run):
         for spec in studies:
             entry = None if run.refresh_cache else _finished(spec, folder)
             if entry is None and deployment is None:
