@@ -1,6 +1,7 @@
 """Studies that are runs of a deployment, followed against a real server; the tests do what its workers would."""
 
 from contextlib import suppress
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -187,3 +188,16 @@ def test_a_deployment_that_takes_no_study_is_one_clear_line(tmp_path):
     grid = StudyGrid(spec=small_spec(), assets=("ABC",), models=("gru",))
     with pytest.raises(UsageError, match=r"one of the flow 'tune', which takes spec, .*'other/one' takes grid"):
         tune_all(grid, output_dir=str(tmp_path), place="deployment", deployment="other/one")
+
+
+@flow(name="strict")
+def strict(spec: int, run: dict[str, Any], output_dir: str | None = None) -> None:
+    """Take something else by the names of a study's parameters."""
+
+
+def test_a_deployment_that_refuses_a_study_is_one_clear_line(command):
+    strict.to_deployment("one").apply()
+    command.deployment = "strict/one"
+    with pytest.raises(UsageError, match=r"must take our studies, and 'strict/one' refuses one: .*spec") as caught:
+        command.run()
+    assert "\n" not in str(caught.value)
