@@ -14,9 +14,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.flow_run import trivial_score
+from benchmarks.flow_run import without_fits
 from flows.commands.tune import set_environment
 from kallos.specs import TuneSpec
 
@@ -49,7 +48,7 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
     from kallos.settings import Settings
     from kallos.study_grid import ALL, StudyGrid
 
-    flows.tune.FoldPool = lambda *_, **__: nullcontext(SimpleNamespace(score=trivial_score))  # type: ignore[assignment, misc]
+    flows.tune.FoldPool = without_fits()  # type: ignore[assignment, misc]
     with FeatureStore(Settings.read().features_url) as store:
         store.write({f"A{number:04}": features(number) for number in range(studies)})
     spec = TuneSpec.model_validate(
@@ -79,6 +78,7 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
         again = time.perf_counter()
         tune_all(StudyGrid(spec=spec, assets=ALL, models=("gru",)), output_dir=str(home / "results"))
         replay = time.perf_counter() - again
+        refuse_failed_tasks(PREFECT_API_URL.value())
     tenth = max(studies // 10, 1)
     first, last = ended[0], ended[-1]
     # The first study pays for imports.
@@ -99,6 +99,16 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
         "fold_cache_files": sum(1 for _ in (home / "fold-cache").rglob("*.json")),
         "per_study": {name: _per_study(*span) for name, span in spans.items()},
     }
+
+
+def refuse_failed_tasks(api: str | None) -> None:
+    """Raise if a task of any run has failed: what was measured is then not what a study costs."""
+    import httpx
+
+    found = {"state": {"type": {"any_": ["FAILED", "CRASHED"]}}}
+    failed = httpx.post(f"{api}/task_runs/count", json={"task_runs": found}, timeout=60).json()
+    if failed:
+        raise SystemExit(f"no task may fail in what is measured, and {failed} did")
 
 
 def _per_study(before: dict[str, float], after: dict[str, float], studies: int) -> dict[str, float]:

@@ -1,12 +1,13 @@
 """What one server, one coordinator, one database and one cache carry: the figures of docs/scaling.md.
 
-    python -m benchmarks.scaling prefect [URL]
-    python -m benchmarks.scaling storage [URL]
+    python -m benchmarks.scaling prefect [TRIALS] [URL]
+    python -m benchmarks.scaling storage [TRIALS] [URL]
     python -m benchmarks.scaling cache
     python -m benchmarks.scaling worker
 
 URL is that of an empty PostgreSQL database, `postgresql+asyncpg://...` for Prefect and `postgresql://...` for Optuna;
-without it the database is SQLite in a temporary home. Each takes less than two minutes and prints JSON lines.
+without it the database is SQLite in a temporary home. TRIALS are those of each study, 30 of `prefect` and 200 of
+`storage` by default. Each takes about two minutes on a quiet machine and prints JSON lines.
 """
 
 import json
@@ -16,23 +17,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import psutil
 
-from benchmarks.flow_run import Clock, trivial_score
-from benchmarks.many_studies import features
+from benchmarks.flow_run import Clock, trivial_score, without_fits
+from benchmarks.many_studies import features, refuse_failed_tasks
 from flows.prefect_api import set_environment
 from kallos.specs import TuneSpec
 
 TRIALS, FOLDS = 30, 5
 COORDINATORS = (1, 2, 4)
 ENTRIES = 2000
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 600
 
 
 def spec_of(asset: str, trials: int = TRIALS) -> TuneSpec:
@@ -42,7 +42,7 @@ def spec_of(asset: str, trials: int = TRIALS) -> TuneSpec:
     return TuneSpec.model_validate({**values, "training": {"max_epochs": 1}})
 
 
-def prefect(home: Path, url: str | None) -> None:
+def prefect(home: Path, url: str | None, trials: int = TRIALS) -> None:
     """Run studies without fits side by side against one server, and print what a fold's task costs where."""
     _write_features([f"A{number}" for number in range(sum(COORDINATORS))])
     if url:
@@ -57,12 +57,14 @@ def prefect(home: Path, url: str | None) -> None:
         command = [sys.executable, "-m", "benchmarks.scaling", "coordinator"]
         environment = {**os.environ, "PREFECT_API_URL": api}
         studies = [
-            subprocess.Popen([*command, f"A{next(assets)}"], env=environment, stdout=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                [*command, f"A{next(assets)}", str(trials)], env=environment, stdout=subprocess.PIPE, text=True
+            )
             for _ in range(coordinators)
         ]
         said = [json.loads(study.communicate()[0].splitlines()[-1]) for study in studies]
         ended = max(each["last_tell"] for each in said)
-        folds = coordinators * TRIALS * FOLDS
+        folds = coordinators * trials * FOLDS
         done += folds
         stored = _wait_until_stored(api, done)
         begun = min(each["first_ask"] for each in said)
@@ -73,18 +75,18 @@ def prefect(home: Path, url: str | None) -> None:
             server_cpu_ms_per_fold=1000 * (_cpu_seconds(server) - cpu) / folds,
             coordinator_cpu_ms_per_fold=1000 * sum(each["cpu"] for each in said) / folds,
             coordinator_mb=max(each["memory"] for each in said) / 1e6,
-            coordinator_kb_per_trial=sum(each["grown"] for each in said) / coordinators / TRIALS / 1e3,
+            coordinator_kb_per_trial=sum(each["grown"] for each in said) / coordinators / trials / 1e3,
             server_mb=server.memory_info().rss / 1e6,
         )
+    refuse_failed_tasks(api)
 
 
-def coordinator(asset: str) -> None:
+def coordinator(asset: str, trials: int) -> None:
     """Run one study without fits in this process, and print when its folds began and ended, and what it took."""
     import flows.tune
     from flows.watching import watching
 
-    pool = SimpleNamespace(score=trivial_score)
-    flows.tune.FoldPool = lambda *_, **__: nullcontext(pool)  # type: ignore[assignment, misc]
+    flows.tune.FoldPool = without_fits()  # type: ignore[assignment, misc]
     clock, process, cpu = Clock(), psutil.Process(), [0.0, 0.0]
 
     def watch(event: Any) -> None:
@@ -95,12 +97,12 @@ def coordinator(asset: str) -> None:
             cpu[0] = cpu[1]
 
     with watching(watch):
-        flows.tune.tune(spec_of(asset), output_dir=str(Path(os.environ["KALLOS_HOME"]) / "results"))
+        flows.tune.tune(spec_of(asset, trials), output_dir=str(Path(os.environ["KALLOS_HOME"]) / "results"))
     # Both clocks of one machine.
     shift = time.time() - time.perf_counter()
     figures = {"first_ask": clock.first_ask + shift, "last_tell": clock.told[-1] + shift}
-    figures |= {"cpu": (cpu[1] - cpu[0]) * TRIALS / (TRIALS - 1), "memory": max(clock.memory)}
-    sys.stdout.write(json.dumps(figures | {"grown": clock.memory[-1] - clock.memory[TRIALS // 10]}) + "\n")
+    figures |= {"cpu": (cpu[1] - cpu[0]) * trials / (trials - 1), "memory": max(clock.memory)}
+    sys.stdout.write(json.dumps(figures | {"grown": clock.memory[-1] - clock.memory[trials // 10]}) + "\n")
 
 
 def storage(home: Path, url: str | None, trials: int = 200) -> None:
@@ -193,8 +195,8 @@ def _wait_until_stored(api: str, count: int) -> float:
     until = time.time() + _PATIENCE_SECONDS
     while httpx.post(f"{api}/task_runs/count", json={"task_runs": found}, timeout=60).json() < count:
         if time.time() > until:
-            raise SystemExit("the server has not stored all tasks within a minute")
-        time.sleep(0.1)
+            raise SystemExit("the server has not stored all tasks within ten minutes")
+        time.sleep(0.5)
     return time.time()
 
 
@@ -213,13 +215,15 @@ def main() -> None:
     name, *rest = sys.argv[1:]
     if name == "coordinator":
         set_environment()
-        coordinator(*rest)
+        coordinator(rest[0], int(rest[1]))
         return
-    kinds = {"prefect": prefect, "storage": storage, "cache": cache, "worker": worker}
+    kinds: dict[str, Callable[..., None]] = {"prefect": prefect, "storage": storage, "cache": cache, "worker": worker}
     with tempfile.TemporaryDirectory(prefix="kallos-scaling-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         set_environment(KALLOS_HOME=folder, PREFECT_HOME=str(home / "prefect"))
-        kinds[name](home, rest[0] if rest else None)
+        trials = [int(each) for each in rest if each.isdigit()]
+        urls = [each for each in rest if not each.isdigit()]
+        kinds[name](home, urls[0] if urls else None, *trials)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,13 @@ class ShownStudies:
         style = "red" if entry.status == "failed" else ""
         self._progress.console.print(Text(line, style), soft_wrap=True)
 
+    def say(self, line: str) -> None:
+        """Show what is waited for: beside the bar, or as a line where there is none."""
+        if self._console.is_terminal:
+            self._progress.update(self._task, description=line)
+        else:
+            self._console.print(Text(line, "dim"), soft_wrap=True)
+
     def close(self) -> None:
         """Take the bar away."""
         self._progress.stop()

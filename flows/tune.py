@@ -159,28 +159,28 @@ def _pools_of(run: RunSpec) -> Iterator[Pools]:
 
 
 class _SharedPools:
-    """Pools that outlive a study, for the next one that is carried in the same way."""
+    """Pools that outlive a study, for the next one of the same run."""
 
-    def __init__(self) -> None:
-        self._pools: dict[RunSpec, Pools] = {}
+    def __init__(self, run: RunSpec) -> None:
+        self._run = run
+        self._pools: Pools | None = None
         self._ends = ExitStack()
         # What a pool logs of itself belongs to the run that has opened the block, not to its first study.
         self._context = copy_context()
 
     @contextmanager
-    def lent(self, run: RunSpec) -> Iterator[Pools]:
-        if run not in self._pools:
-            self.end()
-            self._pools[run] = self._context.run(self._ends.enter_context, _pools_of(run))
+    def lent(self) -> Iterator[Pools]:
+        if self._pools is None:
+            self._pools = self._context.run(self._ends.enter_context, _pools_of(self._run))
         try:
-            yield self._pools[run]
+            yield self._pools
         except BaseException:
             # A scheduler may be lost, or a fold under way for nobody.
             self.end()
             raise
 
     def end(self) -> None:
-        self._pools.clear()
+        self._pools = None
         self._ends.close()
 
 
@@ -188,12 +188,12 @@ _shared: ContextVar[_SharedPools | None] = ContextVar("shared_pools", default=No
 
 
 @contextmanager
-def shared_pools() -> Iterator[None]:
-    """Let studies in this block, one after the other, have their folds computed in the same processes.
+def shared_pools(run: RunSpec) -> Iterator[None]:
+    """Let studies in this block, which are carried alike and one after the other, share what the run names.
 
     A study that fails ends them, and the next one has its own; the block's end ends the last ones.
     """
-    shared = _SharedPools()
+    shared = _SharedPools(run)
     token = _shared.set(shared)
     try:
         yield
@@ -206,7 +206,7 @@ def shared_pools() -> Iterator[None]:
 def place_of(run: RunSpec, plan: StudyPlan) -> Iterator[Place]:
     """Yield the place that the run names, for as long as the block runs."""
     shared = _shared.get()
-    with _pools_of(run) if shared is None else shared.lent(run) as pools:
+    with _pools_of(run) if shared is None else shared.lent() as pools:
         yield pools.place(run, plan)
 
 
@@ -348,6 +348,8 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
         except KallosError as error:  # An architecture of one's own, of which nobody can count what it learns.
             chosen = HonestChoice(deflation=deflate(result))
             logger.warning("the choice within one standard error is left out: %s", error)
+        # Where a run is killed before its page is written, no earlier one lies beside the new result.
+        html_report.remove_report(spec, folder)
         path = report.write_best_params(result, folder, chosen)
         write_study(result, folder)
         logger.info("%s; best parameters in %s", report.verdict(result), path)

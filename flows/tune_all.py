@@ -1,63 +1,68 @@
 """The flow `tune-all`: many studies, each a run of its own, and one leaderboard."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
-from uuid import UUID
 
 import httpx
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import FlowRun
-from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
 
+from flows.deployed_studies import Deployment, find_deployment, run_deployed
 from flows.tune import shared_pools, tune
 from flows.watching import ArtifactStore
 from kallos import checks, planning, report
 from kallos.checks.loading import shared_rows
-from kallos.errors import KallosError, StudyError, UsageError, scrubbed, shorten
+from kallos.errors import DataError, KallosError, StudyError, scrubbed, shorten
 from kallos.feature_store import FeatureStore
 from kallos.leaderboard import Entry, Leaderboard, leaderboard_csv, leaderboard_markdown
+from kallos.planning import StudyPlan
 from kallos.result_folder import prepare_folder, refuse_relative, write_text
 from kallos.settings import Settings
 from kallos.specs import RunSpec, TuneSpec
 from kallos.study_grid import ALL, StudyGrid
+from kallos.whole_results import is_of, whole_document
 
 Onlooker = Callable[[Entry, Leaderboard], None]
+Listener = Callable[[str], None]
 Place = Literal["subflows", "deployment"]
 
 LEADERBOARD = "leaderboard.csv"
 
 _DEFAULT_RUN = RunSpec()
-_SECONDS_BETWEEN_LOOKS = 2.0
-# The most runs that the API returns at once.
-_RUNS_AT_ONCE = 100
 
 _onlookers: ContextVar[tuple[Onlooker, ...]] = ContextVar("onlookers", default=())
+_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
 
 
 @contextmanager
-def looking_on(onlooker: Onlooker) -> Iterator[None]:
-    """Tell the onlooker of every study that ends, with the leaderboard as it stands then, inside this block."""
-    token = _onlookers.set((*_onlookers.get(), onlooker))
+def looking_on(onlooker: Onlooker, listener: Listener = lambda line: None) -> Iterator[None]:
+    """Tell the onlooker of every study that ends, with the leaderboard as it stands then, inside this block.
+
+    The listener hears in a line what is waited for, whenever that changes, where studies run elsewhere.
+    """
+    tokens = _onlookers.set((*_onlookers.get(), onlooker)), _listeners.set((*_listeners.get(), listener))
     try:
         yield
     finally:
-        _onlookers.reset(token)
+        _onlookers.reset(tokens[0])
+        _listeners.reset(tokens[1])
 
 
 @task
 def find_assets(spec: TuneSpec) -> list[str]:
-    """Return all assets that the table of a study holds."""
+    """Return all assets that the table of a study holds; raises `DataError` if there are none."""
     settings = Settings.read()
     with FeatureStore(settings.features_url, timeout=settings.db_timeout) as store:
-        return store.assets(spec.data)
+        assets = store.assets(spec.data)
+        if not assets:
+            raise DataError(
+                f"all assets ('*') must be one or more, and {spec.data.source} of {store} is empty: fill it with "
+                f"'kallos-run ingest', or name another as --features-table"
+            )
+        return assets
 
 
 @flow(name="tune-all", flow_run_name="tune-all {grid.title}")
@@ -85,13 +90,17 @@ def tune_all(
     if runtime.deployment.id or place == "deployment":
         refuse_relative(folder)
     prepare_folder(folder)
+    on = find_deployment(deployment) if place == "deployment" else None
     studies = grid.studies(find_assets(grid.spec)) if grid.assets == ALL else grid.studies()
     board = Leaderboard(entries=tuple(Entry.waiting(spec) for spec in studies))
-    address = write_text(folder, LEADERBOARD, leaderboard_csv(board))
-    for entry in _run(studies, run, output_dir, folder, None if place == "subflows" else deployment):
+    write_text(folder, LEADERBOARD, leaderboard_csv(board))
+    for entry in _run(studies, run, output_dir, folder, on):
         board = board.updated(entry)
-        # After each study: a run that is killed leaves what it knew.
-        address = write_text(folder, LEADERBOARD, leaderboard_csv(board))
+        try:
+            # After each study: a run that is killed leaves what it knew.
+            write_text(folder, LEADERBOARD, leaderboard_csv(board))
+        except KallosError as error:
+            logger.warning("the leaderboard is written with the next study or at the end: %s", error)
         log = logger.warning if entry.status == "failed" else logger.info
         log(
             "%s on %s %s: %s",
@@ -102,13 +111,13 @@ def tune_all(
         )
         for onlooker in _onlookers.get():
             onlooker(entry, board)
-    logger.info("leaderboard in %s", address)
     ArtifactStore(logger).store(
         create_markdown_artifact,
         key="leaderboard",
         markdown=leaderboard_markdown(board),
         description=grid.title,
     )
+    logger.info("leaderboard in %s", write_text(folder, LEADERBOARD, leaderboard_csv(board)))
     if board.failed:
         names = shorten([f"{entry.model} on {entry.asset}" for entry in board.failed])
         raise StudyError(
@@ -119,11 +128,11 @@ def tune_all(
 
 
 def _run(
-    studies: Sequence[TuneSpec], run: RunSpec, output_dir: str | None, folder: str, deployment: str | None
+    studies: Sequence[TuneSpec], run: RunSpec, output_dir: str | None, folder: str, deployment: Deployment | None
 ) -> Iterator[Entry]:
     """Run what is missing here, or as runs of a deployment, and yield how each study has ended."""
     missing = []
-    with shared_rows(), shared_pools():
+    with shared_rows(), shared_pools(run):
         for spec in studies:
             entry = None if run.refresh_cache else _finished(spec, folder)
             if entry is None and deployment is None:
@@ -133,28 +142,35 @@ def _run(
             else:
                 yield entry
     if deployment is not None:
-        yield from _run_deployed(missing, run, output_dir, folder, deployment)
+        yield from run_deployed(missing, run, output_dir, folder, deployment, is_current=_is_of_now, tell=_tell)
+
+
+def _tell(line: str) -> None:
+    get_run_logger().info("%s", line)
+    for listener in _listeners.get():
+        listener(line)
 
 
 def _finished(spec: TuneSpec, folder: str) -> Entry | None:
     """Return the entry of a study whose whole result is in the folder, and would be the same on the rows of now."""
-    document = report.read_best_params(spec, folder)
-    if document is None or (document.get("spec"), document.get("n_trials")) != (
-        spec.model_dump(mode="json"),
-        spec.n_trials,
-    ):
-        return None
-    settings = Settings.read()
     try:
-        features, _ = checks.load_sound_features(
-            settings.features_url, spec, now=datetime.now(UTC), timeout=settings.db_timeout
-        )
-        plan = planning.plan_study(features, spec, settings.snapshots)
-        # The name holds all that the trials depend on, the data the rows of the step that is not over.
-        same = (document.get("study"), document.get("data")) == (plan.study_name, plan.data.model_dump(mode="json"))
-        return Entry.of(spec, document) if same else None
-    except (KallosError, ValueError):
+        document = whole_document(_plan_now(spec), folder)
+        return None if document is None else Entry.of(spec, document)
+    except Exception:  # Whatever is wrong there, the study's own run says it.
         return None
+
+
+def _is_of_now(spec: TuneSpec, document: Mapping[str, Any]) -> bool:
+    return is_of(_plan_now(spec), document)
+
+
+def _plan_now(spec: TuneSpec) -> StudyPlan:
+    """Return the plan of a study on the rows that the database holds now."""
+    settings = Settings.read()
+    features, _ = checks.load_sound_features(
+        settings.features_url, spec, now=datetime.now(UTC), timeout=settings.db_timeout
+    )
+    return planning.plan_study(features, spec, settings.snapshots)
 
 
 def _run_here(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> Entry:
@@ -167,55 +183,6 @@ def _run_here(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> Entry:
     except Exception as error:  # Whatever ails one study, the others go on.
         return Entry.failed(spec, _reason(error))
     return Entry.of(spec, report.best_params_document(result))
-
-
-def _run_deployed(
-    studies: Sequence[TuneSpec], run: RunSpec, output_dir: str | None, folder: str, deployment: str
-) -> Iterator[Entry]:
-    """Run the studies as runs of a deployment, all at once, and yield how each has ended, in that order."""
-    waiting = {_schedule(spec, run, output_dir, deployment): spec for spec in studies}
-    while waiting:
-        for flow_run in _ended(list(waiting)):
-            yield _entry_of(waiting.pop(flow_run.id), flow_run, folder)
-        if waiting:
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-
-
-def _schedule(spec: TuneSpec, run: RunSpec, output_dir: str | None, deployment: str) -> UUID:
-    parameters = {"spec": spec.model_dump(mode="json"), "run": run.model_dump(mode="json"), "output_dir": output_dir}
-    try:
-        # Not to wait here is what lets the work pool run several.
-        flow_run: Any = run_deployment(deployment, parameters=parameters, timeout=0)
-    except ObjectNotFound:
-        raise UsageError(
-            f"--deployment must be one that the Prefect server has, not {deployment!r}: 'prefect deployment ls' lists "
-            f"them, 'prefect deploy --all' makes ours"
-        ) from None
-    run_id: UUID = flow_run.id
-    return run_id
-
-
-def _ended(ids: Sequence[UUID]) -> Iterator[FlowRun]:
-    with get_client(sync_client=True) as client:
-        for first in range(0, len(ids), _RUNS_AT_ONCE):
-            some = FlowRunFilter(id=FlowRunFilterId(any_=list(ids[first : first + _RUNS_AT_ONCE])))
-            for flow_run in client.read_flow_runs(flow_run_filter=some, limit=_RUNS_AT_ONCE):
-                if flow_run.state is not None and flow_run.state.is_final():
-                    yield flow_run
-
-
-def _entry_of(spec: TuneSpec, flow_run: FlowRun, folder: str) -> Entry:
-    state = flow_run.state
-    assert state is not None
-    if not state.is_completed():
-        return Entry.failed(spec, scrubbed(f"its run {flow_run.name} is {state.name}: {state.message}"))
-    document = report.read_best_params(spec, folder)
-    # A file of an earlier study would be there, too, where the worker writes to another folder.
-    if document is None or document.get("spec") != spec.model_dump(mode="json"):
-        return Entry.failed(
-            spec, scrubbed(f"its result must be in {folder}, and is not: give an --output-dir that its worker shares")
-        )
-    return Entry.of(spec, document)
 
 
 def _reason(error: Exception) -> str:

@@ -59,7 +59,11 @@ def write_bytes(folder: str, name: str, content: bytes) -> str:
                 file.flush()
                 if isinstance(filesystem, LocalFileSystem):
                     os.fsync(file.fileno())
-            filesystem.mv(unfinished, posixpath.join(path, name))
+            if isinstance(filesystem, LocalFileSystem):
+                # Not `mv`, which puts the file into a folder of its name without a word.
+                Path(unfinished).replace(posixpath.join(path, name))
+            else:
+                filesystem.mv(unfinished, posixpath.join(path, name))
         except BaseException:
             if filesystem.exists(unfinished):
                 filesystem.rm(unfinished)

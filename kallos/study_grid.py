@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from kallos.errors import UsageError, shorten
-from kallos.specs import Spec, TuneSpec, merge, parse_spec, parse_tune_spec
+from kallos.query_text import parameters_of
+from kallos.specs import ArchitectureName, Spec, TuneSpec, merge, parse_spec, parse_tune_spec
 
 # All assets that the table holds.
 ALL = "*"
@@ -17,6 +18,7 @@ def _once(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), AfterValidator(_once)]
+Models = Annotated[tuple[ArchitectureName, ...], Field(min_length=1), AfterValidator(_once)]
 
 
 class StudyGrid(Spec):
@@ -26,7 +28,24 @@ class StudyGrid(Spec):
     assets: Names | Literal["*"] = Field(
         description="Assets, each a study per model; '*' for all that the table holds.", union_mode="left_to_right"
     )
-    models: Names = Field(description="Architectures, each a study per asset.")
+    models: Models = Field(description="Architectures, each a study per asset.")
+
+    @model_validator(mode="after")
+    def _has_rows_of_each_asset(self) -> Self:
+        data = self.spec.data
+        if len(self.assets) < 2:
+            return self
+        if data.single_asset:
+            raise ValueError(
+                f"a table of a single asset has the same rows for each of {shorten(self.assets)}: name one asset, or "
+                f"take out single_asset"
+            )
+        if data.query is not None and "asset_id" not in parameters_of(data.query):
+            raise ValueError(
+                f"a query that binds no :asset_id has the same rows for each of {shorten(self.assets)}: name one, or "
+                f"bind the asset, as in WHERE {data.asset_column} = :asset_id"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_models(self) -> Self:
@@ -65,13 +84,19 @@ def parse_grid(values: Mapping[str, Any], *, assets: str | None = None, models: 
         grid["assets"] = ALL if assets.strip() == ALL else _by_commas(assets)
     if models is not None:
         grid["models"] = _by_commas(models)
+    for name, names in grid.items():
+        if name in ("assets", "models") and not (_are_names(names) or (name, names) == ("assets", ALL)):
+            raise UsageError(
+                f"{name} must be a list of one name or more, not {names!r}: give it as --{name} by commas, or as a "
+                f"list under [all] in the study file"
+            )
     base = {name: value for name, value in values.items() if name != "all"}
     of_assets, of_models = grid.get("assets"), grid.get("models")
     # Where the grid has assets or models, the study itself need not name one.
     first: dict[str, Any] = {"data": {}}
-    if of_assets and isinstance(of_assets, list | str):
+    if of_assets:
         first["data"] = {"asset_id": of_assets[0]}
-    if of_models and isinstance(of_models, list):
+    if of_models:
         first["model_name"] = of_models[0]
     spec = parse_tune_spec(merge(base, first))
     return parse_spec(StudyGrid, {"assets": [spec.data.only_asset], "models": [spec.model_name], **grid, "spec": spec})
@@ -84,3 +109,7 @@ def _laid_over(spec: TuneSpec, asset: str, model: str) -> TuneSpec:
 
 def _by_commas(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _are_names(names: object) -> bool:
+    return isinstance(names, list) and len(names) > 0 and all(isinstance(name, str) and name for name in names)

@@ -2,12 +2,15 @@
 
 import math
 import random
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from kallos.best_forecasts import FoldForecasts
 from kallos.planning import StudyPlan, plan_study
 from kallos.scoring import FoldJob, FoldScore
 from kallos.specs import TuneSpec, merge
@@ -70,3 +73,23 @@ def by_parameters(job: FoldJob) -> FoldScore:
     error = 0.2 + (math.log10(params["lr"]) + 3) ** 2 + 0.05 * params["n_rnn_layers"] + 0.001 * params["hidden_dim"]
     error = error * (1 + 0.3 * job.fold.number) + noise
     return FoldScore(rmse=error, mae=error, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)
+
+
+def flat_forecasts(job: FoldJob) -> FoldForecasts:
+    """Forecast two rows of a fold without a fit."""
+    return FoldForecasts(
+        fingerprint=job.fingerprint,
+        fold=job.fold.number,
+        block=1,
+        rmse=0.01,
+        stamps=("2021-01-01T00:00:00", "2021-01-02T00:00:00"),
+        actual=(0.01, -0.01),
+        forecast=(0.0, 0.0),
+    )
+
+
+def stand_in_pool(
+    score: Callable[[FoldJob], FoldScore], forecast: Callable[[FoldJob], FoldForecasts] = flat_forecasts
+) -> SimpleNamespace:
+    """Return what stands in for a `FoldPool`: it scores and forecasts folds in this process, by these functions."""
+    return SimpleNamespace(score=score, run=lambda _, job: forecast(job))

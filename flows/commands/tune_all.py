@@ -9,7 +9,7 @@ from rich.console import Console
 
 from flows.flags import SPEC_FLAGS, FeaturesUrl, ResultsFolder, StorageUrl, StudyFile, flags_of, nested, with_flags
 from flows.prefect_api import prefect_api, set_environment
-from kallos.errors import KallosError, UsageError
+from kallos.errors import KallosError, StudyError, UsageError
 from kallos.settings import Settings
 from kallos.specs import RunSpec, merge, parse_spec, read_study_file
 from kallos.study_grid import StudyGrid, parse_grid
@@ -42,6 +42,11 @@ def tune_all(
 
     A study that fails stops no other, and makes the exit code 1. What is complete is not run again.
     """
+    if place == "deployment" and (db_url or storage_url):
+        raise UsageError(
+            "--db-url and --storage-url are of this command alone, and the runs of a deployment take their worker's: "
+            "leave them out, and set KALLOS_DB_URL and KALLOS_STORAGE_URL alike for both"
+        )
     values = merge(read_study_file(study) if study else {}, nested(SPEC_FLAGS, given))
     grid = parse_grid(values, assets=assets, models=models)
     run = parse_spec(RunSpec, nested(_RUN_FLAGS, given))
@@ -95,7 +100,7 @@ def run_flow(
                 shown_studies(console) as shown,
                 ending_at_once(console, before=shown.close),
                 watching(shown.watch),
-                looking_on(shown.note),
+                looking_on(shown.note, shown.say),
                 looking_on(keep),
             ):
                 # A folder of the settings is none of the parameters: its URL may hold a password.
@@ -110,6 +115,7 @@ def run_flow(
             )
     if boards:
         show_leaderboard(console, boards[-1])
+    if boards and (failure is None or isinstance(failure, StudyError)):
         console.print(f"written to {address_of(folder, LEADERBOARD)}", soft_wrap=True)
     if failure is not None:
         raise failure

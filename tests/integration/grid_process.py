@@ -8,12 +8,11 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 from flows.cli import main
 from flows.commands.tune import set_environment
 from kallos.scoring import FoldJob, FoldScore
-from tests.samples import by_parameters
+from tests.samples import by_parameters, stand_in_pool
 
 
 def score_and_note(folder: Path, hang_after: int, job: FoldJob) -> FoldScore:
@@ -35,6 +34,6 @@ if __name__ == "__main__":
     def score(job: FoldJob) -> FoldScore:
         return score_and_note(Path(folder), int(hang_after), job)
 
-    flows.tune.FoldPool = lambda *_, **__: nullcontext(SimpleNamespace(score=score))  # type: ignore[assignment, misc]
+    flows.tune.FoldPool = lambda *_, **__: nullcontext(stand_in_pool(score))  # type: ignore[assignment, misc]
     sys.argv = ["kallos-run", *arguments]
     main()

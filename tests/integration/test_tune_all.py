@@ -4,29 +4,33 @@ import csv
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from prefect.artifacts import Artifact
 from prefect.settings import PREFECT_API_URL
 
 import flows.tune
+import flows.tune_all
 from flows.commands.tune_all import run_flow
-from flows.tune_all import tune_all
-from kallos.errors import StudyError, UsageError
+from flows.commands.tune_all import tune_all as tune_all_command
+from flows.tune_all import find_assets, tune_all
+from kallos import html_report
+from kallos.errors import DataError, KallosError, StudyError, UsageError
 from kallos.feature_store import FeatureStore
+from kallos.result_folder import write_text
 from kallos.settings import Settings
 from kallos.specs import RunSpec
 from kallos.study_catalogue import list_studies
 from kallos.study_grid import StudyGrid
 from kallos.tuner import run_tuning
 from tests.integration.test_crashes import wait_until
-from tests.samples import by_parameters, make_features, small_plan, small_spec
+from tests.samples import by_parameters, make_features, small_plan, small_spec, stand_in_pool
 
 ROOT = Path(__file__).parents[2]
 STUDY = """
@@ -118,10 +122,10 @@ def test_a_run_that_is_killed_is_carried_on_and_one_asset_that_fails_stops_no_ot
     assert all(f"| {row['asset']} |" in board.data for row in rows)
     for row in rows:
         if row["status"] == "done":
-            document = json.loads(
-                (command.folder / "kallos-results" / f"{row['model']}_{row['asset']}_best_params.json").read_text()
-            )
+            whole = command.folder / "kallos-results" / f"{row['model']}_{row['asset']}"
+            document = json.loads(Path(f"{whole}_best_params.json").read_text())
             assert float(row["value"]) == document["best_value"]
+            assert Path(f"{whole}_forecasts.json").exists()
 
     assert {(each.asset, each.trials.complete) for each in list_studies(Settings.read().studies_url)} == {
         (asset, 2) for asset in ASSETS
@@ -133,7 +137,7 @@ def test_all_studies_of_a_run_share_one_pool_and_their_results_are_those_of_each
 
     def pool(*_, **__):
         pools.append("opened")
-        return nullcontext(SimpleNamespace(score=by_parameters))
+        return nullcontext(stand_in_pool(by_parameters))
 
     monkeypatch.setattr(flows.tune, "FoldPool", pool)
     board = tune_all(StudyGrid(spec=small_spec(), assets=("ABC", "DEF"), models=("gru",)), output_dir=str(tmp_path))
@@ -143,6 +147,49 @@ def test_all_studies_of_a_run_share_one_pool_and_their_results_are_those_of_each
         assert (entry.asset, entry.value) == (asset, run_tuning(plan, score_fold=by_parameters).best_value)
 
 
+def test_neither_a_result_that_cannot_be_read_nor_a_leaderboard_that_cannot_be_written_stops_other_studies(
+    command, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(flows.tune, "FoldPool", lambda *_, **__: nullcontext(stand_in_pool(by_parameters)))
+    monkeypatch.setattr(html_report, "report_html", lambda *_, **__: "page")
+    folder = tmp_path / "results"
+    (folder / "gru_ABC_best_params.json").mkdir(parents=True)
+    written = []
+
+    def write(*file: str) -> str:
+        written.append(file)
+        if len(written) in (2, 3):
+            raise KallosError("the store is away")
+        return write_text(*file)
+
+    monkeypatch.setattr(flows.tune_all, "write_text", write)
+    with pytest.raises(StudyError, match="1 of 2 have none: gru on ABC"):
+        tune_all(StudyGrid(spec=small_spec(), assets=("ABC", "DEF"), models=("gru",)), output_dir=str(folder))
+    with (folder / "leaderboard.csv").open() as file:
+        assert {row["asset"]: row["status"] for row in csv.DictReader(file) if row["model"] == "gru"} == {
+            "ABC": "failed",
+            "DEF": "done",
+        }
+
+
+@pytest.mark.usefixtures("home")
+def test_all_assets_of_an_empty_table_are_one_clear_line():
+    url = Settings.read().features_url
+    with FeatureStore(url) as store:
+        store.write({"ABC": make_features(50)})
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("DELETE FROM features")
+    with pytest.raises(DataError, match=r"^all assets \('\*'\) must be .*, and table 'features' of .* is empty"):
+        find_assets.fn(small_spec())
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("flag", ["db_url", "storage_url"])
+def test_a_database_of_this_command_is_refused_for_runs_of_a_deployment(flag):
+    with pytest.raises(UsageError, match="--db-url and --storage-url are of this command alone"):
+        tune_all_command(place="deployment", assets="ABC", **{flag: "sqlite:///own.db"})
+
+
 @pytest.mark.usefixtures("home")
 def test_a_cluster_that_is_not_there_is_said_before_anything_starts(tmp_path):
     grid = StudyGrid(spec=small_spec(), assets=("ABC",), models=("gru",))
@@ -150,12 +197,6 @@ def test_a_cluster_that_is_not_there_is_said_before_anything_starts(tmp_path):
     with pytest.raises(StudyError, match=r"^a Dask scheduler must answer at tcp://127\.0\.0\.1:9, and none did"):
         run_flow(grid, run, str(tmp_path), "subflows", "tune/adhoc")
     assert not (tmp_path / "leaderboard.csv").exists()
-
-
-def test_a_deployment_that_is_not_there_is_one_clear_line(home, prefect_server, tmp_path):
-    grid = StudyGrid(spec=small_spec(), assets=("ABC",), models=("gru",))
-    with pytest.raises(UsageError, match="--deployment must be one that the Prefect server has, not 'tune/none'"):
-        tune_all(grid, output_dir=str(tmp_path), place="deployment", deployment="tune/none")
 
 
 @pytest.mark.slow

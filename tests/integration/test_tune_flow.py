@@ -4,7 +4,6 @@ import json
 import logging
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -18,7 +17,6 @@ import flows.tune
 from flows.tune import tune
 from flows.watching import watching
 from kallos import html_report
-from kallos.best_forecasts import FoldForecasts
 from kallos.cache import FoldCache
 from kallos.errors import DataError, FitError
 from kallos.events import FoldScored, TrialFinished
@@ -30,7 +28,7 @@ from kallos.settings import Settings
 from kallos.specs import RunSpec
 from kallos.study_files import read_study
 from kallos.tuner import run_tuning
-from tests.samples import by_learning_rate, make_features, small_plan, small_spec
+from tests.samples import by_learning_rate, flat_forecasts, make_features, small_plan, small_spec, stand_in_pool
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")
 
@@ -38,24 +36,9 @@ pytestmark = pytest.mark.usefixtures("prefect_server", "home")
 ALONE = RunSpec(workers=1)
 
 
-def some_forecasts(job) -> FoldForecasts:
-    """Forecast a fold without a fit."""
-    stamps = ("2021-01-01T00:00:00", "2021-01-02T00:00:00")
-    return FoldForecasts(
-        fingerprint=job.fingerprint,
-        fold=job.fold.number,
-        block=1,
-        rmse=0.01,
-        stamps=stamps,
-        actual=(0.01, -0.01),
-        forecast=(0.0, 0.0),
-    )
-
-
-def score_by(monkeypatch, score, forecast=some_forecasts) -> None:
+def score_by(monkeypatch, score, forecast=flat_forecasts) -> None:
     """Score the flow's folds by a function in this process, and forecast by another."""
-    pool = SimpleNamespace(score=score, run=lambda _, job: forecast(job))
-    monkeypatch.setattr(flows.tune, "FoldPool", lambda *_, **__: nullcontext(pool))
+    monkeypatch.setattr(flows.tune, "FoldPool", lambda *_, **__: nullcontext(stand_in_pool(score, forecast)))
 
 
 def forget_the_record() -> None:
@@ -298,7 +281,7 @@ def kept_pages(monkeypatch) -> list[dict]:
 
 def test_the_best_trials_forecasts_are_fitted_once_and_are_no_fits_of_the_study(database, monkeypatch):
     pages, calls = kept_pages(monkeypatch), []
-    score_by(monkeypatch, by_learning_rate, lambda job: calls.append(job.name) or some_forecasts(job))
+    score_by(monkeypatch, by_learning_rate, lambda job: calls.append(job.name) or flat_forecasts(job))
     first, second = (tune(small_spec(), ALONE, "results").best.number for _ in range(2))
     assert calls == [f"trial-{first}-fold-2"]
     assert [page["forecasts"].trial for page in pages] == [first, second]
@@ -347,3 +330,16 @@ def test_one_model_over_two_assets_is_read_tuned_and_shown(database, tmp_path):
     assert document["best_value"] == by_library.best_value
     markdown = Artifact.get(artifact_key("best-params", spec))
     assert "| XYZ |" in markdown.data
+
+
+def test_a_run_that_ends_before_its_page_is_written_leaves_no_earlier_page_beside_the_new_result(database, monkeypatch):
+    def fail(*_):
+        raise OSError("killed")
+
+    score_by(monkeypatch, by_learning_rate)
+    Path("results").mkdir()
+    Path("results/gru_ABC_report.html").write_text("the page of an earlier study")
+    monkeypatch.setattr(flows.tune, "write_study", fail)
+    assert tune(small_spec(), ALONE, "results", return_state=True).is_failed()
+    names = {path.name for path in Path("results").iterdir()}
+    assert names == {"gru_ABC_best_params.json", "gru_ABC_failure.json"}

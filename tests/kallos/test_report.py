@@ -57,6 +57,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, folder):
         prepare_folder(folder)
 
 
+def test_a_folder_in_the_place_of_a_file_is_refused_and_left_as_it_is(result, tmp_path):
+    folder = tmp_path / "results"
+    in_place = folder / "gru_ABC_best_params.json"
+    in_place.mkdir(parents=True)
+    with pytest.raises(KallosError, match=r"the output folder must be writable: .*: Is a directory"):
+        report.write_best_params(result, str(folder))
+    assert (list(folder.iterdir()), list(in_place.iterdir())) == ([in_place], [])
+
+
 def test_results_may_lie_in_an_object_store(result):
     folder = "memory://bucket/nightly"
     prepare_folder(folder)

@@ -39,8 +39,10 @@ def test_all_assets_are_those_that_the_table_turns_out_to_hold():
         ({"assets": ["BTC"], "models": ["gruu"]}, "not 'gruu': did you mean 'gru'"),
         ({"assets": ["BTC"], "models": ["lstm", "gruu"]}, "not 'gruu': did you mean 'gru'"),
         ({"assets": ["BTC"], "model": ["gru"]}, "model is not a field"),
-        ({"assets": [], "models": ["gru"]}, "asset_id is missing"),
-        ({"assets": ["BTC", 3]}, "assets"),
+        ({"assets": [], "models": ["gru"]}, r"assets must be a list of one name or more, not \[\]"),
+        ({"assets": ["BTC", 3]}, r"^assets must be a list of one name or more, not \['BTC', 3\]"),
+        ({"assets": "BTC"}, "^assets must be a list of one name or more, not 'BTC'"),
+        ({"assets": ["BTC"], "models": "*"}, "^models must be a list of one name or more, not '\\*'"),
         ({}, "asset_id is missing"),
         (["BTC"], r"all must be a table of the study file: \[all\]"),
     ],
@@ -49,3 +51,34 @@ def test_a_wrong_grid_is_one_clear_line(table, said):
     with pytest.raises(UsageError, match=said) as caught:
         parse_grid({**BASE, "all": table})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("flags", [{"assets": ""}, {"assets": " , "}, {"models": ""}])
+def test_names_by_commas_of_which_there_are_none_are_one_clear_line(flags):
+    with pytest.raises(
+        UsageError, match=r"^(assets|models) must be a list of one name or more, not \[\]: give it as --"
+    ):
+        parse_grid({**BASE, "data": {"asset_id": "BTC"}}, **flags)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"single_asset": True}, "a table of a single asset has the same rows for each of BTC, ETH"),
+        ({"query": "SELECT * FROM prices"}, "a query that binds no :asset_id has the same rows for each of BTC, ETH"),
+    ],
+)
+def test_rows_that_are_the_same_whatever_the_asset_are_refused_for_more_than_one(data, said):
+    with pytest.raises(UsageError, match=said):
+        parse_grid({**BASE, "data": data, "all": {"assets": ["BTC", "ETH"]}})
+    assert len(parse_grid({**BASE, "data": data, "all": {"assets": ["BTC"]}}).studies()) == 1
+
+
+def test_a_query_that_binds_the_asset_serves_as_many_as_are_named():
+    data = {"query": "SELECT * FROM prices WHERE asset_id = :asset_id"}
+    assert len(parse_grid({**BASE, "data": data, "all": {"assets": ["BTC", "ETH"]}}).studies()) == 2
+
+
+def test_the_same_architectures_in_another_order_are_the_same_study():
+    grid = parse_grid({**BASE, "all": {"assets": ["BTC"], "models": ["lstm,gru", "gru", "gru,lstm"]}})
+    assert [each.model_name for each in grid.studies()] == ["gru,lstm", "gru"]

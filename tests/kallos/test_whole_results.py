@@ -1,0 +1,75 @@
+"""When a study's result in a folder is whole, and its run need not be carried on."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kallos.best_forecasts import BestForecasts, forecasts_of_best, last_fold_job
+from kallos.budget import Budget
+from kallos.html_report import write_report
+from kallos.planning import StudyPlan
+from kallos.report import write_best_params, write_failure
+from kallos.study_files import write_study
+from kallos.tuner import run_tuning
+from kallos.whole_results import whole_document
+from tests.samples import by_parameters, flat_forecasts, make_features, small_plan
+
+FITS = 3 * 2
+
+
+@pytest.fixture
+def plan(tmp_path) -> StudyPlan:
+    """A study with a step that is not over."""
+    return small_plan(tmp_path, make_features(420), pruner="none")
+
+
+def write_whole(plan: StudyPlan, folder: Path, budget: Budget | None = None) -> BestForecasts:
+    result = run_tuning(plan, score_fold=by_parameters, budget=budget)
+    write_best_params(result, str(folder))
+    write_study(result, str(folder))
+    write_report(plan.spec, "page", str(folder))
+    return forecasts_of_best(last_fold_job(plan, result), result, str(folder), forecast=flat_forecasts)
+
+
+@pytest.fixture
+def folder(plan, tmp_path) -> Path:
+    """A folder with the whole result of the plan's study."""
+    write_whole(plan, tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_a_whole_result_is_the_document_that_was_written(plan, folder):
+    assert whole_document(plan, str(folder)) == json.loads((folder / "gru_ABC_best_params.json").read_text())
+    assert whole_document(plan, str(folder / "elsewhere")) is None
+
+
+@pytest.mark.parametrize("kind", ["best_params.json", "study.json", "forecasts.json", "report.html"])
+def test_a_result_that_lacks_a_file_is_not_whole(plan, folder, kind):
+    (folder / f"gru_ABC_{kind}").unlink()
+    assert whole_document(plan, str(folder)) is None
+
+
+def test_a_result_beside_a_note_of_a_failure_is_not_whole(plan, folder):
+    write_failure(plan.spec, str(folder), {"state": "Crashed"})
+    assert whole_document(plan, str(folder)) is None
+
+
+def test_a_result_on_other_rows_is_not_whole_though_only_its_open_step_differs(plan, folder, tmp_path):
+    earlier = small_plan(tmp_path, make_features(420).iloc[:-1], pruner="none")
+    assert earlier.study_name == plan.study_name
+    assert whole_document(earlier, str(folder)) is None
+
+
+def test_a_study_file_of_an_earlier_study_makes_no_result_whole(plan, folder, tmp_path):
+    earlier = run_tuning(small_plan(tmp_path, make_features(380), pruner="none"), score_fold=by_parameters)
+    write_study(earlier, str(folder))
+    assert whole_document(plan, str(folder)) is None
+
+
+def test_a_result_from_which_a_budget_kept_the_open_step_is_not_whole(plan, folder):
+    write_whole(plan, folder, Budget(max_fold_fits=FITS))
+    document = json.loads((folder / "gru_ABC_best_params.json").read_text())
+    assert (document["n_trials"], document["open_fold"]) == (3, None)
+    assert document["open_fold_failure"] == "--max-fold-fits 6 is spent"
+    assert whole_document(plan, str(folder)) is None
