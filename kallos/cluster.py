@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -69,13 +70,16 @@ class DaskPool:
         self._said = ""
         self._client: Any = None
 
-    def score(self, job: FoldJob) -> FoldScore:
+    def score(self, job: FoldJob, may_begin: Callable[[], None] = lambda: None) -> FoldScore:
         """Evaluate a fold on an idle worker and wait for it.
+
+        `may_begin` is called before a worker is taken, and every second while there is none: what it raises ends the
+        wait.
 
         Raises `WorkerLostError` if the worker is lost or the fold takes too long, `StudyError` if the scheduler is
         lost or all workers that there are are refused, and whatever the evaluation raises.
         """
-        return trying_again(self._score_once, job, self._retries)
+        return trying_again(partial(self._score_once, may_begin=may_begin), job, self._retries)
 
     def has_room(self) -> bool:
         """Return whether a worker is idle."""
@@ -130,11 +134,11 @@ class DaskPool:
         with suppress(OSError, RuntimeError):
             self._client.close(timeout=ANSWER_SECONDS)
 
-    def _score_once(self, job: FoldJob) -> FoldScore:
+    def _score_once(self, job: FoldJob, may_begin: Callable[[], None]) -> FoldScore:
         kind = (job.model_name, job.metric)
         fold = RemoteFold(job, job.fingerprint, machine(), self._fold_timeout, self._evaluate)
         while True:
-            worker = self._take(kind)
+            worker = self._take(kind, may_begin)
             try:
                 score = self._score_on(worker, fold)
                 self._served.add(kind)
@@ -169,14 +173,16 @@ class DaskPool:
             f"its machine is gone"
         )
 
-    def _take(self, kind: _Kind) -> "_Worker":
+    def _take(self, kind: _Kind, may_begin: Callable[[], None]) -> "_Worker":
         """Wait for an idle worker that may do, and return the one of them that other studies keep least busy."""
         with self._changed:
             while not (idle := [worker for worker in self._idle() if kind not in worker.unfit_for]):
                 if self._lost:
                     raise self._scheduler_lost()
                 self._refuse_hopeless(kind)
-                self._changed.wait()
+                may_begin()
+                self._changed.wait(_LOOK_SECONDS)
+            may_begin()
             worker = idle[0] if len(idle) == 1 else min(idle, key=self._load())
             worker.is_taken = True
             return worker

@@ -7,12 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from kallos.budget import Budget
 from kallos.cluster import DaskPool, cluster_line
 from kallos.dask_scheduler import cluster_address
 from kallos.errors import StudyError, UsageError
 from kallos.settings import Settings
 from kallos.specs import RunSpec, parse_spec
-from tests.samples import by_parameters, small_job
+from kallos.tuner import run_tuning
+from tests.samples import by_parameters, small_job, small_plan
 
 
 @pytest.mark.parametrize(
@@ -47,17 +49,10 @@ def test_nobody_at_an_address_is_said_in_one_line(monkeypatch):
 
 
 class FakeWorker:
-    """A worker of a cluster in this process: a fold is computed where it is submitted, or by a test when it likes."""
-
-    def __init__(self) -> None:
-        self.held: list[tuple[object, Future]] = []
-        self.holds = False
+    """A worker of a cluster in this process: a fold is computed where it is submitted."""
 
     def submit(self, fold, **_):
         future = Future()
-        if self.holds:
-            self.held.append((fold, future))
-            return future
         try:
             future.set_result(fold())
         except Exception as error:
@@ -126,6 +121,57 @@ def test_a_fold_goes_on_to_a_worker_that_has_its_architecture(tmp_path, two_work
             waiting = thread.submit(pool.score, lstm)
             two_workers.workers["three"] = FakeWorker()
             assert waiting.result() == by_parameters(lstm)
+
+
+@pytest.fixture
+def one_worker(two_workers) -> FakeClient:
+    del two_workers.workers["two"]
+    return two_workers
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.usefixtures("one_worker")
+def test_a_fold_that_waits_for_a_worker_begins_within_the_budget_or_not_at_all(tmp_path, monkeypatch):
+    plan, now, asked, begun = small_plan(tmp_path, n_trials=4), 0.0, [], []
+    monkeypatch.setattr("kallos.budget.time", SimpleNamespace(monotonic=lambda: now))
+
+    def evaluate(job):
+        nonlocal now
+        begun.append(job.name)
+        until(lambda: len(asked) == 4)
+        now = 2.0
+        return by_parameters(job)
+
+    budget = Budget(timeout=1)
+    with DaskPool("here", evaluate=evaluate) as pool:
+
+        def score(job):
+            asked.append(job.name)
+            return pool.score(job, budget.check)
+
+        with pytest.raises(StudyError, match="none has ended: --timeout 1 s is over"):
+            run_tuning(plan, score_fold=score, workers=8, has_room=pool.has_room, budget=budget)
+    assert (len(begun), budget.fits) == (1, 1)
+
+
+@pytest.mark.timeout(30)
+def test_an_error_ends_the_wait_of_other_folds_for_a_worker(tmp_path, one_worker):
+    plan, asked, budget = small_plan(tmp_path, n_trials=4), [], Budget()
+
+    def evaluate(job):
+        until(lambda: len(asked) == 4)
+        one_worker.workers.clear()
+        until(lambda: "no worker" in pool.line())
+        raise OSError("the disk is full")
+
+    with DaskPool("here", evaluate=evaluate) as pool:
+
+        def score(job):
+            asked.append(job.name)
+            return pool.score(job, budget.check)
+
+        with pytest.raises(OSError, match="the disk is full"):
+            run_tuning(plan, score_fold=score, workers=8, has_room=pool.has_room, budget=budget)
 
 
 def until(condition) -> None:
