@@ -28,11 +28,12 @@ _Kind = tuple[str, str]
 
 
 def cluster_line(address: str) -> str:
-    """Return in a line which workers a cluster has.
+    """Return in a line which workers a cluster has, and which of them do not do.
 
     Raises as `DaskPool` does when it is entered, and `StudyError` if all workers are refused already.
     """
     with DaskPool(address) as pool:
+        pool.examine()
         pool.refuse_hopeless()
         return pool.line()
 
@@ -46,7 +47,8 @@ class DaskPool:
     of it, is refused for the folds of that alone. One that is at a fold for longer than `fold_timeout` seconds ends
     itself. While there is no worker, folds wait. `retries` is how often a lost fold is tried again here.
 
-    Entering it connects: raises `UsageError` if Dask is not installed, `StudyError` if no scheduler answers.
+    Entering it connects: raises `UsageError` if Dask is not installed, `StudyError` if no scheduler answers, or one
+    that has no Kallos.
     """
 
     def __init__(
