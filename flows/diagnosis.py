@@ -37,7 +37,8 @@ from kallos.errors import KallosError, scrubbed
 from kallos.result_folder import prepare_folder
 from kallos.settings import Settings
 
-_FLOW = "tune"
+# All that people deploy or serve.
+_FLOWS = ("tune", "tune-all", "nightly", "train", "evaluate")
 _GIGABYTE = 1_000_000_000
 _LOW_DISK, _FULL_DISK = 5 * _GIGABYTE, _GIGABYTE
 
@@ -62,6 +63,7 @@ def checks(settings: Settings, work_pool: str) -> list[Check]:
         check_versions,
         lambda: check_disk(settings),
         lambda: check_results(settings),
+        lambda: check_store(settings),
         lambda: check_database("features", settings.features_url),
         lambda: check_database("studies", settings.studies_url),
         lambda: check_cluster(settings),
@@ -113,6 +115,18 @@ def check_results(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "results", f"{scrubbed(settings.results_folder)} can be written")
     except KallosError as error:
         yield Finding("bad", "results", str(error))
+
+
+def check_store(settings: Settings) -> Iterator[Finding]:
+    """Write to what the machines of a cluster share, where the settings name it."""
+    if settings.store is None:
+        return
+    try:
+        for folder in (settings.snapshots, settings.fold_cache):
+            prepare_folder(folder)
+        yield Finding("ok", "store", f"{scrubbed(settings.store.get_secret_value())} can be written")
+    except KallosError as error:
+        yield Finding("bad", "store", f"KALLOS_STORE: {error}")
 
 
 def check_database(subject: Literal["features", "studies"], db_url: str) -> Iterator[Finding]:
@@ -221,14 +235,22 @@ def _check_pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
 
 
 def _check_schedules(client: SyncPrefectClient) -> Iterator[Finding]:
-    deployments = client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[_FLOW])))
+    deployments = {
+        f"{flow}/{deployment.name}": deployment
+        for flow in _FLOWS
+        for deployment in client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])))
+    }
     if not deployments:
         yield Finding("note", "schedule", "nothing is deployed: 'prefect deploy --all' in the folder of prefect.yaml")
-    for deployment in (each for each in deployments if each.schedules):
-        name = f"{_FLOW}/{deployment.name}"
-        if deployment.paused or not any(each.active for each in deployment.schedules):
+    on = {name for name, each in deployments.items() if any(schedule.active for schedule in each.schedules)}
+    for name, deployment in deployments.items():
+        if not deployment.schedules:
+            continue
+        if deployment.paused or name not in on:
             remedy = "resume it in the UI" if deployment.work_pool_name else "serve it again, or delete it"
-            yield Finding("bad", "schedule", f"{name} is paused: {remedy}")
+            # Of two studies for the night, one may be off on purpose.
+            state: State = "bad" if deployment.paused or not on else "note"
+            yield Finding(state, "schedule", f"{name} is paused: {remedy}")
             continue
         upcoming = client.read_flow_runs(
             deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -33,7 +34,7 @@ from kallos.best_forecasts import (
     last_fold_job,
     read_forecasts,
 )
-from kallos.budget import Budget
+from kallos.budget import Budget, BudgetSpentError
 from kallos.cache import FoldCache
 from kallos.cluster import DaskPool
 from kallos.dask_scheduler import cluster_address
@@ -64,8 +65,8 @@ def fold_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
 
 
 def may_pass_later(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether a retry can mend a failure: our own errors are properties of the job or of the data."""
-    return not isinstance(state.result(raise_on_failure=False), KallosError)
+    """Return whether a retry can mend a failure: our own errors are properties of the job, the data or the run."""
+    return not isinstance(state.result(raise_on_failure=False), (KallosError, BudgetSpentError))
 
 
 @task
@@ -122,6 +123,11 @@ class Place:
     forecast: Callable[[FoldJob], FoldForecasts]
     workers: int
     has_room: Callable[[], bool]
+    cluster: DaskPool | None = None
+
+    def within(self, budget: Budget) -> ScoreFold:
+        """Return `score`; a fold that waits for a worker of a cluster begins within the budget, or not at all."""
+        return self.score if self.cluster is None else partial(self.cluster.score, may_begin=budget.check)
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,7 @@ class Pools:
             return Place(self.processes.score, forecast, run.workers or physical_cores(), lambda: True)
         # Workers come and go: the most folds that a study can use at once are asked for, and wait for one.
         workers = run.workers or plan.spec.lookahead * len(plan.folds)
-        return Place(self.cluster.score, forecast, workers, self.cluster.has_room)
+        return Place(self.cluster.score, forecast, workers, self.cluster.has_room, self.cluster)
 
 
 @contextmanager
@@ -232,7 +238,7 @@ def study(plan: StudyPlan, run: RunSpec, place: Place) -> StudyFinished:
         budget = Budget(
             timeout=run.timeout, max_fold_fits=run.max_fold_fits, is_stored=lambda job: job.fingerprint in cache
         )
-        fold = fold_task(place.score, storage)
+        fold = fold_task(place.within(budget), storage)
         tuner.run_tuning(
             plan,
             score_fold=lambda job: fold(_nothing_to_wait_for(job)),

@@ -11,6 +11,7 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from kallos import report
+from kallos.budget import BudgetSpentError
 from kallos.events import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted, Watcher
 from kallos.planning import StudyPlan
 
@@ -145,7 +146,7 @@ class ArtifactStore:
 
 
 def is_worth_a_line(record: LogRecord) -> bool:
-    """Drop Prefect's own line about each fold that went well: ours says its score."""
-    is_fold = getattr(record, "task_name", None) == "fold"
-    went_well = record.getMessage().startswith(("Finished in state Completed", "Finished in state Cached"))
-    return not (is_fold and went_well)
+    """Drop Prefect's own line about each fold that went well, or that the budget kept from its worker: ours say it."""
+    is_fold, said = getattr(record, "task_name", None) == "fold", record.getMessage()
+    went_well = said.startswith(("Finished in state Completed", "Finished in state Cached"))
+    return not (is_fold and (went_well or BudgetSpentError.__name__ in said))

@@ -30,21 +30,38 @@ class Budget:
         self._max_fold_fits = max_fold_fits
         self._is_stored = is_stored
         self._lock = threading.Lock()
+        self._has_ended = False
 
     def within(self, score_fold: Callable[[FoldJob], FoldScore]) -> Callable[[FoldJob], FoldScore]:
         """Return `score_fold`, raising `BudgetSpentError` where it would have to fit beyond the budget."""
 
         def admitted(job: FoldJob) -> FoldScore:
-            if not self._is_stored(job):
-                self._count()
-            return score_fold(job)
+            if self._is_stored(job):
+                return score_fold(job)
+            self._count()
+            try:
+                return score_fold(job)
+            except BudgetSpentError:
+                with self._lock:
+                    self.fits -= 1
+                raise
 
         return admitted
+
+    def check(self) -> None:
+        """Raise `BudgetSpentError` if no fit may begin any more, nor one that was admitted and waits for a worker."""
+        if self._has_ended:
+            raise BudgetSpentError("the study has ended")
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            raise BudgetSpentError(f"--timeout {self._timeout:g} s is over")
+
+    def end(self) -> None:
+        """Admit no fit any more, nor one that waits for its worker: its study has ended."""
+        self._has_ended = True
 
     def _count(self) -> None:
         with self._lock:
             if self._max_fold_fits is not None and self.fits >= self._max_fold_fits:
                 raise BudgetSpentError(f"--max-fold-fits {self._max_fold_fits} is spent")
-            if self._deadline is not None and time.monotonic() >= self._deadline:
-                raise BudgetSpentError(f"--timeout {self._timeout:g} s is over")
+            self.check()
             self.fits += 1

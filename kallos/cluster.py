@@ -8,27 +8,32 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from kallos.dask_scheduler import ANSWER_SECONDS, connect
 from kallos.errors import StudyError, shorten
 from kallos.pool import WorkerLostError, trying_again
-from kallos.remote_folds import RemoteFold, UnfitWorkerError, differences
+from kallos.remote_folds import RemoteFold, UnfitForFoldError, UnfitWorkerError, differences
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold, machine
 
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
 
+# What a worker needs code for beside Kallos: an architecture, and a metric.
+_Kind = tuple[str, str]
+
 
 def cluster_line(address: str) -> str:
-    """Return in a line which workers a cluster has.
+    """Return in a line which workers a cluster has, and which of them do not do.
 
     Raises as `DaskPool` does when it is entered, and `StudyError` if all workers are refused already.
     """
     with DaskPool(address) as pool:
+        pool.examine()
         pool.refuse_hopeless()
         return pool.line()
 
@@ -38,10 +43,12 @@ class DaskPool:
 
     Each is an executor of its own, as each process is in `FoldPool`: Dask would run a lost fold again by itself, and
     tell nobody. A worker is used if it has one thread and computes what this machine does, which its first fold
-    shows; the others are refused with a line in the log. One that is at a fold for longer than `fold_timeout` seconds
-    ends itself. While there is no worker, folds wait. `retries` is how often a lost fold is tried again here.
+    shows; the others are refused with a line in the log. One that lacks an architecture or metric, or has other code
+    of it, is refused for the folds of that alone. One that is at a fold for longer than `fold_timeout` seconds ends
+    itself. While there is no worker, folds wait. `retries` is how often a lost fold is tried again here.
 
-    Entering it connects: raises `UsageError` if Dask is not installed, `StudyError` if no scheduler answers.
+    Entering it connects: raises `UsageError` if Dask is not installed, `StudyError` if no scheduler answers, or one
+    that has no Kallos.
     """
 
     def __init__(
@@ -59,19 +66,22 @@ class DaskPool:
         self._changed = threading.Condition()
         self._workers: dict[str, _Worker] = {}
         self._refused: dict[str, str] = {}
-        self._has_served = False
+        self._served: set[_Kind] = set()
         self._lost = False
         self._closed = threading.Event()
         self._said = ""
         self._client: Any = None
 
-    def score(self, job: FoldJob) -> FoldScore:
+    def score(self, job: FoldJob, may_begin: Callable[[], None] = lambda: None) -> FoldScore:
         """Evaluate a fold on an idle worker and wait for it.
 
+        `may_begin` is called before a worker is taken, and every second while there is none: what it raises ends the
+        wait.
+
         Raises `WorkerLostError` if the worker is lost or the fold takes too long, `StudyError` if the scheduler is
-        lost or refuses all workers that there are, and whatever the evaluation raises.
+        lost or all workers that there are are refused, and whatever the evaluation raises.
         """
-        return trying_again(self._score_once, job, self._retries)
+        return trying_again(partial(self._score_once, may_begin=may_begin), job, self._retries)
 
     def has_room(self) -> bool:
         """Return whether a worker is idle."""
@@ -79,16 +89,8 @@ class DaskPool:
             return bool(self._idle())
 
     def refuse_hopeless(self) -> None:
-        """Raise `StudyError` if all workers are refused, unless one has served before: it may be there again."""
-        with self._changed:
-            if self._has_served or self._workers or not self._refused:
-                return
-            self._look()
-            if self._refused and not self._workers:
-                raise StudyError(
-                    f"a Dask cluster must have workers that compute what this machine does, and all at "
-                    f"{self._address} are refused: {self._reasons()}"
-                )
+        """Raise `StudyError` if all workers that there are are refused."""
+        self._refuse_hopeless(None)
 
     def examine(self) -> bool:
         """Ask all workers what they compute with, refuse those that are unlike this machine, and return if all serve.
@@ -134,16 +136,19 @@ class DaskPool:
         with suppress(OSError, RuntimeError):
             self._client.close(timeout=ANSWER_SECONDS)
 
-    def _score_once(self, job: FoldJob) -> FoldScore:
+    def _score_once(self, job: FoldJob, may_begin: Callable[[], None]) -> FoldScore:
+        kind = (job.model_name, job.metric)
         fold = RemoteFold(job, job.fingerprint, machine(), self._fold_timeout, self._evaluate)
         while True:
-            worker = self._take()
+            worker = self._take(kind, may_begin)
             try:
                 score = self._score_on(worker, fold)
-                self._has_served = True
+                self._served.add(kind)
                 return score
-            except (UnfitWorkerError, ImportError) as why:
+            except UnfitWorkerError as why:
                 self._refuse(worker, str(why))
+            except (UnfitForFoldError, ImportError) as why:
+                self._refuse_for(kind, worker, str(why))
             finally:
                 self._give_back(worker)
 
@@ -170,14 +175,16 @@ class DaskPool:
             f"its machine is gone"
         )
 
-    def _take(self) -> "_Worker":
-        """Wait for an idle worker, and return the one of them that other studies keep least busy."""
+    def _take(self, kind: _Kind, may_begin: Callable[[], None]) -> "_Worker":
+        """Wait for an idle worker that may do, and return the one of them that other studies keep least busy."""
         with self._changed:
-            while not (idle := self._idle()):
+            while not (idle := [worker for worker in self._idle() if kind not in worker.unfit_for]):
                 if self._lost:
                     raise self._scheduler_lost()
-                self.refuse_hopeless()
-                self._changed.wait()
+                self._refuse_hopeless(kind)
+                may_begin()
+                self._changed.wait(_LOOK_SECONDS)
+            may_begin()
             worker = idle[0] if len(idle) == 1 else min(idle, key=self._load())
             worker.is_taken = True
             return worker
@@ -203,8 +210,35 @@ class DaskPool:
                 _log.warning("the Dask worker %s is not used: %s", worker.address, reason)
             self._changed.notify_all()
 
-    def _reasons(self) -> str:
-        return shorten([f"{address}: {reason}" for address, reason in self._refused.items()], 2)
+    def _refuse_for(self, kind: _Kind, worker: "_Worker", reason: str) -> None:
+        with self._changed:
+            worker.unfit_for[kind] = reason
+            _log.warning("the Dask worker %s is not used for %s: %s", worker.address, _named(kind), reason)
+            self._changed.notify_all()
+
+    def _refuse_hopeless(self, kind: _Kind | None) -> None:
+        """Raise `StudyError` if all workers are refused for such folds, and none has served that may come back."""
+        with self._changed:
+            if not self._is_hopeless(kind):
+                return
+            self._look()
+            if self._is_hopeless(kind):
+                what = "what this machine does" if kind is None else f"{_named(kind)} as this machine does"
+                raise StudyError(
+                    f"a Dask cluster must have workers that compute {what}, and all at {self._address} are refused: "
+                    f"{self._reasons(kind)}"
+                )
+
+    def _is_hopeless(self, kind: _Kind | None) -> bool:
+        if self._workers:
+            return kind not in self._served and all(kind in worker.unfit_for for worker in self._workers.values())
+        return bool(self._refused) and not self._served
+
+    def _reasons(self, kind: _Kind | None = None) -> str:
+        unfit = {
+            address: worker.unfit_for[kind] for address, worker in self._workers.items() if kind in worker.unfit_for
+        }
+        return shorten([f"{address}: {reason}" for address, reason in {**self._refused, **unfit}.items()], 2)
 
     def _watch(self) -> None:
         while not self._closed.wait(_LOOK_SECONDS) and not self._lost:
@@ -264,10 +298,16 @@ class DaskPool:
         )
 
 
+def _named(kind: _Kind) -> str:
+    model_name, metric = kind
+    return f"{model_name} by {metric}"
+
+
 @dataclass(eq=False)
 class _Worker:
     address: str
     executor: Any
+    unfit_for: dict[_Kind | None, str] = field(default_factory=dict)
     scored: "Future[FoldScore] | None" = None
     is_taken: bool = False
     is_running: bool = True

@@ -25,7 +25,8 @@ def cluster_address(run: RunSpec, from_settings: str | None) -> str:
 def connect(address: str) -> Any:
     """Return a client of the scheduler.
 
-    Raises `UsageError` if Dask or its certificates are missing, `StudyError` if no scheduler answers.
+    Raises `UsageError` if Dask or its certificates are missing, `StudyError` if no scheduler answers, or one that has
+    no Kallos.
     """
     try:
         distributed: Any = import_module("distributed")
@@ -39,7 +40,9 @@ def connect(address: str) -> Any:
     reason = _why_no_scheduler(address)
     try:
         if reason is None:
-            return distributed.Client(address, timeout=ANSWER_SECONDS, set_as_default=False, name="kallos")
+            client = distributed.Client(address, timeout=ANSWER_SECONDS, set_as_default=False, name="kallos")
+            _refuse_without_kallos(client, address)
+            return client
     except OSError:
         reason = "it is gone again"
     raise StudyError(
@@ -68,6 +71,18 @@ def _why_no_scheduler(address: str) -> str | None:
         except Exception:  # Whatever answers there, in whatever words.
             return f"none did in {ANSWER_SECONDS} s"
     return None if kind == "Scheduler" else f"there is a {kind.lower()}"
+
+
+def _refuse_without_kallos(client: Any, address: str) -> None:
+    # A scheduler unpacks each fold that it passes on; one that cannot would fail them one by one, in Dask's words.
+    try:
+        client.run_on_scheduler(import_module, "kallos.remote_folds")
+    except ImportError as error:
+        client.close(timeout=ANSWER_SECONDS)
+        raise StudyError(
+            f"a Dask scheduler must have the Kallos of this machine, and that at {address} has not: {error}: install "
+            f"it there too, and start 'dask scheduler' again"
+        ) from None
 
 
 def _refuse_without_certificates(distributed: Any, address: str) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
@@ -193,6 +194,22 @@ def opened_storage(url: URL) -> Iterator[optuna.storages.RDBStorage]:
     """Open the storage of all studies in a database for the block, making its tables if need be."""
     with quiet_optuna():
         storage = _open_storage(url)
+        if url.get_backend_name() == "sqlite":
+            _commit_fast(storage)
+        try:
+            yield storage
+        finally:
+            storage.engine.dispose()
+
+
+@contextmanager
+def opened_if_there(url: URL) -> Iterator[optuna.storages.RDBStorage | None]:
+    """Open the storage for the block as it is, or yield None where a database holds none: opening it writes nothing."""
+    if not _is_there(url):
+        yield None
+        return
+    with quiet_optuna():
+        storage = _open_storage(url, skip_table_creation=True)
         try:
             yield storage
         finally:
@@ -210,15 +227,26 @@ def quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def _open_storage(url: URL) -> optuna.storages.RDBStorage:
+def _is_there(url: URL) -> bool:
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        return False
+    with sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool).connect() as connection:
+        tables = sqlalchemy.inspect(connection)
+        return tables.has_table("studies") and tables.has_table("version_info")
+
+
+def _open_storage(url: URL, *, skip_table_creation: bool = False) -> optuna.storages.RDBStorage:
     sqlite = url.get_backend_name() == "sqlite"
     arguments: dict[str, Any] = (
         {"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
     )
     for pause in (0.5, 1, 2, None):
         try:
-            storage = optuna.storages.RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=arguments)
-            break
+            return optuna.storages.RDBStorage(
+                url.render_as_string(hide_password=False),
+                engine_kwargs=arguments,
+                skip_table_creation=skip_table_creation,
+            )
         except RuntimeError as error:
             # Optuna's own words for tables of another version; they name the command that mends it.
             raise DatabaseError(f"the study's storage must be of this version of Optuna: {error}") from None
@@ -227,16 +255,21 @@ def _open_storage(url: URL) -> optuna.storages.RDBStorage:
             if pause is None:
                 raise
             time.sleep(pause)
-    if sqlite:
-        # A commit without waiting for the disk: a killed process loses nothing, a machine without power the last
-        # trials, which the same command computes again.
-        @sqlalchemy.event.listens_for(storage.engine, "connect")
-        def set_pragmas(connection: Any, _: object) -> None:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
+    raise AssertionError
 
-        storage.engine.dispose()
-    return storage
+
+def _commit_fast(storage: optuna.storages.RDBStorage) -> None:
+    """Let SQLite commit without waiting for the disk.
+
+    A killed process loses nothing, a machine without power the last trials, which the same command computes again.
+    """
+
+    @sqlalchemy.event.listens_for(storage.engine, "connect")
+    def set_pragmas(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    storage.engine.dispose()
 
 
 def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> int:

@@ -12,7 +12,11 @@ from kallos.snapshots import read_snapshot
 
 
 class UnfitWorkerError(Exception):
-    """A worker would compute other bits than this machine, or none; the message says why."""
+    """A worker would compute other bits than this machine, whatever it fits; the message says why."""
+
+
+class UnfitForFoldError(Exception):
+    """A worker lacks the code that a fold needs, or has another one, and others it may fit; the message says why."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,15 +49,17 @@ class RemoteFold:
 
     def _refuse_other_bits(self) -> None:
         try:
+            there = machine()
             # Not the fingerprint that came along with the job.
             mine = replace(self.job).fingerprint
         except Exception as error:
-            raise UnfitWorkerError(f"it has another Kallos: {type(error).__name__}: {error}") from None
+            raise UnfitForFoldError(
+                f"it has another Kallos, or not the architecture or metric: {type(error).__name__}: {error}"
+            ) from None
+        if unlike := differences(there, self.machine):
+            raise UnfitWorkerError(f"it computes other bits: {'; '.join(unlike)}")
         if mine != self.fingerprint:
-            unlike = differences(machine(), self.machine)
-            raise UnfitWorkerError(
-                f"it computes other bits: {'; '.join(unlike) or 'its Kallos or its architecture has other code'}"
-            )
+            raise UnfitForFoldError("it computes other bits: its Kallos, architecture or metric has other code")
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

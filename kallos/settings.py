@@ -44,8 +44,8 @@ class Settings(BaseSettings):
 
     store: SecretStr | None = Field(
         None,
-        description="Folder, or fsspec URL of one, where machines share snapshots, fold cache and the results of "
-        "deployments; default: the home.",
+        description="Folder, or fsspec URL of one, where machines share snapshots, fold cache, the results of "
+        "deployments and the model registry; default: the home.",
     )
 
     dask_address: Annotated[str | None, AfterValidator(check_dask_address)] = Field(

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna.storages import BaseStorage
@@ -15,8 +14,8 @@ from kallos.databases import shown
 from kallos.errors import StudyError, UsageError, did_you_mean, shorten
 from kallos.metrics import RMSE
 from kallos.planning import DataSummary, FoldWindow, mean_naive_values
-from kallos.record import CREATED, DATA, SPEC, WARM, WINDOWS, must_answer, opened_storage, parse_storage_url
-from kallos.study_locks import study_lock
+from kallos.record import CREATED, DATA, SPEC, WARM, WINDOWS, must_answer, opened_if_there, parse_storage_url
+from kallos.study_locks import running_studies, study_lock
 from kallos.trials import PARAMS, TrialRecord, WarmStart, best_of
 
 if TYPE_CHECKING:
@@ -95,16 +94,19 @@ class RecordedStudy(BaseModel):
 def list_studies(storage_url: str) -> list[StudySummary]:
     """Return all studies of a storage in the order in which they were created.
 
-    There are none where there is no such file. Raises `DatabaseError` if the storage does not answer, `UsageError` for
-    a URL that is none.
+    There are none where there is no such file, or a database without Optuna's tables. Raises `DatabaseError` if the
+    storage does not answer, `UsageError` for a URL that is none.
     """
     url = parse_storage_url(storage_url)
     with _reading(url) as storage:
         if storage is None:
             return []
+        studies = storage.get_all_studies()
+        running = running_studies(url, [study.study_name for study in studies])
         return [
-            _summary(study, storage.get_all_trials(study._study_id, deepcopy=False), url)
-            for study in storage.get_all_studies()
+            _summary(study, trials, study.study_name in running)
+            for study in studies
+            if (trials := _trials(storage, study)) is not None
         ]
 
 
@@ -117,12 +119,14 @@ def read_study(storage_url: str, name: str, *, n_best: int = 5) -> RecordedStudy
     with _reading(url) as storage:
         study = _find([] if storage is None else storage.get_all_studies(), [name], url)[0]
         assert storage is not None
-        trials = storage.get_all_trials(study._study_id, deepcopy=False)
+        trials, running = _trials(storage, study), running_studies(url, [name])
+    if trials is None:
+        raise StudyError(f"a study must stay while it is read, and {name} was deleted meanwhile: read it again")
     attrs = study.user_attrs
     records = [TrialRecord.of(trial.number, trial) for trial in trials if _is_ours(trial)]
     complete = sorted((each for each in records if each.value is not None), key=lambda each: (each.value, each.number))
     return RecordedStudy(
-        summary=_summary(study, trials, url),
+        summary=_summary(study, trials, name in running),
         spec=attrs.get(SPEC, {}),
         data=None if DATA not in attrs else DataSummary.model_validate(attrs[DATA]),
         windows=_windows(attrs),
@@ -141,8 +145,7 @@ def delete_studies(storage_url: str, names: Sequence[str]) -> None:
     with _reading(url) as storage, ExitStack() as locks:
         found = _find([] if storage is None else storage.get_all_studies(), names, url)
         assert storage is not None
-        held = [study.study_name for study in found if study_lock(url, study.study_name).is_held()]
-        if held:
+        if held := sorted(running_studies(url, [study.study_name for study in found])):
             raise StudyError(f"a study that a run holds must stay: {shorten(held)}; let the run end first")
         for study in found:
             locks.enter_context(study_lock(url, study.study_name).held("fail"))
@@ -152,12 +155,16 @@ def delete_studies(storage_url: str, names: Sequence[str]) -> None:
 
 @contextmanager
 def _reading(url: URL) -> Iterator[BaseStorage | None]:
-    """Open the storage, or yield None where there is none yet: looking makes no file."""
-    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
-        yield None
-        return
-    with must_answer(url), opened_storage(url) as storage:
+    with must_answer(url), opened_if_there(url) as storage:
         yield storage
+
+
+def _trials(storage: BaseStorage, study: "FrozenStudy") -> list[FrozenTrial] | None:
+    """Return a study's trials, or None if somebody has deleted it since it was found."""
+    try:
+        return storage.get_all_trials(study._study_id, deepcopy=False)
+    except KeyError:
+        return None
 
 
 def _find(studies: Sequence["FrozenStudy"], names: Sequence[str], url: URL) -> list["FrozenStudy"]:
@@ -169,7 +176,7 @@ def _find(studies: Sequence["FrozenStudy"], names: Sequence[str], url: URL) -> l
     return [by_name[name] for name in dict.fromkeys(names)]
 
 
-def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], url: URL) -> StudySummary:
+def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], is_running: bool) -> StudySummary:
     attrs, naive = study.user_attrs, _naive_values(study.user_attrs)
     spec: Mapping[str, Any] = attrs.get(SPEC, {})
     states = [trial.state for trial in trials]
@@ -195,7 +202,7 @@ def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], url: URL) -> S
         naive_value=None if name is None else naive[name],
         created=created,
         last_activity=max((moment.astimezone(UTC) for moment in moments), default=created),
-        is_running=study_lock(url, study.study_name).is_held(),
+        is_running=is_running,
     )
 
 

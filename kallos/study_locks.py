@@ -4,7 +4,7 @@ import hashlib
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 IfRunning = Literal["wait", "fail"]
 
 _POLL_SECONDS = 0.5
+# Who looks at a file's lock holds it for a moment.
+_LOOK_PAUSES = (0.01, 0.05, 0.1)
 
 
 class TakenOverError(Exception):
@@ -36,7 +38,7 @@ class StudyLock(ABC):
     @contextmanager
     def held(self, if_running: IfRunning) -> Iterator[None]:
         """Hold the lock for the block; while another has it, wait, or raise `StudyError`, as asked."""
-        if not self._take():
+        if not self._take_past_a_look():
             self._say_who_waits(if_running)
             while not self._take():
                 time.sleep(_POLL_SECONDS)
@@ -47,17 +49,10 @@ class StudyLock(ABC):
 
     def look(self, if_running: IfRunning) -> None:
         """Raise at once what `held` would raise: no lock can be had here, or, if so asked, another run has it."""
-        if self._take():
+        if self._take_past_a_look():
             self._let_go()
         elif if_running == "fail":
             self._say_who_waits(if_running)
-
-    def is_held(self) -> bool:
-        """Return whether a run holds the study now."""
-        if self._take():
-            self._let_go()
-            return False
-        return True
 
     @abstractmethod
     def ensure(self) -> None:
@@ -68,6 +63,14 @@ class StudyLock(ABC):
 
     @abstractmethod
     def _let_go(self) -> None: ...
+
+    def _take_past_a_look(self) -> bool:
+        """Take the lock, also where somebody else just looks if a run holds it."""
+        for pause in _LOOK_PAUSES:
+            if self._take():
+                return True
+            time.sleep(pause)
+        return self._take()
 
     def _say_who_waits(self, if_running: IfRunning) -> None:
         if if_running == "fail":
@@ -89,7 +92,12 @@ class FileStudyLock(StudyLock):
 
     def is_held(self) -> bool:
         """Return whether a run holds the study now; where none ever has, nothing is written."""
-        return Path(self._lock.lock_file).exists() and super().is_held()
+        if not Path(self._lock.lock_file).exists():
+            return False
+        is_free = self._take_past_a_look()
+        if is_free:
+            self._let_go()
+        return not is_free
 
     def ensure(self) -> None:
         """Nothing to do: a file's lock does not get lost."""
@@ -116,8 +124,7 @@ class ServerStudyLock(StudyLock):
 
     def __init__(self, url: URL, study_name: str) -> None:
         super().__init__(study_name)
-        digest = hashlib.sha256(f"kallos:{study_name}".encode()).digest()
-        self._key = int.from_bytes(digest[:8], "big", signed=True)
+        self._key = _advisory_key(study_name)
         self._engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool, isolation_level="AUTOCOMMIT")
         self._connection: sqlalchemy.Connection | None = None
 
@@ -152,3 +159,22 @@ def study_lock(url: URL, study_name: str) -> StudyLock:
     """Return the lock of a study that is recorded in this database."""
     kind = FileStudyLock if url.get_backend_name() == "sqlite" else ServerStudyLock
     return kind(url, study_name)
+
+
+def running_studies(url: URL, study_names: Iterable[str]) -> frozenset[str]:
+    """Return which of these studies, recorded in this database, a run holds now."""
+    if url.get_backend_name() == "sqlite":
+        return frozenset(name for name in study_names if FileStudyLock(url, name).is_held())
+    # As PostgreSQL's manual says of pg_locks: the key of a lock is in two halves, without their signs.
+    query = (
+        "SELECT classid::bigint << 32 | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
+        "AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    with sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool).connect() as connection:
+        held = set(connection.execute(sqlalchemy.text(query)).scalars())
+    return frozenset(name for name in study_names if _advisory_key(name) in held)
+
+
+def _advisory_key(study_name: str) -> int:
+    digest = hashlib.sha256(f"kallos:{study_name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)

@@ -86,7 +86,12 @@ def run_tuning(
     with quiet_optuna():
         study = _Study(plan, record or StudyRecord.in_memory(plan), more_trials, watcher)
         with FoldQueue(budget.within(score_fold), workers, has_room) as folds:
-            study.run(folds, workers)
+            try:
+                study.run(folds, workers)
+            except BaseException:
+                # The queue's end waits for the folds that are under way: none that waits for a worker is to begin.
+                budget.end()
+                raise
         result = study.result(budget.within(score_fold))
     watcher(StudyFinished(result, budget.fits, study.spared, study.stopped))
     return result

@@ -1,7 +1,6 @@
 """`kallos-run dashboard`: Optuna's dashboard over the studies' storage."""
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -26,10 +25,10 @@ def dashboard(
         raise UsageError(f"--port must be from 0 to 65535, not {port}")
     from flows.dashboard_server import serve_dashboard
     from kallos.databases import shown
-    from kallos.record import must_answer, opened_storage, parse_storage_url
+    from kallos.record import must_answer, opened_if_there, parse_storage_url
 
     url = parse_storage_url(storage_url or Settings.read().studies_url)
-    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
-        raise KallosError(f"there are no studies yet in {shown(url)}: 'kallos-run tune' makes the first")
-    with must_answer(url), opened_storage(url) as storage:
+    with must_answer(url), opened_if_there(url) as storage:
+        if storage is None:
+            raise KallosError(f"there are no studies yet in {shown(url)}: 'kallos-run tune' makes the first")
         serve_dashboard(storage, port, shown(url))

@@ -18,7 +18,7 @@ def doctor(
     *,
     work_pool: Annotated[str, Parameter(help="Work pool of the deployments.")] = "kallos",
 ) -> None:
-    """Check versions, disk, databases, and Prefect's server, work pool, workers and schedules.
+    """Check versions, disk, store, databases, cluster, and Prefect's server, work pool, workers and schedules.
 
     One line each; the exit code is 1 if one of them is BAD.
     """

@@ -1,5 +1,6 @@
 """Studies that follow one another and share what their folds are computed in."""
 
+import logging
 import os
 from contextlib import nullcontext
 from functools import partial
@@ -7,9 +8,12 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from prefect.states import Failed
 
 import flows.tune
-from flows.tune import place_of, shared_pools
+from flows.tune import may_pass_later, place_of, shared_pools
+from flows.watching import is_worth_a_line
+from kallos.budget import Budget, BudgetSpentError
 from kallos.errors import StudyError
 from kallos.pool import FoldPool
 from kallos.scoring import FoldJob, FoldScore
@@ -74,3 +78,17 @@ def test_on_a_cluster_as_many_folds_are_asked_for_as_a_study_can_use_and_its_wor
                 assert place.workers == 4 * 2
                 assert place.has_room() is expected
     assert addresses == ["tcp://here:8786"]
+
+
+def test_a_fold_that_waits_for_a_cluster_is_asked_for_within_the_budget_and_is_not_tried_again(tmp_path, monkeypatch):
+    cluster = SimpleNamespace(score=lambda job, may_begin: may_begin(), has_room=lambda: True)
+    monkeypatch.setattr(flows.tune, "DaskPool", lambda *_, **__: nullcontext(cluster))
+    run = RunSpec(executor="dask", dask_address="tcp://here:8786")
+    with (
+        place_of(run, small_plan(tmp_path)) as place,
+        pytest.raises(BudgetSpentError, match="--timeout 0 s is over") as spent,
+    ):
+        place.within(Budget(timeout=0))(small_job(tmp_path))
+    assert not may_pass_later(None, None, Failed(data=spent.value))
+    record = logging.makeLogRecord({"task_name": "fold", "msg": f"Finished in state Failed('an exception {spent!r}')"})
+    assert not is_worth_a_line(record)

@@ -26,11 +26,19 @@ class DaskCluster:
         self._processes: list[subprocess.Popen[bytes]] = []
         self.start_scheduler()
 
-    def start_scheduler(self) -> None:
+    def start_scheduler(self, **environment: str) -> None:
         file = self._folder / "scheduler.json"
         file.unlink(missing_ok=True)
         self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", str(self._port), "--no-dashboard", "--scheduler-file", file
+            "scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self._port),
+            "--no-dashboard",
+            "--scheduler-file",
+            file,
+            **environment,
         )
         wait_until(file.exists, self.scheduler)
         self.address: str = json.loads(file.read_text())["address"]

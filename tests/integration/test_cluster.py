@@ -16,7 +16,7 @@ from prefect.client.orchestration import get_client
 import flows.tune
 from flows.diagnosis import check_cluster
 from kallos.cache import FoldCache
-from kallos.cluster import DaskPool
+from kallos.cluster import DaskPool, cluster_line
 from kallos.errors import FitError, StudyError
 from kallos.feature_store import FeatureStore
 from kallos.pool import WorkerLostError
@@ -115,6 +115,23 @@ def test_workers_that_would_compute_other_bits_are_refused_and_the_next_one_is_u
             waiting = thread.submit(pool.score, job)
             cluster.add_worker()
             assert waiting.result() == by_parameters(job)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_lacks_kallos_is_told_before_a_study(tmp_path, cluster):
+    other = tmp_path / "other" / "kallos"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("raise ImportError('no Kallos here')")
+    cluster.add_worker(PYTHONPATH=str(other.parent))
+    cluster.wait_for_workers(1)
+    with pytest.raises(StudyError, match=r"all at .* are refused: .* it has another Kallos, or none: .*no Kallos here"):
+        cluster_line(cluster.address)
+    cluster.scheduler.kill()
+    cluster.scheduler.wait()
+    cluster.start_scheduler(PYTHONPATH=str(other.parent))
+    (finding,) = check_cluster(Settings(dask_address=cluster.address))
+    assert finding.state == "bad"
+    assert re.search(r"scheduler must have the Kallos of this machine, .* has not: no Kallos here", finding.said)
 
 
 def refuse(job):

@@ -1,15 +1,18 @@
 """What is shown of the studies of a storage, beside what the library itself computes of them."""
 
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import optuna
 import pytest
+import sqlalchemy
 
 from kallos.databases import parse_url
 from kallos.errors import StudyError, UsageError
 from kallos.record import open_record
 from kallos.study_catalogue import delete_studies, list_studies, read_study
 from kallos.study_comparison import compare
+from kallos.study_locks import study_lock
 from kallos.tuner import run_tuning
 from tests.databases import postgresql_database
 from tests.samples import by_parameters, make_features, small_plan
@@ -112,6 +115,42 @@ def test_looking_makes_no_file(file_url, tmp_path):
     with pytest.raises(UsageError, match="not 'gru-ABC-0': there are none"):
         read_study(file_url, "gru-ABC-0")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_looking_into_a_database_of_somebody_else_leaves_it_as_it_is(url, tmp_path):
+    engine = sqlalchemy.create_engine(parse_url(url))
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE prices (close FLOAT)"))
+    before = [path.read_bytes() for path in sorted(tmp_path.iterdir()) if path.is_file()]
+    assert list_studies(url) == []
+    with pytest.raises(UsageError, match="not 'gru-ABC-0': there are none"):
+        delete_studies(url, ["gru-ABC-0"])
+    assert sqlalchemy.inspect(engine).get_table_names() == ["prices"]
+    engine.dispose()
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir()) if path.is_file()] == before
+
+
+def test_a_run_that_starts_while_somebody_looks_at_its_study_is_not_refused(url, tmp_path, monkeypatch):
+    plan = small_plan(tmp_path)
+    looks = ExitStack()
+    looks.enter_context(study_lock(parse_url(url), plan.study_name).held("fail"))
+    monkeypatch.setattr("kallos.study_locks.time.sleep", lambda _: looks.close())
+    with open_record(url, plan, if_running="fail"):
+        assert [study.is_running for study in list_studies(url)] == [True]
+
+
+def test_a_study_that_is_deleted_while_the_list_is_made_is_left_out(file_url, tmp_path, monkeypatch):
+    gone, stays = tuned(file_url, tmp_path), tuned(file_url, tmp_path, seed=1)
+    whole = optuna.storages.RDBStorage.get_all_studies
+
+    def and_delete_one(storage):
+        studies = whole(storage)
+        (study,) = [study for study in studies if study.study_name == gone.study_name]
+        storage.delete_study(study._study_id)
+        return studies
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "get_all_studies", and_delete_one)
+    assert [study.name for study in list_studies(file_url)] == [stays.study_name]
 
 
 def test_a_name_that_is_not_there_deletes_nothing(file_url, tmp_path):
