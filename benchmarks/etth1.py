@@ -3,7 +3,7 @@
 ETTh1 (Zhou et al., 2021, "Informer"; Zeng et al., 2023, "Are transformers effective for time series forecasting?"): all
 seven columns are forecast, 8640 rows train, 2880 choose, 2880 test; errors are counted in standard deviations of the
 training rows, over all columns, from every origin. Trials are compared on the middle rows, and the best one's model,
-trained on the first rows alone, is scored on the test rows once. Training stops early on the last 15 % of the training
+trained on the first rows alone, is scored on the test rows once. Training stops early on the last 5 % of the training
 rows, and not on the middle rows as in the papers: those choose, and nothing else.
 
 exchange_rate: the leaderboard of naive and linear models on the last two walk-forward steps.
@@ -77,7 +77,7 @@ def etth1(model: str, horizon: int, folder: str) -> str:
             "data": {"asset_id": "ETTh1"},
             "features": {"target": list(rows.columns)},
             "folds": {"n_folds": 1, "step": VALIDATION},
-            "training": {"max_epochs": 10, "patience": 3},
+            "training": {"max_epochs": 15, "patience": 4, "inner_validation": 0.05},
             "horizon": horizon,
             "n_trials": 8,
         }
