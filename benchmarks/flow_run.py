@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from flows.prefect_api import set_environment
+from kallos.run_spec import RunSpec
 from kallos.scoring import FoldJob, FoldScore
-from kallos.specs import RunSpec, TuneSpec
+from kallos.specs import TuneSpec
 
 if TYPE_CHECKING:
     from kallos.best_forecasts import FoldForecasts

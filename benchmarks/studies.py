@@ -10,7 +10,8 @@ from kallos.feature_store import FeatureStore
 from kallos.indicators import compute_indicators
 from kallos.planning import StudyPlan, plan_study
 from kallos.scoring import FoldJob
-from kallos.specs import TuneSpec, merge
+from kallos.spec_files import merge
+from kallos.specs import TuneSpec
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

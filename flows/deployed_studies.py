@@ -22,7 +22,8 @@ from prefect.exceptions import ObjectNotFound
 from kallos import report
 from kallos.errors import KallosError, UsageError, scrubbed, shorten
 from kallos.leaderboard import Entry
-from kallos.specs import RunSpec, TuneSpec
+from kallos.run_spec import RunSpec
+from kallos.specs import TuneSpec
 
 Found = TypeVar("Found")
 

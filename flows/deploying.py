@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from kallos.errors import KallosError
-from kallos.specs import Spec, parse_tune_spec, read_study_file
+from kallos.spec_files import read_study_file
+from kallos.specs import Spec, parse_tune_spec
 from kallos.study_grid import parse_grid
 
 

@@ -23,9 +23,10 @@ from kallos.events import StepStarted, StudyFinished
 from kallos.manifest import Refit, Select
 from kallos.registry import Registry, promotes
 from kallos.result_folder import refuse_relative
+from kallos.run_spec import RunSpec
 from kallos.selection import deflate
 from kallos.settings import Settings
-from kallos.specs import RunSpec, TuneSpec, require_holdout
+from kallos.specs import TuneSpec, require_holdout
 
 _DEFAULT_RUN = RunSpec()
 

@@ -47,11 +47,12 @@ from kallos.pool import FoldPool, physical_cores
 from kallos.record import open_record
 from kallos.result_folder import prepare_folder, refuse_relative
 from kallos.results import TuningResult
+from kallos.run_spec import RunSpec
 from kallos.scoring import FoldJob, FoldScore
 from kallos.selection import HonestChoice, deflate, one_standard_error
 from kallos.settings import Settings
 from kallos.snapshots import read_snapshot
-from kallos.specs import RunSpec, TuneSpec
+from kallos.specs import TuneSpec
 from kallos.study_files import find_evaluation, write_study
 from kallos.weights import count_weights
 

@@ -20,8 +20,9 @@ from kallos.feature_store import FeatureStore
 from kallos.leaderboard import Entry, Leaderboard, leaderboard_csv, leaderboard_markdown
 from kallos.planning import StudyPlan
 from kallos.result_folder import prepare_folder, refuse_relative, write_text
+from kallos.run_spec import RunSpec
 from kallos.settings import Settings
-from kallos.specs import RunSpec, TuneSpec
+from kallos.specs import TuneSpec
 from kallos.study_grid import ALL, StudyGrid
 from kallos.whole_results import is_of, whole_document
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from kallos.errors import StudyError, UsageError
-from kallos.specs import RunSpec
+from kallos.run_spec import RunSpec
 
 ANSWER_SECONDS = 5
 

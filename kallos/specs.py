@@ -5,9 +5,7 @@ the command line's flags.
 """
 
 import hashlib
-import tomllib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
@@ -16,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PositiveFloat,
     PositiveInt,
     ValidationError,
     ValidationInfo,
@@ -27,7 +24,6 @@ from pydantic import (
 from kallos.architectures import registry
 from kallos.architectures.lookup import AUTO, architecture_names, canonical, get_architecture
 from kallos.architectures.study_space import StudySpace, study_space
-from kallos.dask_address import check_dask_address
 from kallos.errors import UsageError, explain, shorten
 from kallos.metrics import OF_QUANTILES, RMSE, check_metric, metric_label
 from kallos.query_text import one_statement
@@ -419,80 +415,6 @@ class TuneSpec(Spec):
         if unfit:
             raise ValueError(f"likelihood 'quantile' needs networks, and {unfit[0]!r} is none: name others")
         return self
-
-
-class RunSpec(Spec):
-    """How one run carries a study, and how far: nothing here moves a bit of any trial."""
-
-    workers: PositiveInt | None = Field(
-        None,
-        description="Folds that are fitted at once; default: one per physical core, or per worker of a Dask cluster.",
-    )
-    more_trials: PositiveInt | None = Field(
-        None, description="Carry the study on by so many trials at most, up to --n-trials in all."
-    )
-    timeout: PositiveFloat | None = Field(None, description="Seconds after which no further fold is fitted.")
-    max_fold_fits: PositiveInt | None = Field(None, description="Fold fits after which no further fold is fitted.")
-    fold_timeout: PositiveFloat = Field(
-        3600, description="Seconds after which a fold counts as hanging: its process is ended, and it is tried again."
-    )
-    refresh_cache: bool = Field(
-        False, description="Forget what was recorded and cached of this study, and compute it anew."
-    )
-    if_running: Literal["wait", "fail"] = Field(
-        "wait", description="What to do while another run holds the same study."
-    )
-    executor: Literal["processes", "dask"] = Field(
-        "processes", description="Where folds are fitted: in processes of this machine, or on a Dask cluster."
-    )
-    dask_address: Annotated[str | None, AfterValidator(check_dask_address)] = Field(
-        None, description="Address of the Dask scheduler (tcp://host:8786); default: KALLOS_DASK_ADDRESS."
-    )
-
-    @model_validator(mode="after")
-    def _address_is_used(self) -> Self:
-        if self.dask_address is not None and self.executor != "dask":
-            raise ValueError(f"dask_address needs executor 'dask', not {self.executor!r}: give --executor dask too")
-        return self
-
-
-def read_study_file(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML study file, not yet validated.
-
-    A `query_file` of its table `data`, named from the study file's folder, becomes the `query` that it holds, so that
-    the study is whole on any machine. Raises `UsageError` if a file cannot be read or parsed.
-    """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"a study file must be readable: {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"a study file must be TOML: {path}: {error}") from None
-    data = values.get("data")
-    if isinstance(data, dict) and isinstance(data.get("query_file"), str):
-        if "query" in data:
-            raise UsageError(f"a study has one query: take out data.query or data.query_file in {path}")
-        data["query"] = read_query_file(path.parent / data.pop("query_file"))
-    return values
-
-
-def read_query_file(path: Path) -> str:
-    """Return the text of an SQL file, not yet validated. Raises `UsageError` if it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"a query file must be readable: {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UsageError(f"a query file must be UTF-8 text: {path}: {error}") from None
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `over` laid over it, tables merged key by key."""
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return merged
 
 
 def parse_space(model_name: str, tables: Mapping[str, Any]) -> StudySpace:

@@ -7,7 +7,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from kallos.errors import UsageError, shorten
 from kallos.query_text import parameters_of
-from kallos.specs import ArchitectureName, Spec, TuneSpec, merge, parse_spec, parse_tune_spec
+from kallos.spec_files import merge
+from kallos.specs import ArchitectureName, Spec, TuneSpec, parse_spec, parse_tune_spec
 
 # All assets that the table holds.
 ALL = "*"

@@ -13,7 +13,8 @@ import pandas as pd
 from kallos.best_forecasts import FoldForecasts
 from kallos.planning import StudyPlan, plan_study
 from kallos.scoring import FoldJob, FoldScore
-from kallos.specs import TuneSpec, merge
+from kallos.spec_files import merge
+from kallos.specs import TuneSpec
 
 
 def make_features(n_rows: int = 400, *, seed: int = 0, start: str = "2020-01-01", freq: str = "D") -> pd.DataFrame:

@@ -22,8 +22,9 @@ from flows.flags import (
 )
 from flows.prefect_api import prefect_api, set_environment
 from kallos.errors import UsageError
+from kallos.run_spec import RunSpec
 from kallos.settings import Settings
-from kallos.specs import RunSpec, parse_spec, require_holdout
+from kallos.specs import parse_spec, require_holdout
 
 _RUN_FLAGS = list(flags_of(RunSpec))
 

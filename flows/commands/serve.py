@@ -11,7 +11,9 @@ from cyclopts import Parameter
 from flows.prefect_api import set_environment
 from kallos.errors import UsageError, did_you_mean
 from kallos.result_folder import refuse_relative
-from kallos.specs import RunSpec, parse_spec, parse_tune_spec, read_study_file
+from kallos.run_spec import RunSpec
+from kallos.spec_files import read_study_file
+from kallos.specs import parse_spec, parse_tune_spec
 
 
 def serve(

@@ -12,7 +12,8 @@ from rich.table import Table
 from kallos.architectures.description import described, literal, toml_lines
 from kallos.architectures.study_space import StudySpace
 from kallos.errors import UsageError
-from kallos.specs import parse_space, read_study_file
+from kallos.spec_files import read_study_file
+from kallos.specs import parse_space
 
 _DEFAULT_MODEL = "gru"
 

@@ -18,8 +18,9 @@ from flows.flags import (
     with_flags,
 )
 from flows.prefect_api import prefect_api, set_environment
+from kallos.run_spec import RunSpec
 from kallos.settings import Settings
-from kallos.specs import RunSpec, TuneSpec, parse_spec
+from kallos.specs import TuneSpec, parse_spec
 
 _RUN_FLAGS = list(flags_of(RunSpec))
 

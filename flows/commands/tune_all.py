@@ -10,8 +10,10 @@ from rich.console import Console
 from flows.flags import SPEC_FLAGS, FeaturesUrl, ResultsFolder, StorageUrl, StudyFile, flags_of, nested, with_flags
 from flows.prefect_api import prefect_api, set_environment
 from kallos.errors import KallosError, StudyError, UsageError
+from kallos.run_spec import RunSpec
 from kallos.settings import Settings
-from kallos.specs import RunSpec, merge, parse_spec, read_study_file
+from kallos.spec_files import merge, read_study_file
+from kallos.specs import parse_spec
 from kallos.study_grid import StudyGrid, parse_grid
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from flows.watching import is_worth_a_line
 from kallos.budget import Budget, BudgetSpentError
 from kallos.errors import StudyError
 from kallos.pool import FoldPool
+from kallos.run_spec import RunSpec
 from kallos.scoring import FoldJob, FoldScore
-from kallos.specs import RunSpec
 from tests.samples import small_job, small_plan
 
 ALONE = RunSpec(workers=1)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import flows.tune
 from kallos.pool import FoldPool
+from kallos.run_spec import RunSpec
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold
-from kallos.specs import RunSpec, TuneSpec
+from kallos.specs import TuneSpec
 
 
 def evaluate_and_note(folder: Path, job: FoldJob) -> FoldScore:

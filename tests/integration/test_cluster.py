@@ -22,8 +22,8 @@ from kallos.feature_store import FeatureStore
 from kallos.pool import WorkerLostError
 from kallos.record import open_record
 from kallos.results import TuningResult
+from kallos.run_spec import RunSpec
 from kallos.settings import Settings
-from kallos.specs import RunSpec
 from kallos.tuner import run_tuning
 from tests.integration.dask_cluster import (
     DaskCluster,

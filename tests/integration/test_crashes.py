@@ -25,8 +25,9 @@ from kallos.feature_store import FeatureStore
 from kallos.planning import plan_study
 from kallos.pool import FoldPool, WorkerLostError
 from kallos.record import open_record
+from kallos.run_spec import RunSpec
 from kallos.settings import Settings
-from kallos.specs import RunSpec, TuneSpec
+from kallos.specs import TuneSpec
 from kallos.tuner import run_tuning
 from tests.samples import by_parameters, make_features, small_job, small_plan, small_spec
 

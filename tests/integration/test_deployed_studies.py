@@ -18,8 +18,8 @@ from flows.tune_all import looking_on, tune_all
 from kallos.errors import KallosError, StudyError, UsageError
 from kallos.feature_store import FeatureStore
 from kallos.report import write_best_params
+from kallos.run_spec import RunSpec
 from kallos.settings import Settings
-from kallos.specs import RunSpec
 from kallos.study_grid import StudyGrid
 from kallos.tuner import run_tuning
 from tests.samples import by_parameters, make_features, small_plan, small_spec

@@ -20,7 +20,8 @@ from kallos.feature_store import FeatureStore
 from kallos.folds import cut_folds
 from kallos.preprocessing import study_frame
 from kallos.settings import Settings
-from kallos.specs import DataSpec, FeatureSpec, FoldSpec, TuneSpec, merge, parse_spec, parse_tune_spec, read_study_file
+from kallos.spec_files import merge, read_study_file
+from kallos.specs import DataSpec, FeatureSpec, FoldSpec, TuneSpec, parse_spec, parse_tune_spec
 from tests.databases import DAYS, SqlDatabase, made, postgresql_database
 
 TWO_TABLES = """

@@ -18,9 +18,9 @@ from kallos.feature_store import FeatureStore
 from kallos.looks import looks_in
 from kallos.model_files import load_model
 from kallos.registry import Registry
+from kallos.run_spec import RunSpec
 from kallos.scoring import evaluate_fold
 from kallos.settings import Settings
-from kallos.specs import RunSpec
 from tests.kallos.test_evaluation_of_models import SEASONAL, seasonal_features
 from tests.samples import small_spec
 

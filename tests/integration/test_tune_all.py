@@ -24,8 +24,8 @@ from kallos import html_report
 from kallos.errors import DataError, KallosError, StudyError, UsageError
 from kallos.feature_store import FeatureStore
 from kallos.result_folder import write_text
+from kallos.run_spec import RunSpec
 from kallos.settings import Settings
-from kallos.specs import RunSpec
 from kallos.study_catalogue import list_studies
 from kallos.study_grid import StudyGrid
 from kallos.tuner import run_tuning

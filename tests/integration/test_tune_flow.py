@@ -23,9 +23,9 @@ from kallos.events import FoldScored, TrialFinished
 from kallos.feature_store import FeatureStore
 from kallos.planning import plan_study
 from kallos.report import artifact_key
+from kallos.run_spec import RunSpec
 from kallos.scoring import evaluate_fold
 from kallos.settings import Settings
-from kallos.specs import RunSpec
 from kallos.study_files import read_study
 from kallos.tuner import run_tuning
 from tests.samples import by_learning_rate, flat_forecasts, make_features, small_plan, small_spec, stand_in_pool

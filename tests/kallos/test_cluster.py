@@ -11,8 +11,9 @@ from kallos.budget import Budget
 from kallos.cluster import DaskPool, cluster_line
 from kallos.dask_scheduler import cluster_address
 from kallos.errors import StudyError, UsageError
+from kallos.run_spec import RunSpec
 from kallos.settings import Settings
-from kallos.specs import RunSpec, parse_spec
+from kallos.specs import parse_spec
 from kallos.tuner import run_tuning
 from tests.samples import by_parameters, small_job, small_plan
 

@@ -15,7 +15,8 @@ from kallos.architectures.space import Categorical, Constant, Float, Int, When, 
 from kallos.architectures.study_space import study_space
 from kallos.errors import UsageError
 from kallos.scoring import FoldJob, FoldScore
-from kallos.specs import TuneSpec, parse_tune_spec, read_study_file
+from kallos.spec_files import read_study_file
+from kallos.specs import TuneSpec, parse_tune_spec
 from kallos.tuner import run_tuning
 from tests.samples import make_features, small_plan
 

@@ -5,7 +5,8 @@ import pytest
 from kallos.datasets import get_walk_forward_splits, load_features_from_db
 from kallos.errors import UsageError
 from kallos.settings import Settings
-from kallos.specs import TuneSpec, merge, parse_tune_spec, read_study_file
+from kallos.spec_files import merge, read_study_file
+from kallos.specs import TuneSpec, parse_tune_spec
 from tests.samples import make_features
 
 VALID = {"data": {"asset_id": "BTC"}}
