@@ -106,7 +106,7 @@ def tune_all(
             "%s on %s %s: %s",
             entry.model,
             entry.asset,
-            entry.status,
+            "complete, not run again" if entry.is_found else entry.status,
             entry.reason or f"{entry.metric} {entry.value:.6g}",
         )
         for onlooker in _onlookers.get():
@@ -155,7 +155,7 @@ def _finished(spec: TuneSpec, folder: str) -> Entry | None:
     """Return the entry of a study whose whole result is in the folder, and would be the same on the rows of now."""
     try:
         document = whole_document(_plan_now(spec), folder)
-        return None if document is None else Entry.of(spec, document)
+        return None if document is None else Entry.of(spec, document).model_copy(update={"is_found": True})
     except Exception:  # Whatever is wrong there, the study's own run says it.
         return None
 

@@ -17,7 +17,7 @@ class Entry(BaseModel):
     """What a study of one model on one asset came to, or why it has no result.
 
     `value` is the mean error of its best trial over the folds, by `metric`, in `folds_won` of which it beats the naive
-    forecast; `trials` of `n_trials` have been tried.
+    forecast; `trials` of `n_trials` have been tried. `is_found`: its whole result was there, and no run was needed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,6 +35,7 @@ class Entry(BaseModel):
     metric: str = RMSE
     study: str | None = None
     reason: str | None = None
+    is_found: bool = False
 
     @classmethod
     def waiting(cls, spec: TuneSpec) -> "Entry":
@@ -211,7 +212,7 @@ def _rows(entries: Sequence[Entry]) -> list[Row]:
         Row(
             rank=None,
             gain=None if each.value is None or not each.naive_value else 1 - each.value / each.naive_value,
-            **each.model_dump(exclude={"naive", "naive_value", "metric"}),
+            **each.model_dump(exclude={"naive", "naive_value", "metric", "is_found"}),
         )
         for each in entries
     ]

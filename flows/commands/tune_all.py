@@ -118,6 +118,8 @@ def run_flow(
             )
     if boards:
         show_leaderboard(console, boards[-1])
+        if not is_deployed:
+            console.print(shown.fitted(boards[-1]))
     if boards and (failure is None or isinstance(failure, StudyError)):
         console.print(f"written to {address_of(folder, LEADERBOARD)}", soft_wrap=True)
     if failure is not None:

@@ -105,7 +105,9 @@ def test_a_run_that_is_killed_is_carried_on_and_one_asset_that_fails_stops_no_ot
         "kallos-run: every study must have a result, and 2 of 8 have none: gru on FEW, lstm on FEW; those of the "
         "others are kept, and the same command does what is missing\n"
     )
+    assert said.count("(complete, not run again)") == 3
     fits = command.fits()
+    assert f"{len(fits) - len(before)} folds fitted in this run; those of studies that failed are not counted" in said
     assert set(fits.values()) == {1}
     assert len(fits) == len(ASSETS) * 2 * FITS_OF_A_STUDY
     rows = command.leaderboard()
