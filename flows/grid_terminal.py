@@ -10,7 +10,7 @@ from rich.text import Text
 
 from kallos import report
 from kallos.events import Event, StudyFinished, StudyStarted, TrialFinished
-from kallos.leaderboard import Entry, Leaderboard, Row, of, place, share, value
+from kallos.leaderboard import Entry, Leaderboard, Row, notes, of, place, share, value
 
 _STYLES = {"naive": "italic", "failed": "red", "waiting": "dim", "done": ""}
 
@@ -97,7 +97,7 @@ class ShownStudies:
 
 
 def show_leaderboard(console: Console, board: Leaderboard) -> None:
-    """Print the rows by asset, and the mean ranks."""
+    """Print the rows by asset, and what is to be known of them."""
     table = Table(title=Text("leaderboard"), title_justify="left", title_style="bold")
     table.add_column("asset", overflow="fold")
     table.add_column("rank", justify="right", no_wrap=True)
@@ -112,10 +112,8 @@ def show_leaderboard(console: Console, board: Leaderboard) -> None:
         table.add_row(*_cells(row, is_first=shown != row.asset), style=_STYLES[row.status])
         shown = row.asset
     console.print(table)
-    if board.mean_ranks:
-        ranks = ", ".join(f"{each.model} {each.rank:.2f}" for each in board.mean_ranks)
-        over = report.counted(board.mean_ranks[0].assets, "asset")
-        console.print(f"mean rank over {over} that all models have finished: {ranks}")
+    for note in notes(board):
+        console.print(note)
 
 
 def _cells(row: Row, *, is_first: bool) -> list[str]:
@@ -124,7 +122,7 @@ def _cells(row: Row, *, is_first: bool) -> list[str]:
         place(row.rank),
         row.model,
         value(row.value),
-        share(row.gain) if row.status == "done" else "",
+        share(row.gain),
         of(row.folds_won, row.folds),
         of(row.trials, row.n_trials),
         "" if row.status in ("done", "naive") else row.status,

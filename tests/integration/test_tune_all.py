@@ -119,7 +119,8 @@ def test_a_run_that_is_killed_is_carried_on_and_one_asset_that_fails_stops_no_ot
     assert {row["asset"] for row in failed} == {"FEW"}
     assert all("needs 3 complete steps" in row["reason"] for row in failed)
     assert max(map(len, said[said.index("leaderboard") :].splitlines())) <= 80
-    assert "mean rank over 3 assets that all models have finished" in said
+    assert "Mean rank over 3 assets that all models have finished" in said
+    assert "chosen on these very folds" in said
     board = Artifact.get("leaderboard")
     assert all(f"| {row['asset']} |" in board.data for row in rows)
     for row in rows:
@@ -236,7 +237,7 @@ def test_eight_assets_and_three_models_on_two_cores_are_carried_on_after_a_kill(
     assert {path: after[path] for path in before} == before
     assert len(after) == fits
     assert "24/24" in said
-    assert "mean rank over 8 assets" in said
+    assert "Mean rank over 8 assets" in said
 
 
 @pytest.mark.slow
