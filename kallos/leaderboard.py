@@ -71,7 +71,7 @@ class Entry(BaseModel):
 
 
 class Row(BaseModel):
-    """A line of the leaderboard: a model on an asset, or the naive forecast there, over which a model has its `gain`."""
+    """A line of the leaderboard: a model on an asset, or the naive forecast there, over which models gain."""
 
     model_config = ConfigDict(frozen=True)
 
