@@ -20,7 +20,7 @@ import flows.tune_all
 from flows.commands.tune_all import run_flow
 from flows.commands.tune_all import tune_all as tune_all_command
 from flows.tune_all import find_assets, tune_all
-from kallos import html_report
+from kallos import dask_scheduler, html_report
 from kallos.errors import DataError, KallosError, StudyError, UsageError
 from kallos.feature_store import FeatureStore
 from kallos.result_folder import write_text
@@ -173,6 +173,19 @@ def test_neither_a_result_that_cannot_be_read_nor_a_leaderboard_that_cannot_be_w
             "ABC": "failed",
             "DEF": "done",
         }
+
+
+def test_once_the_cluster_is_lost_no_further_study_is_tried(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(dask_scheduler, "ANSWER_SECONDS", 0.2)
+    grid = StudyGrid(spec=small_spec(), assets=("ABC", "DEF", "GHI"), models=("gru",))
+    with pytest.raises(
+        StudyError,
+        match=r"and 3 of 3 have none: gru on ABC, gru on DEF, gru on GHI; the Dask cluster is lost, and 2 not tried; "
+        r"the same command does what is missing$",
+    ):
+        tune_all(grid, RunSpec(executor="dask", dask_address="tcp://127.0.0.1:9"), output_dir=str(tmp_path))
+    with (tmp_path / "leaderboard.csv").open() as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["failed", "waiting", "waiting"]
 
 
 @pytest.mark.usefixtures("home")
