@@ -212,12 +212,14 @@ def _say(**figures: Any) -> None:
 
 
 def main() -> None:
-    name, *rest = sys.argv[1:]
+    name, *rest = sys.argv[1:] or [""]
     if name == "coordinator":
         set_environment()
         coordinator(rest[0], int(rest[1]))
         return
     kinds: dict[str, Callable[..., None]] = {"prefect": prefect, "storage": storage, "cache": cache, "worker": worker}
+    if name not in kinds:
+        raise SystemExit(f"benchmarks.scaling measures one of {', '.join(kinds)}, not {name!r}")
     with tempfile.TemporaryDirectory(prefix="kallos-scaling-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         set_environment(KALLOS_HOME=folder, PREFECT_HOME=str(home / "prefect"))

@@ -1,5 +1,6 @@
 """Optuna's dashboard over the studies' storage, for this machine's own browsers, to look and not to touch."""
 
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -14,6 +15,11 @@ from optuna_dashboard import wsgi
 from kallos.errors import UsageError
 
 HOST = "127.0.0.1"
+
+_REFUSAL = (
+    "this dashboard only shows, and changes nothing: studies are made by 'kallos-run tune', and deleted by 'kallos-run "
+    "studies delete'"
+)
 
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -41,7 +47,7 @@ def read_only(app: App) -> App:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             return app(environ, start_response)
         start_response("405 Method Not Allowed", [("Content-Type", "application/json"), ("Allow", "GET, HEAD")])
-        return [b'{"reason": "this dashboard only shows: \'kallos-run studies delete\' deletes"}']
+        return [json.dumps({"reason": _REFUSAL}).encode()]
 
     return reads_alone
 

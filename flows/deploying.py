@@ -1,27 +1,29 @@
 """Steps of `prefect deploy`, named in prefect.yaml."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from kallos.errors import KallosError
+from kallos.run_spec import RunSpec
 from kallos.spec_files import read_study_file
-from kallos.specs import Spec, parse_tune_spec
+from kallos.specs import Spec, parse_spec, parse_tune_spec
 from kallos.study_grid import parse_grid
 
 
-def read_study(path: str) -> dict[str, Any]:
-    """Return a study file as a deployment's parameters: `spec`, with every default filled in, and checked.
+def read_study(path: str, run: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a study file as a deployment's parameters: `spec`, with every default filled in, and `run` as it is given.
 
-    Ends the deployment with a line that names each field at fault: of an exception Prefect would print the traceback.
+    Both are checked: what is wrong ends the deployment with a line that names each field at fault, where of an
+    exception Prefect would print the traceback.
     """
-    return {"spec": _read(path, parse_tune_spec)}
+    return {"spec": _read(path, parse_tune_spec), "run": _checked(run or {})}
 
 
-def read_grid(path: str) -> dict[str, Any]:
-    """Return a study file with a table `all` as a deployment's parameter `grid`, as `read_study` does."""
-    return {"grid": _read(path, parse_grid)}
+def read_grid(path: str, run: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a study file with a table `all` as a deployment's parameters `grid` and `run`, as `read_study` does."""
+    return {"grid": _read(path, parse_grid), "run": _checked(run or {})}
 
 
 def _read(path: str, parse: Callable[[dict[str, Any]], Spec]) -> dict[str, Any]:
@@ -29,3 +31,10 @@ def _read(path: str, parse: Callable[[dict[str, Any]], Spec]) -> dict[str, Any]:
         return parse(read_study_file(Path(path))).model_dump(mode="json")
     except KallosError as error:
         sys.exit(f"{path}: {error}")
+
+
+def _checked(run: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return parse_spec(RunSpec, run).model_dump(mode="json", exclude_unset=True)
+    except KallosError as error:
+        sys.exit(f"run in prefect.yaml: {error}")

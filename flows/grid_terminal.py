@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kallos import report
-from kallos.events import Event, StudyStarted, TrialFinished
-from kallos.leaderboard import Entry, Leaderboard, Row, of, place, share, value
+from kallos.events import Event, StudyFinished, StudyStarted, TrialFinished
+from kallos.leaderboard import Entry, Leaderboard, Row, notes, of, place, share, value
 
 _STYLES = {"naive": "italic", "failed": "red", "waiting": "dim", "done": ""}
 
@@ -32,12 +32,17 @@ def shown_studies(console: Console) -> Iterator["ShownStudies"]:
 
 
 class ShownStudies:
-    """Prints a line for each study that has ended, and moves a bar, where there is one, through the study that runs."""
+    """Prints a line for each study that has ended, and moves a bar, where there is one, through the study that runs.
+
+    Where there is none, a study that starts is a line, too.
+    """
 
     def __init__(self, console: Console, progress: Progress) -> None:
         self._console = console
         self._progress = progress
         self._task = progress.add_task("starting", total=None)
+        self._recorded = 0
+        self._fits = 0
 
     def watch(self, event: Event) -> None:
         """Move the bar with the study that runs."""
@@ -45,8 +50,13 @@ class ShownStudies:
             case StudyStarted(plan, recorded, n_trials, _):
                 title = report.study_title(plan.spec)
                 self._progress.update(self._task, description=title, total=n_trials, completed=recorded)
+                self._recorded = recorded
+                if not self._console.is_terminal:
+                    self._print(next(report.opening(event)), "dim")
             case TrialFinished(trial, _):
                 self._progress.update(self._task, completed=trial.number + 1)
+            case StudyFinished(fits=fits):
+                self._fits += fits
 
     def note(self, entry: Entry, board: Leaderboard) -> None:
         """Print how a study has ended."""
@@ -59,23 +69,35 @@ class ShownStudies:
             line += (
                 f"{entry.metric} {value(entry.value)}  naive {value(entry.naive_value)} ({entry.naive})  {share(gain)}"
             )
-        style = "red" if entry.status == "failed" else ""
-        self._progress.console.print(Text(line, style), soft_wrap=True)
+        if entry.is_found:
+            line += "  (complete, not run again)"
+        elif self._recorded:
+            line += f"  (carried on from {report.counted(self._recorded, 'trial')})"
+        self._recorded = 0
+        self._print(line, "red" if entry.status == "failed" else "")
 
     def say(self, line: str) -> None:
         """Show what is waited for: beside the bar, or as a line where there is none."""
         if self._console.is_terminal:
             self._progress.update(self._task, description=line)
         else:
-            self._console.print(Text(line, "dim"), soft_wrap=True)
+            self._print(line, "dim")
+
+    def fitted(self, board: Leaderboard) -> str:
+        """Return in a sentence how many folds the studies have fitted that ran here."""
+        but = "; those of studies that failed are not counted" if board.failed else ""
+        return f"{report.counted(self._fits, 'fold')} fitted in this run{but}"
 
     def close(self) -> None:
         """Take the bar away."""
         self._progress.stop()
 
+    def _print(self, line: str, style: str) -> None:
+        self._progress.console.print(Text(line, style), soft_wrap=True)
+
 
 def show_leaderboard(console: Console, board: Leaderboard) -> None:
-    """Print the rows by asset, and the mean ranks."""
+    """Print the rows by asset, and what is to be known of them."""
     table = Table(title=Text("leaderboard"), title_justify="left", title_style="bold")
     table.add_column("asset", overflow="fold")
     table.add_column("rank", justify="right", no_wrap=True)
@@ -90,10 +112,8 @@ def show_leaderboard(console: Console, board: Leaderboard) -> None:
         table.add_row(*_cells(row, is_first=shown != row.asset), style=_STYLES[row.status])
         shown = row.asset
     console.print(table)
-    if board.mean_ranks:
-        ranks = ", ".join(f"{each.model} {each.rank:.2f}" for each in board.mean_ranks)
-        over = report.counted(board.mean_ranks[0].assets, "asset")
-        console.print(f"mean rank over {over} that all models have finished: {ranks}")
+    for note in notes(board):
+        console.print(note)
 
 
 def _cells(row: Row, *, is_first: bool) -> list[str]:
@@ -102,7 +122,7 @@ def _cells(row: Row, *, is_first: bool) -> list[str]:
         place(row.rank),
         row.model,
         value(row.value),
-        share(row.gain) if row.status == "done" else "",
+        share(row.gain),
         of(row.folds_won, row.folds),
         of(row.trials, row.n_trials),
         "" if row.status in ("done", "naive") else row.status,

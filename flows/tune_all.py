@@ -15,6 +15,8 @@ from flows.tune import shared_pools, tune
 from flows.watching import ArtifactStore
 from kallos import checks, planning, report
 from kallos.checks.loading import shared_rows
+from kallos.cluster import cluster_line
+from kallos.dask_scheduler import cluster_address
 from kallos.errors import DataError, KallosError, StudyError, scrubbed, shorten
 from kallos.feature_store import FeatureStore
 from kallos.leaderboard import Entry, Leaderboard, leaderboard_csv, leaderboard_markdown
@@ -107,7 +109,7 @@ def tune_all(
             "%s on %s %s: %s",
             entry.model,
             entry.asset,
-            entry.status,
+            "complete, not run again" if entry.is_found else entry.status,
             entry.reason or f"{entry.metric} {entry.value:.6g}",
         )
         for onlooker in _onlookers.get():
@@ -120,18 +122,29 @@ def tune_all(
     )
     logger.info("leaderboard in %s", write_text(folder, LEADERBOARD, leaderboard_csv(board)))
     if board.failed:
-        names = shorten([f"{entry.model} on {entry.asset}" for entry in board.failed])
-        raise StudyError(
-            f"every study must have a result, and {len(board.failed)} of {len(studies)} have none: {names}; those of "
-            f"the others are kept, and the same command does what is missing"
-        )
+        raise StudyError(_what_is_missing(board))
     return board
+
+
+def _what_is_missing(board: Leaderboard) -> str:
+    missing = [entry for entry in board.entries if entry.status != "done"]
+    names = shorten([f"{entry.model} on {entry.asset}" for entry in missing])
+    untried = len(missing) - len(board.failed)
+    why = f"the Dask cluster is lost, and {untried} not tried; " if untried else ""
+    kept = "those of the others are kept, and " if len(missing) < len(board.entries) else ""
+    return (
+        f"every study must have a result, and {len(missing)} of {len(board.entries)} have none: {names}; {why}{kept}"
+        f"the same command does what is missing"
+    )
 
 
 def _run(
     studies: Sequence[TuneSpec], run: RunSpec, output_dir: str | None, folder: str, deployment: Deployment | None
 ) -> Iterator[Entry]:
-    """Run what is missing here, or as runs of a deployment, and yield how each study has ended."""
+    """Run what is missing here, or as runs of a deployment, and yield how each study has ended.
+
+    Once the Dask cluster is lost that they run on, none of those behind is tried.
+    """
     missing = []
     with shared_rows(), shared_pools(run):
         for spec in studies:
@@ -140,10 +153,23 @@ def _run(
                 entry = _run_here(spec, run, output_dir)
             if entry is None:
                 missing.append(spec)
-            else:
-                yield entry
+                continue
+            yield entry
+            if deployment is None and entry.status == "failed" and _is_cluster_lost(run):
+                return
     if deployment is not None:
         yield from run_deployed(missing, run, output_dir, folder, deployment, is_current=_is_of_now, tell=_tell)
+
+
+def _is_cluster_lost(run: RunSpec) -> bool:
+    """Return whether the studies run on a Dask cluster, and it can take none any more."""
+    if run.executor != "dask":
+        return False
+    try:
+        cluster_line(cluster_address(run, Settings.read().dask_address))
+    except StudyError:
+        return True
+    return False
 
 
 def _tell(line: str) -> None:
@@ -156,7 +182,7 @@ def _finished(spec: TuneSpec, folder: str) -> Entry | None:
     """Return the entry of a study whose whole result is in the folder, and would be the same on the rows of now."""
     try:
         document = whole_document(_plan_now(spec), folder)
-        return None if document is None else Entry.of(spec, document)
+        return None if document is None else Entry.of(spec, document).model_copy(update={"is_found": True})
     except Exception:  # Whatever is wrong there, the study's own run says it.
         return None
 

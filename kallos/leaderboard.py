@@ -17,7 +17,7 @@ class Entry(BaseModel):
     """What a study of one model on one asset came to, or why it has no result.
 
     `value` is the mean error of its best trial over the folds, by `metric`, in `folds_won` of which it beats the naive
-    forecast; `trials` of `n_trials` have been tried.
+    forecast; `trials` of `n_trials` have been tried. `is_found`: its whole result was there, and no run was needed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,6 +35,7 @@ class Entry(BaseModel):
     metric: str = RMSE
     study: str | None = None
     reason: str | None = None
+    is_found: bool = False
 
     @classmethod
     def waiting(cls, spec: TuneSpec) -> "Entry":
@@ -70,7 +71,7 @@ class Entry(BaseModel):
 
 
 class Row(BaseModel):
-    """A line of the leaderboard: a model on an asset, or the naive forecast there."""
+    """A line of the leaderboard: a model on an asset, or the naive forecast there, over which models gain."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -78,6 +79,7 @@ class Row(BaseModel):
     rank: float | None
     model: str
     status: Literal["done", "failed", "waiting", "naive"]
+    metric: str
     value: float | None
     gain: float | None
     folds_won: int | None
@@ -159,12 +161,12 @@ def leaderboard_csv(board: Leaderboard) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(Row.model_fields), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row.model_dump() for row in board.rows)
+    writer.writerows({**row.model_dump(), "rank": place(row.rank)} for row in board.rows)
     return text.getvalue()
 
 
 def leaderboard_markdown(board: Leaderboard) -> str:
-    """Return the leaderboard as markdown: rows, mean ranks, and why studies have failed."""
+    """Return the leaderboard as markdown: rows, what is to be known of them, and why studies have failed."""
     rows = "\n".join(
         f"| {_cell(row.asset)} | {place(row.rank)} | {_cell(row.model)} | {value(row.value)} | {share(row.gain)} "
         f"| {of(row.folds_won, row.folds)} | {of(row.trials, row.n_trials)} | {row.status} |"
@@ -176,13 +178,25 @@ def leaderboard_markdown(board: Leaderboard) -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         rows,
     ]
-    if board.mean_ranks:
-        ranks = ", ".join(f"{each.model} {each.rank:.2f}" for each in board.mean_ranks)
-        parts.append(
-            f"\nMean rank over the {board.mean_ranks[0].assets} asset(s) that all models have finished: {ranks}."
-        )
+    parts += [f"\n{note}" for note in notes(board)]
     parts += [f"\n- {entry.model} on {entry.asset} failed: {entry.reason}" for entry in board.failed]
     return "\n".join(parts) + "\n"
+
+
+def notes(board: Leaderboard) -> list[str]:
+    """Return the sentences that belong under the rows: that values flatter, and the mean ranks, if there are any."""
+    said = []
+    if any(entry.status == "done" for entry in board.entries):
+        said.append(
+            "A value is that of a study's best trial, chosen on these very folds: it flatters, and more so the more "
+            "trials and models there are."
+        )
+    if board.mean_ranks:
+        ranks = ", ".join(f"{each.model} {each.rank:.2f}" for each in board.mean_ranks)
+        n_assets = board.mean_ranks[0].assets
+        over = f"{n_assets} asset{'s' if n_assets > 1 else ''}"
+        said.append(f"Mean rank over {over} that all models have finished: {ranks}.")
+    return said
 
 
 def value(number: float | None) -> str:
@@ -211,7 +225,7 @@ def _rows(entries: Sequence[Entry]) -> list[Row]:
         Row(
             rank=None,
             gain=None if each.value is None or not each.naive_value else 1 - each.value / each.naive_value,
-            **each.model_dump(exclude={"naive", "naive_value", "metric"}),
+            **each.model_dump(exclude={"naive", "naive_value", "is_found"}),
         )
         for each in entries
     ]
@@ -229,8 +243,9 @@ def _naive_row(scored: Entry) -> Row:
         rank=None,
         model=f"{NAIVE} ({scored.naive})",
         status="naive",
+        metric=scored.metric,
         value=scored.naive_value,
-        gain=0.0,
+        gain=None,
         folds_won=None,
         folds=scored.folds,
         trials=None,

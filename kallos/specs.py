@@ -437,6 +437,11 @@ def require_holdout(spec: TuneSpec) -> None:
 
 def parse_tune_spec(values: Mapping[str, Any]) -> TuneSpec:
     """Return the specification, or raise `UsageError` with a line that names each field at fault."""
+    if "all" in values:
+        raise UsageError(
+            "a study file with a table [all] is of many studies, and one is wanted here: 'kallos-run tune-all' takes "
+            "it (prefect.yaml: flows.deploying.read_grid), or take [all] out"
+        )
     return parse_spec(TuneSpec, values)
 
 

@@ -5,13 +5,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from kallos.errors import UsageError, shorten
+from kallos.errors import UsageError, did_you_mean, shorten
 from kallos.query_text import parameters_of
 from kallos.spec_files import merge
 from kallos.specs import ArchitectureName, Spec, TuneSpec, parse_spec, parse_tune_spec
 
 # All assets that the table holds.
 ALL = "*"
+
+# What the table `all` of a study file may hold, as one would write it.
+_OF_THE_TABLE = {"assets": '["BTC", "ETH"]', "models": '["gru", "lstm"]'}
 
 
 def _once(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -80,25 +83,31 @@ def parse_grid(values: Mapping[str, Any], *, assets: str | None = None, models: 
     table = values.get("all", {})
     if not isinstance(table, Mapping):
         raise UsageError('all must be a table of the study file: [all] with assets = ["BTC"] and models = ["gru"]')
-    grid = dict(table)
-    if assets is not None:
-        grid["assets"] = ALL if assets.strip() == ALL else _by_commas(assets)
-    if models is not None:
-        grid["models"] = _by_commas(models)
-    for name, names in grid.items():
-        if name in ("assets", "models") and not (_are_names(names) or (name, names) == ("assets", ALL)):
+    for name, names in table.items():
+        if name not in _OF_THE_TABLE:
+            raise UsageError(f"all.{name} is not a field: {did_you_mean(name, _OF_THE_TABLE)}")
+        if not (_are_names(names) or (name, names) == ("assets", ALL)):
             raise UsageError(
-                f"{name} must be a list of one name or more, not {names!r}: give it as --{name} by commas, or as a "
-                f"list under [all] in the study file"
+                f"all.{name} must be a list of one name or more, not {names!r}: write {name} = {_OF_THE_TABLE[name]}, "
+                f"or give --{name} by commas"
             )
+    grid = dict(table)
+    for name, given in (("assets", assets), ("models", models)):
+        if given is not None:
+            grid[name] = ALL if name == "assets" and given.strip() == ALL else _by_commas(name, given)
     base = {name: value for name, value in values.items() if name != "all"}
-    of_assets, of_models = grid.get("assets"), grid.get("models")
+    data = base.get("data", {})
+    if "assets" not in grid and isinstance(data, Mapping) and "asset_id" not in data:
+        raise UsageError(
+            f"assets are missing: give them as --assets by commas, or as assets = {_OF_THE_TABLE['assets']} under "
+            f"[all] in the study file; '*' is all that the table holds"
+        )
     # Where the grid has assets or models, the study itself need not name one.
     first: dict[str, Any] = {"data": {}}
-    if of_assets:
-        first["data"] = {"asset_id": of_assets[0]}
-    if of_models:
-        first["model_name"] = of_models[0]
+    if "assets" in grid:
+        first["data"] = {"asset_id": grid["assets"][0]}
+    if "models" in grid:
+        first["model_name"] = grid["models"][0]
     spec = parse_tune_spec(merge(base, first))
     return parse_spec(StudyGrid, {"assets": [spec.data.only_asset], "models": [spec.model_name], **grid, "spec": spec})
 
@@ -108,8 +117,11 @@ def _laid_over(spec: TuneSpec, asset: str, model: str) -> TuneSpec:
     return TuneSpec.model_validate(merge(spec.model_dump(), over))
 
 
-def _by_commas(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]
+def _by_commas(flag: str, given: str) -> list[str]:
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if not names:
+        raise UsageError(f"--{flag} must be one name or more, by commas, not {given!r}")
+    return names
 
 
 def _are_names(names: object) -> bool:

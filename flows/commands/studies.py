@@ -71,7 +71,10 @@ def delete(
     storage_url: Storage = None,
     yes: Annotated[bool, Parameter(negative="", help="Delete without asking.")] = False,
 ) -> None:
-    """Delete studies from the storage; fold scores stay in the cache, so that a study anew fits little again."""
+    """Delete studies from the storage; fold scores stay in the cache, and results, which tune-all goes by, in folders.
+
+    A study anew fits little again; tune-all runs it only once its files are gone, or with --refresh-cache.
+    """
     from kallos.report import counted
     from kallos.study_catalogue import delete_studies, read_study
 
@@ -88,7 +91,8 @@ def delete(
             _console().print("nothing was deleted")
             return
     delete_studies(address, names)
-    _console().print(f"{counted(len(set(names)), 'study').replace('studys', 'studies')} deleted", soft_wrap=True)
+    number = counted(len(set(names)), "study").replace("studys", "studies")
+    _console().print(f"{number} deleted from the storage; results stay in their folders", soft_wrap=True)
 
 
 def _address(storage_url: str | None) -> str:

@@ -19,10 +19,13 @@ from kallos.study_grid import StudyGrid, parse_grid
 if TYPE_CHECKING:
     from kallos.leaderboard import Entry, Leaderboard
 
+# The grid says which assets and models: a flag for one of them would leave it open which counts.
+_OF_THE_GRID = ("asset_id", "model_name")
+_SPEC_FLAGS = [flag for flag in SPEC_FLAGS if flag.name not in _OF_THE_GRID]
 _RUN_FLAGS = list(flags_of(RunSpec))
 
 
-@with_flags(*SPEC_FLAGS, *_RUN_FLAGS)
+@with_flags(*_SPEC_FLAGS, *_RUN_FLAGS)
 def tune_all(
     *,
     study: StudyFile = None,
@@ -49,7 +52,7 @@ def tune_all(
             "--db-url and --storage-url are of this command alone, and the runs of a deployment take their worker's: "
             "leave them out, and set KALLOS_DB_URL and KALLOS_STORAGE_URL alike for both"
         )
-    values = merge(read_study_file(study) if study else {}, nested(SPEC_FLAGS, given))
+    values = merge(read_study_file(study) if study else {}, nested(_SPEC_FLAGS, given))
     grid = parse_grid(values, assets=assets, models=models)
     run = parse_spec(RunSpec, nested(_RUN_FLAGS, given))
     set_environment(KALLOS_DB_URL=db_url, KALLOS_STORAGE_URL=storage_url)
@@ -117,6 +120,8 @@ def run_flow(
             )
     if boards:
         show_leaderboard(console, boards[-1])
+        if not is_deployed:
+            console.print(shown.fitted(boards[-1]))
     if boards and (failure is None or isinstance(failure, StudyError)):
         console.print(f"written to {address_of(folder, LEADERBOARD)}", soft_wrap=True)
     if failure is not None:

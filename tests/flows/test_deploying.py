@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.deploying import read_grid
+from flows.deploying import read_grid, read_study
 from kallos.study_grid import StudyGrid
 
 STUDIES = Path(__file__).parents[2] / "deployments" / "studies"
@@ -24,3 +24,11 @@ def test_a_wrong_field_ends_the_deployment_with_a_line_that_names_it(tmp_path):
     file.write_text((STUDIES / "many.toml").read_text().replace("n_trials = 8", "n_trails = 8"))
     with pytest.raises(SystemExit, match=r"many\.toml: .*n_trails"):
         read_grid(str(file))
+
+
+def test_what_a_run_is_given_is_passed_on_alone_and_a_wrong_field_of_it_is_one_line():
+    file = str(STUDIES / "nightly.toml")
+    assert read_study(file, run={"more_trials": 4})["run"] == {"more_trials": 4}
+    assert read_study(file)["run"] == {}
+    with pytest.raises(SystemExit, match=r"^run in prefect\.yaml: more_trails is not a field: did you mean"):
+        read_study(file, run={"more_trails": 4})

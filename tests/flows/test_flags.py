@@ -1,7 +1,9 @@
+from inspect import signature
 from typing import get_args
 
 import pytest
 
+from flows.commands.tune_all import tune_all
 from flows.flags import flags_of, nested
 from kallos.specs import TuneSpec, parse_tune_spec
 
@@ -23,3 +25,9 @@ def test_flags_that_were_given_land_where_the_specification_has_them():
     spec = parse_tune_spec(values)
     assert (spec.data.asset_id, spec.folds.n_folds, spec.n_trials) == ("BTC", 3, 7)
     assert spec.seed == TuneSpec(data={"asset_id": "BTC"}).seed
+
+
+def test_a_grid_takes_no_flag_of_one_asset_or_one_model_that_its_own_would_outdo():
+    names = set(signature(tune_all).parameters)
+    assert {"assets", "models", "n_trials"} <= names
+    assert not {"asset_id", "model_name"} & names

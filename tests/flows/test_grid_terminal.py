@@ -6,6 +6,11 @@ import pytest
 from rich.console import Console
 
 from flows.grid_terminal import shown_studies
+from kallos.leaderboard import Entry, Leaderboard
+from kallos.record import open_record
+from kallos.report import best_params_document
+from kallos.tuner import run_tuning
+from tests.samples import by_parameters, small_plan
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -14,3 +19,28 @@ def test_what_is_waited_for_is_seen_with_and_without_a_terminal(is_terminal):
     with shown_studies(Console(file=text, force_terminal=is_terminal, width=100)) as shown:
         shown.say("runs of tune/adhoc: 1 running, 2 waiting for a worker")
     assert "1 running, 2 waiting for a worker" in text.getvalue()
+
+
+def test_each_line_says_what_was_fitted_what_carried_on_and_what_not_run_again(tmp_path):
+    text = io.StringIO()
+    plan = small_plan(tmp_path, pruner="none")
+    waiting = Leaderboard(entries=(Entry.waiting(plan.spec),))
+    with shown_studies(Console(file=text, width=100)) as shown:
+        for more in (1, None):
+            with open_record(f"sqlite:///{tmp_path}/studies.db", plan) as record:
+                result = run_tuning(
+                    plan, score_fold=by_parameters, record=record, more_trials=more, watcher=shown.watch
+                )
+            entry = Entry.of(plan.spec, best_params_document(result))
+            shown.note(entry, waiting.updated(entry))
+        found = entry.model_copy(update={"is_found": True})
+        shown.note(found, waiting.updated(found))
+        told = shown.fitted(waiting)
+    starts, fresh, carries, carried_on, passed_over = text.getvalue().splitlines()
+    assert starts.endswith(": new, 3 trials, the first 1 now")
+    assert carries.endswith(": 1 of 3 trials recorded, and not run again")
+    assert "(" not in fresh.replace("(zero)", "").replace("(last)", "")
+    assert carried_on.endswith("(carried on from 1 trial)")
+    assert passed_over.endswith("(complete, not run again)")
+    # Three trials of two folds.
+    assert told == "6 folds fitted in this run"

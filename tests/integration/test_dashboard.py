@@ -1,5 +1,6 @@
 """Optuna's dashboard on our studies, in a real browser."""
 
+import json
 import os
 import re
 import shutil
@@ -92,8 +93,9 @@ def test_the_dashboard_shows_our_studies(home):
 def test_the_dashboard_changes_nothing_and_ends_without_a_word(home, number):
     with dashboard(home) as (process, address):
         request = urllib.request.Request(f"{address.removesuffix('dashboard')}api/studies/1", method="DELETE")
-        with pytest.raises(urllib.error.HTTPError, match="405"):
+        with pytest.raises(urllib.error.HTTPError, match="405") as refused:
             urllib.request.urlopen(request)
+        assert json.load(refused.value)["reason"].startswith("this dashboard only shows, and changes nothing")
         process.send_signal(number)
         said, complaint = process.communicate(timeout=20)
     assert (process.returncode, said, complaint) == (128 + number, "", "")

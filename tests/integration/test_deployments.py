@@ -38,7 +38,8 @@ def test_a_night_leaves_what_the_command_line_leaves_of_the_same_study(machine, 
     other = tmp_path / "home"
     other.mkdir()
     shutil.copy(machine.home / "features.db", other)
-    study, more = ROOT / "deployments" / "studies" / "nightly.toml", prefect_yaml("nightly")["parameters"]["run"]
+    study = ROOT / "deployments" / "studies" / "nightly.toml"
+    more = prefect_yaml("nightly")["build"][0]["flows.deploying.read_study"]["run"]
     done = machine.run(
         *["kallos-run", "tune", "--study", str(study), "--more-trials", str(more["more_trials"])],
         KALLOS_HOME=str(other),

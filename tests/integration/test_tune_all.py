@@ -20,7 +20,7 @@ import flows.tune_all
 from flows.commands.tune_all import run_flow
 from flows.commands.tune_all import tune_all as tune_all_command
 from flows.tune_all import find_assets, tune_all
-from kallos import html_report
+from kallos import dask_scheduler, html_report
 from kallos.errors import DataError, KallosError, StudyError, UsageError
 from kallos.feature_store import FeatureStore
 from kallos.result_folder import write_text
@@ -105,7 +105,9 @@ def test_a_run_that_is_killed_is_carried_on_and_one_asset_that_fails_stops_no_ot
         "kallos-run: every study must have a result, and 2 of 8 have none: gru on FEW, lstm on FEW; those of the "
         "others are kept, and the same command does what is missing\n"
     )
+    assert said.count("(complete, not run again)") == 3
     fits = command.fits()
+    assert f"{len(fits) - len(before)} folds fitted in this run; those of studies that failed are not counted" in said
     assert set(fits.values()) == {1}
     assert len(fits) == len(ASSETS) * 2 * FITS_OF_A_STUDY
     rows = command.leaderboard()
@@ -117,7 +119,8 @@ def test_a_run_that_is_killed_is_carried_on_and_one_asset_that_fails_stops_no_ot
     assert {row["asset"] for row in failed} == {"FEW"}
     assert all("needs 3 complete steps" in row["reason"] for row in failed)
     assert max(map(len, said[said.index("leaderboard") :].splitlines())) <= 80
-    assert "mean rank over 3 assets that all models have finished" in said
+    assert "Mean rank over 3 assets that all models have finished" in said
+    assert "chosen on these very folds" in said
     board = Artifact.get("leaderboard")
     assert all(f"| {row['asset']} |" in board.data for row in rows)
     for row in rows:
@@ -170,6 +173,19 @@ def test_neither_a_result_that_cannot_be_read_nor_a_leaderboard_that_cannot_be_w
             "ABC": "failed",
             "DEF": "done",
         }
+
+
+def test_once_the_cluster_is_lost_no_further_study_is_tried(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(dask_scheduler, "ANSWER_SECONDS", 0.2)
+    grid = StudyGrid(spec=small_spec(), assets=("ABC", "DEF", "GHI"), models=("gru",))
+    with pytest.raises(
+        StudyError,
+        match=r"and 3 of 3 have none: gru on ABC, gru on DEF, gru on GHI; the Dask cluster is lost, and 2 not tried; "
+        r"the same command does what is missing$",
+    ):
+        tune_all(grid, RunSpec(executor="dask", dask_address="tcp://127.0.0.1:9"), output_dir=str(tmp_path))
+    with (tmp_path / "leaderboard.csv").open() as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["failed", "waiting", "waiting"]
 
 
 @pytest.mark.usefixtures("home")
@@ -234,7 +250,7 @@ def test_eight_assets_and_three_models_on_two_cores_are_carried_on_after_a_kill(
     assert {path: after[path] for path in before} == before
     assert len(after) == fits
     assert "24/24" in said
-    assert "mean rank over 8 assets" in said
+    assert "Mean rank over 8 assets" in said
 
 
 @pytest.mark.slow

@@ -60,7 +60,8 @@ def test_rows_are_sorted_within_an_asset_and_naive_is_one_of_them():
 def test_a_row_says_gain_folds_won_and_trials():
     row = BOARD.rows[1]
     assert (row.gain, row.folds_won, row.folds, row.trials, row.n_trials) == (0.125, 1, 2, 3, 3)
-    assert BOARD.rows[2].gain == 0
+    # It is over naive: naive has none.
+    assert BOARD.rows[2].gain is None
 
 
 def test_mean_ranks_are_over_assets_that_all_models_have_finished():
@@ -80,13 +81,15 @@ def test_csv_holds_every_row_and_number_in_full():
     assert len(rows) == len(BOARD.rows)
     assert [float(row["value"]) for row in rows if row["value"]] == [row.value for row in BOARD.rows if row.value]
     assert {row["reason"] for row in rows} == {"", "too few rows"}
+    assert {row["metric"] for row in rows} == {"rmse"}
+    assert [row["rank"] for row in rows[:6]] == ["1", "2", "3", "1.5", "1.5", "3"]
 
 
 def test_markdown_says_what_failed_and_why():
     text = leaderboard_markdown(BOARD)
-    assert "| ETH | 1.5 | naive (zero) | 1 | +0.00% |  |  | naive |" in text
+    assert "| ETH | 1.5 | naive (zero) | 1 |  |  |  | naive |" in text
     assert "gru on XRP failed: too few rows" in text
-    assert "Mean rank over the 2 asset(s) that all models have finished: lstm 1.75, gru 2.00, naive 2.25." in text
+    assert "Mean rank over 2 assets that all models have finished: lstm 1.75, gru 2.00, naive 2.25." in text
 
 
 def test_an_entry_takes_the_place_of_the_one_that_waited():
@@ -98,3 +101,8 @@ def test_an_entry_takes_the_place_of_the_one_that_waited():
 def test_a_document_that_is_none_is_refused():
     with pytest.raises(ValueError, match="best_value"):
         Entry.of(spec_of("BTC", "gru"), {"folds": []})
+
+
+def test_a_leaderboard_says_that_its_values_flatter_once_there_are_some():
+    assert "chosen on these very folds: it flatters" in leaderboard_markdown(BOARD)
+    assert "flatters" not in leaderboard_markdown(Leaderboard(entries=BOARD.entries[6:]))

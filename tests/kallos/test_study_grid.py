@@ -1,6 +1,7 @@
 import pytest
 
 from kallos.errors import UsageError
+from kallos.specs import parse_tune_spec
 from kallos.study_grid import parse_grid
 
 BASE = {"horizon": 2, "folds": {"n_folds": 3}}
@@ -38,12 +39,13 @@ def test_all_assets_are_those_that_the_table_turns_out_to_hold():
     [
         ({"assets": ["BTC"], "models": ["gruu"]}, "not 'gruu': did you mean 'gru'"),
         ({"assets": ["BTC"], "models": ["lstm", "gruu"]}, "not 'gruu': did you mean 'gru'"),
-        ({"assets": ["BTC"], "model": ["gru"]}, "model is not a field"),
-        ({"assets": [], "models": ["gru"]}, r"assets must be a list of one name or more, not \[\]"),
-        ({"assets": ["BTC", 3]}, r"^assets must be a list of one name or more, not \['BTC', 3\]"),
-        ({"assets": "BTC"}, "^assets must be a list of one name or more, not 'BTC'"),
-        ({"assets": ["BTC"], "models": "*"}, "^models must be a list of one name or more, not '\\*'"),
-        ({}, "asset_id is missing"),
+        ({"assets": ["BTC"], "model": ["gru"]}, "^all.model is not a field: did you mean 'models'"),
+        ({"asset": ["BTC"]}, "^all.asset is not a field: did you mean 'assets'"),
+        ({"assets": [], "models": ["gru"]}, r"^all.assets must be a list of one name or more, not \[\]"),
+        ({"assets": ["BTC", 3]}, r"^all.assets must be a list of one name or more, not \['BTC', 3\]"),
+        ({"assets": "BTC,ETH"}, '^all.assets must be .*, not \'BTC,ETH\': write assets = \\["BTC", "ETH"\\]'),
+        ({"assets": ["BTC"], "models": "*"}, "^all.models must be a list of one name or more, not '\\*'"),
+        ({}, "^assets are missing: give them as --assets by commas"),
         (["BTC"], r"all must be a table of the study file: \[all\]"),
     ],
 )
@@ -55,9 +57,7 @@ def test_a_wrong_grid_is_one_clear_line(table, said):
 
 @pytest.mark.parametrize("flags", [{"assets": ""}, {"assets": " , "}, {"models": ""}])
 def test_names_by_commas_of_which_there_are_none_are_one_clear_line(flags):
-    with pytest.raises(
-        UsageError, match=r"^(assets|models) must be a list of one name or more, not \[\]: give it as --"
-    ):
+    with pytest.raises(UsageError, match=r"^--(assets|models) must be one name or more, by commas, not ' ?,? ?'$"):
         parse_grid({**BASE, "data": {"asset_id": "BTC"}}, **flags)
 
 
@@ -82,3 +82,8 @@ def test_a_query_that_binds_the_asset_serves_as_many_as_are_named():
 def test_the_same_architectures_in_another_order_are_the_same_study():
     grid = parse_grid({**BASE, "all": {"assets": ["BTC"], "models": ["lstm,gru", "gru", "gru,lstm"]}})
     assert [each.model_name for each in grid.studies()] == ["gru,lstm", "gru"]
+
+
+def test_a_file_of_many_studies_is_none_of_one_and_says_whose_it_is():
+    with pytest.raises(UsageError, match=r"^a study file with a table \[all\] is of many studies"):
+        parse_tune_spec({**BASE, "data": {"asset_id": "BTC"}, "all": {"models": ["gru"]}})
