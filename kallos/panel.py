@@ -12,7 +12,11 @@ import pandas as pd
 
 from kallos.errors import DataError, shorten
 from kallos.folds import Fold, FoldGrid, InnerCut, cut_folds, cut_inner
+from kallos.frequency import SESSIONS, default_step, find_frequency
 from kallos.specs import FoldSpec
+
+# Steps by default, the shortest first.
+_STEPS = [100, "month", "quarter", "year"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +71,14 @@ class Panel:
         """Return the folds by positions in the calendar; see `kallos.folds.cut_folds`.
 
         Whatever trains was known at the first forecast origin behind a cut, that of whichever asset has the earliest.
+        `frequency` is that of each asset, found out by default.
         """
-        grid = cut_folds(self.calendar, spec, lead=lead, frequency=frequency)
         if len(self.lengths) == 1:
-            return grid
+            return cut_folds(self.calendar, spec, lead=lead, frequency=frequency)
+        shared, step = self._rhythm(frequency)
+        grid = cut_folds(
+            self.calendar, spec.model_copy(update={"step": spec.step or step}), lead=lead, frequency=shared
+        )
 
         def known_before(start: int, stop: int) -> int:
             return min(stop, known(self.stamps, self.calendar, start, lead=lead) - spec.embargo)
@@ -93,6 +101,21 @@ class Panel:
             open_fold=None if grid.open_fold is None else purged(grid.open_fold),
             study_stop=study_stop,
         )
+
+    def _rhythm(self, given: str | None) -> tuple[str, str | int]:
+        """Return the calendar's frequency, and the step that suits the asset of the shortest by default.
+
+        The calendar keeps to a regular frequency only where all assets do, and leave no gap between them: assets of
+        unlike ones have sessions in common.
+        """
+        found = [find_frequency(stamps, given) for stamps in self.stamps]
+        step = min(map(default_step, found), key=_STEPS.index)
+        if len(set(found)) > 1:
+            return SESSIONS, step
+        try:
+            return find_frequency(self.calendar, found[0]), step
+        except DataError:
+            return SESSIONS, step
 
     def folds_of(self, fold: Fold) -> tuple[Fold, ...]:
         """Return a fold of the calendar as one of each asset."""

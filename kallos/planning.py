@@ -23,7 +23,7 @@ from kallos.panel import Panel
 from kallos.scoring import FoldJob, naive_scores, rows_sha256
 from kallos.snapshots import frame_sha256, write_snapshot
 from kallos.specs import TuneSpec
-from kallos.study_cut import cut_panel, is_short, said_of
+from kallos.study_cut import cut_panel, inner_cuts_of, is_short, said_of
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -229,7 +229,7 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
         _log.warning("forecast 'block' reads covariates of the future beyond the horizon: compare by it, trust it not")
     cut = cut_panel(frame, spec)
     panel, grid, open_fold = cut.panel, cut.grid, cut.grid.open_fold
-    if open_fold is not None and any(is_short(fold, spec) for fold in panel.folds_of(open_fold)):
+    if open_fold is not None and not _can_be_scored(panel, open_fold, spec, cut.longest_input):
         open_fold = None
     plan = StudyPlan(
         spec=spec,
@@ -262,6 +262,17 @@ def _summary(panel: Panel, spec: TuneSpec) -> DataSummary:
         start=stamp(calendar[0]),
         end=stamp(calendar[-1]),
         by_asset=dict(zip(spec.data.assets, panel.lengths, strict=True)) if len(panel.lengths) > 1 else None,
+    )
+
+
+def _can_be_scored(panel: Panel, open_fold: Fold, spec: TuneSpec, longest_input: int | None) -> bool:
+    """Return whether the step that is not over yet has a whole horizon, and as much to train on as the folds."""
+    folds = panel.folds_of(open_fold)
+    if any(is_short(fold, spec) for fold in folds):
+        return False
+    return len(folds) == 1 or all(
+        cut.fit_stop >= (longest_input or spec.search_space.longest_input) + spec.features.lead + spec.horizon
+        for cut in inner_cuts_of(panel, folds, spec)
     )
 
 

@@ -350,7 +350,7 @@ def error_unit(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, *, is_alo
     if constant:
         raise DataError(
             f"a target must vary over the training rows of each fold, and {constant[0]!r} is constant in fold "
-            f"{fold.number}: take it out of the targets"
+            f"{fold.number}: take it out, or begin at other dates"
         )
     return np.asarray(_targets(rows, features).std(axis=0))
 

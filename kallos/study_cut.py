@@ -68,18 +68,16 @@ def said_of(asset: str, spec: TuneSpec) -> Iterator[None]:
         raise DataError(f"{asset}: {error}" if len(spec.data.assets) > 1 else str(error)) from None
 
 
+def inner_cuts_of(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> tuple[InnerCut, ...]:
+    """Return the cut of each asset's training rows in a fold, for a model that stops early."""
+    stamps = [panel.frame.index[fold.train_start : fold.train_stop] for fold in folds]
+    return inner_cuts(stamps, spec.training.inner_validation, lead=spec.features.lead, horizon=spec.horizon)
+
+
 def _longest_input(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> int | None:
     """Return the longest input that all folds of all assets can hold, as `clip_input`; refuses folds that are short."""
     of_assets = [panel.folds_of(fold) for fold in folds]
-    cuts = [
-        inner_cuts(
-            [panel.frame.index[each.train_start : each.train_stop] for each in fold],
-            spec.training.inner_validation,
-            lead=spec.features.lead,
-            horizon=spec.horizon,
-        )
-        for fold in of_assets
-    ]
+    cuts = [inner_cuts_of(panel, fold, spec) for fold in of_assets]
     fits = []
     for place, asset in enumerate(spec.data.assets):
         with said_of(asset, spec):

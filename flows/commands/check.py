@@ -63,37 +63,62 @@ def check(
             data.only_asset: store.read(data, lambda n_rows: status.update(f"reading the features: {n_rows:,} rows"))
             for data in spec.data.each()
         }
-    specs = [spec.model_copy(update={"data": data}) for data in spec.data.each()]
-    checked = [(each, *repair(rows[each.data.only_asset], each, asked, now=datetime.now(UTC))) for each in specs]
-    is_sound = all(examination.is_sound for _, _, examination in checked)
-    together = _unfit_together(rows, spec) if is_sound else None
-    if as_json:
-        documents = {each.data.only_asset: _document(found, each, repaired) for each, repaired, found in checked}
-        several = {"is_sound": is_sound and together is None, "together": together, "assets": documents}
-        document = several if len(specs) > 1 else documents[spec.data.only_asset]
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    if len(rows) > 1:
+        is_sound = _check_several(rows, spec, as_json=as_json)
     else:
-        for each, repaired, found in checked:
-            _show(found, each, repaired, is_fixed=bool(asked))
-        if together is not None:
-            Console(soft_wrap=True, highlight=False, markup=False).print(f"unsound together: {together}")
-    if not is_sound or together is not None:
+        repaired, examination = repair(rows[spec.data.only_asset], spec, asked, now=datetime.now(UTC))
+        is_sound = examination.is_sound
+        if as_json:
+            _print_json(_document(examination, spec, repaired))
+        else:
+            _show(examination, spec, repaired, is_fixed=bool(asked))
+    if not is_sound:
         sys.exit(1)
 
 
-def _unfit_together(rows: "Mapping[str, DataFrame]", spec: TuneSpec) -> str | None:
-    """Return what keeps assets that are each sound from one model, if anything does."""
-    from kallos.errors import DataError
+def _check_several(rows: "Mapping[str, DataFrame]", spec: TuneSpec, *, as_json: bool) -> bool:
+    """Look at each asset by itself, and at all together where each is sound; return whether a study can be tuned."""
+    from kallos.checks import examine_each, examine_together
     from kallos.feature_store import by_asset, tidy
-    from kallos.study_cut import cut_panel
+    from kallos.report import counted
 
-    if len(rows) == 1:
-        return None
-    try:
-        cut_panel(by_asset({data.only_asset: tidy(rows[data.only_asset], data) for data in spec.data.each()}), spec)
-    except DataError as error:
-        return str(error)
-    return None
+    each = examine_each(rows, spec, now=datetime.now(UTC))
+    is_sound, together = all(examination.is_sound for examination in each.values()), None
+    if is_sound:
+        features = by_asset({data.only_asset: tidy(rows[data.only_asset], data) for data in spec.data.each()})
+        together = examine_together(features, spec)
+        is_sound = together.is_sound
+    if as_json:
+        documents = {asset: _document(examination, spec, spec) for asset, examination in each.items()}
+        _print_json(
+            {
+                "is_sound": is_sound,
+                "together": None if together is None else _document(together, spec, spec),
+                "assets": documents,
+            }
+        )
+        return is_sound
+    console = _console()
+    for asset, examination in each.items():
+        _print_findings(console, examination)
+        warnings = counted(len(examination.warnings), "warning")
+        verdict = f"sound by itself, with {warnings}" if examination.is_sound else "unsound"
+        console.print(f"{asset} of {spec.data.source}: {verdict}")
+        _print_seen(console, examination, spec)
+    label = spec.data.asset_label
+    if together is not None:
+        _print_findings(console, together)
+    if is_sound:
+        assert together is not None
+        console.print(f"sound: tune takes {label} together, with {counted(len(together.warnings), 'warning')}")
+        _print_seen(console, together, spec)
+    else:
+        console.print(f"unsound: tune refuses {label}")
+    return is_sound
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
 def _document(examination: "Examination", spec: TuneSpec, repaired: TuneSpec) -> dict[str, Any]:
@@ -107,25 +132,23 @@ def _document(examination: "Examination", spec: TuneSpec, repaired: TuneSpec) ->
     }
 
 
+def _console() -> Console:
+    return Console(soft_wrap=True, highlight=False, markup=False)
+
+
 def _show(examination: "Examination", spec: TuneSpec, repaired: TuneSpec, *, is_fixed: bool) -> None:
     from kallos.checks import study_lines
     from kallos.report import counted
 
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    for severity, findings in (("error", examination.errors), ("warning", examination.warnings)):
-        if findings:
-            console.print(Text(counted(len(findings), severity), _STYLES[severity]))
-        for finding in findings:
-            for line in _lines_of(finding, console.width):
-                console.print(line)
+    console = _console()
+    _print_findings(console, examination)
     errors, warnings = len(examination.errors), len(examination.warnings)
     source, asset = spec.data.source, spec.data.only_asset
     if errors:
         console.print(f"unsound: tune refuses {asset} of {source}, for {counted(errors, 'error')}")
     else:
         console.print(f"sound: tune takes {asset} of {source}, with {counted(warnings, 'warning')}")
-    for line in _seen(examination, repaired):
-        console.print("\n".join(textwrap.wrap(line, console.width, subsequent_indent="    ", break_on_hyphens=False)))
+    _print_seen(console, examination, repaired)
     lines = study_lines(spec, repaired)
     if lines:
         console.print("repaired by these lines in a study file (--study):")
@@ -133,6 +156,22 @@ def _show(examination: "Examination", spec: TuneSpec, repaired: TuneSpec, *, is_
             console.print(f"    {line}")
     elif is_fixed:
         console.print("nothing to repair by --fix")
+
+
+def _print_findings(console: Console, examination: "Examination") -> None:
+    from kallos.report import counted
+
+    for severity, findings in (("error", examination.errors), ("warning", examination.warnings)):
+        if findings:
+            console.print(Text(counted(len(findings), severity), _STYLES[severity]))
+        for finding in findings:
+            for line in _lines_of(finding, console.width):
+                console.print(line)
+
+
+def _print_seen(console: Console, examination: "Examination", spec: TuneSpec) -> None:
+    for line in _seen(examination, spec):
+        console.print("\n".join(textwrap.wrap(line, console.width, subsequent_indent="    ", break_on_hyphens=False)))
 
 
 def _lines_of(finding: "Finding", width: int) -> Iterator[str]:
@@ -149,12 +188,16 @@ def _seen(examination: "Examination", spec: TuneSpec) -> Iterator[str]:
     if examination.first is None or examination.last is None:
         return
     said = f"a study sees {counted(examination.rows, 'row')}, {_day(examination.first)} to {_day(examination.last)}"
-    frequency = "no regular frequency" if examination.frequency is None else f"frequency {examination.frequency}"
-    yield f"{said}, {frequency}"
+    if examination.columns is None:  # Of several assets together.
+        yield said
+    else:
+        frequency = "no regular frequency" if examination.frequency is None else f"frequency {examination.frequency}"
+        yield f"{said}, {frequency}"
     if examination.left_out:
         yield f"  {counted(examination.left_out, 'row')} outside the dates asked for"
-    groups = ", ".join(f"{len(names)} {group}" for group, names in (examination.columns or {}).items() if names)
-    yield f"  target {spec.features.target_label}; covariates: {groups or 'none'}"
+    if examination.columns is not None:
+        groups = ", ".join(f"{len(names)} {group}" for group, names in examination.columns.items() if names)
+        yield f"  target {spec.features.target_label}; covariates: {groups or 'none'}"
     for fold in examination.folds:
         yield (
             f"  fold {fold.number}: trains to {_day(fold.train_end)}, "

@@ -2,8 +2,9 @@
 
 from kallos.checks.examination import examine
 from kallos.checks.findings import FAULTS, Examination, Finding, SeenFold
-from kallos.checks.loading import load_sound_features
+from kallos.checks.loading import examine_each, load_sound_features
 from kallos.checks.repairs import FIXES, repair, study_lines
+from kallos.checks.together import examine_together
 
 __all__ = [
     "FAULTS",
@@ -12,6 +13,8 @@ __all__ = [
     "Finding",
     "SeenFold",
     "examine",
+    "examine_each",
+    "examine_together",
     "load_sound_features",
     "repair",
     "study_lines",

@@ -18,12 +18,13 @@ from kallos.preprocessing import group_columns, stamp_when_known
 from kallos.specs import TuneSpec
 
 
-def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None) -> Examination:
+def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None, is_alone: bool = True) -> Examination:
     """Return all faults of rows as `FeatureStore.read(spec.data)` returns them, and what a study would see of them.
 
     Behind each fault of the rows it goes on with them repaired (of doubled stamps the first is kept, and so on), so
     that later faults are found, too. `now` is the moment that no row should lie behind, in UTC if it has no zone; by
-    default none does. The rows are left as they are.
+    default none does. The rows are left as they are. Of an asset that is not alone no folds are cut: those are the
+    affair of all assets together.
 
     Raises `UsageError` for dates or a frequency that are none, or do not suit the rows.
     """
@@ -34,7 +35,7 @@ def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None) 
     # Values near the end of what floats hold overflow on the way: they are named, and that is enough.
     with np.errstate(over="ignore", invalid="ignore"):
         numbers = _numbers(chosen, spec, findings)
-        folds, longest_input = _study(stamped, numbers, spec, findings)
+        folds, longest_input = _study(stamped, numbers, spec, findings, is_alone=is_alone)
     index = numbers.index
     return Examination(
         findings=_in_order(findings, spec.data.features_table if spec.data.query is None else "query"),
@@ -61,7 +62,7 @@ def _numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding]) -> p
 
 
 def _study(
-    stamped: Stamped, numbers: pd.DataFrame, spec: TuneSpec, findings: list[Finding]
+    stamped: Stamped, numbers: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, is_alone: bool
 ) -> tuple[tuple[Fold, ...], int | None]:
     """Return the folds and the clipped input length, after looking at what a study makes of the rows."""
     if numbers.index.empty:
@@ -82,6 +83,8 @@ def _study(
     if all(target in numbers.columns for target in spec.features.targets):
         known = stamp_when_known(known, spec.features, fill=spec.data.fill)
         findings += copies_of_target(known, spec)
+    if not is_alone:
+        return (), None
     index = _behind_label(numbers.index, spec)
     folds, longest_input = cut_study(index, spec, stamped.frequency, findings)
     findings += examine_folds(known.reindex(index), folds, spec)

@@ -66,6 +66,7 @@ FAULTS: Mapping[str, Severity] = {
     "frozen-column": "warning",
     "clipped-input": "warning",
     "constant-target-in-window": "warning",
+    "halted-asset": "warning",
 }
 
 _MOST_STAMPS = 3

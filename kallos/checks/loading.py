@@ -1,14 +1,16 @@
 """A study's features, read once, and handed on only if they are sound."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import datetime
 
 import pandas as pd
 
 from kallos.checks.examination import examine
 from kallos.checks.findings import Examination
+from kallos.checks.together import examine_together
 from kallos.feature_store import FeatureStore, by_asset, tidy
 from kallos.row_chunks import OnRows
 from kallos.settings import DB_TIMEOUT
@@ -41,10 +43,26 @@ def load_sound_features(
     Raises `DataError` with a line for each fault if tuning on them would be unsound.
     """
     rows = {data.only_asset: _read(db_url, data, timeout, on_rows) for data in spec.data.each()}
-    of_one = {data.only_asset: spec.model_copy(update={"data": data}) for data in spec.data.each()}
-    examination = Examination.of_assets({asset: examine(rows[asset], one, now=now) for asset, one in of_one.items()})
+    examination = Examination.of_assets(examine_each(rows, spec, now=now))
     examination.require_sound()
-    return by_asset({asset: tidy(rows[asset], one.data) for asset, one in of_one.items()}), examination
+    features = by_asset({data.only_asset: tidy(rows[data.only_asset], data) for data in spec.data.each()})
+    if len(rows) > 1:
+        together = examine_together(features, spec)
+        together.require_sound()
+        examination = replace(examination, findings=(*examination.findings, *together.findings))
+    return features, examination
+
+
+def examine_each(
+    rows: Mapping[str, pd.DataFrame], spec: TuneSpec, *, now: datetime | None = None
+) -> dict[str, Examination]:
+    """Return what is found in the rows of each asset by itself."""
+    return {
+        data.only_asset: examine(
+            rows[data.only_asset], spec.model_copy(update={"data": data}), now=now, is_alone=len(rows) == 1
+        )
+        for data in spec.data.each()
+    }
 
 
 def _read(db_url: str, spec: DataSpec, timeout: float, on_rows: OnRows | None) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Faults of the folds: too few rows for them, or nothing in them to learn or to forecast."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -71,17 +71,22 @@ def seen(folds: tuple[Fold, ...], index: pd.Index) -> tuple[SeenFold, ...]:
     )
 
 
-def examine_folds(known: pd.DataFrame, folds: tuple[Fold, ...], spec: TuneSpec) -> Iterator[Finding]:
-    """Yield columns that do not vary in a fold, though they vary elsewhere; the target of `known` is so stamped."""
+def examine_folds(
+    known: pd.DataFrame, folds: tuple[Fold, ...], spec: TuneSpec, fits: Sequence[slice] | None = None
+) -> Iterator[Finding]:
+    """Yield columns that do not vary in a fold, though they vary elsewhere; the target of `known` is so stamped.
+
+    `fits` are the rows of each fold that fit the weights, by default those of an asset that is alone.
+    """
+    fits = fits or [_fit_rows(fold, spec) for fold in folds]
     for name in known.columns:
         values = known[name].to_numpy()
         if not _varies(values):
             continue
         if name in spec.features.targets:
-            yield from _still_target(values, name, known.index, folds, spec)
+            yield from _still_target(values, name, known.index, folds, fits)
             continue
-        for fold in folds:
-            fit = _fit_rows(fold, spec)
+        for fold, fit in zip(folds, fits, strict=True):
             if fit.stop - fit.start > 1 and not _varies(values[fit]):
                 yield Finding(
                     "constant-in-training",
@@ -96,14 +101,14 @@ def examine_folds(known: pd.DataFrame, folds: tuple[Fold, ...], spec: TuneSpec) 
 
 
 def _still_target(
-    values: np.ndarray, name: str, index: pd.Index, folds: tuple[Fold, ...], spec: TuneSpec
+    values: np.ndarray, name: str, index: pd.Index, folds: tuple[Fold, ...], fits: Sequence[slice]
 ) -> Iterator[Finding]:
     scored = [slice(fold.validation_start, fold.validation_stop) for fold in folds]
     # One such window is part of a mean; where all are so, there is nothing to forecast.
     never_moves = all(rows.stop - rows.start > 1 and not _varies(values[rows]) for rows in scored)
-    for fold, window in zip(folds, scored, strict=True):
+    for fold, fit, window in zip(folds, fits, scored, strict=True):
         for fault, rows, rule in (
-            ("constant-target-in-fold", _fit_rows(fold, spec), "the target must vary where it trains"),
+            ("constant-target-in-fold", fit, "the target must vary where it trains"),
             (
                 "constant-target-in-fold" if never_moves else "constant-target-in-window",
                 window,

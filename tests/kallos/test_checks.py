@@ -215,7 +215,8 @@ def test_a_fault_is_found_with_its_name_and_place(case):
 
 
 def test_the_catalogue_is_whole():
-    assert {case.fault for case in CASES} == set(FAULTS)
+    # What only several assets can have is planted in test_panel.py.
+    assert {case.fault for case in CASES} == set(FAULTS) - {"halted-asset"}
     assert len(FAULTS) >= 25
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from kallos.best_params import BestParams, plan_again
+from kallos.checks import examine_together
 from kallos.errors import DataError, UsageError
 from kallos.panel import Panel, inner_cuts
 from kallos.planning import StudyPlan, plan_study
@@ -18,6 +19,7 @@ from kallos.report import artifact_key, best_params_document, best_params_markdo
 from kallos.scoring import FoldJob, evaluate_fold, fit_fold, forecast_fold, forecasts_of
 from kallos.snapshots import read_snapshot
 from kallos.specs import FoldSpec, TuneSpec
+from kallos.study_cut import cut_panel
 from kallos.study_grid import parse_grid
 from kallos.trainer import choose
 from kallos.tuner import run_tuning
@@ -293,3 +295,54 @@ def test_folds_follow_each_other(tmp_path):
     for before, after in pairwise(plan.folds):
         for one, next_ in zip((before.fold, *before.beside), (after.fold, *after.beside), strict=True):
             assert one.validation_stop == next_.validation_start
+
+
+@pytest.mark.parametrize("shift", [-150, 60])
+def test_a_weekday_market_may_begin_before_a_daily_one_and_end_behind_it(tmp_path, shift):
+    days = make_features(420, seed=1)
+    longer = make_features(700, seed=2, start="2019-08-01")
+    work = longer[longer.index.dayofweek < 5].loc[: days.index[-1] + pd.Timedelta(days=4)]
+    work = work if shift < 0 else work.loc["2020-03-01":]
+    plan = plan_study(
+        pd.concat({"DAY": days, "WORK": work}), panel_spec(folds={"n_folds": 2, "step": "month"}), str(tmp_path)
+    )
+    assert [window.validation_start[:7] for window in plan.windows] == ["2020-12", "2021-01"]
+
+
+def test_stamps_at_unlike_hours_share_a_calendar_of_days(tmp_path):
+    later = DAILY.copy()
+    later.index = later.index + pd.Timedelta(hours=16)
+    plan = panel_plan(tmp_path, work=later, folds={"n_folds": 2, "step": "month"})
+    day, evening = (plan.folds[0].fold, *plan.folds[0].beside)
+    assert day.validation_stop - day.validation_start == evening.validation_stop - evening.validation_start == 31
+    # The last one that trains of the evening's was known when the other's first forecast was made, at midnight before.
+    assert day.train_stop - day.train_start == evening.train_stop - evening.train_start + 1
+
+
+def test_a_study_of_several_assets_is_examined_in_its_own_folds():
+    late = DAILY.iloc[160:]
+    features = pd.concat({"DAY": DAILY, "LATE": late})
+    spec = panel_spec(data={"asset_id": ["DAY", "LATE"]}, folds={"n_folds": 2, "step": 40, "train_rows": 200})
+    together = examine_together(features, spec)
+    assert together.is_sound
+    grid = cut_panel(features, spec).grid
+    assert [fold.train_end for fold in together.folds] == [str(DAILY.index[fold.train_stop - 1]) for fold in grid.folds]
+
+
+def test_an_asset_that_stood_still_for_months_is_named():
+    halted = DAILY[(DAILY.index < "2020-06-01") | (DAILY.index > "2020-12-14")]
+    spec = panel_spec(
+        data={"asset_id": ["DAY", "HALT"], "frequency": "sessions"}, folds={"n_folds": 1, "step": "month"}
+    )
+    together = examine_together(pd.concat({"DAY": DAILY.loc[:"2020-12-31"], "HALT": halted.loc[:"2020-12-31"]}), spec)
+    (finding,) = together.warnings
+    assert (finding.fault, finding.asset, finding.stamps) == ("halted-asset", "HALT", ("2020-05-31 00:00:00",))
+    # December begins on day 335 of a leap year, counted from zero, and the last known one is day 151.
+    assert f"{335 - 152} stamps before fold 1" in finding.message
+
+
+def test_a_target_that_stands_still_where_an_asset_trains_is_named():
+    still = WORKDAYS.copy()
+    still.loc[:"2020-12-20", "log_return_close"] = 0.0
+    together = examine_together(pd.concat({"DAY": DAILY, "WORK": still}), panel_spec())
+    assert {(each.fault, each.asset) for each in together.errors} == {("constant-target-in-fold", "WORK")}

@@ -1,0 +1,76 @@
+"""Several assets as one study sees them: folds by date, and faults that none of them has by itself."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pandas as pd
+
+from kallos.checks.findings import Examination, Finding, said_by
+from kallos.checks.study import examine_folds, seen
+from kallos.errors import DataError
+from kallos.folds import Fold
+from kallos.panel import Panel
+from kallos.specs import TuneSpec
+from kallos.study_cut import CutPanel, cut_panel, inner_cuts_of
+
+# So many stamps of the calendar lost before a window are worth a word: a holiday is not.
+_MANY = 10
+
+
+def examine_together(features: pd.DataFrame, spec: TuneSpec) -> Examination:
+    """Return what a study finds in its folds across assets that are each sound by themselves.
+
+    `features` are indexed by asset and stamp, as `FeatureStore.load` returns those of several assets.
+    """
+    try:
+        cut = cut_panel(features, spec)
+    except DataError as error:
+        return Examination(findings=(said_by(error, "too-few-rows", parameter="n_folds"),), rows=len(features))
+    panel, folds = cut.panel, cut.grid.folds
+    findings = [*_standing_still(panel, folds, spec), *_halted(cut, spec)]
+    return Examination(
+        findings=tuple(sorted(findings, key=lambda finding: finding.severity != "error")),
+        rows=len(panel.frame),
+        first=str(panel.calendar[0]),
+        last=str(panel.calendar[-1]),
+        folds=seen(folds, panel.calendar),
+        longest_input=cut.longest_input,
+    )
+
+
+def _standing_still(panel: Panel, folds: tuple[Fold, ...], spec: TuneSpec) -> Iterator[Finding]:
+    """Yield what does not vary in a fold, asset by asset."""
+    of_assets = [panel.folds_of(fold) for fold in folds]
+    cuts = [inner_cuts_of(panel, fold, spec) for fold in of_assets]
+    for place, asset in enumerate(spec.data.assets):
+        own = tuple(fold[place] for fold in of_assets)
+        fits = [
+            slice(fold.train_start, fold.train_start + cut[place].fit_stop) for fold, cut in zip(own, cuts, strict=True)
+        ]
+        for finding in examine_folds(panel.frame, own, spec, fits):
+            yield replace(finding, asset=asset)
+
+
+def _halted(cut: CutPanel, spec: TuneSpec) -> Iterator[Finding]:
+    """Yield the asset whose gap before a window shortens the training of all."""
+    panel = cut.panel
+    usual = spec.features.lead - 1 + spec.folds.embargo
+    for fold in cut.grid.folds:
+        lost = fold.validation_start - fold.train_stop - usual
+        if lost <= _MANY:
+            continue
+        firsts = [each.validation_start for each in panel.folds_of(fold)]
+        origins = {
+            asset: panel.frame.index[first - spec.features.lead]
+            for asset, first in zip(spec.data.assets, firsts, strict=True)
+        }
+        asset = min(origins, key=origins.__getitem__)
+        yield Finding(
+            "halted-asset",
+            f"all assets train on what was known at the first forecast of any, and that of {asset} is made at "
+            f"{origins[asset]}: {lost} stamps before fold {fold.number} train nobody",
+            "take it out of asset_id, or bring the rows that it lacks",
+            stamps=(str(origins[asset]),),
+            fold=fold.number,
+            asset=asset,
+        )
