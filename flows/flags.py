@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from cyclopts import Parameter
@@ -55,9 +56,9 @@ def flags_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Fla
 
 def _without_lists(kind: Any) -> Any:
     """Return the type of a field that holds one value or a list as that of one value."""
-    if get_origin(kind) is not Union:
+    if get_origin(kind) not in (Union, UnionType):
         return kind
-    return reduce(or_, (each for each in get_args(kind) if get_origin(getattr(each, "__origin__", each)) is not tuple))
+    return reduce(or_, (each for each in get_args(kind) if get_origin(each) is not tuple))
 
 
 def nested(flags: list[Flag], given: Mapping[str, Any]) -> dict[str, Any]:

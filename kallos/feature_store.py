@@ -1,5 +1,6 @@
 """The features database: one row per asset and timestamp, in SQLite or PostgreSQL."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,7 +142,7 @@ class FeatureStore:
         assets = connection.scalars(select(asset).distinct().order_by(asset).limit(50)).all()
         return DataError(
             f"asset {spec.asset_id!r} has no rows in {spec.source} of {self}: "
-            f"{did_you_mean(spec.only_asset, map(str, assets))}"
+            f"{_a_list(spec) or did_you_mean(spec.only_asset, map(str, assets))}"
         )
 
     def _refuse_missing_file(self) -> None:
@@ -207,6 +208,11 @@ def _no_rows_between(spec: DataSpec, first: Any, last: Any) -> DataError:
 
 def _asked(spec: DataSpec) -> str:
     return f"from {spec.start_date or 'the first row'} to {spec.end_date or 'the last row'}"
+
+
+def _a_list(spec: DataSpec) -> str | None:
+    names = [name.strip() for name in spec.only_asset.split(",")]
+    return f"several assets are a list in a study file: asset_id = {json.dumps(names)}" if len(names) > 1 else None
 
 
 def _in_chunks(connection: Connection) -> Connection:

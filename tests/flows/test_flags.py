@@ -31,3 +31,9 @@ def test_a_grid_takes_no_flag_of_one_asset_or_one_model_that_its_own_would_outdo
     names = set(signature(tune_all).parameters)
     assert {"assets", "models", "n_trials"} <= names
     assert not {"asset_id", "model_name"} & names
+
+
+def test_a_field_of_a_name_or_a_list_takes_one_name_as_its_flag():
+    by_name = {flag.name: flag for flag in FLAGS}
+    for name in ("asset_id", "target"):
+        assert get_args(get_args(by_name[name].parameter.annotation)[0]) == (str, type(None))
