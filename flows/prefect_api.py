@@ -7,6 +7,8 @@ from importlib import import_module
 
 from rich.console import Console
 
+from flows.worker_lines import shown_workers
+
 # What every command and run of ours has; a variable that is set already stays as it is.
 _ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
@@ -33,7 +35,7 @@ def set_environment(*, serving: bool = False, **given: str | None) -> None:
 def prefect_api(console: Console, flow_module: str, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Run the block against the API that Prefect's settings name, or else against a server for this command alone.
 
-    While that starts, the flow's module is imported, and `meanwhile` called.
+    While that starts, the flow's module is imported, and `meanwhile` called. A worker that is lost is a line.
     """
     with ExitStack() as stack:
         with console.status("starting Prefect"):
@@ -48,5 +50,6 @@ def prefect_api(console: Console, flow_module: str, meanwhile: Callable[[], None
                 stack.enter_context(temporary_settings({PREFECT_API_URL: answered()}))
         from flows.api_errors import api_must_answer
 
-        with api_must_answer("start it with 'prefect server start', or unset PREFECT_API_URL to go without"):
+        remedy = "start it with 'prefect server start', or unset PREFECT_API_URL to go without"
+        with api_must_answer(remedy), shown_workers(console):
             yield

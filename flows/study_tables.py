@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kallos.metrics import RMSE, metric_label
+from kallos.metrics import metric_label
 from kallos.report import counted, day, short
 from kallos.study_catalogue import RecordedStudy, StudySummary
 from kallos.study_comparison import Comparison
@@ -44,7 +44,7 @@ def _listed(study: StudySummary) -> list[Text]:
     )
     return [
         Text(_progress(study)),
-        Text.assemble(_value(study.best_value), (f" {_metric(study)}".rstrip(), "dim")),
+        _best(study),
         Text.assemble(_value(study.naive_value), (f" {study.naive or _NONE}".rstrip(), "dim")),
         Text(_gain(study.gain), "green" if study.gain is not None and study.gain > 0 else ""),
         Text.assemble(state),
@@ -89,7 +89,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     for sign in numbers:
         table.add_column(sign, justify="right", overflow="fold")
     rows = [(study.summary, study) for study in comparison.studies]
-    table.add_row("best value", *(_marked(each, comparison) for each, _ in rows))
+    table.add_row("best", *(_marked(each, comparison) for each, _ in rows))
     table.add_row("naive", *(_value(each.naive_value) for each, _ in rows))
     table.add_row("gain", *(_gain(each.gain) for each, _ in rows))
     table.add_row("folds won", *(_won(study) for _, study in rows))
@@ -110,8 +110,16 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
 
 
 def _metric(study: StudySummary) -> str:
-    """Return what the values are, unless they are RMSEs, as they are by default."""
-    return _NONE if study.metric in (None, RMSE) else metric_label(str(study.metric))
+    """Return what the values are; where a record does not say so, they are just values."""
+    return "value" if study.metric is None else metric_label(study.metric)
+
+
+def _best(study: StudySummary, style: str = "") -> Text:
+    """Return the best value with its metric, as far as there are such."""
+    if study.best_value is None:
+        return Text(_NONE)
+    metric = _NONE if study.metric is None else f" {metric_label(study.metric)}"
+    return Text.assemble((_value(study.best_value), style), (metric, "dim"))
 
 
 def _facts(study: RecordedStudy) -> Iterator[str]:
@@ -127,7 +135,7 @@ def _facts(study: RecordedStudy) -> Iterator[str]:
     if study.warm_start.study:
         yield f"warm start: {counted(len(study.warm_start.params), 'parameter set')} of {study.warm_start.study}"
     if summary.best_value is not None:
-        line = " ".join(filter(None, ("best", _metric(summary) or "value", _value(summary.best_value))))
+        line = f"best {_metric(summary)} {_value(summary.best_value)}"
         if summary.gain is not None:
             line += f", naive ({summary.naive}) {_value(summary.naive_value)}, gain {_gain(summary.gain)}"
             line += f", {_won(study)} folds won"
@@ -136,7 +144,7 @@ def _facts(study: RecordedStudy) -> Iterator[str]:
 
 def _best_trials(study: RecordedStudy) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("trial", "value", "seconds"):
+    for heading in ("trial", _metric(study.summary), "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("parameters", overflow="fold")
     for trial in study.best_trials:
@@ -186,8 +194,7 @@ def _states(study: StudySummary) -> str:
 
 
 def _marked(study: StudySummary, comparison: Comparison) -> Text:
-    is_best = comparison.best == study.name
-    return Text(_value(study.best_value), "bold green" if is_best else "")
+    return _best(study, "bold green" if comparison.best == study.name else "")
 
 
 def _won(study: RecordedStudy) -> str:

@@ -43,7 +43,7 @@ from kallos.events import StudyFinished
 from kallos.fold_queue import ScoreFold
 from kallos.planning import StudyPlan
 from kallos.plots import report_png
-from kallos.pool import FoldPool, physical_cores
+from kallos.pool import FoldPool, WorkerLostError, note_another_try, physical_cores
 from kallos.record import open_record
 from kallos.result_folder import prepare_folder, refuse_relative
 from kallos.results import TuningResult
@@ -57,6 +57,7 @@ from kallos.study_files import find_evaluation, write_study
 from kallos.weights import count_weights
 
 _DEFAULT_RUN = RunSpec()
+_RETRIES = 2
 
 
 def fold_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -97,13 +98,18 @@ def fold_task(score: ScoreFold, storage: FoldStorage) -> Task[[FoldJob], FoldSco
         persist_result=True,
         result_storage=storage,
         result_serializer="json",
-        retries=2,
+        retries=_RETRIES,
         retry_delay_seconds=2,
         retry_condition_fn=may_pass_later,
     )
     def fold(job: FoldJob) -> FoldScore:
         """Train and score one parameter set on one fold."""
-        return score(job)
+        try:
+            return score(job)
+        except WorkerLostError as lost:
+            if runtime.task_run.run_count <= _RETRIES:
+                note_another_try(lost)
+            raise
 
     return fold
 

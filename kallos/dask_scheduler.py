@@ -47,7 +47,7 @@ def connect(address: str) -> Any:
         reason = "it is gone again"
     raise StudyError(
         f"a Dask scheduler must answer at {address}, and {reason}: start it with 'dask scheduler', or correct "
-        f"--dask-address"
+        f"the address"
     )
 
 

@@ -1,5 +1,6 @@
 """Processes that fits run in: one fit each at a time, replaced when they die or hang, gone when their parent is."""
 
+import logging
 import os
 import queue
 import signal
@@ -14,6 +15,8 @@ from loky.process_executor import ProcessPoolExecutor
 
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold
 from kallos.watchdog import leave_with_parent
+
+_log = logging.getLogger(__name__)
 
 Done = TypeVar("Done")
 
@@ -32,9 +35,14 @@ def trying_again(score: Callable[[FoldJob], FoldScore], job: FoldJob, retries: i
     for _ in range(retries):
         try:
             return score(job)
-        except WorkerLostError:
-            continue
+        except WorkerLostError as lost:
+            note_another_try(lost)
     return score(job)
+
+
+def note_another_try(lost: WorkerLostError) -> None:
+    """Log that a fold was lost with its worker, and is tried again: it explains a slow night."""
+    _log.warning("%s; the fold is tried again", lost)
 
 
 class FoldPool:

@@ -155,6 +155,13 @@ def parse_storage_url(storage_url: str) -> URL:
     return url
 
 
+def refuse_missing_file(storage_url: str) -> None:
+    """Raise `UsageError` if a storage is a SQLite file that is not there: who only looks does not make it."""
+    url = parse_storage_url(storage_url)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        raise UsageError(f"--storage-url must name a storage of studies, and there is no such file: {url.database}")
+
+
 @contextmanager
 def open_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "wait") -> Iterator[StudyRecord]:
     """Open the record of the plan's study in a database (SQLite or PostgreSQL), creating it if need be.

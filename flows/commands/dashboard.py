@@ -5,9 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from flows.commands.studies import studies_address
 from flows.flags import StorageUrl
 from kallos.errors import KallosError, UsageError
-from kallos.settings import Settings
 
 
 def dashboard(
@@ -27,7 +27,7 @@ def dashboard(
     from kallos.databases import shown
     from kallos.record import must_answer, opened_if_there, parse_storage_url
 
-    url = parse_storage_url(storage_url or Settings.read().studies_url)
+    url = parse_storage_url(studies_address(storage_url))
     with must_answer(url), opened_if_there(url) as storage:
         if storage is None:
             raise KallosError(f"there are no studies yet in {shown(url)}: 'kallos-run tune' makes the first")

@@ -23,7 +23,7 @@ def list_all(*, storage_url: Storage = None, as_json: AsJson = False) -> None:
     from kallos.record import parse_storage_url
     from kallos.study_catalogue import list_studies
 
-    address = _address(storage_url)
+    address = studies_address(storage_url)
     studies = list_studies(address)
     if as_json:
         _print_json([study.model_dump(mode="json") for study in studies])
@@ -40,7 +40,7 @@ def show(name: Annotated[str, Parameter(help="Name of a study.")], /, *, storage
     """Show a study: its specification, data, best parameters, best trials, and folds."""
     from kallos.study_catalogue import read_study
 
-    study = read_study(_address(storage_url), name)
+    study = read_study(studies_address(storage_url), name)
     if as_json:
         _print_json(study.model_dump(mode="json"))
     else:
@@ -56,7 +56,7 @@ def compare(*names: Names, storage_url: Storage = None, as_json: AsJson = False)
 
     if len(set(names)) < 2:
         raise UsageError("studies compare needs two names or more: 'kallos-run studies list' shows them")
-    address = _address(storage_url)
+    address = studies_address(storage_url)
     comparison = study_comparison.compare([read_study(address, name) for name in dict.fromkeys(names)])
     if as_json:
         _print_json(comparison.model_dump(mode="json"))
@@ -80,13 +80,14 @@ def delete(
 
     if not names:
         raise UsageError("studies delete needs a name or more: 'kallos-run studies list' shows them")
-    address = _address(storage_url)
+    address = studies_address(storage_url)
     if not yes:
+        # A name that is mistyped is said before anything is asked.
+        found = [read_study(address, name).summary for name in dict.fromkeys(names)]
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError("studies delete asks first, and there is no terminal to ask on: give --yes")
-        for name in dict.fromkeys(names):
-            trials = read_study(address, name).summary.trials
-            _console().print(f"{name}: {counted(trials.ended, 'trial')}", soft_wrap=True)
+        for study in found:
+            _console().print(f"{study.name}: {counted(study.trials.ended, 'trial')}", soft_wrap=True)
         if input("delete? [y/N] ").strip().lower() not in ("y", "yes"):
             _console().print("nothing was deleted")
             return
@@ -95,8 +96,14 @@ def delete(
     _console().print(f"{number} deleted from the storage; results stay in their folders", soft_wrap=True)
 
 
-def _address(storage_url: str | None) -> str:
-    return storage_url or Settings.read().studies_url
+def studies_address(storage_url: str | None) -> str:
+    """Return the URL of the storage to look into: the one given, which must be there, or else that of the settings."""
+    if not storage_url:
+        return Settings.read().studies_url
+    from kallos.record import refuse_missing_file
+
+    refuse_missing_file(storage_url)
+    return storage_url
 
 
 def _console() -> Console:

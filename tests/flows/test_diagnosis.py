@@ -21,6 +21,8 @@ def test_a_cluster_is_looked_at_only_where_the_settings_name_one(home):
     (finding,) = check_cluster(Settings(dask_address="tcp://127.0.0.1:9"))
     assert (finding.state, finding.subject) == ("bad", "cluster")
     assert finding.said.startswith("a Dask scheduler must answer at tcp://127.0.0.1:9, and none did")
+    # A remedy of this command, which has no flag for it.
+    assert "--" not in finding.said
 
 
 def test_a_shared_store_is_written_to_where_the_settings_name_one(home, tmp_path):

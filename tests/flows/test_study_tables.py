@@ -5,8 +5,10 @@ from io import StringIO
 
 from rich.console import Console
 
-from flows.study_tables import show_list
-from kallos.study_catalogue import StudySummary, TrialCounts
+from flows.study_tables import show_comparison, show_list, show_study
+from kallos.study_catalogue import RecordedStudy, StudySummary, TrialCounts
+from kallos.study_comparison import compare
+from kallos.trials import WarmStart
 
 LAST = datetime(2024, 3, 31, 6, 5, tzinfo=UTC)
 
@@ -42,6 +44,31 @@ def test_a_name_is_never_broken_and_all_else_fits_in_80_columns():
     assert [line.split()[0] for line in lines[1::2]] == [study.name for study in studies]
     assert all(len(line) <= 80 for line in [*lines[::2], lines[1]])
     assert lines[1].endswith("  10 pruned, 2 failed")
-    assert lines[2].split() == ["100", "of", "100", "0.012346", "0.013123", "zero", "+5.93%", "2024-03-31", "06:05"]
+    assert lines[2].split()[3:] == ["0.012346", "RMSE", "0.013123", "zero", "+5.93%", "2024-03-31", "06:05"]
     assert lines[4].split()[3:] == ["0.02", "MAE", "0.013123", "zero", "-52.40%", "running"]
     assert lines[6].split() == ["100"]
+
+
+def recorded(**over) -> RecordedStudy:
+    return RecordedStudy(
+        summary=summary("a-study", **over),
+        spec={},
+        data=None,
+        windows=(),
+        warm_start=WarmStart(),
+        best=None,
+        best_trials=(),
+    )
+
+
+def test_every_best_value_is_shown_with_its_metric_where_the_record_has_one():
+    console = Console(width=80, file=StringIO())
+    show_study(console, recorded())
+    show_study(console, recorded(metric=None))
+    show_comparison(console, compare([recorded(), recorded(metric="mae")]))
+    shown = [line.strip() for line in console.file.getvalue().splitlines()]
+    assert [" ".join(line.split(", ")[0].split()) for line in shown if line.startswith("best ")] == [
+        "best RMSE 0.012346",
+        "best value 0.012346",
+        "best 0.012346 RMSE 0.012346 MAE",
+    ]

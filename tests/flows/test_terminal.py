@@ -6,12 +6,14 @@ import pytest
 from rich.console import Console
 
 from flows.terminal import show_result, shown_progress
+from flows.worker_lines import shown_workers
 from kallos import report
 from kallos.events import StepStarted
+from kallos.pool import WorkerLostError, trying_again
 from kallos.report_tables import fold_table
 from kallos.scoring import FoldScore
 from kallos.tuner import run_tuning
-from tests.samples import small_plan
+from tests.samples import by_parameters, small_job, small_plan
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -24,6 +26,28 @@ def test_what_comes_behind_the_study_is_a_line_each(is_terminal):
     assert [line for line in lines if line.endswith(("folds", "networks"))] == [
         "confirming trial 3 on 15 folds",
         "training 3 networks",
+    ]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_lost_worker_is_a_line_for_each_time_that_its_fold_is_tried_again(tmp_path, is_terminal):
+    console, losses = Console(width=80, file=StringIO(), force_terminal=is_terminal), ["two", "one"]
+
+    def score(job):
+        if losses:
+            raise WorkerLostError(f"the Dask worker tcp://{losses.pop()} was lost at {job.name}")
+        return by_parameters(job)
+
+    with shown_progress(console), shown_workers(console):
+        trying_again(score, small_job(tmp_path), retries=2)
+    losses[:] = ["three"]
+    with pytest.raises(WorkerLostError):
+        trying_again(score, small_job(tmp_path), retries=0)
+    printed = console.file.getvalue()
+    lines = [line[line.index("warning") :].removesuffix("\x1b[0m") for line in printed.splitlines() if "lost" in line]
+    assert lines == [
+        f"warning: the Dask worker tcp://{name} was lost at trial-0-fold-1; the fold is tried again"
+        for name in ("one", "two")
     ]
 
 

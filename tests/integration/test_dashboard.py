@@ -109,7 +109,7 @@ def test_without_the_extra_the_command_names_it(monkeypatch):
 
 
 def test_without_a_study_there_is_nothing_to_show(tmp_path):
-    with pytest.raises(KallosError, match="there are no studies yet"):
+    with pytest.raises(UsageError, match=f"there is no such file: {tmp_path}/none.db$"):
         show_dashboard(storage_url=f"sqlite:///{tmp_path}/none.db")
     assert not (tmp_path / "none.db").exists()
     (tmp_path / "theirs.db").touch()

@@ -12,8 +12,10 @@ from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
 from prefect.client.schemas.objects import TaskRun
+from pydantic import SecretStr
 
 import flows.tune
+from flows.fold_storage import FoldStorage
 from flows.tune import tune
 from flows.watching import watching
 from kallos import html_report
@@ -22,13 +24,22 @@ from kallos.errors import DataError, FitError
 from kallos.events import FoldScored, TrialFinished
 from kallos.feature_store import FeatureStore
 from kallos.planning import plan_study
+from kallos.pool import WorkerLostError
 from kallos.report import artifact_key
 from kallos.run_spec import RunSpec
 from kallos.scoring import evaluate_fold
 from kallos.settings import Settings
 from kallos.study_files import read_study
 from kallos.tuner import run_tuning
-from tests.samples import by_learning_rate, flat_forecasts, make_features, small_plan, small_spec, stand_in_pool
+from tests.samples import (
+    by_learning_rate,
+    flat_forecasts,
+    make_features,
+    small_job,
+    small_plan,
+    small_spec,
+    stand_in_pool,
+)
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")
 
@@ -343,3 +354,17 @@ def test_a_run_that_ends_before_its_page_is_written_leaves_no_earlier_page_besid
     assert tune(small_spec(), ALONE, "results", return_state=True).is_failed()
     names = {path.name for path in Path("results").iterdir()}
     assert names == {"gru_ABC_best_params.json", "gru_ABC_failure.json"}
+
+
+def test_a_fold_that_is_lost_is_said_to_be_tried_again_whenever_it_is(tmp_path, caplog):
+    storage = FoldStorage(folder=SecretStr(str(tmp_path / "cache")))
+    storage.save(storage.name, overwrite=True)
+
+    def lose(job):
+        raise WorkerLostError("the worker was lost")
+
+    fold = flows.tune.fold_task(lose, storage).with_options(retry_delay_seconds=0)
+    with pytest.raises(WorkerLostError):
+        flow(lambda: fold(small_job(tmp_path)), name="outer")()
+    said = [record.getMessage() for record in caplog.records if record.name == "kallos.pool"]
+    assert said == ["the worker was lost; the fold is tried again"] * 2
