@@ -21,6 +21,7 @@ import pandas as pd
 from benchmarks.studies import DATA
 from kallos.architectures.linear import DLINEAR_DEFAULTS, DLINEAR_SPACE, NLINEAR_DEFAULTS, NLINEAR_SPACE
 from kallos.architectures.recipe import Architecture, ModelContext, Params, darts_arguments
+from kallos.errors import shorten
 from kallos.folds import Fold
 from kallos.leaderboard import Entry, Leaderboard, leaderboard_markdown
 from kallos.planning import plan_study
@@ -135,7 +136,10 @@ def _exchange_space(model: str) -> Mapping[str, Any]:
 
 def main() -> None:
     """Print what was asked for, or all."""
-    asked = sys.argv[1:] or [*MODELS, "exchange"]
+    parts = [*MODELS, "exchange"]
+    asked = sys.argv[1:] or parts
+    if unknown := set(asked) - set(parts):
+        sys.exit(f"parts are {', '.join(parts)}, and {shorten(sorted(unknown))} is none of them")
     with tempfile.TemporaryDirectory(prefix="kallos-literature-") as folder:
         for model in filter(asked.__contains__, MODELS):
             for horizon in (24, 96):

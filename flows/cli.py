@@ -18,7 +18,7 @@ app = cyclopts.App(
     suppress_keyboard_interrupt=False,
 )
 app.command("flows.commands.ingest:ingest", name="ingest", help="Store features, or indicators of OHLCV bars.")
-app.command("flows.commands.tune:tune", name="tune", help="Tune a model on one asset's features.")
+app.command("flows.commands.tune:tune", name="tune", help="Tune a model on the features of an asset, or of several.")
 app.command("flows.commands.nightly:nightly", name="nightly", help="Tune, train and judge: ship it, or keep the old.")
 app.command("flows.commands.train:train", name="train", help="Train a study's best parameters, and keep the model.")
 app.command("flows.commands.evaluate:evaluate", name="evaluate", help="Judge a model on rows that no study saw.")

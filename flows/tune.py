@@ -337,7 +337,7 @@ def write_report(
     on_crashed=[note_failure],
 )
 def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = None) -> TuningResult:
-    """Tune one architecture on one asset, and leave the best parameters as a JSON file and an artifact.
+    """Tune architectures on an asset, or on several, and leave the best parameters as a JSON file and an artifact.
 
     Args:
         spec: What is tuned: everything that the result depends on.

@@ -8,6 +8,7 @@ threshold- and quantile-weighted scoring rules"), here twice the mean over the q
 
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -71,10 +72,15 @@ def metric_label(name: str) -> str:
 
 
 def metric_source(name: str) -> str | None:
-    """Return the hash of the module that holds a metric of one's own, None for one of Kallos."""
+    """Return the hash of the module that a metric of one's own is named by, None for one of Kallos.
+
+    Where the function is another module's, that one's text is in it, too; what these import is not.
+    """
     if ":" not in name:
         return None
-    return hashlib.sha256(Path(inspect.getfile(_own(name))).read_bytes()).hexdigest()
+    function = inspect.unwrap(_own(name))
+    files = {inspect.getfile(sys.modules[name.partition(":")[0]]), inspect.getfile(function)}
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in sorted(files))).hexdigest()
 
 
 def measure(name: str, forecast: Forecast, actual: Array) -> float:

@@ -34,7 +34,7 @@ def tune(
     storage_url: StorageUrl = None,
     **given: Any,
 ) -> None:
-    """Tune a model on one asset's features.
+    """Tune a model on the features of an asset, or of several.
 
     Runs the flow in this process: against PREFECT_API_URL where it is set, else against a server of its own
     for as long as the study takes.
