@@ -1,12 +1,14 @@
 """Architectures by their names: those of this package, those that other packages bring along, and one's own."""
 
+import json
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from inspect import isfunction
 from pkgutil import iter_modules
+from typing import Any
 
 import kallos.architectures
 from kallos.architectures.inputs import INPUT
@@ -25,7 +27,7 @@ def registry() -> Mapping[str, Architecture]:
 
     Raises `UsageError` if an entry point cannot be loaded, or takes a name that is taken.
     """
-    found = _own()
+    found = dict(_own())
     for name, architecture in _of_entry_points():
         if name in found or name == AUTO:
             raise UsageError(f"an architecture must have a name of its own, and entry point {name!r} has one of ours")
@@ -70,6 +72,26 @@ def canonical(model_name: str) -> str:
     return ",".join(sorted(name for name in parts if name == AUTO or AUTO not in parts or name not in _auto()))
 
 
+def is_shipped(name: str) -> bool:
+    """Return whether an architecture is one of this package, whose whole recipe lies in the file of its `build`."""
+    return name in _own()
+
+
+def beside_source(name: str) -> list[Any]:
+    """Return what moves an architecture's fits and need not be in the hash of its source; nothing for those shipped.
+
+    The `build` of one's own may lie in another file than the rest: it is whether it stops early, and what a partial
+    `build` has been given.
+    """
+    if is_shipped(name):
+        return []
+    architecture = get_architecture(name)
+    build = architecture.build
+    given = [build.args, build.keywords] if isinstance(build, partial) else []
+    plain = json.dumps(given, default=lambda value: getattr(value, "__qualname__", type(value).__qualname__))
+    return [architecture.stops_early, plain]
+
+
 def refuse_missing_packages(model_name: str) -> None:
     """Raise `UsageError` if an architecture needs a package that is not installed."""
     for name in architecture_names(model_name):
@@ -87,7 +109,8 @@ def _auto() -> frozenset[str]:
     return frozenset(name for name, architecture in _own().items() if architecture.requires is None)
 
 
-def _own() -> dict[str, Architecture]:
+@cache
+def _own() -> Mapping[str, Architecture]:
     modules = (import_module(f"{GROUP}.{module.name}") for module in iter_modules(kallos.architectures.__path__))
     entries = (entry for module in modules for entry in vars(module).values() if isinstance(entry, Architecture))
     return {architecture.name: architecture for architecture in entries}

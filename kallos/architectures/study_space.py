@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kallos.architectures.inputs import INPUT, clipped, longest_input, nearest_input, shortest_input
-from kallos.architectures.lookup import architecture_names, get_architecture
+from kallos.architectures.lookup import architecture_names, beside_source, get_architecture, is_shipped
 from kallos.architectures.overrides import lay_over
 from kallos.architectures.recipe import Params
 from kallos.architectures.space import Space, draw, with_factors
@@ -80,6 +80,15 @@ class StudySpace:
             # What is drawn depends on the order, too.
             if list(space.items()) != list(get_architecture(name).space.items())
         }
+
+    def of_ones_own(self) -> list[Any]:
+        """Return the architectures that are not shipped, as plain values: a source may not hold their spaces."""
+        return [
+            # Pairs, since what is drawn depends on the order, too.
+            [name, list(_dumped(space).items()), beside_source(name)]
+            for name, space in self.spaces.items()
+            if not is_shipped(name)
+        ]
 
     def document(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Return per architecture and parameter what it is drawn from, and its default, as plain values."""

@@ -208,3 +208,41 @@ def test_an_installed_package_brings_architectures_along_by_an_entry_point(tmp_p
             registry()
     finally:
         registry.cache_clear()
+
+
+SPREAD = """
+from functools import partial
+from kallos.architectures import Architecture
+from kallos.architectures.lagged import RIDGE_DEFAULTS, RIDGE_SPACE, build_ridge
+from kallos.architectures.recurrent import DEFAULTS, SPACE, build
+from kallos.architectures.space import Float
+
+def mine(high=1.0, stops_early=False):
+    space = {**RIDGE_SPACE, "alpha": Float(low=0.1, high=high)}
+    return Architecture("mine", space, RIDGE_DEFAULTS, build_ridge, stops_early=stops_early)
+
+LOW, HIGH, EARLY = mine(), mine(high=9.0), mine(stops_early=True)
+GRU, LSTM = (Architecture("mine", SPACE, DEFAULTS, partial(build, cell)) for cell in ("GRU", "LSTM"))
+"""
+
+
+def test_what_the_file_of_its_build_does_not_hold_of_ones_own_makes_another_study(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "spread_recipe.py").write_text(SPREAD + "MINE = LOW\n")
+    import spread_recipe
+
+    from kallos.architectures import lookup
+
+    seen = {}
+    for name in ("LOW", "HIGH", "EARLY", "GRU", "LSTM"):
+        monkeypatch.setattr(spread_recipe, "MINE", getattr(spread_recipe, name))
+        lookup._referred.cache_clear()
+        plan = small_plan(tmp_path, model_name="spread_recipe:MINE")
+        job = plan.trial_jobs(0, plan.space.defaults("spread_recipe:MINE"))[0]
+        seen[name] = (plan.study_name, plan.family, job.fingerprint)
+    lookup._referred.cache_clear()
+    names, families, fingerprints = zip(*seen.values(), strict=True)
+    assert len(set(names)) == len(set(families)) == 5
+    # The space alone moves no fit.
+    assert len(set(fingerprints)) == 4
+    assert seen["LOW"][2] == seen["HIGH"][2]
