@@ -13,7 +13,8 @@ from typing import Any
 import kallos.architectures
 from kallos.architectures.inputs import INPUT
 from kallos.architectures.recipe import Architecture
-from kallos.errors import UsageError, did_you_mean, shorten
+from kallos.architectures.space import KINDS, looked_at, misplaced
+from kallos.errors import UsageError, did_you_mean, in_one_line, shorten
 from kallos.references import load_reference
 
 GROUP = "kallos.architectures"
@@ -125,7 +126,7 @@ def _of_entry_points() -> Iterator[tuple[str, Architecture]]:
         except Exception as error:
             raise UsageError(
                 f"an architecture of an installed package must load, and {entry.name} = {entry.value!r} does not: "
-                f"{type(error).__name__}: {error}; mend or uninstall it"
+                f"{in_one_line(error)}; mend or uninstall it"
             ) from error
 
 
@@ -137,15 +138,45 @@ def _referred(reference: str) -> Architecture:
 def _made(found: object, reference: str) -> Architecture:
     """Return an architecture, or the one that a function returns."""
     # A function, and not whatever can be called: a name must not run what its module has from elsewhere.
-    made = found() if isfunction(found) else found
+    try:
+        made = found() if isfunction(found) else found
+    except Exception as error:
+        raise UsageError(f"{reference!r} must return an architecture, and raises {in_one_line(error)}") from error
     if not isinstance(made, Architecture):
         raise UsageError(
             f"model_name must name a kallos.architectures.Architecture, or a function that returns one, and "
             f"{reference!r} is {type(made).__name__}"
         )
-    if INPUT not in made.space:
-        raise UsageError(
-            f"an architecture must have {INPUT} in its space, how far a forecast looks back, and {reference!r} has "
-            f"{shorten(list(made.space), 6)}"
-        )
+    said = unsound(made)
+    if said is not None:
+        raise UsageError(f"an architecture {said}: mend {reference!r}")
     return made
+
+
+def unsound(architecture: Architecture) -> str | None:
+    """Return what an architecture must do and does not, or None if its parts fit together."""
+    space, defaults = architecture.space, architecture.defaults
+    build = getattr(architecture.build, "func", architecture.build)
+    if not isfunction(build):
+        return f"must have a function as build, or a partial of one, not {type(build).__name__}"
+    for held, words in ((space, "space"), (defaults, "defaults")):
+        if INPUT not in held:
+            return (
+                f"must have {INPUT} in its {words}, how far a forecast looks back, and there is "
+                f"{shorten(list(held), 6) or 'nothing'}"
+            )
+    strange = [name for name, parameter in space.items() if not isinstance(parameter, tuple(KINDS.values()))]
+    if strange:
+        kinds = shorten([kind.__name__ for kind in KINDS.values()])
+        return f"must have one of {kinds} for each parameter, and {strange[0]!r} has {space[strange[0]]!r}"
+    lacking = [name for name in defaults if name not in space]
+    if lacking:
+        return f"must have each default in its space, and {lacking[0]!r} is in defaults alone"
+    wrong = misplaced(space)
+    if wrong is not None:
+        return f"must draw {wrong[1]!r} before {wrong[0]!r}, which looks at it"
+    seen = {other for parameter in space.values() for other in looked_at(parameter)}
+    idle = [name for name in space if name not in defaults and name not in seen]
+    if idle:
+        return f"must have each parameter in its defaults, and {idle[0]!r} is in the space alone"
+    return None

@@ -222,13 +222,18 @@ def corners(space: Space) -> list[dict[str, Any]]:
     return [low, high, *others]
 
 
+def looked_at(parameter: Parameter) -> tuple[str, ...]:
+    """Return the parameters that one is made of, or that its condition is on."""
+    if isinstance(parameter, Product):
+        return parameter.of
+    return (parameter.when.parameter,) if isinstance(parameter, _Drawn) and parameter.when else ()
+
+
 def misplaced(space: Space) -> tuple[str, str] | None:
     """Return the first parameter, and the one that it looks at, of which the second is not drawn before the first."""
     before: set[str] = set()
     for name, parameter in space.items():
-        when = parameter.when if isinstance(parameter, _Drawn) else None
-        looked_at = parameter.of if isinstance(parameter, Product) else ((when.parameter,) if when else ())
-        for other in looked_at:
+        for other in looked_at(parameter):
             if other not in before:
                 return name, other
         before.add(name)
