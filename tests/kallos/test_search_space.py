@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -223,3 +224,28 @@ def test_the_document_holds_bounds_and_defaults(tmp_path):
         "log": True,
         "default": 32,
     }
+
+
+def test_what_darts_refuses_for_a_horizon_or_a_likelihood_is_not_drawn():
+    def space_of(**over):
+        return parse_tune_spec({"model_name": "nlinear,tcn", "data": {"asset_id": "BTC"}, **over}).search_space.spaces
+
+    assert space_of()["tcn"] == get_architecture("tcn").space
+    stepped = {"tcn": {INPUT: {"high": 96, "step": 20}}}
+    assert space_of(horizon=24)["tcn"][INPUT] == Int(low=25, high=60)
+    assert space_of(horizon=40, space=stepped)["tcn"][INPUT] == Int(low=60, high=96, step=20)
+    assert space_of(horizon=40, space={INPUT: [24, 48, 40]})["tcn"][INPUT] == Categorical(choices=(48,))
+    assert space_of(likelihood="quantile", metric="crps")["nlinear"]["normalize"] == Constant(value=False)
+    with pytest.raises(UsageError, match=r"above the horizon 60, and its space has 60 at most: give \[space\.tcn\."):
+        space_of(horizon=60)
+    with pytest.raises(UsageError, match=r"needs \[space.nlinear\] normalize = false, not true"):
+        space_of(likelihood="quantile", space={"normalize": True})
+
+
+@pytest.mark.parametrize(
+    "over", [{"model_name": "nlinear", "likelihood": "quantile"}, {"model_name": "tcn", "horizon": 24}]
+)
+def test_the_ends_of_a_space_that_darts_would_refuse_are_fitted(tmp_path, over):
+    plan = small_plan(tmp_path, training={"max_epochs": 1}, folds={"n_folds": 1}, **over)
+    result = run_tuning(replace(plan, spec=plan.spec.model_copy(update={"n_trials": 3})))
+    assert {trial.state for trial in result.trials} == {"complete"}
