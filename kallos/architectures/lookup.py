@@ -13,7 +13,7 @@ from typing import Any
 import kallos.architectures
 from kallos.architectures.inputs import INPUT
 from kallos.architectures.recipe import Architecture
-from kallos.architectures.space import KINDS, looked_at, misplaced
+from kallos.architectures.space import KINDS, looked_at, misplaced, uncountable
 from kallos.errors import UsageError, did_you_mean, in_one_line, shorten
 from kallos.references import load_reference
 
@@ -175,6 +175,10 @@ def unsound(architecture: Architecture) -> str | None:
     wrong = misplaced(space)
     if wrong is not None:
         return f"must draw {wrong[1]!r} before {wrong[0]!r}, which looks at it"
+    for name in space:
+        said = uncountable(space, name)
+        if said is not None:
+            return f"must have a sound space, and {name!r} {said}"
     seen = {other for parameter in space.values() for other in looked_at(parameter)}
     idle = [name for name in space if name not in defaults and name not in seen]
     if idle:
