@@ -4,46 +4,62 @@ Each check takes a name as `--model-name` does and a folder for its files, and r
 architecture breaks it. With pytest::
 
     @pytest.mark.parametrize("check", CHECKS)
-    def test_my_architecture(check, tmp_path):
-        check("my_models:MINE", str(tmp_path))
+    def test_my_architecture(check):
+        check_architecture("my_models:MINE", (check,))
 """
 
+import io
+import logging
 import math
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from kallos.architectures import create_model, get_architecture
+from kallos.architectures import Params, create_model, get_architecture
 from kallos.architectures.inputs import INPUT
-from kallos.architectures.space import corners, misplaced
+from kallos.architectures.lookup import unsound
+from kallos.architectures.space import corners
 from kallos.architectures.study_space import study_space
 from kallos.errors import DataError, FitError, KallosError, UsageError
 from kallos.folds import Fold
 from kallos.planning import plan_study
 from kallos.scoring import FoldJob, evaluate_fold, fit_fold, forecast_fold
 from kallos.specs import TuneSpec
+from kallos.weights import restore_weights, weights_bytes
 
 _HORIZON = 3
+_NORM = "use_reversible_instance_norm"
 
 
 def check_architecture(name: str, checks: "tuple[Check, ...] | None" = None) -> None:
-    """Run all checks on an architecture, or those given; raises `AssertionError` at the first that fails."""
+    """Run all checks on an architecture, or those given: without a word if it passes, which takes seconds.
+
+    Raises `AssertionError` at the first that fails, of which the first line names the promise that is broken, and
+    `UsageError` if there is no such architecture.
+    """
+    get_architecture(name)
     for check in checks or CHECKS:
         with tempfile.TemporaryDirectory(prefix="kallos-contracts-") as folder:
-            check(name, folder)
+            try:
+                with _quiet():
+                    check(name, folder)
+            except Exception as error:
+                kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+                promise = check.__name__.replace("_", " ")
+                raise AssertionError(f"{name} breaks a promise, {promise!r}: {kind}{str(error).strip()}") from error
 
 
 def every_draw_is_a_full_set_of_plain_values(name: str, folder: str) -> None:
     """What is drawn has the names and types of the defaults, and what is looked at is drawn before."""
     architecture = get_architecture(name)
-    assert INPUT in architecture.space, f"the space of {name} must draw {INPUT}"
-    assert architecture.defaults.keys() <= architecture.space.keys(), "each default must have its place in the space"
-    assert misplaced(architecture.space) is None, "a condition and a product must look at what is drawn before them"
+    said = unsound(architecture)
+    assert said is None, f"an architecture {said}"
     types = {parameter: type(default) for parameter, default in architecture.defaults.items()}
     for drawn in corners(architecture.space):
         wrong = {key: drawn[key] for key, kind in types.items() if type(drawn[key]) is not kind}
@@ -63,7 +79,7 @@ def every_corner_of_the_space_builds(name: str, folder: str) -> None:
 def both_ends_of_the_space_fit(name: str, folder: str) -> None:
     """The smallest and the largest model train for an epoch, and forecast."""
     for drawn in _corner_params(name)[:2]:
-        assert math.isfinite(evaluate_fold(replace(_job(name, folder), params=drawn)).rmse)
+        assert math.isfinite(evaluate_fold(replace(_job(name, folder), params=drawn)).rmse), drawn
 
 
 def every_corner_of_the_space_fits(name: str, folder: str) -> None:
@@ -75,17 +91,23 @@ def every_corner_of_the_space_fits(name: str, folder: str) -> None:
 def the_same_job_has_the_same_score_to_the_bit(name: str, folder: str) -> None:
     """Nothing but the job moves its score."""
     job = _job(name, folder)
-    assert evaluate_fold(job).rmse == evaluate_fold(job).rmse
+    first, again = evaluate_fold(job).rmse, evaluate_fold(job).rmse
+    assert first == again, f"two fits with one seed must have one score, not {first} and {again}: use context.seed"
 
 
 def forecasts_keep_to_the_horizon_and_see_no_future(name: str, folder: str) -> None:
-    """Rows behind an origin move neither the weights nor the forecasts made there, with a label ahead or without."""
-    for label_horizon in (0, 3):
+    """Rows behind an origin move neither the weights nor the forecasts made there, with a label ahead or without.
+
+    So it is with reversible instance normalisation too, where the architecture has it.
+    """
+    norms = (False, True) if _NORM in get_architecture(name).defaults else (None, None)
+    for label_horizon, norm in zip((0, 3), norms, strict=True):
         over = {"features": {"label_horizon": label_horizon}}
-        job, frame = _job(name, folder, **over), _frame()
+        fixed = {} if norm is None else {_NORM: norm}
+        job, frame = _job(name, folder, fixed=fixed, **over), _frame()
         changed = frame.copy()
         changed.iloc[label_horizon + job.fold.validation_start + 10 :] *= 2
-        other = _job(name, folder, changed, **over)
+        other = _job(name, folder, changed, fixed=fixed, **over)
         fitted = fit_fold(job)
         before, after = forecast_fold(job, fitted), forecast_fold(other, fit_fold(other))
         n_origins = job.fold.validation_stop - job.fold.validation_start - _HORIZON + 1
@@ -110,12 +132,13 @@ def covariates_move_forecasts(name: str, folder: str) -> None:
     frame = _frame()
     other = frame.assign(rsi_14=frame["rsi_14"].to_numpy()[::-1])
     first, second = _job(name, folder, frame), _job(name, folder, other)
-    assert evaluate_fold(first).rmse != evaluate_fold(second).rmse
+    assert evaluate_fold(first).rmse != evaluate_fold(second).rmse, "other covariates must make another forecast"
 
 
 def a_target_without_covariates_is_enough(name: str, folder: str) -> None:
     """A table of the target alone can be tuned."""
-    assert math.isfinite(evaluate_fold(_job(name, folder, _frame()[["log_return_close"]])).rmse)
+    rmse = evaluate_fold(_job(name, folder, _frame()[["log_return_close"]])).rmse
+    assert math.isfinite(rmse), "its error must be a number"
 
 
 def it_learns_from_several_assets(name: str, folder: str) -> None:
@@ -125,8 +148,24 @@ def it_learns_from_several_assets(name: str, folder: str) -> None:
     job = _job(name, folder, both, data={"asset_id": ["ABC", "XYZ"]})
     score = evaluate_fold(job)
     assert score.by_asset is not None
-    assert all(math.isfinite(error) for error in score.by_asset)
-    assert score.rmse == evaluate_fold(job).rmse
+    assert all(math.isfinite(error) for error in score.by_asset), "the error of each asset must be a number"
+    assert score.rmse == evaluate_fold(job).rmse, "two fits with one seed must have one score"
+
+
+def it_saves_and_loads(name: str, folder: str) -> None:
+    """What a fitted model has learnt comes back from its bytes: the model forecasts as before, to the bit."""
+    from kallos.training import quiet_single_thread
+
+    job = _job(name, folder)
+    fitted = fit_fold(job)
+    covariates = fitted.prepared.past_covariates
+    assert covariates is not None
+    before = forecast_fold(job, fitted)
+    loaded = create_model(name, job.params, horizon=_HORIZON, lead=job.features.lead, max_epochs=0, seed=job.seed + 1)
+    with quiet_single_thread():
+        restore_weights(loaded, weights_bytes(fitted.model), covariates.n_components, "a model")
+    after = forecast_fold(job, replace(fitted, model=loaded))
+    np.testing.assert_array_equal(before, after, "a model that was saved and loaded must forecast as before")
 
 
 def too_few_rows_are_refused_in_one_line(name: str, folder: str) -> None:
@@ -156,6 +195,7 @@ CHECKS: tuple[Check, ...] = (
     covariates_move_forecasts,
     a_target_without_covariates_is_enough,
     it_learns_from_several_assets,
+    it_saves_and_loads,
     too_few_rows_are_refused_in_one_line,
     a_parameter_that_it_does_not_have_is_refused,
 )
@@ -166,8 +206,10 @@ def _corner_params(name: str) -> list[dict[str, Any]]:
     return [{key: drawn[key] for key in architecture.defaults} for drawn in corners(architecture.space)]
 
 
-def _job(name: str, folder: str, frame: pd.DataFrame | None = None, **over: Any) -> FoldJob:
-    """Return the job of an architecture's defaults on a small study, one epoch long."""
+def _job(
+    name: str, folder: str, frame: pd.DataFrame | None = None, *, fixed: Params | None = None, **over: Any
+) -> FoldJob:
+    """Return the job of an architecture's defaults, or what is fixed, on a small study, one epoch long."""
     spec = TuneSpec.model_validate(
         {
             "model_name": name,
@@ -179,7 +221,7 @@ def _job(name: str, folder: str, frame: pd.DataFrame | None = None, **over: Any)
         }
     )
     plan = plan_study(_frame() if frame is None else frame, spec, folder)
-    return plan.trial_jobs(0, plan.space.defaults(name))[0]
+    return plan.trial_jobs(0, {**plan.space.defaults(name), **(fixed or {})})[0]
 
 
 def _frame(n_rows: int = 200) -> pd.DataFrame:
@@ -195,6 +237,19 @@ def _frame(n_rows: int = 200) -> pd.DataFrame:
         },
         index=pd.date_range("2020-01-01", periods=n_rows, freq="D", name="timestamp", unit="ns"),
     )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Run without what libraries print, log and warn of: a check that fails says why itself."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 @contextmanager

@@ -74,6 +74,18 @@ def explain(error: "ValidationError", *place: str, model: "type[BaseModel] | Non
     return "; ".join(_finding(place, model, **finding) for finding in error.errors())
 
 
+def in_one_line(error: Exception) -> str:
+    """Return what somebody's own code has raised as one line: its type and message, of pydantic's each finding."""
+    findings = getattr(error, "errors", None)
+    if findings is None:
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    said = (
+        ": ".join(filter(None, [".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")]))
+        for each in findings()
+    )
+    return f"{getattr(error, 'title', type(error).__name__)}: {'; '.join(said)}"
+
+
 def _fields_of(model: "type[BaseModel]", place: Iterable[int | str]) -> tuple[str, ...]:
     """Return the fields that a model, or what lies at a place within it, has; none where it is no model."""
     within: Any = model

@@ -146,10 +146,13 @@ class StudyPlan:
         return _sha256([spec.data.asset_label, ",".join(self.space.spaces), sources, forecast, *self._own_space])
 
     @cached_property
-    def _own_space(self) -> list[dict[str, Any]]:
-        """What the study file has made of the search space, if it has: recipes' own are in the hash of their source."""
-        differing = self.spec.search_space.differing()
-        return [differing] if differing else []
+    def _own_space(self) -> list[Any]:
+        """What the study file has made of the search space, if it has, and that of architectures of one's own.
+
+        Those of the recipes that are shipped are in the hash of their source.
+        """
+        space = self.spec.search_space
+        return [each for each in (space.differing(), space.of_ones_own()) if each]
 
     @property
     def _own_measure(self) -> list[Any]:

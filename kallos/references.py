@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from kallos.errors import UsageError
+from kallos.errors import UsageError, in_one_line
 
 _loaded: set[str] = set()
 
@@ -18,7 +18,7 @@ def load_reference(reference: str, field: str, kind: str) -> object:
     except Exception as error:
         raise UsageError(
             f"{field} must be module:NAME of {kind} that can be imported, and {reference!r} cannot: "
-            f"{type(error).__name__}: {error}; its module lies in the folder of the command, or on PYTHONPATH"
+            f"{in_one_line(error)}; its module lies in the folder of the command, or on PYTHONPATH"
         ) from error
     _loaded.add(reference)
     return found

@@ -17,6 +17,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from kallos.architectures import Params, create_model, get_architecture
+from kallos.architectures.lookup import beside_source
 from kallos.datasets import prepare_darts_timeseries
 from kallos.errors import DataError, FitError, KallosError, scrubbed
 from kallos.folds import Fold, InnerCut
@@ -98,6 +99,7 @@ class FoldJob:
             "architecture": [
                 self.model_name,
                 architecture.source_sha256,
+                *beside_source(self.model_name),
                 # What only some architectures need is not among what every machine has.
                 *([_installed(architecture.requires)] if architecture.requires else []),
             ],

@@ -381,8 +381,9 @@ class TuneSpec(Spec):
 
     @property
     def search_space(self) -> StudySpace:
-        """What each trial draws, the study's own tables laid over the recipes."""
-        return study_space(self.model_name, self.space)
+        """What each trial draws, the study's own tables laid over the recipes, of which some cannot forecast so."""
+        laid = study_space(self.model_name, self.space)
+        return laid.for_forecasts(self.horizon, has_quantiles=self.likelihood is not None)
 
     @property
     def model_label(self) -> str:
@@ -403,6 +404,8 @@ class TuneSpec(Spec):
                 raise ValueError("log_return_pca takes one asset: each has components of its own; leave it out")
         if self.forecast == "block" and self.features.label_horizon > 1:
             raise ValueError("forecast 'block' needs a label that looks 1 row ahead at most: choose 'rolling'")
+        # Raises where a parameter has no value that fits the horizon and the likelihood.
+        _ = self.search_space
         if self.likelihood is None:
             if self.metric in OF_QUANTILES:
                 raise ValueError(f"metric {self.metric!r} needs forecasts of quantiles: give likelihood 'quantile' too")

@@ -29,6 +29,20 @@ def clipped(space: Space, longest: int) -> Space:
     return {**space, INPUT: parameter}
 
 
+def longer_than(space: Space, rows: int) -> Space | None:
+    """Return the space with no `input_chunk_length` of `rows` or fewer, None if it draws no longer one."""
+    if longest_input(space) <= rows:
+        return None
+    parameter = space[INPUT]
+    match parameter:
+        case Int(low=low, step=step) if low <= rows:
+            parameter = parameter.model_copy(update={"low": low + -(-(rows + 1 - low) // step) * step})
+        case Categorical(choices=choices):
+            fit = tuple(choice for choice in choices if int(choice) > rows)
+            parameter = parameter.model_copy(update={"choices": fit})
+    return {**space, INPUT: parameter}
+
+
 def nearest_input(space: Space, length: int) -> int:
     """Return the longest `input_chunk_length` of a space that is no longer than `length`."""
     parameter = space[INPUT]

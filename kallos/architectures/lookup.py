@@ -1,17 +1,20 @@
 """Architectures by their names: those of this package, those that other packages bring along, and one's own."""
 
+import json
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from inspect import isfunction
 from pkgutil import iter_modules
+from typing import Any
 
 import kallos.architectures
 from kallos.architectures.inputs import INPUT
 from kallos.architectures.recipe import Architecture
-from kallos.errors import UsageError, did_you_mean, shorten
+from kallos.architectures.space import KINDS, looked_at, misplaced, uncountable
+from kallos.errors import UsageError, did_you_mean, in_one_line, shorten
 from kallos.references import load_reference
 
 GROUP = "kallos.architectures"
@@ -25,7 +28,7 @@ def registry() -> Mapping[str, Architecture]:
 
     Raises `UsageError` if an entry point cannot be loaded, or takes a name that is taken.
     """
-    found = _own()
+    found = dict(_own())
     for name, architecture in _of_entry_points():
         if name in found or name == AUTO:
             raise UsageError(f"an architecture must have a name of its own, and entry point {name!r} has one of ours")
@@ -70,6 +73,26 @@ def canonical(model_name: str) -> str:
     return ",".join(sorted(name for name in parts if name == AUTO or AUTO not in parts or name not in _auto()))
 
 
+def is_shipped(name: str) -> bool:
+    """Return whether an architecture is one of this package, whose whole recipe lies in the file of its `build`."""
+    return name in _own()
+
+
+def beside_source(name: str) -> list[Any]:
+    """Return what moves an architecture's fits and need not be in the hash of its source; nothing for those shipped.
+
+    The `build` of one's own may lie in another file than the rest: it is whether it stops early, and what a partial
+    `build` has been given.
+    """
+    if is_shipped(name):
+        return []
+    architecture = get_architecture(name)
+    build = architecture.build
+    given = [build.args, build.keywords] if isinstance(build, partial) else []
+    plain = json.dumps(given, default=lambda value: getattr(value, "__qualname__", type(value).__qualname__))
+    return [architecture.stops_early, plain]
+
+
 def refuse_missing_packages(model_name: str) -> None:
     """Raise `UsageError` if an architecture needs a package that is not installed."""
     for name in architecture_names(model_name):
@@ -87,7 +110,8 @@ def _auto() -> frozenset[str]:
     return frozenset(name for name, architecture in _own().items() if architecture.requires is None)
 
 
-def _own() -> dict[str, Architecture]:
+@cache
+def _own() -> Mapping[str, Architecture]:
     modules = (import_module(f"{GROUP}.{module.name}") for module in iter_modules(kallos.architectures.__path__))
     entries = (entry for module in modules for entry in vars(module).values() if isinstance(entry, Architecture))
     return {architecture.name: architecture for architecture in entries}
@@ -102,7 +126,7 @@ def _of_entry_points() -> Iterator[tuple[str, Architecture]]:
         except Exception as error:
             raise UsageError(
                 f"an architecture of an installed package must load, and {entry.name} = {entry.value!r} does not: "
-                f"{type(error).__name__}: {error}; mend or uninstall it"
+                f"{in_one_line(error)}; mend or uninstall it"
             ) from error
 
 
@@ -114,15 +138,49 @@ def _referred(reference: str) -> Architecture:
 def _made(found: object, reference: str) -> Architecture:
     """Return an architecture, or the one that a function returns."""
     # A function, and not whatever can be called: a name must not run what its module has from elsewhere.
-    made = found() if isfunction(found) else found
+    try:
+        made = found() if isfunction(found) else found
+    except Exception as error:
+        raise UsageError(f"{reference!r} must return an architecture, and raises {in_one_line(error)}") from error
     if not isinstance(made, Architecture):
         raise UsageError(
             f"model_name must name a kallos.architectures.Architecture, or a function that returns one, and "
             f"{reference!r} is {type(made).__name__}"
         )
-    if INPUT not in made.space:
-        raise UsageError(
-            f"an architecture must have {INPUT} in its space, how far a forecast looks back, and {reference!r} has "
-            f"{shorten(list(made.space), 6)}"
-        )
+    said = unsound(made)
+    if said is not None:
+        raise UsageError(f"an architecture {said}: mend {reference!r}")
     return made
+
+
+def unsound(architecture: Architecture) -> str | None:
+    """Return what an architecture must do and does not, or None if its parts fit together."""
+    space, defaults = architecture.space, architecture.defaults
+    build = getattr(architecture.build, "func", architecture.build)
+    if not isfunction(build):
+        return f"must have a function as build, or a partial of one, not {type(build).__name__}"
+    for held, words in ((space, "space"), (defaults, "defaults")):
+        if INPUT not in held:
+            return (
+                f"must have {INPUT} in its {words}, how far a forecast looks back, and there is "
+                f"{shorten(list(held), 6) or 'nothing'}"
+            )
+    strange = [name for name, parameter in space.items() if not isinstance(parameter, tuple(KINDS.values()))]
+    if strange:
+        kinds = shorten([kind.__name__ for kind in KINDS.values()])
+        return f"must have one of {kinds} for each parameter, and {strange[0]!r} has {space[strange[0]]!r}"
+    lacking = [name for name in defaults if name not in space]
+    if lacking:
+        return f"must have each default in its space, and {lacking[0]!r} is in defaults alone"
+    wrong = misplaced(space)
+    if wrong is not None:
+        return f"must draw {wrong[1]!r} before {wrong[0]!r}, which looks at it"
+    for name in space:
+        said = uncountable(space, name)
+        if said is not None:
+            return f"must have a sound space, and {name!r} {said}"
+    seen = {other for parameter in space.values() for other in looked_at(parameter)}
+    idle = [name for name in space if name not in defaults and name not in seen]
+    if idle:
+        return f"must have each parameter in its defaults, and {idle[0]!r} is in the space alone"
+    return None

@@ -1,6 +1,6 @@
 """The tables of a study file laid over the search spaces of recipes, each fault told with its place."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,16 +13,20 @@ from kallos.architectures.space import (
     KINDS,
     Categorical,
     Constant,
-    Float,
-    Int,
     Parameter,
     Product,
     Space,
+    can_be,
+    extent,
     misplaced,
+    uncountable,
 )
 from kallos.errors import did_you_mean
 
 Place = tuple[str, ...]
+
+# Parameters that are shares of a whole, by the names that recipes and Darts have for them.
+_SHARES = ("dropout", "colsample_bytree")
 
 
 def lay_over(chosen: Mapping[str, Architecture], tables: Mapping[str, Any]) -> dict[str, Space]:
@@ -37,9 +41,10 @@ def lay_over(chosen: Mapping[str, Architecture], tables: Mapping[str, Any]) -> d
     for name, value in general.items():
         if not any(name in architecture.space for architecture in chosen.values()):
             parameters = {parameter for architecture in chosen.values() for parameter in architecture.space}
-            faults.append(
-                _fault((name,), f"must be a parameter of {_listed(chosen)}: {did_you_mean(name, parameters)}", value)
-            )
+            said = f"must be a parameter of {_listed(chosen)}"
+            if isinstance(value, Mapping):
+                said, parameters = f"{said}, or an architecture", parameters | known.keys()
+            faults.append(_fault((name,), f"{said}: {did_you_mean(name, parameters)}", value))
     laid = {}
     for name, architecture in {**chosen, **{name: known[name] for name in tables if name in known}}.items():
         own = tables.get(name, {})
@@ -66,7 +71,8 @@ def _laid_over(
     space = dict(architecture.space)
     places: dict[str, Place] = {}
     before = len(faults)
-    for place, tables in (((), general), ((name,), own)):
+    laid: tuple[tuple[Place, Mapping[str, Any]], ...] = (((), general), ((name,), own))
+    for place, tables in laid:
         for parameter, table in tables.items():
             if parameter in architecture.space:
                 places[parameter] = (*place, parameter)
@@ -84,7 +90,29 @@ def _laid_over(
         earlier = list(space)[: list(space).index(parameter)]
         said = f"must look at a parameter that is drawn before it, not {other!r}: {did_you_mean(other, earlier)}"
         faults.append(_fault(places.get(parameter, (parameter,)), said, other))
+    if len(faults) == before:
+        for parameter in space:
+            ill = _ill_composed(parameter, space, architecture)
+            if ill is not None:
+                faults.append(_fault(places.get(parameter, (parameter,)), ill, None))
+                break  # What looks at it is at fault for that alone.
     return space
+
+
+def _ill_composed(name: str, space: Space, architecture: Architecture) -> str | None:
+    """Return what is wrong with a product, or a condition, on what other parameters can be, or None."""
+    parameter = space[name]
+    said = uncountable(space, name)
+    if said is not None:
+        return said
+    if isinstance(parameter, Product):
+        return _unfit_values(name, extent(space, name), architecture)
+    when = getattr(parameter, "when", None)
+    # A recipe's own condition may be on what a study file has fixed to another value.
+    if when is None or when.among is None or when == getattr(architecture.space[name], "when", None):
+        return None
+    never = [value for value in when.among if not can_be(space, when.parameter, value)]
+    return f"must be among what {when.parameter!r} can be, and {never[0]!r} it can not" if never else None
 
 
 def _parameter(base: Parameter, given: Any) -> Parameter:
@@ -122,18 +150,32 @@ def _unfit(name: str, parameter: Parameter, architecture: Architecture) -> str |
     """Return what is wrong with a parameter whose values are of another type than the recipe's, or too low, or None."""
     if name == INPUT and (isinstance(parameter, Product) or getattr(parameter, "when", None) is not None):
         return "must be drawn without a condition, or fixed"
-    values, own = list(_values(parameter)), list(_values(architecture.space[name]))
+    if isinstance(parameter, Product):
+        return None
+    return _unfit_values(name, extent({name: parameter}, name), architecture)
+
+
+def _unfit_values(name: str, values: Sequence[Any], architecture: Architecture) -> str | None:
+    base = architecture.space[name]
+    own = [] if isinstance(base, Product) else list(extent(architecture.space, name))
     default = architecture.defaults.get(name, own[0] if own else None)
-    if default is None or not values:
+    if default is None:
         return None
     fit = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}[type(default)]
     words = {bool: "true or false", int: "whole numbers", float: "numbers", str: "text"}[type(default)]
     wrong = [value for value in values if type(value) not in fit]
     if wrong:
         return f"must be {words}, not {wrong[0]!r}"
+    if isinstance(base, Categorical) and type(default) is str:
+        strange = [value for value in values if value not in own]
+        if strange:
+            return f"must be a choice of the recipe, not {strange[0]!r}: {did_you_mean(strange[0], own)}"
+        return None
     least = _least([*own, default])
     if least is not None and min(values) < least:
         return f"must be {least} or more, not {min(values)}"
+    if name in _SHARES and type(default) in (int, float) and max(values) > 1:
+        return f"must be 1 or less, not {max(values)}"
     return None
 
 
@@ -143,16 +185,6 @@ def _least(own: list[Any]) -> int | None:
         return None
     bounds = (1, 0) if all(type(value) is int for value in own) else (0,)
     return next((bound for bound in bounds if min(own) >= bound), None)
-
-
-def _values(parameter: Parameter) -> Iterator[Any]:
-    match parameter:
-        case Constant(value=value):
-            yield value
-        case Int() | Float() | Categorical():
-            yield from parameter.ends()
-            if parameter.when is not None:
-                yield parameter.otherwise
 
 
 def _moved(error: ValidationError, place: Place) -> Iterator[InitErrorDetails]:

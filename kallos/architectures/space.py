@@ -4,6 +4,7 @@ A space is a mapping of parameters in the order in which they are drawn. Each is
 `Constant` and `Product`; a study file writes the same as tables.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -22,6 +23,7 @@ def _scalar(value: object) -> object:
 
 Scalar = Annotated[bool | int | float | str, PlainValidator(_scalar)]
 Whole = Annotated[int, Field(strict=True)]
+Switch = Annotated[bool, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
@@ -41,6 +43,8 @@ class When(_Data):
     def _has_one_test(self) -> Self:
         if sum(test is not None for test in (self.above, self.below, self.among)) != 1:
             raise ValueError("must have one of above, below and among")
+        if self.among == ():
+            raise ValueError("must have one value at least in among")
         return self
 
     def holds(self, values: Mapping[str, Any]) -> bool:
@@ -78,7 +82,7 @@ class Int(_Drawn):
     type: Literal["int"] = "int"
     low: Whole
     high: Whole
-    log: bool = False
+    log: Switch = False
     step: Annotated[int, Field(strict=True, ge=1)] = 1
 
     @model_validator(mode="after")
@@ -105,7 +109,7 @@ class Float(_Drawn):
     type: Literal["float"] = "float"
     low: Number
     high: Number
-    log: bool = False
+    log: Switch = False
     step: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
@@ -222,17 +226,60 @@ def corners(space: Space) -> list[dict[str, Any]]:
     return [low, high, *others]
 
 
+def looked_at(parameter: Parameter) -> tuple[str, ...]:
+    """Return the parameters that one is made of, or that its condition is on."""
+    if isinstance(parameter, Product):
+        return parameter.of
+    return (parameter.when.parameter,) if isinstance(parameter, _Drawn) and parameter.when else ()
+
+
 def misplaced(space: Space) -> tuple[str, str] | None:
     """Return the first parameter, and the one that it looks at, of which the second is not drawn before the first."""
     before: set[str] = set()
     for name, parameter in space.items():
-        when = parameter.when if isinstance(parameter, _Drawn) else None
-        looked_at = parameter.of if isinstance(parameter, Product) else ((when.parameter,) if when else ())
-        for other in looked_at:
+        for other in looked_at(parameter):
             if other not in before:
                 return name, other
         before.add(name)
     return None
+
+
+def extent(space: Space, name: str) -> tuple[Any, ...]:
+    """Return the outermost values that a parameter can have, or all choices; those of a product from its factors'."""
+    parameter = space[name]
+    match parameter:
+        case Constant(value=value):
+            return (value,)
+        case Product(of=factors):
+            outermost = [(min(ends), max(ends)) for ends in (extent(space, factor) for factor in factors)]
+            return tuple(sorted({math.prod(values) for values in itertools.product(*outermost)}))
+        case Int() | Float() | Categorical():
+            return parameter.ends() if parameter.when is None else (*parameter.ends(), parameter.otherwise)
+
+
+def uncountable(space: Space, name: str) -> str | None:
+    """Return what is wrong with a product, or a condition that compares, of what is no number; None if nothing is."""
+    parameter = space[name]
+    when = parameter.when if isinstance(parameter, _Drawn) else None
+    if not isinstance(parameter, Product) and (when is None or when.among is not None):
+        return None
+    for other in looked_at(parameter):
+        strange = [value for value in extent(space, other) if type(value) not in (int, float)]
+        if strange:
+            words = "be a product of numbers" if when is None else "have 'among' in its condition, not above or below"
+            return f"must {words}: {other!r} may be {strange[0]!r}"
+    return None
+
+
+def can_be(space: Space, name: str, value: Scalar) -> bool:
+    """Return whether a parameter may have a value; whether a product's or a number's steps meet it is not looked at."""
+    parameter, ends = space[name], extent(space, name)
+    if any(value == end and (type(value) is bool) == (type(end) is bool) for end in ends):
+        return True
+    if isinstance(parameter, Constant | Categorical) or isinstance(value, bool | str):
+        return False
+    reach = parameter.ends() if isinstance(parameter, _Drawn) else ends
+    return bool(min(reach) <= value <= max(reach)) and (type(value) is int or isinstance(parameter, Float | Product))
 
 
 def _refuse_no_range(low: float, high: float) -> None:

@@ -4,17 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kallos.architectures.inputs import INPUT, clipped, longest_input, nearest_input, shortest_input
-from kallos.architectures.lookup import architecture_names, get_architecture
+from kallos.architectures.inputs import INPUT, clipped, longer_than, longest_input, nearest_input, shortest_input
+from kallos.architectures.lookup import architecture_names, beside_source, get_architecture, is_shipped
 from kallos.architectures.overrides import lay_over
 from kallos.architectures.recipe import Params
-from kallos.architectures.space import Space, draw, with_factors
+from kallos.architectures.space import Categorical, Constant, Space, draw, with_factors
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 # The parameter that says which architecture a trial of several has drawn.
 ARCHITECTURE = "architecture"
+
+# What Darts refuses: a TCN whose input is not longer than its output, and NLinear's normalisation beside a likelihood.
+_LONGER_THAN_HORIZON = "tcn"
+_NO_LIKELIHOOD = ("nlinear", "normalize")
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,29 @@ class StudySpace:
         drawn = {f"{prefix}{key}": value for key, value in with_factors(self.spaces[name], own).items()}
         return {ARCHITECTURE: name, **drawn} if self.is_choice else drawn
 
+    def for_forecasts(self, horizon: int, *, has_quantiles: bool) -> "StudySpace":
+        """Return the space without what Darts' models refuse for such forecasts.
+
+        Raises `ValueError`, with the table that is to be given, if nothing is left of a parameter.
+        """
+        spaces = dict(self.spaces)
+        if _LONGER_THAN_HORIZON in spaces:
+            name = _LONGER_THAN_HORIZON
+            fit = longer_than(spaces[name], horizon)
+            if fit is None:
+                raise ValueError(
+                    f"{name} needs an {INPUT} above the horizon {horizon}, and its space has "
+                    f"{longest_input(spaces[name])} at most: give [space.{name}.{INPUT}] low = {horizon + 1} and a "
+                    f"high above that"
+                )
+            spaces[name] = fit
+        name, parameter = _NO_LIKELIHOOD
+        if has_quantiles and name in spaces:
+            if spaces[name][parameter] in (Constant(value=True), Categorical(choices=(True,))):
+                raise ValueError(f"likelihood 'quantile' needs [space.{name}] {parameter} = false, not true")
+            spaces[name] = {**spaces[name], parameter: Constant(value=False)}
+        return StudySpace(spaces)
+
     def clipped(self, longest: int | None) -> "StudySpace":
         """Return the space with no input longer than that, if it is given; every architecture's shortest fits."""
         if longest is None:
@@ -80,6 +107,15 @@ class StudySpace:
             # What is drawn depends on the order, too.
             if list(space.items()) != list(get_architecture(name).space.items())
         }
+
+    def of_ones_own(self) -> list[Any]:
+        """Return the architectures that are not shipped, as plain values: a source may not hold their spaces."""
+        return [
+            # Pairs, since what is drawn depends on the order, too.
+            [name, list(_dumped(space).items()), beside_source(name)]
+            for name, space in self.spaces.items()
+            if not is_shipped(name)
+        ]
 
     def document(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Return per architecture and parameter what it is drawn from, and its default, as plain values."""

@@ -78,11 +78,14 @@ MINE = Architecture(
 """
 
 
-def test_the_architecture_that_the_docs_add_keeps_the_contract(tmp_path, monkeypatch):
+def test_the_architectures_that_the_docs_add_keep_the_contract(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     page = (Path(__file__).parents[2] / "docs" / "architectures.md").read_text()
-    (tmp_path / "lasso.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    blocks = [each.partition("```")[0] for each in page.split("```python\n")[1:]]
+    for name in ("lasso", "narrow"):
+        (tmp_path / f"{name}.py").write_text(next(each for each in blocks if f"{name.upper()} = Arch" in each))
     check_architecture("lasso:LASSO")
+    check_architecture("narrow:NARROW")
 
 
 def test_an_architecture_that_looks_ahead_breaks_the_contract(tmp_path, monkeypatch):
@@ -94,3 +97,52 @@ def test_an_architecture_that_looks_ahead_breaks_the_contract(tmp_path, monkeypa
     (tmp_path / "a_model_that_looks_ahead.py").write_text(text)
     with pytest.raises(AssertionError, match="see behind its origin"):
         check_architecture("a_model_that_looks_ahead:AHEAD")
+
+
+def broken(tmp_path, name, body):
+    """Write an architecture of ridge's space whose `build` has this body, and return its reference."""
+    (tmp_path / f"{name}.py").write_text(
+        "from dataclasses import replace\n"
+        "from kallos.architectures.lagged import RIDGE, build_ridge\n"
+        f"def build(params, context):\n    {body}\n"
+        "MINE = replace(RIDGE, build=build)\n"
+    )
+    return f"{name}:MINE"
+
+
+@pytest.mark.parametrize(
+    ("body", "promise", "said"),
+    [
+        ("raise ValueError('two\\nlines')", "every corner of the space builds", "ValueError: two"),
+        (
+            "print('chatter'); build.n = getattr(build, 'n', 0) + 1\n"
+            "    return build_ridge({**params, 'alpha': 10.0 * build.n}, context)",
+            "the same job has the same score to the bit",
+            "two fits with one seed must have one score",
+        ),
+        (
+            "from sklearn.tree import DecisionTreeRegressor as Tree\n"
+            "    from darts.models import SKLearnModel\n"
+            "    from kallos.architectures.lagged import lag_arguments\n"
+            "    return SKLearnModel(model=Tree(random_state=1), **lag_arguments(params, context))",
+            "it saves and loads",
+            "KallosError: what a model has learnt must be numbers or trees",
+        ),
+    ],
+)
+def test_a_broken_promise_is_named_in_the_first_line_and_nothing_else_is_said(
+    tmp_path, monkeypatch, capfd, body, promise, said
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    reference = broken(tmp_path, f"broken_{promise.replace(' ', '_')}", body)
+    with pytest.raises(AssertionError) as raised:
+        check_architecture(reference)
+    first = str(raised.value).splitlines()[0]
+    assert f"breaks a promise, '{promise}'" in first
+    assert said in first
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_architecture_that_keeps_the_contract_passes_without_a_word(capfd):
+    check_architecture("ridge")
+    assert capfd.readouterr() == ("", "")

@@ -208,3 +208,98 @@ def test_an_installed_package_brings_architectures_along_by_an_entry_point(tmp_p
             registry()
     finally:
         registry.cache_clear()
+
+
+SPREAD = """
+from functools import partial
+from kallos.architectures import Architecture
+from kallos.architectures.lagged import RIDGE_DEFAULTS, RIDGE_SPACE, build_ridge
+from kallos.architectures.recurrent import DEFAULTS, SPACE, build
+from kallos.architectures.space import Float
+
+def mine(high=1.0, stops_early=False):
+    space = {**RIDGE_SPACE, "alpha": Float(low=0.1, high=high)}
+    return Architecture("mine", space, RIDGE_DEFAULTS, build_ridge, stops_early=stops_early)
+
+LOW, HIGH, EARLY = mine(), mine(high=9.0), mine(stops_early=True)
+GRU, LSTM = (Architecture("mine", SPACE, DEFAULTS, partial(build, cell)) for cell in ("GRU", "LSTM"))
+"""
+
+
+def test_what_the_file_of_its_build_does_not_hold_of_ones_own_makes_another_study(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "spread_recipe.py").write_text(SPREAD + "MINE = LOW\n")
+    import spread_recipe
+
+    from kallos.architectures import lookup
+
+    seen = {}
+    for name in ("LOW", "HIGH", "EARLY", "GRU", "LSTM"):
+        monkeypatch.setattr(spread_recipe, "MINE", getattr(spread_recipe, name))
+        lookup._referred.cache_clear()
+        plan = small_plan(tmp_path, model_name="spread_recipe:MINE")
+        job = plan.trial_jobs(0, plan.space.defaults("spread_recipe:MINE"))[0]
+        seen[name] = (plan.study_name, plan.family, job.fingerprint)
+    lookup._referred.cache_clear()
+    names, families, fingerprints = zip(*seen.values(), strict=True)
+    assert len(set(names)) == len(set(families)) == 5
+    # The space alone moves no fit.
+    assert len(set(fingerprints)) == 4
+    assert seen["LOW"][2] == seen["HIGH"][2]
+
+
+HALF_MADE = """
+from functools import partial
+from kallos.architectures import Architecture
+from kallos.architectures.space import Float, Int, Product
+
+def build(params, context):
+    raise NotImplementedError
+
+class Builder:
+    __call__ = build
+
+ROWS = {{"input_chunk_length": Int(low=1, high=9)}}
+{line}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("MINE = Architecture('a', ROWS, {'input_chunk_length': 3}, Builder())", "a function as build, or a partial"),
+        ("MINE = Architecture('a', ROWS, {}, build)", "must have input_chunk_length in its defaults"),
+        ("MINE = Architecture('a', {}, {'input_chunk_length': 3}, build)", "must have input_chunk_length in its space"),
+        ("MINE = Architecture('a', ROWS, {'input_chunk_length': 3, 'b': 1}, build)", "'b' is in defaults alone"),
+        (
+            "MINE = Architecture('a', {**ROWS, 'b': Int(low=1, high=2)}, {'input_chunk_length': 3}, build)",
+            "'b' is in the space alone",
+        ),
+        ("MINE = Architecture('a', {**ROWS, 'b': 3}, {'input_chunk_length': 3, 'b': 1}, build)", "'b' has 3"),
+        ("MINE = Int(low=500, high=100)", "Int: must have a low that is not above its high, and 500 is above 100"),
+        ("MINE = Int(low=1, high=2, stepp=3)", "Int: stepp: Extra inputs are not permitted"),
+        (
+            "def MINE(): return Float(low='a', high=2)",
+            "an architecture, and raises Float: low: Input should",
+        ),
+    ],
+)
+def test_ones_own_that_is_half_made_is_refused_in_one_line(tmp_path, monkeypatch, line, said):
+    monkeypatch.syspath_prepend(tmp_path)
+    module = f"half_made_{abs(hash(line))}"
+    (tmp_path / f"{module}.py").write_text(HALF_MADE.format(line=line))
+    with pytest.raises(UsageError) as refused:
+        get_architecture(f"{module}:MINE")
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_factor_that_is_no_parameter_and_a_partial_build_are_no_fault(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    line = (
+        "SPACE = {**ROWS, 'heads': Int(low=1, high=4), 'per_head': Int(low=1, high=4), "
+        "'width': Product(of=('heads', 'per_head'))}\n"
+        "MINE = Architecture('a', SPACE, {'input_chunk_length': 3, 'heads': 2, 'width': 4}, partial(build))"
+    )
+    (tmp_path / "whole_made.py").write_text(HALF_MADE.format(line=line))
+    assert get_architecture("whole_made:MINE").name == "a"

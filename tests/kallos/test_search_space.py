@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -140,6 +141,53 @@ def test_a_condition_of_ones_own_holds_in_every_trial(tmp_path):
         ),
         ("transformer", {"d_model": {"low": 3}}, "space.d_model.type must be given"),
         ("gru,tide", {"d_model": 3}, "space.d_model must be a parameter of gru or tide"),
+        ("gru", {"dropout": 1.5}, "space.dropout must be 1 or less, not 1.5"),
+        ("gru", {"hidden_dim": {"log": "yes"}}, "space.hidden_dim.log must be a valid boolean, not 'yes'"),
+        (
+            "gru",
+            {"tidee": {"dropout": 0.1}},
+            "space.tidee must be a parameter of gru, or an architecture: did you mean 'tide'",
+        ),
+        (
+            "tsmixer",
+            {"norm_type": ["LayrNorm"]},
+            "must be a choice of the recipe, not 'LayrNorm': did you mean 'LayerNorm'",
+        ),
+        (
+            "tsmixer",
+            {"dropout": {"when": {"parameter": "norm_type", "above": 1.0}, "otherwise": 0.0}},
+            "space.dropout must have 'among' in its condition, not above or below: 'norm_type' may be 'LayerNorm'",
+        ),
+        (
+            "tsmixer",
+            {"dropout": {"type": "product", "of": ["norm_type", "num_blocks"]}},
+            "space.dropout must be a product of numbers: 'norm_type' may be 'LayerNorm'",
+        ),
+        (
+            "gru",
+            {"dropout": {"type": "product", "of": ["n_rnn_layers", "hidden_dim"]}},
+            "space.dropout must be 1 or less, not 128",
+        ),
+        (
+            "gru",
+            {"batch_size": {"type": "product", "of": ["dropout", "hidden_dim"]}},
+            "space.batch_size must be whole numbers, not 0.0",
+        ),
+        (
+            "gru",
+            {"dropout": {"when": {"parameter": "n_rnn_layers", "among": []}}},
+            "space.dropout.when must have one value at least in among",
+        ),
+        (
+            "gru",
+            {"dropout": {"when": {"parameter": "n_rnn_layers", "among": [2, 7]}}},
+            "space.dropout must be among what 'n_rnn_layers' can be, and 7 it can not",
+        ),
+        (
+            "tsmixer",
+            {"dropout": {"when": {"parameter": "norm_type", "among": ["Layer"]}, "otherwise": 0.0}},
+            "space.dropout must be among what 'norm_type' can be, and 'Layer' it can not",
+        ),
     ],
 )
 def test_a_fault_is_told_with_its_place_in_one_line(model_name, space, said):
@@ -223,3 +271,38 @@ def test_the_document_holds_bounds_and_defaults(tmp_path):
         "log": True,
         "default": 32,
     }
+
+
+def test_what_darts_refuses_for_a_horizon_or_a_likelihood_is_not_drawn():
+    def space_of(**over):
+        return parse_tune_spec({"model_name": "nlinear,tcn", "data": {"asset_id": "BTC"}, **over}).search_space.spaces
+
+    assert space_of()["tcn"] == get_architecture("tcn").space
+    stepped = {"tcn": {INPUT: {"high": 96, "step": 20}}}
+    assert space_of(horizon=24)["tcn"][INPUT] == Int(low=25, high=60)
+    assert space_of(horizon=40, space=stepped)["tcn"][INPUT] == Int(low=60, high=96, step=20)
+    assert space_of(horizon=40, space={INPUT: [24, 48, 40]})["tcn"][INPUT] == Categorical(choices=(48,))
+    assert space_of(likelihood="quantile", metric="crps")["nlinear"]["normalize"] == Constant(value=False)
+    with pytest.raises(UsageError, match=r"above the horizon 60, and its space has 60 at most: give \[space\.tcn\."):
+        space_of(horizon=60)
+    with pytest.raises(UsageError, match=r"needs \[space.nlinear\] normalize = false, not true"):
+        space_of(likelihood="quantile", space={"normalize": True})
+
+
+@pytest.mark.parametrize(
+    "over", [{"model_name": "nlinear", "likelihood": "quantile"}, {"model_name": "tcn", "horizon": 24}]
+)
+def test_the_ends_of_a_space_that_darts_would_refuse_are_fitted(tmp_path, over):
+    plan = small_plan(tmp_path, training={"max_epochs": 1}, folds={"n_folds": 1}, **over)
+    result = run_tuning(replace(plan, spec=plan.spec.model_copy(update={"n_trials": 3})))
+    assert {trial.state for trial in result.trials} == {"complete"}
+
+
+def test_sound_products_and_conditions_are_no_fault():
+    among = {"when": {"parameter": "norm_type", "among": ["LayerNorm"]}, "otherwise": 0.0}
+    assert own_space({"dropout": among}, "tsmixer")["dropout"].when.among == ("LayerNorm",)
+    wide = {"type": "product", "of": ["n_rnn_layers", "hidden_dim"]}
+    assert own_space({"batch_size": wide})["batch_size"].of == ("n_rnn_layers", "hidden_dim")
+    two = {"when": {"parameter": "hidden_dim", "among": [24, 64]}, "otherwise": 0.0}
+    assert own_space({"dropout": two})["dropout"].when.among == (24, 64)
+    assert own_space({"n_rnn_layers": 1})["dropout"].when == When(parameter="n_rnn_layers", above=1)
