@@ -155,7 +155,7 @@ def clip_input(folds: Sequence[Fold], spec: TuneSpec, cuts: Sequence[InnerCut] |
     if fits < shortest:
         needed, there = _rows_needed(shortest + beside_input, spec), fold.train_stop - fold.train_start
         raise DataError(
-            f"fold {fold.number} needs {needed} training rows ({FEWEST_SAMPLES} samples of the shortest "
+            f"fold {fold.number} needs {needed} training rows ({FEWEST_SAMPLES} samples of the search space's shortest "
             f"input_chunk_length {shortest}, the horizon, and the inner validation part), and there are {there}: "
             f"{_remedy(needed, there, spec)}"
         )
