@@ -11,6 +11,7 @@ from rich.text import Text
 
 from kallos import report
 from kallos.events import Event, FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
+from kallos.gains import signed
 from kallos.planning import StudyPlan
 from kallos.results import TuningResult
 from kallos.trials import TrialRecord
@@ -124,14 +125,17 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
             f"{row['validation_start'][:10]} to {row['validation_end'][:10]}",
             f"{row['value']:.6g}",
             f"{row['naive_value']:.6g}",
-            f"{row['gain']:+.2%}",
+            signed(row["gain"]),
         )
     table.add_section()
-    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", f"{result.gain:+.2%}")
+    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", signed(result.gain))
     console.print(table)
     by_asset = report.asset_rows(result)
     if by_asset:
-        console.print(_asset_table(result, by_asset))
+        console.print(_part_table("asset", f"naive: {result.naive}", by_asset))
+    by_target = [{**row, "target": f"{row['target']} (naive: {row['naive']})"} for row in report.target_rows(result)]
+    if by_target:
+        console.print(_part_table("target", "naive", by_target))
     console.print(report.verdict(result), highlight=False, markup=False)
     params = ", ".join(f"{name}={report.short(value)}" for name, value in result.best.params.items())
     console.print(f"best parameters: {params}", highlight=False, markup=False)
@@ -149,14 +153,14 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
         )
 
 
-def _asset_table(result: TuningResult, rows: list[dict[str, Any]]) -> Table:
-    table = Table(title="by asset, mean over the folds", title_justify="left", title_style="bold")
-    table.add_column("asset")
-    for heading in ("best", f"naive: {result.naive}", "gain"):
+def _part_table(part: str, naive: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(title=f"by {part}, mean over the folds", title_justify="left", title_style="bold")
+    table.add_column(part)
+    for heading in ("best", naive, "gain"):
         table.add_column(heading, justify="right")
     for row in rows:
-        values = (f"{row['value']:.6g}", f"{row['naive_value']:.6g}", f"{row['gain']:+.2%}")
-        table.add_row(Text(row["asset"]), *values)
+        values = (f"{row['value']:.6g}", f"{row['naive_value']:.6g}", signed(row["gain"]))
+        table.add_row(Text(row[part]), *values)
     return table
 
 

@@ -7,8 +7,9 @@ from typing import Any
 from kallos.best_forecasts import BestForecasts
 from kallos.evaluation.results import ForecastScores, HoldoutEvaluation
 from kallos.importance import Importance
+from kallos.metrics import metric_label, metric_of_one_target
 from kallos.plots import percent
-from kallos.report import asset_rows, day, fold_rows, outcome, short
+from kallos.report import asset_rows, day, fold_rows, outcome, short, target_rows
 from kallos.report_verdict import interval
 from kallos.results import TuningResult
 
@@ -63,6 +64,16 @@ def asset_table(result: TuningResult) -> Table:
     )
     headings = ("asset", result.spec.metric_label, f"naive ({result.naive})", "gain")
     return Table("By asset, mean over the folds", headings, rows, numbers=1)
+
+
+def target_table(result: TuningResult) -> Table:
+    """Return a row per target, of several, with means over the complete folds."""
+    rows = tuple(
+        (row["target"], f"{row['value']:.6g}", f"{row['naive_value']:.6g} ({row['naive']})", _share(row["gain"]))
+        for row in target_rows(result)
+    )
+    headings = ("target", metric_label(metric_of_one_target(result.spec.metric)), "its best naive", "gain")
+    return Table("By target, mean over the folds", headings, rows, numbers=1)
 
 
 def trial_table(result: TuningResult) -> Table:
@@ -205,6 +216,10 @@ def _others(score: ForecastScores) -> tuple[float | None, ...]:
 
 def _score(value: float | None) -> str:
     return _NONE if value is None else f"{value:.3f}"
+
+
+def _share(gain: float | None) -> str:
+    return _NONE if gain is None else percent(gain)
 
 
 def _each(seconds: float, fits: int) -> str:
