@@ -96,7 +96,7 @@ class PlainLines:
             case TrialFinished(trial, best) if self._plan is not None:
                 outcome = report.outcome(trial, self._plan.spec.metric)
                 self._print(
-                    f"{trial.number + 1}/{self._n_trials}  trial {trial.number}  {outcome}  "
+                    f"{trial.number + 1}/{self._n_trials}  {report.trial_label(trial)}  {outcome}  "
                     f"{_best_against_naive(best, self._plan)}  {trial.seconds:.1f} s of fits"
                 )
             case StudyFinished():
@@ -113,7 +113,8 @@ class PlainLines:
 
 def show_result(console: Console, result: TuningResult, address: str, page: str | None = None) -> None:
     """Print the verdict, the folds, the best parameters, and where they and the report are."""
-    title = f"{report.study_title(result.spec)}: {result.spec.metric_label} of the best trial ({result.best.number})"
+    metric = report.metric_with_unit(result.spec)
+    title = f"{report.study_title(result.spec)}: {metric} of the best trial ({result.best.number})"
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     for heading in ("fold", "validation"):
         table.add_column(heading)
@@ -136,6 +137,9 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
     by_target = [{**row, "target": f"{row['target']} (naive: {row['naive']})"} for row in report.target_rows(result)]
     if by_target:
         console.print(_part_table("target", "naive", by_target))
+    architectures = report.architecture_rows(result)
+    if architectures:
+        console.print(_architecture_table(architectures))
     console.print(report.verdict(result), highlight=False, markup=False)
     params = ", ".join(f"{name}={report.short(value)}" for name, value in result.best.params.items())
     console.print(f"best parameters: {params}", highlight=False, markup=False)
@@ -161,6 +165,17 @@ def _part_table(part: str, naive: str, rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         values = (f"{row['value']:.6g}", f"{row['naive_value']:.6g}", signed(row["gain"]))
         table.add_row(Text(row[part]), *values)
+    return table
+
+
+def _architecture_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="by architecture", title_justify="left", title_style="bold")
+    table.add_column("architecture")
+    for heading in ("trials", "best", "failed"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        value = "" if row["value"] is None else f"{row['value']:.6g}"
+        table.add_row(Text(row["architecture"]), str(row["trials"]), value, str(row["failed"]))
     return table
 
 

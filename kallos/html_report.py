@@ -154,6 +154,7 @@ def _history(result: TuningResult) -> Section:
         "How the search went",
         tuple(words),
         pictures.history_picture(result),
+        shown=tuple(table for table in (tables.architecture_table(result),) if table.rows),
         folded=(tables.trial_table(result),),
     )
 

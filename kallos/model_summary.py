@@ -2,7 +2,7 @@
 
 from kallos.gains import beside
 from kallos.manifest import Choice, Manifest
-from kallos.report import counted, day, short, study_title
+from kallos.report import counted, day, metric_with_unit, short, study_title
 
 
 def choice_line(choice: Choice) -> str:
@@ -26,7 +26,7 @@ def confirmation_line(manifest: Manifest) -> str:
     if confirmed is None:
         return "not confirmed with further seeds"
     spread = "" if confirmed.sd is None else f" ± {confirmed.sd:.2g}"
-    label = manifest.spec.metric_label
+    label = metric_with_unit(manifest.spec)
     return (
         f"{label} {confirmed.mean:.6g}{spread} on the study's folds over {counted(len(confirmed.seeds), 'seed')}: "
         f"{beside(1 - confirmed.mean / confirmed.naive_value, 'naive')} ({confirmed.naive}, "

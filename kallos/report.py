@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kallos.architectures.study_space import ARCHITECTURE
 from kallos.events import StudyFinished, StudyStarted
 from kallos.gains import beside, signed
 from kallos.metrics import RMSE, mean_of_each, metric_label, metric_of_one_target
@@ -38,6 +39,7 @@ def best_params_document(result: TuningResult, chosen: HonestChoice = NO_CHOICE)
         "best_value": result.best_value,
         "best_trial": result.best.number,
         "metric": spec.metric,
+        "unit": unit(spec),
         "naive_value": result.naive_value,
         "naive": result.naive,
         "naive_values": result.naive_values,
@@ -137,6 +139,16 @@ def study_title(spec: TuneSpec) -> str:
     return f"{spec.model_label} on {spec.data.asset_label}"
 
 
+def unit(spec: TuneSpec) -> str:
+    """Return what errors are counted in: the target's own units, of several targets or assets standard deviations."""
+    return "own" if len(spec.features.targets) == len(spec.data.assets) == 1 else "standard deviations"
+
+
+def metric_with_unit(spec: TuneSpec) -> str:
+    """Return the metric's name for people, with the unit where it is not the target's: `RMSE`."""
+    return spec.metric_label if unit(spec) == "own" else f"{spec.metric_label} (in {unit(spec)})"
+
+
 def verdict(result: TuningResult) -> str:
     """Return in one sentence how the best value stands to the naive forecast, and how it was chosen."""
     naive = f"the naive forecast ({result.naive})"
@@ -150,6 +162,12 @@ def verdict(result: TuningResult) -> str:
         f"{beside(result.gain, naive)}, in {won} of {len(result.windows)} folds; "
         f"the best of {counted(len(result.trials), 'trial')}, chosen on these very folds"
     )
+
+
+def trial_label(trial: TrialRecord) -> str:
+    """Return which trial it is, with its architecture where that is drawn: `trial 3 (gru)`."""
+    drawn = trial.params.get(ARCHITECTURE)
+    return f"trial {trial.number}" if drawn is None else f"trial {trial.number} ({drawn})"
 
 
 def outcome(trial: TrialRecord, metric: str = RMSE) -> str:
@@ -186,6 +204,9 @@ def run_summary(finished: StudyFinished) -> str:
     took = f"{counted(finished.fits, 'fold')} fitted in this run"
     if finished.spared:
         took += f", {finished.spared} spared by pruning"
+    failed = sum(trial.state == "failed" for trial in result.trials)
+    if failed:
+        took += f"; {failed} of {counted(len(result.trials), 'trial')} failed"
     if finished.stopped is None:
         return took
     return (
@@ -263,6 +284,24 @@ def target_rows(result: TuningResult) -> list[dict[str, Any]]:
     ]
 
 
+def architecture_rows(result: TuningResult) -> list[dict[str, Any]]:
+    """Return a row per architecture where several were to choose from: its trials, the best value, and the failed."""
+    if not result.trials or ARCHITECTURE not in result.best.params:
+        return []
+    by_name: dict[str, list[TrialRecord]] = {}
+    for trial in result.trials:
+        by_name.setdefault(trial.params[ARCHITECTURE], []).append(trial)
+    return [
+        {
+            "architecture": name,
+            "trials": len(trials),
+            "value": min((trial.value for trial in trials if trial.value is not None), default=None),
+            "failed": sum(trial.state == "failed" for trial in trials),
+        }
+        for name, trials in sorted(by_name.items())
+    ]
+
+
 def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
     """Return a row per trial: number, state, value, gain, seconds, and the parameters that any trial has."""
     names = dict.fromkeys(name for trial in result.trials for name in trial.params)
@@ -303,7 +342,7 @@ def since_last_run(result: TuningResult, last: Mapping[str, Any] | None) -> str:
 
 def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = None, page: str | None = None) -> str:
     """Return the result as markdown: verdict, the last run's best, parameters, the folds, and the report's address."""
-    spec, data = result.spec, result.data
+    spec, data, label = result.spec, result.data, metric_with_unit(result.spec)
     params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best.params.items())
     folds = "\n".join(
         f"| {row['fold']} | {row['validation_start']} to {row['validation_end']} | {row['value']:.6g} "
@@ -315,7 +354,7 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
     parts = _assets_markdown(result) + _targets_markdown(result)
     return f"""# {study_title(spec)}
 
-**{spec.metric_label} {result.best_value:.6g}** (mean over {counted(len(result.windows), "fold")}), {verdict(result)}.
+**{label} {result.best_value:.6g}** (mean over {counted(len(result.windows), "fold")}), {verdict(result)}.
 
 {since_last_run(result, last)}
 

@@ -9,7 +9,7 @@ from kallos.evaluation.results import ForecastScores, HoldoutEvaluation
 from kallos.importance import Importance
 from kallos.metrics import metric_label, metric_of_one_target
 from kallos.plots import percent
-from kallos.report import asset_rows, day, fold_rows, outcome, short, target_rows
+from kallos.report import architecture_rows, asset_rows, day, fold_rows, metric_with_unit, outcome, short, target_rows
 from kallos.report_verdict import interval
 from kallos.results import TuningResult
 
@@ -42,8 +42,9 @@ def fold_table(result: TuningResult) -> Table:
     ]
     mean = ("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", percent(result.gain), "")
     n_folds = len(result.windows)
+    label = metric_with_unit(result.spec)
     return Table(
-        f"{result.spec.metric_label} of the best trial beside naive's, of which the gain is the share that is saved",
+        f"{label} of the best trial beside naive's, of which the gain is the share that is saved",
         ("fold", "validation", result.spec.metric_label, f"naive ({result.naive})", "gain", "best epoch"),
         (*rows[:n_folds], mean, *rows[n_folds:]),
         numbers=2,
@@ -74,6 +75,21 @@ def target_table(result: TuningResult) -> Table:
     )
     headings = ("target", metric_label(metric_of_one_target(result.spec.metric)), "its best naive", "gain")
     return Table("By target, mean over the folds", headings, rows, numbers=1)
+
+
+def architecture_table(result: TuningResult) -> Table:
+    """Return a row per architecture, where several were to choose from."""
+    rows = tuple(
+        (
+            row["architecture"],
+            str(row["trials"]),
+            _NONE if row["value"] is None else f"{row['value']:.6g}",
+            str(row["failed"]),
+        )
+        for row in architecture_rows(result)
+    )
+    headings = ("architecture", "trials", f"best {result.spec.metric_label}", "failed")
+    return Table("By architecture", headings, rows, numbers=1)
 
 
 def trial_table(result: TuningResult) -> Table:

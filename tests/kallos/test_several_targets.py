@@ -102,6 +102,9 @@ def test_a_result_of_several_targets_has_a_row_of_each_beside_its_own_naive_fore
     assert rows[1]["naive_value"] == pytest.approx(naive)
     assert rows[1]["gain"] == pytest.approx(1 - 0.2 / naive)
     assert document["folds"][0]["by_target"] == [0.5, 0.2]
+    assert document["unit"] == "standard deviations"
+    assert "**RMSE (in standard deviations) 0.4**" in best_params_markdown(result)
+    assert best_params_document(run_tuning(small_plan(tmp_path), score_fold=scored(None)))["unit"] == "own"
     assert "| level | 0.2 |" in best_params_markdown(result)
     assert [row[0] for row in target_table(result).rows] == TARGETS
 
