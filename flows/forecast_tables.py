@@ -25,7 +25,8 @@ def show_forecasts(console: Console, forecasts: Forecasts) -> None:
 def _show_target(console: Console, forecasts: Forecasts, target: str) -> None:
     if not forecasts.quantiles:
         members = list(zip(*forecasts.by_seed.values(), strict=True))
-        columns = {"forecast": forecasts.values, "least": [*map(min, members)], "greatest": [*map(max, members)]}
+        over_seeds = {"least over seeds": [*map(min, members)], "greatest over seeds": [*map(max, members)]}
+        columns = {"forecast": forecasts.values, **(over_seeds if len(forecasts.by_seed) > 1 else {})}
         console.print(_table(forecasts, target, columns))
         return
     named = {f"q{level}": values for level, values in forecasts.quantiles.items()}
@@ -49,7 +50,7 @@ def _table(forecasts: Forecasts, target: str, columns: Mapping[str, Sequence[flo
     table.add_column("step", justify="right")
     table.add_column("known at")
     for heading in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right")
     for place, (name, step, time) in enumerate(forecasts.places):
         if name == target:
             shown = (f"{values[place]:.{digits}g}" for values in columns.values())

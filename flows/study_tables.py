@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kallos.gains import signed
 from kallos.metrics import metric_label
 from kallos.report import counted, day, short
 from kallos.study_catalogue import RecordedStudy, StudySummary
@@ -206,7 +207,7 @@ def _value(value: float | None) -> str:
 
 
 def _gain(gain: float | None) -> str:
-    return _NONE if gain is None else f"{gain:+.2%}"
+    return signed(gain)
 
 
 def _date(moment: datetime | None) -> str:

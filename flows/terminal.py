@@ -11,6 +11,7 @@ from rich.text import Text
 
 from kallos import report
 from kallos.events import Event, FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
+from kallos.gains import signed
 from kallos.planning import StudyPlan
 from kallos.results import TuningResult
 from kallos.trials import TrialRecord
@@ -95,7 +96,7 @@ class PlainLines:
             case TrialFinished(trial, best) if self._plan is not None:
                 outcome = report.outcome(trial, self._plan.spec.metric)
                 self._print(
-                    f"{trial.number + 1}/{self._n_trials}  trial {trial.number}  {outcome}  "
+                    f"{trial.number + 1}/{self._n_trials}  {report.trial_label(trial)}  {outcome}  "
                     f"{_best_against_naive(best, self._plan)}  {trial.seconds:.1f} s of fits"
                 )
             case StudyFinished():
@@ -112,7 +113,8 @@ class PlainLines:
 
 def show_result(console: Console, result: TuningResult, address: str, page: str | None = None) -> None:
     """Print the verdict, the folds, the best parameters, and where they and the report are."""
-    title = f"{report.study_title(result.spec)}: {result.spec.metric_label} of the best trial ({result.best.number})"
+    metric = report.metric_with_unit(result.spec)
+    title = f"{report.study_title(result.spec)}: {metric} of the best trial ({result.best.number})"
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     for heading in ("fold", "validation"):
         table.add_column(heading)
@@ -124,14 +126,20 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
             f"{row['validation_start'][:10]} to {row['validation_end'][:10]}",
             f"{row['value']:.6g}",
             f"{row['naive_value']:.6g}",
-            f"{row['gain']:+.2%}",
+            signed(row["gain"]),
         )
     table.add_section()
-    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", f"{result.gain:+.2%}")
+    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", signed(result.gain))
     console.print(table)
     by_asset = report.asset_rows(result)
     if by_asset:
-        console.print(_asset_table(result, by_asset))
+        console.print(_part_table("asset", f"naive: {result.naive}", by_asset))
+    by_target = [{**row, "target": f"{row['target']} (naive: {row['naive']})"} for row in report.target_rows(result)]
+    if by_target:
+        console.print(_part_table("target", "naive", by_target))
+    architectures = report.architecture_rows(result)
+    if architectures:
+        console.print(_architecture_table(architectures))
     console.print(report.verdict(result), highlight=False, markup=False)
     params = ", ".join(f"{name}={report.short(value)}" for name, value in result.best.params.items())
     console.print(f"best parameters: {params}", highlight=False, markup=False)
@@ -149,14 +157,25 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
         )
 
 
-def _asset_table(result: TuningResult, rows: list[dict[str, Any]]) -> Table:
-    table = Table(title="by asset, mean over the folds", title_justify="left", title_style="bold")
-    table.add_column("asset")
-    for heading in ("best", f"naive: {result.naive}", "gain"):
+def _part_table(part: str, naive: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(title=f"by {part}, mean over the folds", title_justify="left", title_style="bold")
+    table.add_column(part)
+    for heading in ("best", naive, "gain"):
         table.add_column(heading, justify="right")
     for row in rows:
-        values = (f"{row['value']:.6g}", f"{row['naive_value']:.6g}", f"{row['gain']:+.2%}")
-        table.add_row(Text(row["asset"]), *values)
+        values = (f"{row['value']:.6g}", f"{row['naive_value']:.6g}", signed(row["gain"]))
+        table.add_row(Text(row[part]), *values)
+    return table
+
+
+def _architecture_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="by architecture", title_justify="left", title_style="bold")
+    table.add_column("architecture")
+    for heading in ("trials", "best", "failed"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        value = "" if row["value"] is None else f"{row['value']:.6g}"
+        table.add_row(Text(row["architecture"]), str(row["trials"]), value, str(row["failed"]))
     return table
 
 

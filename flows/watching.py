@@ -80,8 +80,8 @@ class TrialLog:
             case TrialFinished(trial, best):
                 so_far = f"best {best.value:.6g} (trial {best.number})" if best else "no best yet"
                 self._logger.info(
-                    "trial %d finished: %s, %s, %s, %.1f s of fits",
-                    trial.number,
+                    "%s finished: %s, %s, %s, %.1f s of fits",
+                    report.trial_label(trial),
                     report.outcome(trial, self._metric),
                     so_far,
                     self._naive,

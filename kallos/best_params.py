@@ -12,7 +12,7 @@ from kallos.errors import DataError, explain, scrubbed, shorten
 from kallos.feature_store import FeatureStore
 from kallos.folds import Fold
 from kallos.panel import Panel
-from kallos.planning import DataSummary, Stamp, StudyPlan, planned_fold
+from kallos.planning import DataSummary, Stamp, StudyPlan, planned_folds
 from kallos.report import read_best_params
 from kallos.result_folder import read_bytes
 from kallos.results import TuningResult
@@ -139,10 +139,8 @@ def plan_again(best: BestParams, rows: pd.DataFrame, snapshot: str) -> StudyPlan
     """
     by_asset = best.data.by_asset
     panel = Panel(rows, (len(rows),) if by_asset is None else tuple(by_asset.values()))
-    folds = tuple(
-        planned_fold(panel, _fold(number, window, panel.calendar), best.spec)
-        for number, window in enumerate(best.folds, start=1)
-    )
+    windows = [_fold(number, window, panel.calendar) for number, window in enumerate(best.folds, start=1)]
+    folds, _ = planned_folds(panel, windows, best.spec)
     return StudyPlan(
         spec=best.spec,
         snapshot=snapshot,

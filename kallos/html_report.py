@@ -133,7 +133,10 @@ def _folds(result: TuningResult) -> Section:
         "Against naive, fold by fold",
         tuple(words),
         pictures.fold_picture(result),
-        (tables.fold_table(result), *((tables.asset_table(result),) if len(result.spec.data.assets) > 1 else ())),
+        (
+            tables.fold_table(result),
+            *(table for table in (tables.asset_table(result), tables.target_table(result)) if table.rows),
+        ),
     )
 
 
@@ -151,6 +154,7 @@ def _history(result: TuningResult) -> Section:
         "How the search went",
         tuple(words),
         pictures.history_picture(result),
+        shown=tuple(table for table in (tables.architecture_table(result),) if table.rows),
         folded=(tables.trial_table(result),),
     )
 

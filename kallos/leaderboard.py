@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from kallos.gains import signed
 from kallos.metrics import RMSE, metric_label
 from kallos.specs import TuneSpec
 
@@ -206,7 +207,7 @@ def value(number: float | None) -> str:
 
 def share(gain: float | None) -> str:
     """Return a gain for people."""
-    return "" if gain is None else f"{gain:+.2%}"
+    return signed(gain)
 
 
 def of(number: int | None, whole: int | None) -> str:

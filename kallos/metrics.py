@@ -53,6 +53,23 @@ class Forecast:
         quantiles = None if self.quantiles is None else self.quantiles / np.expand_dims(unit, -1)
         return Forecast(self.point / unit, quantiles, self.levels)
 
+    def of_targets(self) -> "list[Forecast]":
+        """Return the forecasts of each target, of several."""
+        quantiles = self.quantiles
+        return [
+            Forecast(self.point[:, :, place], None if quantiles is None else quantiles[:, :, place], self.levels)
+            for place in range(self.point.shape[2])
+        ]
+
+    @classmethod
+    def by_target(cls, each: "Sequence[Forecast]") -> Self:
+        """Return one forecast of several targets, the first one's taken from the first of these, and so on."""
+        points = [forecast.point[:, :, place] for place, forecast in enumerate(each)]
+        quantiles = [
+            forecast.quantiles[:, :, place] for place, forecast in enumerate(each) if forecast.quantiles is not None
+        ]
+        return cls(np.stack(points, axis=2), np.stack(quantiles, axis=2) if quantiles else None, each[0].levels)
+
 
 def check_metric(name: str) -> str:
     """Return the name of a metric that is known, or of a function that can be imported; raises `UsageError`."""
@@ -102,6 +119,17 @@ def measure(name: str, forecast: Forecast, actual: Array) -> float:
             return _measure_by_own(name, forecast.point, actual)
 
 
+def metric_of_one_target(name: str) -> str:
+    """Return the metric that errors of each target alone are by, of several: one's own may be of all together."""
+    return RMSE if ":" in name else name
+
+
+def measure_by_target(name: str, forecast: Forecast, actual: Array) -> tuple[float, ...]:
+    """Return the error of each target's forecasts alone, of several, by `metric_of_one_target`."""
+    own = metric_of_one_target(name)
+    return tuple(measure(own, each, actual[:, :, place]) for place, each in enumerate(forecast.of_targets()))
+
+
 def rmse(errors: Array) -> float:
     """Return the root of the mean square."""
     return float(np.sqrt(np.mean(np.square(errors))))
@@ -110,6 +138,11 @@ def rmse(errors: Array) -> float:
 def mean(errors: Sequence[float]) -> float:
     """Return the mean, over folds or assets; of one, it is that one to the bit."""
     return float(np.mean(errors))
+
+
+def mean_of_each(errors: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """Return the means, over folds or assets, of errors that lie side by side."""
+    return tuple(mean(each) for each in zip(*errors, strict=True))
 
 
 def pinball(forecast: Forecast, actual: Array) -> float:

@@ -1,7 +1,8 @@
 """What is said of a trained model: on a terminal, and as the markdown of an artifact."""
 
+from kallos.gains import beside
 from kallos.manifest import Choice, Manifest
-from kallos.report import counted, day, short, study_title
+from kallos.report import counted, day, metric_with_unit, short, study_title
 
 
 def choice_line(choice: Choice) -> str:
@@ -25,11 +26,10 @@ def confirmation_line(manifest: Manifest) -> str:
     if confirmed is None:
         return "not confirmed with further seeds"
     spread = "" if confirmed.sd is None else f" ± {confirmed.sd:.2g}"
-    change = confirmed.mean / confirmed.naive_value - 1
-    label = manifest.spec.metric_label
+    label = metric_with_unit(manifest.spec)
     return (
         f"{label} {confirmed.mean:.6g}{spread} on the study's folds over {counted(len(confirmed.seeds), 'seed')}: "
-        f"{abs(change):.2%} {'better' if change < 0 else 'worse'} than naive ({confirmed.naive}, "
+        f"{beside(1 - confirmed.mean / confirmed.naive_value, 'naive')} ({confirmed.naive}, "
         f"{confirmed.naive_value:.6g})"
     )
 

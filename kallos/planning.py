@@ -18,9 +18,9 @@ from kallos.architectures.lookup import refuse_missing_packages
 from kallos.architectures.study_space import StudySpace, model_of
 from kallos.errors import DataError, UsageError, shorten
 from kallos.folds import Fold
-from kallos.metrics import RMSE, mean, metric_source
+from kallos.metrics import RMSE, mean, mean_of_each, metric_source
 from kallos.panel import Panel
-from kallos.scoring import FoldJob, naive_scores, rows_sha256
+from kallos.scoring import FoldJob, naive_scores, naive_scores_by_target, rows_sha256
 from kallos.snapshots import frame_sha256, write_snapshot
 from kallos.specs import TuneSpec
 from kallos.study_cut import cut_panel, inner_cuts_of, is_short, said_of
@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 ENGINE_VERSION = 2
 
 Stamp = str | int
+# Of each naive forecast, one for each asset or target.
+Errors = dict[str, tuple[float, ...]]
 
 
 class DataSummary(BaseModel):
@@ -64,6 +66,8 @@ class FoldWindow(BaseModel):
     naive_measured: dict[str, float] | None = Field(None, exclude_if=lambda measured: measured is None)
     # By the study's metric, for each asset, where there are several: the others are means over the assets then.
     naive_by_asset: dict[str, tuple[float, ...]] | None = Field(None, exclude_if=lambda by_asset: by_asset is None)
+    # Likewise for each target alone, where there are several.
+    naive_by_target: dict[str, tuple[float, ...]] | None = Field(None, exclude_if=lambda by_target: by_target is None)
 
     @property
     def naive_values(self) -> dict[str, float]:
@@ -173,12 +177,12 @@ class StudyPlan:
 
     @cached_property
     def naive(self) -> str:
-        """The better naive forecast by mean over the folds."""
+        """The best naive forecast by mean over the folds."""
         return min(self.naive_values, key=self.naive_values.__getitem__)
 
     @property
     def naive_value(self) -> float:
-        """Mean error over the folds of the better naive forecast."""
+        """Mean error over the folds of the best naive forecast."""
         return self.naive_values[self.naive]
 
     def suggest(self, trial: "Trial") -> dict[str, Any]:
@@ -234,12 +238,13 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
     panel, grid, open_fold = cut.panel, cut.grid, cut.grid.open_fold
     if open_fold is not None and not _can_be_scored(panel, open_fold, spec, cut.longest_input):
         open_fold = None
+    folds, open_folds = planned_folds(panel, grid.folds, spec, beyond=() if open_fold is None else (open_fold,))
     plan = StudyPlan(
         spec=spec,
         snapshot=write_snapshot(panel.frame, snapshots),
         data=_summary(panel, spec),
-        folds=tuple(planned_fold(panel, fold, spec) for fold in grid.folds),
-        open_fold=None if open_fold is None else planned_fold(panel, open_fold, spec),
+        folds=folds,
+        open_fold=next(iter(open_folds), None),
         longest_input=cut.longest_input,
         holdout_start=None if cut.holdout_start is None else stamp(cut.holdout_start),
         holdout_end=None if cut.holdout_end is None else stamp(cut.holdout_end),
@@ -294,14 +299,39 @@ def _sha256(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def planned_fold(panel: Panel, fold: Fold, spec: TuneSpec) -> PlannedFold:
-    """Return a fold of the calendar as one of each asset, with its window, naive scores, and the hash of its rows.
+def planned_folds(
+    panel: Panel, folds: Sequence[Fold], spec: TuneSpec, *, beyond: Sequence[Fold] = ()
+) -> tuple[tuple[PlannedFold, ...], tuple[PlannedFold, ...]]:
+    """Return folds of the calendar as ones of each asset, with their windows, naive scores, and hashes of their rows.
 
-    Raises `DataError` if a target that is not alone is constant over an asset's training rows.
+    Of several targets each has its own better naive forecast by the mean over the folds, which those `beyond` have no
+    part in: they come second. Raises `DataError` if a target that is not alone is constant over an asset's training
+    rows.
     """
+    by_target = [_naive_by_target(panel, fold, spec) for fold in folds]
+    rules = better_by_target(by_target)
+    return (
+        tuple(_planned(panel, fold, spec, each, rules) for fold, each in zip(folds, by_target, strict=True)),
+        tuple(_planned(panel, fold, spec, _naive_by_target(panel, fold, spec), rules) for fold in beyond),
+    )
+
+
+def better_by_target(folds: Sequence[Errors | None]) -> tuple[str, ...]:
+    """Return for each target, of several, the naive forecast of least mean error; none where a fold has no errors."""
+    each = [errors for errors in folds if errors is not None]
+    if not each or len(each) < len(folds):
+        return ()
+    means = {name: mean_of_each([errors[name] for errors in each]) for name in each[0]}
+    n_targets = len(next(iter(means.values())))
+    return tuple(min(means, key=lambda name: means[name][place]) for place in range(n_targets))
+
+
+def _planned(panel: Panel, fold: Fold, spec: TuneSpec, by_target: Errors | None, rules: tuple[str, ...]) -> PlannedFold:
     folds = panel.folds_of(fold)
-    by_rmse = _naive_by_asset(panel, folds, spec, metric=RMSE)
-    measured = None if spec.metric == RMSE else _naive_by_asset(panel, folds, spec, metric=spec.metric)
+    # One that is the same for all targets is there by its own name.
+    own_rules = rules if len(set(rules)) > 1 else None
+    by_rmse = _naive_by_asset(panel, folds, spec, RMSE, own_rules)
+    measured = None if spec.metric == RMSE else _naive_by_asset(panel, folds, spec, spec.metric, own_rules)
     window = FoldWindow(
         train_start=stamp(panel.calendar[fold.train_start]),
         train_end=stamp(panel.calendar[fold.train_stop - 1]),
@@ -310,13 +340,14 @@ def planned_fold(panel: Panel, fold: Fold, spec: TuneSpec) -> PlannedFold:
         naive_rmse={name: mean(errors) for name, errors in by_rmse.items()},
         naive_measured=None if measured is None else {name: mean(errors) for name, errors in measured.items()},
         naive_by_asset=None if len(folds) == 1 else by_rmse if measured is None else measured,
+        naive_by_target=by_target,
     )
     return PlannedFold(folds[0], window, rows_sha256(panel.frame, folds), beside=folds[1:])
 
 
 def _naive_by_asset(
-    panel: Panel, folds: Sequence[Fold], spec: TuneSpec, *, metric: str
-) -> dict[str, tuple[float, ...]]:
+    panel: Panel, folds: Sequence[Fold], spec: TuneSpec, metric: str, rules: tuple[str, ...] | None
+) -> Errors:
     """Return the errors of each naive forecast, one for each asset."""
     each = []
     for asset, fold in zip(spec.data.assets, folds, strict=True):
@@ -331,6 +362,29 @@ def _naive_by_asset(
                     metric=metric,
                     quantiles=None if metric == RMSE else spec.levels,
                     is_alone=len(folds) == 1,
+                    rules=rules,
                 )
             )
     return {name: tuple(errors[name] for errors in each) for name in each[0]}
+
+
+def _naive_by_target(panel: Panel, fold: Fold, spec: TuneSpec) -> Errors | None:
+    """Return the errors of each naive forecast, one for each target, the mean over the assets; None of one target."""
+    if len(spec.features.targets) == 1:
+        return None
+    folds, each = panel.folds_of(fold), []
+    for asset, own_fold in zip(spec.data.assets, folds, strict=True):
+        with said_of(asset, spec):
+            each.append(
+                naive_scores_by_target(
+                    panel.frame,
+                    own_fold,
+                    spec.features,
+                    spec.horizon,
+                    spec.forecast,
+                    metric=spec.metric,
+                    quantiles=None if spec.metric == RMSE else spec.levels,
+                    is_alone=len(folds) == 1,
+                )
+            )
+    return {name: mean_of_each([errors[name] for errors in each]) for name in each[0]}

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kallos.architectures.study_space import ARCHITECTURE
 from kallos.events import StudyFinished, StudyStarted
-from kallos.metrics import RMSE, mean, metric_label
-from kallos.planning import FoldWindow
+from kallos.gains import beside, signed
+from kallos.metrics import RMSE, mean_of_each, metric_label, metric_of_one_target
+from kallos.planning import FoldWindow, better_by_target
 from kallos.result_folder import address_of, read_text, remove_text, write_text
 from kallos.results import TuningResult
 from kallos.scoring import FoldScore
@@ -37,6 +39,7 @@ def best_params_document(result: TuningResult, chosen: HonestChoice = NO_CHOICE)
         "best_value": result.best_value,
         "best_trial": result.best.number,
         "metric": spec.metric,
+        "unit": unit(spec),
         "naive_value": result.naive_value,
         "naive": result.naive,
         "naive_values": result.naive_values,
@@ -46,6 +49,7 @@ def best_params_document(result: TuningResult, chosen: HonestChoice = NO_CHOICE)
             _fold(window, score, result.naive) for window, score in zip(result.windows, result.best.scores, strict=True)
         ],
         **({"by_asset": asset_rows(result)} if len(spec.data.assets) > 1 else {}),
+        **({"by_target": by_target} if (by_target := target_rows(result)) else {}),
         "open_fold": open_fold,
         "open_fold_failure": result.open_reason,
         "study": result.study_name,
@@ -135,19 +139,35 @@ def study_title(spec: TuneSpec) -> str:
     return f"{spec.model_label} on {spec.data.asset_label}"
 
 
+def unit(spec: TuneSpec) -> str:
+    """Return what errors are counted in: the target's own units, of several targets or assets standard deviations."""
+    return "own" if len(spec.features.targets) == len(spec.data.assets) == 1 else "standard deviations"
+
+
+def metric_with_unit(spec: TuneSpec) -> str:
+    """Return the metric's name for people, with the unit where it is not the target's: `RMSE`."""
+    return spec.metric_label if unit(spec) == "own" else f"{spec.metric_label} (in {unit(spec)})"
+
+
 def verdict(result: TuningResult) -> str:
     """Return in one sentence how the best value stands to the naive forecast, and how it was chosen."""
     naive = f"the naive forecast ({result.naive})"
     if result.gain <= 0:
-        return f"{-result.gain:.2%} worse than {naive}: no better than guessing"
+        return f"{beside(result.gain, naive)}: no better than guessing"
     won = sum(
         score.value < window.naive_values[result.naive]
         for window, score in zip(result.windows, result.best.scores, strict=True)
     )
     return (
-        f"{result.gain:.2%} better than {naive}, in {won} of {len(result.windows)} folds; "
+        f"{beside(result.gain, naive)}, in {won} of {len(result.windows)} folds; "
         f"the best of {counted(len(result.trials), 'trial')}, chosen on these very folds"
     )
+
+
+def trial_label(trial: TrialRecord) -> str:
+    """Return which trial it is, with its architecture where that is drawn: `trial 3 (gru)`."""
+    drawn = trial.params.get(ARCHITECTURE)
+    return f"trial {trial.number}" if drawn is None else f"trial {trial.number} ({drawn})"
 
 
 def outcome(trial: TrialRecord, metric: str = RMSE) -> str:
@@ -184,6 +204,9 @@ def run_summary(finished: StudyFinished) -> str:
     took = f"{counted(finished.fits, 'fold')} fitted in this run"
     if finished.spared:
         took += f", {finished.spared} spared by pruning"
+    failed = sum(trial.state == "failed" for trial in result.trials)
+    if failed:
+        took += f"; {failed} of {counted(len(result.trials), 'trial')} failed"
     if finished.stopped is None:
         return took
     return (
@@ -229,13 +252,54 @@ def asset_rows(result: TuningResult) -> list[dict[str, Any]]:
             "gain": 1 - value / naive_value,
         }
         for asset, value, naive_value in zip(
-            result.spec.data.assets if by_asset else (), _means(by_asset), _means(naive), strict=True
+            result.spec.data.assets if by_asset else (), mean_of_each(by_asset), mean_of_each(naive), strict=True
         )
     ]
 
 
-def _means(by_asset: list[tuple[float, ...]]) -> list[float]:
-    return [mean(errors) for errors in zip(*by_asset, strict=True)]
+def target_rows(result: TuningResult) -> list[dict[str, Any]]:
+    """Return a row per target, of several: the best trial's error, its mean over the folds, and its best naive one's.
+
+    There are none where a fold was scored by a version that had no errors by target.
+    """
+    by_target = [score.by_target for score in result.best.scores if score.by_target is not None]
+    by_naive = [window.naive_by_target for window in result.windows if window.naive_by_target is not None]
+    if not by_target or not len(by_target) == len(by_naive) == len(result.windows):
+        return []
+    naive = {name: mean_of_each([errors[name] for errors in by_naive]) for name in by_naive[0]}
+    values, rules = mean_of_each(by_target), better_by_target(by_naive)
+    best_naive = [naive[rule][place] for place, rule in enumerate(rules)]
+    return [
+        {
+            "target": target,
+            "value": value,
+            "naive": rule,
+            "naive_value": naive_value,
+            # A target may stand still in all folds.
+            "gain": 1 - value / naive_value if naive_value else None,
+        }
+        for target, value, rule, naive_value in zip(
+            result.spec.features.targets, values, rules, best_naive, strict=True
+        )
+    ]
+
+
+def architecture_rows(result: TuningResult) -> list[dict[str, Any]]:
+    """Return a row per architecture where several were to choose from: its trials, the best value, and the failed."""
+    if not result.trials or ARCHITECTURE not in result.best.params:
+        return []
+    by_name: dict[str, list[TrialRecord]] = {}
+    for trial in result.trials:
+        by_name.setdefault(trial.params[ARCHITECTURE], []).append(trial)
+    return [
+        {
+            "architecture": name,
+            "trials": len(trials),
+            "value": min((trial.value for trial in trials if trial.value is not None), default=None),
+            "failed": sum(trial.state == "failed" for trial in trials),
+        }
+        for name, trials in sorted(by_name.items())
+    ]
 
 
 def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
@@ -272,25 +336,25 @@ def since_last_run(result: TuningResult, last: Mapping[str, Any] | None) -> str:
         return f"The last run's best, {label} {value:.6g}, is of other folds or another target, and not comparable."
     if value == result.best_value:
         return f"As in the last run: its best is the same, {label} {value:.6g} (trial {number})."
-    change = result.best_value / value - 1
-    return f"{abs(change):.2%} {'better' if change < 0 else 'worse'} than the last run's best, {label} {value:.6g}."
+    stands = beside(1 - result.best_value / value, "the last run's best")
+    return f"{stands}, {label} {value:.6g}."
 
 
 def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = None, page: str | None = None) -> str:
     """Return the result as markdown: verdict, the last run's best, parameters, the folds, and the report's address."""
-    spec, data = result.spec, result.data
+    spec, data, label = result.spec, result.data, metric_with_unit(result.spec)
     params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best.params.items())
     folds = "\n".join(
         f"| {row['fold']} | {row['validation_start']} to {row['validation_end']} | {row['value']:.6g} "
-        f"| {row['naive_value']:.6g} | {row['gain']:+.2%} |"
+        f"| {row['naive_value']:.6g} | {signed(row['gain'])} |"
         for row in fold_rows(result)
     )
     naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
     whole = "" if page is None else f"{_link(page)}\n\n"
-    assets = _assets_markdown(result)
+    parts = _assets_markdown(result) + _targets_markdown(result)
     return f"""# {study_title(spec)}
 
-**{spec.metric_label} {result.best_value:.6g}** (mean over {counted(len(result.windows), "fold")}), {verdict(result)}.
+**{label} {result.best_value:.6g}** (mean over {counted(len(result.windows), "fold")}), {verdict(result)}.
 
 {since_last_run(result, last)}
 
@@ -304,20 +368,31 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
 | --- | --- | --- | --- | --- |
 {folds}
 
-{assets}Target `{spec.features.target_label}`, {spec.horizon} ahead; {data.rows} rows,
+{parts}Target `{spec.features.target_label}`, {spec.horizon} ahead; {data.rows} rows,
 {day(data.start)} to {day(data.end)} (`{data.sha256[:12]}`); seed {spec.seed}.
 """
 
 
 def _assets_markdown(result: TuningResult) -> str:
     rows = "\n".join(
-        f"| {row['asset']} | {row['value']:.6g} | {row['naive_value']:.6g} | {row['gain']:+.2%} |"
+        f"| {row['asset']} | {row['value']:.6g} | {row['naive_value']:.6g} | {signed(row['gain'])} |"
         for row in asset_rows(result)
     )
     if not rows:
         return ""
     label = result.spec.metric_label
     return f"| asset | {label} | {result.naive} | gain |\n| --- | --- | --- | --- |\n{rows}\n\n"
+
+
+def _targets_markdown(result: TuningResult) -> str:
+    rows = "\n".join(
+        f"| {row['target']} | {row['value']:.6g} | {row['naive_value']:.6g} ({row['naive']}) | {signed(row['gain'])} |"
+        for row in target_rows(result)
+    )
+    if not rows:
+        return ""
+    label = metric_label(metric_of_one_target(result.spec.metric))
+    return f"| target | {label} | its best naive | gain |\n| --- | --- | --- | --- |\n{rows}\n\n"
 
 
 def _link(page: str) -> str:
@@ -343,7 +418,7 @@ def day(moment: str | int) -> str:
 
 def _fold(window: FoldWindow, score: FoldScore, naive: str) -> dict[str, Any]:
     return {
-        **window.model_dump(exclude={"naive_rmse", "naive_measured", "naive_by_asset"}),
+        **window.model_dump(exclude={"naive_rmse", "naive_measured", "naive_by_asset", "naive_by_target"}),
         "rmse": score.rmse,
         "mae": score.mae,
         "n_forecasts": score.n_forecasts,
@@ -354,6 +429,7 @@ def _fold(window: FoldWindow, score: FoldScore, naive: str) -> dict[str, Any]:
             if window.naive_by_asset is None
             else {"by_asset": score.by_asset, "naive_by_asset": window.naive_by_asset[naive]}
         ),
+        **({} if score.by_target is None else {"by_target": score.by_target}),
         **(
             {}
             if window.naive_measured is None

@@ -7,8 +7,9 @@ from typing import Any
 from kallos.best_forecasts import BestForecasts
 from kallos.evaluation.results import ForecastScores, HoldoutEvaluation
 from kallos.importance import Importance
+from kallos.metrics import metric_label, metric_of_one_target
 from kallos.plots import percent
-from kallos.report import asset_rows, day, fold_rows, outcome, short
+from kallos.report import architecture_rows, asset_rows, day, fold_rows, metric_with_unit, outcome, short, target_rows
 from kallos.report_verdict import interval
 from kallos.results import TuningResult
 
@@ -41,8 +42,9 @@ def fold_table(result: TuningResult) -> Table:
     ]
     mean = ("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", percent(result.gain), "")
     n_folds = len(result.windows)
+    label = metric_with_unit(result.spec)
     return Table(
-        f"{result.spec.metric_label} of the best trial beside naive's, of which the gain is the share that is saved",
+        f"{label} of the best trial beside naive's, of which the gain is the share that is saved",
         ("fold", "validation", result.spec.metric_label, f"naive ({result.naive})", "gain", "best epoch"),
         (*rows[:n_folds], mean, *rows[n_folds:]),
         numbers=2,
@@ -63,6 +65,31 @@ def asset_table(result: TuningResult) -> Table:
     )
     headings = ("asset", result.spec.metric_label, f"naive ({result.naive})", "gain")
     return Table("By asset, mean over the folds", headings, rows, numbers=1)
+
+
+def target_table(result: TuningResult) -> Table:
+    """Return a row per target, of several, with means over the complete folds."""
+    rows = tuple(
+        (row["target"], f"{row['value']:.6g}", f"{row['naive_value']:.6g} ({row['naive']})", _share(row["gain"]))
+        for row in target_rows(result)
+    )
+    headings = ("target", metric_label(metric_of_one_target(result.spec.metric)), "its best naive", "gain")
+    return Table("By target, mean over the folds", headings, rows, numbers=1)
+
+
+def architecture_table(result: TuningResult) -> Table:
+    """Return a row per architecture, where several were to choose from."""
+    rows = tuple(
+        (
+            row["architecture"],
+            str(row["trials"]),
+            _NONE if row["value"] is None else f"{row['value']:.6g}",
+            str(row["failed"]),
+        )
+        for row in architecture_rows(result)
+    )
+    headings = ("architecture", "trials", f"best {result.spec.metric_label}", "failed")
+    return Table("By architecture", headings, rows, numbers=1)
 
 
 def trial_table(result: TuningResult) -> Table:
@@ -205,6 +232,10 @@ def _others(score: ForecastScores) -> tuple[float | None, ...]:
 
 def _score(value: float | None) -> str:
     return _NONE if value is None else f"{value:.3f}"
+
+
+def _share(gain: float | None) -> str:
+    return _NONE if gain is None else percent(gain)
 
 
 def _each(seconds: float, fits: int) -> str:

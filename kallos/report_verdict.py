@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
+from kallos.gains import beside
 from kallos.plots import percent
 from kallos.report import counted, day, fold_rows
 from kallos.results import TuningResult
@@ -114,9 +115,9 @@ def _folds_say(result: TuningResult) -> str:
     means = f"mean {result.spec.metric_label} {result.best_value:.6g} against {result.naive_value:.6g}"
     naive = f"naive ({result.naive})"
     if result.gain <= 0:
-        return f"The best of {trials} is {percent(-result.gain)} worse than {naive}: {means}. No better than guessing."
+        return f"The best of {trials} is {beside(result.gain, naive)}: {means}. No better than guessing."
     return (
-        f"The best of {trials} is {percent(result.gain)} better than {naive}: {means}, and is ahead in {_won(result)} "
+        f"The best of {trials} is {beside(result.gain, naive)}: {means}, and is ahead in {_won(result)} "
         f"of {counted(len(result.windows), 'fold')}."
     )
 

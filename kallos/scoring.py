@@ -21,7 +21,7 @@ from kallos.architectures.lookup import beside_source
 from kallos.datasets import prepare_darts_timeseries
 from kallos.errors import DataError, FitError, KallosError, scrubbed
 from kallos.folds import Fold, InnerCut
-from kallos.metrics import RMSE, Forecast, mean, measure, metric_source, rmse
+from kallos.metrics import RMSE, Forecast, mean, mean_of_each, measure, measure_by_target, metric_source, rmse
 from kallos.panel import inner_cuts
 from kallos.preparation import PreparedSeries
 from kallos.preprocessing import PreparedFold
@@ -35,6 +35,9 @@ Array = npt.NDArray[np.float64]
 
 # Raise this whenever a change to preparation, training or scoring moves a single bit of a score.
 EVALUATION_VERSION = 1
+
+# The naive forecast that is, for each of several targets, the one that is best for it.
+EACH_BEST = "each target's best"
 
 
 class FoldScore(BaseModel):
@@ -52,6 +55,8 @@ class FoldScore(BaseModel):
     measured: float | None = Field(None, exclude_if=lambda measured: measured is None)
     # Errors of each asset by the metric, of several: the others are means over the assets then.
     by_asset: tuple[float, ...] | None = Field(None, exclude_if=lambda by_asset: by_asset is None)
+    # Errors of each target by the metric, of several; the cache has scores of before there were any.
+    by_target: tuple[float, ...] | None = Field(None, exclude_if=lambda by_target: by_target is None)
 
     @property
     def value(self) -> float:
@@ -171,6 +176,7 @@ def evaluate_fold(job: FoldJob) -> FoldScore:
         mae=mean([asset.mae for asset in each]),
         measured=None if job.metric == RMSE else mean(by_metric),
         by_asset=tuple(by_metric) if job.beside else None,
+        by_target=mean_of_each([asset.by_target for asset in each]) or None,
         n_forecasts=sum(asset.n_forecasts for asset in each),
         epochs=fitted.epochs,
         best_epoch=fitted.best_epoch,
@@ -180,11 +186,12 @@ def evaluate_fold(job: FoldJob) -> FoldScore:
 
 @dataclass(frozen=True)
 class FoldErrors:
-    """The errors of an asset's forecasts; `measured` is that by the study's metric."""
+    """The errors of an asset's forecasts; `measured` is that by the study's metric, and `by_target`, of several."""
 
     rmse: float
     mae: float
     measured: float
+    by_target: tuple[float, ...]
     n_forecasts: int
 
 
@@ -205,6 +212,7 @@ def _errors_of(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame, place: int
         rmse=rmse(errors),
         mae=float(np.abs(errors).mean()),
         measured=measure(job.metric, forecast, actual),
+        by_target=measure_by_target(job.metric, forecast, actual) if len(job.features.targets) > 1 else (),
         n_forecasts=errors.size,
     )
 
@@ -311,13 +319,46 @@ def naive_scores(
     metric: str = RMSE,
     quantiles: tuple[float, ...] | None = None,
     is_alone: bool = True,
+    rules: tuple[str, ...] | None = None,
 ) -> dict[str, float]:
     """Return the error of each naive forecast over the very (origin, step) pairs that models are scored on.
 
     `zero` forecasts nothing but zeros, `last` repeats the last target known at the origin. Their quantiles are those
     of their own errors on the fold's training rows, for each step ahead, added to them. The asset `is_alone`, or one of
-    several.
+    several. With `rules`, a naive forecast for each target, of several, there is one that is made of these.
     """
+    forecasts, actual = _naive_forecasts(frame, fold, features, horizon, forecast, quantiles, is_alone)
+    if rules is not None:
+        forecasts[EACH_BEST] = Forecast.by_target([forecasts[rule] for rule in rules])
+    return {name: measure(metric, each, actual) for name, each in forecasts.items()}
+
+
+def naive_scores_by_target(
+    frame: pd.DataFrame,
+    fold: Fold,
+    features: FeatureSpec,
+    horizon: int,
+    forecast: str = "rolling",
+    *,
+    metric: str = RMSE,
+    quantiles: tuple[float, ...] | None = None,
+    is_alone: bool = True,
+) -> dict[str, tuple[float, ...]]:
+    """Return the errors of each naive forecast on each target alone, of several; else as `naive_scores`."""
+    forecasts, actual = _naive_forecasts(frame, fold, features, horizon, forecast, quantiles, is_alone)
+    return {name: measure_by_target(metric, each, actual) for name, each in forecasts.items()}
+
+
+def _naive_forecasts(
+    frame: pd.DataFrame,
+    fold: Fold,
+    features: FeatureSpec,
+    horizon: int,
+    forecast: str,
+    quantiles: tuple[float, ...] | None,
+    is_alone: bool,
+) -> tuple[dict[str, Forecast], Array]:
+    """Return each naive forecast, and what came, in what errors are counted in."""
     steps = fold.validation_stop - fold.validation_start if forecast == "block" else horizon
     actual, unit = actual_targets(frame, fold, features, steps), error_unit(frame, fold, features, is_alone=is_alone)
     points = _naive_points(frame, fold, features, actual)
@@ -329,14 +370,11 @@ def naive_scores(
             name: np.moveaxis(np.quantile(came - point, quantiles, axis=0), 0, -1)
             for name, point in _naive_points(frame, rows, features, came).items()
         }
-    return {
-        name: measure(
-            metric,
-            Forecast(point, point[..., None] + past[name] if past else None, quantiles or ()).over(unit),
-            actual / unit,
-        )
+    forecasts = {
+        name: Forecast(point, point[..., None] + past[name] if past else None, quantiles or ()).over(unit)
         for name, point in points.items()
     }
+    return forecasts, actual / unit
 
 
 def error_unit(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, *, is_alone: bool = True) -> Array:

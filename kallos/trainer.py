@@ -1,5 +1,6 @@
 """A study's chosen parameters, refitted on all of its rows: the model that forecasts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,7 @@ def train(
 ) -> TrainedModel:
     """Return the chosen parameters trained on all rows of the study, once for each of so many seeds.
 
+    Where no seed makes any difference, as of a ridge regression, one of the models is kept.
     `rows` are those of `kallos.best_params.study_rows`; of a study with rolling windows the last `train_rows` train.
     `inner-validation` stops early on the end of them, as in a fold. `median-epochs` trains on every row for the median
     of the folds' best epochs, those of the `confirmation` if it is given. The same arguments make the same model to the
@@ -104,6 +106,8 @@ def train(
     with quiet_single_thread(), errors_of(name):
         prepared = prepare_fold(rows, whole, spec.features, fit_rows=cut.fit_stop if n_epochs is None else None)
         fitted = [_fit_member(spec, name, params, prepared, seed, cut, n_epochs) for seed in numbers]
+    if len(fitted) > 1 and _all_alike(fitted):
+        numbers, fitted = numbers[:1], fitted[:1]
     records = tuple(
         MemberRecord(seed=seed, epochs=each.epochs, best_epoch=each.best_epoch, weights=f"weights-{seed}.pt")
         for seed, each in zip(numbers, fitted, strict=True)
@@ -136,6 +140,16 @@ def train(
     files = {name: FileRecord.of(content) for name, content in trained.files().items()}
     named = manifest.model_copy(update={"files": files}).named()
     return TrainedModel(named, trained.preparation, trained.members)
+
+
+def _all_alike(fitted: Sequence[FittedFold]) -> bool:
+    import torch
+
+    first, *others = (weights_of(each.model) for each in fitted)
+    return all(
+        first.keys() == other.keys() and all(torch.equal(first[name], other[name]) for name in first)
+        for other in others
+    )
 
 
 def _median_epochs(best: BestParams, choice: Choice, confirmation: Confirmation | None) -> int:

@@ -1,7 +1,7 @@
 """`kallos-run evaluate`: the flow `evaluate`, run in this process."""
 
 import logging
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -9,6 +9,9 @@ from rich.console import Console
 from flows.flags import FeaturesUrl, ResultsFolder, TrustCode
 from flows.prefect_api import prefect_api, set_environment
 from kallos.settings import Settings
+
+if TYPE_CHECKING:
+    from kallos.manifest import Manifest
 
 
 def evaluate(
@@ -51,7 +54,7 @@ def evaluate(
     results = Settings.read().results
     folder = output_dir or results or "kallos-results"
     # What is wrong with the model or the folder is said before a server is started.
-    model_id = read_manifest(model).model_id
+    manifest = read_manifest(model)
     prepare_folder(folder)
     with prefect_api(console, "flows.evaluate"):
         from flows.evaluate import evaluate as evaluate_flow
@@ -70,8 +73,21 @@ def evaluate(
                 output_dir or (None if results else folder),
             )
     show_evaluation(console, evaluation)
-    written = address_of(folder, f"{model_id}_evaluation.json")
+    written = address_of(folder, f"{manifest.model_id}_evaluation.json")
     console.print(f"written to {written}, and .png", soft_wrap=True)
-    console.print(
-        f"first on the study's page: kallos-run report --params-file ... --evaluation {written}", soft_wrap=True
-    )
+    params_file = _params_file(manifest, results or folder, folder)
+    if params_file is not None:
+        console.print(
+            f"first on the study's page: kallos-run report --params-file {params_file} --evaluation {written}",
+            soft_wrap=True,
+        )
+
+
+def _params_file(manifest: "Manifest", *folders: str) -> str | None:
+    """Return where the best parameters of the model's study lie, in the first of these folders that has them."""
+    from kallos.report import best_params_address, read_best_params
+
+    for folder in folders:
+        if (read_best_params(manifest.spec, folder) or {}).get("study") == manifest.study:
+            return best_params_address(manifest.spec, folder)
+    return None

@@ -4,6 +4,7 @@ from typing import Any
 
 from kallos.evaluation.pictures import comparisons
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
+from kallos.gains import beside, signed
 from kallos.report import counted, day
 from kallos.result_folder import write_text
 
@@ -28,10 +29,9 @@ def headline(evaluation: HoldoutEvaluation) -> str:
 
 def gain_line(comparison: Comparison, tests: int = 1) -> str:
     """Return in a phrase how the model did against another, so many tests counted."""
-    better = "better" if comparison.gain >= 0 else "worse"
     return (
-        f"{abs(comparison.gain):.2%} {better} than {comparison.other} ({comparison.confidence:.0%} interval "
-        f"{comparison.low:+.2%} to {comparison.high:+.2%}, p {min(comparison.p_value * tests, 1):.2g})"
+        f"{beside(comparison.gain, comparison.other)} ({comparison.confidence:.0%} interval "
+        f"{signed(comparison.low)} to {signed(comparison.high)}, p {min(comparison.p_value * tests, 1):.2g})"
     )
 
 

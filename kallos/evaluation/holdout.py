@@ -14,11 +14,11 @@ from kallos.evaluation.metrics import rmse, score_forecasts
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.evaluation.significance import diebold_mariano, gain_interval
 from kallos.evaluation.verdict import LEVEL, decide
-from kallos.evaluation.yardsticks import RIDGE, yardsticks
+from kallos.evaluation.yardsticks import RIDGE, rules_by_target, yardsticks
 from kallos.folds import Fold, fewest_origins
 from kallos.metrics import OF_QUANTILES, RMSE, Forecast, measure
 from kallos.planning import stamp
-from kallos.scoring import error_unit
+from kallos.scoring import EACH_BEST, error_unit
 from kallos.snapshots import frame_sha256
 from kallos.specs import FeatureSpec
 
@@ -147,12 +147,17 @@ def evaluate_forecasts(
     seeds = {seed: Forecast.of(each, holdout.levels).over(unit) for seed, each in forecasts.items()}
     others = yardsticks(holdout)
     model = np.mean(list(forecasts.values()), axis=0)
-    forecasters = {"model": Forecast.of(model, holdout.levels).over(unit), **others}
+    naive = {name: forecast for name, forecast in others.items() if name != RIDGE}
+    rules = rules_by_target(naive, actual, loss) if actual.ndim > 2 else ()
+    # One that is the same for all targets is there by its own name.
+    if len(set(rules)) > 1:
+        naive[EACH_BEST] = Forecast.by_target([naive[rule] for rule in rules])
+    forecasters = {"model": Forecast.of(model, holdout.levels).over(unit), **naive, RIDGE: others[RIDGE]}
     if in_use is not None:
         _refuse_unfit("the model in use", in_use, actual.shape, levels_in_use)
         forecasters["in use"] = Forecast.of(in_use, levels_in_use).over(unit)
     losses = {name: loss.by_origin(each, actual) for name, each in forecasters.items()}
-    best_naive = min((name for name in others if name != RIDGE), key=lambda name: losses[name].mean())
+    best_naive = min(naive, key=lambda name: losses[name].mean())
     if losses[best_naive].mean() == 0:
         raise DataError(
             f"a target must move for a forecast to be of use, and the naive one ({best_naive}) makes no error on "
@@ -200,6 +205,7 @@ def evaluate_forecasts(
             against_naive,
             against_ridge,
             against_in_use,
+            naive_rules=rules if best_naive == EACH_BEST else (best_naive,),
             is_like_returns=not is_level.any(),
             looks=looks,
             tests=tests,

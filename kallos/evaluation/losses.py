@@ -25,6 +25,12 @@ class Loss:
         losses: Array = self.each(forecast, actual).reshape(len(actual), -1).mean(axis=1)
         return losses
 
+    def by_target(self, forecast: Forecast, actual: Array) -> Array:
+        """Return one loss a target, of several: the mean over origins, steps and quantiles."""
+        losses = np.moveaxis(self.each(forecast, actual), 2, 0)
+        by_target: Array = losses.reshape(len(losses), -1).mean(axis=1)
+        return by_target
+
 
 def loss_of(metric: str) -> Loss:
     """Return the loss whose mean the metric is; of one that is no mean over forecasts, the squared error."""

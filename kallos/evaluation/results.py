@@ -61,7 +61,8 @@ class Verdict(Result):
 class HoldoutEvaluation(Result):
     """A model on the hold-out: `scores` has a forecaster each, `model` first, then the naive ones, `ridge`, `in use`.
 
-    `naive` is the one of least mean loss on the hold-out itself, which is the harder one to beat. `metric` is what the
+    `naive` is the one of least mean loss on the hold-out itself, of several targets of the least for each, which is the
+    hardest one to beat. `metric` is what the
     study minimised, and `loss` what the comparisons are of: the one whose mean the metric is, or else the squared
     error; gains are shares of its `score`. `looks` counts the evaluations of any model on rows of this hold-out so far,
     this one included, and `tests` the different tests: a model on a window each.

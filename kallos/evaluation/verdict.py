@@ -1,5 +1,7 @@
 """From tests to a decision: ship the model, keep the one in use, or neither beats what anyone can forecast."""
 
+from collections.abc import Sequence
+
 from kallos.evaluation.results import Comparison, Decision, Verdict
 
 LEVEL = 0.01
@@ -15,6 +17,7 @@ def decide(
     against_ridge: Comparison,
     against_in_use: Comparison | None,
     *,
+    naive_rules: Sequence[str],
     is_like_returns: bool,
     looks: int,
     tests: int,
@@ -25,7 +28,8 @@ def decide(
 
     Each p value is multiplied by the number of tests on this hold-out (Bonferroni), a model on a window each. That the
     naive forecast is the best of several needs no correction: it was chosen to be hard to beat. Of a series that is
-    like returns, zero is a better forecast than the last value. `score` is what the gains are shares of.
+    like returns, zero is a better forecast than the last value. `naive_rules` is what the best naive forecast is made
+    of, a rule or, of several targets, one for each. `score` is what the gains are shares of.
     """
 
     def is_better(comparison: Comparison) -> bool:
@@ -43,7 +47,7 @@ def decide(
             f"A ridge regression on lags, fitted in seconds, {how}: the model's {score} is "
             f"{_beside(against_ridge.gain)} its own."
         )
-    if is_like_returns and against_naive.gain > _TOO_GOOD and against_naive.other in _AS_OF_RETURNS:
+    if is_like_returns and against_naive.gain > _TOO_GOOD and set(naive_rules) <= set(_AS_OF_RETURNS):
         reasons.append(
             f"A gain of {against_naive.gain:.0%} is too good to be true where {against_naive.other} is the best naive "
             f"forecast, as for returns: look for a leak (kallos-run audit) before you believe it."

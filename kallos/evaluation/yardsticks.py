@@ -1,10 +1,12 @@
 """What every model is held against: naive forecasts and a ridge regression, with quantiles of their own."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from kallos.evaluation.losses import Loss
 from kallos.evaluation.naive import naive_forecasts
 from kallos.evaluation.ridge import ridge_forecast
 from kallos.metrics import Forecast
@@ -33,6 +35,12 @@ def yardsticks(holdout: "Holdout") -> dict[str, Forecast]:
         name: _with_quantiles(point[len(past) :], came - point[: len(past)], holdout.levels)
         for name, point in points.items()
     }
+
+
+def rules_by_target(naive: Mapping[str, Forecast], actual: Array, loss: Loss) -> tuple[str, ...]:
+    """Return the naive forecast of least mean loss for each target of several, on what is scored."""
+    losses = {name: loss.by_target(forecast, actual) for name, forecast in naive.items()}
+    return tuple(min(losses, key=lambda name: losses[name][place]) for place in range(actual.shape[2]))
 
 
 def _with_quantiles(point: Array, past_errors: Array, levels: tuple[float, ...]) -> Forecast:

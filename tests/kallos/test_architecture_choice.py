@@ -7,9 +7,18 @@ import optuna
 import pytest
 
 from kallos.architectures import create_model, get_architecture
-from kallos.errors import DataError, UsageError
+from kallos.errors import DataError, FitError, UsageError
+from kallos.events import StudyFinished
 from kallos.record import open_record
-from kallos.report import best_params_document, best_params_markdown, trial_rows, write_best_params
+from kallos.report import (
+    architecture_rows,
+    best_params_document,
+    best_params_markdown,
+    run_summary,
+    trial_label,
+    trial_rows,
+    write_best_params,
+)
 from kallos.scoring import FoldJob, FoldScore
 from kallos.specs import parse_tune_spec
 from kallos.tuner import run_tuning
@@ -303,3 +312,25 @@ def test_a_factor_that_is_no_parameter_and_a_partial_build_are_no_fault(tmp_path
     )
     (tmp_path / "whole_made.py").write_text(HALF_MADE.format(line=line))
     assert get_architecture("whole_made:MINE").name == "a"
+
+
+def test_a_result_says_which_architecture_did_what_and_how_many_trials_failed(tmp_path):
+    def score(job):
+        if job.model_name == "lstm":
+            # Of reasons that are all alike a study ends.
+            raise FitError(f"{job.name} cannot be fitted")
+        return by_architecture(job)
+
+    result = run_tuning(a_plan(tmp_path), score_fold=score)
+    rows = {row["architecture"]: row for row in architecture_rows(result)}
+    for name, row in rows.items():
+        trials = [trial for trial in result.trials if trial.params["architecture"] == name]
+        values = [trial.value for trial in trials if trial.state == "complete"]
+        assert row["trials"] == len(trials)
+        assert row["failed"] == (len(trials) if name == "lstm" else 0)
+        assert row["value"] == min(values, default=None)
+    assert rows["lstm"]["failed"] > 0
+    assert trial_label(result.best) == f"trial {result.best.number} ({result.model_name})"
+    failed, n_trials = rows["lstm"]["failed"], len(result.trials)
+    finished = StudyFinished(result, fits=3, spared=0, stopped=None)
+    assert run_summary(finished) == f"3 folds fitted in this run; {failed} of {n_trials} trials failed"

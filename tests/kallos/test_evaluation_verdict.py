@@ -33,6 +33,7 @@ def verdict(
         against(by, p=naive, gain=gain),
         against("ridge", p=ridge, gain=ridge_gain),
         None if in_use is None else against("in use", p=in_use),
+        naive_rules=(by,),
         is_like_returns=is_like_returns,
         looks=looks,
         tests=tests,

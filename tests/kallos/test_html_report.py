@@ -112,9 +112,10 @@ def test_the_page_says_what_was_pruned_cached_and_fitted_anew(whole, result):
     text = Seen(whole).text
     fits = sum(len(trial.scores) for trial in result.trials) + 1
     assert f"This result is made of {fits} fold fits: {2 * fits} seconds of one core" in text
+    n_failed, n_trials = sum(trial.state == "failed" for trial in result.trials), len(result.trials)
     assert (
-        f"20 folds fitted in this run, 4 spared by pruning. {fits - 20} folds came from the cache or the record."
-        in text
+        f"20 folds fitted in this run, 4 spared by pruning; {n_failed} of {n_trials} trials failed. "
+        f"{fits - 20} folds came from the cache or the record." in text
     )
     assert f"{sum(trial.state == 'pruned' for trial in result.trials)} pruned, 1 failed" in text
     assert "failed: the loss is <NaN>" in text

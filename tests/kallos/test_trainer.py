@@ -51,6 +51,13 @@ def test_a_model_of_a_folds_training_rows_forecasts_as_that_fold_does_to_the_bit
     np.testing.assert_array_equal(forecasts["42"], of_fold.point if of_fold.quantiles is None else of_fold.quantiles)
 
 
+def test_of_models_that_no_seed_tells_apart_one_is_kept(tmp_path):
+    study = finished_study(tmp_path, model_name="ridge")
+    model = train(study.best, study.rows, choose(study.best), seeds=3)
+    assert len(model.members) == len(model.manifest.members) == 1
+    assert model.files() == train(study.best, study.rows, choose(study.best), seeds=1).files()
+
+
 def test_rolling_windows_train_on_as_many_rows_as_those_of_the_study(study):
     spec = study.best.spec
     rolling = spec.model_copy(update={"folds": spec.folds.model_copy(update={"train_rows": 200})})
