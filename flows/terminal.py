@@ -117,7 +117,7 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
     title = f"{report.study_title(result.spec)}: {metric} of the best trial ({result.best.number})"
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     for heading in ("fold", "validation"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for heading in ("best", f"naive: {result.naive}", "gain"):
         table.add_column(heading, justify="right")
     for row in report.fold_rows(result):
