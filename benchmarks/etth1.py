@@ -24,9 +24,10 @@ from kallos.architectures.recipe import Architecture, ModelContext, Params, dart
 from kallos.errors import shorten
 from kallos.folds import Fold
 from kallos.leaderboard import Entry, Leaderboard, leaderboard_markdown
+from kallos.naive_scores import naive_scores
 from kallos.planning import plan_study
 from kallos.report import best_params_document
-from kallos.scoring import evaluate_fold, naive_scores
+from kallos.scoring import evaluate_fold
 from kallos.snapshots import frame_sha256, write_snapshot
 from kallos.specs import TuneSpec
 from kallos.tuner import run_tuning

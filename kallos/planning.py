@@ -19,8 +19,9 @@ from kallos.architectures.study_space import StudySpace, model_of
 from kallos.errors import DataError, UsageError, shorten
 from kallos.folds import Fold
 from kallos.metrics import RMSE, mean, mean_of_each, metric_source
+from kallos.naive_scores import naive_scores, naive_scores_by_target
 from kallos.panel import Panel
-from kallos.scoring import FoldJob, naive_scores, naive_scores_by_target, rows_sha256
+from kallos.scoring import FoldJob, rows_sha256
 from kallos.snapshots import frame_sha256, write_snapshot
 from kallos.specs import TuneSpec
 from kallos.study_cut import cut_panel, inner_cuts_of, is_short, said_of

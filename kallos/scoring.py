@@ -25,6 +25,7 @@ from kallos.metrics import RMSE, Forecast, mean, mean_of_each, measure, measure_
 from kallos.panel import inner_cuts
 from kallos.preparation import PreparedSeries
 from kallos.preprocessing import PreparedFold
+from kallos.scored_rows import actual_targets, error_unit
 from kallos.snapshots import frame_sha256, read_snapshot
 from kallos.specs import FeatureSpec, TrainingSpec
 
@@ -35,9 +36,6 @@ Array = npt.NDArray[np.float64]
 
 # Raise this whenever a change to preparation, training or scoring moves a single bit of a score.
 EVALUATION_VERSION = 1
-
-# The naive forecast that is, for each of several targets, the one that is best for it.
-EACH_BEST = "each target's best"
 
 
 class FoldScore(BaseModel):
@@ -93,7 +91,7 @@ class FoldJob:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of everything that may move a bit of the score, and of nothing else."""
+        """Hash of everything that may move a bit of the score."""
         architecture = get_architecture(self.model_name)
         content = {
             "evaluation": EVALUATION_VERSION,
@@ -307,111 +305,6 @@ def errors_of(model_name: str) -> Iterator[None]:
         if "allocate memory" in str(error) or "start new thread" in str(error):
             raise MemoryError(str(error)) from error
         raise FitError(f"{model_name} cannot be fitted: {type(error).__name__}: {error}") from error
-
-
-def naive_scores(
-    frame: pd.DataFrame,
-    fold: Fold,
-    features: FeatureSpec,
-    horizon: int,
-    forecast: str = "rolling",
-    *,
-    metric: str = RMSE,
-    quantiles: tuple[float, ...] | None = None,
-    is_alone: bool = True,
-    rules: tuple[str, ...] | None = None,
-) -> dict[str, float]:
-    """Return the error of each naive forecast over the very (origin, step) pairs that models are scored on.
-
-    `zero` forecasts nothing but zeros, `last` repeats the last target known at the origin. Their quantiles are those
-    of their own errors on the fold's training rows, for each step ahead, added to them. The asset `is_alone`, or one of
-    several. With `rules`, a naive forecast for each target, of several, there is one that is made of these.
-    """
-    forecasts, actual = _naive_forecasts(frame, fold, features, horizon, forecast, quantiles, is_alone)
-    if rules is not None:
-        forecasts[EACH_BEST] = Forecast.by_target([forecasts[rule] for rule in rules])
-    return {name: measure(metric, each, actual) for name, each in forecasts.items()}
-
-
-def naive_scores_by_target(
-    frame: pd.DataFrame,
-    fold: Fold,
-    features: FeatureSpec,
-    horizon: int,
-    forecast: str = "rolling",
-    *,
-    metric: str = RMSE,
-    quantiles: tuple[float, ...] | None = None,
-    is_alone: bool = True,
-) -> dict[str, tuple[float, ...]]:
-    """Return the errors of each naive forecast on each target alone, of several; else as `naive_scores`."""
-    forecasts, actual = _naive_forecasts(frame, fold, features, horizon, forecast, quantiles, is_alone)
-    return {name: measure_by_target(metric, each, actual) for name, each in forecasts.items()}
-
-
-def _naive_forecasts(
-    frame: pd.DataFrame,
-    fold: Fold,
-    features: FeatureSpec,
-    horizon: int,
-    forecast: str,
-    quantiles: tuple[float, ...] | None,
-    is_alone: bool,
-) -> tuple[dict[str, Forecast], Array]:
-    """Return each naive forecast, and what came, in what errors are counted in."""
-    steps = fold.validation_stop - fold.validation_start if forecast == "block" else horizon
-    actual, unit = actual_targets(frame, fold, features, steps), error_unit(frame, fold, features, is_alone=is_alone)
-    points = _naive_points(frame, fold, features, actual)
-    past: dict[str, Array] = {}
-    if quantiles is not None:
-        rows = Fold(0, fold.train_start, fold.train_stop, fold.train_start + features.lead, fold.train_stop)
-        came = actual_targets(frame, rows, features, steps)
-        past = {
-            name: np.moveaxis(np.quantile(came - point, quantiles, axis=0), 0, -1)
-            for name, point in _naive_points(frame, rows, features, came).items()
-        }
-    forecasts = {
-        name: Forecast(point, point[..., None] + past[name] if past else None, quantiles or ()).over(unit)
-        for name, point in points.items()
-    }
-    return forecasts, actual / unit
-
-
-def error_unit(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, *, is_alone: bool = True) -> Array:
-    """Return what errors are counted in: of one target 1, its own units; of several, each one's standard deviation.
-
-    So it is for a target of an asset that is not alone. That is over the fold's training rows, and of shape (targets,),
-    of one target (). Raises `DataError` for a target that is constant over them.
-    """
-    if len(features.targets) == 1 and is_alone:
-        return np.ones(())
-    rows = frame.iloc[fold.train_start : fold.train_stop]
-    constant = [name for name in features.targets if not np.ptp(rows[name]) > 0]
-    if constant:
-        raise DataError(
-            f"a target must vary over the training rows of each fold, and {constant[0]!r} is constant in fold "
-            f"{fold.number}: take it out, or begin at other dates"
-        )
-    return np.asarray(_targets(rows, features).std(axis=0))
-
-
-def _naive_points(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, actual: Array) -> dict[str, Array]:
-    origins = np.arange(fold.validation_start, fold.validation_start + len(actual)) - features.lead
-    last = np.broadcast_to(_targets(frame, features)[origins][:, None], actual.shape)
-    return {"zero": np.zeros_like(actual), "last": last}
-
-
-def _targets(frame: pd.DataFrame, features: FeatureSpec) -> Array:
-    """Return the target, of shape (rows,), or several, of shape (rows, targets)."""
-    targets: Array = frame[list(features.targets)].to_numpy(np.float64)
-    return targets[:, 0] if len(features.targets) == 1 else targets
-
-
-def actual_targets(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, horizon: int) -> Array:
-    """Return the targets that are scored, of shape (origins, horizon), or (origins, horizon, targets) of several."""
-    window = _targets(frame.iloc[fold.validation_start : fold.validation_stop], features)
-    actual: Array = np.moveaxis(np.lib.stride_tricks.sliding_window_view(window, horizon, axis=0), -1, 1)
-    return actual
 
 
 def _forecast(

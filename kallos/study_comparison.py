@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from kallos.scoring import EACH_BEST
+from kallos.naive_scores import EACH_BEST
 from kallos.study_catalogue import RecordedStudy
 
 # What two values must have in common, each with its place in the specification.

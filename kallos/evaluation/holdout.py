@@ -17,8 +17,9 @@ from kallos.evaluation.verdict import LEVEL, decide
 from kallos.evaluation.yardsticks import RIDGE, rules_by_target, yardsticks
 from kallos.folds import Fold, fewest_origins
 from kallos.metrics import OF_QUANTILES, RMSE, Forecast, measure
+from kallos.naive_scores import EACH_BEST
 from kallos.planning import stamp
-from kallos.scoring import EACH_BEST, error_unit
+from kallos.scored_rows import error_unit
 from kallos.snapshots import frame_sha256
 from kallos.specs import FeatureSpec
 

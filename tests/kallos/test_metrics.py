@@ -11,8 +11,10 @@ from kallos.architectures import registry
 from kallos.errors import DataError, FitError, UsageError
 from kallos.folds import Fold
 from kallos.metrics import Forecast, measure
+from kallos.naive_scores import naive_scores
 from kallos.report import best_params_document, best_params_markdown
-from kallos.scoring import actual_targets, evaluate_fold, fit_fold, forecasts_of, naive_scores
+from kallos.scored_rows import actual_targets
+from kallos.scoring import evaluate_fold, fit_fold, forecasts_of
 from kallos.specs import FeatureSpec, parse_tune_spec
 from kallos.tuner import run_tuning
 from tests.samples import make_features, small_job, small_plan, small_spec

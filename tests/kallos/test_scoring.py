@@ -10,7 +10,8 @@ from kallos import scoring
 from kallos.architectures import Architecture
 from kallos.errors import DataError, FitError
 from kallos.folds import Fold
-from kallos.scoring import evaluate_fold, fit_fold, forecast_fold, naive_scores
+from kallos.naive_scores import naive_scores
+from kallos.scoring import evaluate_fold, fit_fold, forecast_fold
 from kallos.specs import FeatureSpec, TrainingSpec
 from tests.samples import make_features, small_job
 

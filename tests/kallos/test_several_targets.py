@@ -7,9 +7,10 @@ import pytest
 
 from kallos.evaluation.holdout import Holdout, evaluate_forecasts
 from kallos.gains import beside, signed
+from kallos.naive_scores import EACH_BEST
 from kallos.report import best_params_document, best_params_markdown
 from kallos.report_tables import target_table
-from kallos.scoring import EACH_BEST, FoldScore, evaluate_fold, fit_fold, forecasts_of
+from kallos.scoring import FoldScore, evaluate_fold, fit_fold, forecasts_of
 from kallos.tuner import run_tuning
 from tests.samples import make_features, small_job, small_plan
 
