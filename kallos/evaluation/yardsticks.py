@@ -23,7 +23,7 @@ def yardsticks(holdout: "Holdout") -> dict[str, Forecast]:
     """Return each naive forecast, and that of ridge, in the hold-out's units.
 
     Where the model forecasts quantiles, theirs are those of their own errors on the rows known at the first origin, for
-    each step ahead, added to the forecast: as a study's naive forecasts have them (`kallos.scoring.naive_scores`).
+    each step ahead, added to the forecast: as a study's naive forecasts have them (`kallos.naive_scores`).
     """
     past = holdout.past_origins if holdout.levels is not None else np.arange(0)
     origins = np.concatenate([past, holdout.origins])
