@@ -4,11 +4,11 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,6 +38,7 @@ ENGINE_VERSION = 2
 Stamp = str | int
 # Of each naive forecast, one for each asset or target.
 Errors = dict[str, tuple[float, ...]]
+Scored = TypeVar("Scored")
 
 
 class DataSummary(BaseModel):
@@ -350,11 +351,27 @@ def _naive_by_asset(
     panel: Panel, folds: Sequence[Fold], spec: TuneSpec, metric: str, rules: tuple[str, ...] | None
 ) -> Errors:
     """Return the errors of each naive forecast, one for each asset."""
+    each = _of_each_asset(partial(naive_scores, rules=rules), panel, folds, spec, metric)
+    return {name: tuple(errors[name] for errors in each) for name in each[0]}
+
+
+def _naive_by_target(panel: Panel, fold: Fold, spec: TuneSpec) -> Errors | None:
+    """Return the errors of each naive forecast, one for each target, the mean over the assets; None of one target."""
+    if len(spec.features.targets) == 1:
+        return None
+    each = _of_each_asset(naive_scores_by_target, panel, panel.folds_of(fold), spec, spec.metric)
+    return {name: mean_of_each([errors[name] for errors in each]) for name in each[0]}
+
+
+def _of_each_asset(
+    score: Callable[..., dict[str, Scored]], panel: Panel, folds: Sequence[Fold], spec: TuneSpec, metric: str
+) -> list[dict[str, Scored]]:
+    """Return what the naive forecasts of each asset score; what is said of one names it."""
     each = []
     for asset, fold in zip(spec.data.assets, folds, strict=True):
         with said_of(asset, spec):
             each.append(
-                naive_scores(
+                score(
                     panel.frame,
                     fold,
                     spec.features,
@@ -363,29 +380,6 @@ def _naive_by_asset(
                     metric=metric,
                     quantiles=None if metric == RMSE else spec.levels,
                     is_alone=len(folds) == 1,
-                    rules=rules,
                 )
             )
-    return {name: tuple(errors[name] for errors in each) for name in each[0]}
-
-
-def _naive_by_target(panel: Panel, fold: Fold, spec: TuneSpec) -> Errors | None:
-    """Return the errors of each naive forecast, one for each target, the mean over the assets; None of one target."""
-    if len(spec.features.targets) == 1:
-        return None
-    folds, each = panel.folds_of(fold), []
-    for asset, own_fold in zip(spec.data.assets, folds, strict=True):
-        with said_of(asset, spec):
-            each.append(
-                naive_scores_by_target(
-                    panel.frame,
-                    own_fold,
-                    spec.features,
-                    spec.horizon,
-                    spec.forecast,
-                    metric=spec.metric,
-                    quantiles=None if spec.metric == RMSE else spec.levels,
-                    is_alone=len(folds) == 1,
-                )
-            )
-    return {name: mean_of_each([errors[name] for errors in each]) for name in each[0]}
+    return each

@@ -44,6 +44,7 @@ def evaluate(
     beside the model and counted: the more was tried on it, the more it takes to be better than naive.
     """
     set_environment(KALLOS_DB_URL=db_url)
+    from kallos.evaluation.document import ENDING
     from kallos.model_files import read_manifest
     from kallos.references import trust
     from kallos.result_folder import address_of, prepare_folder
@@ -73,7 +74,7 @@ def evaluate(
                 output_dir or (None if results else folder),
             )
     show_evaluation(console, evaluation)
-    written = address_of(folder, f"{manifest.model_id}_evaluation.json")
+    written = address_of(folder, f"{manifest.model_id}{ENDING}")
     console.print(f"written to {written}, and .png", soft_wrap=True)
     params_file = _params_file(manifest, results or folder, folder)
     if params_file is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from kallos.evaluation.results import Comparison, Decision, Verdict
+from kallos.report import counted
 
 LEVEL = 0.01
 # On returns, nothing honest is known to save so large a share of the error.
@@ -54,7 +55,7 @@ def decide(
         )
     if looks > 1:
         reasons.append(
-            f"This hold-out has been looked at {looks} times, as {_tests(tests)}"
+            f"This hold-out has been looked at {looks} times, as {counted(tests, 'test')}"
             + (f": the level of each test is {100 * level:g}% / {tests} = {level / tests:.2%}." if tests > 1 else ".")
         )
     return Verdict(decision=decision, reasons=tuple(reasons))
@@ -78,7 +79,3 @@ def _beside(gain: float) -> str:
 
 def _p(value: float) -> str:
     return "p < 0.0001" if value < 0.0001 else f"p = {value:.2g}"
-
-
-def _tests(tests: int) -> str:
-    return "1 test" if tests == 1 else f"{tests} tests"
