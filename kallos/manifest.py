@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from kallos.architectures.study_space import model_of
 from kallos.confirmation import Confirmation
+from kallos.frequency import Frequency
 from kallos.planning import DataSummary, Stamp
 from kallos.report import file_part
 from kallos.selection import OneStandardError
@@ -18,6 +19,10 @@ FORMAT = 1
 
 Select = Literal["one-se", "best"]
 Refit = Literal["inner-validation", "median-epochs"]
+
+
+def _as_frequency(written: Any) -> Any:
+    return Frequency.of(written) if isinstance(written, str) else written
 
 
 class Part(BaseModel):
@@ -73,7 +78,7 @@ class Manifest(Part):
     horizon: int
     lead: int
     columns: tuple[str, ...]
-    frequency: str
+    frequency: Annotated[Frequency, BeforeValidator(_as_frequency), PlainSerializer(str)]
     choice: Choice
     confirmation: Confirmation | None
     refit: Refit

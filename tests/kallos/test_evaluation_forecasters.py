@@ -8,16 +8,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from kallos.evaluation.holdout import Holdout
-from kallos.evaluation.naive import naive_forecasts, season
+from kallos.evaluation.naive import naive_forecasts
 from kallos.evaluation.ridge import ridge_forecast
 from kallos.evaluation.yardsticks import yardsticks
+from kallos.frequency import Frequency
 
 
 def make_holdout(n_rows=120, *, start=90, horizon=2, lead=1, frequency="D", seed=0):
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame({"y": rng.normal(size=n_rows).cumsum(), "x": rng.normal(size=n_rows)})
     frame.index = pd.date_range("2020-01-01", periods=n_rows, freq="D")
-    return Holdout(frame, start, n_rows, "y", horizon, lead, frequency)
+    return Holdout(frame, start, n_rows, "y", horizon, lead, Frequency.of(frequency))
 
 
 def test_a_hold_out_scores_all_origins_whose_horizon_lies_in_it():
@@ -62,7 +63,7 @@ def test_no_forecast_moves_with_a_row_behind_its_origin(lead, horizon):
     middle = 10
     frame = before.frame.copy()
     frame.iloc[before.origins[middle] + 1 :] += 100
-    after = Holdout(frame, before.start, before.stop, "y", horizon, lead, "D")
+    after = Holdout(frame, before.start, before.stop, "y", horizon, lead, Frequency("D"))
     for name, forecast in {**naive_forecasts(before), "ridge": ridge_forecast(before)}.items():
         moved = {**naive_forecasts(after), "ridge": ridge_forecast(after)}[name]
         assert np.array_equal(forecast[: middle + 1], moved[: middle + 1]), name
@@ -103,34 +104,13 @@ def test_a_season_needs_two_periods_that_are_known():
     assert "seasonal" not in naive_forecasts(make_holdout(frequency="rows"))
 
 
-@pytest.mark.parametrize(
-    ("frequency", "period"),
-    [
-        ("sessions", 5),
-        ("B", 5),
-        ("D", 7),
-        ("h", 24),
-        ("4h", 6),
-        ("15min", 96),
-        ("W-SUN", 52),
-        ("ME", 12),
-        ("BME", 12),
-        ("QS", 4),
-        ("YE", None),
-        ("rows", None),
-    ],
-)
-def test_the_period_follows_the_frequency(frequency, period):
-    assert season(frequency) == period
-
-
 def test_ridge_finds_the_coefficients_of_a_series_that_follows_its_lags_and_a_covariate():
     rng = np.random.default_rng(0)
     n_rows = 1500
     x, noise, y = rng.normal(size=n_rows), 0.1 * rng.normal(size=n_rows), np.zeros(n_rows)
     for row in range(2, n_rows):
         y[row] = 0.6 * y[row - 1] - 0.3 * y[row - 2] + 0.5 * x[row - 1] + noise[row]
-    holdout = Holdout(pd.DataFrame({"y": y, "x": x}), 1200, n_rows, "y", 1, 1, "rows")
+    holdout = Holdout(pd.DataFrame({"y": y, "x": x}), 1200, n_rows, "y", 1, 1, Frequency(None))
     best = (y - noise)[1200:]
     # 48 coefficients from 1,200 rows: an error of .1 times the root of .04 is to be expected.
     assert np.sqrt(np.mean((ridge_forecast(holdout)[:, 0] - best) ** 2)) < 0.03

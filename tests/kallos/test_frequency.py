@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from kallos.errors import DataError, UsageError
-from kallos.frequency import default_step, find_frequency
+from kallos.frequency import Frequency, find_frequency
 
 DAYS = pd.date_range("2024-01-01", periods=40, freq="D")
 HOURS = pd.date_range("2024-01-01", periods=100, freq="h")
@@ -14,8 +14,8 @@ WEEKDAYS = pd.bdate_range("2024-01-01", periods=40)
     [
         (DAYS, "D"),
         (HOURS, "h"),
-        (WEEKDAYS, "sessions"),
-        (WEEKDAYS.delete([3, 17]), "sessions"),
+        (WEEKDAYS, "sessions:D"),
+        (WEEKDAYS.delete([3, 17]), "sessions:D"),
         (pd.date_range("2024-01-01", periods=9, freq="15min"), "15min"),
         (pd.date_range("2024-01-31", periods=9, freq="ME"), "ME"),
         (pd.RangeIndex(10), "rows"),
@@ -23,7 +23,7 @@ WEEKDAYS = pd.bdate_range("2024-01-01", periods=40)
     ],
 )
 def test_the_frequency_of_rows_is_found_out(index, frequency):
-    assert find_frequency(index) == frequency
+    assert str(find_frequency(index)) == frequency
 
 
 @pytest.mark.parametrize(("index", "gone"), [(DAYS, "2024-01-11"), (HOURS, "2024-01-01 10:00:00")])
@@ -33,7 +33,7 @@ def test_a_row_missing_from_a_regular_clock_is_named(index, gone):
 
 
 def test_sessions_may_skip_days_when_said_so():
-    assert find_frequency(DAYS.delete([4, 5, 20]), "sessions") == "sessions"
+    assert str(find_frequency(DAYS.delete([4, 5, 20]), "sessions")) == "sessions:D"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_rows_off_their_given_frequency_are_named():
 
 @pytest.mark.parametrize(
     ("frequency", "step"),
-    [("D", "quarter"), ("sessions", "quarter"), ("h", "month"), ("15min", "month"), ("W-SUN", "year"), ("rows", 100)],
+    [("D", "quarter"), ("sessions:D", "quarter"), ("h", "month"), ("15min", "month"), ("W-SUN", "year"), ("rows", 100)],
 )
 def test_each_frequency_has_a_validation_step_that_suits_it(frequency, step):
-    assert default_step(frequency) == step
+    assert Frequency.of(frequency).default_step == step
