@@ -43,6 +43,8 @@ class Frequency:
         """Return the frequency as it is written; raises `UsageError` for what is none, or says no distance."""
         if text == ROWS:
             return cls(None)
+        if text == SESSIONS:
+            raise UsageError(f"frequency '{SESSIONS}' alone says no distance: give it too, as in '{SESSIONS}:D'")
         prefix, colon, step = text.rpartition(":")
         if colon and prefix != SESSIONS:
             raise _no_frequency(text)

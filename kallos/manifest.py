@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from kallos.architectures.study_space import model_of
 from kallos.confirmation import Confirmation
+from kallos.errors import UsageError
 from kallos.frequency import Frequency
 from kallos.planning import DataSummary, Stamp
 from kallos.report import file_part
@@ -15,14 +16,18 @@ from kallos.selection import OneStandardError
 from kallos.specs import TuneSpec
 
 # Raise this whenever a model directory of before can no longer be read.
-FORMAT = 1
+FORMAT = 2
 
 Select = Literal["one-se", "best"]
 Refit = Literal["inner-validation", "median-epochs"]
 
 
 def _as_frequency(written: Any) -> Any:
-    return Frequency.of(written) if isinstance(written, str) else written
+    try:
+        return Frequency.of(written) if isinstance(written, str) else written
+    except UsageError as error:
+        # Only of a ValueError pydantic says which field it is of.
+        raise ValueError(str(error)) from None
 
 
 class Part(BaseModel):
@@ -69,7 +74,7 @@ class Manifest(Part):
     targets first. `lead` is the distance in rows from a forecast's origin to its first step.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     model_id: str = ""
     asset_id: str
     architecture: str

@@ -77,9 +77,9 @@ def _off_their_day(index: pd.Index, frequency: Frequency, name: str) -> Iterator
         return
     yield Finding(
         "shifted-rows",
-        f"each {UNITS[frequency.unit]} has one row, and {len(shifted)} of {len(index)} lie off the usual day of it "
-        f"({frequency.step}): {shorten(shifted)}",
-        "nothing is to be done where that was a holiday: each counts as the row of its own; correct others",
+        f"each {UNITS[frequency.unit]} has one row, stamped as {frequency.step} but for {len(shifted)} of "
+        f"{len(index)}: {shorten(shifted)}",
+        "leave them where the usual day was a holiday, or else correct them",
         column=name,
         stamps=first_few(shifted),
     )

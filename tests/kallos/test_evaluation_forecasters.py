@@ -11,7 +11,7 @@ from kallos.evaluation.holdout import Holdout
 from kallos.evaluation.naive import naive_forecasts
 from kallos.evaluation.ridge import ridge_forecast
 from kallos.evaluation.yardsticks import yardsticks
-from kallos.frequency import Frequency
+from kallos.frequency import Frequency, find_frequency
 
 
 def make_holdout(n_rows=120, *, start=90, horizon=2, lead=1, frequency="D", seed=0):
@@ -102,6 +102,32 @@ def test_a_season_needs_two_periods_that_are_known():
     assert "seasonal" in naive_forecasts(make_holdout(50, start=14, frequency="D"))
     assert "seasonal" not in naive_forecasts(make_holdout(50, start=13, frequency="D"))
     assert "seasonal" not in naive_forecasts(make_holdout(frequency="rows"))
+
+
+def hours_of(index: pd.DatetimeIndex) -> pd.DataFrame:
+    """Return a target that comes again each day but for a noise of .05, and says nothing else of itself."""
+    rng = np.random.default_rng(3)
+    noise = pd.Series(0.05 * rng.normal(size=3648), pd.date_range("2024-01-01", periods=3648, freq="h"))
+    return pd.DataFrame({"y": 2 * rng.normal(size=24)[index.hour] + noise[index]}, index=index)
+
+
+@pytest.mark.parametrize("lead", [1, 30])
+@pytest.mark.parametrize("levels", [None, (0.1, 0.5, 0.9)])
+def test_hours_that_are_missing_move_no_season(lead, levels):
+    full = pd.date_range("2024-01-01", "2024-04-30 23:00", freq="h")
+    lacking = full.delete([501, 502, 900])
+    of_full, of_lacking = (
+        yardsticks(Holdout(hours_of(index), len(index) - 720, len(index), "y", 1, lead, frequency, levels))["seasonal"]
+        for index, frequency in ((full, Frequency("h")), (lacking, find_frequency(lacking, "sessions")))
+    )
+    days_before = 24 * (-(-lead // 24))
+    april = hours_of(full)["y"].to_numpy()
+    assert np.array_equal(of_full.point[:, 0], april[-720 - days_before : len(april) - days_before])
+    assert np.array_equal(of_lacking.point, of_full.point)
+    # The difference of two noises.
+    assert np.sqrt(np.mean((of_lacking.point[:, 0] - april[-720:]) ** 2)) == pytest.approx(0.05 * np.sqrt(2), rel=0.05)
+    if levels is not None:
+        assert of_lacking.quantiles == pytest.approx(of_full.quantiles, abs=0.01)
 
 
 def test_ridge_finds_the_coefficients_of_a_series_that_follows_its_lags_and_a_covariate():
