@@ -65,7 +65,7 @@ class Frequency:
     def length(self) -> pd.Timedelta:
         """Distance of two rows; of months and the like, which are of unlike lengths, the mean of a year's."""
         first, *_, last = pd.date_range("2001-01-01", periods=13, freq=self.step)
-        return (last - first) / 12
+        return pd.Timedelta((last - first) / 12)
 
     @property
     def unit(self) -> str | None:
