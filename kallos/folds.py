@@ -146,8 +146,8 @@ def _rows_per_step(index: pd.Index, step: str | int, frequency: Frequency) -> in
     period = pd.Period("2001-01-01", freq=_PERIODS[step])
     if not frequency.has_gaps:
         return len(pd.date_range(period.start_time, period.end_time, freq=frequency.step))
-    span = index[-1] - index[0] + frequency.length
-    return max(round(len(index) * (period.end_time - period.start_time) / span), 1)
+    share = (period.end_time - period.start_time) / (index[-1] - index[0] + frequency.length)
+    return max(int(np.rint(len(index) * share)), 1)
 
 
 def _edges(index: pd.Index, step: str | int, frequency: Frequency) -> tuple[list[int], bool]:

@@ -5,6 +5,7 @@ import pytest
 
 from kallos.clock import can_follow, next_rows
 from kallos.datasets import get_walk_forward_splits
+from kallos.errors import DataError
 from kallos.folds import cut_folds
 from kallos.frequency import Frequency, find_frequency
 from kallos.specs import FoldSpec
@@ -77,6 +78,13 @@ def test_folds_of_trading_hours_are_whole_months():
     splits = list(get_walk_forward_splits(pd.DataFrame({"x": 0.0}, index=index), n_folds=2))
     assert [str(rows.index[0]) for _, rows in splits] == ["2024-07-01 13:30:00", "2024-08-01 13:30:00"]
     assert [str(rows.index[-1]) for _, rows in splits] == ["2024-07-31 19:30:00", "2024-08-30 19:30:00"]
+
+
+def test_too_few_trading_hours_say_how_many_are_needed_at_their_rate():
+    index = exchange("America/New_York", "2024-01-02", "2024-02-29")
+    # 23 weekdays of 7 bars in a month of 31 days, for eight windows and the first to train on.
+    with pytest.raises(DataError, match=r"needs 9 complete steps .a month each.*about 14\d\d rows, and there are 301"):
+        cut_folds(index, FoldSpec(n_folds=8), frequency="sessions")
 
 
 @pytest.mark.parametrize(
