@@ -28,6 +28,7 @@ from scipy.stats import t
 from kallos.evaluation.holdout import Holdout
 from kallos.evaluation.naive import naive_forecasts
 from kallos.evaluation.significance import diebold_mariano, long_run_variance
+from kallos.frequency import Frequency
 
 Array = npt.NDArray[np.float64]
 
@@ -101,7 +102,9 @@ def known_signals(
     shape = (n_series, _KNOWN + n)
     signal, rest = signals(rng, 0.5, shape), returns(rng, kind, shape)
     for true, noise in zip(math.sqrt(share) * signal, math.sqrt(1 - share) * rest, strict=True):
-        yield Holdout(pd.DataFrame({"y": true + noise}), _KNOWN, _KNOWN + n, "y", 1, 1, "sessions"), true[_KNOWN:]
+        days = pd.bdate_range("2001-01-01", periods=_KNOWN + n)
+        rows = pd.DataFrame({"y": true + noise}, index=days)
+        yield Holdout(rows, _KNOWN, _KNOWN + n, "y", 1, 1, Frequency("D", has_gaps=True)), true[_KNOWN:]
 
 
 def p_against_best_naive(holdout: Holdout, forecast: Array) -> float:

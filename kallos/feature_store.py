@@ -23,7 +23,7 @@ from kallos.date_range import bounds
 from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
 from kallos.feature_queries import of_asset, table_query, text_query
 from kallos.feature_writing import Written, write_features
-from kallos.frequency import ROWS, SESSIONS, find_frequency
+from kallos.frequency import find_frequency
 from kallos.row_chunks import OnRows, frame_of
 from kallos.settings import DB_TIMEOUT
 from kallos.specs import DataSpec
@@ -309,6 +309,6 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _with_frequency(frame: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     frequency = find_frequency(frame.index, spec.frequency)
-    if frequency in (ROWS, SESSIONS):
+    if frequency.has_gaps or not frequency.has_calendar:
         return frame
-    return frame.set_index(pd.DatetimeIndex(frame.index, freq=frequency))
+    return frame.set_index(pd.DatetimeIndex(frame.index, freq=frequency.step))

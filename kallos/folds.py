@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kallos.clock import can_follow
 from kallos.errors import DataError, UsageError
-from kallos.frequency import SESSIONS, default_step, find_frequency, has_calendar
+from kallos.frequency import Frequency, find_frequency
 from kallos.specs import FoldSpec
 
 _PERIODS = {"day": "D", "week": "W-SUN", "month": "M", "quarter": "Q-DEC", "year": "Y-DEC"}
@@ -64,15 +65,17 @@ class FoldGrid:
     holdout_stop: int | None = None
 
 
-def cut_folds(index: pd.Index, spec: FoldSpec, *, lead: int = 1, frequency: str | None = None) -> FoldGrid:
+def cut_folds(index: pd.Index, spec: FoldSpec, *, lead: int = 1, frequency: Frequency | str | None = None) -> FoldGrid:
     """Return the last `spec.n_folds` complete steps of the grid before the hold-out as folds, and the open step.
 
     A hold-out is the last `spec.holdout` complete steps; the open one behind them is not the study's, either. `lead`
-    is the distance in rows from a forecast origin to the first forecast row: 1, or the label's horizon. Raises
-    `DataError` if there are too few complete steps or no row is left to train on.
+    is the distance in rows from a forecast origin to the first forecast row: 1, or the label's horizon. The frequency
+    is found out by default, checked if it is written, and believed if it was found before. Raises `DataError` if there
+    are too few complete steps or no row is left to train on.
     """
-    frequency = find_frequency(index, frequency)
-    step = spec.step or default_step(frequency)
+    if not isinstance(frequency, Frequency):
+        frequency = find_frequency(index, frequency)
+    step = spec.step or frequency.default_step
     edges, last_is_complete = _edges(index, step, frequency)
     n_complete = len(edges) - 1 if last_is_complete else len(edges) - 2
     needed = spec.n_folds + 1 + spec.holdout
@@ -81,7 +84,7 @@ def cut_folds(index: pd.Index, spec: FoldSpec, *, lead: int = 1, frequency: str 
         verb = "need" if spec.holdout else "needs"
         raise DataError(
             f"--n-folds {spec.n_folds}{holdout} {verb} {needed} complete steps ({_describe(step)}), the first to train "
-            f"on: about {needed * _rows_per_step(step, frequency)} rows, and there are {len(index)} with "
+            f"on: about {needed * _rows_per_step(index, step, frequency)} rows, and there are {len(index)} with "
             f"{max(n_complete, 0)} complete steps; bring more rows, or take fewer folds or a shorter --step"
         )
     # What trains must be known `lead` rows before the first scored row.
@@ -136,40 +139,31 @@ def _describe(step: str | int) -> str:
     return f"of {step} rows" if isinstance(step, int) else f"a {step} each"
 
 
-def _rows_per_step(step: str | int, frequency: str) -> int:
-    """Return how many rows a step holds, of a calendar step as many as one of 2001."""
+def _rows_per_step(index: pd.Index, step: str | int, frequency: Frequency) -> int:
+    """Return how many rows a step holds: a calendar step as many as one of 2001, at the rate at which rows come."""
     if isinstance(step, int):
         return step
     period = pd.Period("2001-01-01", freq=_PERIODS[step])
-    return len(pd.date_range(period.start_time, period.end_time, freq="B" if frequency == SESSIONS else frequency))
+    if not frequency.has_gaps:
+        return len(pd.date_range(period.start_time, period.end_time, freq=frequency.step))
+    share = (period.end_time - period.start_time) / (index[-1] - index[0] + frequency.length)
+    return max(int(np.rint(len(index) * share)), 1)
 
 
-def _edges(index: pd.Index, step: str | int, frequency: str) -> tuple[list[int], bool]:
+def _edges(index: pd.Index, step: str | int, frequency: Frequency) -> tuple[list[int], bool]:
     """Return the positions at which steps begin, with the end of the data, and whether the last is complete."""
     if isinstance(step, int):
         edges = list(range(0, len(index), step))
         return [*edges, len(index)], len(index) % step == 0
-    if not has_calendar(frequency):
+    if not frequency.has_calendar:
         raise UsageError(
             f"a step of a {step} needs timestamps, but the rows are indexed by integers: give --step a number of rows"
         )
     periods = index.to_period(_PERIODS[step])
     codes = np.asarray(periods.asi8)
     starts = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist()]
-    return [*starts, len(index)], _is_complete(index, periods[-1], frequency)
-
-
-def _is_complete(index: pd.DatetimeIndex, step: pd.Period, frequency: str) -> bool:
-    """Return whether no further row can fall into the step that holds the last row."""
-    end = step.end_time
-    if frequency != SESSIONS:
-        following: pd.Timestamp = index[-1] + pd.tseries.frequencies.to_offset(frequency)
-        return bool(following > end)
-    days = index.normalize()
-    if days.has_duplicates:
-        return False
-    possible = pd.date_range(days[-1], end, freq="D")
-    return not possible[1:].dayofweek.isin(days.dayofweek.unique()).any()
+    # Complete is a step into which no further row can fall.
+    return [*starts, len(index)], not can_follow(index, frequency, periods[-1].end_time)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kallos.clock import next_rows
 from kallos.errors import DataError, UsageError, did_you_mean, shorten
-from kallos.frequency import ROWS, SESSIONS
+from kallos.frequency import Frequency
 from kallos.metrics import Forecast
 from kallos.planning import Stamp, stamp
 from kallos.scoring import errors_of, in_own_units, look_back, rolling_forecasts, rows_before
@@ -155,29 +156,12 @@ def _columns_of(model: TrainedModel, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[list(columns)]
 
 
-def next_stamps(index: pd.Index, frequency: str, lead: int, horizon: int) -> tuple[Stamp | None, ...]:
+def next_stamps(index: pd.Index, frequency: Frequency, lead: int, horizon: int) -> tuple[Stamp | None, ...]:
     """Return the stamps of the rows `lead` to `lead + horizon - 1` behind the last, None where they cannot be told.
 
-    Those of sessions are the next days of the week that have sessions: holidays nobody can tell from a table.
+    Where rows may be missing they are those that are to be expected (`kallos.clock.next_rows`).
     """
     n_rows = lead + horizon - 1
-    last = index[-1]
-    if frequency == ROWS:
-        steps = set(np.diff(index.to_numpy()).tolist())
-        following = [last + row * min(steps) for row in range(1, n_rows + 1)] if len(steps) == 1 else []
-    elif frequency == SESSIONS:
-        following = _next_sessions(index, n_rows)
-    else:
-        following = list(pd.date_range(last, periods=n_rows + 1, freq=frequency)[1:])
-    stamps: list[Stamp | None] = [stamp(each) for each in following]
+    stamps: list[Stamp | None] = [stamp(each) for each in next_rows(index, frequency, n_rows)]
     stamps = stamps or [None] * n_rows
     return tuple(stamps[lead - 1 :])
-
-
-def _next_sessions(index: pd.DatetimeIndex, n_rows: int) -> list[pd.Timestamp]:
-    days = index.normalize()
-    if days.has_duplicates:
-        return []
-    days_of_week = set(days.dayofweek.unique())
-    later = pd.date_range(index[-1], periods=7 * n_rows + 8, freq="D")[1:]
-    return list(later[later.dayofweek.isin(days_of_week)][:n_rows])

@@ -2,22 +2,32 @@
 
 import hashlib
 import json
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from kallos.architectures.study_space import model_of
 from kallos.confirmation import Confirmation
+from kallos.errors import UsageError
+from kallos.frequency import Frequency
 from kallos.planning import DataSummary, Stamp
 from kallos.report import file_part
 from kallos.selection import OneStandardError
 from kallos.specs import TuneSpec
 
 # Raise this whenever a model directory of before can no longer be read.
-FORMAT = 1
+FORMAT = 2
 
 Select = Literal["one-se", "best"]
 Refit = Literal["inner-validation", "median-epochs"]
+
+
+def _as_frequency(written: Any) -> Any:
+    try:
+        return Frequency.of(written) if isinstance(written, str) else written
+    except UsageError as error:
+        # Only of a ValueError pydantic says which field it is of.
+        raise ValueError(str(error)) from None
 
 
 class Part(BaseModel):
@@ -64,7 +74,7 @@ class Manifest(Part):
     targets first. `lead` is the distance in rows from a forecast's origin to its first step.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     model_id: str = ""
     asset_id: str
     architecture: str
@@ -73,7 +83,7 @@ class Manifest(Part):
     horizon: int
     lead: int
     columns: tuple[str, ...]
-    frequency: str
+    frequency: Annotated[Frequency, BeforeValidator(_as_frequency), PlainSerializer(str)]
     choice: Choice
     confirmation: Confirmation | None
     refit: Refit

@@ -12,11 +12,8 @@ import pandas as pd
 
 from kallos.errors import DataError, shorten
 from kallos.folds import Fold, FoldGrid, InnerCut, cut_folds, cut_inner
-from kallos.frequency import SESSIONS, default_step, find_frequency
+from kallos.frequency import Frequency, find_frequency
 from kallos.specs import FoldSpec
-
-# Steps by default, the shortest first.
-_STEPS = [100, "month", "quarter", "year"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +72,7 @@ class Panel:
         """
         if len(self.lengths) == 1:
             return cut_folds(self.calendar, spec, lead=lead, frequency=frequency)
-        shared, step = self._rhythm(frequency)
-        grid = cut_folds(
-            self.calendar, spec.model_copy(update={"step": spec.step or step}), lead=lead, frequency=shared
-        )
+        grid = cut_folds(self.calendar, spec, lead=lead, frequency=self._rhythm(frequency))
 
         def known_before(start: int, stop: int) -> int:
             return min(stop, known(self.stamps, self.calendar, start, lead=lead) - spec.embargo)
@@ -102,20 +96,18 @@ class Panel:
             study_stop=study_stop,
         )
 
-    def _rhythm(self, given: str | None) -> tuple[str, str | int]:
-        """Return the calendar's frequency, and the step that suits the asset of the shortest by default.
+    def _rhythm(self, given: str | None) -> Frequency:
+        """Return the calendar's frequency: rows may be missing in it, as far apart as those of the closest asset.
 
-        The calendar keeps to a regular frequency only where all assets do, and leave no gap between them: assets of
-        unlike ones have sessions in common.
+        It keeps to a regular frequency only where all assets do, and leave no gap between them.
         """
         found = [find_frequency(stamps, given) for stamps in self.stamps]
-        step = min(map(default_step, found), key=_STEPS.index)
-        if len(set(found)) > 1:
-            return SESSIONS, step
-        try:
-            return find_frequency(self.calendar, found[0]), step
-        except DataError:
-            return SESSIONS, step
+        if len(set(found)) == 1 and not found[0].has_gaps:
+            try:
+                return find_frequency(self.calendar, str(found[0]))
+            except DataError:
+                pass
+        return replace(min(found, key=lambda each: each.length), has_gaps=True)
 
     def folds_of(self, fold: Fold) -> tuple[Fold, ...]:
         """Return a fold of the calendar as one of each asset."""

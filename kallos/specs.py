@@ -122,8 +122,8 @@ class DataSpec(Spec):
     )
     frequency: str | None = Field(
         None,
-        description="'sessions' (days may be missing), 'rows' (integers), or a pandas frequency such as "
-        "'D' or 'h' (no row may be missing); found out by default.",
+        description="A pandas frequency such as 'D' or 'h' (no row may be missing), 'sessions' (rows may be missing), "
+        "both as in 'sessions:h', or 'rows' (integers); found out by default.",
     )
     fill: Literal["none", "forward"] = Field(
         "none",
@@ -256,7 +256,7 @@ class FoldSpec(Spec):
     step: CalendarStep | PositiveInt | None = Field(
         None,
         description="Validation window: a calendar step, or a number of rows counted from the first row; "
-        "default: quarter for days and sessions, month for anything shorter, year for anything longer, "
+        "default: quarter for days, month for anything shorter, year for weeks and anything longer, "
         "100 rows for integers.",
         union_mode="left_to_right",
     )

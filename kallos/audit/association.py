@@ -89,8 +89,8 @@ def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int =
         if name == features.only_target:
             continue
         values = rows[name].to_numpy(np.float64)
-        if (period := repeats_every(values)) is not None:
-            said = f"repeats every {counted(period, 'row')}, and so is known in advance"
+        if (period := repetition(values, rows.index)) is not None:
+            said = f"repeats every {period}, and so is known in advance"
             verdicts.append(Verdict(stage="association", column=name, verdict="clean", evidence=said))
             continue
         shapes = list(_shapes(values))
@@ -103,10 +103,11 @@ def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int =
     return verdicts
 
 
-def repeats_every(values: Array) -> int | None:
-    """Return the least number of rows, from 2 to 400, after which all values of a column come again, or None.
+def repetition(values: Array, index: pd.Index) -> str | None:
+    """Return after how long all values of a column come again: some rows, from 2 to 400 of them, a day, or a week.
 
-    They must come three times at least; what does not vary at all repeats nothing.
+    A day and a week are counted by the clock, since rows may be missing. All values must come three times or so; what
+    does not vary at all repeats nothing.
     """
     spread = float(np.ptp(values))
     # Running means of what repeats differ by rounding.
@@ -115,7 +116,14 @@ def repeats_every(values: Array) -> int | None:
         return None
     for period in range(2, min(_LONGEST_PERIOD, len(values) // _FEWEST_PERIODS) + 1):
         if (np.abs(values[period:] - values[:-period]) <= tolerance).all():
-            return period
+            return counted(period, "row")
+    if not isinstance(index, pd.DatetimeIndex):
+        return None
+    for name, time in (("day", pd.Timedelta(days=1)), ("week", pd.Timedelta(days=7))):
+        of_each_time = pd.Series(values).groupby((index - pd.Timestamp(0)) % time)
+        is_repeated = len(values) >= _FEWEST_PERIODS * of_each_time.ngroups
+        if is_repeated and ((of_each_time.max() - of_each_time.min()) <= tolerance).all():
+            return name
     return None
 
 

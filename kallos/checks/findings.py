@@ -67,6 +67,7 @@ FAULTS: Mapping[str, Severity] = {
     "clipped-input": "warning",
     "constant-target-in-window": "warning",
     "halted-asset": "warning",
+    "shifted-rows": "warning",
 }
 
 _MOST_STAMPS = 3

@@ -1,5 +1,6 @@
 """Faults of the frequency: gaps, rows off it, two of them in one table."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -8,21 +9,24 @@ import pandas as pd
 
 from kallos.checks.findings import Finding, first_few, said_by
 from kallos.errors import DataError, shorten
-from kallos.frequency import commonest_frequency, compare_with_clock, find_frequency
+from kallos.frequency import UNITS, Frequency, compare_with_clock, find_frequency, shifted_rows, usual_step
 from kallos.specs import DataSpec
 
 
-def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) -> str | None:
+def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) -> Frequency | None:
     """Return the frequency of sorted, unique stamps, or None where they keep to none, which is then found."""
     name = spec.timestamp_column
     try:
-        return find_frequency(index, spec.frequency)
+        found = find_frequency(index, spec.frequency)
     except DataError as error:
         refused = error
+    else:
+        findings += _off_their_day(index, found, name)
+        return found
     if len(index) < 3:
         findings.append(said_by(refused, "too-few-stamps", column=name, parameter="frequency"))
         return None
-    frequency = spec.frequency or commonest_frequency(index)
+    frequency = spec.frequency or usual_step(index)
     change = None if spec.frequency else _change_of_frequency(index)
     if change is not None:
         before, after = (pd.Timedelta(step) for step in change[1:])
@@ -48,7 +52,7 @@ def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) 
                 "missing-rows",
                 f"rows of frequency {frequency!r} must be without a gap: {len(missing)} of {n_expected} timestamps are "
                 f"missing ({shorten(missing)})",
-                "add them, or give --frequency sessions if days may be missing",
+                "add them, or give --frequency sessions if rows may be missing",
                 column=name,
                 stamps=first_few(missing),
             )
@@ -65,6 +69,20 @@ def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) 
             )
         )
     return None
+
+
+def _off_their_day(index: pd.Index, frequency: Frequency, name: str) -> Iterator[Finding]:
+    """Yield the bars of weeks and the like that are stamped on another day than most, as where that is a holiday."""
+    if frequency.unit is None or not len(shifted := shifted_rows(index, frequency)):
+        return
+    yield Finding(
+        "shifted-rows",
+        f"each {UNITS[frequency.unit]} has one row, stamped as {frequency.step} but for {len(shifted)} of "
+        f"{len(index)}: {shorten(shifted)}",
+        "leave them where the usual day was a holiday, or else correct them",
+        column=name,
+        stamps=first_few(shifted),
+    )
 
 
 def _change_of_frequency(index: pd.DatetimeIndex) -> tuple[pd.Timestamp, Any, Any] | None:

@@ -14,6 +14,7 @@ from kallos.checks.frequencies import examine_frequency
 from kallos.date_range import FIRST_MOMENT, LAST_MOMENT
 from kallos.errors import shorten
 from kallos.feature_store import choose_dates, doubled_stamps
+from kallos.frequency import Frequency
 from kallos.specs import DataSpec
 
 _OFFSET = re.compile(r"[T ]\d{2}(?::?\d{2}){0,2}(?:[.,]\d+)?\s*(Z|z|[+-]\d{2}(?::?\d{2})?)$")
@@ -37,7 +38,7 @@ class Stamped:
 
     frame: pd.DataFrame
     findings: list[Finding] = field(default_factory=list)
-    frequency: str | None = None
+    frequency: Frequency | None = None
     left_out: int = 0
 
 

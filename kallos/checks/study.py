@@ -8,26 +8,22 @@ import pandas as pd
 from kallos.checks.findings import Finding, SeenFold, said_by
 from kallos.errors import DataError
 from kallos.folds import Fold, cut_folds, cut_inner
-from kallos.frequency import SESSIONS, default_step
+from kallos.frequency import SESSIONS, Frequency
 from kallos.specs import TuneSpec
 from kallos.study_cut import clip_input, describe_clip, refuse_short_window
 
 
 def cut_study(
-    index: pd.Index, spec: TuneSpec, frequency: str | None, findings: list[Finding]
+    index: pd.Index, spec: TuneSpec, frequency: Frequency | None, findings: list[Finding]
 ) -> tuple[tuple[Fold, ...], int | None]:
     """Return the folds, and the input length that the search space is clipped to, as far as the rows allow.
 
     Rows that keep to no frequency are cut as sessions, which may have gaps; rows without stamps are not cut.
     """
-    folds = spec.folds
     if frequency is None and not isinstance(index, pd.DatetimeIndex):
         return (), None
-    if frequency is None:
-        folds = folds.model_copy(update={"step": folds.step or _step_of_irregular(index)})
-        frequency = SESSIONS
     try:
-        cut = cut_folds(index, folds, lead=spec.features.lead, frequency=frequency).folds
+        cut = cut_folds(index, spec.folds, lead=spec.features.lead, frequency=frequency or SESSIONS).folds
     except DataError as error:
         findings.append(said_by(error, "too-few-rows", parameter="n_folds"))
         return (), None
@@ -130,12 +126,6 @@ def _still_target(
 def _fit_rows(fold: Fold, spec: TuneSpec) -> slice:
     cut = cut_inner(fold.shifted(), spec.training.inner_validation, lead=spec.features.lead, horizon=spec.horizon)
     return slice(fold.train_start, max(fold.train_start + cut.fit_stop, fold.train_start))
-
-
-def _step_of_irregular(index: pd.Index) -> str | int:
-    distances = np.diff(index.asi8) if isinstance(index, pd.DatetimeIndex) else np.array([])
-    usual = pd.Timedelta(int(np.median(distances))) if len(distances) else pd.Timedelta(days=1)
-    return default_step(f"{max(int(usual.total_seconds()), 1)}s")
 
 
 def _varies(values: np.ndarray) -> bool:

@@ -16,6 +16,7 @@ from kallos.evaluation.significance import diebold_mariano, gain_interval
 from kallos.evaluation.verdict import LEVEL, decide
 from kallos.evaluation.yardsticks import RIDGE, rules_by_target, yardsticks
 from kallos.folds import Fold, fewest_origins
+from kallos.frequency import Frequency
 from kallos.metrics import OF_QUANTILES, RMSE, Forecast, measure
 from kallos.naive_scores import EACH_BEST
 from kallos.planning import stamp
@@ -45,7 +46,7 @@ class Holdout:
     target: str | tuple[str, ...]
     horizon: int
     lead: int
-    frequency: str
+    frequency: Frequency
     levels: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:

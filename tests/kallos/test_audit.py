@@ -27,6 +27,7 @@ from kallos.feature_store import FeatureStore
 from kallos.folds import Fold
 from kallos.preprocessing import prepare_fold, study_frame
 from kallos.specs import DataSpec, FeatureSpec
+from tests.calendars import exchange, with_gaps
 from tests.clean_sets import clean_set, make_bars
 from tests.samples import make_features, small_spec
 
@@ -156,6 +157,23 @@ def test_a_column_that_repeats_to_its_end_is_known_in_advance(values, evidence):
     (verdict,) = audit_associations(rows, FEATURES)
     assert verdict.verdict == "clean"
     assert verdict.evidence.startswith(evidence)
+
+
+@pytest.mark.parametrize(
+    ("index", "column", "evidence"),
+    [
+        (with_gaps(exchange("UTC", "2023-01-02", "2023-12-29")), lambda index: index.hour % 3, "repeats every day"),
+        (with_gaps(exchange("UTC", "2023-01-02", "2023-12-29")), lambda index: index.dayofweek, "repeats every week"),
+        (with_gaps(pd.bdate_range("2018-01-01", periods=900)), lambda index: index.dayofweek, "repeats every week"),
+    ],
+)
+def test_the_hour_and_the_weekday_are_known_in_advance_where_rows_are_missing(index, column, evidence):
+    season = column(index).to_numpy().astype(float)
+    # The target lies so far from that of the row before that lags do not tell it.
+    target = 9 * season**2 + np.random.default_rng(1).normal(size=len(index))
+    rows = study_frame(pd.DataFrame({"ret": target, "season": season}, index=index), FEATURES)
+    (verdict,) = audit_associations(rows, FEATURES)
+    assert (verdict.verdict, verdict.evidence[: len(evidence)]) == ("clean", evidence)
 
 
 def test_a_column_that_was_filled_in_later_for_the_first_years_is_found_with_the_years():

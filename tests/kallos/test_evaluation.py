@@ -12,6 +12,7 @@ from kallos.evaluation.document import evaluation_markdown, loss_line
 from kallos.evaluation.holdout import Holdout, evaluate_forecasts
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.evaluation.significance import diebold_mariano
+from kallos.frequency import Frequency
 
 AR = -0.7
 
@@ -19,7 +20,7 @@ AR = -0.7
 def holdout_of(values, *, start, horizon=1, lead=1, frequency="D", target="y", levels=None, **columns):
     index = pd.date_range("2020-01-01", periods=len(values), freq="D")
     frame = pd.DataFrame({"y": values, **columns}, index=index)
-    return Holdout(frame, start, len(values), target, horizon, lead, frequency, levels)
+    return Holdout(frame, start, len(values), target, horizon, lead, Frequency.of(frequency), levels)
 
 
 def autoregression(n_rows, *, seed):

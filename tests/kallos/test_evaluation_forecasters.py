@@ -8,16 +8,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from kallos.evaluation.holdout import Holdout
-from kallos.evaluation.naive import naive_forecasts, season
+from kallos.evaluation.naive import naive_forecasts
 from kallos.evaluation.ridge import ridge_forecast
 from kallos.evaluation.yardsticks import yardsticks
+from kallos.frequency import Frequency, find_frequency
 
 
 def make_holdout(n_rows=120, *, start=90, horizon=2, lead=1, frequency="D", seed=0):
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame({"y": rng.normal(size=n_rows).cumsum(), "x": rng.normal(size=n_rows)})
     frame.index = pd.date_range("2020-01-01", periods=n_rows, freq="D")
-    return Holdout(frame, start, n_rows, "y", horizon, lead, frequency)
+    return Holdout(frame, start, n_rows, "y", horizon, lead, Frequency.of(frequency))
 
 
 def test_a_hold_out_scores_all_origins_whose_horizon_lies_in_it():
@@ -62,7 +63,7 @@ def test_no_forecast_moves_with_a_row_behind_its_origin(lead, horizon):
     middle = 10
     frame = before.frame.copy()
     frame.iloc[before.origins[middle] + 1 :] += 100
-    after = Holdout(frame, before.start, before.stop, "y", horizon, lead, "D")
+    after = Holdout(frame, before.start, before.stop, "y", horizon, lead, Frequency("D"))
     for name, forecast in {**naive_forecasts(before), "ridge": ridge_forecast(before)}.items():
         moved = {**naive_forecasts(after), "ridge": ridge_forecast(after)}[name]
         assert np.array_equal(forecast[: middle + 1], moved[: middle + 1]), name
@@ -103,25 +104,30 @@ def test_a_season_needs_two_periods_that_are_known():
     assert "seasonal" not in naive_forecasts(make_holdout(frequency="rows"))
 
 
-@pytest.mark.parametrize(
-    ("frequency", "period"),
-    [
-        ("sessions", 5),
-        ("B", 5),
-        ("D", 7),
-        ("h", 24),
-        ("4h", 6),
-        ("15min", 96),
-        ("W-SUN", 52),
-        ("ME", 12),
-        ("BME", 12),
-        ("QS", 4),
-        ("YE", None),
-        ("rows", None),
-    ],
-)
-def test_the_period_follows_the_frequency(frequency, period):
-    assert season(frequency) == period
+def hours_of(index: pd.DatetimeIndex) -> pd.DataFrame:
+    """Return a target that comes again each day but for a noise of .05, and says nothing else of itself."""
+    rng = np.random.default_rng(3)
+    noise = pd.Series(0.05 * rng.normal(size=3648), pd.date_range("2024-01-01", periods=3648, freq="h"))
+    return pd.DataFrame({"y": 2 * rng.normal(size=24)[index.hour] + noise[index]}, index=index)
+
+
+@pytest.mark.parametrize("lead", [1, 30])
+@pytest.mark.parametrize("levels", [None, (0.1, 0.5, 0.9)])
+def test_hours_that_are_missing_move_no_season(lead, levels):
+    full = pd.date_range("2024-01-01", "2024-04-30 23:00", freq="h")
+    lacking = full.delete([501, 502, 900])
+    of_full, of_lacking = (
+        yardsticks(Holdout(hours_of(index), len(index) - 720, len(index), "y", 1, lead, frequency, levels))["seasonal"]
+        for index, frequency in ((full, Frequency("h")), (lacking, find_frequency(lacking, "sessions")))
+    )
+    days_before = 24 * (-(-lead // 24))
+    april = hours_of(full)["y"].to_numpy()
+    assert np.array_equal(of_full.point[:, 0], april[-720 - days_before : len(april) - days_before])
+    assert np.array_equal(of_lacking.point, of_full.point)
+    # The difference of two noises.
+    assert np.sqrt(np.mean((of_lacking.point[:, 0] - april[-720:]) ** 2)) == pytest.approx(0.05 * np.sqrt(2), rel=0.05)
+    if levels is not None:
+        assert of_lacking.quantiles == pytest.approx(of_full.quantiles, abs=0.01)
 
 
 def test_ridge_finds_the_coefficients_of_a_series_that_follows_its_lags_and_a_covariate():
@@ -130,7 +136,7 @@ def test_ridge_finds_the_coefficients_of_a_series_that_follows_its_lags_and_a_co
     x, noise, y = rng.normal(size=n_rows), 0.1 * rng.normal(size=n_rows), np.zeros(n_rows)
     for row in range(2, n_rows):
         y[row] = 0.6 * y[row - 1] - 0.3 * y[row - 2] + 0.5 * x[row - 1] + noise[row]
-    holdout = Holdout(pd.DataFrame({"y": y, "x": x}), 1200, n_rows, "y", 1, 1, "rows")
+    holdout = Holdout(pd.DataFrame({"y": y, "x": x}), 1200, n_rows, "y", 1, 1, Frequency(None))
     best = (y - noise)[1200:]
     # 48 coefficients from 1,200 rows: an error of .1 times the root of .04 is to be expected.
     assert np.sqrt(np.mean((ridge_forecast(holdout)[:, 0] - best) ** 2)) < 0.03

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from kallos.evaluation.holdout import Holdout, evaluate_forecasts
+from kallos.frequency import Frequency
 from kallos.gains import beside, signed
 from kallos.naive_scores import EACH_BEST
 from kallos.report import best_params_document, best_params_markdown
@@ -124,7 +125,7 @@ def test_a_verdict_on_several_targets_is_against_the_best_naive_forecast_of_each
     noise = np.random.default_rng(0)
     index = pd.date_range("2020-01-01", periods=600, freq="D")
     frame = pd.DataFrame({"r": noise.normal(size=600), "level": 50 + np.cumsum(noise.normal(size=600))}, index=index)
-    holdout = Holdout(frame, 500, 600, ("r", "level"), 1, 1, "D")
+    holdout = Holdout(frame, 500, 600, ("r", "level"), 1, 1, Frequency("D"))
     values = frame.to_numpy()
     # What leaves the returns alone and repeats the level is no news.
     forecast = np.stack([0 * values[499:599, 0], values[499:599, 1]], axis=1)[:, None]
