@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from kallos.architectures.study_space import model_of
 from kallos.confirmation import Confirmation
 from kallos.planning import DataSummary, Stamp
-from kallos.report import file_part
+from kallos.result_names import file_part
 from kallos.selection import OneStandardError
 from kallos.specs import TuneSpec
 
