@@ -80,13 +80,14 @@ def run_deployed(
     folder: str,
     deployment: Deployment,
     *,
-    is_current: Callable[[TuneSpec, Mapping[str, Any]], bool],
+    found_now: Callable[[TuneSpec], Mapping[str, Any] | None],
     tell: Callable[[str], None],
 ) -> Iterator[Entry]:
     """Run the studies as runs of a deployment, all at once, and yield how each has ended.
 
-    A run of the same study that is on its way already is waited for, and none is scheduled beside it. `is_current` says
-    whether a document that lies in the folder is of the rows of now; `tell` hears what is waited for, when it changes.
+    A run of the same study that is on its way already is waited for, and none is scheduled beside it. `found_now`
+    returns the document among the results that is of the rows of now, if there is one; `tell` hears what is waited
+    for, when it changes.
     Raises `UsageError` if the deployment refuses a study, `KallosError` if the server does not answer for an hour.
     """
     api = _PatientApi(tell)
@@ -110,7 +111,7 @@ def run_deployed(
         for run_id in list(waiting):
             flow_run = runs.get(run_id)
             if flow_run is None or (flow_run.state is not None and flow_run.state.is_final()):
-                yield _entry_of(waiting.pop(run_id), flow_run, folder, is_current)
+                yield _entry_of(waiting.pop(run_id), flow_run, folder, found_now)
         counts = _counts([runs[run_id] for run_id in waiting])
         if waiting and counts != said:
             tell(f"runs of {deployment.name}: {counts}")
@@ -194,7 +195,7 @@ def _entry_of(
     started: _Started,
     flow_run: FlowRun | None,
     folder: str,
-    is_current: Callable[[TuneSpec, Mapping[str, Any]], bool],
+    found_now: Callable[[TuneSpec], Mapping[str, Any] | None],
 ) -> Entry:
     spec = started.spec
     if flow_run is None:
@@ -203,15 +204,13 @@ def _entry_of(
     assert state is not None
     if not state.is_completed():
         return Entry.failed(spec, scrubbed(f"its run {flow_run.name} is {state.name}: {state.message}"))
-    document = _document(spec, folder)
+    document: Mapping[str, Any] | None = _document(spec, folder)
     try:
         # A file of an earlier run would be there, too, where the worker writes to another folder: one that has not
-        # changed counts only if a run of now could not have changed it.
-        if (
-            document is not None
-            and document.get("spec") == spec.model_dump(mode="json")
-            and (document != started.before or is_current(spec, document))
-        ):
+        # changed counts only if a run of now could not have changed it. And the latest may be another study's by now.
+        if document is None or document == started.before or document.get("spec") != spec.model_dump(mode="json"):
+            document = found_now(spec)
+        if document is not None:
             return Entry.of(spec, document)
     except Exception as error:  # Whatever is wrong with one study's file, the others go on.
         return Entry.failed(spec, scrubbed(f"its result in {folder} cannot be read: {error}"))
@@ -222,7 +221,7 @@ def _entry_of(
 
 def _document(spec: TuneSpec, folder: str) -> dict[str, Any] | None:
     try:
-        return report.read_best_params(spec, folder)
+        return report.read_latest(spec, folder)
     except KallosError:
         return None
 

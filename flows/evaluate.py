@@ -32,8 +32,8 @@ from kallos.manifest import Manifest
 from kallos.model_files import load_model, read_manifest
 from kallos.preprocessing import study_frame
 from kallos.registry import Registry
-from kallos.report import artifact_key
 from kallos.result_folder import prepare_folder, refuse_relative, write_bytes
+from kallos.result_names import artifact_key, evaluation_name
 from kallos.settings import Settings
 
 
@@ -130,7 +130,7 @@ def evaluate(
     for place in (model, Settings.read().registry_folder):
         record_look(place, look.model_copy(update={"decision": evaluation.verdict.decision}))
     path = write_evaluation(evaluation, folder)
-    write_bytes(folder, f"{evaluation.model_id}_evaluation.png", picture)
+    write_bytes(folder, evaluation_name(evaluation.model_id, "png"), picture)
     logger.info("%s; the evaluation is in %s", headline(evaluation), path)
     artifacts = ArtifactStore(logger)
     artifacts.store(

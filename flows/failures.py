@@ -7,25 +7,48 @@ from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 
-from kallos.report import write_failure
+from kallos.errors import KallosError, scrubbed
+from kallos.report import study_title, write_failure
+from kallos.result_names import failure_name, unread_failure_name
 from kallos.settings import Settings
-from kallos.specs import parse_tune_spec
+from kallos.specs import TuneSpec, parse_tune_spec
 
 
 def note_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Write what became of a run as `MODEL_ASSET_failure.json`; the next result removes it.
+    """Write what became of a run among the results, under its specification; the next result of that removes it.
 
-    The run itself calls this when it fails, and the worker when the run's process is gone.
+    The run itself calls this when it fails, and the worker when the run's process is gone. A note that cannot be left
+    is a warning: the run has failed already.
     """
+    logger = flow_run_logger(flow_run, flow)
+    try:
+        address = _write(flow_run, state)
+    except Exception as error:
+        reason = error if isinstance(error, KallosError) else f"{type(error).__name__}: {error}"
+        logger.warning("%s, and no note of it could be left: %s", state.name, scrubbed(str(reason)))
+    else:
+        logger.warning("%s: what happened is in %s", state.name, address)
+
+
+def _write(flow_run: FlowRun, state: State[Any]) -> str:
     given = flow_run.parameters
+    spec = _spec_of(given)
     failure = {
         "state": state.name,
         "message": state.message,
+        "of": None if spec is None else f"{study_title(spec)}: {spec.features.target_label}",
         "flow_run": flow_run.name,
         "flow_run_id": str(flow_run.id),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "remedy": "finished folds are kept: once the cause is mended, the next run of the same study carries it on",
     }
-    folder = given.get("output_dir") or Settings.read().results_folder
-    address = write_failure(parse_tune_spec(given["spec"]), str(folder), failure)
-    flow_run_logger(flow_run, flow).warning("%s: what happened is in %s", state.name, address)
+    name = unread_failure_name(given) if spec is None else failure_name(spec)
+    return write_failure(name, str(given.get("output_dir") or Settings.read().results_folder), failure)
+
+
+def _spec_of(given: dict[str, Any]) -> TuneSpec | None:
+    """Return the specification among a run's parameters, or None if there is none that can be read."""
+    try:
+        return parse_tune_spec(given["spec"])
+    except (KallosError, KeyError, TypeError):
+        return None

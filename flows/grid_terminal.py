@@ -69,6 +69,8 @@ class ShownStudies:
             line += (
                 f"{entry.metric} {value(entry.value)}  naive {value(entry.naive_value)} ({entry.naive})  {share(gain)}"
             )
+        if entry.pending:
+            line += f"  ({entry.trials} of {entry.n_trials} trials, {entry.pending} more begun)"
         if entry.is_found:
             line += "  (complete, not run again)"
         elif self._recorded:

@@ -10,19 +10,19 @@ from pydantic import PositiveInt
 
 from flows.evaluate import CURRENT, evaluate
 from flows.failures import note_failure
-from flows.train import model_folder, train
+from flows.train import train
 from flows.tune import tune
 from flows.watching import ArtifactStore, Ending, tell_all, watching
-from kallos import html_report, report
+from kallos import html_report
 from kallos.best_forecasts import read_forecasts
-from kallos.best_params import read_best_params_file, read_one_se
-from kallos.errors import DataError
+from kallos.best_params import read_one_se
 from kallos.evaluation.document import evaluation_markdown, headline
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.events import StepStarted, StudyFinished
 from kallos.manifest import Refit, Select
 from kallos.registry import Registry, promotes
 from kallos.result_folder import refuse_relative
+from kallos.result_names import BEST_PARAMS, artifact_key, model_folder, study_folder
 from kallos.run_spec import RunSpec
 from kallos.selection import deflate
 from kallos.settings import Settings
@@ -45,7 +45,7 @@ def register(folder: str, evaluation: HoldoutEvaluation, by_verdict: bool) -> st
 
 @task(cache_policy=NO_CACHE)
 def write_verdict(finished: StudyFinished, evaluation: HoldoutEvaluation, folder: str) -> str:
-    """Write the study's page once more, the verdict first, and return its address."""
+    """Write the page in the study's own folder once more, the verdict first, and return its address."""
     result = finished.result
     page = html_report.report_html(
         result,
@@ -55,7 +55,7 @@ def write_verdict(finished: StudyFinished, evaluation: HoldoutEvaluation, folder
         forecasts=read_forecasts(result, folder),
         run=finished,
     )
-    return html_report.write_report(result.spec, page, folder)
+    return html_report.write_report(result, page, folder)
 
 
 @flow(
@@ -93,27 +93,22 @@ def nightly(
     with watching(ending):
         tune(spec, run, output_dir)
     assert ending.finished is not None
-    params_file = posixpath.join(folder, report.result_file_name(spec, "best_params"))
-    if read_best_params_file(params_file).study != ending.finished.result.study_name:
-        raise DataError(
-            f"a night must train what it has tuned, and {report.result_file_name(spec, 'best_params')} is of another "
-            f"study by now: give studies that run at the same time an --output-dir of their own"
-        )
+    own = study_folder(folder, ending.finished.result.study_name)
     # Not as subflows: a server shows the parameters of those, and the folder's URL may hold a password.
-    manifest = train.fn(params_file, None, seeds, refit, select, run.workers, folder)
-    model = model_folder(manifest, folder)
+    manifest = train.fn(posixpath.join(own, BEST_PARAMS), None, seeds, refit, select, run.workers, folder)
+    model = model_folder(folder, manifest.model_id)
     tell_all()(StepStarted("forecasting the hold-out"))
     evaluation = evaluate.fn(model, against=CURRENT, output_dir=folder)
     became = register(model, evaluation, promote == "by-verdict")
     try:
-        page = write_verdict(ending.finished, evaluation, folder)
+        page = write_verdict(ending.finished, evaluation, own)
     except Exception as error:  # The night's work is done, and its artifact is still to come.
         page = None
         logger.warning("the report could not be written anew: %s: %s", type(error).__name__, error)
     logger.info("%s; %s", headline(evaluation), became)
     ArtifactStore(logger).store(
         create_markdown_artifact,
-        key=report.artifact_key("verdict", spec),
+        key=artifact_key("verdict", spec),
         markdown=f"{evaluation_markdown(evaluation)}\n{became}.\n" + (f"\nReport: `{page}`\n" if page else ""),
         description=headline(evaluation),
     )

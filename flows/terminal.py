@@ -10,9 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from kallos import report
+from kallos.errors import scrubbed
 from kallos.events import Event, FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
 from kallos.gains import signed
+from kallos.html_report import find_report
 from kallos.planning import StudyPlan
+from kallos.result_names import BEST_PARAMS, REPORT, study_folder
 from kallos.results import TuningResult
 from kallos.trials import TrialRecord
 
@@ -111,8 +114,15 @@ class PlainLines:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def show_result(console: Console, result: TuningResult, address: str, page: str | None = None) -> None:
-    """Print the verdict, the folds, the best parameters, and where they and the report are."""
+def report_address(result: TuningResult, results: str) -> str | None:
+    """Return where the study's page is among the results, for showing, or None if there is none."""
+    is_there = find_report(study_folder(results, result.study_name)) is not None
+    return report.shown_address(result, results, REPORT) if is_there else None
+
+
+def show_result(console: Console, result: TuningResult, results: str) -> None:
+    """Print the verdict, the folds, the best parameters, and where they and the report are among the results."""
+    address, page = report.shown_address(result, results, BEST_PARAMS), report_address(result, results)
     metric = report.metric_with_unit(result.spec)
     title = f"{report.study_title(result.spec)}: {metric} of the best trial ({result.best.number})"
     table = Table(title=Text(title), title_justify="left", title_style="bold")
@@ -146,6 +156,8 @@ def show_result(console: Console, result: TuningResult, address: str, page: str 
     console.print(f"written to {address}", highlight=False, markup=False, soft_wrap=True)
     if page is not None:
         console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    own = scrubbed(study_folder(results, result.study_name))
+    console.print(f"all of this study: {own}", highlight=False, markup=False, soft_wrap=True)
     if result.holdout_start is not None and result.holdout_end is not None:
         # One model over several assets is for tuning, so far.
         what_next = "" if by_asset else f"; next: kallos-run train --params-file {address}"

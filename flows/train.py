@@ -1,7 +1,5 @@
 """The flow `train`: a study's best parameters, confirmed, refitted, and left as a model directory."""
 
-import posixpath
-
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import PositiveInt
@@ -16,8 +14,9 @@ from kallos.manifest import Choice, Manifest, Refit, Select
 from kallos.model_summary import model_lines, model_markdown
 from kallos.planning import StudyPlan
 from kallos.pool import FoldPool, physical_cores
-from kallos.report import artifact_key, counted
+from kallos.report import counted
 from kallos.result_folder import refuse_relative
+from kallos.result_names import artifact_key, model_folder, shown_name
 from kallos.settings import Settings
 from kallos.snapshots import read_snapshot
 from kallos.trainer import TrainedModel
@@ -58,8 +57,8 @@ def write_model(trained: TrainedModel, folder: str) -> str:
 
 
 def run_name() -> str:
-    """Return the run's name: the file's, without the folder, which may be a URL with a password."""
-    return f"train-{posixpath.basename(runtime.flow_run.parameters['params_file'])}"
+    """Return the run's name: the study's or the file's, without what is before it, which may hold a password."""
+    return f"train-{shown_name(runtime.flow_run.parameters['params_file'])}"
 
 
 @flow(name="train", flow_run_name=run_name)
@@ -75,7 +74,7 @@ def train(
     """Train a study's chosen parameters on all of its rows, and leave the model as a directory and an artifact.
 
     Args:
-        params_file: The study's MODEL_ASSET_best_params.json, or its fsspec URL.
+        params_file: A study's best_params.json or a copy of it, or its fsspec URL.
         output_dir: The model's own folder, or an fsspec URL of one; by default models/MODEL_ID among the results.
         seeds: Networks that are trained, each with a seed of its own; the forecast is their mean.
         refit: Stop early on the end of the rows ('inner-validation'), or train on all for the folds' 'median-epochs'.
@@ -97,7 +96,7 @@ def train(
     tell(StepStarted(f"training {counted(seeds, 'network')}"))
     trained = train_model(best, plan, choice, confirmed, seeds, refit)
     address = write_model(
-        trained, output_dir or model_folder(trained.manifest, results or Settings.read().results_folder)
+        trained, output_dir or model_folder(results or Settings.read().results_folder, trained.model_id)
     )
     for line in model_lines(trained.manifest):
         logger.info("%s", line)
@@ -109,8 +108,3 @@ def train(
         description=f"{trained.model_id} in {address}",
     )
     return trained.manifest
-
-
-def model_folder(manifest: Manifest, results: str) -> str:
-    """Return the folder of a model among the results."""
-    return posixpath.join(results, model_files.MODELS, manifest.model_id)

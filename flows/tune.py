@@ -46,6 +46,7 @@ from kallos.plots import report_png
 from kallos.pool import FoldPool, WorkerLostError, note_another_try, physical_cores
 from kallos.record import open_record
 from kallos.result_folder import prepare_folder, refuse_relative
+from kallos.result_names import artifact_key, study_folder
 from kallos.results import TuningResult
 from kallos.run_spec import RunSpec
 from kallos.scoring import FoldJob, FoldScore
@@ -233,7 +234,7 @@ def study(plan: StudyPlan, run: RunSpec, place: Place) -> StudyFinished:
     cache = FoldCache(settings.fold_cache)
     ending = Ending()
     watcher = tell_all(
-        TrialLog(logger, plan), ProgressArtifact(report.artifact_key("progress", plan.spec), logger, plan), ending
+        TrialLog(logger, plan), ProgressArtifact(artifact_key("progress", plan.spec), logger, plan), ending
     )
     with (
         open_record(settings.studies_url, plan, if_running=run.if_running) as record,
@@ -288,7 +289,7 @@ def forecast_best(
 ) -> BestForecasts | None:
     """Forecast the last fold with the best trial, fitted once more; None where no fit is left in the budget.
 
-    What the folder holds of the same fit is taken over.
+    What the study's folder holds of the same fit is taken over.
     """
     if _spent(finished, run):
         return read_forecasts(finished.result, folder)
@@ -314,20 +315,20 @@ def write_report(
     chosen: HonestChoice,
     forecasts: BestForecasts | None,
     no_forecasts: str | None,
-    folder: str,
+    results: str,
 ) -> str:
     """Write the page that shows the study, and return its address."""
     result = finished.result
     page = html_report.report_html(
         result,
-        evaluation=find_evaluation(result, folder, chosen.one_se),
+        evaluation=find_evaluation(result, results, chosen.one_se),
         one_se=chosen.one_se,
         deflation=chosen.deflation,
         forecasts=forecasts,
         no_forecasts=no_forecasts,
         run=finished,
     )
-    return html_report.write_report(result.spec, page, folder)
+    return html_report.write_report(result, page, study_folder(results, result.study_name))
 
 
 @flow(
@@ -352,7 +353,9 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
     prepare_folder(folder)
     features = load_features(spec)
     plan = create_splits(features, spec)
-    last = report.read_best_params(spec, folder)
+    own = study_folder(folder, plan.study_name)
+    # A study is held against its own last run first: the latest of the same target may be of another horizon.
+    last = report.read_best_params(own) or report.read_latest(spec, folder)
     with place_of(run, plan) as place:
         finished = study(plan, run, _nothing_to_wait_for(place))
         result = finished.result
@@ -362,28 +365,28 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
             chosen = HonestChoice(deflation=deflate(result))
             logger.warning("the choice within one standard error is left out: %s", error)
         # Where a run is killed before its page is written, no earlier one lies beside the new result.
-        html_report.remove_report(spec, folder)
+        html_report.remove_report(result, own)
         path = report.write_best_params(result, folder, chosen)
-        write_study(result, folder)
+        write_study(result, own)
         logger.info("%s; best parameters in %s", report.verdict(result), path)
         page = _show(plan, finished, chosen, run, folder, place, logger)
     artifacts = ArtifactStore(logger)
     artifacts.store(
         create_markdown_artifact,
-        key=report.artifact_key("best-params", spec),
+        key=artifact_key("best-params", spec),
         markdown=report.best_params_markdown(result, last, page),
         description=report.verdict(result),
     )
     artifacts.store(
         create_table_artifact,
-        key=report.artifact_key("trials", spec),
+        key=artifact_key("trials", spec),
         table=report.trial_rows(result),
         description=f"{report.study_title(spec)}: every trial, its value and its parameters",
     )
     picture = base64.b64encode(report_png(result)).decode()
     artifacts.store(
         create_image_artifact,
-        key=report.artifact_key("plots", spec),
+        key=artifact_key("plots", spec),
         # The picture itself, so that it shows wherever the UI does.
         image_url=f"data:image/png;base64,{picture}",
         description=f"{report.study_title(spec)}: the best trial beside naive, and all trials",
@@ -396,21 +399,22 @@ def _show(
     finished: StudyFinished,
     chosen: HonestChoice,
     run: RunSpec,
-    folder: str,
+    results: str,
     place: Place,
     logger: RunLogger,
 ) -> str | None:
-    """Leave the report in the folder and return its address; whatever fails is a warning, for the result is there."""
-    spec, forecasts, why_none = finished.result.spec, None, _spent(finished, run)
+    """Leave the report among the results and return its address; whatever fails is a warning: the result is there."""
+    forecasts, why_none = None, _spent(finished, run)
+    own = study_folder(results, finished.result.study_name)
     try:
-        forecasts = forecast_best(plan, finished, run, folder, _nothing_to_wait_for(place))
+        forecasts = forecast_best(plan, finished, run, own, _nothing_to_wait_for(place))
     except Exception as error:
         why_none = f"{type(error).__name__}: {error}"
         logger.warning("the best trial's forecasts are left out of the report: %s", why_none)
     try:
-        return write_report(finished, chosen, forecasts, why_none, folder)
+        return write_report(finished, chosen, forecasts, why_none, results)
     except Exception as error:
         logger.warning("the report could not be written, and the result is whole: %s: %s", type(error).__name__, error)
         with suppress(KallosError):
-            html_report.remove_report(spec, folder)
+            html_report.remove_report(finished.result, own)
         return None

@@ -1,9 +1,10 @@
 """The flow `tune-all`: many studies, each a run of its own, and one leaderboard."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 import httpx
@@ -19,9 +20,10 @@ from kallos.cluster import cluster_line
 from kallos.dask_scheduler import cluster_address
 from kallos.errors import DataError, KallosError, StudyError, scrubbed, shorten
 from kallos.feature_store import FeatureStore
-from kallos.leaderboard import Entry, Leaderboard, leaderboard_csv, leaderboard_markdown
+from kallos.leaderboard import Entry, Leaderboard, leaderboard_markdown, write_leaderboard
 from kallos.planning import StudyPlan
-from kallos.result_folder import prepare_folder, refuse_relative, write_text
+from kallos.result_folder import prepare_folder, refuse_relative
+from kallos.result_names import leaderboard_key, study_folder
 from kallos.run_spec import RunSpec
 from kallos.settings import Settings
 from kallos.specs import TuneSpec
@@ -31,8 +33,6 @@ from kallos.whole_results import is_of, whole_document
 Onlooker = Callable[[Entry, Leaderboard], None]
 Listener = Callable[[str], None]
 Place = Literal["subflows", "deployment"]
-
-LEADERBOARD = "leaderboard.csv"
 
 _DEFAULT_RUN = RunSpec()
 
@@ -96,12 +96,12 @@ def tune_all(
     on = find_deployment(deployment) if place == "deployment" else None
     studies = grid.studies(find_assets(grid.spec)) if grid.assets == ALL else grid.studies()
     board = Leaderboard(entries=tuple(Entry.waiting(spec) for spec in studies))
-    write_text(folder, LEADERBOARD, leaderboard_csv(board))
+    write_leaderboard(board, grid, folder)
     for entry in _run(studies, run, output_dir, folder, on):
         board = board.updated(entry)
         try:
             # After each study: a run that is killed leaves what it knew.
-            write_text(folder, LEADERBOARD, leaderboard_csv(board))
+            write_leaderboard(board, grid, folder)
         except KallosError as error:
             logger.warning("the leaderboard is written with the next study or at the end: %s", error)
         log = logger.warning if entry.status == "failed" else logger.info
@@ -116,11 +116,11 @@ def tune_all(
             onlooker(entry, board)
     ArtifactStore(logger).store(
         create_markdown_artifact,
-        key="leaderboard",
+        key=leaderboard_key(grid),
         markdown=leaderboard_markdown(board),
         description=grid.title,
     )
-    logger.info("leaderboard in %s", write_text(folder, LEADERBOARD, leaderboard_csv(board)))
+    logger.info("leaderboard in %s", write_leaderboard(board, grid, folder))
     if board.failed:
         raise StudyError(_what_is_missing(board))
     return board
@@ -158,7 +158,9 @@ def _run(
             if deployment is None and entry.status == "failed" and _is_cluster_lost(run):
                 return
     if deployment is not None:
-        yield from run_deployed(missing, run, output_dir, folder, deployment, is_current=_is_of_now, tell=_tell)
+        yield from run_deployed(
+            missing, run, output_dir, folder, deployment, found_now=partial(_found_now, results=folder), tell=_tell
+        )
 
 
 def _is_cluster_lost(run: RunSpec) -> bool:
@@ -187,8 +189,11 @@ def _finished(spec: TuneSpec, folder: str) -> Entry | None:
         return None
 
 
-def _is_of_now(spec: TuneSpec, document: Mapping[str, Any]) -> bool:
-    return is_of(_plan_now(spec), document)
+def _found_now(spec: TuneSpec, results: str) -> dict[str, Any] | None:
+    """Return the document of the study on the rows of now, or None if it is not there."""
+    plan = _plan_now(spec)
+    document = report.read_best_params(study_folder(results, plan.study_name))
+    return document if document is not None and is_of(plan, document) else None
 
 
 def _plan_now(spec: TuneSpec) -> StudyPlan:

@@ -7,12 +7,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kallos.metrics import mean
 from kallos.planning import Stamp, StudyPlan, stamp
-from kallos.report import result_file_name
 from kallos.result_folder import read_text, write_text
+from kallos.result_names import FORECASTS
 from kallos.results import TuningResult
 from kallos.scoring import FoldJob, errors_by_asset, fit_fold, forecast_fold
 from kallos.snapshots import read_snapshot
-from kallos.specs import TuneSpec
 
 
 class FoldForecasts(BaseModel):
@@ -77,27 +76,27 @@ def forecasts_of_best(
     forecast: Callable[[FoldJob], FoldForecasts],
     anew: bool = False,
 ) -> BestForecasts:
-    """Return the best trial's forecasts, and leave them in the folder as `MODEL_ASSET_forecasts.json`.
+    """Return the best trial's forecasts, and leave them in the study's folder as `forecasts.json`.
 
     What lies there of the same job is taken over, unless `anew`: a night that finds the best trial of the night
     before fits nothing for them. Raises what `forecast` does, and `KallosError` if the folder cannot be written.
     """
-    kept = None if anew else _read(result.spec, folder)
+    kept = None if anew else _read(folder)
     is_there = kept is not None and kept.last_fold.fingerprint == job.fingerprint
     last_fold = kept.last_fold if kept and is_there else forecast(job)
     made = BestForecasts(study=result.study_name, trial=result.best.number, last_fold=last_fold)
-    write_text(folder, result_file_name(result.spec, "forecasts"), made.model_dump_json() + "\n")
+    write_text(folder, FORECASTS, made.model_dump_json() + "\n")
     return made
 
 
 def read_forecasts(result: TuningResult, folder: str) -> BestForecasts | None:
     """Return the best trial's forecasts that lie in the folder, or None if none of this study's best can be read."""
-    kept = _read(result.spec, folder)
+    kept = _read(folder)
     return kept if kept is not None and (kept.study, kept.trial) == (result.study_name, result.best.number) else None
 
 
-def _read(spec: TuneSpec, folder: str) -> BestForecasts | None:
-    text = read_text(folder, result_file_name(spec, "forecasts"))
+def _read(folder: str) -> BestForecasts | None:
+    text = read_text(folder, FORECASTS)
     try:
         return None if text is None else BestForecasts.model_validate_json(text)
     except ValidationError:

@@ -68,7 +68,7 @@ class BestParams(BaseModel):
 
 
 def read_best_params_file(address: str) -> BestParams:
-    """Return what a `MODEL_ASSET_best_params.json` says, of this machine or by its fsspec URL.
+    """Return what a study's `best_params.json`, or a copy of it, says, of this machine or by its fsspec URL.
 
     Raises `DataError` if it cannot be read, or is no such document of this version.
     """
@@ -92,8 +92,8 @@ def read_best_params_file(address: str) -> BestParams:
 
 
 def read_one_se(result: TuningResult, folder: str) -> OneStandardError | None:
-    """Return the choice within one standard error that the study's own document has, if it lies in the folder."""
-    content = read_best_params(result.spec, folder) or {}
+    """Return the choice within one standard error that the study's document has, if it lies in its own folder."""
+    content = read_best_params(folder) or {}
     try:
         best = BestParams.model_validate(content)
     except ValidationError:

@@ -12,14 +12,14 @@ from kallos.evaluation.results import HoldoutEvaluation
 from kallos.events import StudyFinished
 from kallos.importance import FEWEST_TRIALS, drawn_trials, importance_of, search_space
 from kallos.plots import percent
-from kallos.report import counted, day, result_file_name, run_summary, study_title
+from kallos.report import counted, day, is_latest, run_summary, study_title
 from kallos.report_plots import Picture
 from kallos.report_tables import Table
 from kallos.report_verdict import banner
 from kallos.result_folder import address_of, read_text, remove_text, write_text
+from kallos.result_names import REPORT, latest_name, results_of
 from kallos.results import TuningResult
 from kallos.selection import Deflation, OneStandardError
-from kallos.specs import TuneSpec
 
 
 @dataclass(frozen=True)
@@ -69,28 +69,33 @@ def report_html(
     )
 
 
-def write_report(spec: TuneSpec, page: str, folder: str) -> str:
-    """Write the page into the folder as `MODEL_ASSET_report.html`, and return its address.
+def write_report(result: TuningResult, page: str, folder: str) -> str:
+    """Write the page into the study's own folder, and return its address.
 
-    Raises `KallosError` if the folder cannot be written.
+    Where the study is the latest of its model, asset and target, so is the copy of its page beside the folder. Raises
+    `KallosError` if the folder cannot be written.
     """
-    return write_text(folder, report_file_name(spec), page)
+    results = results_of(folder, result.study_name)
+    address = write_text(folder, REPORT, page)
+    if results is not None and is_latest(result, results):
+        write_text(results, latest_name(result.spec, REPORT), page)
+    return address
 
 
-def remove_report(spec: TuneSpec, folder: str) -> None:
-    """Remove an earlier page from the folder: none must lie beside a result that it does not show."""
-    remove_text(folder, report_file_name(spec))
+def remove_report(result: TuningResult, folder: str) -> None:
+    """Remove an earlier page from the study's folder, and the copy of the latest one's beside it.
+
+    None must lie beside a result that it does not show.
+    """
+    results = results_of(folder, result.study_name)
+    remove_text(folder, REPORT)
+    if results is not None:
+        remove_text(results, latest_name(result.spec, REPORT))
 
 
-def find_report(spec: TuneSpec, folder: str) -> str | None:
-    """Return the address of the page in the folder, or None if there is none."""
-    name = report_file_name(spec)
-    return None if read_text(folder, name) is None else address_of(folder, name)
-
-
-def report_file_name(spec: TuneSpec) -> str:
-    """Return the name of a report's file: `MODEL_ASSET_report.html`."""
-    return result_file_name(spec, "report", "html")
+def find_report(folder: str) -> str | None:
+    """Return the address of the page in a study's own folder, or None if there is none."""
+    return None if read_text(folder, REPORT) is None else address_of(folder, REPORT)
 
 
 def _holdout(evaluation: HoldoutEvaluation) -> Section:
@@ -146,6 +151,8 @@ def _history(result: TuningResult) -> Section:
         f"{counted(len(states), 'trial')}: {states.count('complete')} complete, {states.count('pruned')} pruned, "
         f"{states.count('failed')} failed. The best is trial {result.best.number}.",
     ]
+    if result.pending:
+        words.append(f"A budget ended the run: {result.pending} more had begun, and are not in this result.")
     if result.warm_start.study:
         sets = counted(len(result.warm_start.params), "parameter set")
         words.append(f"The first trials took the best {sets} of {result.warm_start.study}.")

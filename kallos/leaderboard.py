@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 from kallos.gains import signed
 from kallos.metrics import RMSE, metric_label
+from kallos.result_folder import write_text
+from kallos.result_names import LEADERBOARD, grid_folder, latest_leaderboard
 from kallos.specs import TuneSpec
+from kallos.study_grid import StudyGrid
 
 NAIVE = "naive"
 
@@ -18,7 +21,8 @@ class Entry(BaseModel):
     """What a study of one model on one asset came to, or why it has no result.
 
     `value` is the mean error of its best trial over the folds, by `metric`, in `folds_won` of which it beats the naive
-    forecast; `trials` of `n_trials` have been tried. `is_found`: its whole result was there, and no run was needed.
+    forecast; `trials` of `n_trials` have been tried, and `pending` more have begun. `is_found`: its whole result was
+    there, and no run was needed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,6 +36,7 @@ class Entry(BaseModel):
     folds_won: int | None = None
     folds: int | None = None
     trials: int | None = None
+    pending: int = 0
     n_trials: int
     metric: str = RMSE
     study: str | None = None
@@ -63,6 +68,7 @@ class Entry(BaseModel):
                 folds_won=sum(is_won(fold) for fold in folds),
                 folds=len(folds),
                 trials=document["n_trials"],
+                pending=document.get("n_pending", 0),
                 n_trials=spec.n_trials,
                 metric=spec.metric,
                 study=document["study"],
@@ -157,6 +163,17 @@ def is_won(fold: Mapping[str, float]) -> bool:
     return fold.get("measured", fold["rmse"]) < fold.get("naive_measured", fold["naive_rmse"])
 
 
+def write_leaderboard(board: Leaderboard, grid: StudyGrid, results: str) -> str:
+    """Write the rows into the grid's own folder among the results, and return the address of that file.
+
+    Their copy takes the place of that of the last grid of the same target. Raises `KallosError` if the results cannot
+    be written.
+    """
+    text = leaderboard_csv(board)
+    write_text(results, latest_leaderboard(grid), text)
+    return write_text(grid_folder(results, grid), LEADERBOARD, text)
+
+
 def leaderboard_csv(board: Leaderboard) -> str:
     """Return the rows as CSV, numbers in full."""
     text = io.StringIO()
@@ -226,7 +243,7 @@ def _rows(entries: Sequence[Entry]) -> list[Row]:
         Row(
             rank=None,
             gain=None if each.value is None or not each.naive_value else 1 - each.value / each.naive_value,
-            **each.model_dump(exclude={"naive", "naive_value", "is_found"}),
+            **each.model_dump(exclude={"naive", "naive_value", "pending", "is_found"}),
         )
         for each in entries
     ]

@@ -11,7 +11,7 @@ from kallos.confirmation import Confirmation
 from kallos.errors import UsageError
 from kallos.frequency import Frequency
 from kallos.planning import DataSummary, Stamp
-from kallos.report import file_part
+from kallos.result_names import file_part
 from kallos.selection import OneStandardError
 from kallos.specs import TuneSpec
 

@@ -23,9 +23,6 @@ _log = logging.getLogger(__name__)
 
 MANIFEST_FILE = "manifest.json"
 
-# Among results, the folder that holds each model in one of its id.
-MODELS = "models"
-
 # Between releases of these, so far apart, nobody promises the same bits.
 _SAME_RELEASE = ("darts", "torch")
 

@@ -1,8 +1,6 @@
 """What is shown and stored of a result: the best-parameters document, markdown, and tables."""
 
-import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,21 +11,19 @@ from kallos.gains import beside, signed
 from kallos.metrics import RMSE, mean_of_each, metric_label, metric_of_one_target
 from kallos.planning import FoldWindow, better_by_target
 from kallos.result_folder import address_of, read_text, remove_text, write_text
+from kallos.result_names import BEST_PARAMS, failure_name, failures_folder, latest_name, study_folder
 from kallos.results import TuningResult
 from kallos.scoring import FoldScore
 from kallos.selection import NO_CHOICE, HonestChoice
 from kallos.specs import TuneSpec
 from kallos.trials import TrialRecord
 
-# A file's name may have 255 bytes, and a result's has two parts and a temporary ending.
-_LONGEST_PART = 80
-
 # Fields of the specification by which two values are measured with the same yardstick.
 _SCORED_BY = ("features", "horizon", "forecast", "metric", "likelihood", "quantiles")
 
 
 def best_params_document(result: TuningResult, chosen: HonestChoice = NO_CHOICE) -> dict[str, Any]:
-    """Return the content of `MODEL_ASSET_best_params.json`; `best_params` is what `create_model` takes."""
+    """Return the content of `best_params.json`; `best_params` is what `create_model` takes."""
     spec = result.spec
     open_fold = (
         None
@@ -56,6 +52,7 @@ def best_params_document(result: TuningResult, chosen: HonestChoice = NO_CHOICE)
         "n_trials": len(result.trials),
         "n_pruned": sum(trial.state == "pruned" for trial in result.trials),
         "n_failed": sum(trial.state == "failed" for trial in result.trials),
+        "n_pending": result.pending,
         "one_se": None if chosen.one_se is None else chosen.one_se.model_dump(mode="json"),
         "deflated": None if chosen.deflation is None else chosen.deflation.model_dump(mode="json"),
         "warm_start": result.warm_start.model_dump(mode="json"),
@@ -70,68 +67,63 @@ def best_params_document(result: TuningResult, chosen: HonestChoice = NO_CHOICE)
     }
 
 
-def write_best_params(result: TuningResult, folder: str, chosen: HonestChoice = NO_CHOICE) -> str:
-    """Write the document into the folder as `MODEL_ASSET_best_params.json`, and return its address.
+def write_best_params(result: TuningResult, results: str, chosen: HonestChoice = NO_CHOICE) -> str:
+    """Write the document into the study's own folder among the results, and return its address.
 
-    A note of an earlier failure is removed. Raises `KallosError` if the folder cannot be written.
+    Its copy takes the place of that of the last study of the same model, asset and target, and a note of an earlier
+    failure is removed. Raises `KallosError` if the results cannot be written.
     """
     text = json.dumps(best_params_document(result, chosen), indent=2, allow_nan=False) + "\n"
-    address = write_text(folder, result_file_name(result.spec, "best_params"), text)
-    remove_text(folder, result_file_name(result.spec, "failure"))
+    address = write_text(study_folder(results, result.study_name), BEST_PARAMS, text)
+    write_text(results, latest_name(result.spec, BEST_PARAMS), text)
+    remove_text(failures_folder(results), failure_name(result.spec))
     return address
 
 
-def best_params_address(spec: TuneSpec, folder: str) -> str:
-    """Return where a study's best parameters are: `FOLDER/MODEL_ASSET_best_params.json`."""
-    return address_of(folder, result_file_name(spec, "best_params"))
+def read_best_params(folder: str) -> dict[str, Any] | None:
+    """Return the document of the study whose own folder this is, or None if there is none that can be read."""
+    return _read(folder, BEST_PARAMS)
 
 
-def read_best_params(spec: TuneSpec, folder: str) -> dict[str, Any] | None:
-    """Return the document of the last run of this model and asset, or None if there is none that can be read."""
-    text = read_text(folder, result_file_name(spec, "best_params"))
+def read_latest(spec: TuneSpec, results: str) -> dict[str, Any] | None:
+    """Return the document of the latest study of this model, asset and target, or None as above."""
+    document = _read(results, latest_name(spec, BEST_PARAMS))
+    # Names that differ by their case alone are one where the disk does not tell them apart.
+    return document if document is not None and _subject(document.get("spec")) == _subject(spec.model_dump()) else None
+
+
+def is_latest(result: TuningResult, results: str) -> bool:
+    """Return whether the study is the latest of its model, asset and target."""
+    return (read_latest(result.spec, results) or {}).get("study") == result.study_name
+
+
+def shown_address(result: TuningResult, results: str, name: str) -> str:
+    """Return where a file of the study's result is, for showing: its copy under a short name, while it is there."""
+    if is_latest(result, results):
+        return address_of(results, latest_name(result.spec, name))
+    return address_of(study_folder(results, result.study_name), name)
+
+
+def write_failure(name: str, results: str, failure: Mapping[str, Any]) -> str:
+    """Write what became of a run as `failures/NAME` among the results, and return its address."""
+    return write_text(failures_folder(results), name, json.dumps(failure, indent=2) + "\n")
+
+
+def _read(folder: str, name: str) -> dict[str, Any] | None:
     try:
-        document = json.loads(text or "null")
+        document = json.loads(read_text(folder, name) or "null")
     except ValueError:
         return None
     return document if isinstance(document, dict) else None
 
 
-def write_failure(spec: TuneSpec, folder: str, failure: Mapping[str, Any]) -> str:
-    """Write what became of a run as `MODEL_ASSET_failure.json`, and return its address."""
-    return write_text(folder, result_file_name(spec, "failure"), json.dumps(failure, indent=2) + "\n")
-
-
-def result_file_name(spec: TuneSpec, kind: str, ending: str = "json") -> str:
-    """Return the name of a file about a model and an asset: `MODEL_ASSET_KIND.json`."""
-    model = "+".join(file_part(name) for name in spec.model_name.split(","))
-    model = model if len(model) <= _LONGEST_PART else file_part(spec.model_name)
-    asset = "+".join(file_part(name) for name in spec.data.assets)
-    asset = asset if len(asset) <= _LONGEST_PART else file_part(spec.data.asset_label)
-    return f"{model}_{asset}_{kind}.{ending}"
-
-
-def artifact_key(kind: str, spec: TuneSpec) -> str:
-    """Return a Prefect artifact key such as `best-params-gru-btc`, stable per model and asset."""
-    parts = [_key_part(name) for name in (kind, spec.model_name, spec.data.asset_label)]
-    return "-".join(part for part in parts if part)
-
-
-def _key_part(name: str) -> str:
-    """Return a name as an artifact's key may hold it; one that had to change by more than its case keeps its hash."""
-    part = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    return part if part == name.lower() else f"{part}-{_short_hash(name)}".strip("-")
-
-
-def file_part(name: str) -> str:
-    """Return a name as a file's name may hold it; a name that had to change keeps apart by a hash of itself."""
-    part = re.sub(r"[^A-Za-z0-9.=^-]+", "-", name).strip("-.")
-    if part == name and len(part) <= _LONGEST_PART:
-        return part
-    return f"{part[:_LONGEST_PART]}-{_short_hash(name)}".strip("-")
-
-
-def _short_hash(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:6]
+def _subject(spec: Any) -> tuple[Any, ...] | None:
+    """Return what a specification is of: model, assets and targets; None of what is none."""
+    try:
+        names = (spec["data"]["asset_id"], spec["features"]["target"])
+        return spec["model_name"], *(name if isinstance(name, str) else tuple(name) for name in names)
+    except (KeyError, TypeError):
+        return None
 
 
 def study_title(spec: TuneSpec) -> str:
@@ -209,9 +201,12 @@ def run_summary(finished: StudyFinished) -> str:
         took += f"; {failed} of {counted(len(result.trials), 'trial')} failed"
     if finished.stopped is None:
         return took
+    numbers = [trial.number for trial in result.trials]
+    which = "the first" if numbers == list(range(len(numbers))) else "what has ended,"
+    pending = f", {result.pending} more begun and not in it" if result.pending else ""
     return (
-        f"{finished.stopped}: {took}; the result is that of the first {len(result.trials)} of "
-        f"{counted(result.spec.n_trials, 'trial')}, and the same command carries on"
+        f"{finished.stopped}: {took}; the result is that of {which} {len(numbers)} of "
+        f"{counted(result.spec.n_trials, 'trial')}{pending}, and the same command carries on"
     )
 
 
@@ -320,7 +315,7 @@ def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
 
 
 def since_last_run(result: TuningResult, last: Mapping[str, Any] | None) -> str:
-    """Return in a sentence how the best value stands to the last run's document of the same model and asset."""
+    """Return in a sentence how the best value stands to the last run's document of the same model, asset and target."""
     if last is None:
         return "There is no result of an earlier run."
     spec, label = result.spec.model_dump(mode="json"), result.spec.metric_label
@@ -333,7 +328,8 @@ def since_last_run(result: TuningResult, last: Mapping[str, Any] | None) -> str:
         return "The result of the last run cannot be read."
     if not same:
         label = metric_label(last.get("metric", RMSE))
-        return f"The last run's best, {label} {value:.6g}, is of other folds or another target, and not comparable."
+        others = "of other folds, features, horizon or metric, and not comparable"
+        return f"The last run's best, {label} {value:.6g}, is {others}."
     if value == result.best_value:
         return f"As in the last run: its best is the same, {label} {value:.6g} (trial {number})."
     stands = beside(1 - result.best_value / value, "the last run's best")
@@ -358,7 +354,7 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
 
 {since_last_run(result, last)}
 
-{whole}Naive forecasts: {naive}. Best is trial {result.best.number} of {len(result.trials)}.
+{whole}Naive forecasts: {naive}. Best is trial {result.best.number}, of {counted(len(result.trials), "trial")}.
 
 | parameter | best |
 | --- | --- |

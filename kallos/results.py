@@ -12,12 +12,16 @@ from kallos.trials import TrialRecord, WarmStart
 
 
 class TuningResult(BaseModel):
-    """What came out of a study, beside what naive forecasts reach on the same folds."""
+    """What came out of a study, beside what naive forecasts reach on the same folds.
+
+    `pending` counts the trials that had begun when a budget ended the run, and are not in the result.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     best: TrialRecord
     trials: tuple[TrialRecord, ...]
+    pending: int = 0
     naive: str
     naive_value: float
     naive_values: dict[str, float]

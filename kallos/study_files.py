@@ -7,45 +7,39 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kallos.best_params import read_best_params_file
 from kallos.errors import DataError, KallosError, UsageError, explain, scrubbed
-from kallos.evaluation.document import ENDING as EVALUATION_ENDING
 from kallos.evaluation.results import HoldoutEvaluation
-from kallos.model_files import MODELS, read_manifest
-from kallos.report import result_file_name
+from kallos.model_files import read_manifest
 from kallos.result_folder import file_names, read_text, write_text
+from kallos.result_names import BEST_PARAMS, STUDY, evaluated_model, model_folder, study_folder
 from kallos.results import TuningResult
 from kallos.selection import OneStandardError
-from kallos.specs import TuneSpec
 
 # Raise this whenever a change makes files of before unreadable.
 FORMAT = 1
 
 _KIND = "kallos study"
-_PARAMS_ENDING, _ENDING = "_best_params.json", "_study.json"
-
-
-def study_file_name(spec: TuneSpec) -> str:
-    """Return the name of a study's file: `MODEL_ASSET_study.json`."""
-    return result_file_name(spec, "study")
 
 
 def write_study(result: TuningResult, folder: str) -> str:
-    """Write the result into the folder as `MODEL_ASSET_study.json`, and return its address.
+    """Write the result into the study's folder as `study.json`, and return its address.
 
     Raises `KallosError` if the folder cannot be written.
     """
     document = {"kind": _KIND, "format": FORMAT, "result": result.model_dump(mode="json")}
-    return write_text(folder, study_file_name(result.spec), json.dumps(document, indent=1, allow_nan=False) + "\n")
+    return write_text(folder, STUDY, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
 def study_address(params_address: str) -> str:
-    """Return where the study's file is, beside a file of best parameters; raises `UsageError` for another file."""
-    if not params_address.endswith(_PARAMS_ENDING):
-        raise UsageError(
-            f"best parameters are in a file MODEL_ASSET{_PARAMS_ENDING}, not in {scrubbed(params_address)}: give that "
-            f"one, or the study's own as --study-file"
-        )
-    return params_address.removesuffix(_PARAMS_ENDING) + _ENDING
+    """Return where the study's file is: beside its best parameters, or in its own folder beside a copy of them.
+
+    Raises `DataError` for a copy that cannot be read.
+    """
+    folder, name = split_address(params_address)
+    if name != BEST_PARAMS:
+        folder = study_folder(folder, read_best_params_file(params_address).study)
+    return posixpath.join(folder, STUDY)
 
 
 def read_study(address: str) -> TuningResult:
@@ -66,7 +60,7 @@ def read_study(address: str) -> TuningResult:
         ) from None
     if not isinstance(document, dict) or document.get("kind") != _KIND:
         raise UsageError(
-            f"a study's file must be one that 'kallos-run tune' wrote (MODEL_ASSET_study.json): not {shown}"
+            f"a study's file must be one that 'kallos-run tune' wrote (STUDY_NAME/study.json): not {shown}"
         )
     if document.get("format") != FORMAT:
         raise DataError(
@@ -110,20 +104,21 @@ def read_evaluation(address: str, result: TuningResult) -> HoldoutEvaluation:
     return evaluation
 
 
-def find_evaluation(result: TuningResult, folder: str, one_se: OneStandardError | None) -> HoldoutEvaluation | None:
-    """Return the last evaluation in a folder of results of what the study chooses, or None if there is none.
+def find_evaluation(result: TuningResult, results: str, one_se: OneStandardError | None) -> HoldoutEvaluation | None:
+    """Return the last evaluation among the results of what the study chooses, or None if there is none.
 
-    Models are told by their manifests, in the same folder: one of an earlier trial, or of another study on the same
-    asset, is none of this study's. What cannot be read is passed over. Raises `KallosError` if the folder cannot be.
+    Models are told by their manifests, among the same results: one of an earlier trial, or of another study on the same
+    asset, is none of this study's. What cannot be read is passed over. Raises `KallosError` if the results cannot be.
     """
     chosen = {result.best.number, *([] if one_se is None else [one_se.trial])}
     found = []
-    for name in file_names(folder):
-        if name.endswith(EVALUATION_ENDING):
+    for name in file_names(results):
+        model_id = evaluated_model(name)
+        if model_id is not None:
             with suppress(KallosError):
-                manifest = read_manifest(posixpath.join(folder, MODELS, name.removesuffix(EVALUATION_ENDING)))
+                manifest = read_manifest(model_folder(results, model_id))
                 if manifest.study == result.study_name and manifest.choice.trial in chosen:
-                    found.append(read_evaluation(posixpath.join(folder, name), result))
+                    found.append(read_evaluation(posixpath.join(results, name), result))
     # Each look at a hold-out counts those before it.
     return max(found, key=lambda evaluation: evaluation.looks, default=None)
 

@@ -77,7 +77,8 @@ def run_tuning(
     `workers` are called at once, which is safe for `FoldPool.score` and not for `evaluate_fold` itself. Where there
     may be fewer workers than that, `has_room` says whether one is idle: only then are folds run ahead. Trials that
     are in the `record` are not run again. `more_trials` and the `budget` end the study after its first k trials:
-    the result is that of a plan for k trials.
+    the result is that of a plan for k trials. Where a budget has left none of these whole, it is that of all that have
+    ended; `pending` counts those that have begun and are not in it.
 
     Raises `StudyError` if no trial is complete, or most of the first trials fail the same way; whatever else
     `score_fold` raises ends the study, and leaves its trials in the record to be carried on.
@@ -169,20 +170,21 @@ class _Study:
                 self.spared += len(self._plan.folds) - self._trials[event.number].n_scored - ahead
 
     def result(self, score_fold: ScoreFold) -> TuningResult:
-        """Return the result of the trials that were told."""
+        """Return the result of the trials that were told; of all that ended, if a budget left none of those whole."""
         plan, trials = self._plan, self._records
         best = best_of(trials)
+        if best is None and self.stopped:
+            # Trials are told in order: one that was cut short may have whole ones behind it.
+            trials = [self._record_of(number) for number, trial in enumerate(self._begun) if trial.ended]
+            best = best_of(trials)
+        pending = len(self._begun) - len(trials)
         if best is None:
-            if not trials:
-                raise StudyError(
-                    f"a study needs one whole trial, and none has ended: {self.stopped}; finished folds are kept: "
-                    f"carry on with a larger budget"
-                )
-            raise StudyError(f"none of {len(trials)} trials could be scored; the last says: {trials[-1].reason}")
+            raise _no_whole_trial(trials, pending, self.stopped)
         open_score, open_reason = _score_open_step(plan, best, score_fold)
         return TuningResult(
             best=best,
             trials=tuple(trials),
+            pending=pending,
             naive=plan.naive,
             naive_value=plan.naive_value,
             naive_values=plan.naive_values,
@@ -199,6 +201,11 @@ class _Study:
             spec=plan.spec,
             versions=installed_versions(),
         )
+
+    @property
+    def _begun(self) -> list[StudyTrial]:
+        """All trials of this run and those before it, however far they are."""
+        return self._trials[: self._n_trials]
 
     def _open_trials(self, folds: FoldQueue, workers: int) -> None:
         for number in range(self._told, self._n_trials):
@@ -298,6 +305,20 @@ def _score_open_step(plan: StudyPlan, best: TrialRecord, score_fold: ScoreFold) 
         return score_fold(job), None
     except (FitError, BudgetSpentError) as error:
         return None, str(error)
+
+
+def _no_whole_trial(trials: list[TrialRecord], pending: int, stopped: str | None) -> StudyError:
+    """Return what is wrong with a study none of whose trials is whole, so many being under way still."""
+    more = f"; {pending} begun and not ended; finished folds are kept: carry on with a larger budget" if stopped else ""
+    if not trials:
+        return StudyError(f"a study needs one whole trial, and none has ended: {stopped}{more}")
+    if stopped:
+        why = trials[-1].reason or "it was pruned"
+        return StudyError(
+            f"a study needs one whole trial, and none of {len(trials)} that have ended is: {stopped}; the last says: "
+            f"{why}{more}"
+        )
+    return StudyError(f"none of {len(trials)} trials could be scored; the last says: {trials[-1].reason}")
 
 
 def _refuse_hopeless(trials: list[TrialRecord]) -> None:

@@ -1,4 +1,4 @@
-"""What of a study's result must lie in a folder for the study to need no further run."""
+"""What of a study's result must be there for the study to need no further run."""
 
 import posixpath
 from collections.abc import Mapping
@@ -8,19 +8,20 @@ from kallos.best_forecasts import read_forecasts
 from kallos.errors import DataError, UsageError
 from kallos.html_report import find_report
 from kallos.planning import StudyPlan
-from kallos.report import read_best_params, result_file_name
+from kallos.report import read_best_params
 from kallos.result_folder import read_text
-from kallos.study_files import read_study, study_file_name
+from kallos.result_names import STUDY, failure_name, failures_folder, study_folder
+from kallos.study_files import read_study
 
 
-def whole_document(plan: StudyPlan, folder: str) -> dict[str, Any] | None:
-    """Return the best-parameters document of a plan's study whose whole result is in the folder, or None.
+def whole_document(plan: StudyPlan, results: str) -> dict[str, Any] | None:
+    """Return the best-parameters document of a plan's study whose whole result is among these, or None.
 
     Whole is a result of all trials with its study file, forecasts and report, from which no budget and no failure has
-    kept anything. What only a Prefect server has is not looked at. Raises `KallosError` if the folder cannot be read.
+    kept anything. What only a Prefect server has is not looked at. Raises `KallosError` if they cannot be read.
     """
-    spec = plan.spec
-    document = read_best_params(spec, folder)
+    spec, folder = plan.spec, study_folder(results, plan.study_name)
+    document = read_best_params(folder)
     if document is None or not is_of(plan, document) or document.get("n_trials") != spec.n_trials:
         return None
     # The step that is not over lacks its score for a spent budget or for a failed fit: either way it is missing.
@@ -28,14 +29,14 @@ def whole_document(plan: StudyPlan, folder: str) -> dict[str, Any] | None:
         return None
     # All these are written after the document, and a run may have been killed in between.
     try:
-        result = read_study(posixpath.join(folder, study_file_name(spec)))
+        result = read_study(posixpath.join(folder, STUDY))
     except (DataError, UsageError):
         return None
     is_whole = (
         (result.study_name, result.data) == (plan.study_name, plan.data)
         and read_forecasts(result, folder) is not None
-        and find_report(spec, folder) is not None
-        and read_text(folder, result_file_name(spec, "failure")) is None
+        and find_report(folder) is not None
+        and read_text(failures_folder(results), failure_name(spec)) is None
     )
     return document if is_whole else None
 

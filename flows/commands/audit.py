@@ -107,14 +107,14 @@ def _snapshot(address: str) -> "pd.DataFrame":
 
 
 def _last_snapshot(spec: TuneSpec, settings: Settings) -> _Earlier:
-    """Return the rows of the last result of this model and asset."""
-    from kallos.report import read_best_params
+    """Return the rows of the latest result of this model, asset and target."""
+    from kallos.report import read_latest
     from kallos.snapshots import read_snapshot
 
     folder = settings.results or "kallos-results"
-    document = read_best_params(spec, folder)
+    document = read_latest(spec, folder)
     if document is None:
-        return _Earlier(None, why_none=scrubbed(f"{folder} holds no earlier result of this model and asset"))
+        return _Earlier(None, why_none=scrubbed(f"{folder} holds no earlier result of this model, asset and target"))
     try:
         then = document["spec"]["features"]
         target, label_horizon = then["target"], then["label_horizon"]

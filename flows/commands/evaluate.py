@@ -44,10 +44,10 @@ def evaluate(
     beside the model and counted: the more was tried on it, the more it takes to be better than naive.
     """
     set_environment(KALLOS_DB_URL=db_url)
-    from kallos.evaluation.document import ENDING
     from kallos.model_files import read_manifest
     from kallos.references import trust
     from kallos.result_folder import address_of, prepare_folder
+    from kallos.result_names import evaluation_name
 
     if trust_code is not None:
         trust(trust_code)
@@ -74,7 +74,7 @@ def evaluate(
                 output_dir or (None if results else folder),
             )
     show_evaluation(console, evaluation)
-    written = address_of(folder, f"{manifest.model_id}{ENDING}")
+    written = address_of(folder, evaluation_name(manifest.model_id))
     console.print(f"written to {written}, and .png", soft_wrap=True)
     params_file = _params_file(manifest, results or folder, folder)
     if params_file is not None:
@@ -86,9 +86,11 @@ def evaluate(
 
 def _params_file(manifest: "Manifest", *folders: str) -> str | None:
     """Return where the best parameters of the model's study lie, in the first of these folders that has them."""
-    from kallos.report import best_params_address, read_best_params
+    from kallos.report import read_best_params
+    from kallos.result_folder import address_of
+    from kallos.result_names import BEST_PARAMS, study_folder
 
-    for folder in folders:
-        if (read_best_params(manifest.spec, folder) or {}).get("study") == manifest.study:
-            return best_params_address(manifest.spec, folder)
+    for own in (study_folder(folder, manifest.study) for folder in folders):
+        if read_best_params(own) is not None:
+            return address_of(own, BEST_PARAMS)
     return None

@@ -68,24 +68,27 @@ def nightly(
         from flows.interruption import ending_at_once
         from flows.nightly import nightly as nightly_flow
         from flows.terminal import shown_progress
-        from flows.watching import watching
+        from flows.watching import Ending, watching
 
         logging.raiseExceptions = False
+        ending = Ending()
         with (
             shown_progress(console) as shown,
             ending_at_once(console, before=shown.close),
             watching(shown),
+            watching(ending),
         ):
             # A folder of the settings is none of the parameters: its URL may hold a password.
             named = output_dir or (None if settings.results else folder)
             evaluation = nightly_flow(spec, run, named, select, seeds, refit, promote)
     show_evaluation(console, evaluation)
-    from kallos.html_report import find_report
+    assert ending.finished is not None
+    from flows.terminal import report_address
     from kallos.registry import Registry
 
     registry = Registry(settings.registry_folder)
     state = registry.show(evaluation.model_id).entry.state
     console.print(f"{evaluation.model_id} is {state} in {registry.address}", soft_wrap=True)
-    page = find_report(spec, folder)
+    page = report_address(ending.finished.result, folder)
     if page is not None:
         console.print(f"report: {page}", soft_wrap=True)

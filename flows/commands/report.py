@@ -11,17 +11,17 @@ from kallos.errors import UsageError
 def report(
     *,
     study_file: Annotated[
-        str | None, Parameter(help="The study's file, MODEL_ASSET_study.json, or its fsspec URL.", show_default=False)
+        str | None, Parameter(help="The study's file, STUDY_NAME/study.json, or its fsspec URL.", show_default=False)
     ] = None,
     params_file: Annotated[
         str | None,
-        Parameter(help="MODEL_ASSET_best_params.json; the study's file is beside it.", show_default=False),
+        Parameter(help="The study's best_params.json, or a copy of it beside the study's folder.", show_default=False),
     ] = None,
     evaluation: Annotated[
         str | None, Parameter(help="JSON of an evaluation on a hold-out: its verdict comes first.", show_default=False)
     ] = None,
     output: Annotated[
-        str | None, Parameter(help="The page. [default: MODEL_ASSET_report.html beside the study]", show_default=False)
+        str | None, Parameter(help="The page. [default: report.html beside the study's file]", show_default=False)
     ] = None,
 ) -> None:
     """Draw a study's report again; no database, no server and no network are needed."""
@@ -29,7 +29,7 @@ def report(
         raise UsageError("a report must know its study: give one of --study-file and --params-file")
     from kallos.best_forecasts import read_forecasts
     from kallos.best_params import read_one_se
-    from kallos.html_report import report_file_name, report_html
+    from kallos.html_report import report_html, write_report
     from kallos.result_folder import write_text
     from kallos.selection import deflate
     from kallos.study_files import read_evaluation, read_study, split_address, study_address
@@ -44,6 +44,5 @@ def report(
         deflation=deflate(result),
         forecasts=read_forecasts(result, folder),
     )
-    place, name = split_address(output) if output else (folder, report_file_name(result.spec))
-    written = write_text(place, name, page)
+    written = write_text(*split_address(output), page) if output else write_report(result, page, folder)
     Console(soft_wrap=True, highlight=False, markup=False).print(f"report: {written}")

@@ -13,7 +13,7 @@ from kallos.settings import Settings
 
 
 def repro(
-    file: Annotated[str, Parameter(help="MODEL_ASSET_best_params.json of a study, or its fsspec URL.")],
+    file: Annotated[str, Parameter(help="A study's best_params.json or a copy of it, or its fsspec URL.")],
     /,
     *,
     workers: Annotated[

@@ -14,7 +14,7 @@ from kallos.settings import Settings
 
 def train(
     *,
-    params_file: Annotated[str, Parameter(help="MODEL_ASSET_best_params.json of a study, or its fsspec URL.")],
+    params_file: Annotated[str, Parameter(help="A study's best_params.json or a copy of it, or its fsspec URL.")],
     output_dir: Annotated[
         str | None,
         Parameter(
@@ -44,6 +44,7 @@ def train(
     from kallos.model_summary import model_lines
     from kallos.report import counted
     from kallos.result_folder import prepare_folder
+    from kallos.result_names import model_folder, models_folder
 
     for name, value in (("seeds", seeds), ("workers", workers)):
         if value is not None and value < 1:
@@ -63,10 +64,9 @@ def train(
         plan = plan_again(best, rows, snapshot)
         if output_dir is not None:
             refuse_foreign_folder(output_dir)
-        prepare_folder(posixpath.join(results, "models") if output_dir is None else _parent(output_dir))
+        prepare_folder(models_folder(results) if output_dir is None else _parent(output_dir))
     with prefect_api(console, "flows.train"):
         from flows.interruption import ending_at_once
-        from flows.train import model_folder
         from flows.train import train as train_flow
 
         logging.raiseExceptions = False
@@ -77,7 +77,7 @@ def train(
     for line in model_lines(manifest):
         console.print(line)
     console.print(f"model {manifest.model_id}", soft_wrap=True)
-    console.print(f"written to {output_dir or model_folder(manifest, results)}", soft_wrap=True)
+    console.print(f"written to {output_dir or model_folder(results, manifest.model_id)}", soft_wrap=True)
 
 
 def _parent(folder: str) -> str:

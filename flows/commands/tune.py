@@ -49,10 +49,8 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     from kallos.checks import load_sound_features
     from kallos.cluster import cluster_line
     from kallos.dask_scheduler import cluster_address
-    from kallos.html_report import find_report
     from kallos.planning import plan_study
     from kallos.record import check_record, parse_storage_url
-    from kallos.report import best_params_address
     from kallos.result_folder import prepare_folder
 
     console = Console()
@@ -108,10 +106,10 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
                     f"Prefect's API must answer, and {PREFECT_API_URL.value()} did not: finished folds are kept; start "
                     f"it with 'prefect server start', and the same command carries on"
                 )
-            show_result(console, ending.finished.result, best_params_address(spec, folder))
+            show_result(console, ending.finished.result, folder)
             leave_at_once(
                 f"Prefect's API must answer until a run's end, and {PREFECT_API_URL.value()} did not: the result is "
                 f"whole; the run's state and artifacts are missing there"
             )
     assert ending.finished is not None
-    show_result(console, ending.finished.result, best_params_address(spec, folder), find_report(spec, folder))
+    show_result(console, ending.finished.result, folder)

@@ -67,6 +67,7 @@ def run_flow(
     from kallos.dask_scheduler import cluster_address
     from kallos.record import parse_storage_url
     from kallos.result_folder import address_of, prepare_folder, refuse_relative
+    from kallos.result_names import latest_leaderboard
 
     console = Console(highlight=False, markup=False)
     settings = Settings.read()
@@ -89,7 +90,7 @@ def run_flow(
 
         from flows.grid_terminal import show_leaderboard, shown_studies
         from flows.interruption import ending_at_once, leave_at_once
-        from flows.tune_all import LEADERBOARD, looking_on
+        from flows.tune_all import looking_on
         from flows.tune_all import tune_all as tune_all_flow
         from flows.watching import watching
 
@@ -123,7 +124,7 @@ def run_flow(
         if not is_deployed:
             console.print(shown.fitted(boards[-1]))
     if boards and (failure is None or isinstance(failure, StudyError)):
-        console.print(f"written to {address_of(folder, LEADERBOARD)}", soft_wrap=True)
+        console.print(f"written to {address_of(folder, latest_leaderboard(grid))}", soft_wrap=True)
     if failure is not None:
         raise failure
 

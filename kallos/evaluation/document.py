@@ -7,9 +7,7 @@ from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.gains import beside, signed
 from kallos.report import counted, day
 from kallos.result_folder import write_text
-
-# The name of a file behind the model's id.
-ENDING = "_evaluation.json"
+from kallos.result_names import evaluation_name
 
 
 def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
@@ -18,7 +16,7 @@ def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
     Raises `KallosError` if that fails.
     """
     text = evaluation.model_dump_json(indent=2) + "\n"
-    return write_text(folder, f"{evaluation.model_id}{ENDING}", text)
+    return write_text(folder, evaluation_name(evaluation.model_id), text)
 
 
 def headline(evaluation: HoldoutEvaluation) -> str:

@@ -147,8 +147,9 @@ def test_a_run_whose_process_is_killed_is_crashed_and_the_next_one_carries_on(ma
     machine.wait_until(lambda: any(line.startswith("trial 1 finished") for line in machine.logs(killed)))
     process_of(killed).send_signal(signal.SIGKILL)
     machine.wait_until(lambda: machine.flow_run(killed)["state_name"] == "Crashed")
-    note = machine.results / "gru_ABC_failure.json"
-    machine.wait_until(note.exists)
+    notes = machine.results / "failures"
+    machine.wait_until(lambda: bool(list(notes.glob("gru_ABC-*.json"))))
+    (note,) = notes.glob("gru_ABC-*.json")
     failure = json.loads(note.read_text())
     assert (failure["state"], failure["flow_run_id"]) == ("Crashed", killed)
     assert "the next run of the same study carries it on" in failure["remedy"]

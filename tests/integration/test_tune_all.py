@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from contextlib import closing, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.artifacts import Artifact
@@ -23,7 +24,7 @@ from flows.tune_all import find_assets, tune_all
 from kallos import dask_scheduler, html_report
 from kallos.errors import DataError, KallosError, StudyError, UsageError
 from kallos.feature_store import FeatureStore
-from kallos.result_folder import write_text
+from kallos.leaderboard import write_leaderboard
 from kallos.run_spec import RunSpec
 from kallos.settings import Settings
 from kallos.study_catalogue import list_studies
@@ -125,10 +126,10 @@ def test_a_run_that_is_killed_is_carried_on_and_one_asset_that_fails_stops_no_ot
     assert all(f"| {row['asset']} |" in board.data for row in rows)
     for row in rows:
         if row["status"] == "done":
-            whole = command.folder / "kallos-results" / f"{row['model']}_{row['asset']}"
-            document = json.loads(Path(f"{whole}_best_params.json").read_text())
+            results = command.folder / "kallos-results"
+            document = json.loads((results / f"{row['model']}_{row['asset']}_best_params.json").read_text())
             assert float(row["value"]) == document["best_value"]
-            assert Path(f"{whole}_forecasts.json").exists()
+            assert (results / row["study"] / "forecasts.json").exists()
 
     assert {(each.asset, each.trials.complete) for each in list_studies(Settings.read().studies_url)} == {
         (asset, 2) for asset in ASSETS
@@ -159,13 +160,13 @@ def test_neither_a_result_that_cannot_be_read_nor_a_leaderboard_that_cannot_be_w
     (folder / "gru_ABC_best_params.json").mkdir(parents=True)
     written = []
 
-    def write(*file: str) -> str:
-        written.append(file)
+    def write(*board: Any) -> str:
+        written.append(board)
         if len(written) in (2, 3):
             raise KallosError("the store is away")
-        return write_text(*file)
+        return write_leaderboard(*board)
 
-    monkeypatch.setattr(flows.tune_all, "write_text", write)
+    monkeypatch.setattr(flows.tune_all, "write_leaderboard", write)
     with pytest.raises(StudyError, match="1 of 2 have none: gru on ABC"):
         tune_all(StudyGrid(spec=small_spec(), assets=("ABC", "DEF"), models=("gru",)), output_dir=str(folder))
     with (folder / "leaderboard.csv").open() as file:

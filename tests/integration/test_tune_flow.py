@@ -2,8 +2,10 @@
 
 import json
 import logging
+import re
 from contextlib import nullcontext
 from pathlib import Path
+from uuid import uuid4
 
 import pandas as pd
 import pytest
@@ -11,10 +13,12 @@ from prefect import flow
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.objects import FlowRun, TaskRun
+from prefect.states import Failed
 from pydantic import SecretStr
 
 import flows.tune
+from flows.failures import note_failure
 from flows.fold_storage import FoldStorage
 from flows.tune import tune
 from flows.watching import watching
@@ -25,7 +29,7 @@ from kallos.events import FoldScored, TrialFinished
 from kallos.feature_store import FeatureStore
 from kallos.planning import plan_study
 from kallos.pool import WorkerLostError
-from kallos.report import artifact_key
+from kallos.result_names import artifact_key
 from kallos.run_spec import RunSpec
 from kallos.scoring import evaluate_fold
 from kallos.settings import Settings
@@ -95,8 +99,10 @@ def test_the_flow_leaves_the_result_that_the_library_computes(database, tmp_path
     assert document["best_value"] == by_library.best_value
     assert document["best_params"] == by_library.best_params
     assert document["data"]["sha256"] == small_plan(tmp_path).data.sha256
-    assert read_study("results/gru_ABC_study.json") == result
-    assert Path("results/gru_ABC_report.html").read_text() == result.study_name
+    own = Path("results") / result.study_name
+    assert json.loads((own / "best_params.json").read_text()) == document
+    assert read_study(str(own / "study.json")) == result
+    assert (own / "report.html").read_text() == Path("results/gru_ABC_report.html").read_text() == result.study_name
     folds = {f"trial-{trial}-fold-{fold}" for trial in range(3) for fold in (1, 2)}
     assert {name for name in states if name.startswith("trial-")} == folds
     assert {states[name] for name in folds} == {"Completed"}
@@ -121,7 +127,7 @@ def test_artifacts_show_the_result_under_keys_that_stay(database, tmp_path):
         result = tune(small_spec(), ALONE, str(tmp_path))
     best, trials = (Artifact.get(key) for key in ("best-params-gru-abc", "trials-gru-abc"))
     assert f"{result.best_value:.6g}" in best.data
-    assert f"[The whole report]({(tmp_path / 'gru_ABC_report.html').as_uri()})" in best.data
+    assert f"[The whole report]({(tmp_path / result.study_name / 'report.html').as_uri()})" in best.data
     assert "zero" in best.data
     assert [row["trial"] for row in json.loads(trials.data)] == [0, 1, 2]
     assert progress == sorted(progress)
@@ -246,10 +252,63 @@ def test_a_failed_run_keeps_the_line_that_says_why_and_leaves_a_note(database):
     assert state.is_failed()
     with pytest.raises(DataError, match="did you mean 'ABC'"):
         state.result()
-    (note,) = Path("results").iterdir()
+    (note,) = (path for path in Path("results").rglob("*") if path.is_file())
     failure = json.loads(note.read_text())
-    assert (note.name, failure["state"]) == ("gru_ABD_failure.json", "Failed")
+    assert re.fullmatch(r"results/failures/gru_ABD-[0-9a-f]{8}\.json", str(note))
+    assert (failure["state"], failure["of"]) == ("Failed", "gru on ABD: log_return_close")
     assert "did you mean 'ABC'" in failure["message"]
+
+
+def test_a_run_by_hand_with_a_typo_leaves_the_nights_result_as_it_is(database, monkeypatch):
+    score_by(monkeypatch, by_learning_rate)
+    night = tune(small_spec(), ALONE, "results")
+    left = {path: path.read_bytes() for path in Path("results").rglob("*") if path.is_file()}
+    typo = small_spec(features={"exclude": ["volumne"]})
+    assert tune(typo, ALONE, "results", return_state=True).is_failed()
+    (note,) = {path for path in Path("results").rglob("*") if path.is_file()} - left.keys()
+    assert note.parent == Path("results/failures")
+    assert {path: path.read_bytes() for path in left} == left
+    # Only a result of the very study that has failed takes the note away.
+    assert tune(small_spec(), ALONE, "results") == night
+    assert note.exists()
+
+
+def test_studies_of_other_targets_and_horizons_leave_a_studys_result_and_its_artifacts_as_they_are(
+    database, monkeypatch
+):
+    score_by(monkeypatch, by_learning_rate)
+    night = tune(small_spec(), ALONE, "results")
+    own = Path("results") / night.study_name
+    left = {path: path.read_bytes() for path in own.iterdir()}
+    assert {path.name for path in left} == {"best_params.json", "forecasts.json", "report.html", "study.json"}
+    latest = Path("results/gru_ABC_best_params.json")
+    other_target = tune(small_spec(features={"target": "macd"}), ALONE, "results")
+    assert json.loads(latest.read_text())["study"] == night.study_name
+    assert json.loads(Path("results/gru_ABC_macd_best_params.json").read_text())["study"] == other_target.study_name
+    assert "Target `log_return_close`" in Artifact.get("best-params-gru-abc").data
+    assert "Target `macd`" in Artifact.get("best-params-gru-abc--macd").data
+    other_horizon = tune(small_spec(horizon=2), ALONE, "results")
+    assert json.loads(latest.read_text())["study"] == other_horizon.study_name
+    assert {path: path.read_bytes() for path in own.iterdir()} == left
+    # The study is held against its own last run, not against the one between.
+    tune(small_spec(), ALONE, "results")
+    assert "As in the last run: its best is the same" in Artifact.get("best-params-gru-abc").data
+
+
+@pytest.mark.parametrize("spec", [None, {"data": {"asset_id": "ABC"}, "no_such_field": 1}, "a text"])
+def test_a_run_whose_specification_cannot_be_read_leaves_a_note_all_the_same(home, tmp_path, spec):
+    run = FlowRun(flow_id=uuid4(), name="brave-finch", parameters={"spec": spec, "output_dir": str(tmp_path)})
+    note_failure(tune, run, Failed(message="Validation failed"))
+    (note,) = (tmp_path / "failures").iterdir()
+    assert re.fullmatch(r"unread-[0-9a-f]{8}\.json", note.name)
+    assert json.loads(note.read_text())["flow_run"] == "brave-finch"
+
+
+def test_a_note_that_cannot_be_left_is_a_warning(home, tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    given = {"spec": small_spec().model_dump(mode="json"), "output_dir": str(tmp_path / "file")}
+    note_failure(tune, FlowRun(flow_id=uuid4(), name="brave-finch", parameters=given), Failed())
+    assert "Failed, and no note of it could be left: the output folder must be writable" in caplog.text
 
 
 def test_whoever_watches_is_told_of_a_study_inside_the_flow(database):
@@ -276,8 +335,8 @@ def test_a_budget_ends_the_flow_with_a_result(database, monkeypatch, caplog):
     result = tune(small_spec(), RunSpec(workers=1, max_fold_fits=5), "results")
     assert len(result.trials) == 2
     assert (
-        "--max-fold-fits 5 is spent: 5 folds fitted in this run; the result is that of the first 2 of 3 trials"
-        in caplog.text
+        "--max-fold-fits 5 is spent: 5 folds fitted in this run; the result is that of the first 2 of 3 trials, "
+        "1 more begun and not in it" in caplog.text
     )
     assert json.loads(Path("results/gru_ABC_best_params.json").read_text())["n_trials"] == 2
     assert len(tune(small_spec(), ALONE, "results").trials) == 3
@@ -324,8 +383,8 @@ def test_a_picture_that_fails_costs_neither_the_page_nor_the_result(database, mo
     assert state.is_completed()
     assert "the report could not be written, and the result is whole: FitError" in caplog.text
     # No page of an earlier run lies beside this one's result.
-    names = {path.name for path in Path("results").iterdir()}
-    assert names == {"gru_ABC_best_params.json", "gru_ABC_study.json"}
+    assert not list(Path("results").rglob("*.html"))
+    assert len(list(Path("results").glob("*/study.json"))) == 1
 
 
 def test_one_model_over_two_assets_is_read_tuned_and_shown(database, tmp_path):
@@ -343,17 +402,21 @@ def test_one_model_over_two_assets_is_read_tuned_and_shown(database, tmp_path):
     assert "| XYZ |" in markdown.data
 
 
-def test_a_run_that_ends_before_its_page_is_written_leaves_no_earlier_page_beside_the_new_result(database, monkeypatch):
+def test_a_run_that_ends_before_its_page_is_written_leaves_no_earlier_page_beside_the_new_result(
+    database, monkeypatch, tmp_path
+):
     def fail(*_):
         raise OSError("killed")
 
     score_by(monkeypatch, by_learning_rate)
-    Path("results").mkdir()
-    Path("results/gru_ABC_report.html").write_text("the page of an earlier study")
+    own = Path("results") / small_plan(tmp_path).study_name
+    own.mkdir(parents=True)
+    for page in (Path("results/gru_ABC_report.html"), own / "report.html"):
+        page.write_text("the page of an earlier result")
     monkeypatch.setattr(flows.tune, "write_study", fail)
     assert tune(small_spec(), ALONE, "results", return_state=True).is_failed()
-    names = {path.name for path in Path("results").iterdir()}
-    assert names == {"gru_ABC_best_params.json", "gru_ABC_failure.json"}
+    assert not list(Path("results").rglob("*.html"))
+    assert {path.name for path in Path("results").iterdir()} == {"gru_ABC_best_params.json", own.name, "failures"}
 
 
 def test_a_fold_that_is_lost_is_said_to_be_tried_again_whenever_it_is(tmp_path, caplog):

@@ -42,13 +42,13 @@ def test_forecasts_of_the_same_fit_are_taken_over_from_the_folder(tmp_path):
     assert calls == [f"trial-{result.best.number}-fold-2"]
     forecasts_of_best(job, result, folder, forecast=forecast, anew=True)
     assert len(calls) == 2
-    (tmp_path / "results" / "gru_ABC_forecasts.json").write_text("{cut")
+    (tmp_path / "results" / "forecasts.json").write_text("{cut")
     assert read_forecasts(result, folder) is None
     assert forecasts_of_best(job, result, folder, forecast=forecast) == first
 
 
 def test_forecasts_of_another_study_are_not_shown(tmp_path):
     result = study_result(tmp_path)
-    (tmp_path / "gru_ABC_forecasts.json").write_text(best_forecasts(result).model_dump_json())
+    (tmp_path / "forecasts.json").write_text(best_forecasts(result).model_dump_json())
     assert read_forecasts(result, str(tmp_path)) == best_forecasts(result)
     assert read_forecasts(result.model_copy(update={"study_name": "another"}), str(tmp_path)) is None

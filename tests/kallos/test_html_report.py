@@ -5,6 +5,7 @@ import pytest
 
 from kallos.events import StudyFinished
 from kallos.html_report import find_report, remove_report, report_html, write_report
+from kallos.report import write_best_params
 from kallos.report_verdict import banner
 from tests.report_samples import best_forecasts, deflation, holdout_evaluation, one_standard_error, study_result
 
@@ -173,9 +174,17 @@ def test_importance_needs_trials_and_says_so(tmp_path):
     assert len(Seen(page).labels) == 8
 
 
-def test_the_page_lies_beside_the_best_parameters(result, tmp_path):
-    assert find_report(result.spec, str(tmp_path)) is None
-    address = write_report(result.spec, "page", str(tmp_path))
-    assert address == find_report(result.spec, str(tmp_path)) == f"{tmp_path}/gru_ABC_report.html"
-    remove_report(result.spec, str(tmp_path))
-    assert find_report(result.spec, str(tmp_path)) is None
+def test_the_page_lies_in_the_studys_folder_and_its_copy_beside_it_while_the_study_is_the_latest(result, tmp_path):
+    folder, copy = str(tmp_path / result.study_name), tmp_path / "gru_ABC_report.html"
+    assert find_report(folder) is None
+    assert write_report(result, "page", folder) == find_report(folder) == f"{folder}/report.html"
+    assert not copy.exists()
+    write_best_params(result, str(tmp_path))
+    write_report(result, "page", folder)
+    assert copy.read_text() == "page"
+    later = result.model_copy(update={"study_name": "gru-ABC-0123456789abcdef"})
+    write_best_params(later, str(tmp_path))
+    write_report(result, "the earlier study's page again", folder)
+    assert copy.read_text() == "page"
+    remove_report(result, folder)
+    assert (find_report(folder), copy.exists()) == (None, False)

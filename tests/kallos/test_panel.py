@@ -15,7 +15,8 @@ from kallos.checks import examine_together
 from kallos.errors import DataError, UsageError
 from kallos.panel import Panel, inner_cuts
 from kallos.planning import StudyPlan, plan_study
-from kallos.report import artifact_key, best_params_document, best_params_markdown, result_file_name
+from kallos.report import best_params_document, best_params_markdown
+from kallos.result_names import BEST_PARAMS, artifact_key, latest_name
 from kallos.scoring import FoldJob, evaluate_fold, fit_fold, forecast_fold, forecasts_of
 from kallos.snapshots import read_snapshot
 from kallos.specs import FoldSpec, TuneSpec
@@ -234,7 +235,7 @@ def test_names_of_files_and_studies_tell_assets_apart_and_stay_short(tmp_path):
     many = panel_spec(data={"asset_id": [f"ASSET-{n}" for n in range(100)]})
     few, joined = panel_spec(data={"asset_id": ["A", "B"]}), panel_spec(data={"asset_id": "A+B"})
     specs = (many, panel_spec(data={"asset_id": [f"ASSET-{n}" for n in range(101)]}), few, joined)
-    names = [result_file_name(spec, "best_params") for spec in specs]
+    names = [latest_name(spec, BEST_PARAMS) for spec in specs]
     assert names[2] == "ridge_A+B_best_params.json"
     assert len(set(names)) == 4
     assert max(map(len, names)) < 150

@@ -1,5 +1,4 @@
 import json
-import re
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from kallos.architectures import create_model
 from kallos.errors import FitError, KallosError, UsageError
 from kallos.plots import report_png
 from kallos.result_folder import prepare_folder, refuse_relative
+from kallos.result_names import failure_name
 from kallos.specs import TuneSpec
 from kallos.tuner import run_tuning
 from tests.samples import by_learning_rate, make_features, small_plan, small_spec
@@ -25,7 +25,8 @@ def result(tmp_path):
 
 def test_the_document_says_all_that_final_training_needs(result, tmp_path):
     path = Path(report.write_best_params(result, f"{tmp_path}/results"))
-    assert path.name == "gru_ABC_best_params.json"
+    assert path == tmp_path / "results" / result.study_name / "best_params.json"
+    assert (tmp_path / "results" / "gru_ABC_best_params.json").read_text() == path.read_text()
     document = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert document["best_value"] == result.best_value
     assert (document["metric"], document["naive"], document["model_name"]) == ("rmse", "zero", "gru")
@@ -43,10 +44,48 @@ def test_the_document_says_all_that_final_training_needs(result, tmp_path):
     assert document["open_fold"]["validation_start"] == "2020-12-26T00:00:00"
 
 
-def test_a_second_result_replaces_the_first_and_leaves_nothing_else(result, tmp_path):
+def files_of(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_second_result_of_a_study_replaces_the_first_and_leaves_nothing_else(result, tmp_path):
     for _ in range(2):
         report.write_best_params(result, f"{tmp_path}/results")
-    assert [path.name for path in (tmp_path / "results").iterdir()] == ["gru_ABC_best_params.json"]
+    assert files_of(tmp_path / "results") == {"gru_ABC_best_params.json", f"{result.study_name}/best_params.json"}
+
+
+def test_no_result_of_another_study_replaces_a_studys_own_nor_one_of_another_target_the_latest(result, tmp_path):
+    results = tmp_path / "results"
+    others = {
+        name: run_tuning(small_plan(tmp_path, make_features(390), **over), score_fold=by_learning_rate)
+        for name, over in {
+            "target": {"features": {"target": "macd"}},
+            "horizon": {"horizon": 2},
+            "seed": {"seed": 7},
+        }.items()
+    }
+    report.write_best_params(result, str(results))
+    first = files_of(results)
+    before = {name: (results / name).read_bytes() for name in first}
+    report.write_best_params(others["target"], str(results))
+    assert files_of(results) - first == {
+        "gru_ABC_macd_best_params.json",
+        f"{others['target'].study_name}/best_params.json",
+    }
+    assert {name: (results / name).read_bytes() for name in first} == before
+    for name in ("horizon", "seed"):
+        report.write_best_params(others[name], str(results))
+        assert json.loads((results / "gru_ABC_best_params.json").read_text())["study"] == others[name].study_name
+        assert report.read_best_params(str(results / result.study_name)) == report.best_params_document(result)
+    assert not report.is_latest(result, str(results))
+    assert report.shown_address(result, str(results), "report.html").endswith(f"{result.study_name}/report.html")
+    assert report.shown_address(others["seed"], str(results), "report.html").endswith("results/gru_ABC_report.html")
+
+
+def test_a_copy_of_another_asset_is_none_of_this_ones_where_a_disk_does_not_tell_their_case_apart(result, tmp_path):
+    report.write_best_params(result, str(tmp_path))
+    (tmp_path / "gru_ABC_best_params.json").rename(tmp_path / "gru_Abc_best_params.json")
+    assert report.read_latest(small_spec(data={"asset_id": "Abc"}), str(tmp_path)) is None
 
 
 @pytest.mark.parametrize("folder", ["{tmp_path}/file/results", "nowhere://bucket/results"])
@@ -63,25 +102,32 @@ def test_a_folder_in_the_place_of_a_file_is_refused_and_left_as_it_is(result, tm
     in_place.mkdir(parents=True)
     with pytest.raises(KallosError, match=r"the output folder must be writable: .*: Is a directory"):
         report.write_best_params(result, str(folder))
-    assert (list(folder.iterdir()), list(in_place.iterdir())) == ([in_place], [])
+    assert list(in_place.iterdir()) == []
+    assert files_of(folder) == {f"{result.study_name}/best_params.json"}
 
 
 def test_results_may_lie_in_an_object_store(result):
     folder = "memory://bucket/nightly"
     prepare_folder(folder)
     address = report.write_best_params(result, folder)
-    assert address == "memory://bucket/nightly/gru_ABC_best_params.json"
-    assert report.read_best_params(result.spec, folder) == report.best_params_document(result)
-    assert [path.rsplit("/", 1)[1] for path in fsspec.filesystem("memory").find("/bucket")] == [
-        "gru_ABC_best_params.json"
+    assert address == f"memory://bucket/nightly/{result.study_name}/best_params.json"
+    own = report.read_best_params(f"memory://bucket/nightly/{result.study_name}")
+    assert own == report.read_latest(result.spec, folder) == report.best_params_document(result)
+    assert fsspec.filesystem("memory").find("/bucket") == [
+        f"/bucket/nightly/{result.study_name}/best_params.json",
+        "/bucket/nightly/gru_ABC_best_params.json",
     ]
 
 
-def test_a_result_removes_the_note_of_an_earlier_failure(result, tmp_path):
-    note = Path(report.write_failure(result.spec, str(tmp_path), {"state": "Crashed"}))
-    assert (note.name, json.loads(note.read_text())) == ("gru_ABC_failure.json", {"state": "Crashed"})
+def test_a_result_removes_the_note_of_an_earlier_failure_of_the_same_specification_alone(result, tmp_path):
+    typo = small_spec(data={"start_date": "2099-01-01"})
+    note, others = (
+        Path(report.write_failure(failure_name(spec), str(tmp_path), {"state": "Crashed"}))
+        for spec in (result.spec, typo)
+    )
+    assert (note.parent, json.loads(note.read_text())) == (tmp_path / "failures", {"state": "Crashed"})
     report.write_best_params(result, str(tmp_path))
-    assert not note.exists()
+    assert [*note.parent.iterdir()] == [others]
 
 
 def test_the_last_runs_best_is_held_against_this_ones_on_the_same_folds_alone(result, tmp_path):
@@ -101,33 +147,7 @@ def test_the_last_runs_best_is_held_against_this_ones_on_the_same_folds_alone(re
     assert "not comparable" in since(spec=other_target)
     assert since(folds=None) == "The result of the last run cannot be read."
     (tmp_path / "gru_ABC_best_params.json").write_text("{cut off")
-    assert report.read_best_params(result.spec, str(tmp_path)) is None
-
-
-@pytest.mark.parametrize(
-    ("asset_id", "name"),
-    [
-        ("BTC", r"gru_BTC_best"),
-        ("BRK.B", r"gru_BRK.B_best"),
-        ("../BTC/USD", r"gru_BTC-USD-[0-9a-f]{6}_best"),
-        ("A" * 300, r"gru_A{80}-[0-9a-f]{6}_best"),
-    ],
-)
-def test_an_asset_of_any_name_has_a_file_of_its_own(asset_id, name, tmp_path):
-    path = Path(report.best_params_address(small_spec(data={"asset_id": asset_id}), str(tmp_path)))
-    assert path.parent == tmp_path
-    assert re.match(name, path.name)
-
-
-def test_artifact_keys_hold_only_what_prefect_allows():
-    assert report.artifact_key("best-params", small_spec(data={"asset_id": "BTC"})) == "best-params-gru-btc"
-    keys = [
-        report.artifact_key("trials", small_spec(data={"asset_id": name}))
-        for name in ("BTC-USD", "BTC/USD", "BTC_USD", "^GSPC_x", "日経", "ЛУК")
-    ]
-    assert keys[0] == "trials-gru-btc-usd"
-    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key) for key in keys)
-    assert len(set(keys)) == len(keys)
+    assert report.read_latest(result.spec, str(tmp_path)) is None
 
 
 def test_every_view_sets_the_best_value_beside_the_naive_one(result):

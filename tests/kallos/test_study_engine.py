@@ -11,7 +11,7 @@ from dataclasses import replace
 import optuna
 import pytest
 
-from kallos.budget import Budget
+from kallos.budget import Budget, BudgetSpentError
 from kallos.cache import FoldCache
 from kallos.errors import DatabaseError, FitError, KallosError, StudyError
 from kallos.events import FoldScored, StudyFinished, StudyStarted, TrialFinished
@@ -220,9 +220,52 @@ def test_a_budget_ends_a_study_after_a_prefix(tmp_path, workers):
     assert events[-1].stopped == "--max-fold-fits 22 is spent"
 
 
-def test_a_budget_that_is_spent_before_the_first_trial_is_said(tmp_path):
-    with pytest.raises(StudyError, match="--timeout 0 s is over"):
+def test_a_budget_that_is_spent_before_the_first_trial_is_said_with_what_is_pending(tmp_path):
+    with pytest.raises(StudyError, match=r"none has ended: --timeout 0 s is over; 1 begun and not ended; finished"):
         run_tuning(a_plan(tmp_path), score_fold=by_parameters, budget=Budget(timeout=0))
+
+
+def score_but(fails: str, cut: tuple[str, ...] = ()):
+    """Score as `by_parameters` does, but let this fold fail, and the budget be spent before those."""
+
+    def score(job) -> FoldScore:
+        if job.name in cut:
+            raise BudgetSpentError("--timeout 60 s is over")
+        if job.name == fails:
+            raise FitError("the loss is NaN")
+        return by_parameters(job)
+
+    return score
+
+
+@pytest.mark.parametrize(
+    ("fails", "cut", "ended"),
+    [
+        # The first trial is the slowest.
+        ("", ("trial-0-fold-2",), (1, 2)),
+        ("", ("trial-0-fold-2", "trial-1-fold-3"), (2,)),
+        ("trial-0-fold-1", ("trial-1-fold-1",), (0, 2)),
+    ],
+)
+def test_a_budget_that_cuts_the_first_trials_short_ends_with_the_best_whole_one_behind_them(
+    tmp_path, fails, cut, ended
+):
+    plan, events = a_plan(tmp_path, pruner="none", lookahead=3, n_trials=3), []
+    alone = run_tuning(plan, score_fold=score_but(fails))
+    with open_record(f"sqlite:///{tmp_path / 'studies.db'}", plan) as record:
+        result = run_tuning(plan, score_fold=score_but(fails, cut), workers=3, record=record, watcher=events.append)
+        assert result.trials == tuple(alone.trials[number] for number in ended)
+        assert result.best_value == min(trial.value for trial in result.trials if trial.state == "complete")
+        assert result.pending == len(cut) == 3 - len(ended)
+        assert events[-1].stopped == "--timeout 60 s is over"
+        assert run_tuning(plan, score_fold=score_but(fails), workers=3, record=record) == alone
+
+
+def test_a_budget_that_leaves_no_trial_whole_says_how_many_have_ended_and_how_many_are_pending(tmp_path):
+    plan = a_plan(tmp_path, pruner="none", n_trials=2, lookahead=2)
+    said = r"none of 1 that have ended is: .* is over; the last says: the loss is NaN; 1 begun and not ended"
+    with pytest.raises(StudyError, match=said):
+        run_tuning(plan, score_fold=score_but("trial-0-fold-1", ("trial-1-fold-1",)), workers=2)
 
 
 def test_stored_scores_cost_no_budget(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 
 from kallos.errors import DataError, UsageError
 from kallos.evaluation.document import write_evaluation
+from kallos.report import write_best_params
 from kallos.study_files import find_evaluation, read_evaluation, read_study, study_address, write_study
 from tests.report_samples import holdout_evaluation, one_standard_error, study_result, write_manifest
 
@@ -16,7 +17,7 @@ def result(tmp_path_factory):
 
 def test_a_study_comes_back_from_its_file_as_it_was(result, tmp_path):
     path = Path(write_study(result, str(tmp_path / "results")))
-    assert path.name == "gru_ABC_study.json"
+    assert path.name == "study.json"
     again = read_study(str(path))
     assert again == result
     assert [trial.value for trial in again.trials] == [trial.value for trial in result.trials]
@@ -52,10 +53,14 @@ def test_a_file_that_is_no_whole_study_is_refused_in_a_line(result, tmp_path, sp
     assert "\n" not in str(refused.value)
 
 
-def test_the_study_lies_beside_its_best_parameters():
-    assert study_address("s3://bucket/gru_ABC_best_params.json") == "s3://bucket/gru_ABC_study.json"
-    with pytest.raises(UsageError, match=r"not in params\.json: give that one"):
-        study_address("params.json")
+def test_the_study_is_found_by_its_best_parameters_and_by_a_copy_of_them(result, tmp_path):
+    assert study_address("s3://bucket/some/best_params.json") == "s3://bucket/some/study.json"
+    write_best_params(result, str(tmp_path))
+    whole = write_study(result, str(tmp_path / result.study_name))
+    for file in ("gru_ABC_best_params.json", f"{result.study_name}/best_params.json"):
+        assert study_address(str(tmp_path / file)) == whole
+    with pytest.raises(DataError, match=r"must exist, and .*params\.json does not"):
+        study_address(str(tmp_path / "params.json"))
 
 
 def test_an_evaluation_of_something_else_is_refused(result, tmp_path):
