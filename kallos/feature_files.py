@@ -6,6 +6,7 @@ import numpy as np
 
 from kallos.errors import DataError, UsageError, shorten
 from kallos.input_files import RawTable, Source
+from kallos.input_numbers import NumberRule
 from kallos.input_rows import InputKind, InputReading, Inputs, UnfitValues, exclude_flag, read_rows
 from kallos.key_columns import own_name
 
@@ -23,8 +24,10 @@ def read_features(sources: Sequence[Source], reading: InputReading) -> Inputs:
     kind = InputKind(
         _feature_columns,
         lambda values: [UnfitValues("features must be finite", np.isinf(values))],
-        "features must be numbers",
-        lambda columns: f"leave out what is no number with {exclude_flag(list(columns.values()))}",
+        NumberRule(
+            "features must be numbers",
+            lambda columns: f"leave out what is no number with {exclude_flag(list(columns.values()))}",
+        ),
     )
     return read_rows(sources, reading, kind)
 

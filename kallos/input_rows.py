@@ -1,6 +1,5 @@
 """Rows of input files, understood: each an asset, a moment in UTC, and numbers; what is unfit refused or left out."""
 
-import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,13 +14,12 @@ import pyarrow.compute as pc
 from kallos.errors import DataError, UsageError, did_you_mean, shorten
 from kallos.file_layouts import MISSING, FileLayout
 from kallos.input_files import RawTable, Source, read_table
+from kallos.input_numbers import NumberRule, read_numbers
 from kallos.key_columns import asset_column, own_name, stamp_column
 from kallos.row_faults import Rejected, RowFaults, shortened
 from kallos.stamps import StampReading, as_written, read_stamps
 
 _LONGEST_NAME = 200
-_DECIMAL_COMMA = r"[+-]?\d+,\d+"
-_NUMBER = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?)$"
 
 
 @dataclass(frozen=True)
@@ -57,26 +55,24 @@ class InputKind:
     """What files are expected to hold.
 
     `value_columns` picks the columns to read from those there are, as the wanted name to the file's own; `check`
-    finds what is unfit of their numbers; `numbers_rule` is what is said of a value that is no number, and
-    `text_remedy` what can be done about columns of text, by the names that are wanted and the file's own.
+    finds what is unfit of their numbers; `numbers` is what is said of values that are none.
     """
 
     value_columns: Callable[[RawTable, dict[str, str], set[str], Mapping[str, str]], dict[str, str]]
     check: Callable[[pd.DataFrame], list[UnfitValues]]
-    numbers_rule: str
-    text_remedy: Callable[[Mapping[str, str]], str]
+    numbers: NumberRule
 
 
 @dataclass(frozen=True)
 class Inputs:
     """Each asset's rows, by unique, sorted timestamps (UTC, no zone), and the rows that were left out.
 
-    `notes` say of each file what was found out of how it is to be read: pairs of the file and what it is.
+    `notes` are lines for people on what was found out of how files are to be read.
     """
 
     frames: dict[str, pd.DataFrame]
     rejected: list[Rejected]
-    notes: list[tuple[str, str]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +92,7 @@ class _Rows:
         return f"asset {self.names[self.assets[row]]!r} has {{}} at {pd.Timestamp(self.moments[row])}"
 
 
+_MOST_NOTES = 20
 # So few unfit rows may be more than half of an input.
 _MOST_UNFIT = 100
 
@@ -131,12 +128,22 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
         raise DataError(
             f"half of the rows at least must be fit, and of {sources[0].name} {n_fit} of {n_fit + n_unfit} are: {rules}"
         )
-    return Inputs(_by_asset(read), faults.rejected, notes)
+    return Inputs(_by_asset(read), faults.rejected, notes=_lines(notes))
 
 
 def exclude_flag(names: Sequence[str]) -> str:
     """Return the flag that leaves columns out, as it can be pasted into a shell."""
     return " ".join(f"--exclude {shlex.quote(name)}" for name in names)
+
+
+def _lines(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Return what is said of files, each with the files that it is said of."""
+    files: dict[str, list[str]] = {}
+    for file, note in notes:
+        files.setdefault(note, []).append(file)
+    lines = [f"{shorten(of_note, 1)}: {note}" for note, of_note in files.items()]
+    more = len(lines) - _MOST_NOTES
+    return (*lines[:_MOST_NOTES], *([f"and {more} more notes on how files were read"] if more > 0 else []))
 
 
 def _without_excluded(table: RawTable, exclude: Sequence[str], excluded: set[str]) -> RawTable:
@@ -189,41 +196,14 @@ def _read(
             each.remedy,
         )
         unfit |= each.unfit
-    values, words = _numbers(table, chosen, kind, decimal_comma=reading.layout.decimal_comma)
-    _refuse_text(table, chosen, values, words, kind)
-    rows = _Rows(table, names, assets, moments, values)
-    at_fault = {name: chosen[name] for name in words.columns[words.any()]}
-    no_words = f"correct it, {_of_words(table, at_fault, words, kind)}" if at_fault else ""
+    numbers = read_numbers(table, chosen, kind.numbers, decimal_comma=reading.layout.decimal_comma)
+    rows = _Rows(table, names, assets, moments, numbers.values)
     for rule, unfit_values, remedy in (
-        (kind.numbers_rule, words, no_words),
-        *((each.rule, each.unfit, "correct it") for each in kind.check(values)),
+        (kind.numbers.rule, numbers.words, numbers.remedy),
+        *((each.rule, each.unfit, "correct it") for each in kind.check(numbers.values)),
     ):
         _reject_values(rule, rows, unfit_values, unfit, faults, chosen, remedy)
     return rows.where(~unfit)
-
-
-def _refuse_text(
-    table: RawTable, chosen: Mapping[str, str], values: pd.DataFrame, words: pd.DataFrame, kind: InputKind
-) -> None:
-    """Raise `DataError` for columns that hold text and not a single number: no row of theirs can be mended."""
-    text = {name: chosen[name] for name in values.columns[values.isna().all() & words.any()]}
-    if text:
-        columns = f"column{'s' * (len(text) > 1)} {shorten(list(map(repr, text.values())))}"
-        holds = "hold" if len(text) > 1 else "holds"
-        first = next(iter(text))
-        such_as = shortened(table.columns[text[first]][int(words[first].to_numpy().argmax())].as_py())
-        raise DataError(
-            f"{kind.numbers_rule}: {columns} of {table.name} {holds} text such as {such_as}, and no number: "
-            f"{_of_words(table, text, words, kind)}"
-        )
-
-
-def _of_words(table: RawTable, columns: Mapping[str, str], words: pd.DataFrame, kind: InputKind) -> str:
-    """Return the remedy for text in columns of numbers."""
-    firsts = (str(table.columns[own][int(words[name].to_numpy().argmax())].as_py()) for name, own in columns.items())
-    if any(re.fullmatch(_DECIMAL_COMMA, first.strip()) for first in firsts):
-        return "read commas as decimal points with --decimal-comma (separators of thousands are none: take them out)"
-    return kind.text_remedy(columns)
 
 
 def _reject_values(
@@ -305,55 +285,6 @@ def _text_of_assets(table: RawTable, column: str) -> pa.ChunkedArray:
         raise DataError(f"assets must be named by text or integers: column {column!r} of {table.name} holds {kind}")
     # Assets are names, whatever they look like: 000001, NA.
     return pc.utf8_trim_whitespace(values.cast(pa.string())).fill_null("")
-
-
-def _numbers(
-    table: RawTable, chosen: Mapping[str, str], kind: InputKind, *, decimal_comma: bool
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the numbers of the columns chosen, NaN where there are none, and where there are words instead."""
-    values: dict[str, np.ndarray] = {}
-    words: dict[str, np.ndarray] = {}
-    for name, own in chosen.items():
-        try:
-            values[name], words[name] = _column_of_numbers(table.columns[own], decimal_comma=decimal_comma)
-        except (TypeError, pa.ArrowException):
-            raise DataError(
-                f"{kind.numbers_rule}: column {own!r} of {table.name} holds {table.columns[own].type}: "
-                f"{kind.text_remedy({name: own})}"
-            ) from None
-    return pd.DataFrame(values), pd.DataFrame(words)
-
-
-def _column_of_numbers(column: pa.ChunkedArray, *, decimal_comma: bool) -> tuple[np.ndarray, np.ndarray]:
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
-    if pa.types.is_decimal(kind):
-        # By way of its digits a decimal becomes the nearest float, as it would from a CSV file.
-        column = column.cast(pa.string())
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
-        numbers = column.cast(pa.float64(), safe=False)
-        return _plain(numbers), np.zeros(len(column), bool)
-    elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
-        raise TypeError(kind)
-    text = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
-    if decimal_comma:
-        # A point is then no decimal point: two of them are no number.
-        text = pc.replace_substring(pc.replace_substring(text, ".", ".."), ",", ".")
-    try:
-        return _plain(text.cast(pa.float64())), np.zeros(len(text), bool)
-    except pa.ArrowInvalid:
-        pass
-    missing = pc.is_in(pc.utf8_lower(text), pa.array([*MISSING, None], pa.large_string()))
-    is_number = pc.match_substring_regex(text, _NUMBER, ignore_case=True).fill_null(False)
-    numbers = pc.if_else(is_number, text, pa.scalar(None, pa.large_string())).cast(pa.float64())
-    return _plain(numbers), ~np.asarray(pc.or_(missing, is_number).to_numpy(), bool)
-
-
-def _plain(numbers: pa.ChunkedArray) -> np.ndarray:
-    # SQLite keeps no minus sign of zero, so that nothing may depend on it.
-    return np.asarray(numbers.fill_null(np.nan).to_numpy(), np.float64) + 0.0
 
 
 def _refuse_other_columns(read: list[_Rows]) -> None:

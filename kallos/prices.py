@@ -10,6 +10,7 @@ import pandas as pd
 from kallos.errors import DataError, UsageError, shorten
 from kallos.file_layouts import BAR_NAMES
 from kallos.input_files import RawTable, Source
+from kallos.input_numbers import NumberRule
 from kallos.input_rows import InputKind, InputReading, Inputs, UnfitValues, read_rows
 from kallos.key_columns import own_name
 
@@ -37,7 +38,7 @@ def read_bars(sources: Sequence[Source], reading: InputReading) -> Inputs:
     for wanted in reading.columns:
         if wanted not in BARS:
             raise UsageError(f"--column must name one of {', '.join(BARS)} before its =, not {wanted!r}")
-    kind = InputKind(_bar_columns, _unfit_bars, "prices and volume must be numbers", _another_column)
+    kind = InputKind(_bar_columns, _unfit_bars, NumberRule("prices and volume must be numbers", _plain_numbers))
     return read_rows(sources, reading, kind)
 
 
@@ -69,13 +70,15 @@ def _bar_columns(
 
 def _column_flags(missing: Sequence[str], by_folded: Mapping[str, str]) -> str:
     """Return the flags that name columns for those that are missing, by what each is nearly called."""
-    alike = {name: [own for folded, own in by_folded.items() if name[:3] in folded] for name in missing}
-    flags = [f"--column {shlex.quote(f'{name}={own}')}" for name, found in alike.items() for own in found[:2]]
-    return " or ".join(flags) or f"--column {missing[0]}=NAME"
+    flags = []
+    for name in missing:
+        alike = [own for folded, own in by_folded.items() if name[:3] in folded][:2] or ["NAME"]
+        flags.append(" or ".join(f"--column {shlex.quote(f'{name}={own}')}" for own in alike))
+    return " ".join(flags)
 
 
-def _another_column(columns: Mapping[str, str]) -> str:
-    return f"name other columns, such as --column {next(iter(columns))}=NAME"
+def _plain_numbers(columns: Mapping[str, str]) -> str:
+    return f"write plain numbers, or name other columns, such as --column {next(iter(columns))}=NAME"
 
 
 def _unfit_bars(bars: pd.DataFrame) -> list[UnfitValues]:

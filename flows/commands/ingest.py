@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from kallos.databases import parse_url, shown
-from kallos.errors import UsageError, shorten
+from kallos.errors import UsageError
 from kallos.feature_files import read_features
 from kallos.feature_writing import OnConflict, Written, write_features
 from kallos.file_layouts import FileLayout, names_of
@@ -22,7 +22,6 @@ from kallos.settings import Settings
 from kallos.stamps import StampReading
 
 _MOST_ASSETS, _FIRST_ASSETS = 10, 5
-_MOST_NOTES = 20
 
 
 def ingest(
@@ -130,7 +129,7 @@ def ingest(
     write = ingest_prices if as_ == "prices" else write_features
     written = write(found.frames, url, features_table, on_conflict=on_conflict, dry_run=dry_run)
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    for line in (*_noted(found.notes), *_rejected(found.rejected), *_summary(written, on_conflict)):
+    for line in (*found.notes, *_rejected(found.rejected), *_summary(written, on_conflict)):
         console.print(line)
     where = shown(parse_url(url))
     console.print(f"nothing was written to {where} (--dry-run)" if dry_run else f"in {where}")
@@ -173,15 +172,6 @@ def _line(name: str, written: Written, on_conflict: OnConflict) -> str:
         f"{written.start:%Y-%m-%d} to "
         f"{written.end:%Y-%m-%d} ({written.new_rows} new, {written.rows - written.new_rows} {there})"
     )
-
-
-def _noted(notes: Sequence[tuple[str, str]]) -> list[str]:
-    """Return how files were read beyond what is plain, each reading with the files that it is of."""
-    files: dict[str, list[str]] = {}
-    for file, note in notes:
-        files.setdefault(note, []).append(file)
-    lines = [f"{shorten(of_note, 1)}: {note}" for note, of_note in files.items()]
-    return [*lines[:_MOST_NOTES], *([f"and {len(lines) - _MOST_NOTES} more"] if len(lines) > _MOST_NOTES else [])]
 
 
 def _rejected(rejected: Sequence[Rejected]) -> list[str]:

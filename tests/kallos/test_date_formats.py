@@ -49,9 +49,9 @@ def test_the_unit_of_numbers_since_1970_is_told_by_the_year(epoch: str, year: in
     read = features(content)
 
     assert moments(read) == [f"{year}-02-03 04:05:06"]
-    assert read.notes[0][1].endswith(f"since 1970 (--date-format {epoch})")
+    assert read.notes[0].endswith(f"since 1970 (--date-format {epoch})")
     assert moments(features(content, date_format=epoch)) == moments(read)
-    assert features(content, date_format=epoch).notes == []
+    assert features(content, date_format=epoch).notes == ()
 
 
 def test_numbers_since_1970_are_moments_of_utc_whatever_the_zone() -> None:
@@ -145,7 +145,7 @@ def test_dates_with_the_year_first_have_one_reading(written: str, date_format: s
     read = features(rows([written]))
 
     assert moments(read) == [str(datetime.strptime(written, date_format))]
-    assert read.notes == [("own.csv", f"column 'date' is read as --date-format {date_format!r}")]
+    assert read.notes == (f"own.csv: column 'date' is read as --date-format {date_format!r}",)
 
 
 @pytest.mark.parametrize("written", ["01/06/2024", "1.6.2024", "06-01-2024", "240601"])
@@ -181,10 +181,8 @@ def test_a_date_and_its_time_of_day_in_two_columns_are_one_moment(
 
     assert moments(read) == ["2024-06-01 13:30:00"]
     assert read.frames["A"].columns.tolist() == ["x"]
-    together = "timestamps are the columns 'Date' and 'Time' together"
-    assert read.notes == [
-        ("own.csv", f"{together}, read as --date-format {date_format!r}" if date_format else together)
-    ]
+    together = "own.csv: timestamps are the columns 'Date' and 'Time' together"
+    assert read.notes == (f"{together}, read as --date-format {date_format!r}" if date_format else together,)
 
 
 def test_two_columns_are_named_and_read_by_a_format_of_the_date_alone_or_of_both() -> None:

@@ -32,7 +32,7 @@ def features(content: str, *, exclude: tuple[str, ...] = (), **layout: Any) -> I
 
 
 def said(inputs: Inputs) -> list[str]:
-    return [note for _, note in inputs.notes]
+    return [note.removeprefix("own.csv: ") for note in inputs.notes]
 
 
 def refusal(content: str, kind: type[KallosError] = DataError, read: Any = bars, **given: Any) -> str:
