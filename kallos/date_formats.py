@@ -120,8 +120,7 @@ def moments_of_epochs(stamps: pa.ChunkedArray, epoch: str, *, plausible: bool) -
     parts = pc.utf8_rpad(behind, 9, "0").cast(pa.int64()).to_numpy()
     sign = np.where(since < 0, -1, 1)
     moments = (whole * (10**9 // each_second) + sign * (parts // each_second)).astype("datetime64[ns]")
-    moments[~fits] = np.datetime64("NaT")
-    return moments
+    return np.where(fits, moments, np.datetime64("NaT"))
 
 
 def _format_of(stamp: str) -> str | None:

@@ -15,6 +15,7 @@ from kallos.file_layouts import FileLayout, names_of
 from kallos.input_files import Source, find_sources
 from kallos.input_rows import InputReading, Inputs
 from kallos.prices import read_bars
+from kallos.stamps import StampReading
 
 CLOSES = [2.0, 3.0, 4.0]
 ROWS = [f"2024-01-0{day},{day}.5,{day + 2},{day}.25,{day + 1},{day * 100}" for day in (1, 2, 3)]
@@ -338,3 +339,80 @@ def test_a_feather_file_that_is_none_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="must be CSV, Parquet or feather"):
         read_bars(find_sources([tmp_path]), InputReading())
+
+
+# Files as their sources write them
+
+BARS = [f"{day + 0.5},{day + 2},{day},{day + 1}" for day in (1, 2, 3)]
+
+
+def lines(row: str, header: str = "", last: str = ",9", days: tuple[str, ...] = ("01", "02", "03")) -> str:
+    """Return a file of three rows: `@` is the day, `OHLC` its open, high, low and close."""
+    rows = [row.replace("@", day).replace("OHLC", bar) + last for day, bar in zip(days, BARS, strict=True)]
+    return "\n".join([*([header] if header else []), *rows]) + "\n"
+
+
+SOURCES = {
+    "yfinance, history()": (
+        lines("2024-01-@,OHLC", "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits", ",9,0.0,0.0"),
+        {},
+    ),
+    "yfinance, intraday": (
+        lines("2024-01-@ 00:00:00+00:00,OHLC", "Datetime,Open,High,Low,Close,Volume"),
+        {},
+    ),
+    "Binance, with a header": (
+        lines(
+            "@,OHLC",
+            "open_time,open,high,low,close,volume,close_time,ignore",
+            ",9,1704153599999,0",
+            ("1704067200000", "1704153600000", "1704240000000"),
+        ),
+        {},
+    ),
+    "CryptoDataDownload": (
+        lines(
+            "1704067200000,2024-01-@ 00:00:00,BTC/USDT,OHLC",
+            "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume BTC,Volume USDT,tradecount",
+            ",9,90,5",
+        ),
+        {"columns": {"volume": "Volume BTC"}, "asset_id": None},
+    ),
+    "MetaTrader 5": (
+        lines("2024.01.@,00:00:00,OHLC", "<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<TICKVOL>,<VOL>", ",9,0").replace(
+            ",", "\t"
+        ),
+        {"columns": {"volume": "TICKVOL"}},
+    ),
+    "MetaTrader 4": (
+        lines("2024.01.@,00:00,OHLC"),
+        {"layout": FileLayout(header=("date", "time", "open", "high", "low", "close", "volume"))},
+    ),
+    "stooq": (
+        lines("AAPL.US,5,202401@,000000,OHLC", "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>"),
+        {"columns": {"volume": "VOL"}, "asset_id": None},
+    ),
+    "HistData": (
+        lines("202401@ 000000,OHLC", last=",0").replace(",", ";"),
+        {"layout": FileLayout(header=("timestamp", "open", "high", "low", "close", "volume"))},
+    ),
+    "a spreadsheet": (
+        lines("@.01.2024,OHLC", "Datum,Eröffnung,Hoch,Tief,Schluss,Volumen").replace(",", ";").replace(".5;", ",5;"),
+        {
+            "columns": {"open": "Eröffnung", "high": "Hoch", "low": "Tief", "close": "Schluss", "volume": "Volumen"},
+            "timestamp_column": "Datum",
+            "stamps": StampReading(date_format="%d.%m.%Y"),
+            "layout": FileLayout(decimal_comma=True),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "how"), SOURCES.values(), ids=SOURCES)
+def test_a_file_is_read_as_its_source_writes_it(content: str, how: dict[str, Any]) -> None:
+    reading = InputReading(**{"asset_id": "A", **how})
+
+    (rows,) = read_bars([Source("own.csv", content=content.encode())], reading).frames.values()
+
+    assert rows["close"].tolist() == CLOSES
+    assert [str(stamp) for stamp in rows.index] == [f"2024-01-0{day} 00:00:00" for day in (1, 2, 3)]
