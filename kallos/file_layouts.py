@@ -58,15 +58,14 @@ class FileLayout:
 class FoundLayout:
     """A file's layout: after `lines_above` and `header_rows` come its rows, with `names` for their fields.
 
-    The header begins on `header_line`. `assets` are those of the columns behind the first where the header names one
-    for each, in `asset_level`. `notes` say what was found out beyond a plain header and commas.
+    `assets` are those of the columns behind the first where the header names one for each, in `asset_level`. `notes`
+    say what was found out beyond a plain header and commas.
     """
 
     separator: str
     lines_above: int
     header_rows: int
     names: tuple[str, ...]
-    header_line: int | None = None
     assets: tuple[str, ...] = ()
     asset_level: str = ""
     notes: tuple[str, ...] = ()
@@ -129,7 +128,7 @@ def find_layout(first_lines: Sequence[str], name: str, given: FileLayout) -> Fou
         return FoundLayout(read.separator, above, 0, names, notes=tuple(notes))
     if _has_levels(read.rows):
         return _from_levels(read, above, notes, name)
-    return FoundLayout(read.separator, above, 1, _bare(header.fields), header.first, notes=tuple(notes))
+    return FoundLayout(read.separator, above, 1, _bare(header.fields), notes=tuple(notes))
 
 
 def names_of(text: str) -> tuple[str, ...]:
@@ -233,7 +232,7 @@ def _from_levels(read: _Reading, above: int, notes: list[str], name: str) -> Fou
     each = list(dict.fromkeys(found))
     notes.append(f"its header has three lines, one of which names the assets: {shorten(each, 12)}")
     level = levels[of_assets][0] or "Ticker"
-    return FoundLayout(read.separator, above, 3, names, read.rows[0].first, found, level, tuple(notes))
+    return FoundLayout(read.separator, above, 3, names, found, level, tuple(notes))
 
 
 def _bare(fields: Sequence[str]) -> tuple[str, ...]:

@@ -50,8 +50,7 @@ class RawTable:
 
     `places[i]` is where row i stands: the line of a CSV file that it begins on, or the row of another file, both
     from 1. `misshapen` are the places of CSV rows that have more or fewer fields than the header, which has `width`,
-    with their number. `notes` say how a CSV file was read that is not plain; its header, if it has one, is on line
-    `header_line`.
+    with their number. `notes` say how a CSV file was read that is not plain.
     """
 
     name: str
@@ -62,7 +61,6 @@ class RawTable:
     misshapen: tuple[tuple[int, int], ...] = ()
     asset_id: str | None = None
     notes: tuple[str, ...] = ()
-    header_line: int | None = None
 
     def where(self, chosen: np.ndarray) -> "RawTable":
         """Return the rows where a mask holds."""
@@ -170,7 +168,6 @@ def _read_csv(source: Source, given: FileLayout) -> RawTable:
         tuple(misshapen),
         source.asset_id,
         layout.notes,
-        layout.header_line,
     )
     return _of_each_asset(table, columns, layout, source) if layout.assets else _named(table, layout, columns, source)
 

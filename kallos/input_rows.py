@@ -113,7 +113,10 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
         if source is sources[-1] and (unknown := set(reading.exclude) - excluded):
             # Files need not all have what is to be left out of them.
             own_name(table, min(unknown), "--exclude")
-        read.append(_read(table, reading, kind, faults, seen, notes))
+        try:
+            read.append(_read(table, reading, kind, faults, seen, notes))
+        except (DataError, UsageError) as error:
+            raise type(error)(" ".join([str(error), *_aside(table.name, notes)])) from None
     if reading.asset_id is not None and reading.asset_id not in seen:
         where = sources[0].name if len(sources) == 1 else f"the {len(sources)} inputs"
         raise DataError(f"asset {reading.asset_id!r} is not in {where}: {did_you_mean(reading.asset_id, seen)}")
@@ -146,6 +149,12 @@ def _lines(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     return (*lines[:_MOST_NOTES], *([f"and {more} more notes on how files were read"] if more > 0 else []))
 
 
+def _aside(file: str, notes: Sequence[tuple[str, str]]) -> list[str]:
+    """Return what was found out of a file that is refused: the reason may lie there."""
+    own = [note for name, note in notes if name == file]
+    return [f"({'; '.join(own)})"] if own else []
+
+
 def _without_excluded(table: RawTable, exclude: Sequence[str], excluded: set[str]) -> RawTable:
     """Return a table without the columns to be left out, and add those that it had to `excluded`."""
     by_folded = {name.lower(): name for name in table.columns}
@@ -162,6 +171,7 @@ def _read(
     seen: set[str],
     notes: list[tuple[str, str]],
 ) -> _Rows:
+    notes += [(table.name, note) for note in table.notes]
     if table.misshapen:
         found = table.misshapen
         faults.reject_places(
@@ -180,7 +190,7 @@ def _read(
             f"an input needs a column date or timestamp: {table.name} lacks date or timestamp (it has "
             f"{shorten(list(table.columns), 12)}): name yours as --timestamp-column"
         )
-    notes += [(table.name, note) for note in (*table.notes, stamp.note) if note is not None]
+    notes += [(table.name, stamp.note)] if stamp.note is not None else []
     table = replace(table, columns={**table.columns, stamp.columns[0]: stamp.written})
     table, names, assets, unfit = _assets(table, asset, reading, faults)
     seen.update(names)

@@ -59,10 +59,9 @@ def _bar_columns(
     missing = [name for name in BARS if name not in own and name not in by_folded]
     if missing:
         lacking = [*([] if taken else ["date or timestamp"]), *missing]
-        it_has = "it has" if table.header_line in (None, 1) else f"its header, on line {table.header_line}, has"
         raise DataError(
             f"an OHLCV file needs date or timestamp, {', '.join(BARS)}: {table.name} lacks {shorten(lacking, 6)} "
-            f"({it_has} {shorten(list(table.columns), 12)}): say which columns they are with "
+            f"(it has {shorten(list(table.columns), 12)}): say which columns they are with "
             f"{_column_flags(missing, by_folded)}"
         )
     return {name: own.get(name) or by_folded[name] for name in BARS}

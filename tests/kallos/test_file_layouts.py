@@ -107,12 +107,13 @@ def test_lines_are_counted_from_the_top_of_a_file_with_lines_above_its_header() 
     assert "line 6: asset 'A' has close 'x'" in refusal(content.replace(",4,300", ",x,300"))
 
 
-def test_columns_that_are_missing_are_told_with_the_line_of_the_header_and_a_flag_that_names_them() -> None:
+def test_columns_that_are_missing_are_told_with_a_flag_that_names_them_and_how_the_file_was_read() -> None:
     content = "\n".join(["https://example.org", HEADER.replace("volume", "Volume BTC,Volume USD"), *ROWS])
 
     line = refusal(re.sub(r"(\d00)$", r"\1,\1", content, flags=re.M))
 
-    assert "lacks volume (its header, on line 2, has date, open" in line
+    assert "lacks volume (it has date, open" in line
+    assert line.endswith("(line 1 (https://example.org) stands above the header and is left out)")
     assert "--column 'volume=Volume BTC' or --column 'volume=Volume USD'" in line
 
 
@@ -373,7 +374,7 @@ SOURCES = {
     "CryptoDataDownload": (
         lines(
             "1704067200000,2024-01-@ 00:00:00,BTC/USDT,OHLC",
-            "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume BTC,Volume USDT,tradecount",
+            "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume BTC,Volume USDT,trades",
             ",9,90,5",
         ),
         {"columns": {"volume": "Volume BTC"}, "asset_id": None},
