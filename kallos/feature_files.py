@@ -6,7 +6,9 @@ import numpy as np
 
 from kallos.errors import DataError, UsageError, shorten
 from kallos.input_files import RawTable, Source
-from kallos.input_rows import InputKind, InputReading, Inputs, UnfitValues, own_name, read_rows
+from kallos.input_numbers import NumberRule
+from kallos.input_rows import InputKind, InputReading, Inputs, UnfitValues, exclude_flag, read_rows
+from kallos.key_columns import own_name
 
 _KEYS = ("asset_id", "timestamp")
 # How Parquet files name the rows of a pandas frame that has no name for them.
@@ -22,7 +24,10 @@ def read_features(sources: Sequence[Source], reading: InputReading) -> Inputs:
     kind = InputKind(
         _feature_columns,
         lambda values: [UnfitValues("features must be finite", np.isinf(values))],
-        "features must be numbers",
+        NumberRule(
+            "features must be numbers",
+            lambda columns: f"leave out what is no number with {exclude_flag(list(columns.values()))}",
+        ),
     )
     return read_rows(sources, reading, kind)
 
@@ -38,7 +43,10 @@ def _feature_columns(
         if name not in taken | replaced | set(own.values()) and not name.startswith(_NAMELESS_INDEX)
     ]
     if "" in others:
-        raise DataError(f"every column must have a name: {table.name} has one without: name it, or take it out")
+        raise DataError(
+            f"every column must have a name: {table.name} has one without: name it, or leave it out with "
+            f"{exclude_flag([''])}"
+        )
     columns = {**{name: name for name in others}, **own}
     if not columns:
         raise DataError(

@@ -22,6 +22,7 @@ from kallos.databases import parse_url, read_only_engine, reason_of, shown, time
 from kallos.date_range import bounds
 from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
 from kallos.feature_queries import of_asset, table_query, text_query
+from kallos.feature_tables import refuse_missing_schema
 from kallos.feature_writing import Written, write_features
 from kallos.frequency import find_frequency
 from kallos.row_chunks import OnRows, frame_of
@@ -115,6 +116,7 @@ class FeatureStore:
         inspector = inspect(connection)
         has_schemas = connection.dialect.name == "postgresql"
         schema, _, name = spec.features_table.rpartition(".") if has_schemas else ("", "", spec.features_table)
+        refuse_missing_schema(connection, schema or None, "--features-table")
         tables = [*inspector.get_table_names(schema or None), *inspector.get_view_names(schema or None)]
         if has_schemas:
             # PostgreSQL has more kinds of tables, and takes the name as a bound value.

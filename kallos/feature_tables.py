@@ -8,7 +8,7 @@ import pandas as pd
 from sqlalchemy import Connection, DateTime, Float, String, Table, inspect
 from sqlalchemy.types import Double
 
-from kallos.errors import DatabaseError, UsageError, shorten
+from kallos.errors import DatabaseError, UsageError, did_you_mean, shorten
 
 KEYS = ("asset_id", "timestamp")
 # https://www.postgresql.org/docs/current/limits.html, https://www.sqlite.org/limits.html
@@ -100,6 +100,18 @@ def refuse_unfit_table(connection: Connection, table: Table, shown_name: str) ->
             f"table {shown_name!r} must have a unique key on {' and '.join(KEYS)} for rows to be replaced: add one, "
             f"or choose another --features-table"
         )
+
+
+def refuse_missing_schema(connection: Connection, schema: str | None, flag: str) -> None:
+    """Raise `DatabaseError` for a schema that there is not; the flag is the one that names a table in it."""
+    inspector = inspect(connection)
+    if schema is None or inspector.has_schema(schema):
+        return
+    known = [name for name in inspector.get_schema_names() if name != "information_schema"]
+    raise DatabaseError(
+        f"the schema of a table must exist, and {schema!r} does not: {did_you_mean(schema, known)}; PostgreSQL writes "
+        f"names small that were made without quotes; name another in {flag}, or make it"
+    )
 
 
 def schema_and_name(table_name: str, backend: str) -> tuple[str | None, str]:

@@ -35,7 +35,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from kallos.databases import parse_url, reason_of, shown
 from kallos.errors import DatabaseError, DataError, shorten
-from kallos.feature_tables import KEYS, refuse_unfit_names, refuse_unfit_table, refuse_wide_rows, schema_and_name
+from kallos.feature_tables import (
+    KEYS,
+    refuse_missing_schema,
+    refuse_unfit_names,
+    refuse_unfit_table,
+    refuse_wide_rows,
+    schema_and_name,
+)
 
 OnConflict = Literal["replace", "skip", "fail"]
 _ROWS_AT_ONCE = 20_000
@@ -87,6 +94,7 @@ def write_features(
         make_folder(url)
     with database_errors(url), writing_connection(url, writes=not dry_run) as connection:
         schema, name = schema_and_name(table_name, backend)
+        refuse_missing_schema(connection, schema, "--features-table")
         table = Table(
             name,
             MetaData(),

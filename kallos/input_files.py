@@ -9,16 +9,23 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import ipc
 
-from kallos.errors import DataError, UsageError, shorten
+from kallos.errors import DataError, KallosError, UsageError, shorten
+from kallos.file_layouts import FileLayout, FoundLayout, find_layout, first_lines
 
 _PARQUET = (".parquet", ".pq")
+_FEATHER = (".feather", ".arrow")
+_BINARY = (*_PARQUET, *_FEATHER)
+_TEXT = (".csv", ".tsv", ".txt")
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _CELLS_AT_ONCE = 500_000
 _MARKS_OF_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -41,9 +48,9 @@ class Source:
 class RawTable:
     """A file's columns as they are, by their stripped names; "" is a column without one.
 
-    `places[i]` is where row i stands: the line of a CSV file that it begins on, or the row of a Parquet file, both
+    `places[i]` is where row i stands: the line of a CSV file that it begins on, or the row of another file, both
     from 1. `misshapen` are the places of CSV rows that have more or fewer fields than the header, which has `width`,
-    with their number.
+    with their number. `notes` say how a CSV file was read that is not plain.
     """
 
     name: str
@@ -53,6 +60,7 @@ class RawTable:
     width: int
     misshapen: tuple[tuple[int, int], ...] = ()
     asset_id: str | None = None
+    notes: tuple[str, ...] = ()
 
     def where(self, chosen: np.ndarray) -> "RawTable":
         """Return the rows where a mask holds."""
@@ -64,14 +72,14 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
     """Return the files of the paths given, those of a folder by name.
 
     Of several files each names its asset by its own name, where nothing else does. Raises `UsageError` for a path
-    that is not there, and for a folder without a CSV or Parquet file.
+    that is not there, and for a folder without a CSV, Parquet or feather file.
     """
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
             found = sorted(file for file in path.iterdir() if file.is_file() and _is_table(file))
             if not found:
-                raise UsageError(f"a folder of inputs must hold CSV or Parquet files: {path} has none")
+                raise UsageError(f"a folder of inputs must hold CSV, Parquet or feather files: {path} has none")
             files += found
         elif path.exists():
             files.append(path)
@@ -81,17 +89,18 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
     return [Source(str(file), file, asset_id=_bare_name(file) if several else None) for file in files]
 
 
-def read_table(source: Source) -> RawTable:
-    """Return the columns of a CSV (UTF-8) or Parquet file; a CSV file may be packed as .gz, .bz2, .xz, .zst or .zip.
+def read_table(source: Source, layout: FileLayout | None = None) -> RawTable:
+    """Return the columns of a CSV (UTF-8), Parquet or feather file; CSV may be packed as .gz, .bz2, .xz, .zst or .zip.
 
-    Raises `DataError` for a file that cannot be read as such, that has no row, or two columns of one name.
+    Raises `DataError` for a file that cannot be read as such, that has no row, or two columns of one name, and what
+    `kallos.file_layouts.find_layout` raises.
     """
     try:
-        if source.path is not None and source.path.suffix.lower() in _PARQUET:
-            table = _read_parquet(source, source.path)
+        if source.path is not None and source.path.suffix.lower() in _BINARY:
+            table = _read_binary(source, source.path)
         else:
-            table = _read_csv(source)
-    except DataError:
+            table = _read_csv(source, layout or FileLayout())
+    except KallosError:
         raise
     except UnicodeDecodeError as error:
         raise _unreadable(source, f"byte {error.object[error.start]:#x} is not UTF-8: save it as UTF-8") from None
@@ -105,25 +114,26 @@ def read_table(source: Source) -> RawTable:
 
 
 def _unreadable(source: Source, reason: str) -> DataError:
-    return DataError(f"an input must be CSV or Parquet: {source.name}: {reason}")
+    return DataError(f"an input must be CSV, Parquet or feather: {source.name}: {reason}")
 
 
 def _is_table(file: Path) -> bool:
     name = file.name.lower()
     plain = name.removesuffix(next((end for end in _PACKED if name.endswith(end)), ""))
-    return not name.startswith(".") and (plain.endswith(".csv") or name.endswith(_PARQUET))
+    return not name.startswith(".") and (plain.endswith(".csv") or name.endswith(_BINARY))
 
 
 def _bare_name(file: Path) -> str:
     name = file.name
-    for endings in (_PACKED, (".csv", *_PARQUET)):
+    for endings in (_PACKED, (*_TEXT, *_BINARY)):
         end = next((end for end in endings if name.lower().endswith(end)), "")
         name = name[: len(name) - len(end)]
     return name
 
 
-def _read_parquet(source: Source, path: Path) -> RawTable:
-    table = pq.ParquetFile(path).read()
+def _read_binary(source: Source, path: Path) -> RawTable:
+    is_feather = path.suffix.lower() in _FEATHER
+    table = ipc.open_file(path.read_bytes()).read_all() if is_feather else pq.ParquetFile(path).read()
     # Text that is not UTF-8 would only be found when it is shown.
     table.validate(full=True)
     names = [name.strip() for name in table.column_names]
@@ -132,34 +142,87 @@ def _read_parquet(source: Source, path: Path) -> RawTable:
     return RawTable(source.name, columns, np.arange(1, len(table) + 1), "row", len(names), asset_id=source.asset_id)
 
 
-def _read_csv(source: Source) -> RawTable:
+def _read_csv(source: Source, given: FileLayout) -> RawTable:
     with _opened(source) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
-        reader = csv.reader(text, strict=True)
+        begin = first_lines(text)
+        layout = find_layout(begin, source.name, given)
+        if layout is None:
+            raise _unreadable(source, "it is empty")
+        if any("\0" in name for name in layout.names):
+            raise _unreadable(source, "its header holds NUL characters, as UTF-16 does: save it as UTF-8")
+        lines = chain(begin[layout.lines_above :], text)
+        reader = csv.reader(lines, strict=True, delimiter=layout.separator)
         try:
-            header = next((row for row in reader if row), None)
-            if header is None:
-                raise _unreadable(source, "it is empty")
-            names = [name.strip() for name in header]
-            if any("\0" in name for name in names):
-                raise _unreadable(source, "its header holds NUL characters, as UTF-16 does: save it as UTF-8")
-            _refuse_doubled(names, source)
-            pieces, places, misshapen = _rows(reader, len(names))
+            for _ in range(layout.header_rows):
+                next(row for row in reader if any(field.strip() for field in row))
+            pieces, places, misshapen = _rows(reader, len(layout.names), layout.lines_above)
         except csv.Error as error:
-            raise _unreadable(source, f"line {reader.line_num}: {error}") from None
-    columns = {name: pa.chunked_array([piece[at] for piece in pieces], pa.string()) for at, name in enumerate(names)}
-    return RawTable(source.name, columns, places, "line", len(names), tuple(misshapen), source.asset_id)
+            raise _unreadable(source, f"line {layout.lines_above + reader.line_num}: {error}") from None
+    columns = [pa.chunked_array([piece[at] for piece in pieces], pa.string()) for at in range(len(layout.names))]
+    table = RawTable(
+        source.name,
+        {},
+        places,
+        "line",
+        len(layout.names),
+        tuple(misshapen),
+        source.asset_id,
+        layout.notes,
+    )
+    return _of_each_asset(table, columns, layout, source) if layout.assets else _named(table, layout, columns, source)
 
 
-def _rows(reader: Any, width: int) -> tuple[list[list[pa.Array]], np.ndarray, list[tuple[int, int]]]:
+def _named(table: RawTable, layout: FoundLayout, columns: list[pa.ChunkedArray], source: Source) -> RawTable:
+    _refuse_doubled(layout.names, source)
+    return replace(table, columns=dict(zip(layout.names, columns, strict=True)))
+
+
+def _of_each_asset(table: RawTable, columns: list[pa.ChunkedArray], layout: FoundLayout, source: Source) -> RawTable:
+    """Return the rows of a table that has columns for each asset, one asset below the other.
+
+    Of one asset alone, the header names the table's. Rows that hold nothing of an asset are none of its rows.
+    """
+    stamp, *others = columns
+    names = list(dict.fromkeys(layout.names[1:]))
+    assets = list(dict.fromkeys(layout.assets))
+    by_asset: dict[str, dict[str, pa.ChunkedArray]] = {asset: {} for asset in assets}
+    for asset, name, column in zip(layout.assets, layout.names[1:], others, strict=True):
+        if name in by_asset[asset]:
+            raise DataError(f"column names must be unique: {source.name} has {name!r} of {asset!r} more than once")
+        by_asset[asset][name] = column
+    if len(assets) == 1:
+        return replace(table, columns={layout.names[0]: stamp, **by_asset[assets[0]]}, asset_id=assets[0])
+    nothing = pa.chunked_array([pa.nulls(len(stamp), pa.string())])
+    tables = []
+    for asset in assets:
+        own = {name: by_asset[asset].get(name, nothing) for name in names}
+        of_asset = pa.chunked_array([pa.array([asset] * len(stamp), pa.string())])
+        whole = replace(table, columns={layout.names[0]: stamp, layout.asset_level: of_asset, **own})
+        tables.append(whole.where(~_all_empty(list(own.values()))))
+    columns_below = {
+        name: pa.chunked_array([chunk for each in tables for chunk in each.columns[name].chunks], pa.string())
+        for name in tables[0].columns
+    }
+    return replace(table, columns=columns_below, places=np.concatenate([each.places for each in tables]))
+
+
+def _all_empty(columns: list[pa.ChunkedArray]) -> np.ndarray:
+    empty = np.ones(len(columns[0]), bool)
+    for column in columns:
+        empty &= np.asarray(pc.equal(column, "").fill_null(True).to_numpy(), bool)
+    return empty
+
+
+def _rows(reader: Any, width: int, lines_above: int) -> tuple[list[list[pa.Array]], np.ndarray, list[tuple[int, int]]]:
     """Return the columns of a CSV file in pieces, which line each row begins on, and the rows of another width."""
     pieces: list[list[pa.Array]] = []
     places: list[int] = []
     misshapen: list[tuple[int, int]] = []
     rows: list[list[str]] = []
     at_once = max(_CELLS_AT_ONCE // width, 1)
-    ended = reader.line_num
+    ended = lines_above + reader.line_num
     for row in reader:
-        began, ended = ended + 1, reader.line_num
+        began, ended = ended + 1, lines_above + reader.line_num
         if len(row) == width:
             rows.append(row)
             places.append(began)
@@ -199,7 +262,7 @@ def _opened(source: Source) -> Iterator[IO[bytes]]:
         yield buffered
 
 
-def _refuse_doubled(names: list[str], source: Source) -> None:
+def _refuse_doubled(names: Sequence[str], source: Source) -> None:
     seen: set[str] = set()
     doubled = []
     for name in filter(None, names):

@@ -1,5 +1,6 @@
 """Rows of input files, understood: each an asset, a moment in UTC, and numbers; what is unfit refused or left out."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -11,15 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kallos.errors import DataError, UsageError, did_you_mean, shorten
+from kallos.file_layouts import MISSING, FileLayout
 from kallos.input_files import RawTable, Source, read_table
+from kallos.input_numbers import NumberRule, read_numbers
+from kallos.key_columns import asset_column, own_name, stamp_column
 from kallos.row_faults import Rejected, RowFaults, shortened
 from kallos.stamps import StampReading, as_written, read_stamps
 
-_STAMPS = ("timestamp", "date", "datetime", "time")
-_ASSETS = ("asset_id", "asset", "symbol", "ticker")
 _LONGEST_NAME = 200
-_MISSING = ["", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>"]
-_NUMBER = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?)$"
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class InputReading:
     """How input files are read.
 
     `columns` maps the names that are wanted to the file's own; `timestamp_column` and `asset_column` are the file's
-    own names of these two, found by the usual ones if None. `asset_id` is the asset to take, or the name of the
-    only one in files that name none.
+    own names of these two, found by the usual ones if None; a date and its time of day in two columns are named as
+    `date,time`. `exclude` are columns that are left out. `asset_id` is the asset to take, or the name of the only one
+    in files that name none.
     """
 
     asset_id: str | None = None
@@ -37,6 +38,8 @@ class InputReading:
     asset_column: str | None = None
     stamps: StampReading = field(default_factory=StampReading)
     skip_bad_rows: bool = False
+    exclude: Sequence[str] = ()
+    layout: FileLayout = field(default_factory=FileLayout)
 
 
 @dataclass(frozen=True)
@@ -52,20 +55,24 @@ class InputKind:
     """What files are expected to hold.
 
     `value_columns` picks the columns to read from those there are, as the wanted name to the file's own; `check`
-    finds what is unfit of their numbers; `numbers_rule` is what is said of a value that is no number.
+    finds what is unfit of their numbers; `numbers` is what is said of values that are none.
     """
 
     value_columns: Callable[[RawTable, dict[str, str], set[str], Mapping[str, str]], dict[str, str]]
     check: Callable[[pd.DataFrame], list[UnfitValues]]
-    numbers_rule: str
+    numbers: NumberRule
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Each asset's rows, by unique, sorted timestamps (UTC, no zone), and the rows that were left out."""
+    """Each asset's rows, by unique, sorted timestamps (UTC, no zone), and the rows that were left out.
+
+    `notes` are lines for people on what was found out of how files are to be read.
+    """
 
     frames: dict[str, pd.DataFrame]
     rejected: list[Rejected]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,7 @@ class _Rows:
         return f"asset {self.names[self.assets[row]]!r} has {{}} at {pd.Timestamp(self.moments[row])}"
 
 
+_MOST_NOTES = 20
 # So few unfit rows may be more than half of an input.
 _MOST_UNFIT = 100
 
@@ -97,7 +105,18 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
     """
     faults = RowFaults(skip=reading.skip_bad_rows)
     seen: set[str] = set()
-    read = [_read(read_table(source), reading, kind, faults, seen) for source in sources]
+    notes: list[tuple[str, str]] = []
+    excluded: set[str] = set()
+    read = []
+    for source in sources:
+        table = _without_excluded(read_table(source, reading.layout), reading.exclude, excluded)
+        if source is sources[-1] and (unknown := set(reading.exclude) - excluded):
+            # Files need not all have what is to be left out of them.
+            own_name(table, min(unknown), "--exclude")
+        try:
+            read.append(_read(table, reading, kind, faults, seen, notes))
+        except (DataError, UsageError) as error:
+            raise type(error)(" ".join([str(error), *_aside(table.name, notes)])) from None
     if reading.asset_id is not None and reading.asset_id not in seen:
         where = sources[0].name if len(sources) == 1 else f"the {len(sources)} inputs"
         raise DataError(f"asset {reading.asset_id!r} is not in {where}: {did_you_mean(reading.asset_id, seen)}")
@@ -112,20 +131,47 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
         raise DataError(
             f"half of the rows at least must be fit, and of {sources[0].name} {n_fit} of {n_fit + n_unfit} are: {rules}"
         )
-    return Inputs(_by_asset(read), faults.rejected)
+    return Inputs(_by_asset(read), faults.rejected, notes=_lines(notes))
 
 
-def own_name(table: RawTable, wanted: str, flag: str) -> str:
-    """Return a column's name as the file writes it, whatever its case, or raise `UsageError`."""
+def exclude_flag(names: Sequence[str]) -> str:
+    """Return the flag that leaves columns out, as it can be pasted into a shell."""
+    return " ".join(f"--exclude {shlex.quote(name)}" for name in names)
+
+
+def _lines(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Return what is said of files, each with the files that it is said of."""
+    files: dict[str, list[str]] = {}
+    for file, note in notes:
+        files.setdefault(note, []).append(file)
+    lines = [f"{shorten(of_note, 1)}: {note}" for note, of_note in files.items()]
+    more = len(lines) - _MOST_NOTES
+    return (*lines[:_MOST_NOTES], *([f"and {more} more notes on how files were read"] if more > 0 else []))
+
+
+def _aside(file: str, notes: Sequence[tuple[str, str]]) -> list[str]:
+    """Return what was found out of a file that is refused: the reason may lie there."""
+    own = [note for name, note in notes if name == file]
+    return [f"({'; '.join(own)})"] if own else []
+
+
+def _without_excluded(table: RawTable, exclude: Sequence[str], excluded: set[str]) -> RawTable:
+    """Return a table without the columns to be left out, and add those that it had to `excluded`."""
     by_folded = {name.lower(): name for name in table.columns}
-    if wanted in table.columns:
-        return wanted
-    if wanted.strip().lower() not in by_folded:
-        raise UsageError(f"column {wanted!r} of {flag} is not in {table.name}: {did_you_mean(wanted, table.columns)}")
-    return by_folded[wanted.strip().lower()]
+    own = {name: name if name in table.columns else by_folded.get(name.strip().lower()) for name in exclude}
+    excluded |= {name for name, there in own.items() if there is not None}
+    return replace(table, columns={name: each for name, each in table.columns.items() if name not in own.values()})
 
 
-def _read(table: RawTable, reading: InputReading, kind: InputKind, faults: RowFaults, seen: set[str]) -> _Rows:
+def _read(
+    table: RawTable,
+    reading: InputReading,
+    kind: InputKind,
+    faults: RowFaults,
+    seen: set[str],
+    notes: list[tuple[str, str]],
+) -> _Rows:
+    notes += [(table.name, note) for note in table.notes]
     if table.misshapen:
         found = table.misshapen
         faults.reject_places(
@@ -133,38 +179,40 @@ def _read(table: RawTable, reading: InputReading, kind: InputKind, faults: RowFa
             table,
             [place for place, _ in found],
             lambda at: f"{found[at][1]} fields, and the header has {table.width}",
-            "separate fields by commas, not by ';'" if any(";" in name for name in table.columns) else "correct it",
+            "correct it, give another --separator, leave the lines above the header out with --skip-lines",
         )
-    by_folded = {name.lower(): name for name in table.columns}
-    asset = _key_column(table, by_folded, _ASSETS, reading.asset_column, "--asset-column")
-    stamp = _key_column(table, by_folded, _STAMPS, reading.timestamp_column, "--timestamp-column")
-    taken = {name for name in (asset, stamp) if name is not None}
-    chosen = kind.value_columns(table, by_folded, taken, reading.columns)
+    asset = asset_column(table, reading.asset_column)
+    stamp = stamp_column(table, reading.timestamp_column, reading.stamps)
+    taken = {name for name in (asset, *(stamp.columns if stamp else ())) if name is not None}
+    chosen = kind.value_columns(table, {name.lower(): name for name in table.columns}, taken, reading.columns)
     if stamp is None:
         raise DataError(
             f"an input needs a column date or timestamp: {table.name} lacks date or timestamp (it has "
             f"{shorten(list(table.columns), 12)}): name yours as --timestamp-column"
         )
+    notes += [(table.name, stamp.note)] if stamp.note is not None else []
+    table = replace(table, columns={**table.columns, stamp.columns[0]: stamp.written})
     table, names, assets, unfit = _assets(table, asset, reading, faults)
     seen.update(names)
-    moments, unfit_stamps = read_stamps(table.columns[stamp], stamp, table.name, reading.stamps)
+    stamps = table.columns[stamp.columns[0]]
+    moments, unfit_stamps = read_stamps(stamps, stamp.name, table.name, stamp.reading)
     for each in unfit_stamps:
         found_unfit = each.unfit & ~unfit
         faults.reject(
             each.rule,
             table,
             found_unfit,
-            lambda row: f"asset {names[assets[row]]!r} has {shortened(as_written(table.columns[stamp], row))}",
+            lambda row: f"asset {names[assets[row]]!r} has {shortened(as_written(stamps, row))}",
             each.remedy,
         )
         unfit |= each.unfit
-    values, words = _numbers(table, chosen, kind)
-    rows = _Rows(table, names, assets, moments, values)
-    for rule, unfit_values in (
-        (kind.numbers_rule, words),
-        *((each.rule, each.unfit) for each in kind.check(values)),
+    numbers = read_numbers(table, chosen, kind.numbers, decimal_comma=reading.layout.decimal_comma)
+    rows = _Rows(table, names, assets, moments, numbers.values)
+    for rule, unfit_values, remedy in (
+        (kind.numbers.rule, numbers.words, numbers.remedy),
+        *((each.rule, each.unfit, "correct it") for each in kind.check(numbers.values)),
     ):
-        _reject_values(rule, rows, unfit_values, unfit, faults, chosen)
+        _reject_values(rule, rows, unfit_values, unfit, faults, chosen, remedy)
     return rows.where(~unfit)
 
 
@@ -175,6 +223,7 @@ def _reject_values(
     unfit: np.ndarray,
     faults: RowFaults,
     chosen: Mapping[str, str],
+    remedy: str,
 ) -> None:
     flags = unfit_values.to_numpy(bool)
     new = flags.any(axis=1) & ~unfit
@@ -185,23 +234,12 @@ def _reject_values(
             if is_unfit:
                 raw = rows.table.columns[chosen[name]][row].as_py()
                 value = rows.values[name].iloc[row]
-                is_word = isinstance(raw, str) and np.isnan(value) and raw.strip().lower() not in _MISSING
+                is_word = isinstance(raw, str) and np.isnan(value) and raw.strip().lower() not in MISSING
                 found.append(f"{name} {shortened(raw)}" if is_word else f"{name} {value}")
         return rows.place(row).format(shorten(found, 3))
 
-    faults.reject(rule, rows.table, new, shown, "correct it")
+    faults.reject(rule, rows.table, new, shown, remedy)
     unfit |= new
-
-
-def _key_column(
-    table: RawTable, by_folded: Mapping[str, str], usual: tuple[str, ...], named: str | None, flag: str
-) -> str | None:
-    if named is not None:
-        return own_name(table, named, flag)
-    found = [by_folded[name] for name in usual if name in by_folded]
-    if len(found) > 1:
-        raise DataError(f"one column must say which, and {table.name} has {' and '.join(found)}: name it as {flag}")
-    return found[0] if found else None
 
 
 def _assets(
@@ -257,49 +295,6 @@ def _text_of_assets(table: RawTable, column: str) -> pa.ChunkedArray:
         raise DataError(f"assets must be named by text or integers: column {column!r} of {table.name} holds {kind}")
     # Assets are names, whatever they look like: 000001, NA.
     return pc.utf8_trim_whitespace(values.cast(pa.string())).fill_null("")
-
-
-def _numbers(table: RawTable, chosen: Mapping[str, str], kind: InputKind) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the numbers of the columns chosen, NaN where there are none, and where there are words instead."""
-    values: dict[str, np.ndarray] = {}
-    words: dict[str, np.ndarray] = {}
-    for name, own in chosen.items():
-        try:
-            values[name], words[name] = _column_of_numbers(table.columns[own])
-        except (TypeError, pa.ArrowException):
-            raise DataError(
-                f"{kind.numbers_rule}: column {own!r} of {table.name} holds {table.columns[own].type}: take it out"
-            ) from None
-    return pd.DataFrame(values), pd.DataFrame(words)
-
-
-def _column_of_numbers(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
-    if pa.types.is_decimal(kind):
-        # By way of its digits a decimal becomes the nearest float, as it would from a CSV file.
-        column = column.cast(pa.string())
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
-        numbers = column.cast(pa.float64(), safe=False)
-        return _plain(numbers), np.zeros(len(column), bool)
-    elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
-        raise TypeError(kind)
-    text = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
-    try:
-        return _plain(text.cast(pa.float64())), np.zeros(len(text), bool)
-    except pa.ArrowInvalid:
-        pass
-    missing = pc.is_in(pc.utf8_lower(text), pa.array([*_MISSING, None], pa.large_string()))
-    is_number = pc.match_substring_regex(text, _NUMBER, ignore_case=True).fill_null(False)
-    numbers = pc.if_else(is_number, text, pa.scalar(None, pa.large_string())).cast(pa.float64())
-    return _plain(numbers), ~np.asarray(pc.or_(missing, is_number).to_numpy(), bool)
-
-
-def _plain(numbers: pa.ChunkedArray) -> np.ndarray:
-    # SQLite keeps no minus sign of zero, so that nothing may depend on it.
-    return np.asarray(numbers.fill_null(np.nan).to_numpy(), np.float64) + 0.0
 
 
 def _refuse_other_columns(read: list[_Rows]) -> None:

@@ -1,5 +1,6 @@
 """OHLCV files: read, checked, and split by asset."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -7,10 +8,13 @@ import numpy as np
 import pandas as pd
 
 from kallos.errors import DataError, UsageError, shorten
+from kallos.file_layouts import BAR_NAMES
 from kallos.input_files import RawTable, Source
-from kallos.input_rows import InputKind, InputReading, Inputs, UnfitValues, own_name, read_rows
+from kallos.input_numbers import NumberRule
+from kallos.input_rows import InputKind, InputReading, Inputs, UnfitValues, read_rows
+from kallos.key_columns import own_name
 
-BARS = ("open", "high", "low", "close", "volume")
+BARS = BAR_NAMES
 
 
 def read_prices(path: Path, asset_id: str | None = None) -> dict[str, pd.DataFrame]:
@@ -34,7 +38,8 @@ def read_bars(sources: Sequence[Source], reading: InputReading) -> Inputs:
     for wanted in reading.columns:
         if wanted not in BARS:
             raise UsageError(f"--column must name one of {', '.join(BARS)} before its =, not {wanted!r}")
-    return read_rows(sources, reading, InputKind(_bar_columns, _unfit_bars, "prices and volume must be numbers"))
+    kind = InputKind(_bar_columns, _unfit_bars, NumberRule("prices and volume must be numbers", _plain_numbers))
+    return read_rows(sources, reading, kind)
 
 
 def demo_prices() -> dict[str, pd.DataFrame]:
@@ -56,9 +61,23 @@ def _bar_columns(
         lacking = [*([] if taken else ["date or timestamp"]), *missing]
         raise DataError(
             f"an OHLCV file needs date or timestamp, {', '.join(BARS)}: {table.name} lacks {shorten(lacking, 6)} "
-            f"(it has {shorten(list(table.columns), 12)}): say which columns they are with --column close=Last"
+            f"(it has {shorten(list(table.columns), 12)}): say which columns they are with "
+            f"{_column_flags(missing, by_folded)}"
         )
     return {name: own.get(name) or by_folded[name] for name in BARS}
+
+
+def _column_flags(missing: Sequence[str], by_folded: Mapping[str, str]) -> str:
+    """Return the flags that name columns for those that are missing, by what each is nearly called."""
+    flags = []
+    for name in missing:
+        alike = [own for folded, own in by_folded.items() if name[:3] in folded][:2] or ["NAME"]
+        flags.append(" or ".join(f"--column {shlex.quote(f'{name}={own}')}" for own in alike))
+    return " ".join(flags)
+
+
+def _plain_numbers(columns: Mapping[str, str]) -> str:
+    return f"write plain numbers, or name other columns, such as --column {next(iter(columns))}=NAME"
 
 
 def _unfit_bars(bars: pd.DataFrame) -> list[UnfitValues]:

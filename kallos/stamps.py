@@ -1,6 +1,6 @@
-"""Timestamps as files write them, understood or refused: ISO dates, a format of one's own, or Parquet's types."""
+"""Timestamps as files write them, understood or refused: ISO dates, other formats, epochs, or Parquet's types."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -9,12 +9,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kallos.date_formats import EPOCHS, PLAUSIBLE, as_text, found_format, moments_of_epochs
 from kallos.errors import DataError, UsageError, did_you_mean
 
 # Rows are stamped in nanoseconds when they are read, which reach no further.
 _FIRST, _LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")
 _NUMBER = r"^[+-]?\d+(\.\d*)?$"
 _ISO = r"^\d{4}-\d{2}"
+_FORMAT_RULE = f"--date-format must be one such as %d/%m/%Y, or one of {', '.join(EPOCHS)}"
+_SAY_NUMBERS = f"say what the numbers mean with --date-format: {', '.join(EPOCHS)}, or %Y%m%d and the like"
 _OFFSET = r"[T ]\d{2}.*([Zz]|[+-]\d{2}(:?\d{2})?)$"
 
 
@@ -22,11 +25,14 @@ _OFFSET = r"[T ]\d{2}.*([Zz]|[+-]\d{2}(:?\d{2})?)$"
 class StampReading:
     """How stamps are read.
 
-    Those without an offset are local times of `timezone` (UTC if None); `date_format` is strftime's, ISO if None.
+    Those without an offset are local times of `timezone` (UTC if None); `date_format` is strftime's, or names numbers
+    since 1970 (`epoch-ms`), which are UTC. If it is None, stamps are ISO, or in a format that is found in them: with
+    `is_found`, what that format makes of a stamp has to be plausible.
     """
 
     timezone: str | None = None
     date_format: str | None = None
+    is_found: bool = False
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for a time zone or a format that there is not."""
@@ -38,16 +44,20 @@ class StampReading:
                     f"--timezone must be a zone of the IANA database such as Europe/Berlin, not {self.timezone!r}: "
                     f"{did_you_mean(self.timezone, available_timezones())}"
                 ) from None
-        if self.date_format is not None:
+        if self.date_format is not None and self.date_format not in EPOCHS:
             try:
                 pd.to_datetime(pd.Series([""]), format=self.date_format, errors="coerce")
             except ValueError as error:
-                raise UsageError(
-                    f"--date-format must be one such as %d/%m/%Y, not {self.date_format!r}: "
-                    f"{str(error).splitlines()[0]}"
-                ) from None
+                raise UsageError(f"{_FORMAT_RULE}, not {self.date_format!r}: {str(error).splitlines()[0]}") from None
             if "%" not in self.date_format:
-                raise UsageError(f"--date-format must be one such as %d/%m/%Y, not {self.date_format!r}")
+                raise UsageError(f"{_FORMAT_RULE}, not {self.date_format!r}")
+
+    def completed(self, stamps: pa.ChunkedArray) -> "StampReading":
+        """Return the reading with the format that stamps are found to have, where none is given."""
+        kind = stamps.type.value_type if pa.types.is_dictionary(stamps.type) else stamps.type
+        is_written = _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        found = found_format(stamps) if self.date_format is None and is_written else None
+        return self if found is None else replace(self, date_format=found, is_found=True)
 
 
 @dataclass(frozen=True)
@@ -70,20 +80,18 @@ def read_stamps(
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
         kind = column.type
-    if pa.types.is_integer(kind) and reading.date_format is not None:
-        column = column.cast(pa.string())
+    if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and reading.date_format is not None:
+        column = as_text(column)
         kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if _is_text(kind):
         moments, zoned, unfit = _from_text(column.cast(pa.large_string()), name, reading)
     elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         moments, unfit = _from_moments(column, name)
         zoned = np.full(len(moments), getattr(kind, "tz", None) is not None)
     else:
-        # Days, seconds or nanoseconds since 1970, or 20240102: no guess is safe.
-        is_whole = pa.types.is_integer(kind)
-        is_number = is_whole or pa.types.is_floating(kind)
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
         holds = f"numbers such as {column[0].as_py()}" if is_number and len(column) else str(kind)
-        remedy = "say what they mean with --date-format, such as %Y%m%d" if is_whole else "make it dates"
+        remedy = _SAY_NUMBERS if is_number else "make it dates"
         raise DataError(
             f"column {name!r} must hold dates such as 2024-01-02, not {'numbers' if is_number else kind}: "
             f"{where} holds {holds}: {remedy}"
@@ -100,6 +108,7 @@ def _from_text(
 ) -> tuple[np.ndarray, np.ndarray, list[UnfitStamps]]:
     text = pc.utf8_trim_whitespace(column)
     missing = _mask(pc.equal(text, ""), null=True)
+    epoch = reading.date_format if reading.date_format in EPOCHS else None
     if reading.date_format is None:
         numbers = _mask(pc.match_substring_regex(text, _NUMBER))
         readable = _mask(pc.match_substring_regex(text, _ISO))
@@ -109,23 +118,35 @@ def _from_text(
         numbers = np.zeros(len(text), bool)
         # pandas reads these two words as the moment of the run, whatever the format.
         readable = ~missing & ~_mask(pc.is_in(pc.utf8_lower(text), pa.array(["now", "today"], pa.large_string())))
-        zoned = np.full(len(text), "%z" in reading.date_format.lower())
-        example = f"dates as --date-format {reading.date_format} says"
-    written = text.to_numpy(zero_copy_only=False).astype(object)
-    written[~readable] = None
-    parsed = pd.to_datetime(
-        pd.Series(written, dtype=object), format=reading.date_format or "ISO8601", utc=True, errors="coerce"
-    )
-    moments = parsed.dt.tz_localize(None).to_numpy()
+        zoned = np.full(len(text), epoch is not None or "%z" in reading.date_format.lower())
+        example = _example(reading)
+    if epoch is not None:
+        moments = moments_of_epochs(text, epoch, plausible=reading.is_found)
+    else:
+        written = text.to_numpy(zero_copy_only=False).astype(object)
+        written[~readable] = None
+        parsed = pd.to_datetime(
+            pd.Series(written, dtype=object), format=reading.date_format or "ISO8601", utc=True, errors="coerce"
+        )
+        moments = parsed.dt.tz_localize(None).to_numpy()
     unread = np.isnat(moments) & ~missing
-    remedy = "correct it" if reading.date_format is not None else "correct it, say how with --date-format"
+    is_given = reading.date_format is not None and not reading.is_found
+    remedy = "correct it" if is_given else "correct it, say how with --date-format, such as %d/%m/%Y"
     unfit = [
         UnfitStamps("every row must have a date", missing, "fill it in"),
-        UnfitStamps(f"column {name!r} must hold {example}, not numbers", numbers, remedy),
+        UnfitStamps(f"column {name!r} must hold {example}, not numbers", numbers, _SAY_NUMBERS),
         UnfitStamps(f"column {name!r} must hold {example}", unread & ~numbers, remedy),
     ]
     moments, out_of_reach = _within_reach(moments, name)
     return moments, zoned, unfit + out_of_reach
+
+
+def _example(reading: StampReading) -> str:
+    if not reading.is_found:
+        return f"dates as --date-format {reading.date_format} says"
+    if reading.date_format in EPOCHS:
+        return f"{EPOCHS[reading.date_format][0]} since 1970 of the years {PLAUSIBLE}, as its first rows do"
+    return f"dates as its first rows do ({reading.date_format})"
 
 
 def _from_moments(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, list[UnfitStamps]]:
@@ -177,6 +198,10 @@ def _to_utc(moments: np.ndarray, timezone: str) -> tuple[np.ndarray, list[UnfitS
             f"a local time must exist in {timezone}, and clocks went forward over this one", unfit & ~twice, remedy
         ),
     ]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _mask(condition: Any, *, null: bool = False) -> np.ndarray:

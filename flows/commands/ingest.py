@@ -12,6 +12,7 @@ from kallos.databases import parse_url, shown
 from kallos.errors import UsageError
 from kallos.feature_files import read_features
 from kallos.feature_writing import OnConflict, Written, write_features
+from kallos.file_layouts import FileLayout, names_of
 from kallos.ingestion import ingest_prices, parse_mapping
 from kallos.input_files import Source, find_sources
 from kallos.input_rows import InputReading, Inputs
@@ -40,8 +41,15 @@ def ingest(
             help="A column's wanted name and the input's own: close=Adj_Close. May be given again.",
         ),
     ] = (),
+    exclude: Annotated[
+        tuple[str, ...],
+        Parameter(negative="", show_default=False, help="A column to leave out, of text, say. May be given again."),
+    ] = (),
     timestamp_column: Annotated[
-        str | None, Parameter(help="The input's column of timestamps. [default: date, timestamp and the like]")
+        str | None,
+        Parameter(
+            help="The input's column of timestamps, or date,time for two. [default: date, timestamp and the like]"
+        ),
     ] = None,
     asset_column: Annotated[
         str | None, Parameter(help="The input's column of assets. [default: asset, symbol and the like]")
@@ -53,8 +61,25 @@ def ingest(
         ),
     ] = None,
     date_format: Annotated[
-        str | None, Parameter(help="How dates are written, such as %d/%m/%Y. [default: ISO 8601]")
+        str | None,
+        Parameter(
+            help="How dates are written, such as %d/%m/%Y; epoch-s, epoch-ms, epoch-us or epoch-ns for numbers since "
+            "1970. [default: ISO 8601, or what has one reading alone]"
+        ),
     ] = None,
+    header: Annotated[
+        str | None,
+        Parameter(help="Names of all columns of a CSV file without a header: date,open,high,low,close,volume."),
+    ] = None,
+    skip_lines: Annotated[
+        int | None, Parameter(help="Lines above the header of a CSV file. [default: those with one field]")
+    ] = None,
+    separator: Annotated[
+        str | None, Parameter(help="What stands between fields of a CSV file: ';', '|', tab. [default: found out]")
+    ] = None,
+    decimal_comma: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Numbers have a comma before their decimals.")
+    ] = False,
     features_table: Annotated[str, Parameter(help="Table to write to.")] = "features",
     on_conflict: Annotated[OnConflict, Parameter(help="What to do with rows that are there already.")] = "replace",
     skip_bad_rows: Annotated[
@@ -77,7 +102,7 @@ def ingest(
     Parameters
     ----------
     inputs
-        CSV or Parquet files, folders of them, or - for CSV from standard input.
+        CSV, Parquet or feather files, folders of them, or - for CSV from standard input.
     """
     if demo == bool(inputs):
         raise UsageError("ingest takes one of two: a file of prices, or --demo")
@@ -89,6 +114,13 @@ def ingest(
         asset_column=asset_column,
         stamps=StampReading(timezone, date_format),
         skip_bad_rows=skip_bad_rows,
+        exclude=exclude,
+        layout=FileLayout(
+            separator={"tab": "\t", "\\t": "\t"}.get(separator or "", separator),
+            skip_lines=skip_lines,
+            header=None if header is None else names_of(header),
+            decimal_comma=decimal_comma,
+        ),
     )
     if demo:
         found = Inputs(demo_prices(), [])
@@ -97,7 +129,7 @@ def ingest(
     write = ingest_prices if as_ == "prices" else write_features
     written = write(found.frames, url, features_table, on_conflict=on_conflict, dry_run=dry_run)
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    for line in (*_rejected(found.rejected), *_summary(written, on_conflict)):
+    for line in (*found.notes, *_rejected(found.rejected), *_summary(written, on_conflict)):
         console.print(line)
     where = shown(parse_url(url))
     console.print(f"nothing was written to {where} (--dry-run)" if dry_run else f"in {where}")
@@ -136,7 +168,8 @@ def _summary(written: Sequence[Written], on_conflict: OnConflict) -> list[str]:
 def _line(name: str, written: Written, on_conflict: OnConflict) -> str:
     there = "skipped" if on_conflict == "skip" else "updated"
     return (
-        f"{name}: {written.rows} rows of {written.features} features, {written.start:%Y-%m-%d} to "
+        f"{name}: {_counted(written.rows, 'row')} of {_counted(written.features, 'feature')}, "
+        f"{written.start:%Y-%m-%d} to "
         f"{written.end:%Y-%m-%d} ({written.new_rows} new, {written.rows - written.new_rows} {there})"
     )
 
@@ -144,10 +177,14 @@ def _line(name: str, written: Written, on_conflict: OnConflict) -> str:
 def _rejected(rejected: Sequence[Rejected]) -> list[str]:
     if not rejected:
         return []
-    lines = [f"{sum(each.n_rows for each in rejected)} bad rows left out:"]
+    lines = [f"{_counted(sum(each.n_rows for each in rejected), 'bad row')} left out:"]
     for each in rejected:
-        lines.append(f"  {each.file}, {each.n_rows} {'row' if each.n_rows == 1 else 'rows'}: {each.rule}")
+        lines.append(f"  {each.file}, {_counted(each.n_rows, 'row')}: {each.rule}")
         lines += [f"    {first}" for first in each.first]
         if each.n_rows > len(each.first):
             lines.append(f"    and {each.n_rows - len(each.first)} more")
     return lines
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

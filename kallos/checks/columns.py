@@ -157,10 +157,11 @@ def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding,
     words = np.array([isinstance(each, str) for each in known], dtype=bool)
     word = str(next((each for each in known if isinstance(each, str)), known.iloc[0]))[:30]
     if (kinds <= {str, int, float} and words.any()) or isinstance(column.dtype, pd.StringDtype | pd.CategoricalDtype):
+        are_digits = bool(known.astype(object).map(_number).notna().all())
         finding = Finding(
             "text-column",
-            f"features must be numbers, and {name} holds words such as {word!r}",
-            f"code them as numbers in a view or query, or {remedy}",
+            f"features must be numbers, and {name} holds text such as {word!r}",
+            f"{'cast it to' if are_digits else 'code it as'} numbers in a view or query, or {remedy}",
             column=name,
             stamps=first_few(known.index[words]) if words.any() else stamps,
         )

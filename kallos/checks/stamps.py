@@ -27,6 +27,8 @@ _AHEAD = pd.Timedelta(days=1)
 _LONELY = 10
 # Times of our days, in seconds since 1970 and in its thousandths: from 2001 to 2049.
 _SECONDS = (1_000_000_000, 2_500_000_000)
+# Dates by their digits, from 1800 to 2100.
+_DIGITS = (18_000_101, 21_001_231)
 
 
 @dataclass
@@ -262,18 +264,16 @@ def _without_odd_dates(frame: pd.DataFrame, now: datetime | None, findings: list
 def _integer_epochs(index: pd.Index) -> Iterator[Finding]:
     values = index.to_numpy()
     name = str(index.name)
-    for factor, unit in ((1, "seconds"), (1_000, "milliseconds"), (1_000_000, "microseconds"), (10**9, "nanoseconds")):
-        low, high = (bound * factor for bound in _SECONDS)
-        if low <= values[0] and values[-1] <= high and not (values % factor).any() and len(values) > 1:
-            yield Finding(
-                "integer-epochs",
-                f"integers in column {name!r} count rows, and theirs look like {unit} since 1970, from {values[0]}: "
-                f"folds will not follow the calendar, and missing rows are not seen",
-                "write them as timestamps",
-                column=name,
-                stamps=first_few(index),
-            )
-            return
+    if (looks_like := _dates_in(values)) is not None:
+        yield Finding(
+            "integer-epochs",
+            f"integers in column {name!r} count rows, and theirs look like {looks_like}, from {values[0]}: "
+            f"folds will not follow the calendar, and missing rows are not seen",
+            "write them as timestamps, or make them some in a query (query_file)",
+            column=name,
+            stamps=first_few(index),
+        )
+        return
     steps = np.diff(values)
     if len(steps) and (steps != steps[0]).any():
         usual = pd.Series(steps).mode().iloc[0]
@@ -286,3 +286,17 @@ def _integer_epochs(index: pd.Index) -> Iterator[Finding]:
             column=name,
             stamps=first_few(odd),
         )
+
+
+def _dates_in(values: np.ndarray) -> str | None:
+    """Return what sorted integers are that hold dates: times since 1970 of our days, or dates by their digits."""
+    if len(values) < 2:
+        return None
+    for factor, unit in ((1, "seconds"), (1_000, "milliseconds"), (1_000_000, "microseconds"), (10**9, "nanoseconds")):
+        low, high = (bound * factor for bound in _SECONDS)
+        if low <= values[0] and values[-1] <= high and not (values % factor).any():
+            return f"{unit} since 1970"
+    by_digits = values[0] >= _DIGITS[0] and values[-1] <= _DIGITS[1]
+    if by_digits and not pd.to_datetime(pd.Series(values).astype(str), format="%Y%m%d", errors="coerce").isna().any():
+        return "dates by their digits (year, month, day)"
+    return None

@@ -156,6 +156,17 @@ def test_a_table_may_lie_in_a_schema_of_postgresql(postgresql: Base) -> None:
     assert postgresql.load("BTC", "My Schema.own")["x"].tolist() == [1, 2]
 
 
+def test_a_schema_that_there_is_not_is_named_with_the_one_that_may_be_meant(postgresql: Base) -> None:
+    postgresql.run("CREATE SCHEMA Research")
+
+    with pytest.raises(DatabaseError, match=r"'Research' does not: did you mean 'research'\?") as caught:
+        write_features({"BTC": frame([1, 2])}, postgresql.url, "Research.own")
+
+    assert "check that it runs" not in str(caught.value)
+    write_features({"BTC": frame([1, 2])}, postgresql.url, "research.own")
+    assert postgresql.load("BTC", "research.own")["x"].tolist() == [1, 2]
+
+
 @pytest.mark.parametrize("name", ["ä" * 32, "x" * 64])
 def test_names_longer_than_postgresql_keeps_are_refused(postgresql: Base, name: str) -> None:
     for features, table in ((frame([1], name), "features"), (frame([1]), name)):
@@ -336,7 +347,7 @@ def test_bad_rows_are_listed_and_the_others_written(
         f"  {path}, 1 row: features must be finite",
         "    line 5: asset 'BTC' has x inf at 2024-01-04 00:00:00",
     ]
-    assert lines[5] == "BTC: 3 rows of 1 features, 2024-01-01 to 2024-01-05 (3 new, 0 updated)"
+    assert lines[5] == "BTC: 3 rows of 1 feature, 2024-01-01 to 2024-01-05 (3 new, 0 updated)"
     assert db.load("BTC", "mine")["x"].tolist() == [1, 3, 5]
 
 
@@ -353,10 +364,59 @@ def test_csv_comes_from_standard_input_too(
     ingest(Path("-"), as_="features", asset_id="BTC", db_url=sqlite.url, dry_run=True, on_conflict="skip")
 
     assert said(capsys) == [
-        "BTC: 3 rows of 1 features, 2024-01-01 to 2024-01-03 (3 new, 0 skipped)",
+        "BTC: 3 rows of 1 feature, 2024-01-01 to 2024-01-03 (3 new, 0 skipped)",
         f"nothing was written to {sqlite.url} (--dry-run)",
     ]
     assert not Path(make_url(sqlite.url).database or "").exists()
+
+
+def test_what_was_found_out_of_files_is_said_once_for_all_that_are_alike(
+    sqlite: Base, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.csv", "b.csv", "c.csv"):
+        path = own(tmp_path / name, [1, 2])
+        path.write_text(path.read_text().replace(",", ";"))
+    numbers = tmp_path / "d.csv"
+    numbers.write_text("date,x\n1717248600,1\n")
+
+    ingest(tmp_path, as_="features", db_url=sqlite.url)
+
+    assert said(capsys)[:2] == [
+        f"{tmp_path / 'a.csv'} and 2 more: fields are separated by ';'",
+        f"{numbers}: column 'date' is read as seconds since 1970 (--date-format epoch-s)",
+    ]
+
+
+def test_flags_say_how_files_are_laid_out(
+    sqlite: Base, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "own.txt"
+    path.write_text("made, by\nhand\n01.06.2024\t13:30\t1,5\tok\n")
+
+    ingest(
+        path,
+        as_="features",
+        asset_id="BTC",
+        skip_lines=2,
+        separator="tab",
+        header="day,clock,x,note",
+        timestamp_column="day,clock",
+        date_format="%d.%m.%Y",
+        decimal_comma=True,
+        exclude=("note",),
+        db_url=sqlite.url,
+    )
+
+    assert said(capsys)[1] == "BTC: 1 row of 1 feature, 2024-06-01 to 2024-06-01 (1 new, 0 updated)"
+    assert sqlite.run("SELECT timestamp, x FROM features") == [("2024-06-01 13:30:00.000000", 1.5)]
+
+
+def test_one_bad_row_is_counted_as_one(
+    sqlite: Base, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ingest(own(tmp_path / "own.csv", [1, "x", 3]), as_="features", asset_id="A", skip_bad_rows=True, db_url=sqlite.url)
+
+    assert said(capsys)[0] == "1 bad row left out:"
 
 
 @pytest.mark.parametrize("inputs", [[], ["--dry-runn"]])

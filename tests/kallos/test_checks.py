@@ -141,6 +141,8 @@ CASES = [
     Case("too-few-stamps", lambda rows: rows.iloc[:2], "timestamp", parameter="frequency",
          others=frozenset({"too-few-rows"})),
     Case("unsorted-rows", lambda rows: rows.iloc[[1, 0, *range(2, 400)]], "timestamp", day(0)),
+    Case("integer-epochs", stamps(lambda column: column.dt.strftime("%Y%m%d").astype("int64")), "timestamp",
+         f"{GOOD.index[0]:%Y%m%d}", name="dates by their digits", over={"folds": {"step": 40}}),
     Case("integer-epochs", stamps(lambda column: column.astype("int64") // 10**9), "timestamp",
          str(1577836800), over={"folds": {"step": 40}}),
     Case("integer-gaps", integers([*range(100), *range(103, 403)]), "timestamp", "103"),
@@ -480,3 +482,12 @@ def test_of_two_warm_ups_the_longer_settles_where_to_start():
 def test_rows_in_which_no_label_is_known_yet_are_not_looked_at(row, faults):
     rows = put("volume", row, -1.0)(put("roc_5", row, np.inf)(forward_label(as_read(GOOD))))
     assert {finding.fault for finding in found(rows, **LABEL).findings} == faults
+
+
+def test_digits_that_are_stored_as_text_are_not_to_be_coded_but_cast():
+    rows = as_read(GOOD).assign(x=[f"{value:.3f}" for value in WALK[:400]], sector="tech")
+    remedies = {finding.column: (finding.message, finding.remedy) for finding in found(rows).errors}
+
+    assert "x holds text such as '0.0" in remedies["x"][0]
+    assert remedies["x"][1].startswith("cast it to numbers in a view or query")
+    assert remedies["sector"][1].startswith("code it as numbers in a view or query")
