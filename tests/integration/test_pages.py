@@ -6,6 +6,7 @@ What needs a study or a model is run by the slow tests, with few trials and epoc
 
 import contextlib
 import inspect
+import json
 import os
 import re
 import shutil
@@ -157,6 +158,10 @@ def walk(page: str, *, until_flow: bool) -> None:
                     TOOLS[words[0].rpartition("/")[2]](words, may_run=block.not_run is None, until_flow=until_flow)
             elif block.language == "toml":
                 study_file_is_sound(block)
+            elif block.language == "json":
+                json.loads(f"{{{block.text}}}")
+            elif block.language == "sql":
+                assert block.file is not None, "a query must name its file, which a study file reads"
             elif block.language == "python" and block.not_run is None and until_flow != bool(HASH.search(block.text)):
                 run_python(block, names)
         except BaseException as error:
