@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install tune test test-all bench lint format constraints clean
+.PHONY: install tune test test-all test-lowest bench lint format constraints clean
 
 install: .venv/installed
 
@@ -23,6 +23,19 @@ test: install
 test-all: install
 	$(BIN)/python -m pytest -m "" -n 2 --dist loadgroup --no-loadscope-reorder
 
+# The quick tests on the lowest version of each requirement, in an environment of its own. Torch is the tested version: of
+# an older one there may be no CPU build at hand, and its build for CUDA is some gigabytes.
+LOWEST := .venv-lowest
+
+test-lowest: $(LOWEST)/installed
+	$(LOWEST)/bin/python -m pytest tests/kallos -n 2 --dist loadgroup --no-loadscope-reorder
+
+$(LOWEST)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(PYTHON) tests/lowest_versions.py > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt -e '.[dev]'
+	touch $@
+
 # Half an hour on two cores: the figures of benchmarks/README.md. Data lie beside the checkout, in ../shared/data.
 bench: install
 	$(BIN)/python -m benchmarks
@@ -42,4 +55,4 @@ constraints:
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
 clean:
-	rm -rf .venv
+	rm -rf .venv $(LOWEST)

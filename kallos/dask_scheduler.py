@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from kallos.errors import StudyError, UsageError
+from kallos.extras import pip_install
 from kallos.run_spec import RunSpec
 
 ANSWER_SECONDS = 5
@@ -31,7 +32,7 @@ def connect(address: str) -> Any:
     try:
         distributed: Any = import_module("distributed")
     except ImportError:
-        raise UsageError("executor 'dask' needs Dask, which is not installed: pip install 'kallos[dask]'") from None
+        raise UsageError(f"executor 'dask' needs Dask, which is not installed: {pip_install('dask')}") from None
     if address.startswith(("tls:", "wss:")):
         _refuse_without_certificates(distributed, address)
     # What Dask says of a scheduler that it has lost, we say in a line of our own.

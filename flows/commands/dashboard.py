@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from flows.commands.studies import studies_address
 from flows.flags import StorageUrl
 from kallos.errors import KallosError, UsageError
+from kallos.extras import pip_install
 
 
 def dashboard(
@@ -17,10 +18,10 @@ def dashboard(
 ) -> None:
     """Show all studies in Optuna's dashboard, until Ctrl-C, to browsers of this machine; it changes nothing.
 
-    Needs the extra 'dashboard': pip install 'kallos[dashboard]'.
+    Needs the package optuna-dashboard, which the extra 'dashboard' brings along.
     """
     if find_spec("optuna_dashboard") is None:
-        raise UsageError("the dashboard is an extra, and is not installed: pip install 'kallos[dashboard]'")
+        raise UsageError(f"the dashboard is an extra, and is not installed: {pip_install('dashboard')}")
     if not 0 <= port < 2**16:
         raise UsageError(f"--port must be from 0 to 65535, not {port}")
     from flows.dashboard_server import serve_dashboard

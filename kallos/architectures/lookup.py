@@ -15,6 +15,7 @@ from kallos.architectures.inputs import INPUT
 from kallos.architectures.recipe import Architecture
 from kallos.architectures.space import KINDS, looked_at, misplaced, uncountable
 from kallos.errors import UsageError, did_you_mean, in_one_line, shorten
+from kallos.extras import pip_install
 from kallos.references import load_reference
 
 GROUP = "kallos.architectures"
@@ -98,7 +99,7 @@ def refuse_missing_packages(model_name: str) -> None:
     for name in architecture_names(model_name):
         package = get_architecture(name).requires
         if package is not None and find_spec(package) is None:
-            raise UsageError(f"{name} needs the package {package!r}: pip install 'kallos[{package}]'")
+            raise UsageError(f"{name} needs the package {package!r}: {pip_install(package)}")
 
 
 def _parts(model_name: str) -> set[str]:

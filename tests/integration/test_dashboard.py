@@ -102,9 +102,9 @@ def test_the_dashboard_changes_nothing_and_ends_without_a_word(home, number):
     assert len(list_studies(f"sqlite:///{home}/studies.db")) == 1
 
 
-def test_without_the_extra_the_command_names_it(monkeypatch):
+def test_without_the_extra_the_command_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr("flows.commands.dashboard.find_spec", lambda _: None)
-    with pytest.raises(UsageError, match=r"pip install 'kallos\[dashboard\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'optuna-dashboard<0.22,>=0.20'$"):
         show_dashboard()
 
 
