@@ -6,7 +6,7 @@ from rich.text import Text
 
 from kallos.audit import STAGES, AuditReport
 from kallos.audit.verdicts import FINDINGS, Finding, Verdict
-from kallos.errors import shorten
+from kallos.errors import pasteable, shorten
 from kallos.report import counted
 from kallos.specs import TuneSpec
 
@@ -28,7 +28,7 @@ def show_audit(console: Console, report: AuditReport, spec: TuneSpec, n_rows: in
         table.add_column(_HEADINGS.get(stage, stage))
     for column in dict.fromkeys(each.column for each in report.verdicts if each.verdict in ("leak", "suspicious")):
         cells = _cells([each for each in report.verdicts if each.column == column])
-        table.add_row(Text(column or "(as a whole)"), *cells)
+        table.add_row(Text("(as a whole)" if column is None else pasteable(column)), *cells)
     if clean:
         cells = _cells([each for each in report.verdicts if each.column in clean])
         table.add_row(Text(counted(len(clean), "clean column")), *cells)
@@ -37,7 +37,7 @@ def show_audit(console: Console, report: AuditReport, spec: TuneSpec, n_rows: in
     for each in report.verdicts:
         if each.verdict != "clean":
             names = alike.setdefault((each.verdict, each.stage, each.evidence, each.remedy), [])
-            names += [each.column] if each.column else []
+            names += [] if each.column is None else [pasteable(each.column)]
     for (finding, where, evidence, remedy), names in alike.items():
         subject = f"{where}: {shorten(names)}" if names else where
         said = f"{evidence}; {remedy}" if remedy else evidence

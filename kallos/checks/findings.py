@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from kallos.errors import DataError, KallosError
+from kallos.errors import DataError, KallosError, pasteable
 
 Severity = Literal["error", "warning"]
 
@@ -106,7 +106,7 @@ class Finding:
     @property
     def place(self) -> str:
         """Where it is, in a few words."""
-        column = self.column if self.column is None else f"column {self.column}"
+        column = None if self.column is None else f"column {pasteable(self.column)}"
         fold = None if self.fold is None else f"fold {self.fold}"
         return ", ".join(part for part in (self.asset, column, *self.stamps[:1], fold, self.parameter) if part)
 

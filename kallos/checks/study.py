@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from kallos.checks.findings import Finding, SeenFold, said_by
-from kallos.errors import DataError
+from kallos.errors import DataError, pasteable
 from kallos.folds import Fold, cut_folds, cut_inner
 from kallos.frequency import SESSIONS, default_step
 from kallos.specs import TuneSpec
@@ -90,9 +90,9 @@ def examine_folds(
             if fit.stop - fit.start > 1 and not _varies(values[fit]):
                 yield Finding(
                     "constant-in-training",
-                    f"{name} does not vary over the {fit.stop - fit.start} rows that train in fold {fold.number}, and "
-                    f"does later: its scale is unknown there",
-                    f"begin later with --start-date, take fewer --n-folds, or name {name} in 'exclude'",
+                    f"{pasteable(name)} does not vary over the {fit.stop - fit.start} rows that train in fold "
+                    f"{fold.number}, and does later: its scale is unknown there",
+                    f"begin later with --start-date, take fewer --n-folds, or name {pasteable(name)} in 'exclude'",
                     column=name,
                     stamps=(str(known.index[fit.start]),),
                     fold=fold.number,
@@ -118,8 +118,8 @@ def _still_target(
             if rows.stop - rows.start > 1 and not _varies(values[rows]):
                 yield Finding(
                     fault,
-                    f"{rule}, and {name} is constant over the {rows.stop - rows.start} rows from {index[rows.start]} "
-                    f"in fold {fold.number}",
+                    f"{rule}, and {pasteable(name)} is constant over the {rows.stop - rows.start} rows from "
+                    f"{index[rows.start]} in fold {fold.number}",
                     "name another as --target, or choose other dates or --n-folds",
                     column=name,
                     stamps=(str(index[rows.start]),),

@@ -423,7 +423,7 @@ def test_what_is_sound_can_be_planned_and_what_cannot_be_planned_is_not_sound(
 REPAIRS = [
     ("ffill", put("macd", [200, 399], None), "data", {"fill": "forward"}),
     ("later-start", put("macd", range(26), None), "data", {"start_date": "2020-01-27 00:00:00"}),
-    ("drop-constant", add(**{"a[b]": 3.0}), "features", {"exclude": ("a[[]b]",)}),
+    ("drop-constant", add(**{"a[b]": 3.0}), "features", {"exclude": ("a[b]",)}),
     ("drop-duplicates", lambda rows: rows.assign(again=rows["macd"]), "features", {"exclude": ("again",)}),
     ("drop-leaks", lambda rows: rows.assign(next=rows["log_return_close"].shift(-1).fillna(0)), "features",
      {"exclude": ("next",)}),
@@ -465,6 +465,23 @@ def test_every_fault_and_repair_is_in_the_manual_with_its_severity():
     table = dict(re.findall(r"^\| `([a-z-]+)` \| (error|warning) \|", page, flags=re.MULTILINE))
     assert table == dict(FAULTS)
     assert all(f"`{fix}`" in page for fix in FIXES)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x[1]", "bb_*", "pct?", "Close Price (USD)", 'quote"d', "it's", "日本", "two  blanks", "back\\slash", "a\tb"],
+)
+def test_a_name_in_a_finding_can_be_pasted_into_the_study_file(name):
+    rows = as_read(GOOD).assign(**{name: 3.0, "x1": WALK[:400], "bb_up": -WALK[:400], "pcta": WALK[:400] ** 2})
+    (finding,) = found(rows).findings
+    assert finding.fault == "constant-column"
+    written = re.match(r"(.*) is 3 in all 400 rows", finding.line).group(1)
+    quoted = written if written.startswith('"') else f'"{written}"'
+    study = _toml([f"exclude = [{quoted}]"])
+    assert study == {"exclude": [name]}
+    pasted = found(rows, features=study)
+    assert pasted.findings == ()
+    assert {"x1", "bb_up", "pcta"} <= set(pasted.columns["other"])
 
 
 def test_of_two_warm_ups_the_longer_settles_where_to_start():
