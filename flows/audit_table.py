@@ -19,10 +19,16 @@ _SIGNS: dict[Finding, tuple[str, str]] = {
 }
 
 
-def show_audit(console: Console, report: AuditReport, spec: TuneSpec, n_rows: int) -> None:
-    """Print a row for each column that is not clean, one for those that are, the evidence, and the verdict."""
+def show_audit(console: Console, report: AuditReport, spec: TuneSpec, n_rows: int, *, n_kept: int = 0) -> None:
+    """Print a row for each column that is not clean, one for those that are, the evidence, and the verdict.
+
+    `n_kept` rows behind those that were looked at are kept for a hold-out.
+    """
     clean = report.clean_columns
-    table = Table(title=Text(f"audit of {spec.data.only_asset}: {counted(n_rows, 'row')}"), title_justify="left")
+    title = f"audit of {spec.data.only_asset}: {counted(n_rows, 'row')}"
+    if n_kept:
+        title += f"; {counted(n_kept, 'row')} of the hold-out not looked at"
+    table = Table(title=Text(title), title_justify="left")
     table.add_column("column", overflow="fold")
     for stage in STAGES:
         table.add_column(_HEADINGS.get(stage, stage))

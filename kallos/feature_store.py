@@ -284,7 +284,7 @@ def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
             raise DataError(
                 f"column {spec.timestamp_column!r} must hold timestamps or integers: {str(error).splitlines()[0]}"
             ) from None
-    return _numbers(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
+    return with_own_types(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
 
 
 def doubled_stamps(index: pd.Index) -> pd.Index:
@@ -301,8 +301,8 @@ def _refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
         )
 
 
-def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Turn columns that hold nothing at all, which have no type of their own, into missing numbers."""
+def with_own_types(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows whose columns that hold nothing at all, which have no type of their own, are missing numbers."""
     empty = [name for name in rows.columns if rows[name].isna().all()]
     return rows.astype(dict.fromkeys(empty, np.float64))
 

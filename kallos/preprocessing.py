@@ -46,11 +46,16 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
     Raises `DataError` naming what is missing, not a number, or not finite.
     """
     chosen = columns_of_numbers(frame, features)
-    if features.label_horizon >= len(chosen):
-        raise DataError(f"a label must look ahead by less than the {len(chosen)} rows: not {features.label_horizon}")
+    refuse_long_label(len(chosen), features)
     numbers = stamp_when_known(chosen, features, fill=fill)
     _refuse_unfit_values(numbers, features, fill)
     return numbers
+
+
+def refuse_long_label(n_rows: int, features: FeatureSpec) -> None:
+    """Raise `DataError` if a label looks beyond so many rows."""
+    if features.label_horizon >= n_rows:
+        raise DataError(f"a label must look ahead by less than the {n_rows} rows: not {features.label_horizon}")
 
 
 def columns_of_numbers(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFrame:

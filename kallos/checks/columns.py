@@ -73,11 +73,14 @@ def chosen_columns(frame: pd.DataFrame, features: FeatureSpec, findings: list[Fi
     return frame[[name for name in names if name not in missing]]
 
 
-def as_numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding]) -> pd.DataFrame:
-    """Return float64 columns, those that hold anything else left out; what is infinite stays."""
+def as_numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, n_labels: int) -> pd.DataFrame:
+    """Return float64 columns, those that hold anything else left out; what is infinite stays.
+
+    Of a target the first `n_labels` values are looked at, and the others are missing in what is returned.
+    """
     numbers: dict[str, pd.Series] = {}
     for name in chosen.columns:
-        column = chosen[name]
+        column = chosen[name].iloc[:n_labels] if name in spec.features.targets else chosen[name]
         if column.isna().all():
             findings.append(
                 Finding(

@@ -142,8 +142,9 @@ class Examination:
     """All findings, errors first, and what a study would see of the rows.
 
     Where there are errors, what is seen is that of rows repaired for the sake of looking further: stamps that are
-    doubled or cannot be read left out. `longest_input` is the input length that the search space is clipped to, None
-    where it fits as a whole.
+    doubled or cannot be read left out. `holdout_rows` lie behind what is seen, from `holdout_first` on, and no value of
+    theirs is looked at. `longest_input` is the input length that the search space is clipped to, None where it fits as
+    a whole.
     """
 
     findings: tuple[Finding, ...]
@@ -151,6 +152,8 @@ class Examination:
     first: str | None = None
     last: str | None = None
     left_out: int = 0
+    holdout_rows: int = 0
+    holdout_first: str | None = None
     frequency: str | None = None
     columns: Mapping[str, tuple[str, ...]] | None = None
     folds: tuple[SeenFold, ...] = ()
@@ -178,6 +181,7 @@ class Examination:
             "first": self.first,
             "last": self.last,
             "rows_outside_dates": self.left_out,
+            "rows_of_holdout": self.holdout_rows,
             "frequency": self.frequency,
             "columns": {group: list(names) for group, names in (self.columns or {}).items()},
             "folds": [asdict(fold) for fold in self.folds],

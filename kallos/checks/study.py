@@ -1,6 +1,7 @@
 """Faults of the folds: too few rows for them, or nothing in them to learn or to forecast."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,27 +11,44 @@ from kallos.errors import DataError, pasteable
 from kallos.folds import Fold, cut_folds, cut_inner
 from kallos.frequency import SESSIONS, default_step
 from kallos.specs import TuneSpec
-from kallos.study_cut import clip_input, describe_clip, refuse_short_window
+from kallos.study_cut import clip_input, describe_clip, refuse_short_holdout, refuse_short_window
 
 
-def cut_study(
-    index: pd.Index, spec: TuneSpec, frequency: str | None, findings: list[Finding]
-) -> tuple[tuple[Fold, ...], int | None]:
-    """Return the folds, and the input length that the search space is clipped to, as far as the rows allow.
+@dataclass(frozen=True)
+class SeenStudy:
+    """What a study sees of an asset's rows, known by their stamps alone.
+
+    The first `n_rows` are its own, as they were loaded; those behind them are kept for the hold-out. `longest_input` is
+    the input length that the search space is clipped to.
+    """
+
+    n_rows: int
+    folds: tuple[Fold, ...] = ()
+    longest_input: int | None = None
+
+
+def cut_study(index: pd.Index, spec: TuneSpec, frequency: str | None, findings: list[Finding]) -> SeenStudy:
+    """Return what a study sees of rows with these stamps, as far as they allow.
 
     Rows that keep to no frequency are cut as sessions, which may have gaps; rows without stamps are not cut.
     """
-    folds = spec.folds
-    if frequency is None and not isinstance(index, pd.DatetimeIndex):
-        return (), None
+    folds, n_rows, label_horizon = spec.folds, len(index), spec.features.label_horizon
+    index = index[label_horizon:]
+    if index.empty or (frequency is None and not isinstance(index, pd.DatetimeIndex)):
+        return SeenStudy(n_rows)
     if frequency is None:
         folds = folds.model_copy(update={"step": folds.step or _step_of_irregular(index)})
         frequency = SESSIONS
     try:
-        cut = cut_folds(index, folds, lead=spec.features.lead, frequency=frequency).folds
+        grid = cut_folds(index, folds, lead=spec.features.lead, frequency=frequency)
     except DataError as error:
         findings.append(said_by(error, "too-few-rows", parameter="n_folds"))
-        return (), None
+        return SeenStudy(n_rows)
+    try:
+        refuse_short_holdout(grid, spec)
+    except DataError as error:
+        findings.append(said_by(error, "too-few-rows", parameter="holdout"))
+    cut, n_rows = grid.folds, label_horizon + grid.study_stop
     for fold in cut:
         try:
             refuse_short_window(fold, spec)
@@ -41,7 +59,7 @@ def cut_study(
         longest_input = clip_input(cut, spec)
     except DataError as error:
         findings.append(said_by(error, "short-training", fold=shortest.number, parameter="input_chunk_length"))
-        return cut, None
+        return SeenStudy(n_rows, cut)
     if longest_input is not None:
         findings.append(
             Finding(
@@ -54,7 +72,7 @@ def cut_study(
                 parameter="input_chunk_length",
             )
         )
-    return cut, longest_input
+    return SeenStudy(n_rows, cut, longest_input)
 
 
 def seen(folds: tuple[Fold, ...], index: pd.Index) -> tuple[SeenFold, ...]:
