@@ -10,6 +10,7 @@ from kallos.checks.columns import as_numbers, chosen_columns, with_distinct_name
 from kallos.checks.copies import copies_of_target, duplicate_columns
 from kallos.checks.findings import Examination, Finding
 from kallos.checks.scales import examine_scales
+from kallos.checks.splits import unadjusted_splits
 from kallos.checks.stamps import Stamped, examine_stamps
 from kallos.checks.study import SeenStudy, cut_study, examine_folds, seen
 from kallos.checks.values import examine_values
@@ -78,6 +79,7 @@ def _numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, h
     numbers = as_numbers(chosen, spec, findings, n_labels=n_labels)
     findings += examine_values(numbers, spec)
     findings += examine_scales(numbers, spec.features.targets)
+    findings += unadjusted_splits(numbers, spec.features)
     findings += duplicate_columns(numbers, spec.features.targets)
     return numbers
 

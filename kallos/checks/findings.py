@@ -63,6 +63,7 @@ FAULTS: Mapping[str, Severity] = {
     "scale-jump": "warning",
     "outlier": "warning",
     "glitch": "warning",
+    "unadjusted-split": "warning",
     "frozen-column": "warning",
     "clipped-input": "warning",
     "constant-target-in-window": "warning",

@@ -99,6 +99,7 @@ def level(rows: pd.DataFrame) -> pd.DataFrame:
 
 WALK = np.random.default_rng(7).normal(size=420)
 PRICE = 100 * np.exp(np.cumsum(0.01 * WALK[:400]))
+OPEN = PRICE * np.exp(0.002 * np.random.default_rng(8).normal(size=400))
 WEEKLY = np.where(np.arange(400) % 7 == 0, WALK[:400], np.nan)
 LABEL = {"features": {"target": "label", "label_horizon": 7}}
 
@@ -187,6 +188,9 @@ CASES = [
     Case("scale-jump", jump, "volume", day(150)),
     Case("outlier", put("macd", 200, 1e5), "macd", day(200)),
     Case("glitch", level, "price", day(200)),
+    Case("unadjusted-split", lambda rows: rows.assign(
+        open=OPEN * np.where(np.arange(400) < 200, 4, 1), close=PRICE * np.where(np.arange(400) < 200, 4, 1)),
+        "open", day(200)),
     Case("too-few-rows", lambda rows: rows.iloc[:100], parameter="n_folds"),
     Case("short-window", add(), fold=1, parameter="horizon", over={"horizon": 41}),
     Case("short-training", add(), fold=1, parameter="input_chunk_length", over={"folds": {"train_rows": 50}}),
@@ -326,6 +330,68 @@ def test_there_is_no_false_alarm_on_stocks(index):
     bars = data.load().rename(columns=str.lower).astype(float)
     examination = examine(as_read(compute_indicators(bars)), default_spec(), now=pd.Timestamp("2025-01-01"))
     assert (examination.findings, examination.frequency) == ((), "sessions")
+
+
+def bars_of(kind: str) -> pd.DataFrame:
+    """Return three years of made-up daily bars, with a daily change of 1 % or, where they are volatile, of 4 %."""
+    rng, n = np.random.default_rng(12), 750
+    size = {"calm": 0.01, "volatile": 0.04}[kind]
+    close = 100 * np.exp(np.cumsum(size * rng.standard_t(5, n)))
+    opened = np.r_[100.0, close[:-1]] * np.exp(0.2 * size * rng.normal(size=n))
+    spread = np.exp(0.3 * size * np.abs(rng.normal(size=n)))
+    high, low = np.maximum(opened, close) * spread, np.minimum(opened, close) / spread
+    bars = {"open": opened, "high": high, "low": low, "close": close, "volume": np.exp(rng.normal(14, 0.4, n))}
+    return pd.DataFrame(bars, index=pd.bdate_range("2021-01-04", periods=n))
+
+
+def split_at(bars: pd.DataFrame, row: int, ratio: float, *, moves_volume: bool) -> pd.DataFrame:
+    behind = np.arange(len(bars)) >= row
+    split = bars.copy()
+    for name in ("open", "high", "low", "close"):
+        split[name] = bars[name] / np.where(behind, ratio, 1.0)
+    if moves_volume:
+        split["volume"] = bars["volume"] * np.where(behind, ratio, 1.0)
+    return split
+
+
+@pytest.mark.parametrize("kind", ["calm", "volatile"])
+@pytest.mark.parametrize("moves_volume", [True, False])
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [(2, "2:1"), (1.5, "3:2"), (3, "3:1"), (4, "4:1"), (5, "5:1"), (7, "7:1"), (10, "10:1"), (20, "20:1"),
+     (1 / 2, "1:2"), (1 / 10, "1:10")],
+)  # fmt: skip
+def test_a_split_is_named_with_its_day_and_ratio(kind, moves_volume, ratio, said):
+    bars = bars_of(kind)
+    for rows in (bars, compute_indicators(bars)):
+        target = "close" if rows is bars else "log_return_close"
+        assert "unadjusted-split" not in faults_of(rows, target)
+    split = split_at(bars, 402, ratio, moves_volume=moves_volume)
+    for rows in (split, compute_indicators(split)):
+        target = "close" if rows is split else "log_return_close"
+        examination = examine(as_read(rows), default_spec(features={"target": target}))
+        (finding,) = [each for each in examination.findings if each.fault == "unadjusted-split"]
+        assert finding.stamps == (str(bars.index[402]),)
+        assert f"as in one of {said} (" in finding.message
+
+
+def faults_of(rows: pd.DataFrame, target: str) -> set[str]:
+    return {each.fault for each in examine(as_read(rows), default_spec(features={"target": target})).findings}
+
+
+def test_without_an_open_volumes_tell_a_split_from_a_fall():
+    bars = bars_of("calm")
+    for moves_volume in (True, False):
+        rows = split_at(bars, 402, 2, moves_volume=moves_volume)[["close", "volume"]]
+        assert ("unadjusted-split" in faults_of(rows, "close")) == moves_volume
+
+
+def test_a_fall_by_half_within_a_day_is_no_split():
+    bars = bars_of("calm")
+    fallen = split_at(bars, 402, 2, moves_volume=False)
+    fallen.iloc[402, fallen.columns.get_loc("open")] = bars["open"].iloc[402]
+    for rows, target in ((fallen, "close"), (compute_indicators(fallen), "log_return_close")):
+        assert "unadjusted-split" not in faults_of(rows, target)
 
 
 @needs_data
