@@ -14,8 +14,8 @@ from kallos.specs import TuneSpec
 Array = npt.NDArray[np.float64]
 
 # Rank correlation of changes from row to row from which on two columns are the same but for unit and rounding.
-_SAME = 0.999
-_FEWEST = 30
+SAME = 0.999
+FEWEST = 30
 _FARTHEST = 60
 
 
@@ -24,7 +24,7 @@ def duplicate_columns(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterat
     seen: dict[bytes, str] = {}
     for name in numbers.columns.drop(list(targets), errors="ignore"):
         values = numbers[name].to_numpy()
-        if not _varies(values):
+        if not varies(values):
             continue
         first = seen.setdefault(values.tobytes(), name)
         if first != name:
@@ -48,10 +48,10 @@ def copies_of_target(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
 
 def _copies_of(target: str, known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
     left_out = {*spec.features.targets, *fitting_columns(known.columns, spec.features.known_ahead)}
-    covariates = [name for name in known.columns if name not in left_out and _varies(known[name].to_numpy())]
-    if target not in known.columns or not covariates or not _varies(known[target].to_numpy()):
+    covariates = [name for name in known.columns if name not in left_out and varies(known[name].to_numpy())]
+    if target not in known.columns or not covariates or not varies(known[target].to_numpy()):
         return
-    farthest = min(max(10, 2 * (spec.features.lead + spec.horizon)), _FARTHEST, len(known) - _FEWEST)
+    farthest = min(max(10, 2 * (spec.features.lead + spec.horizon)), _FARTHEST, len(known) - FEWEST)
     changes = known[[target, *covariates]].where(np.isfinite(known)).diff().rank()
     changes = changes - changes.mean()
     ranks, own = changes[covariates].to_numpy(), changes[target].to_numpy()
@@ -61,7 +61,7 @@ def _copies_of(target: str, known: pd.DataFrame, spec: TuneSpec) -> Iterator[Fin
         return
     for place, name in enumerate(covariates):
         best = int(alike[:, place].argmax())
-        if alike[best, place] >= _SAME:
+        if alike[best, place] >= SAME:
             # Of a target that repeats itself, the nearest that is no leak is as true as any.
             as_good = shifts[alike[:, place] >= alike[best, place] - 1e-9]
             harmless = as_good[as_good <= 0]
@@ -107,10 +107,11 @@ def _correlation(ranks: Array, own: Array, shift: int) -> Array:
     both = ~np.isnan(there) & ~np.isnan(later)[:, None]
     x, y = np.where(both, there, 0.0), np.where(both, later[:, None], 0.0)
     size = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
-    correlated: Array = np.where(both.sum(axis=0) >= _FEWEST, (x * y).sum(axis=0) / np.maximum(size, 1e-300), 0.0)
+    correlated: Array = np.where(both.sum(axis=0) >= FEWEST, (x * y).sum(axis=0) / np.maximum(size, 1e-300), 0.0)
     return correlated
 
 
-def _varies(values: Array) -> bool:
+def varies(values: Array) -> bool:
+    """Return whether a column holds two values that differ, and three at least."""
     finite = values[np.isfinite(values)]
     return len(finite) >= 3 and bool(np.ptp(finite) > 0)

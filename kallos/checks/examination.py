@@ -10,6 +10,7 @@ from kallos.checks.columns import as_numbers, chosen_columns, with_distinct_name
 from kallos.checks.copies import copies_of_target, duplicate_columns
 from kallos.checks.findings import Examination, Finding
 from kallos.checks.scales import examine_scales
+from kallos.checks.shifts import shifted_columns
 from kallos.checks.splits import unadjusted_splits
 from kallos.checks.stamps import Stamped, examine_stamps
 from kallos.checks.study import SeenStudy, cut_study, examine_folds, seen
@@ -105,7 +106,10 @@ def _study(
     known = numbers.where(np.isfinite(numbers))
     if all(target in numbers.columns for target in spec.features.targets):
         known = stamp_when_known(known, spec.features, fill=spec.data.fill)
-        findings += copies_of_target(known, spec)
+        copies = list(copies_of_target(known, spec))
+        # What is the target of another row is named as that.
+        others = known.drop(columns=[finding.column for finding in copies if finding.column is not None])
+        findings += [*copies, *shifted_columns(others, spec)]
     findings += of_folds
     findings += examine_folds(known.reindex(_behind_label(numbers.index, spec)), cut.folds, spec)
 

@@ -60,6 +60,7 @@ FAULTS: Mapping[str, Severity] = {
     "duplicate-column": "warning",
     "target-copy": "warning",
     "lagged-target-copy": "warning",
+    "shifted-column": "warning",
     "scale-jump": "warning",
     "outlier": "warning",
     "glitch": "warning",

@@ -185,6 +185,10 @@ CASES = [
     Case("leaking-column", lambda rows: rows.assign(next=rows["log_return_close"].shift(-1).fillna(0)), "next", day(0)),
     Case("leaking-column", lambda rows: (lambda labelled: labelled.assign(y=labelled["label"].fillna(0)))(
         forward_label(rows)), "y", day(7), over=LABEL, name="a label under another name"),
+    Case("leaking-column", lambda rows: rows.assign(
+        size=rows["log_return_close"].abs(), tomorrow=rows["log_return_close"].abs().shift(-1).fillna(0)),
+        "tomorrow", day(0), name="another column's next row"),
+    Case("shifted-column", add(first=WALK[:400], second=WALK[2:402]), "second", day(0)),
     Case("scale-jump", jump, "volume", day(150)),
     Case("outlier", put("macd", 200, 1e5), "macd", day(200)),
     Case("glitch", level, "price", day(200)),
@@ -330,6 +334,63 @@ def test_there_is_no_false_alarm_on_stocks(index):
     bars = data.load().rename(columns=str.lower).astype(float)
     examination = examine(as_read(compute_indicators(bars)), default_spec(), now=pd.Timestamp("2025-01-01"))
     assert (examination.findings, examination.frequency) == ((), "sessions")
+
+
+SIZE = GOOD["log_return_close"].abs().to_numpy()
+
+
+def later(values: np.ndarray, shift: int) -> np.ndarray:
+    """Return the values of so many rows later, or, below zero, of rows before; what is not there is zero."""
+    return pd.Series(values).shift(-shift).fillna(0).to_numpy()
+
+
+def about(rows: pd.DataFrame, **over: Any) -> list[tuple[str, str | None]]:
+    return [(each.fault, each.column) for each in found(as_read(rows), **over).findings]
+
+
+@pytest.mark.parametrize("shift", [1, 2, 3, 10])
+@pytest.mark.parametrize("unit", [1.0, -100.0])
+def test_a_column_that_is_another_ones_of_later_rows_looks_ahead(shift, unit):
+    rows = GOOD.assign(size=SIZE, ahead=unit * later(SIZE, shift))
+    (finding,) = found(as_read(rows)).findings
+    assert (finding.fault, finding.severity) == ("leaking-column", "error")
+    assert f"ahead is size of {shift} rows later" in finding.message
+    # A glitch, or a rounding, hides nothing.
+    rows.iloc[17, rows.columns.get_loc("ahead")] += 5
+    assert ("leaking-column", "ahead") in about(rows)
+    assert ("leaking-column", "ahead") not in about(rows, features={"known_ahead": ["ahead"]})
+    assert about(rows, features={"exclude": ["ahead"]}) == []
+
+
+def test_lags_of_a_column_are_sound():
+    lags = {f"lag_{shift}": later(SIZE, -shift) for shift in (1, 2, 3, 7)}
+    assert about(GOOD.assign(size=SIZE, **lags)) == []
+    # Of a family the ones before the row that belongs to the target look ahead, and the lags do not.
+    assert about(GOOD.assign(size=SIZE, ahead=later(SIZE, 2), **lags)) == [("leaking-column", "ahead")]
+
+
+def test_a_label_that_is_known_later_tells_who_looks_ahead():
+    rows = forward_label(as_read(GOOD)).set_index("timestamp")
+    known = rows["label"].shift(7).fillna(0).abs().to_numpy()
+    found_there = about(rows.assign(known=known, ahead=later(known, 1)), **LABEL)
+    assert found_there == [("leaking-column", "ahead")]
+
+
+def test_a_calendar_and_smooth_series_are_no_later_rows_of_each_other():
+    hours = 2 * np.pi * np.arange(400) / 24
+    level = pd.Series(np.cumsum(WALK[:400]))
+    means = {f"mean_{span}": level.ewm(span=span).mean().to_numpy() for span in (5, 20, 21, 100, 110)}
+    assert about(GOOD.assign(sine=np.sin(hours), cosine=np.cos(hours), **means)) == []
+
+
+@pytest.mark.slow
+def test_later_rows_are_found_among_hundreds_of_columns_of_many_rows():
+    rng = np.random.default_rng(5)
+    columns = {f"c{place}": rng.normal(size=50_000) for place in range(200)}
+    columns["ahead"] = later(columns["c7"], 4)
+    rows = pd.DataFrame(columns, index=pd.date_range("2015-01-01", periods=50_000, freq="h"))
+    examination = examine(as_read(rows), default_spec(features={"target": "c0"}))
+    assert [(each.fault, each.column) for each in examination.findings] == [("shifted-column", "ahead")]
 
 
 def bars_of(kind: str) -> pd.DataFrame:
