@@ -27,6 +27,7 @@ from kallos.frequency import ROWS, SESSIONS, find_frequency
 from kallos.row_chunks import OnRows, frame_of
 from kallos.settings import DB_TIMEOUT
 from kallos.specs import DataSpec
+from kallos.unfinished import is_off_clock, without_off_clock
 
 
 class FeatureStore:
@@ -177,14 +178,26 @@ class FeatureStore:
 def tidy(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     """Return rows as `FeatureStore.read` gives them, indexed by unique, sorted stamps between the dates asked for.
 
+    A last row that is off the clock of all others, stamped with the moment at which it was asked for, is left out.
     Raises `DataError` for stamps that are missing, doubled, unreadable or off their frequency.
     """
+    chosen = _chosen(rows, spec)
+    _refuse_doubled(chosen.index, spec)
+    return _with_frequency(without_off_clock(chosen), spec)
+
+
+def off_clock_row(rows: pd.DataFrame, spec: DataSpec) -> pd.Timestamp | None:
+    """Return the stamp of the last row that `tidy` leaves out, or None."""
+    index = _chosen(rows, spec).index
+    return index[-1] if is_off_clock(index) else None
+
+
+def _chosen(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     frame = _indexed(rows, spec)
     chosen = choose_dates(frame, spec)
     if chosen.empty:
         raise _no_rows_between(spec, frame.index[0], frame.index[-1])
-    _refuse_doubled(chosen.index, spec)
-    return _with_frequency(chosen, spec)
+    return chosen
 
 
 def by_asset(features: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

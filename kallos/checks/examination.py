@@ -12,12 +12,13 @@ from kallos.checks.findings import Examination, Finding
 from kallos.checks.scales import examine_scales
 from kallos.checks.shifts import shifted_columns
 from kallos.checks.splits import unadjusted_splits
-from kallos.checks.stamps import Stamped, examine_stamps
+from kallos.checks.stamps import Stamped, examine_stamps, unfinished
 from kallos.checks.study import SeenStudy, cut_study, examine_folds, seen
 from kallos.checks.values import examine_values
-from kallos.preprocessing import group_columns, stamp_when_known
+from kallos.preprocessing import fitting_columns, group_columns, stamp_when_known
 from kallos.specs import TuneSpec
 from kallos.study_cut import first_rows
+from kallos.unfinished import why_unfinished
 
 
 def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None) -> Examination:
@@ -78,6 +79,11 @@ def _numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, h
     # Labels of the last rows before a hold-out are known behind the cut.
     n_labels = len(chosen) - spec.features.label_horizon if has_holdout else len(chosen)
     numbers = as_numbers(chosen, spec, findings, n_labels=n_labels)
+    if not has_holdout and not any(finding.fault == "unfinished-row" for finding in findings):
+        volumes = fitting_columns(numbers.columns, spec.features.volume)
+        # Whether the clock says so is known from the stamps.
+        why = why_unfinished(numbers, volumes, None)
+        findings += [] if why is None else [unfinished(numbers.index, why, column=volumes[0])]
     findings += examine_values(numbers, spec)
     findings += examine_scales(numbers, spec.features.targets)
     findings += unadjusted_splits(numbers, spec.features)

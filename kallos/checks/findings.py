@@ -48,6 +48,8 @@ FAULTS: Mapping[str, Severity] = {
     "similar-column-names": "warning",
     "differing-offsets": "warning",
     "unsorted-rows": "warning",
+    "off-clock-row": "warning",
+    "unfinished-row": "warning",
     "future-timestamps": "warning",
     "integer-epochs": "warning",
     "integer-gaps": "warning",

@@ -130,6 +130,10 @@ CASES = [
          "1970-01-01 00:00:01.577836800", name="seconds read as nanoseconds", others=frozenset({"too-few-rows"})),
     Case("future-timestamps", stamps(lambda column: column + pd.Timedelta(days=130)), "timestamp",
          "2021-06-03 00:00:00"),
+    Case("off-clock-row", lambda rows: pd.concat([rows, rows.iloc[-1:].assign(
+        timestamp=rows["timestamp"].iloc[-1] + pd.Timedelta(hours=16))]), "timestamp", "2021-02-03 16:00:00"),
+    Case("unfinished-row", stamps(lambda column: column + pd.Timedelta(days=118)), "timestamp", "2021-06-01 00:00:00"),
+    Case("unfinished-row", put("volume", 399, 0.0), "volume", day(399), name="of hardly any volume"),
     Case("no-rows", add(), parameter="start_date", over={"data": {"start_date": "2030-01-01"}}),
     Case("duplicate-timestamps", lambda rows: rows.iloc[[*range(400), 17]], "timestamp", day(17),
          others=frozenset({"unsorted-rows"})),
