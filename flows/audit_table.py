@@ -6,7 +6,7 @@ from rich.text import Text
 
 from kallos.audit import STAGES, AuditReport
 from kallos.audit.verdicts import FINDINGS, Finding, Verdict
-from kallos.errors import shorten
+from kallos.errors import pasteable, shorten
 from kallos.report import counted
 from kallos.specs import TuneSpec
 
@@ -19,16 +19,22 @@ _SIGNS: dict[Finding, tuple[str, str]] = {
 }
 
 
-def show_audit(console: Console, report: AuditReport, spec: TuneSpec, n_rows: int) -> None:
-    """Print a row for each column that is not clean, one for those that are, the evidence, and the verdict."""
+def show_audit(console: Console, report: AuditReport, spec: TuneSpec, n_rows: int, *, n_kept: int = 0) -> None:
+    """Print a row for each column that is not clean, one for those that are, the evidence, and the verdict.
+
+    `n_kept` rows behind those that were looked at are kept for a hold-out.
+    """
     clean = report.clean_columns
-    table = Table(title=Text(f"audit of {spec.data.only_asset}: {counted(n_rows, 'row')}"), title_justify="left")
+    title = f"audit of {spec.data.only_asset}: {counted(n_rows, 'row')}"
+    if n_kept:
+        title += f"; {counted(n_kept, 'row')} of the hold-out not looked at"
+    table = Table(title=Text(title), title_justify="left")
     table.add_column("column", overflow="fold")
     for stage in STAGES:
         table.add_column(_HEADINGS.get(stage, stage))
     for column in dict.fromkeys(each.column for each in report.verdicts if each.verdict in ("leak", "suspicious")):
         cells = _cells([each for each in report.verdicts if each.column == column])
-        table.add_row(Text(column or "(as a whole)"), *cells)
+        table.add_row(Text("(as a whole)" if column is None else pasteable(column)), *cells)
     if clean:
         cells = _cells([each for each in report.verdicts if each.column in clean])
         table.add_row(Text(counted(len(clean), "clean column")), *cells)
@@ -37,7 +43,7 @@ def show_audit(console: Console, report: AuditReport, spec: TuneSpec, n_rows: in
     for each in report.verdicts:
         if each.verdict != "clean":
             names = alike.setdefault((each.verdict, each.stage, each.evidence, each.remedy), [])
-            names += [each.column] if each.column else []
+            names += [] if each.column is None else [pasteable(each.column)]
     for (finding, where, evidence, remedy), names in alike.items():
         subject = f"{where}: {shorten(names)}" if names else where
         said = f"{evidence}; {remedy}" if remedy else evidence

@@ -56,7 +56,7 @@ def load_contender(folder: str, test_end_date: str | None) -> Contender:
     settings = Settings.read()
     model = load_model(folder)
     spec = spec_of_rows(model.manifest, test_end_date)
-    features, examination = checks.load_sound_features(
+    features, examination = checks.load_features_to_score(
         settings.features_url, spec, now=datetime.now(UTC), timeout=settings.db_timeout
     )
     for warning in examination.warnings:

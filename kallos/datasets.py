@@ -6,7 +6,7 @@ import pandas as pd
 
 from kallos.feature_store import FeatureStore
 from kallos.folds import Fold, cut_folds, splits
-from kallos.preprocessing import PreparedFold, prepare_fold
+from kallos.preprocessing import PreparedFold, prepare_fold, study_columns
 from kallos.row_chunks import OnRows
 from kallos.settings import DB_TIMEOUT
 from kallos.specs import CalendarStep, DataSpec, FeatureSpec, FoldSpec, parse_spec
@@ -119,4 +119,5 @@ def prepare_darts_timeseries(
 
     Raises `FitError` if the target is constant over the rows that fit, or a value leaves float32.
     """
-    return prepare_fold(df, fold, features or FeatureSpec(), fit_rows=fit_rows)
+    features = features or FeatureSpec()
+    return prepare_fold(df[study_columns(df.columns, features)], fold, features, fit_rows=fit_rows)

@@ -9,6 +9,7 @@ KallosError                 one line for the user: the rule, the value, the reme
 └── StudyError              the study as a whole has no result                         (exit code 1)
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -59,6 +60,17 @@ def shorten(items: Sequence[object], most: int = 5) -> str:
     """Return the first few items in words, with the number of those left out."""
     shown = ", ".join(str(item) for item in items[:most])
     return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
+
+
+def pasteable(name: str) -> str:
+    """Return a column's name as it can be pasted into a study file: as it is if it is one plain word, else in quotes.
+
+    The quotes are TOML's; blanks that a line of text would not keep are written as escapes.
+    """
+    if re.fullmatch(r"[\w.-]+", name):
+        return name
+    quoted = json.dumps(name, ensure_ascii=False)
+    return re.sub(r"[^\S ]|\x7f|(?<= ) ", lambda blank: f"\\u{ord(blank[0]):04x}", quoted)
 
 
 def scrubbed(message: str) -> str:

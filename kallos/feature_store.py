@@ -28,6 +28,7 @@ from kallos.frequency import find_frequency
 from kallos.row_chunks import OnRows, frame_of
 from kallos.settings import DB_TIMEOUT
 from kallos.specs import DataSpec
+from kallos.unfinished import is_off_clock, without_off_clock
 
 
 class FeatureStore:
@@ -179,14 +180,26 @@ class FeatureStore:
 def tidy(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     """Return rows as `FeatureStore.read` gives them, indexed by unique, sorted stamps between the dates asked for.
 
+    A last row that is off the clock of all others, stamped with the moment at which it was asked for, is left out.
     Raises `DataError` for stamps that are missing, doubled, unreadable or off their frequency.
     """
+    chosen = _chosen(rows, spec)
+    _refuse_doubled(chosen.index, spec)
+    return _with_frequency(without_off_clock(chosen), spec)
+
+
+def off_clock_row(rows: pd.DataFrame, spec: DataSpec) -> pd.Timestamp | None:
+    """Return the stamp of the last row that `tidy` leaves out, or None."""
+    index = _chosen(rows, spec).index
+    return index[-1] if is_off_clock(index) else None
+
+
+def _chosen(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     frame = _indexed(rows, spec)
     chosen = choose_dates(frame, spec)
     if chosen.empty:
         raise _no_rows_between(spec, frame.index[0], frame.index[-1])
-    _refuse_doubled(chosen.index, spec)
-    return _with_frequency(chosen, spec)
+    return chosen
 
 
 def by_asset(features: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -286,7 +299,7 @@ def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
             raise DataError(
                 f"column {spec.timestamp_column!r} must hold timestamps or integers: {str(error).splitlines()[0]}"
             ) from None
-    return _numbers(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
+    return with_own_types(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
 
 
 def doubled_stamps(index: pd.Index) -> pd.Index:
@@ -303,8 +316,8 @@ def _refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
         )
 
 
-def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Turn columns that hold nothing at all, which have no type of their own, into missing numbers."""
+def with_own_types(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows whose columns that hold nothing at all, which have no type of their own, are missing numbers."""
     empty = [name for name in rows.columns if rows[name].isna().all()]
     return rows.astype(dict.fromkeys(empty, np.float64))
 

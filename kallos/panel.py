@@ -10,7 +10,7 @@ from functools import cached_property, reduce
 
 import pandas as pd
 
-from kallos.errors import DataError, shorten
+from kallos.errors import DataError, pasteable, shorten
 from kallos.folds import Fold, FoldGrid, InnerCut, cut_folds, cut_inner
 from kallos.frequency import Frequency, find_frequency
 from kallos.specs import FoldSpec
@@ -36,7 +36,7 @@ class Panel:
             if differing:
                 raise DataError(
                     f"assets of one model must have the same columns, and of {first} and {name} one alone has "
-                    f"{shorten(differing, 3)}: name these in 'exclude'"
+                    f"{shorten([pasteable(each) for each in differing], 3)}: name these in 'exclude'"
                 )
         parts = [frame, *(other[frame.columns] for _, other in others)]
         return cls(pd.concat(parts) if others else frame, tuple(map(len, parts)))

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 import pandas as pd
 
-from kallos.errors import DataError, did_you_mean, shorten
+from kallos.errors import DataError, did_you_mean, pasteable, shorten
 from kallos.folds import Fold
 from kallos.preparation import Preparation, PreparedSeries
 from kallos.specs import FeatureSpec
@@ -14,6 +14,10 @@ from kallos.specs import FeatureSpec
 # Kinds of NumPy types that a column of features may have.
 NUMBERS = "iuf"
 GROUPS = ("volume", "bounded", "unbounded", "rate_of_change", "log_return", "other")
+_FIELDS_OF_PATTERNS = ("columns", "known_ahead", "exclude", *GROUPS[:-1])
+_DEFAULT_PATTERNS = frozenset(
+    pattern for field in _FIELDS_OF_PATTERNS for pattern in FeatureSpec.model_fields[field].default
+)
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,15 @@ class PreparedFold(PreparedSeries):
 
 
 def group_columns(columns: pd.Index, features: FeatureSpec) -> dict[str, list[str]]:
-    """Return the covariates of each feature group, in the order of the columns; groups may be empty."""
+    """Return the covariates of each feature group, in the order of a study's columns; groups may be empty.
+
+    `columns` are those that `study_columns` has chosen: what a pattern fits is settled in sight of all columns.
+    """
     grouped: dict[str, list[str]] = {group: [] for group in GROUPS}
+    fitting = {group: set(fitting_columns(columns, getattr(features, group))) for group in GROUPS[:-1]}
     for name in columns:
-        if name not in features.targets and _is_taken(name, features):
-            grouped[_group_of(name, features)].append(name)
+        if name not in features.targets:
+            grouped[next((group for group, names in fitting.items() if name in names), "other")].append(name)
     return grouped
 
 
@@ -38,11 +46,16 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
     Raises `DataError` naming what is missing, not a number, or not finite.
     """
     chosen = columns_of_numbers(frame, features)
-    if features.label_horizon >= len(chosen):
-        raise DataError(f"a label must look ahead by less than the {len(chosen)} rows: not {features.label_horizon}")
+    refuse_long_label(len(chosen), features)
     numbers = stamp_when_known(chosen, features, fill=fill)
     _refuse_unfit_values(numbers, features, fill)
     return numbers
+
+
+def refuse_long_label(n_rows: int, features: FeatureSpec) -> None:
+    """Raise `DataError` if a label looks beyond so many rows."""
+    if features.label_horizon >= n_rows:
+        raise DataError(f"a label must look ahead by less than the {n_rows} rows: not {features.label_horizon}")
 
 
 def columns_of_numbers(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFrame:
@@ -58,7 +71,11 @@ def columns_of_numbers(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFra
             )
     _refuse_idle_patterns(frame.columns, features)
     chosen = frame[study_columns(frame.columns, features)]
-    words = [f"{name} ({_kind_of(chosen[name])})" for name, dtype in chosen.dtypes.items() if dtype.kind not in NUMBERS]
+    words = [
+        f"{pasteable(name)} ({_kind_of(chosen[name])})"
+        for name, dtype in chosen.dtypes.items()
+        if dtype.kind not in NUMBERS
+    ]
     if words:
         raise DataError(
             f"features must be numbers, and {len(words)} of {len(chosen.columns)} columns are not: {shorten(words)}; "
@@ -70,7 +87,8 @@ def columns_of_numbers(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFra
 def study_columns(columns: pd.Index, features: FeatureSpec) -> list[str]:
     """Return the columns that a study uses, the target first."""
     targets = features.targets
-    return [*targets, *(name for name in columns if name not in targets and _is_taken(name, features))]
+    left_out = {*targets, *fitting_columns(columns, features.exclude)}
+    return [*targets, *(name for name in fitting_columns(columns, features.columns) if name not in left_out)]
 
 
 def stamp_when_known(chosen: pd.DataFrame, features: FeatureSpec, *, fill: str = "none") -> pd.DataFrame:
@@ -103,23 +121,21 @@ def fit_preparation(rows: pd.DataFrame, features: FeatureSpec) -> Preparation:
     return Preparation.fit(rows, features, group_columns(rows.columns, features))
 
 
-def _group_of(name: str, features: FeatureSpec) -> str:
-    return next((group for group in GROUPS[:-1] if fits(name, getattr(features, group))), "other")
-
-
-def _is_taken(name: str, features: FeatureSpec) -> bool:
-    return fits(name, features.columns) and not fits(name, features.exclude)
-
-
 def _kind_of(column: pd.Series) -> str:
     inferred: str = pd.api.types.infer_dtype(column, skipna=True)
     words = {"string": "text", "datetime64": "dates", "datetime": "dates", "date": "dates", "mixed-integer": "mixed"}
     return words.get(inferred, inferred)
 
 
-def fits(name: str, patterns: tuple[str, ...]) -> bool:
-    """Return whether a column's name fits one of these patterns."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+def fitting_columns(columns: pd.Index, patterns: tuple[str, ...]) -> list[str]:
+    """Return the columns whose names fit one of these patterns, in their order.
+
+    A pattern that is itself the name of a column stands for that column alone; those of the defaults, which nobody has
+    written down for these columns, are always patterns.
+    """
+    exact = set(patterns).intersection(columns) - _DEFAULT_PATTERNS
+    others = [pattern for pattern in patterns if pattern not in exact]
+    return [name for name in columns if name in exact or any(fnmatchcase(name, pattern) for pattern in others)]
 
 
 def idle_patterns(columns: pd.Index, features: FeatureSpec) -> list[tuple[str, str]]:
@@ -129,10 +145,9 @@ def idle_patterns(columns: pd.Index, features: FeatureSpec) -> list[tuple[str, s
     """
     return [
         (field, pattern)
-        for field in ("columns", "known_ahead", "exclude", *GROUPS[:-1])
+        for field in _FIELDS_OF_PATTERNS
         for pattern in getattr(features, field)
-        if pattern not in FeatureSpec.model_fields[field].default
-        and not any(fnmatchcase(name, pattern) for name in columns)
+        if pattern not in FeatureSpec.model_fields[field].default and not fitting_columns(columns, (pattern,))
     ]
 
 
@@ -167,4 +182,4 @@ def negative_volumes(numbers: pd.DataFrame, features: FeatureSpec) -> dict[str, 
 
 
 def _places(index: pd.Index, name: str) -> str:
-    return f"{name} at {len(index)} rows, first {index[0]}"
+    return f"{pasteable(name)} at {len(index)} rows, first {index[0]}"

@@ -18,13 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kallos.architectures import Params, create_model, get_architecture
 from kallos.architectures.lookup import beside_source
-from kallos.datasets import prepare_darts_timeseries
 from kallos.errors import DataError, FitError, KallosError, scrubbed
 from kallos.folds import Fold, InnerCut
 from kallos.metrics import RMSE, Forecast, mean, mean_of_each, measure, measure_by_target, metric_source, rmse
 from kallos.panel import inner_cuts
 from kallos.preparation import PreparedSeries
-from kallos.preprocessing import PreparedFold
+from kallos.preprocessing import PreparedFold, prepare_fold
 from kallos.scored_rows import actual_targets, error_unit
 from kallos.snapshots import frame_sha256, read_snapshot
 from kallos.specs import FeatureSpec, TrainingSpec
@@ -389,8 +388,7 @@ def _prepared(
     if rows_sha256(frame, folds) != content:
         raise DataError(f"a snapshot must hold the rows that a job was made for, and {scrubbed(snapshot)} holds others")
     return tuple(
-        prepare_darts_timeseries(frame, fold, features, fit_rows=n_rows)
-        for fold, n_rows in zip(folds, fit_rows, strict=True)
+        prepare_fold(frame, fold, features, fit_rows=n_rows) for fold, n_rows in zip(folds, fit_rows, strict=True)
     )
 
 

@@ -191,7 +191,7 @@ class DataSpec(Spec):
 class FeatureSpec(Spec):
     """The target, and how each column is normalised: by the first group whose pattern fits its name.
 
-    Patterns are those of a shell (`rsi*`); a column that fits no group is `other`.
+    Patterns are a shell's (`rsi*`), or the very name of a column; a column that fits no group is `other`.
     """
 
     target: Annotated[str | tuple[str, ...], BeforeValidator(_name_or_names), AfterValidator(_each_once)] = Field(

@@ -1,15 +1,16 @@
 """What a study sees of its rows: cut at the hold-out and into folds, and refused where there are too few."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pandas as pd
 
 from kallos.errors import DataError, shorten
+from kallos.feature_store import with_own_types
 from kallos.folds import Fold, FoldGrid, InnerCut, cut_inner, fewest_origins
 from kallos.panel import Panel, inner_cuts
-from kallos.preprocessing import study_frame
+from kallos.preprocessing import refuse_long_label, study_frame
 from kallos.specs import TuneSpec
 
 # Fewer training samples than this teach nothing, and Darts would train on a single one without a word.
@@ -28,11 +29,15 @@ class CutPanel:
 
 
 def cut_panel(frame: pd.DataFrame, spec: TuneSpec) -> CutPanel:
-    """Return what a study sees of these features; raises as `plan_study` does, and writes nothing."""
-    whole = study_panel(frame, spec)
-    grid = whole.cut_folds(spec.folds, lead=spec.features.lead, frequency=spec.data.frequency)
-    _refuse_short_holdout(grid, spec)
-    panel = whole.before(grid.study_stop)
+    """Return what a study sees of these features; raises as `plan_study` does, and writes nothing.
+
+    The cut is made before anything looks at a value, so that none of the hold-out can be at fault, or help.
+    """
+    rows = _by_asset(frame, spec)
+    whole, grid = cut_stamps({asset: each.index for asset, each in rows.items()}, spec)
+    refuse_short_holdout(grid, spec)
+    seen = rows_of_study(whole, grid, spec)
+    panel = _panel_of({asset: first_rows(rows[asset], n_rows) for asset, n_rows in seen.items()}, spec)
     start, stop = grid.holdout_start, grid.holdout_stop
     return CutPanel(
         panel=panel,
@@ -43,20 +48,57 @@ def cut_panel(frame: pd.DataFrame, spec: TuneSpec) -> CutPanel:
     )
 
 
+def cut_stamps(stamps: Mapping[str, pd.Index], spec: TuneSpec) -> tuple[Panel, FoldGrid]:
+    """Return the rows of each asset as a panel without a column, those before the first known label left out, cut.
+
+    Where a study is cut depends on the stamps of its rows, and on no value. Raises `DataError` as `cut_folds`, or if
+    the label looks beyond the rows of an asset.
+    """
+    features = spec.features
+    for asset, index in stamps.items():
+        with said_of(asset, spec):
+            refuse_long_label(len(index), features)
+    whole = Panel.of({asset: pd.DataFrame(index=index[features.label_horizon :]) for asset, index in stamps.items()})
+    return whole, whole.cut_folds(spec.folds, lead=features.lead, frequency=spec.data.frequency)
+
+
+def rows_of_study(whole: Panel, grid: FoldGrid, spec: TuneSpec) -> dict[str, int]:
+    """Return how many rows of each asset, counted from its first as it was loaded, are the study's.
+
+    A label that looks L rows ahead is moved down to where it is known: that of the last L of these rows is known behind
+    the cut, and none of the study's.
+    """
+    lengths = whole.before(grid.study_stop).lengths
+    return {asset: spec.features.label_horizon + n for asset, n in zip(spec.data.assets, lengths, strict=True)}
+
+
+def first_rows(rows: pd.DataFrame, n_rows: int) -> pd.DataFrame:
+    """Return the first rows, typed by what they hold themselves: a word behind them makes no column one of text."""
+    return rows if n_rows >= len(rows) else with_own_types(rows.iloc[:n_rows].infer_objects())
+
+
 def study_panel(frame: pd.DataFrame, spec: TuneSpec) -> Panel:
     """Return the rows that a study uses of each of its assets; raises `DataError` as `study_frame` does."""
+    return _panel_of(_by_asset(frame, spec), spec)
+
+
+def _by_asset(frame: pd.DataFrame, spec: TuneSpec) -> dict[str, pd.DataFrame]:
     assets = spec.data.assets
     if len(assets) == 1:
-        return Panel.of({assets[0]: study_frame(frame, spec.features, fill=spec.data.fill)})
+        return {assets[0]: frame}
     if frame.index.nlevels == 1 or set(assets) - set(frame.index.unique(0)):
         raise DataError(
             f"features of several assets must be indexed by asset and stamp, with rows of each of {shorten(assets)}"
         )
-    rows = {}
-    for asset in assets:
+    return {asset: frame.xs(asset) for asset in assets}
+
+
+def _panel_of(rows: Mapping[str, pd.DataFrame], spec: TuneSpec) -> Panel:
+    panel = {}
+    for asset, each in rows.items():
         with said_of(asset, spec):
-            rows[asset] = study_frame(frame.xs(asset), spec.features, fill=spec.data.fill)
-    return Panel.of(rows)
+            panel[asset] = study_frame(each, spec.features, fill=spec.data.fill)
+    return Panel.of(panel)
 
 
 @contextmanager
@@ -106,7 +148,8 @@ def _refuse_short_inner(fold: Fold, cut: InnerCut, spec: TuneSpec) -> None:
         )
 
 
-def _refuse_short_holdout(grid: FoldGrid, spec: TuneSpec) -> None:
+def refuse_short_holdout(grid: FoldGrid, spec: TuneSpec) -> None:
+    """Raise `DataError` if a hold-out has too few forecast origins for a verdict."""
     if grid.holdout_start is None or grid.holdout_stop is None:
         return
     origins = grid.holdout_stop - grid.holdout_start - spec.horizon + 1

@@ -45,7 +45,7 @@ def audit(
     console = Console(highlight=False, markup=False)
     settings = Settings.read()
     with Console(stderr=True).status("reading the features") as status:
-        from kallos.audit import AuditReport, audit_study
+        from kallos.audit import AuditReport, audit_study, before_holdout
         from kallos.feature_store import FeatureStore
 
         with FeatureStore(db_url or settings.features_url, timeout=settings.db_timeout) as store:
@@ -62,13 +62,14 @@ def audit(
                 no_earlier=earlier.why_none,
                 watch=lambda stage: status.update(f"audit: {stage}"),
             )
+            n_rows = len(before_holdout(frame, spec)[1]) if spec.folds.holdout else len(frame)
     report = AuditReport.of(verdicts)
     if json:
         sys.stdout.write(report.model_dump_json(indent=2) + "\n")
     else:
         from flows.audit_table import show_audit
 
-        show_audit(console, report, spec, len(frame))
+        show_audit(console, report, spec, n_rows, n_kept=len(frame) - n_rows)
     if report.has_leak:
         sys.exit(1)
 

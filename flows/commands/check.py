@@ -195,6 +195,11 @@ def _seen(examination: "Examination", spec: TuneSpec) -> Iterator[str]:
         yield f"{said}, {frequency}"
     if examination.left_out:
         yield f"  {counted(examination.left_out, 'row')} outside the dates asked for"
+    if examination.holdout_rows and examination.holdout_first is not None:
+        yield (
+            f"  {counted(examination.holdout_rows, 'row')} behind them, from {_day(examination.holdout_first)} on, are "
+            f"kept for the hold-out, and are not looked at before 'evaluate'"
+        )
     if examination.columns is not None:
         groups = ", ".join(f"{len(names)} {group}" for group, names in examination.columns.items() if names)
         yield f"  target {spec.features.target_label}; covariates: {groups or 'none'}"

@@ -23,6 +23,12 @@ def predict(
     as_of: Annotated[
         str | None, Parameter(help="Last row that the forecast may know. [default: the latest]", show_default=False)
     ] = None,
+    from_unfinished: Annotated[
+        bool,
+        Parameter(
+            negative="", help="Start from the last row even if its time is not over, or it holds a part of its volume."
+        ),
+    ] = False,
     output: Annotated[
         str | None, Parameter(help="CSV file to write, or JSON where it ends in .json.", show_default=False)
     ] = None,
@@ -31,19 +37,21 @@ def predict(
     trust_code: TrustCode = None,
     db_url: FeaturesUrl = None,
 ) -> None:
-    """Forecast the next values from the latest row, with the model of a directory.
+    """Forecast the next values from the latest finished row, with the model of a directory.
 
     Forecasts are in the target's own units: the mean of the model's networks, whose least and greatest are shown; of a
     model of quantiles, these and the median. Several targets have a table each.
     """
     from flows.forecast_tables import show_forecasts
     from kallos.errors import UsageError
-    from kallos.feature_store import FeatureStore
+    from kallos.feature_store import FeatureStore, off_clock_row, tidy
     from kallos.forecasting import forecast_next
     from kallos.model_files import load_model
-    from kallos.preprocessing import study_frame
+    from kallos.planning import stamp
+    from kallos.preprocessing import fitting_columns, study_frame
     from kallos.references import trust
     from kallos.report import counted, day
+    from kallos.unfinished import finished_rows
 
     if trust_code is not None:
         trust(trust_code)
@@ -57,13 +65,30 @@ def predict(
         data = spec.data.model_copy(update={"end_date": as_of})
         try:
             with FeatureStore(features_url, timeout=settings.db_timeout) as store:
-                rows = study_frame(store.load(data), spec.features, fill=data.fill)
+                read = store.read(data)
+            frame = tidy(read, data)
+            finished, why_before = frame, None
+            if not from_unfinished:
+                volumes = fitting_columns(frame.columns, spec.features.volume)
+                finished, why_before = finished_rows(frame, volumes, datetime.now(UTC))
+            rows = study_frame(finished, spec.features, fill=data.fill)
         except UsageError as error:
             # Here the end of the rows has another name.
             raise UsageError(str(error).replace("--end-date", "--as-of")) from None
-        ends_before = as_of is not None and _ends_before(rows.index, as_of)
+        ends_before = as_of is not None and _ends_before(frame.index, as_of)
         forecasts = forecast_next(trained, rows)
-    if ends_before:
+    off_clock = off_clock_row(read, data)
+    if off_clock is not None:
+        console.print(
+            f"the last row, {day(stamp(off_clock))}, is off the clock of all others, and left out", soft_wrap=True
+        )
+    if why_before is not None:
+        console.print(
+            f"the last row, {day(stamp(frame.index[-1]))}, {why_before}: it is forecast from {day(forecasts.as_of)} "
+            f"(--from-unfinished starts from the last row all the same)",
+            soft_wrap=True,
+        )
+    if ends_before and why_before is None:
         console.print(
             f"the last row up to {as_of} is that of {day(forecasts.as_of)}: it is forecast from there", soft_wrap=True
         )

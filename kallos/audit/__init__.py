@@ -9,7 +9,7 @@ from kallos.audit.labels import audit_label
 from kallos.audit.preparation import audit_fill, audit_preparation
 from kallos.audit.query import audit_query
 from kallos.audit.revisions import audit_revisions
-from kallos.audit.study import audit_study
+from kallos.audit.study import audit_study, before_holdout
 from kallos.audit.verdicts import STAGES, AuditReport, Verdict
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "audit_query",
     "audit_revisions",
     "audit_study",
+    "before_holdout",
 ]

@@ -13,9 +13,9 @@ from kallos.architectures import get_architecture
 from kallos.architectures.lookup import architecture_names
 from kallos.audit.perturbation import with_other_values
 from kallos.audit.verdicts import Verdict
-from kallos.datasets import prepare_darts_timeseries
 from kallos.folds import Fold
 from kallos.planning import stamp
+from kallos.preprocessing import prepare_fold
 from kallos.scoring import FoldJob, cuts_of, fit_fold, forecast_fold
 from kallos.snapshots import frame_sha256, write_snapshot
 from kallos.specs import TuneSpec
@@ -100,7 +100,7 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
 
             def forecast(seen: pd.DataFrame) -> Array:
                 (cut,) = cuts_of(job, rows)
-                prepared = prepare_darts_timeseries(seen, fold, spec.features, fit_rows=cut.fit_stop)
+                prepared = prepare_fold(seen, fold, spec.features, fit_rows=cut.fit_stop)
                 return forecast_fold(job, replace(fitted, prepared=prepared))
 
             return forecast

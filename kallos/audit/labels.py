@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.audit.verdicts import Verdict
+from kallos.errors import pasteable
 from kallos.planning import stamp
 from kallos.report import counted
 from kallos.specs import FeatureSpec
@@ -93,7 +94,7 @@ def match_label(frame: pd.DataFrame, target: str) -> LabelMatch | None:
                         continue
                     arguments = (column, formula, length, is_forward)
                     if _fits(wanted, sample, *arguments) and _fits(wanted, known, *arguments):
-                        said = f"the {formula} of {column.name} over {counted(length, 'row')}"
+                        said = f"the {formula} of {pasteable(column.name)} over {counted(length, 'row')}"
                         return LabelMatch(column.name, said, length if is_forward else 0)
     return None
 

@@ -12,9 +12,11 @@ from kallos.audit.query import Load, audit_query, audit_table
 from kallos.audit.revisions import audit_revisions, not_testable
 from kallos.audit.verdicts import Stage, Verdict
 from kallos.errors import DataError
-from kallos.folds import cut_folds
+from kallos.folds import FoldGrid, cut_folds
+from kallos.planning import stamp
 from kallos.preprocessing import columns_of_numbers, study_frame
 from kallos.specs import TuneSpec
+from kallos.study_cut import cut_stamps, first_rows, rows_of_study
 
 
 def audit_study(
@@ -29,23 +31,30 @@ def audit_study(
 ) -> list[Verdict]:
     """Return the verdicts of all stages on a study's rows as loaded; `watch` is told each stage before it begins.
 
-    `load(end_date)` computes the rows up to an earlier end date, where they are computed by a query. `earlier` holds
-    the rows of an earlier snapshot, and `earlier_target` is its target's name where that was stamped otherwise. Rows at
-    the end whose target is not known yet are left out of what follows the label's stage.
+    Rows of a hold-out are cut off before anything looks at them. `load(end_date)` computes the rows up to an earlier
+    end date, where they are computed by a query. `earlier` holds the rows of an earlier snapshot, and `earlier_target`
+    is its target's name where that was stamped otherwise. Rows at the end whose target is not known yet are left out of
+    what follows the label's stage.
 
     Raises `DataError` if the columns or rows are unfit for the study, unless a leak was found by then.
     """
     features = spec.features
+    spec.data.refuse_several()
     verdicts: list[Verdict] = []
+    grid, end_date, labelled = None, spec.data.end_date, frame
+    if spec.folds.holdout:
+        grid, frame = before_holdout(frame, spec)
+        # Labels of the last rows are known behind the cut.
+        labelled = frame.iloc[: len(frame) - features.label_horizon]
+        load, end_date = _up_to(load, frame.index[-1]), str(stamp(frame.index[-1]))
     # Of columns that are no numbers nothing can be asked.
     columns_of_numbers(frame, features)
     watch("query")
-    spec.data.refuse_several()
-    verdicts += [audit_table()] if load is None else audit_query(load, features, end_date=spec.data.end_date)
+    verdicts += [audit_table()] if load is None else audit_query(load, features, end_date=end_date)
     # What study_frame refuses is said before the slow stages, and of the label what it would refuse.
     watch("label")
-    verdicts += audit_label(frame, features)
-    too_many = unrealised_rows(frame, features.only_target) - features.label_horizon
+    verdicts += audit_label(labelled, features)
+    too_many = unrealised_rows(labelled, features.only_target) - features.label_horizon if grid is None else 0
     frame = frame.iloc[:-too_many] if 0 < too_many < len(frame) else frame
     try:
         rows = study_frame(frame, features, fill=spec.data.fill)
@@ -61,7 +70,8 @@ def audit_study(
     watch("association")
     verdicts += audit_associations(rows, features, seed=spec.seed)
     watch("preparation")
-    folds = cut_folds(rows.index, spec.folds, lead=features.lead, frequency=spec.data.frequency).folds
+    grid = grid or cut_folds(rows.index, spec.folds, lead=features.lead, frequency=spec.data.frequency)
+    folds = grid.folds
     filled = audit_fill(frame, features, lambda given: study_frame(given, features, fill=spec.data.fill))
     # A column that is clean in both is so once.
     verdicts += [each for each in filled if each.verdict != "clean"]
@@ -70,3 +80,18 @@ def audit_study(
     with quick_fit(spec, folds[0]) as fit:
         verdicts += audit_forecasts(rows, folds[0], fit, target=features.only_target, lead=features.lead)
     return verdicts
+
+
+def before_holdout(frame: pd.DataFrame, spec: TuneSpec) -> tuple[FoldGrid, pd.DataFrame]:
+    """Return where a study is cut, and its rows as they were loaded, less those that it keeps for a hold-out.
+
+    Raises `DataError` if there are too few rows for its folds and hold-out.
+    """
+    whole, grid = cut_stamps({spec.data.only_asset: frame.index}, spec)
+    (n_rows,) = rows_of_study(whole, grid, spec).values()
+    return grid, first_rows(frame, n_rows)
+
+
+def _up_to(load: Load | None, last: pd.Timestamp | int) -> Load | None:
+    """Return how to compute rows of which none behind the last one is seen, whatever a query gives."""
+    return None if load is None else lambda end_date: load(end_date).loc[:last]

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from kallos.errors import shorten
+from kallos.errors import pasteable, shorten
 
 Stage = Literal["query", "revisions", "label", "association", "preparation", "forecast"]
 Finding = Literal["leak", "suspicious", "not testable", "clean"]
@@ -76,5 +76,5 @@ def _named(verdicts: list[Verdict]) -> str:
     for each in verdicts:
         names = by_stage.setdefault(each.stage, [])
         if each.column is not None:
-            names.append(each.column)
+            names.append(pasteable(each.column))
     return "; ".join(f"{stage} ({shorten(names, 4)})" if names else stage for stage, names in by_stage.items())

@@ -2,7 +2,7 @@
 
 from kallos.checks.examination import examine
 from kallos.checks.findings import FAULTS, Examination, Finding, SeenFold
-from kallos.checks.loading import examine_each, load_sound_features
+from kallos.checks.loading import examine_each, load_features_to_score, load_sound_features
 from kallos.checks.repairs import FIXES, repair, study_lines
 from kallos.checks.together import examine_together
 
@@ -15,6 +15,7 @@ __all__ = [
     "examine",
     "examine_each",
     "examine_together",
+    "load_features_to_score",
     "load_sound_features",
     "repair",
     "study_lines",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
-from kallos.errors import did_you_mean, shorten
+from kallos.errors import did_you_mean, pasteable, shorten
 from kallos.preprocessing import NUMBERS, idle_patterns, study_columns
 from kallos.specs import FeatureSpec, TuneSpec
 
@@ -73,16 +73,19 @@ def chosen_columns(frame: pd.DataFrame, features: FeatureSpec, findings: list[Fi
     return frame[[name for name in names if name not in missing]]
 
 
-def as_numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding]) -> pd.DataFrame:
-    """Return float64 columns, those that hold anything else left out; what is infinite stays."""
+def as_numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, n_labels: int) -> pd.DataFrame:
+    """Return float64 columns, those that hold anything else left out; what is infinite stays.
+
+    Of a target the first `n_labels` values are looked at, and the others are missing in what is returned.
+    """
     numbers: dict[str, pd.Series] = {}
     for name in chosen.columns:
-        column = chosen[name]
+        column = chosen[name].iloc[:n_labels] if name in spec.features.targets else chosen[name]
         if column.isna().all():
             findings.append(
                 Finding(
                     "empty-column",
-                    f"columns must hold values, and {name} holds none in {len(column)} rows",
+                    f"columns must hold values, and {pasteable(name)} holds none in {len(column)} rows",
                     _left_out(name, spec),
                     column=name,
                 )
@@ -110,8 +113,8 @@ def _beyond_floats(column: pd.Series, values: pd.Series, name: str, spec: TuneSp
     if len(large):
         yield Finding(
             "float-overflow",
-            f"values must lie within float32's range, and {name} has {len(large)} beyond {_LARGEST:.2g}, first at "
-            f"{large[0]}",
+            f"values must lie within float32's range, and {pasteable(name)} has {len(large)} beyond {_LARGEST:.2g}, "
+            f"first at {large[0]}",
             f"correct them, or {_left_out(name, spec)}",
             column=name,
             stamps=first_few(large),
@@ -121,7 +124,7 @@ def _beyond_floats(column: pd.Series, values: pd.Series, name: str, spec: TuneSp
         if len(inexact):
             yield Finding(
                 "imprecise-integers",
-                f"whole numbers beyond 2^53 lose their last digits, and {name} has {len(inexact)}, first at "
+                f"whole numbers beyond 2^53 lose their last digits, and {pasteable(name)} has {len(inexact)}, first at "
                 f"{inexact[0]}: identifiers are no features",
                 f"{_left_out(name, spec)}, or scale it down",
                 column=name,
@@ -139,7 +142,7 @@ def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding,
     if kind == "b" or kinds == {bool}:
         finding = Finding(
             "boolean-column",
-            f"features must be numbers, and {name} is boolean",
+            f"features must be numbers, and {pasteable(name)} is boolean",
             f"cast it to 0 and 1 in a view or query, or {remedy}",
             column=name,
             stamps=stamps,
@@ -148,7 +151,7 @@ def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding,
     if kinds == {int}:
         finding = Finding(
             "integer-overflow",
-            f"whole numbers must fit 64 bits, and those of {name} do not",
+            f"whole numbers must fit 64 bits, and those of {pasteable(name)} do not",
             remedy,
             column=name,
             stamps=first_few(known.index[np.array([abs(each) >= 2**63 for each in known], dtype=bool)]),
@@ -160,7 +163,7 @@ def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding,
         are_digits = bool(known.astype(object).map(_number).notna().all())
         finding = Finding(
             "text-column",
-            f"features must be numbers, and {name} holds text such as {word!r}",
+            f"features must be numbers, and {pasteable(name)} holds text such as {word!r}",
             f"{'cast it to' if are_digits else 'code it as'} numbers in a view or query, or {remedy}",
             column=name,
             stamps=first_few(known.index[words]) if words.any() else stamps,
@@ -170,7 +173,7 @@ def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding,
     odd = known.index if len(kinds) < 2 else known.index[[not isinstance(each, int | float) for each in known]]
     finding = Finding(
         "object-column",
-        f"features must be numbers, and {name} holds {what}",
+        f"features must be numbers, and {pasteable(name)} holds {what}",
         f"cast it to numbers in a view or query, or {remedy}",
         column=name,
         stamps=first_few(odd if len(odd) else known.index),

@@ -7,14 +7,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
-from kallos.preprocessing import fits
+from kallos.errors import pasteable
+from kallos.preprocessing import fitting_columns
 from kallos.specs import TuneSpec
 
 Array = npt.NDArray[np.float64]
 
 # Rank correlation of changes from row to row from which on two columns are the same but for unit and rounding.
-_SAME = 0.999
-_FEWEST = 30
+SAME = 0.999
+FEWEST = 30
 _FARTHEST = 60
 
 
@@ -23,14 +24,14 @@ def duplicate_columns(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterat
     seen: dict[bytes, str] = {}
     for name in numbers.columns.drop(list(targets), errors="ignore"):
         values = numbers[name].to_numpy()
-        if not _varies(values):
+        if not varies(values):
             continue
         first = seen.setdefault(values.tobytes(), name)
         if first != name:
             yield Finding(
                 "duplicate-column",
-                f"{name} holds the same values as {first} in all {len(values)} rows",
-                f"name {name} in 'exclude'",
+                f"{pasteable(name)} holds the same values as {pasteable(first)} in all {len(values)} rows",
+                f"name {pasteable(name)} in 'exclude'",
                 column=name,
             )
 
@@ -46,16 +47,11 @@ def copies_of_target(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
 
 
 def _copies_of(target: str, known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
-    covariates = [
-        name
-        for name in known.columns
-        if name not in spec.features.targets
-        and not fits(name, spec.features.known_ahead)
-        and _varies(known[name].to_numpy())
-    ]
-    if target not in known.columns or not covariates or not _varies(known[target].to_numpy()):
+    left_out = {*spec.features.targets, *fitting_columns(known.columns, spec.features.known_ahead)}
+    covariates = [name for name in known.columns if name not in left_out and varies(known[name].to_numpy())]
+    if target not in known.columns or not covariates or not varies(known[target].to_numpy()):
         return
-    farthest = min(max(10, 2 * (spec.features.lead + spec.horizon)), _FARTHEST, len(known) - _FEWEST)
+    farthest = min(max(10, 2 * (spec.features.lead + spec.horizon)), _FARTHEST, len(known) - FEWEST)
     changes = known[[target, *covariates]].where(np.isfinite(known)).diff().rank()
     changes = changes - changes.mean()
     ranks, own = changes[covariates].to_numpy(), changes[target].to_numpy()
@@ -65,7 +61,7 @@ def _copies_of(target: str, known: pd.DataFrame, spec: TuneSpec) -> Iterator[Fin
         return
     for place, name in enumerate(covariates):
         best = int(alike[:, place].argmax())
-        if alike[best, place] >= _SAME:
+        if alike[best, place] >= SAME:
             # Of a target that repeats itself, the nearest that is no leak is as true as any.
             as_good = shifts[alike[:, place] >= alike[best, place] - 1e-9]
             harmless = as_good[as_good <= 0]
@@ -76,12 +72,13 @@ def _copies_of(target: str, known: pd.DataFrame, spec: TuneSpec) -> Iterator[Fin
 def _copy(name: str, target: str, shift: int, known: pd.DataFrame, spec: TuneSpec) -> Finding:
     if shift > 0:
         raw = shift - spec.features.label_horizon
-        words = f"the target {target} of {shift} rows later"
+        words = f"the target {pasteable(target)} of {shift} rows later"
         if spec.features.label_horizon and raw == 0:
-            words = f"the target {target}, which is not known until {shift} rows later"
+            words = f"the target {pasteable(target)}, which is not known until {shift} rows later"
         return Finding(
             "leaking-column",
-            f"a value must be stamped when it becomes known, and {name} is {words}: a model would read the answer",
+            f"a value must be stamped when it becomes known, and {pasteable(name)} is {words}: a model would read the "
+            "answer",
             "name it in 'exclude', or shift it down in the view or query; if it is truly known by then (an open that "
             "is the last close), name it in 'known_ahead'",
             column=name,
@@ -90,13 +87,14 @@ def _copy(name: str, target: str, shift: int, known: pd.DataFrame, spec: TuneSpe
     if shift == 0:
         return Finding(
             "target-copy",
-            f"{name} is the target {target} itself, on which a model looks back anyway",
+            f"{pasteable(name)} is the target {pasteable(target)} itself, on which a model looks back anyway",
             "name it in 'exclude'",
             column=name,
         )
     return Finding(
         "lagged-target-copy",
-        f"{name} is the target {target} of {-shift} rows before, on which a model looks back anyway",
+        f"{pasteable(name)} is the target {pasteable(target)} of {-shift} rows before, on which a model looks back "
+        "anyway",
         "name it in 'exclude'",
         column=name,
     )
@@ -109,10 +107,11 @@ def _correlation(ranks: Array, own: Array, shift: int) -> Array:
     both = ~np.isnan(there) & ~np.isnan(later)[:, None]
     x, y = np.where(both, there, 0.0), np.where(both, later[:, None], 0.0)
     size = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
-    correlated: Array = np.where(both.sum(axis=0) >= _FEWEST, (x * y).sum(axis=0) / np.maximum(size, 1e-300), 0.0)
+    correlated: Array = np.where(both.sum(axis=0) >= FEWEST, (x * y).sum(axis=0) / np.maximum(size, 1e-300), 0.0)
     return correlated
 
 
-def _varies(values: Array) -> bool:
+def varies(values: Array) -> bool:
+    """Return whether a column holds two values that differ, and three at least."""
     finite = values[np.isfinite(values)]
     return len(finite) >= 3 and bool(np.ptp(finite) > 0)

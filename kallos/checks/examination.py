@@ -10,32 +10,52 @@ from kallos.checks.columns import as_numbers, chosen_columns, with_distinct_name
 from kallos.checks.copies import copies_of_target, duplicate_columns
 from kallos.checks.findings import Examination, Finding
 from kallos.checks.scales import examine_scales
-from kallos.checks.stamps import Stamped, examine_stamps
-from kallos.checks.study import cut_study, examine_folds, seen
+from kallos.checks.shifts import shifted_columns
+from kallos.checks.splits import unadjusted_splits
+from kallos.checks.stamps import Stamped, examine_stamps, unfinished
+from kallos.checks.study import SeenStudy, cut_study, examine_folds, seen
 from kallos.checks.values import examine_values
-from kallos.folds import Fold
-from kallos.preprocessing import group_columns, stamp_when_known
+from kallos.preprocessing import fitting_columns, group_columns, stamp_when_known
 from kallos.specs import TuneSpec
+from kallos.study_cut import first_rows
+from kallos.unfinished import why_unfinished
 
 
-def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None, is_alone: bool = True) -> Examination:
+def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None) -> Examination:
     """Return all faults of rows as `FeatureStore.read(spec.data)` returns them, and what a study would see of them.
 
     Behind each fault of the rows it goes on with them repaired (of doubled stamps the first is kept, and so on), so
-    that later faults are found, too. `now` is the moment that no row should lie behind, in UTC if it has no zone; by
-    default none does. The rows are left as they are. Of an asset that is not alone no folds are cut: those are the
-    affair of all assets together.
+    that later faults are found, too. Of the rows of a hold-out the stamps are looked at, which say where it begins, and
+    no value. `now` is the moment that no row should lie behind, in UTC if it has no zone; by default none does. The
+    rows are left as they are.
 
     Raises `UsageError` for dates or a frequency that are none, or do not suit the rows.
     """
+    return examine_stamped(look_at_stamps(rows, spec, now), spec)
+
+
+def look_at_stamps(rows: pd.DataFrame, spec: TuneSpec, now: datetime | None) -> Stamped:
+    """Return rows indexed by their stamps, columns with names of their own, and what is wrong with either."""
     findings: list[Finding] = []
     stamped = examine_stamps(with_distinct_names(rows, findings), spec.data, now)
-    findings += stamped.findings
-    chosen = chosen_columns(stamped.frame, spec.features, findings)
+    return replace(stamped, findings=[*findings, *stamped.findings])
+
+
+def examine_stamped(stamped: Stamped, spec: TuneSpec, n_rows: int | None = None) -> Examination:
+    """Return all faults of rows, and what a study would see of them.
+
+    The first `n_rows` are looked at, and cut into no folds: those of an asset that is not alone are the affair of all
+    assets together. By default the rows are cut as those of an asset that is alone.
+    """
+    findings, of_folds = [*stamped.findings], list[Finding]()
+    whole = stamped.frame
+    seen_study = SeenStudy(n_rows) if n_rows is not None else cut_study(whole.index, spec, stamped.frequency, of_folds)
+    behind = whole.index[seen_study.n_rows :]
+    chosen = chosen_columns(first_rows(whole, seen_study.n_rows), spec.features, findings)
     # Values near the end of what floats hold overflow on the way: they are named, and that is enough.
     with np.errstate(over="ignore", invalid="ignore"):
-        numbers = _numbers(chosen, spec, findings)
-        folds, longest_input = _study(stamped, numbers, spec, findings, is_alone=is_alone)
+        numbers = _numbers(chosen, spec, findings, has_holdout=len(behind) > 0)
+        _study(numbers, seen_study, spec, findings, of_folds)
     index = numbers.index
     return Examination(
         findings=_in_order(findings, spec.data.features_table if spec.data.query is None else "query"),
@@ -43,32 +63,42 @@ def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None, 
         first=None if index.empty else str(index[0]),
         last=None if index.empty else str(index[-1]),
         left_out=stamped.left_out,
+        holdout_rows=len(behind),
+        holdout_first=None if behind.empty else str(behind[0]),
         frequency=None if stamped.frequency is None else str(stamped.frequency),
         columns={group: tuple(names) for group, names in group_columns(numbers.columns, spec.features).items()},
-        folds=seen(folds, _behind_label(index, spec)),
-        longest_input=longest_input,
+        folds=seen(seen_study.folds, _behind_label(index, spec)),
+        longest_input=seen_study.longest_input,
     )
 
 
-def _numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding]) -> pd.DataFrame:
+def _numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, has_holdout: bool) -> pd.DataFrame:
     """Return the columns as numbers, after looking at the values of each."""
     if chosen.empty:
         return pd.DataFrame(index=chosen.index)
-    numbers = as_numbers(chosen, spec, findings)
+    # Labels of the last rows before a hold-out are known behind the cut.
+    n_labels = len(chosen) - spec.features.label_horizon if has_holdout else len(chosen)
+    numbers = as_numbers(chosen, spec, findings, n_labels=n_labels)
+    if not has_holdout and not any(finding.fault == "unfinished-row" for finding in findings):
+        volumes = fitting_columns(numbers.columns, spec.features.volume)
+        # Whether the clock says so is known from the stamps.
+        why = why_unfinished(numbers, volumes, None)
+        findings += [] if why is None else [unfinished(numbers.index, why, column=volumes[0])]
     findings += examine_values(numbers, spec)
     findings += examine_scales(numbers, spec.features.targets)
+    findings += unadjusted_splits(numbers, spec.features)
     findings += duplicate_columns(numbers, spec.features.targets)
     return numbers
 
 
 def _study(
-    stamped: Stamped, numbers: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, is_alone: bool
-) -> tuple[tuple[Fold, ...], int | None]:
-    """Return the folds and the clipped input length, after looking at what a study makes of the rows."""
+    numbers: pd.DataFrame, cut: SeenStudy, spec: TuneSpec, findings: list[Finding], of_folds: list[Finding]
+) -> None:
+    """Look at what a study makes of the rows."""
     if numbers.index.empty:
         if not any(finding.fault in ("no-rows", "missing-timestamps", "unreadable-timestamps") for finding in findings):
             findings.append(Finding("no-rows", "a study needs rows, and has none", "see --asset-id and the dates"))
-        return (), None
+        return
     if spec.features.label_horizon >= len(numbers):
         findings.append(
             Finding(
@@ -78,17 +108,16 @@ def _study(
                 parameter="label_horizon",
             )
         )
-        return (), None
+        return
     known = numbers.where(np.isfinite(numbers))
     if all(target in numbers.columns for target in spec.features.targets):
         known = stamp_when_known(known, spec.features, fill=spec.data.fill)
-        findings += copies_of_target(known, spec)
-    if not is_alone:
-        return (), None
-    index = _behind_label(numbers.index, spec)
-    folds, longest_input = cut_study(index, spec, stamped.frequency, findings)
-    findings += examine_folds(known.reindex(index), folds, spec)
-    return folds, longest_input
+        copies = list(copies_of_target(known, spec))
+        # What is the target of another row is named as that.
+        others = known.drop(columns=[finding.column for finding in copies if finding.column is not None])
+        findings += [*copies, *shifted_columns(others, spec)]
+    findings += of_folds
+    findings += examine_folds(known.reindex(_behind_label(numbers.index, spec)), cut.folds, spec)
 
 
 def _behind_label(index: pd.Index, spec: TuneSpec) -> pd.Index:

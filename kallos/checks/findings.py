@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from kallos.errors import DataError, KallosError
+from kallos.errors import DataError, KallosError, pasteable
 
 Severity = Literal["error", "warning"]
 
@@ -48,6 +48,8 @@ FAULTS: Mapping[str, Severity] = {
     "similar-column-names": "warning",
     "differing-offsets": "warning",
     "unsorted-rows": "warning",
+    "off-clock-row": "warning",
+    "unfinished-row": "warning",
     "future-timestamps": "warning",
     "integer-epochs": "warning",
     "integer-gaps": "warning",
@@ -60,9 +62,11 @@ FAULTS: Mapping[str, Severity] = {
     "duplicate-column": "warning",
     "target-copy": "warning",
     "lagged-target-copy": "warning",
+    "shifted-column": "warning",
     "scale-jump": "warning",
     "outlier": "warning",
     "glitch": "warning",
+    "unadjusted-split": "warning",
     "frozen-column": "warning",
     "clipped-input": "warning",
     "constant-target-in-window": "warning",
@@ -107,7 +111,7 @@ class Finding:
     @property
     def place(self) -> str:
         """Where it is, in a few words."""
-        column = self.column if self.column is None else f"column {self.column}"
+        column = None if self.column is None else f"column {pasteable(self.column)}"
         fold = None if self.fold is None else f"fold {self.fold}"
         return ", ".join(part for part in (self.asset, column, *self.stamps[:1], fold, self.parameter) if part)
 
@@ -143,8 +147,9 @@ class Examination:
     """All findings, errors first, and what a study would see of the rows.
 
     Where there are errors, what is seen is that of rows repaired for the sake of looking further: stamps that are
-    doubled or cannot be read left out. `longest_input` is the input length that the search space is clipped to, None
-    where it fits as a whole.
+    doubled or cannot be read left out. `holdout_rows` lie behind what is seen, from `holdout_first` on, and no value of
+    theirs is looked at. `longest_input` is the input length that the search space is clipped to, None where it fits as
+    a whole.
     """
 
     findings: tuple[Finding, ...]
@@ -152,6 +157,8 @@ class Examination:
     first: str | None = None
     last: str | None = None
     left_out: int = 0
+    holdout_rows: int = 0
+    holdout_first: str | None = None
     frequency: str | None = None
     columns: Mapping[str, tuple[str, ...]] | None = None
     folds: tuple[SeenFold, ...] = ()
@@ -179,6 +186,7 @@ class Examination:
             "first": self.first,
             "last": self.last,
             "rows_outside_dates": self.left_out,
+            "rows_of_holdout": self.holdout_rows,
             "frequency": self.frequency,
             "columns": {group: list(names) for group, names in (self.columns or {}).items()},
             "folds": [asdict(fold) for fold in self.folds],

@@ -1,20 +1,23 @@
 """A study's features, read once, and handed on only if they are sound."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime
 
 import pandas as pd
 
-from kallos.checks.examination import examine
+from kallos.checks.examination import examine, examine_stamped, look_at_stamps
 from kallos.checks.findings import Examination
+from kallos.checks.stamps import Stamped
 from kallos.checks.together import examine_together
+from kallos.errors import DataError
 from kallos.feature_store import FeatureStore, by_asset, tidy
 from kallos.row_chunks import OnRows
 from kallos.settings import DB_TIMEOUT
 from kallos.specs import DataSpec, TuneSpec
+from kallos.study_cut import cut_stamps, rows_of_study
 
 # What was read last, where studies share it.
 _last_read: ContextVar[dict[tuple[str, DataSpec], pd.DataFrame] | None] = ContextVar("last_read", default=None)
@@ -53,16 +56,48 @@ def load_sound_features(
     return features, examination
 
 
+def load_features_to_score(
+    db_url: str, spec: TuneSpec, *, now: datetime | None = None, timeout: float = DB_TIMEOUT
+) -> tuple[pd.DataFrame, Examination]:
+    """Return the features that a trained model is judged on, and what was found in them.
+
+    Here, and nowhere before, the rows of a hold-out are looked at. Raises `DataError` with a line for each fault.
+    """
+    rows = _read(db_url, spec.data, timeout, None)
+    stamped = look_at_stamps(rows, spec, now)
+    examination = examine_stamped(stamped, spec, len(stamped.frame))
+    found = (replace(each, remedy=_OF_SETTLED) if each.severity == "error" else each for each in examination.findings)
+    examination = replace(examination, findings=tuple(found))
+    examination.require_sound()
+    return tidy(rows, spec.data), examination
+
+
+# Whatever is said of flags of a study does not help a model that it has left.
+_OF_SETTLED = (
+    "correct the table, or score the rows before it alone by --test-end-date: columns, label and filling of a trained "
+    "model are settled, and others need another study"
+)
+
+
 def examine_each(
     rows: Mapping[str, pd.DataFrame], spec: TuneSpec, *, now: datetime | None = None
 ) -> dict[str, Examination]:
-    """Return what is found in the rows of each asset by itself."""
-    return {
-        data.only_asset: examine(
-            rows[data.only_asset], spec.model_copy(update={"data": data}), now=now, is_alone=len(rows) == 1
-        )
-        for data in spec.data.each()
-    }
+    """Return what is found in the rows of each asset by itself, as far as they are the study's."""
+    if len(rows) == 1:
+        return {asset: examine(each, spec, now=now) for asset, each in rows.items()}
+    own = {data.only_asset: spec.model_copy(update={"data": data}) for data in spec.data.each()}
+    stamped = {asset: look_at_stamps(rows[asset], own[asset], now) for asset in own}
+    n_rows = _rows_of_each(stamped, spec)
+    return {asset: examine_stamped(stamped[asset], own[asset], n_rows[asset]) for asset in own}
+
+
+def _rows_of_each(stamped: Mapping[str, Stamped], spec: TuneSpec) -> dict[str, int]:
+    """Return how many rows of each asset are the study's; all, where faults of the stamps keep it from being cut."""
+    stamps = {asset: each.frame.index for asset, each in stamped.items()}
+    if spec.folds.holdout and all(each.frequency is not None for each in stamped.values()):
+        with suppress(DataError):
+            return rows_of_study(*cut_stamps(stamps, spec), spec)
+    return {asset: len(index) for asset, index in stamps.items()}
 
 
 def _read(db_url: str, spec: DataSpec, timeout: float, on_rows: OnRows | None) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """Repairs that a study can make of itself: causal ones, none that is not asked for, and none in the database."""
 
-import glob
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -61,7 +60,7 @@ def _start_later(spec: TuneSpec, examination: Examination) -> TuneSpec:
 
 def _excluding(*faults: str) -> Fix:
     def exclude(spec: TuneSpec, examination: Examination) -> TuneSpec:
-        names = [glob.escape(name) for name in _columns(examination, *faults) if name not in spec.features.targets]
+        names = [name for name in _columns(examination, *faults) if name not in spec.features.targets]
         if not names:
             return spec
         features = spec.features.model_copy(update={"exclude": (*spec.features.exclude, *dict.fromkeys(names))})

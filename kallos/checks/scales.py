@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
+from kallos.errors import pasteable
 
 Array = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.signedinteger[Any]]
@@ -37,8 +38,8 @@ def examine_scales(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[
             place, factor = jump
             yield Finding(
                 "scale-jump",
-                f"the level of {name} changes by a factor of about {_rounded(factor)} at {column.index[place]}, and "
-                f"stays: a change of its unit",
+                f"the level of {pasteable(name)} changes by a factor of about {_rounded(factor)} at "
+                f"{column.index[place]}, and stays: a change of its unit",
                 "bring it to one unit, or begin there with --start-date",
                 column=name,
                 stamps=first_few(column.index[place:]),
@@ -50,8 +51,8 @@ def examine_scales(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[
         if len(far):
             yield Finding(
                 "outlier",
-                f"{name} is more than {farthest:g} robust deviations off its neighbours at {len(far)} rows, first "
-                f"{far[0]} ({column[far[0]]:.6g})",
+                f"{pasteable(name)} is more than {farthest:g} robust deviations off its neighbours at {len(far)} "
+                f"rows, first {far[0]} ({column[far[0]]:.6g})",
                 "correct them" + (": an error of prices or of their unit?" if name in targets else excluded),
                 column=name,
                 stamps=first_few(far),
@@ -60,8 +61,8 @@ def examine_scales(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[
         if len(glitches):
             yield Finding(
                 "glitch",
-                f"{name} leaves its level for a single row and returns at {len(glitches)} rows, first {glitches[0]} "
-                f"({column[glitches[0]]:.6g})",
+                f"{pasteable(name)} leaves its level for a single row and returns at {len(glitches)} rows, first "
+                f"{glitches[0]} ({column[glitches[0]]:.6g})",
                 "correct them, or name the column in 'exclude'",
                 column=name,
                 stamps=first_few(glitches),

@@ -16,6 +16,7 @@ from kallos.errors import shorten
 from kallos.feature_store import choose_dates, doubled_stamps
 from kallos.frequency import Frequency
 from kallos.specs import DataSpec
+from kallos.unfinished import ends_after, is_off_clock
 
 _OFFSET = re.compile(r"[T ]\d{2}(?::?\d{2}){0,2}(?:[.,]\d+)?\s*(Z|z|[+-]\d{2}(?::?\d{2})?)$")
 _EPOCH, _DAY_AFTER, _MONTH_AFTER, _YEAR_AFTER = (
@@ -89,6 +90,7 @@ def examine_stamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> 
         )
         frame = frame[~frame.index.duplicated()]
     frame = _without_odd_dates(frame, now, findings)
+    frame = _without_live_row(frame, now, findings)
     stamped = Stamped(frame, findings, left_out=left_out)
     if len(frame):
         stamped.frequency = examine_frequency(frame.index, spec, findings)
@@ -259,6 +261,42 @@ def _without_odd_dates(frame: pd.DataFrame, now: datetime | None, findings: list
         if lonely and len(others):
             return frame[~at_epoch]
     return frame
+
+
+def _without_live_row(frame: pd.DataFrame, now: datetime | None, findings: list[Finding]) -> pd.DataFrame:
+    """Return rows without a last one that is off the clock, after looking whether the last one's time is over."""
+    index = frame.index
+    if is_off_clock(index):
+        findings.append(
+            Finding(
+                "off-clock-row",
+                f"rows are as far apart as their clock says, and the last one, {index[-1]}, comes "
+                f"{index[-1] - index[-2]} behind {index[-2]}: it is stamped with the moment at which it was asked for, "
+                f"unfinished, and left out",
+                f"take it out of the table, or end with --end-date '{index[-2]}'",
+                column=str(index.name),
+                stamps=(str(index[-1]),),
+            )
+        )
+        frame = frame.iloc[:-1]
+        index = frame.index
+    end = ends_after(index, now)
+    # Rows of a later day are named already.
+    if end is not None and not any(finding.fault == "future-timestamps" for finding in findings):
+        findings.append(unfinished(index, f"is not over before {end} (UTC)", column=str(index.name)))
+    return frame
+
+
+def unfinished(index: pd.Index, why: str, *, column: str) -> Finding:
+    """Return that the last row is unfinished."""
+    return Finding(
+        "unfinished-row",
+        f"a row must be over before it is read, and the last one, {index[-1]}, {why}: 'predict' does not start from it "
+        f"unasked",
+        f"bring it again when it is over, or end with --end-date '{index[-2]}'; if it is over, leave it",
+        column=column,
+        stamps=(str(index[-1]),),
+    )
 
 
 def _integer_epochs(index: pd.Index) -> Iterator[Finding]:

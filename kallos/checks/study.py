@@ -1,32 +1,51 @@
 """Faults of the folds: too few rows for them, or nothing in them to learn or to forecast."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from kallos.checks.findings import Finding, SeenFold, said_by
-from kallos.errors import DataError
+from kallos.errors import DataError, pasteable
 from kallos.folds import Fold, cut_folds, cut_inner
 from kallos.frequency import SESSIONS, Frequency
 from kallos.specs import TuneSpec
-from kallos.study_cut import clip_input, describe_clip, refuse_short_window
+from kallos.study_cut import clip_input, describe_clip, refuse_short_holdout, refuse_short_window
 
 
-def cut_study(
-    index: pd.Index, spec: TuneSpec, frequency: Frequency | None, findings: list[Finding]
-) -> tuple[tuple[Fold, ...], int | None]:
-    """Return the folds, and the input length that the search space is clipped to, as far as the rows allow.
+@dataclass(frozen=True)
+class SeenStudy:
+    """What a study sees of an asset's rows, known by their stamps alone.
+
+    The first `n_rows` are its own, as they were loaded; those behind them are kept for the hold-out. `longest_input` is
+    the input length that the search space is clipped to.
+    """
+
+    n_rows: int
+    folds: tuple[Fold, ...] = ()
+    longest_input: int | None = None
+
+
+def cut_study(index: pd.Index, spec: TuneSpec, frequency: Frequency | None, findings: list[Finding]) -> SeenStudy:
+    """Return what a study sees of rows with these stamps, as far as they allow.
 
     Rows that keep to no frequency are cut as sessions, which may have gaps; rows without stamps are not cut.
     """
-    if frequency is None and not isinstance(index, pd.DatetimeIndex):
-        return (), None
+    n_rows, label_horizon = len(index), spec.features.label_horizon
+    index = index[label_horizon:]
+    if index.empty or (frequency is None and not isinstance(index, pd.DatetimeIndex)):
+        return SeenStudy(n_rows)
     try:
-        cut = cut_folds(index, spec.folds, lead=spec.features.lead, frequency=frequency or SESSIONS).folds
+        grid = cut_folds(index, spec.folds, lead=spec.features.lead, frequency=frequency or SESSIONS)
     except DataError as error:
         findings.append(said_by(error, "too-few-rows", parameter="n_folds"))
-        return (), None
+        return SeenStudy(n_rows)
+    try:
+        refuse_short_holdout(grid, spec)
+    except DataError as error:
+        findings.append(said_by(error, "too-few-rows", parameter="holdout"))
+    cut, n_rows = grid.folds, label_horizon + grid.study_stop
     for fold in cut:
         try:
             refuse_short_window(fold, spec)
@@ -37,7 +56,7 @@ def cut_study(
         longest_input = clip_input(cut, spec)
     except DataError as error:
         findings.append(said_by(error, "short-training", fold=shortest.number, parameter="input_chunk_length"))
-        return cut, None
+        return SeenStudy(n_rows, cut)
     if longest_input is not None:
         findings.append(
             Finding(
@@ -50,7 +69,7 @@ def cut_study(
                 parameter="input_chunk_length",
             )
         )
-    return cut, longest_input
+    return SeenStudy(n_rows, cut, longest_input)
 
 
 def seen(folds: tuple[Fold, ...], index: pd.Index) -> tuple[SeenFold, ...]:
@@ -86,9 +105,9 @@ def examine_folds(
             if fit.stop - fit.start > 1 and not _varies(values[fit]):
                 yield Finding(
                     "constant-in-training",
-                    f"{name} does not vary over the {fit.stop - fit.start} rows that train in fold {fold.number}, and "
-                    f"does later: its scale is unknown there",
-                    f"begin later with --start-date, take fewer --n-folds, or name {name} in 'exclude'",
+                    f"{pasteable(name)} does not vary over the {fit.stop - fit.start} rows that train in fold "
+                    f"{fold.number}, and does later: its scale is unknown there",
+                    f"begin later with --start-date, take fewer --n-folds, or name {pasteable(name)} in 'exclude'",
                     column=name,
                     stamps=(str(known.index[fit.start]),),
                     fold=fold.number,
@@ -114,8 +133,8 @@ def _still_target(
             if rows.stop - rows.start > 1 and not _varies(values[rows]):
                 yield Finding(
                     fault,
-                    f"{rule}, and {name} is constant over the {rows.stop - rows.start} rows from {index[rows.start]} "
-                    f"in fold {fold.number}",
+                    f"{rule}, and {pasteable(name)} is constant over the {rows.stop - rows.start} rows from "
+                    f"{index[rows.start]} in fold {fold.number}",
                     "name another as --target, or choose other dates or --n-folds",
                     column=name,
                     stamps=(str(index[rows.start]),),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
+from kallos.errors import pasteable
 from kallos.preprocessing import negative_volumes
 from kallos.specs import TuneSpec
 
@@ -29,7 +30,7 @@ def examine_values(numbers: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
         if len(infinite):
             yield Finding(
                 "infinite-values",
-                f"features must be finite: {name} is infinite at {len(infinite)} rows, first {infinite[0]}",
+                f"features must be finite: {pasteable(name)} is infinite at {len(infinite)} rows, first {infinite[0]}",
                 "correct them (a division by zero?), or name the column in 'exclude'",
                 column=name,
                 stamps=first_few(infinite),
@@ -39,7 +40,8 @@ def examine_values(numbers: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
     for name, stamps in negative_volumes(numbers.iloc[horizon:], features).items():
         yield Finding(
             "negative-volume",
-            f"features of group 'volume' must not be negative: {name} at {len(stamps)} rows, first {stamps[0]}",
+            f"features of group 'volume' must not be negative: {pasteable(name)} at {len(stamps)} rows, first "
+            f"{stamps[0]}",
             "correct them, or give the column another group",
             column=name,
             stamps=first_few(stamps),
@@ -64,7 +66,8 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
     if not len(known):
         yield Finding(
             "empty-column",
-            f"columns must hold values, and {name} holds none behind the label's first {spec.features.label_horizon}",
+            f"columns must hold values, and {pasteable(name)} holds none behind the label's first "
+            f"{spec.features.label_horizon}",
             "name it in 'exclude'",
             column=name,
         )
@@ -74,7 +77,8 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
     if first:
         yield Finding(
             "leading-missing-values",
-            f"features must be finite: {name} at {first} rows, first {index[0]}, is missing before {index[first]}",
+            f"features must be finite: {pasteable(name)} at {first} rows, first {index[0]}, is missing before "
+            f"{index[first]}",
             f"begin with --start-date {_date(index[first])}, or {otherwise}",
             column=name,
             stamps=first_few(index[:first]),
@@ -84,7 +88,7 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
     if len(inner) and not is_filled:
         yield Finding(
             "inner-missing-values",
-            f"features must be finite: {name} at {len(inner)} rows, first {inner[0]}, is missing",
+            f"features must be finite: {pasteable(name)} at {len(inner)} rows, first {inner[0]}, is missing",
             "correct them, or give --fill forward"
             + (" (a target filled is scored against values that never were)" if is_target else f", or {otherwise}"),
             column=name,
@@ -93,8 +97,8 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
     elif len(inner) and is_target:
         yield Finding(
             "filled-target",
-            f"the target {name} is filled forward at {len(inner)} rows, first {inner[0]}: models are scored against "
-            f"values that never were",
+            f"the target {pasteable(name)} is filled forward at {len(inner)} rows, first {inner[0]}: models are "
+            "scored against values that never were",
             "correct them, or leave those rows out by --start-date",
             column=name,
             stamps=first_few(inner),
@@ -106,7 +110,8 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
     elif len(tail) and is_filled:
         yield Finding(
             "stale-fill",
-            f"{name} stops being filled: its last {len(tail)} rows, from {tail[0]}, repeat the value of {index[last]}",
+            f"{pasteable(name)} stops being filled: its last {len(tail)} rows, from {tail[0]}, repeat the value of "
+            f"{index[last]}",
             f"end with --end-date {_date(index[last])}, or {behind_end}",
             column=name,
             stamps=first_few(tail),
@@ -128,8 +133,8 @@ def _unrealised(
         return
     yield Finding(
         "short-label-horizon",
-        f"a target must be known label_horizon = {horizon} rows after its stamp: {name} at {len(tail)} rows, first "
-        f"{tail[0]}, is not yet known, so that it looks {len(tail)} rows ahead",
+        f"a target must be known label_horizon = {horizon} rows after its stamp: {pasteable(name)} at {len(tail)} "
+        f"rows, first {tail[0]}, is not yet known, so that it looks {len(tail)} rows ahead",
         f"give --label-horizon {len(tail)}, or end with --end-date {_date(last)} if it stopped being filled",
         column=name,
         stamps=first_few(tail),
@@ -140,7 +145,8 @@ def _unrealised(
 def _ended(name: str, tail: pd.Index, last: object, otherwise: str) -> Finding:
     return Finding(
         "trailing-missing-values",
-        f"features must be finite: {name} at {len(tail)} rows, first {tail[0]}, stops being filled behind {last}",
+        f"features must be finite: {pasteable(name)} at {len(tail)} rows, first {tail[0]}, stops being filled behind "
+        f"{last}",
         f"fill it, or end with --end-date {_date(last)}, or {otherwise}",
         column=name,
         stamps=first_few(tail),
@@ -164,14 +170,14 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
         if is_target:
             yield Finding(
                 "constant-target",
-                f"the target must vary, and {name} is {values[0]:.6g} in all {len(values)} rows",
+                f"the target must vary, and {pasteable(name)} is {values[0]:.6g} in all {len(values)} rows",
                 "name another as --target",
                 column=name,
             )
         else:
             yield Finding(
                 "constant-column",
-                f"{name} is {values[0]:.6g} in all {len(values)} rows, and tells a model nothing",
+                f"{pasteable(name)} is {values[0]:.6g} in all {len(values)} rows, and tells a model nothing",
                 "name it in 'exclude'",
                 column=name,
             )
@@ -182,8 +188,8 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
     if last_run >= max(_FROZEN_ROWS, _FROZEN_TIMES * runs.max()):
         yield Finding(
             "frozen-column",
-            f"{name} stops being updated: its last {last_run} rows, from {known.index[changes[-1]]}, are all "
-            f"{values[-1]:.6g}, and never before were more than {runs.max()} alike",
+            f"{pasteable(name)} stops being updated: its last {last_run} rows, from {known.index[changes[-1]]}, are "
+            f"all {values[-1]:.6g}, and never before were more than {runs.max()} alike",
             f"end with --end-date {_date(known.index[changes[-1]])}"
             + ("" if is_target else ", or name it in 'exclude'"),
             column=name,
@@ -196,7 +202,7 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
     if share >= _COMMONEST and len(values) >= 100:
         yield Finding(
             "near-constant-column",
-            f"{name} hardly moves: {share:.2%} of its rows are {commonest[counts.argmax()]:.6g}",
+            f"{pasteable(name)} hardly moves: {share:.2%} of its rows are {commonest[counts.argmax()]:.6g}",
             remedy,
             column=name,
             stamps=first_few(known.index[values != commonest[counts.argmax()]]),
@@ -204,7 +210,7 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
     elif np.ptp(values / np.abs(values).max()) < _SPREAD:
         yield Finding(
             "near-constant-column",
-            f"{name} hardly moves: it stays within {_SPREAD:g} of {values[0]:.6g}, which is rounding",
+            f"{pasteable(name)} hardly moves: it stays within {_SPREAD:g} of {values[0]:.6g}, which is rounding",
             remedy,
             column=name,
         )

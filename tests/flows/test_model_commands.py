@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -114,6 +115,62 @@ def test_predict_as_of_a_day_behind_the_last_row_says_from_where(database, folde
     assert f"the last row up to 2021-02-14T06:00 {said}" in capsys.readouterr().out
     assert run(monkeypatch, "predict", "--model", folder, "--as-of", "2021-02-13") == 0
     assert said not in capsys.readouterr().out
+
+
+def fill_up_to(last: pd.Timestamp, **last_values: float) -> pd.DataFrame:
+    """Write 410 days up to this one into the features database, with these values in its last row."""
+    frame = make_features(410, start=str(last - pd.Timedelta(days=409)))
+    frame.loc[frame.index[-1], list(last_values)] = list(last_values.values())
+    with FeatureStore(Settings.read().features_url) as store:
+        store.write({"ABC": frame}, table_name="features")
+    return frame
+
+
+class AfternoonOfTheTenth(datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return cls(2023, 5, 10, 15, tzinfo=tz)
+
+
+@pytest.mark.parametrize(
+    ("last", "why"),
+    [
+        ("2023-05-10", "is not over before 2023-05-11 00:00:00 (UTC)"),
+        ("2023-05-12", "lies in the future"),
+    ],
+)
+def test_predict_does_not_start_from_a_row_that_is_not_over_unless_asked(home, folder, monkeypatch, capsys, last, why):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("flows.commands.predict.datetime", AfternoonOfTheTenth)
+    fill_up_to(pd.Timestamp(last))
+    assert run(monkeypatch, "predict", "--model", folder) == 0
+    shown = capsys.readouterr().out
+    assert f"the last row, {last}, {why}: it is forecast from 2023-05-09 (--from-unfinished starts" in shown
+    assert "log_return_close of ABC as of 2023-05-09" in shown
+    assert run(monkeypatch, "predict", "--model", folder, "--from-unfinished") == 0
+    shown = capsys.readouterr().out
+    assert "is forecast from" not in shown
+    assert f"log_return_close of ABC as of {last}" in shown
+
+
+def test_predict_does_not_start_from_a_row_of_hardly_any_volume(home, folder, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    fill_up_to(pd.Timestamp("2023-05-10"), volume=1.0)
+    assert run(monkeypatch, "predict", "--model", folder) == 0
+    shown = capsys.readouterr().out
+    assert "the last row, 2023-05-10, holds a part of its volume alone (volume is 1): it is forecast from" in shown
+    assert "as of 2023-05-09" in shown
+
+
+def test_predict_leaves_out_a_row_that_is_off_the_clock(home, folder, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    frame = fill_up_to(pd.Timestamp("2023-05-10"))
+    with FeatureStore(Settings.read().features_url) as store:
+        store.write({"ABC": frame.iloc[-1:].set_axis(pd.DatetimeIndex(["2023-05-10 16:00:03"], name="timestamp"))})
+    assert run(monkeypatch, "predict", "--model", folder) == 0
+    shown = capsys.readouterr().out
+    assert "the last row, 2023-05-10 16:00:03, is off the clock of all others, and left out" in shown
+    assert "as of 2023-05-10" in shown
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def level(rows: pd.DataFrame) -> pd.DataFrame:
 
 WALK = np.random.default_rng(7).normal(size=420)
 PRICE = 100 * np.exp(np.cumsum(0.01 * WALK[:400]))
+OPEN = PRICE * np.exp(0.002 * np.random.default_rng(8).normal(size=400))
 WEEKLY = np.where(np.arange(400) % 7 == 0, WALK[:400], np.nan)
 LABEL = {"features": {"target": "label", "label_horizon": 7}}
 
@@ -129,6 +130,10 @@ CASES = [
          "1970-01-01 00:00:01.577836800", name="seconds read as nanoseconds", others=frozenset({"too-few-rows"})),
     Case("future-timestamps", stamps(lambda column: column + pd.Timedelta(days=130)), "timestamp",
          "2021-06-03 00:00:00"),
+    Case("off-clock-row", lambda rows: pd.concat([rows, rows.iloc[-1:].assign(
+        timestamp=rows["timestamp"].iloc[-1] + pd.Timedelta(hours=16))]), "timestamp", "2021-02-03 16:00:00"),
+    Case("unfinished-row", stamps(lambda column: column + pd.Timedelta(days=118)), "timestamp", "2021-06-01 00:00:00"),
+    Case("unfinished-row", put("volume", 399, 0.0), "volume", day(399), name="of hardly any volume"),
     Case("no-rows", add(), parameter="start_date", over={"data": {"start_date": "2030-01-01"}}),
     Case("duplicate-timestamps", lambda rows: rows.iloc[[*range(400), 17]], "timestamp", day(17),
          others=frozenset({"unsorted-rows"})),
@@ -188,9 +193,16 @@ CASES = [
     Case("leaking-column", lambda rows: rows.assign(next=rows["log_return_close"].shift(-1).fillna(0)), "next", day(0)),
     Case("leaking-column", lambda rows: (lambda labelled: labelled.assign(y=labelled["label"].fillna(0)))(
         forward_label(rows)), "y", day(7), over=LABEL, name="a label under another name"),
+    Case("leaking-column", lambda rows: rows.assign(
+        size=rows["log_return_close"].abs(), tomorrow=rows["log_return_close"].abs().shift(-1).fillna(0)),
+        "tomorrow", day(0), name="another column's next row"),
+    Case("shifted-column", add(first=WALK[:400], second=WALK[2:402]), "second", day(0)),
     Case("scale-jump", jump, "volume", day(150)),
     Case("outlier", put("macd", 200, 1e5), "macd", day(200)),
     Case("glitch", level, "price", day(200)),
+    Case("unadjusted-split", lambda rows: rows.assign(
+        open=OPEN * np.where(np.arange(400) < 200, 4, 1), close=PRICE * np.where(np.arange(400) < 200, 4, 1)),
+        "open", day(200)),
     Case("too-few-rows", lambda rows: rows.iloc[:100], parameter="n_folds"),
     Case("short-window", add(), fold=1, parameter="horizon", over={"horizon": 41}),
     Case("short-training", add(), fold=1, parameter="input_chunk_length", over={"folds": {"train_rows": 50}}),
@@ -332,6 +344,125 @@ def test_there_is_no_false_alarm_on_stocks(index):
     assert (examination.findings, examination.frequency) == ((), "sessions:D")
 
 
+SIZE = GOOD["log_return_close"].abs().to_numpy()
+
+
+def later(values: np.ndarray, shift: int) -> np.ndarray:
+    """Return the values of so many rows later, or, below zero, of rows before; what is not there is zero."""
+    return pd.Series(values).shift(-shift).fillna(0).to_numpy()
+
+
+def about(rows: pd.DataFrame, **over: Any) -> list[tuple[str, str | None]]:
+    return [(each.fault, each.column) for each in found(as_read(rows), **over).findings]
+
+
+@pytest.mark.parametrize("shift", [1, 2, 3, 10])
+@pytest.mark.parametrize("unit", [1.0, -100.0])
+def test_a_column_that_is_another_ones_of_later_rows_looks_ahead(shift, unit):
+    rows = GOOD.assign(size=SIZE, ahead=unit * later(SIZE, shift))
+    (finding,) = found(as_read(rows)).findings
+    assert (finding.fault, finding.severity) == ("leaking-column", "error")
+    assert f"ahead is size of {shift} rows later" in finding.message
+    # A glitch, or a rounding, hides nothing.
+    rows.iloc[17, rows.columns.get_loc("ahead")] += 5
+    assert ("leaking-column", "ahead") in about(rows)
+    assert ("leaking-column", "ahead") not in about(rows, features={"known_ahead": ["ahead"]})
+    assert about(rows, features={"exclude": ["ahead"]}) == []
+
+
+def test_lags_of_a_column_are_sound():
+    lags = {f"lag_{shift}": later(SIZE, -shift) for shift in (1, 2, 3, 7)}
+    assert about(GOOD.assign(size=SIZE, **lags)) == []
+    # Of a family the ones before the row that belongs to the target look ahead, and the lags do not.
+    assert about(GOOD.assign(size=SIZE, ahead=later(SIZE, 2), **lags)) == [("leaking-column", "ahead")]
+
+
+def test_a_label_that_is_known_later_tells_who_looks_ahead():
+    rows = forward_label(as_read(GOOD)).set_index("timestamp")
+    known = rows["label"].shift(7).fillna(0).abs().to_numpy()
+    found_there = about(rows.assign(known=known, ahead=later(known, 1)), **LABEL)
+    assert found_there == [("leaking-column", "ahead")]
+
+
+def test_a_calendar_and_smooth_series_are_no_later_rows_of_each_other():
+    hours = 2 * np.pi * np.arange(400) / 24
+    level = pd.Series(np.cumsum(WALK[:400]))
+    means = {f"mean_{span}": level.ewm(span=span).mean().to_numpy() for span in (5, 20, 21, 100, 110)}
+    assert about(GOOD.assign(sine=np.sin(hours), cosine=np.cos(hours), **means)) == []
+
+
+@pytest.mark.slow
+def test_later_rows_are_found_among_hundreds_of_columns_of_many_rows():
+    rng = np.random.default_rng(5)
+    columns = {f"c{place}": rng.normal(size=50_000) for place in range(200)}
+    columns["ahead"] = later(columns["c7"], 4)
+    rows = pd.DataFrame(columns, index=pd.date_range("2015-01-01", periods=50_000, freq="h"))
+    examination = examine(as_read(rows), default_spec(features={"target": "c0"}))
+    assert [(each.fault, each.column) for each in examination.findings] == [("shifted-column", "ahead")]
+
+
+def bars_of(kind: str) -> pd.DataFrame:
+    """Return three years of made-up daily bars, with a daily change of 1 % or, where they are volatile, of 4 %."""
+    rng, n = np.random.default_rng(12), 750
+    size = {"calm": 0.01, "volatile": 0.04}[kind]
+    close = 100 * np.exp(np.cumsum(size * rng.standard_t(5, n)))
+    opened = np.r_[100.0, close[:-1]] * np.exp(0.2 * size * rng.normal(size=n))
+    spread = np.exp(0.3 * size * np.abs(rng.normal(size=n)))
+    high, low = np.maximum(opened, close) * spread, np.minimum(opened, close) / spread
+    bars = {"open": opened, "high": high, "low": low, "close": close, "volume": np.exp(rng.normal(14, 0.4, n))}
+    return pd.DataFrame(bars, index=pd.bdate_range("2021-01-04", periods=n))
+
+
+def split_at(bars: pd.DataFrame, row: int, ratio: float, *, moves_volume: bool) -> pd.DataFrame:
+    behind = np.arange(len(bars)) >= row
+    split = bars.copy()
+    for name in ("open", "high", "low", "close"):
+        split[name] = bars[name] / np.where(behind, ratio, 1.0)
+    if moves_volume:
+        split["volume"] = bars["volume"] * np.where(behind, ratio, 1.0)
+    return split
+
+
+@pytest.mark.parametrize("kind", ["calm", "volatile"])
+@pytest.mark.parametrize("moves_volume", [True, False])
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [(2, "2:1"), (1.5, "3:2"), (3, "3:1"), (4, "4:1"), (5, "5:1"), (7, "7:1"), (10, "10:1"), (20, "20:1"),
+     (1 / 2, "1:2"), (1 / 10, "1:10")],
+)  # fmt: skip
+def test_a_split_is_named_with_its_day_and_ratio(kind, moves_volume, ratio, said):
+    bars = bars_of(kind)
+    for rows in (bars, compute_indicators(bars)):
+        target = "close" if rows is bars else "log_return_close"
+        assert "unadjusted-split" not in faults_of(rows, target)
+    split = split_at(bars, 402, ratio, moves_volume=moves_volume)
+    for rows in (split, compute_indicators(split)):
+        target = "close" if rows is split else "log_return_close"
+        examination = examine(as_read(rows), default_spec(features={"target": target}))
+        (finding,) = [each for each in examination.findings if each.fault == "unadjusted-split"]
+        assert finding.stamps == (str(bars.index[402]),)
+        assert f"as in one of {said} (" in finding.message
+
+
+def faults_of(rows: pd.DataFrame, target: str) -> set[str]:
+    return {each.fault for each in examine(as_read(rows), default_spec(features={"target": target})).findings}
+
+
+def test_without_an_open_volumes_tell_a_split_from_a_fall():
+    bars = bars_of("calm")
+    for moves_volume in (True, False):
+        rows = split_at(bars, 402, 2, moves_volume=moves_volume)[["close", "volume"]]
+        assert ("unadjusted-split" in faults_of(rows, "close")) == moves_volume
+
+
+def test_a_fall_by_half_within_a_day_is_no_split():
+    bars = bars_of("calm")
+    fallen = split_at(bars, 402, 2, moves_volume=False)
+    fallen.iloc[402, fallen.columns.get_loc("open")] = bars["open"].iloc[402]
+    for rows, target in ((fallen, "close"), (compute_indicators(fallen), "log_return_close")):
+        assert "unadjusted-split" not in faults_of(rows, target)
+
+
 @needs_data
 def test_there_is_no_false_alarm_on_hours():
     rows = as_read(pd.read_csv(DATA / "ETTh1.csv.gz", parse_dates=["date"], index_col="date"))
@@ -427,7 +558,7 @@ def test_what_is_sound_can_be_planned_and_what_cannot_be_planned_is_not_sound(
 REPAIRS = [
     ("ffill", put("macd", [200, 399], None), "data", {"fill": "forward"}),
     ("later-start", put("macd", range(26), None), "data", {"start_date": "2020-01-27 00:00:00"}),
-    ("drop-constant", add(**{"a[b]": 3.0}), "features", {"exclude": ("a[[]b]",)}),
+    ("drop-constant", add(**{"a[b]": 3.0}), "features", {"exclude": ("a[b]",)}),
     ("drop-duplicates", lambda rows: rows.assign(again=rows["macd"]), "features", {"exclude": ("again",)}),
     ("drop-leaks", lambda rows: rows.assign(next=rows["log_return_close"].shift(-1).fillna(0)), "features",
      {"exclude": ("next",)}),
@@ -469,6 +600,23 @@ def test_every_fault_and_repair_is_in_the_manual_with_its_severity():
     table = dict(re.findall(r"^\| `([a-z-]+)` \| (error|warning) \|", page, flags=re.MULTILINE))
     assert table == dict(FAULTS)
     assert all(f"`{fix}`" in page for fix in FIXES)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x[1]", "bb_*", "pct?", "Close Price (USD)", 'quote"d', "it's", "日本", "two  blanks", "back\\slash", "a\tb"],
+)
+def test_a_name_in_a_finding_can_be_pasted_into_the_study_file(name):
+    rows = as_read(GOOD).assign(**{name: 3.0, "x1": WALK[:400], "bb_up": -WALK[:400], "pcta": WALK[:400] ** 2})
+    (finding,) = found(rows).findings
+    assert finding.fault == "constant-column"
+    written = re.match(r"(.*) is 3 in all 400 rows", finding.line).group(1)
+    quoted = written if written.startswith('"') else f'"{written}"'
+    study = _toml([f"exclude = [{quoted}]"])
+    assert study == {"exclude": [name]}
+    pasted = found(rows, features=study)
+    assert pasted.findings == ()
+    assert {"x1", "bb_up", "pcta"} <= set(pasted.columns["other"])
 
 
 def test_of_two_warm_ups_the_longer_settles_where_to_start():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kallos.datasets import prepare_darts_timeseries
 from kallos.errors import DataError, FitError
 from kallos.folds import Fold
-from kallos.preprocessing import group_columns, study_frame
+from kallos.preprocessing import group_columns, prepare_fold, study_frame
 from kallos.specs import FeatureSpec
 from tests.samples import make_features
 
@@ -27,7 +27,7 @@ def standardised(values: np.ndarray, n_fit: int = 300) -> np.ndarray:
 
 
 def test_columns_go_to_the_first_group_whose_pattern_fits():
-    assert group_columns(FRAME.columns, FeatureSpec(exclude=("week*",))) == {
+    assert group_columns(FRAME.columns.drop("weekday"), FeatureSpec()) == {
         "volume": ["volume"],
         "bounded": ["rsi_14"],
         "unbounded": ["macd"],
@@ -165,6 +165,44 @@ def test_a_target_that_is_not_there_is_named_with_the_nearest_column():
 def test_excluded_columns_are_not_used():
     columns = study_frame(FRAME.assign(note="x"), FeatureSpec(exclude=("note", "week*"))).columns
     assert set(columns) == set(FRAME.columns) - {"weekday"}
+
+
+BRACKETS = pd.DataFrame(
+    np.random.default_rng(3).normal(size=(50, 7)), columns=["y", "ret[1]", "ret1", "bb_*", "bb_up", "volume*", "*"]
+)
+
+
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        (("ret[1]",), ["ret1", "bb_*", "bb_up", "volume*", "*"]),
+        (("ret[[]1]",), ["ret1", "bb_*", "bb_up", "volume*", "*"]),
+        (("bb_*",), ["ret[1]", "ret1", "bb_up", "volume*", "*"]),
+        (("bb_?*",), ["ret[1]", "ret1", "volume*", "*"]),
+        (("ret[1]", "ret*", "*olume*"), ["bb_*", "bb_up", "*"]),
+        # Beside the exact name all its like are left out by a pattern that is none of the names.
+        (("ret[12]",), ["ret[1]", "bb_*", "bb_up", "volume*", "*"]),
+    ],
+)
+def test_a_pattern_that_is_the_name_of_a_column_stands_for_that_column_alone(exclude, left):
+    features = FeatureSpec(target="y", exclude=exclude)
+    study = study_frame(BRACKETS.abs(), features)
+    assert study.columns.tolist() == ["y", *left]
+    # What was left out is not there any more to be named, and what stays is what was chosen.
+    grouped = group_columns(study.columns, features)
+    assert sorted(name for names in grouped.values() for name in names) == sorted(left)
+    assert prepare_fold(study, Fold(1, 0, 40, 40, 50), features).past_covariates.width == len(left)
+
+
+def test_every_field_of_patterns_reads_an_exact_name_first():
+    features = FeatureSpec(target="y", columns=("ret[1]", "bb_*"), volume=("ret[1]",))
+    frame = BRACKETS.abs()
+    assert study_frame(frame, features).columns.tolist() == ["y", "ret[1]", "bb_*"]
+    grouped = group_columns(frame.columns, FeatureSpec(target="y", bounded=("ret[1]",)))
+    assert grouped["bounded"] == ["ret[1]"]
+    # Nobody has written the defaults: they are patterns, whatever a column is called.
+    assert grouped["volume"] == ["volume*"]
+    assert len(study_frame(frame, FeatureSpec(target="y")).columns) == 7
 
 
 def test_an_integer_index_is_as_good_as_timestamps():

@@ -1,0 +1,115 @@
+"""Splits that prices are not adjusted for: they jump by a simple ratio all at once, or volumes jump the other way."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kallos.checks.findings import Finding
+from kallos.errors import pasteable, shorten
+from kallos.preprocessing import fitting_columns
+from kallos.specs import FeatureSpec
+
+Array = npt.NDArray[np.float64]
+
+# New shares for old ones, as companies split them; a reverse split turns each round.
+_RATIOS = {2.0: "2:1", 1.5: "3:2", 3.0: "3:1", 4.0: "4:1", 5.0: "5:1", 7.0: "7:1", 10.0: "10:1", 20.0: "20:1"}
+_PRICES = ("open", "high", "low", "close", "price")
+# A jump is so many usual changes long, and so many off a ratio at most; what is usual is so in its surroundings.
+_UNUSUAL, _OFF, _LEAST_OFF, _AROUND = 6.0, 4.0, 0.02, 50
+_FEWEST_ROWS, _MOST_JUMPS = 30, 50
+# Volumes of so many rows on both sides, and how far (in logarithms) they and the day's own may be off the ratio.
+_VOLUMES, _LEAST_SHARE, _VOLUME_OFF, _DAY_OFF = 20, 0.4, 0.6, 0.8
+
+
+@dataclass(frozen=True)
+class _Jump:
+    """A row at which a column changes by about a ratio: `sign` is -1 where it falls."""
+
+    row: int
+    column: str
+    ratio: float
+    sign: int
+    off: float
+
+
+def unadjusted_splits(numbers: pd.DataFrame, features: FeatureSpec) -> Iterator[Finding]:
+    """Yield days at which prices, or their log returns, jump as in a split that nobody has adjusted them for.
+
+    A fall within a day moves the close in that row and the open in the next, and a split both at once. Of prices
+    without an open, volumes must change the other way, and stay so.
+    """
+    volumes = [numbers[name].to_numpy() for name in fitting_columns(numbers.columns, features.volume)]
+    by_row: dict[int, list[_Jump]] = {}
+    for name in numbers.columns:
+        if name in features.targets or any(word in name.lower() for word in _PRICES):
+            for jump in _jumps(name, _changes(numbers[name], name, features)):
+                by_row.setdefault(jump.row, []).append(jump)
+    has_open = any("open" in name.lower() for name in numbers.columns)
+    for row, jumps in sorted(by_row.items()):
+        jump = min(jumps, key=lambda each: each.off)
+        alike = [each for each in jumps if each.sign == jump.sign]
+        if has_open:
+            names = [each.column.lower() for each in alike]
+            is_split = any("open" in name for name in names) and any("close" in name for name in names)
+        else:
+            is_split = any(_turns(volume, jump) for volume in volumes)
+        if is_split:
+            yield _found(jump, alike, numbers.index[row])
+
+
+def _changes(column: pd.Series, name: str, features: FeatureSpec) -> Array:
+    """Return changes in logarithms: of prices, or those that a log return holds already; none of anything else."""
+    values = column.to_numpy()
+    known = values[np.isfinite(values)]
+    if fitting_columns(pd.Index([name]), features.log_return):
+        return values
+    if not len(known) or known.min() <= 0:
+        return np.full(len(values), np.nan)
+    with np.errstate(invalid="ignore"):
+        return np.diff(np.log(values), prepend=np.nan)
+
+
+def _jumps(name: str, changes: Array) -> Iterator[_Jump]:
+    sizes = np.where(np.isfinite(changes), np.abs(changes), 0.0)
+    if np.isfinite(changes).sum() < _FEWEST_ROWS:
+        return
+    largest = np.argsort(-sizes, kind="stable")[:_MOST_JUMPS]
+    for row in largest[sizes[largest] > np.log(min(_RATIOS)) / 2].tolist():
+        around = changes[max(row - _AROUND, 0) : row + _AROUND + 1]
+        usual = 1.4826 * float(np.nanmedian(np.abs(around)))
+        ratio = min(_RATIOS, key=lambda each: abs(sizes[row] - np.log(each)))
+        off = abs(sizes[row] - float(np.log(ratio)))
+        if sizes[row] > _UNUSUAL * usual and off <= max(_OFF * usual, _LEAST_OFF):
+            yield _Jump(row, name, ratio, int(np.sign(changes[row])), off)
+
+
+def _turns(volume: Array, jump: _Jump) -> bool:
+    """Return whether volumes change by the ratio against the prices, on that day and for good."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(volume)
+    logs[~np.isfinite(logs)] = np.nan
+    before, after = logs[max(jump.row - _VOLUMES, 0) : jump.row], logs[jump.row : jump.row + _VOLUMES]
+    if np.isfinite(before).sum() < _VOLUMES // 2 or np.isfinite(after).sum() < _VOLUMES // 4:
+        return False
+    wanted = float(np.log(jump.ratio))
+    stays = -jump.sign * float(np.nanmedian(after) - np.nanmedian(before))
+    of_day = -jump.sign * float(after[0] - np.nanmedian(before))
+    return _LEAST_SHARE * wanted <= stays <= wanted + _VOLUME_OFF and abs(of_day - wanted) <= _DAY_OFF
+
+
+def _found(jump: _Jump, alike: list[_Jump], day: object) -> Finding:
+    new, old = _RATIOS[jump.ratio].split(":")
+    if jump.sign > 0:
+        new, old = old, new
+    columns = shorten([pasteable(each.column) for each in alike], 4)
+    return Finding(
+        "unadjusted-split",
+        f"prices must be adjusted for splits, and at {day} they jump as in one of {new}:{old} ({columns})",
+        f"divide the prices before it by {new}/{old} and multiply volumes, or begin there with --start-date; if they "
+        f"did move so far, leave it",
+        column=alike[0].column,
+        stamps=(str(day),),
+    )
