@@ -67,7 +67,7 @@ def test_the_verdict_comes_first_with_its_reasons_and_numbers(whole):
         "1.25%",
         "overfitted in 40% of splits",
         "Resampling of folds. Sources: Somebody (2018).",
-        "trial 0 is the cheapest of 4: 1,000 weights instead of 2,500",
+        "trial 0 is the cheapest of 4: 1,000 multiply-adds a forecast instead of 2,500",
     ):
         assert said in seen.text
     assert seen.text.index("Ship it") < seen.text.index("Against naive, fold by fold")
