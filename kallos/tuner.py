@@ -127,6 +127,8 @@ class _Study:
         self._watcher = watcher
         self._trials = record.trials()
         self._warm_start = record.warm_start
+        # As they are now: at the end of a long run others may be installed.
+        self._versions = installed_versions()
         self._told = self._count_told(0)
         self._n_trials = plan.spec.n_trials
         if more_trials is not None:
@@ -197,7 +199,7 @@ class _Study:
             holdout_end=plan.holdout_end,
             data=plan.data,
             spec=plan.spec,
-            versions=installed_versions(),
+            versions=self._versions,
         )
 
     def _open_trials(self, folds: FoldQueue, workers: int) -> None:
