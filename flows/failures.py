@@ -24,7 +24,8 @@ def note_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
         "flow_run": flow_run.name,
         "flow_run_id": str(flow_run.id),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "remedy": "finished folds are kept: once the cause is mended, the next run of the same study carries it on",
+        "remedy": "finished folds are kept: once the cause is mended, the next run of the same study carries it on; "
+        "trials that failed are tried again once code or packages have changed, and at once with --refresh-cache",
     }
     folder = given.get("output_dir") or Settings.read().results_folder
     address = write_failure(parse_tune_spec(given["spec"]), str(folder), failure)

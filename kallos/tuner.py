@@ -21,11 +21,14 @@ from kallos.record import StudyRecord, quiet_optuna
 from kallos.results import TuningResult
 from kallos.sampling import TrialSource
 from kallos.scoring import FoldScore, evaluate_fold
-from kallos.trials import PARAMS, REASON, SCORES, StudyTrial, TrialRecord, best_of
-from kallos.versions import installed_versions
+from kallos.trials import ENVIRONMENT, PARAMS, REASON, SCORES, StudyTrial, TrialRecord, best_of
+from kallos.versions import environment_sha256, installed_versions
 
 # So many trials show whether a study can work at all.
 _FIRST_TRIALS = 5
+
+# What no run tries again by itself.
+_TRY_AGAIN = "they are tried again once code or packages have changed, and at once with --refresh-cache"
 
 
 def objective(
@@ -76,8 +79,9 @@ def run_tuning(
     `score_fold` is `evaluate_fold`, or something around it that returns the same score for the same job; so many as
     `workers` are called at once, which is safe for `FoldPool.score` and not for `evaluate_fold` itself. Where there
     may be fewer workers than that, `has_room` says whether one is idle: only then are folds run ahead. Trials that
-    are in the `record` are not run again. `more_trials` and the `budget` end the study after its first k trials:
-    the result is that of a plan for k trials.
+    are in the `record` are not run again, but for the first that failed with other code or packages, and those behind
+    it. `more_trials` and the `budget` end the study after its first k trials: the result is that of a plan for k
+    trials.
 
     Raises `StudyError` if no trial is complete, or most of the first trials fail the same way; whatever else
     `score_fold` raises ends the study, and leaves its trials in the record to be carried on.
@@ -125,6 +129,8 @@ class _Study:
         self._plan = plan
         self._record = record
         self._watcher = watcher
+        self._environment = environment_sha256()
+        self._again_from = _forget_failures(record, self._environment)
         self._trials = record.trials()
         self._warm_start = record.warm_start
         # As they are now: at the end of a long run others may be installed.
@@ -151,7 +157,7 @@ class _Study:
     def run(self, folds: FoldQueue, workers: int) -> None:
         """Run trials until there are enough, or the budget is spent."""
         recorded = sum(trial.ended is not None for trial in self._trials[: self._n_trials])
-        self._watcher(StudyStarted(self._plan, recorded, self._n_trials, self._warm_start))
+        self._watcher(StudyStarted(self._plan, recorded, self._n_trials, self._warm_start, self._again_from))
         _refuse_hopeless(self._records[:_FIRST_TRIALS])
         self._open_trials(folds, workers)
         while self._open:
@@ -180,7 +186,9 @@ class _Study:
                     f"a study needs one whole trial, and none has ended: {self.stopped}; finished folds are kept: "
                     f"carry on with a larger budget"
                 )
-            raise StudyError(f"none of {len(trials)} trials could be scored; the last says: {trials[-1].reason}")
+            raise StudyError(
+                f"none of {len(trials)} trials could be scored; the last says: {trials[-1].reason}; {_TRY_AGAIN}"
+            )
         open_score, open_reason = _score_open_step(plan, best, score_fold)
         return TuningResult(
             best=best,
@@ -256,6 +264,7 @@ class _Study:
             return
         if event.reason is not None:
             trial.set_user_attr(REASON, event.reason)
+            trial.set_user_attr(ENVIRONMENT, self._environment)
         trial.study.tell(trial, event.value, state=event.state)
         ended = _frozen(trial)
         begun = self._trials[event.number].begun
@@ -284,6 +293,18 @@ class _Study:
         return TrialRecord.of(number, ended)
 
 
+def _forget_failures(record: StudyRecord, environment: str) -> int | None:
+    """Forget the study from the first trial on that failed elsewhere, and return its number, or None if none did.
+
+    What was drawn behind it was drawn as if it had failed for good.
+    """
+    failed = (number for number, trial in enumerate(record.trials()) if trial.has_failed_elsewhere(environment))
+    first = next(failed, None)
+    if first is not None:
+        record.forget_from(first)
+    return first
+
+
 def _frozen(trial: Trial) -> FrozenTrial:
     return trial.study.get_trials(deepcopy=False)[trial.number]
 
@@ -310,5 +331,5 @@ def _refuse_hopeless(trials: list[TrialRecord]) -> None:
     if commonest and reasons.count(commonest) > _FIRST_TRIALS // 2:
         raise StudyError(
             f"a study ends when most of its first {_FIRST_TRIALS} trials fail the same way, and "
-            f"{reasons.count(commonest)} did: {commonest}"
+            f"{reasons.count(commonest)} did: {commonest}; {_TRY_AGAIN}"
         )

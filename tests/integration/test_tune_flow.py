@@ -250,6 +250,7 @@ def test_a_failed_run_keeps_the_line_that_says_why_and_leaves_a_note(database):
     failure = json.loads(note.read_text())
     assert (note.name, failure["state"]) == ("gru_ABD_failure.json", "Failed")
     assert "did you mean 'ABC'" in failure["message"]
+    assert "at once with --refresh-cache" in failure["remedy"]
 
 
 def test_whoever_watches_is_told_of_a_study_inside_the_flow(database):
