@@ -26,6 +26,7 @@ from kallos.evaluation.models import Contender, evaluate_model, scored_dates
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.indicators import compute_indicators
 from kallos.looks import LookCount
+from kallos.operations import count_operations
 from kallos.planning import StudyPlan, plan_study
 from kallos.preprocessing import study_frame
 from kallos.report import best_params_document
@@ -34,7 +35,6 @@ from kallos.snapshots import read_snapshot
 from kallos.specs import TuneSpec, parse_tune_spec
 from kallos.trainer import choose, train
 from kallos.tuner import run_tuning
-from kallos.weights import count_weights
 
 NOISE_SEEDS = 20
 ROWS = 1060
@@ -125,7 +125,7 @@ def night(case: Case) -> tuple[Case, HoldoutEvaluation]:
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_study(frame, spec, folder)
         result = run_tuning(plan)
-        chosen = HonestChoice(one_se=one_standard_error(result, lambda params: _weights(plan, params)))
+        chosen = HonestChoice(one_se=one_standard_error(result, lambda params: _operations(plan, params)))
         best = BestParams.model_validate(json.loads(json.dumps(best_params_document(result, chosen))))
         model = train(best, read_snapshot(plan.snapshot), choose(best), seeds=2)
     rows = study_frame(frame, spec.features)
@@ -134,11 +134,11 @@ def night(case: Case) -> tuple[Case, HoldoutEvaluation]:
     return case, evaluate_model(contender, dates, looks=LookCount(looks=1, tests=1)).evaluation
 
 
-def _weights(plan: StudyPlan, params: dict[str, Any]) -> int:
+def _operations(plan: StudyPlan, params: dict[str, Any]) -> int:
     spec: TuneSpec = plan.spec
     name, own = model_of(spec.model_name, params)
     n_covariates = len(read_snapshot(plan.snapshot).columns) - 1
-    return count_weights(name, own, horizon=spec.horizon, lead=spec.features.lead, n_covariates=n_covariates)
+    return count_operations(name, own, horizon=spec.horizon, lead=spec.features.lead, n_covariates=n_covariates)
 
 
 def cases() -> Iterator[Case]:

@@ -40,7 +40,8 @@ def _write(flow_run: FlowRun, state: State[Any]) -> str:
         "flow_run": flow_run.name,
         "flow_run_id": str(flow_run.id),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "remedy": "finished folds are kept: once the cause is mended, the next run of the same study carries it on",
+        "remedy": "finished folds are kept: once the cause is mended, the next run of the same study carries it on; "
+        "trials that failed are tried again once code or packages have changed, and at once with --refresh-cache",
     }
     name = unread_failure_name(given) if spec is None else failure_name(spec)
     return write_failure(name, str(given.get("output_dir") or Settings.read().results_folder), failure)

@@ -41,6 +41,7 @@ from kallos.dask_scheduler import cluster_address
 from kallos.errors import KallosError
 from kallos.events import StudyFinished
 from kallos.fold_queue import ScoreFold
+from kallos.operations import count_operations
 from kallos.planning import StudyPlan
 from kallos.plots import report_png
 from kallos.pool import FoldPool, WorkerLostError, note_another_try, physical_cores
@@ -55,7 +56,6 @@ from kallos.settings import Settings
 from kallos.snapshots import read_snapshot
 from kallos.specs import TuneSpec
 from kallos.study_files import find_evaluation, write_study
-from kallos.weights import count_weights
 
 _DEFAULT_RUN = RunSpec()
 _RETRIES = 2
@@ -268,9 +268,9 @@ def choose(plan: StudyPlan, result: TuningResult) -> HonestChoice:
     n_targets = len(spec.features.targets)
     n_covariates = len(read_snapshot(plan.snapshot).columns) - n_targets
 
-    def weights_of(params: Params) -> int:
+    def operations_of(params: Params) -> int:
         name, own = model_of(spec.model_name, params)
-        return count_weights(
+        return count_operations(
             name,
             own,
             horizon=spec.horizon,
@@ -280,7 +280,7 @@ def choose(plan: StudyPlan, result: TuningResult) -> HonestChoice:
             quantiles=spec.levels,
         )
 
-    return HonestChoice(one_se=one_standard_error(result, weights_of), deflation=deflate(result))
+    return HonestChoice(one_se=one_standard_error(result, operations_of), deflation=deflate(result))
 
 
 @task(cache_policy=NO_CACHE)
@@ -361,7 +361,7 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
         result = finished.result
         try:
             chosen = choose(plan, result)
-        except KallosError as error:  # An architecture of one's own, of which nobody can count what it learns.
+        except KallosError as error:  # An architecture of one's own, of which nobody can count what a forecast costs.
             chosen = HonestChoice(deflation=deflate(result))
             logger.warning("the choice within one standard error is left out: %s", error)
         # Where a run is killed before its page is written, no earlier one lies beside the new result.

@@ -12,12 +12,16 @@ from kallos.trials import TrialRecord, WarmStart
 
 @dataclass(frozen=True)
 class StudyStarted:
-    """The first trial of this run is about to be asked for; `recorded` ended in earlier runs."""
+    """The first trial of this run is about to be asked for; `recorded` ended in earlier runs.
+
+    Trials from `again_from` on were recorded, too: that one failed with other code or packages, and is tried again.
+    """
 
     plan: StudyPlan
     recorded: int
     n_trials: int
     warm_start: WarmStart
+    again_from: int | None = None
 
 
 @dataclass(frozen=True)

@@ -11,5 +11,7 @@ def pip_install(package: str) -> str:
     An architecture of one's own may need a package of which there is no extra.
     """
     lines = (line.partition(";") for line in requires("kallos") or ())
-    of_extra = sorted(name.strip() for name, _, marker in lines if re.search(rf"extra == .{re.escape(package)}.$", marker))
+    of_extra = sorted(
+        name.strip() for name, _, marker in lines if re.search(rf"extra == .{re.escape(package)}.$", marker)
+    )
     return " ".join(["pip install", *map(shlex.quote, of_extra or [package])])

@@ -21,6 +21,9 @@ from kallos.result_names import REPORT, latest_name, results_of
 from kallos.results import TuningResult
 from kallos.selection import Deflation, OneStandardError
 
+# Of what nobody can forecast, the best naive forecast is one of these.
+_LITTLE_TO_KNOW = {"zero": "zero", "mean": "the mean"}
+
 
 @dataclass(frozen=True)
 class Section:
@@ -226,8 +229,8 @@ def _forecasts(result: TuningResult, forecasts: BestForecasts | None, why_none: 
             f"Trial {forecasts.trial} on fold {fold.fold}, the last complete one{of_asset}, forecast {every}. Fitted "
             f"again for this picture: RMSE {fold.rmse:.6g}, {same}.",
             *(
-                ("Where there is little to know, good forecasts of a return lie close to zero.",)
-                if result.naive == "zero"
+                (f"Where there is little to know, good forecasts lie close to {_LITTLE_TO_KNOW[result.naive]}.",)
+                if result.naive in _LITTLE_TO_KNOW
                 else ()
             ),
         ),

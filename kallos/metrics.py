@@ -91,13 +91,10 @@ def metric_label(name: str) -> str:
 def metric_source(name: str) -> str | None:
     """Return the hash of the module that a metric of one's own is named by, None for one of Kallos.
 
-    Where the function is another module's, that one's text is in it, too; what these import is not.
+    It is that of the text as it was when the module was loaded. Where the function is another module's, that one's text
+    is in it, too; what these import is not.
     """
-    if ":" not in name:
-        return None
-    function = inspect.unwrap(_own(name))
-    files = {inspect.getfile(sys.modules[name.partition(":")[0]]), inspect.getfile(function)}
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in sorted(files))).hexdigest()
+    return _own(name).source_sha256 if ":" in name else None
 
 
 def measure(name: str, forecast: Forecast, actual: Array) -> float:
@@ -159,19 +156,29 @@ def pinball_losses(forecast: Forecast, actual: Array) -> Array:
     return losses
 
 
+@dataclass(frozen=True)
+class _Own:
+    """A metric of one's own, and the hash of its code, taken when that was loaded: the file may be edited later."""
+
+    function: OwnMetric
+    source_sha256: str
+
+
 @cache
-def _own(name: str) -> OwnMetric:
+def _own(name: str) -> _Own:
     found = load_reference(name, "metric", "a function")
     if not inspect.isfunction(found):
         raise UsageError(
             f"metric must name a function (forecasts, actual) -> float, and {name!r} is {type(found).__name__}"
         )
-    return cast(OwnMetric, found)
+    files = {inspect.getfile(sys.modules[name.partition(":")[0]]), inspect.getfile(inspect.unwrap(found))}
+    text = b"".join(Path(file).read_bytes() for file in sorted(files))
+    return _Own(cast(OwnMetric, found), hashlib.sha256(text).hexdigest())
 
 
 def _measure_by_own(name: str, point: Array, actual: Array) -> float:
     try:
-        return float(_own(name)(point.copy(), actual.copy()))
+        return float(_own(name).function(point.copy(), actual.copy()))
     except UsageError:
         raise
     except Exception as error:

@@ -12,11 +12,11 @@ def choice_line(choice: Choice) -> str:
     if choice.one_se is None:
         return f"trial {choice.trial}, the best"
     chosen = choice.one_se
-    if chosen.weights == chosen.best_weights:
-        return f"trial {choice.trial}: no trial within one standard error of the best has fewer weights"
+    if chosen.operations == chosen.best_operations:
+        return f"trial {choice.trial}: no trial within one standard error of the best is cheaper"
     return (
-        f"trial {choice.trial}, the cheapest within one standard error of the best: {chosen.weights:,} weights, not "
-        f"{chosen.best_weights:,}"
+        f"trial {choice.trial}, the cheapest within one standard error of the best: {chosen.operations:,} "
+        f"multiply-adds a forecast, not {chosen.best_operations:,}"
     )
 
 

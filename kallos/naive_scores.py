@@ -29,9 +29,10 @@ def naive_scores(
 ) -> dict[str, float]:
     """Return the error of each naive forecast over the very (origin, step) pairs that models are scored on.
 
-    `zero` forecasts nothing but zeros, `last` repeats the last target known at the origin. Their quantiles are those
-    of their own errors on the fold's training rows, for each step ahead, added to them. The asset `is_alone`, or one of
-    several. With `rules`, a naive forecast for each target, of several, there is one that is made of these.
+    `zero` forecasts nothing but zeros, `last` repeats the last target known at the origin, `mean` that of the fold's
+    targets known at the window's first origin. Their quantiles are those of their own errors on the fold's training
+    rows, for each step ahead, added to them. The asset `is_alone`, or one of several. With `rules`, a naive forecast
+    for each target, of several, there is one that is made of these.
     """
     forecasts, actual = _naive_forecasts(frame, fold, features, horizon, forecast, quantiles, is_alone)
     if rules is not None:
@@ -67,14 +68,17 @@ def _naive_forecasts(
     """Return each naive forecast, and what came, in what errors are counted in."""
     steps = fold.validation_stop - fold.validation_start if forecast == "block" else horizon
     actual, unit = actual_targets(frame, fold, features, steps), error_unit(frame, fold, features, is_alone=is_alone)
-    points = _naive_points(frame, fold, features, actual)
+    targets = targets_of(frame, features)
+    # The origin's own row is known, and so are those that are purged from training.
+    known_mean = targets[fold.train_start : fold.validation_start - features.lead + 1].mean(axis=0)
+    points = _naive_points(targets, fold, features.lead, actual, known_mean)
     past: dict[str, Array] = {}
     if quantiles is not None:
         rows = Fold(0, fold.train_start, fold.train_stop, fold.train_start + features.lead, fold.train_stop)
         came = actual_targets(frame, rows, features, steps)
         past = {
             name: np.moveaxis(np.quantile(came - point, quantiles, axis=0), 0, -1)
-            for name, point in _naive_points(frame, rows, features, came).items()
+            for name, point in _naive_points(targets, rows, features.lead, came, known_mean).items()
         }
     forecasts = {
         name: Forecast(point, point[..., None] + past[name] if past else None, quantiles or ()).over(unit)
@@ -83,7 +87,10 @@ def _naive_forecasts(
     return forecasts, actual / unit
 
 
-def _naive_points(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, actual: Array) -> dict[str, Array]:
-    origins = np.arange(fold.validation_start, fold.validation_start + len(actual)) - features.lead
-    last = np.broadcast_to(targets_of(frame, features)[origins][:, None], actual.shape)
-    return {"zero": np.zeros_like(actual), "last": last}
+def _naive_points(targets: Array, fold: Fold, lead: int, actual: Array, known_mean: Array) -> dict[str, Array]:
+    origins = np.arange(fold.validation_start, fold.validation_start + len(actual)) - lead
+    return {
+        "zero": np.zeros_like(actual),
+        "last": np.broadcast_to(targets[origins][:, None], actual.shape),
+        "mean": np.broadcast_to(known_mean, actual.shape),
+    }

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
@@ -25,6 +24,7 @@ from kallos.scoring import FoldJob, rows_sha256
 from kallos.snapshots import frame_sha256, write_snapshot
 from kallos.specs import TuneSpec
 from kallos.study_cut import cut_panel, inner_cuts_of, is_short, said_of
+from kallos.versions import version_here
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -128,7 +128,7 @@ class StudyPlan:
             [job.fingerprint for name in self.space.spaces for job in self.trial_jobs(0, self.space.defaults(name))],
             ENGINE_VERSION,
             [spec.seed, spec.pruner, spec.lookahead, spec.warm_start],
-            version("optuna"),
+            version_here("optuna"),
             # A space that fits as a whole is the one that studies had before any was clipped.
             *([] if self.longest_input is None else [self.longest_input]),
             *self._own_space,

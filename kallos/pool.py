@@ -13,7 +13,9 @@ from typing import Self, TypeVar
 from loky import cpu_count
 from loky.process_executor import ProcessPoolExecutor
 
-from kallos.scoring import FoldJob, FoldScore, evaluate_fold
+from kallos.errors import StudyError
+from kallos.remote_folds import UnfitForFoldError, UnfitWorkerError, with_same_code
+from kallos.scoring import FoldJob, FoldScore, evaluate_fold, machine
 from kallos.watchdog import leave_with_parent
 
 _log = logging.getLogger(__name__)
@@ -71,7 +73,8 @@ class FoldPool:
     def score(self, job: FoldJob) -> FoldScore:
         """Evaluate a fold in the next free process and wait for it.
 
-        Raises `WorkerLostError` if the process dies or the fold takes too long, and whatever the evaluation raises.
+        Raises `WorkerLostError` if the process dies or the fold takes too long, `StudyError` if it has loaded other
+        code than this one, and whatever the evaluation raises.
         """
         return trying_again(self._score_once, job, self._retries)
 
@@ -82,7 +85,8 @@ class FoldPool:
         """Do any work on a fold in the next free process, once, and wait for it; raises as `score` does."""
         process = self._free.get()
         try:
-            done = process.submit(work, job)
+            # A process that starts late loads what lies there by then.
+            done = process.submit(with_same_code, work, job, job.fingerprint, machine())
             try:
                 return done.result(self._fold_timeout)
             except TimeoutError:
@@ -92,6 +96,11 @@ class FoldPool:
                 raise WorkerLostError(
                     f"a fold must end within --fold-timeout, and {job.name} did not in {self._fold_timeout:g} s"
                 ) from None
+        except (UnfitForFoldError, UnfitWorkerError) as why:
+            raise StudyError(
+                f"code must stay as it was when a run began, and a worker process that began later has other at "
+                f"{job.name}: {why}; finished folds are kept, and the same command begins with the code as it is now"
+            ) from None
         # Lightning makes an exit of a SIGTERM, which comes back like any exception.
         except (BrokenProcessPool, SystemExit):
             process = _replaced(process)

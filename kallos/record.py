@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -86,13 +87,7 @@ class StudyRecord:
             user_attrs=begun.user_attrs,
         )
 
-        def write(again: bool) -> None:
-            if again:
-                self._all_trials()
-            if len(self._trial_ids) == number:
-                self._trial_ids.append(self._storage.create_new_trial(self._study_id, template))
-
-        self._persistently(write)
+        self._persistently(partial(self._write_anew, number, template))
 
     def end(self, number: int, begun: FrozenTrial, ended: FrozenTrial) -> None:
         """Write how a trial has ended; the values of its steps are in its scores, and not written twice."""
@@ -117,6 +112,20 @@ class StudyRecord:
         self._study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], name)
         for key, value in settled.items():
             self._storage.set_study_user_attr(self._study_id, key, value)
+
+    def forget_from(self, first: int) -> None:
+        """Remove the trials from this number on; those before it stay as they are."""
+        kept = self._persistently(lambda _: self._all_trials())[:first]
+        self.forget()
+        self._persistently(lambda _: self._all_trials())
+        for number, trial in enumerate(kept):
+            self._persistently(partial(self._write_anew, number, trial))
+
+    def _write_anew(self, number: int, trial: FrozenTrial, again: bool) -> None:
+        if again:
+            self._all_trials()
+        if len(self._trial_ids) == number:
+            self._trial_ids.append(self._storage.create_new_trial(self._study_id, trial))
 
     def _all_trials(self) -> list[FrozenTrial]:
         trials = self._storage.get_all_trials(self._study_id, deepcopy=False)

@@ -1,14 +1,19 @@
-"""A fold as the worker of a cluster gets it: refused where it would come out otherwise, and ended when it hangs."""
+"""A fold as another process gets it: refused where it would come out otherwise.
+
+A worker of a cluster ends itself where it hangs.
+"""
 
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from kallos.scoring import FoldJob, FoldScore, machine
 from kallos.snapshots import read_snapshot
+
+Done = TypeVar("Done")
 
 
 class UnfitWorkerError(Exception):
@@ -35,7 +40,7 @@ class RemoteFold:
 
     def __call__(self) -> FoldScore:
         with _leaving_after(self.timeout):
-            self._refuse_other_bits()
+            _refuse_other_bits(self.job, self.fingerprint, self.machine)
             try:
                 read_snapshot(self.job.snapshot)
             except OSError as error:
@@ -47,19 +52,30 @@ class RemoteFold:
     def __repr__(self) -> str:
         return self.job.name
 
-    def _refuse_other_bits(self) -> None:
-        try:
-            there = machine()
-            # Not the fingerprint that came along with the job.
-            mine = replace(self.job).fingerprint
-        except Exception as error:
-            raise UnfitForFoldError(
-                f"it has another Kallos, or not the architecture or metric: {type(error).__name__}: {error}"
-            ) from None
-        if unlike := differences(there, self.machine):
-            raise UnfitWorkerError(f"it computes other bits: {'; '.join(unlike)}")
-        if mine != self.fingerprint:
-            raise UnfitForFoldError("it computes other bits: its Kallos, architecture or metric has other code")
+
+def with_same_code(work: Callable[[FoldJob], Done], job: FoldJob, fingerprint: str, sender: Mapping[str, Any]) -> Done:
+    """Do work on a job in a process that makes of it what its sender does, by the sender's fingerprint and machine.
+
+    Raises `UnfitWorkerError` or `UnfitForFoldError` in any other.
+    """
+    _refuse_other_bits(job, fingerprint, sender)
+    return work(job)
+
+
+def _refuse_other_bits(job: FoldJob, fingerprint: str, sender: Mapping[str, Any]) -> None:
+    """Raise if this process has loaded other code or libraries than the one that the job comes from."""
+    try:
+        there = machine()
+        # Not the fingerprint that came along with the job.
+        mine = replace(job).fingerprint
+    except Exception as error:
+        raise UnfitForFoldError(
+            f"it has another Kallos, or not the architecture or metric: {type(error).__name__}: {error}"
+        ) from None
+    if unlike := differences(there, sender):
+        raise UnfitWorkerError(f"it computes other bits: {'; '.join(unlike)}")
+    if mine != fingerprint:
+        raise UnfitForFoldError("it computes other bits: its Kallos, architecture or metric has other code")
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

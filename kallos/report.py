@@ -183,6 +183,11 @@ def opening(started: StudyStarted) -> Iterator[str]:
         yield f"study {name}: new, {wanted}" + (
             f", the first {n_trials} now" if n_trials < started.plan.spec.n_trials else ""
         )
+    if started.again_from is not None:
+        yield (
+            f"trial {started.again_from} failed with other code or packages: it is tried again, and so are those "
+            f"behind it"
+        )
     if started.warm_start.study:
         sets = counted(len(started.warm_start.params), "parameter set")
         yield f"warm start: the best {sets} of {started.warm_start.study}"

@@ -138,12 +138,13 @@ def _choice(result: TuningResult, one_se: OneStandardError) -> str:
     if one_se.trial == result.best.number:
         return (
             f"Within one standard error of the best there is no cheaper trial than itself (trial {one_se.trial}, "
-            f"{one_se.weights:,} weights)."
+            f"{one_se.operations:,} multiply-adds a forecast)."
         )
     return (
         f"Within one standard error of the best, trial {one_se.trial} is the cheapest of {one_se.within}: "
-        f"{one_se.weights:,} weights instead of {one_se.best_weights:,}, with a mean {result.spec.metric_label} "
-        f"higher by {one_se.mean_difference:.3g} (standard error {one_se.standard_error:.3g})."
+        f"{one_se.operations:,} multiply-adds a forecast instead of {one_se.best_operations:,}, with a mean "
+        f"{result.spec.metric_label} higher by {one_se.mean_difference:.3g} (standard error "
+        f"{one_se.standard_error:.3g}, of which {len(result.windows)} folds allow {one_se.quantile:.3g})."
     )
 
 

@@ -27,6 +27,7 @@ from kallos.preprocessing import PreparedFold, prepare_fold
 from kallos.scored_rows import actual_targets, error_unit
 from kallos.snapshots import frame_sha256, read_snapshot
 from kallos.specs import FeatureSpec, TrainingSpec
+from kallos.versions import version_here
 
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
@@ -392,6 +393,7 @@ def _prepared(
     )
 
 
+@cache
 def _installed(package: str) -> str | None:
     try:
         return version(package)
@@ -406,7 +408,7 @@ def machine() -> dict[str, Any]:
 
     libraries = ("darts", "numpy", "pytorch-lightning", "scikit-learn")
     return {
-        **{name: version(name) for name in libraries},
+        **{name: version_here(name) for name in libraries},
         "torch": str(torch.__version__),
         "device": "cpu",
         "cpu": torch.backends.cpu.get_cpu_capability(),

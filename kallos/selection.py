@@ -23,8 +23,9 @@ FEWEST_FOLDS = 3
 class OneStandardError(BaseModel):
     """The cheapest trial within one standard error of the best, by their paired differences over the folds.
 
-    `mean_difference` is its mean error less that of the best trial, `standard_error` that of this mean. `weights` and
-    `best_weights` count what each of the two has to learn; `within` how many trials were near enough.
+    `mean_difference` is its mean error less that of the best trial, `standard_error` that of this mean, and `quantile`
+    how many of these it may be. `operations` and `best_operations` count the multiply-adds of a forecast of each of the
+    two; `within` how many trials were near enough.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,8 +35,9 @@ class OneStandardError(BaseModel):
     value: float
     mean_difference: float
     standard_error: float
-    weights: int
-    best_weights: int
+    quantile: float
+    operations: int
+    best_operations: int
     within: int
 
 
@@ -73,18 +75,19 @@ class HonestChoice(BaseModel):
 NO_CHOICE = HonestChoice()
 
 
-def one_standard_error(result: TuningResult, weights_of: Callable[[Mapping[str, Any]], int]) -> OneStandardError:
-    """Return the trial of the fewest weights among those within one standard error of the best.
+def one_standard_error(result: TuningResult, operations_of: Callable[[Mapping[str, Any]], int]) -> OneStandardError:
+    """Return the trial whose forecasts take the fewest operations among those within one standard error of the best.
 
     Breiman, Friedman, Olshen & Stone (1984), section 3.4.3, with the standard error of the paired differences to the
     best trial over the folds, since folds are not equally hard. A trial is near enough if the mean of its differences
-    is no larger than their standard error; of equals in weights, the better one is taken, then the earlier one.
-    `weights_of` tells how many weights a parameter set has to learn, and is asked for trials that are near enough.
+    is no larger than `one_error(n_folds)` times their standard error; of equals in operations, the better one is taken,
+    then the earlier one. `operations_of` counts those of a parameter set, and is asked for trials that are near enough:
+    it must count and not time, or the choice would be the machine's.
     """
     best = result.best
     near = {trial.number: (trial, difference) for trial, difference in _near(result)}
-    weights = {number: weights_of(trial.params) for number, (trial, _) in near.items()}
-    number = min(near, key=lambda number: (weights[number], _value(near[number][0]), number))
+    operations = {number: operations_of(trial.params) for number, (trial, _) in near.items()}
+    number = min(near, key=lambda number: (operations[number], _value(near[number][0]), number))
     trial, (mean_difference, standard_error) = near[number]
     return OneStandardError(
         trial=number,
@@ -92,10 +95,23 @@ def one_standard_error(result: TuningResult, weights_of: Callable[[Mapping[str, 
         value=_value(trial),
         mean_difference=mean_difference,
         standard_error=standard_error,
-        weights=weights[number],
-        best_weights=weights[best.number],
+        quantile=one_error(len(result.windows)),
+        operations=operations[number],
+        best_operations=operations[best.number],
         within=len(near),
     )
+
+
+def one_error(n_folds: int) -> float:
+    """Return how many standard errors stand for one where the error itself is estimated from so few folds.
+
+    A trial that is as good as the best is within one standard error of it in 84.1 % of the cases if the error is known.
+    It is within this many in as many if the error is that of the folds: Student's t (1908), "The probable error of a
+    mean", has its 84.1 % at 1.84 for 2 folds, 1.32 for 3, 1.14 for 5, and 1 for many. None is needed for one fold.
+    """
+    from scipy.stats import norm, t
+
+    return float(t.ppf(norm.cdf(1), n_folds - 1)) if n_folds > 1 else 1.0
 
 
 def deflate(result: TuningResult, *, resamples: int = RESAMPLES, seed: int = 0) -> Deflation | None:
@@ -151,10 +167,11 @@ def _near(result: TuningResult) -> Iterator[tuple[TrialRecord, tuple[float, floa
     n_folds = len(result.windows)
     if n_folds < 2:
         return
+    most = one_error(n_folds)
     for trial in _complete(result):
         difference = _fold_values(trial) - _fold_values(result.best)
         mean, error = float(difference.mean()), float(difference.std(ddof=1) / math.sqrt(n_folds))
-        if trial.number != result.best.number and mean <= error:
+        if trial.number != result.best.number and mean <= most * error:
             yield trial, (mean, error)
 
 

@@ -111,6 +111,14 @@ def make_fitted(model: "GlobalForecastingModel", n_covariates: int, n_targets: i
 
     A regression, which has no epochs, is fitted on a few rows of zeros.
     """
+    target, covariates = series_of_zeros(model, n_covariates, n_targets)
+    model.fit(target, past_covariates=covariates)
+
+
+def series_of_zeros(
+    model: "GlobalForecastingModel", n_covariates: int, n_targets: int = 1
+) -> "tuple[TimeSeries, TimeSeries | None]":
+    """Return a target and covariates that are just long enough for a model to train on and to forecast from."""
     from darts import TimeSeries
 
     n_rows = -model.extreme_lags[0] + model.output_chunk_shift + model.output_chunk_length + _FEW
@@ -118,7 +126,7 @@ def make_fitted(model: "GlobalForecastingModel", n_covariates: int, n_targets: i
         TimeSeries.from_values(np.zeros((n_rows, width), np.float32)) if width else None
         for width in (n_targets, n_covariates)
     )
-    model.fit(target, past_covariates=covariates)
+    return target, covariates
 
 
 class _WholeBatches(SequentialTorchTrainingDataset):  # type: ignore[misc]

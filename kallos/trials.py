@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from kallos.scoring import FoldScore
 
 PARAMS, SCORES, REASON = "params", "scores", "reason"
+# Of a failed trial, the hash of what it ran with.
+ENVIRONMENT = "environment"
 _STATES: dict[TrialState, Literal["complete", "pruned", "failed"]] = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -27,6 +29,11 @@ class StudyTrial:
     def n_scored(self) -> int:
         """Number of folds that were scored before it ended."""
         return len(self.ended.user_attrs.get(SCORES, [])) if self.ended else 0
+
+    def has_failed_elsewhere(self, environment: str) -> bool:
+        """Whether it failed with other code or packages than those of the environment with this hash."""
+        failed = self.ended is not None and self.ended.state is TrialState.FAIL
+        return failed and self.ended.user_attrs.get(ENVIRONMENT) != environment  # type: ignore[union-attr]
 
 
 class WarmStart(BaseModel):

@@ -21,11 +21,14 @@ from kallos.record import StudyRecord, quiet_optuna
 from kallos.results import TuningResult
 from kallos.sampling import TrialSource
 from kallos.scoring import FoldScore, evaluate_fold
-from kallos.trials import PARAMS, REASON, SCORES, StudyTrial, TrialRecord, best_of
-from kallos.versions import installed_versions
+from kallos.trials import ENVIRONMENT, PARAMS, REASON, SCORES, StudyTrial, TrialRecord, best_of
+from kallos.versions import environment_sha256, installed_versions
 
 # So many trials show whether a study can work at all.
 _FIRST_TRIALS = 5
+
+# What no run tries again by itself.
+_TRY_AGAIN = "they are tried again once code or packages have changed, and at once with --refresh-cache"
 
 
 def objective(
@@ -76,9 +79,10 @@ def run_tuning(
     `score_fold` is `evaluate_fold`, or something around it that returns the same score for the same job; so many as
     `workers` are called at once, which is safe for `FoldPool.score` and not for `evaluate_fold` itself. Where there
     may be fewer workers than that, `has_room` says whether one is idle: only then are folds run ahead. Trials that
-    are in the `record` are not run again. `more_trials` and the `budget` end the study after its first k trials:
-    the result is that of a plan for k trials. Where a budget has left none of these whole, it is that of all that have
-    ended; `pending` counts those that have begun and are not in it.
+    are in the `record` are not run again, but for the first that failed with other code or packages, and those behind
+    it. `more_trials` and the `budget` end the study after its first k trials: the result is that of a plan for k
+    trials. Where a budget has left none of these whole, it is that of all that have ended; `pending` counts those that
+    have begun and are not in it.
 
     Raises `StudyError` if no trial is complete, or most of the first trials fail the same way; whatever else
     `score_fold` raises ends the study, and leaves its trials in the record to be carried on.
@@ -126,8 +130,12 @@ class _Study:
         self._plan = plan
         self._record = record
         self._watcher = watcher
+        self._environment = environment_sha256()
+        self._again_from = _forget_failures(record, self._environment)
         self._trials = record.trials()
         self._warm_start = record.warm_start
+        # As they are now: at the end of a long run others may be installed.
+        self._versions = installed_versions()
         self._told = self._count_told(0)
         self._n_trials = plan.spec.n_trials
         if more_trials is not None:
@@ -150,7 +158,7 @@ class _Study:
     def run(self, folds: FoldQueue, workers: int) -> None:
         """Run trials until there are enough, or the budget is spent."""
         recorded = sum(trial.ended is not None for trial in self._trials[: self._n_trials])
-        self._watcher(StudyStarted(self._plan, recorded, self._n_trials, self._warm_start))
+        self._watcher(StudyStarted(self._plan, recorded, self._n_trials, self._warm_start, self._again_from))
         _refuse_hopeless(self._records[:_FIRST_TRIALS])
         self._open_trials(folds, workers)
         while self._open:
@@ -199,7 +207,7 @@ class _Study:
             holdout_end=plan.holdout_end,
             data=plan.data,
             spec=plan.spec,
-            versions=installed_versions(),
+            versions=self._versions,
         )
 
     @property
@@ -261,6 +269,7 @@ class _Study:
             return
         if event.reason is not None:
             trial.set_user_attr(REASON, event.reason)
+            trial.set_user_attr(ENVIRONMENT, self._environment)
         trial.study.tell(trial, event.value, state=event.state)
         ended = _frozen(trial)
         begun = self._trials[event.number].begun
@@ -287,6 +296,18 @@ class _Study:
         ended = self._trials[number].ended
         assert ended is not None
         return TrialRecord.of(number, ended)
+
+
+def _forget_failures(record: StudyRecord, environment: str) -> int | None:
+    """Forget the study from the first trial on that failed elsewhere, and return its number, or None if none did.
+
+    What was drawn behind it was drawn as if it had failed for good.
+    """
+    failed = (number for number, trial in enumerate(record.trials()) if trial.has_failed_elsewhere(environment))
+    first = next(failed, None)
+    if first is not None:
+        record.forget_from(first)
+    return first
 
 
 def _frozen(trial: Trial) -> FrozenTrial:
@@ -318,7 +339,7 @@ def _no_whole_trial(trials: list[TrialRecord], pending: int, stopped: str | None
             f"a study needs one whole trial, and none of {len(trials)} that have ended is: {stopped}; the last says: "
             f"{why}{more}"
         )
-    return StudyError(f"none of {len(trials)} trials could be scored; the last says: {trials[-1].reason}")
+    return StudyError(f"none of {len(trials)} trials could be scored; the last says: {trials[-1].reason}; {_TRY_AGAIN}")
 
 
 def _refuse_hopeless(trials: list[TrialRecord]) -> None:
@@ -329,5 +350,5 @@ def _refuse_hopeless(trials: list[TrialRecord]) -> None:
     if commonest and reasons.count(commonest) > _FIRST_TRIALS // 2:
         raise StudyError(
             f"a study ends when most of its first {_FIRST_TRIALS} trials fail the same way, and "
-            f"{reasons.count(commonest)} did: {commonest}"
+            f"{reasons.count(commonest)} did: {commonest}; {_TRY_AGAIN}"
         )

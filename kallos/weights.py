@@ -3,7 +3,6 @@
 import io
 from typing import TYPE_CHECKING, Any
 
-from kallos.architectures import Params, create_model
 from kallos.errors import DataError, KallosError, shorten
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def weights_of(model: "GlobalForecastingModel") -> "dict[str, torch.Tensor]":
         # Copies let go of memory that tensors share with each other, and of what hangs on a state dict beside them.
         return {name: value.detach().clone().contiguous() for name, value in learnt.state_dict().items()}
     weights: dict[str, torch.Tensor] = {}
-    for place, estimator in enumerate(_estimators(learnt)):
+    for place, estimator in enumerate(estimators_of(learnt)):
         if hasattr(estimator, "coef_"):
             weights[f"{place}.coef_"] = torch.tensor(estimator.coef_)
             weights[f"{place}.intercept_"] = torch.tensor(estimator.intercept_)
@@ -38,33 +37,6 @@ def weights_of(model: "GlobalForecastingModel") -> "dict[str, torch.Tensor]":
                 f"what a model has learnt must be numbers or trees, and {type(estimator).__name__} has none"
             )
     return weights
-
-
-def count_weights(
-    model_name: str,
-    params: Params,
-    *,
-    horizon: int,
-    lead: int,
-    n_covariates: int,
-    n_targets: int = 1,
-    quantiles: tuple[float, ...] | None = None,
-) -> int:
-    """Return how many numbers a model of these parameters learns; of trees, which grow with their data, the fewest."""
-    from kallos.training import make_fitted, quiet_single_thread
-
-    with quiet_single_thread():
-        model = create_model(
-            model_name,
-            params,
-            horizon=horizon,
-            lead=lead,
-            max_epochs=0,
-            has_covariates=n_covariates > 0,
-            quantiles=quantiles,
-        )
-        make_fitted(model, n_covariates, n_targets)
-        return sum(weights.numel() for weights in weights_of(model).values())
 
 
 def weights_bytes(model: "GlobalForecastingModel") -> bytes:
@@ -108,13 +80,13 @@ def restore_weights(
     if isinstance(model.model, torch.nn.Module):
         model.model.load_state_dict(weights, strict=True)
         return
-    for place, estimator in enumerate(_estimators(model.model)):
+    for place, estimator in enumerate(estimators_of(model.model)):
         prefix = f"{place}."
         own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
         _restore_estimator(estimator, own)
 
 
-def _estimators(learnt: Any) -> list[Any]:
+def estimators_of(learnt: Any) -> list[Any]:
     """Return the regressions of a model: one of each step, or one of them all."""
     return list(getattr(learnt, "estimators_", [learnt]))
 

@@ -129,14 +129,15 @@ def deflation(**over: Any) -> Deflation:
 
 
 def one_standard_error(trial: int) -> OneStandardError:
-    """Return the choice of a trial of 1,000 weights instead of one of 2,500."""
+    """Return the choice of a trial of 1,000 multiply-adds a forecast instead of one of 2,500."""
     return OneStandardError(
         trial=trial,
         params={},
         value=0.01,
         mean_difference=1e-5,
         standard_error=2e-5,
-        weights=1000,
-        best_weights=2500,
+        quantile=1.32,
+        operations=1000,
+        best_operations=2500,
         within=4,
     )

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
 Params = Mapping[str, Any]
+
+# As it is loaded: whoever edits a file of a running process does not change what runs there.
+_OWN_TEXT = Path(__file__).read_bytes()
 
 # What every neural architecture here has, drawn behind its own parameters.
 TRAINING_SPACE: Space = {
@@ -59,13 +62,27 @@ class Architecture:
     build: Callable[[Params, ModelContext], "GlobalForecastingModel"]
     stops_early: bool = True
     requires: str | None = None
+    _source_sha256: str | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Take the hash of the code now, when it is loaded."""
+        object.__setattr__(self, "_source_sha256", _source_sha256(self.build))
 
     @property
-    def source_sha256(self) -> str:
-        """Hash of the code that a model is built by: this module, and the one that holds `build`."""
-        build = getattr(self.build, "func", self.build)
-        files = (Path(__file__), Path(inspect.getfile(build)))
-        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    def source_sha256(self) -> str | None:
+        """Hash of the code that a model is built by, as it was loaded: this module, and the one that holds `build`.
+
+        None for a `build` that is in no file.
+        """
+        return self._source_sha256
+
+
+def _source_sha256(build: Callable[..., Any]) -> str | None:
+    try:
+        text = Path(inspect.getfile(getattr(build, "func", build))).read_bytes()
+    except (OSError, TypeError):
+        return None
+    return hashlib.sha256(_OWN_TEXT + text).hexdigest()
 
 
 def darts_arguments(params: Params, context: ModelContext) -> dict[str, Any]:

@@ -51,11 +51,14 @@ def mase(actual: Array, forecast: Array, history: Array, *, period: int = 1) -> 
 def directional_accuracy(actual: Array, forecast: Array, reference: Array) -> float | None:
     """Return the share of pairs in which actual and forecast lie on the same side of the reference.
 
-    Only pairs in which neither lies on it count; None if there are none.
+    Only pairs in which neither lies on it count. None if all of these actuals lie on one side, or there are none: who
+    always says that side is always right then.
     """
     forecast_side, actual_side = np.sign(forecast - reference), np.sign(actual - reference)
     counted = (forecast_side != 0) & (actual_side != 0)
-    return float(np.mean(forecast_side[counted] == actual_side[counted])) if counted.any() else None
+    if len(np.unique(actual_side[counted])) < 2:
+        return None
+    return float(np.mean(forecast_side[counted] == actual_side[counted]))
 
 
 def rank_correlation(actual: Array, forecast: Array, reference: Array) -> float | None:

@@ -58,7 +58,7 @@ def test_a_gain_is_above_zero_in_every_view_where_the_best_trial_is_the_better_o
 
     result = run_tuning(small_plan(tmp_path, n_trials=1), score_fold=better_at_first)
     pairs = zip(result.windows, result.best.scores, strict=True)
-    gains = [(each.naive_rmse["zero"] - score.rmse) / each.naive_rmse["zero"] for each, score in pairs]
+    gains = [(each.naive_rmse[result.naive] - score.rmse) / each.naive_rmse[result.naive] for each, score in pairs]
     assert gains[1] < 0 < gains[0]
     shown, console = [f"{gain:+.2%}" for gain in gains], Console(width=80, file=StringIO())
     show_result(console, result, "results")

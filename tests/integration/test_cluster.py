@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import signal
+import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from prefect.client.orchestration import get_client
 
 import flows.tune
 from flows.diagnosis import check_cluster
+from kallos.architectures import lookup
 from kallos.cache import FoldCache
 from kallos.cluster import DaskPool, cluster_line
 from kallos.errors import FitError, StudyError
@@ -23,9 +25,11 @@ from kallos.pool import WorkerLostError
 from kallos.record import open_record
 from kallos.results import TuningResult
 from kallos.run_spec import RunSpec
+from kallos.scoring import FoldScore
 from kallos.settings import Settings
 from kallos.tuner import run_tuning
 from tests.integration.dask_cluster import (
+    ROOT,
     DaskCluster,
     hang,
     hang_at_the_fifth,
@@ -79,6 +83,10 @@ def test_a_cluster_that_loses_and_gains_a_worker_computes_what_one_machine_does(
     assert len({process for _, process in begun}) == 4
 
 
+def score_alike(job):
+    return FoldScore(rmse=1, mae=1, n_forecasts=1, epochs=0, best_epoch=0, seconds=1)
+
+
 OTHER_BITS = """
 import kallos.scoring
 theirs = {**kallos.scoring.machine(), "cpu": "OTHER"}
@@ -115,6 +123,29 @@ def test_workers_that_would_compute_other_bits_are_refused_and_the_next_one_is_u
             waiting = thread.submit(pool.score, job)
             cluster.add_worker()
             assert waiting.result() == by_parameters(job)
+
+
+@pytest.mark.slow
+def test_a_worker_that_has_loaded_code_before_an_edit_is_refused_behind_it(tmp_path, cluster, monkeypatch):
+    recipe = "from dataclasses import replace\nfrom kallos.architectures.lagged import RIDGE\n{}"
+    module, own = tmp_path / "edited_recipe.py", "MINE = replace(RIDGE, name='mine', build=lambda *_: {})\n"
+    module.write_text(recipe.format(own.format(1)))
+    monkeypatch.syspath_prepend(tmp_path)
+    cluster.add_worker(PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
+    job = small_job(tmp_path, model_name="edited_recipe:MINE")
+    with DaskPool(cluster.address, evaluate=score_alike) as pool:
+        pool.score(job)
+    module.write_text(recipe.format(own.format(2)))
+    # As a new run loads it.
+    monkeypatch.delitem(sys.modules, "edited_recipe")
+    lookup._referred.cache_clear()
+    edited = small_job(tmp_path, model_name="edited_recipe:MINE")
+    assert edited.fingerprint != job.fingerprint
+    with (
+        DaskPool(cluster.address, evaluate=score_alike) as pool,
+        pytest.raises(StudyError, match="architecture or metric has other code"),
+    ):
+        pool.score(edited)
 
 
 @pytest.mark.slow

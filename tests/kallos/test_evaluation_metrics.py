@@ -48,6 +48,15 @@ def test_pairs_without_a_direction_do_not_count():
     assert directional_accuracy(actual, np.zeros((4, 1)), np.zeros((4, 1))) is None
 
 
+def test_there_is_no_direction_to_find_where_all_actuals_lie_on_one_side():
+    # Up or down as 0 or 1 against zero: whoever says 1 is always right.
+    up = np.array([[0.0], [1.0], [1.0], [0.0], [1.0]])
+    assert directional_accuracy(up, np.full((5, 1), 0.6), np.zeros((5, 1))) is None
+    # Of the pairs that count: the only fall is one that nothing is said of.
+    actual, forecast = np.array([[1.0], [2.0], [-1.0]]), np.array([[1.0], [-1.0], [0.0]])
+    assert directional_accuracy(actual, forecast, np.zeros((3, 1))) is None
+
+
 def test_rank_correlation_is_the_correlation_of_the_ranks():
     rng = np.random.default_rng(2)
     actual, forecast = rng.normal(size=(2, 20, 3))

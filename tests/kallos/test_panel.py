@@ -167,18 +167,21 @@ def test_one_model_learns_from_the_training_rows_of_all_and_from_no_later_ones(t
 def test_naive_errors_are_in_standard_deviations_of_each_asset_and_their_mean(tmp_path):
     plan = panel_plan(tmp_path)
     (planned, _), frame = plan.folds, read_snapshot(plan.snapshot)["log_return_close"].to_numpy()
-    zero, last = [], []
+    zero, last, mean = [], [], []
     for fold in (planned.fold, *planned.beside):
         unit = frame[fold.train_start : fold.train_stop].std()
         came = frame[fold.validation_start : fold.validation_stop]
         zero.append(np.sqrt(np.mean(came**2)) / unit)
         before = frame[fold.validation_start - 1 : fold.validation_stop - 1]
         last.append(np.sqrt(np.mean((came - before) ** 2)) / unit)
+        known = frame[fold.train_start : fold.validation_start]
+        mean.append(np.sqrt(np.mean((came - known.mean()) ** 2)) / unit)
     window = planned.window
     assert window.naive_by_asset is not None
     assert window.naive_by_asset["zero"] == pytest.approx(zero)
     assert window.naive_by_asset["last"] == pytest.approx(last)
-    assert window.naive_rmse == pytest.approx({"zero": np.mean(zero), "last": np.mean(last)})
+    assert window.naive_by_asset["mean"] == pytest.approx(mean)
+    assert window.naive_rmse == pytest.approx({"zero": np.mean(zero), "last": np.mean(last), "mean": np.mean(mean)})
 
 
 def test_quantiles_of_several_targets_are_forecast_for_each_asset(tmp_path):

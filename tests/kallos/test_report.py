@@ -29,7 +29,7 @@ def test_the_document_says_all_that_final_training_needs(result, tmp_path):
     assert (tmp_path / "results" / "gru_ABC_best_params.json").read_text() == path.read_text()
     document = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert document["best_value"] == result.best_value
-    assert (document["metric"], document["naive"], document["model_name"]) == ("rmse", "zero", "gru")
+    assert (document["metric"], document["naive"], document["model_name"]) == ("rmse", "mean", "gru")
     assert (document["asset_id"], document["n_trials"], document["seed"]) == ("ABC", 3, 42)
     create_model(document["model_name"], document["best_params"])
     assert TuneSpec.model_validate(document["spec"]) == result.spec
@@ -153,8 +153,8 @@ def test_the_last_runs_best_is_held_against_this_ones_on_the_same_folds_alone(re
 def test_every_view_sets_the_best_value_beside_the_naive_one(result):
     markdown = report.best_params_markdown(result)
     assert f"{result.best_value:.6g}" in markdown
-    assert f"zero {result.naive_value:.6g}" in markdown
-    assert "% worse than the naive forecast (zero)" in report.verdict(result)
+    assert f"mean {result.naive_value:.6g}" in markdown
+    assert "% worse than the naive forecast (mean)" in report.verdict(result)
     assert [row["fold"] for row in report.fold_rows(result)] == ["1", "2", "open step"]
     assert all(row["naive_value"] > 0 for row in report.fold_rows(result))
     assert [row["trial"] for row in report.trial_rows(result)] == [0, 1, 2]

@@ -13,7 +13,8 @@ from kallos.folds import Fold
 from kallos.naive_scores import naive_scores
 from kallos.scoring import evaluate_fold, fit_fold, forecast_fold
 from kallos.specs import FeatureSpec, TrainingSpec
-from tests.samples import make_features, small_job
+from kallos.tuner import run_tuning
+from tests.samples import make_features, small_job, small_plan
 
 
 def test_naive_forecasts_are_scored_over_every_origin_and_step():
@@ -23,12 +24,34 @@ def test_naive_forecasts_are_scored_over_every_origin_and_step():
     # Origins at rows 1 and 2 forecast (2, 4) and (4, 8); the last known values are 1 and 2.
     assert scores["zero"] == pytest.approx(np.sqrt((4 + 16 + 16 + 64) / 4))
     assert scores["last"] == pytest.approx(np.sqrt((1 + 9 + 4 + 36) / 4))
+    # Known at the first origin are 9 and 1, whose mean is 5.
+    assert scores["mean"] == pytest.approx(np.sqrt((9 + 1 + 1 + 9) / 4))
 
 
 def test_the_last_value_of_a_forward_label_is_the_last_one_that_was_known():
     frame = pd.DataFrame({"log_return_close": [5.0, 1.0, 2.0, 4.0, 8.0]})
     scores = naive_scores(frame, Fold(1, 0, 1, 3, 5), FeatureSpec(label_horizon=3), horizon=1)
     assert scores["last"] == pytest.approx(np.sqrt(((4 - 5) ** 2 + (8 - 1) ** 2) / 2))
+    # Of the rows before the window, 1 and 2 are not known at its first origin.
+    assert scores["mean"] == pytest.approx(np.sqrt(((4 - 5) ** 2 + (8 - 5) ** 2) / 2))
+
+
+def test_the_mean_that_forecasts_a_fold_is_that_of_the_rows_that_the_fold_sees():
+    frame = pd.DataFrame({"log_return_close": [99.0, 1.0, 3.0, 5.0, 8.0, 2.0]})
+    # The row between training and window is purged, and known.
+    scores = naive_scores(frame, Fold(1, 1, 3, 4, 6), FeatureSpec(), horizon=1)
+    assert scores["mean"] == pytest.approx(np.sqrt(((8 - 3) ** 2 + (2 - 3) ** 2) / 2))
+
+
+def test_of_a_coin_no_model_is_held_against_less_than_the_share_of_heads(tmp_path):
+    heads = pd.Series(np.random.default_rng(1).integers(0, 2, 400).astype(float), index=make_features().index)
+    plan = small_plan(tmp_path, make_features().assign(up=heads), features={"target": "up"}, model_name="ridge")
+    result = run_tuning(plan)
+    known = [heads[:start].mean() for start in (320, 360)]
+    came = [heads[start : start + 40] for start in (320, 360)]
+    best = [np.sqrt(np.mean((each - share) ** 2)) for each, share in zip(came, known, strict=True)]
+    assert (result.naive, result.naive_value) == ("mean", pytest.approx(np.mean(best)))
+    assert result.gain < 0
 
 
 @pytest.mark.parametrize(("horizon", "label_horizon"), [(1, 0), (3, 0), (1, 4), (2, 4)])

@@ -15,13 +15,17 @@ from kallos.budget import Budget, BudgetSpentError
 from kallos.cache import FoldCache
 from kallos.errors import DatabaseError, FitError, KallosError, StudyError
 from kallos.events import FoldScored, StudyFinished, StudyStarted, TrialFinished
+from kallos.pruning import PRUNERS
 from kallos.record import StudyRecord, check_record, open_record
+from kallos.report import opening
 from kallos.scoring import FoldScore
 from kallos.trials import WarmStart
 from kallos.tuner import forget, run_tuning
 from tests.samples import by_parameters, make_features, small_plan
 
-EVERY_PRUNER = ["folds", "none", "median", "percentile", "wilcoxon", "successive_halving", "hyperband"]
+EVERY_PRUNER = list(PRUNERS)
+# With 3 folds the smallest p value of a Wilcoxon test is too large to end a trial.
+MANY_FOLDS = {"n_folds": 8, "step": 20}
 
 
 def a_plan(folder, **over):
@@ -41,14 +45,19 @@ def out_of_order(seed: int):
     return score
 
 
+def states_by(pruner: str) -> set[str]:
+    """Return how trials end: each pruner ends some early, or nothing is shown of it."""
+    return {"complete"} if pruner == "none" else {"complete", "pruned"}
+
+
 @pytest.mark.parametrize("pruner", EVERY_PRUNER)
 def test_a_study_is_the_same_on_any_number_of_workers(tmp_path, pruner):
     # Well beyond the trials that samplers and pruners begin with.
-    plan = a_plan(tmp_path, pruner=pruner, n_trials=45)
+    plan = a_plan(tmp_path, pruner=pruner, n_trials=45, folds=MANY_FOLDS)
     alone = run_tuning(plan, score_fold=by_parameters)
     for workers in (2, 7):
         assert run_tuning(plan, score_fold=out_of_order(workers), workers=workers) == alone
-    assert {trial.state for trial in alone.trials} <= {"complete", "pruned"}
+    assert {trial.state for trial in alone.trials} == states_by(pruner)
 
 
 def test_the_lookahead_is_part_of_a_study(tmp_path):
@@ -59,7 +68,7 @@ def test_the_lookahead_is_part_of_a_study(tmp_path):
 
 @pytest.mark.parametrize(("workers", "pruner"), [(1, "folds"), *((3, pruner) for pruner in EVERY_PRUNER)])
 def test_a_study_that_ends_anywhere_and_is_carried_on_is_the_same(tmp_path, pruner, workers):
-    plan = a_plan(tmp_path, pruner=pruner, n_trials=16)
+    plan = a_plan(tmp_path, pruner=pruner, n_trials=16, folds=MANY_FOLDS)
     whole = run_tuning(plan, score_fold=by_parameters)
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     ends, scored = random.Random(7), {}
@@ -81,6 +90,7 @@ def test_a_study_that_ends_anywhere_and_is_carried_on_is_the_same(tmp_path, prun
         except OSError:
             pass
     assert result == whole
+    assert {trial.state for trial in whole.trials} == states_by(pruner)
     states = {trial.state for trial in optuna.load_study(study_name=plan.study_name, storage=url).trials}
     assert states <= {optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED}
 
@@ -282,15 +292,83 @@ def test_trials_are_told_in_their_order(tmp_path):
 
 
 def test_failed_trials_are_the_same_on_any_number_of_workers(tmp_path):
-    def fail_some(job) -> FoldScore:
+    def fail_some_in_any_order(job) -> FoldScore:
         if job.params["hidden_dim"] % 5 == 0:
             raise FitError("five does not fit")
         return out_of_order(1)(job)
 
     plan = a_plan(tmp_path)
-    alone, together = (run_tuning(plan, score_fold=fail_some, workers=workers) for workers in (1, 4))
+    alone, together = (run_tuning(plan, score_fold=fail_some_in_any_order, workers=workers) for workers in (1, 4))
     assert alone == together
     assert {trial.reason for trial in alone.trials if trial.state == "failed"} == {"five does not fit"}
+
+
+def fail(job) -> FoldScore:
+    raise FitError("the library is broken")
+
+
+def fail_some(job) -> FoldScore:
+    return fail(job) if job.params["hidden_dim"] % 5 == 0 else by_parameters(job)
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """A function that lets code and packages be others from now on."""
+
+    def change(name: str) -> None:
+        monkeypatch.setattr("kallos.tuner.environment_sha256", lambda: name)
+
+    change("broken")
+    return change
+
+
+@pytest.mark.parametrize("n_trials", [3, 24])
+def test_a_study_whose_first_trials_failed_begins_anew_once_the_environment_is_mended(tmp_path, environment, n_trials):
+    plan, url = a_plan(tmp_path, n_trials=n_trials), f"sqlite:///{tmp_path / 'studies.db'}"
+    # What has failed is not tried again with the same code and packages, and the line says what to do.
+    for score_fold in (fail, refuse):
+        with (
+            pytest.raises(StudyError, match=r"once code or packages have changed, and at once with --refresh-cache"),
+            open_record(url, plan) as record,
+        ):
+            run_tuning(plan, score_fold=score_fold, record=record)
+    environment("mended")
+    with open_record(url, plan) as record:
+        assert run_tuning(plan, score_fold=by_parameters, record=record) == run_tuning(plan, score_fold=by_parameters)
+
+
+def test_trials_behind_one_that_is_tried_again_are_those_of_the_study_in_which_it_never_failed(tmp_path, environment):
+    plan, url = a_plan(tmp_path), f"sqlite:///{tmp_path / 'studies.db'}"
+    cache, fitted, events = FoldCache(tmp_path / "cache"), [], []
+    with open_record(url, plan) as record:
+        broken = run_tuning(plan, score_fold=cache.through(fail_some), record=record, workers=3)
+    failed = [trial.number for trial in broken.trials if trial.state == "failed"]
+    assert failed[0] > 0
+    known = {job.fingerprint for trial in broken.trials for job in plan.trial_jobs(trial.number, trial.params)}
+    environment("mended")
+    mended = cache.through(lambda job: fitted.append(job) or by_parameters(job))
+    with open_record(url, plan) as record:
+        whole = run_tuning(plan, score_fold=mended, record=record, watcher=events.append)
+    assert whole == run_tuning(plan, score_fold=by_parameters)
+    assert (events[0].recorded, events[0].again_from) == (failed[0], failed[0])
+    assert f"trial {failed[0]} failed with other code or packages: it is tried again" in "".join(opening(events[0]))
+    # Folds that were scored are not fitted again; those of the trial that failed are.
+    again = [job for job in fitted if job.fingerprint in known]
+    assert again
+    assert all(job.params["hidden_dim"] % 5 == 0 for job in again)
+    with open_record(url, plan) as record:
+        assert run_tuning(plan, score_fold=refuse, record=record) == whole
+
+
+def test_a_trial_that_fails_everywhere_is_the_same_failure_again(tmp_path, environment):
+    plan, url = a_plan(tmp_path), f"sqlite:///{tmp_path / 'studies.db'}"
+    with open_record(url, plan) as record:
+        first = run_tuning(plan, score_fold=fail_some, record=record)
+    environment("mended")
+    with open_record(url, plan) as record:
+        assert run_tuning(plan, score_fold=fail_some, record=record) == first
+    with open_record(url, plan) as record:
+        assert run_tuning(plan, score_fold=refuse, record=record) == first
 
 
 def test_idle_workers_run_ahead_in_the_last_trial(tmp_path):

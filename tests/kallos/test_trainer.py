@@ -12,7 +12,6 @@ from kallos.scoring import evaluate_fold, fit_fold, forecasts_of
 from kallos.selection import OneStandardError
 from kallos.trainer import choose, train
 from kallos.training import quiet_single_thread
-from kallos.weights import count_weights, weights_of
 from tests.samples import by_learning_rate, by_parameters
 from tests.small_models import FinishedStudy, finished_study, on_rows, small_model
 
@@ -102,7 +101,15 @@ def test_rows_that_the_study_did_not_see_train_nothing(study):
 def one_se(best: BestParams) -> OneStandardError:
     params = {**best.best_params, "hidden_dim": 16}
     return OneStandardError(
-        trial=7, params=params, value=1.0, mean_difference=0.1, standard_error=0.2, weights=5, best_weights=9, within=3
+        trial=7,
+        params=params,
+        value=1.0,
+        mean_difference=0.1,
+        standard_error=0.2,
+        quantile=1.84,
+        operations=5,
+        best_operations=9,
+        within=3,
     )
 
 
@@ -150,18 +157,3 @@ def test_the_studys_own_seed_confirms_its_own_value_by_its_own_metric(tmp_path, 
     confirmed = confirm(plan_of(study), study.best.best_params, seeds=1, score_fold=evaluate_fold)
     assert confirmed.rmse == (study.best.best_value,)
     assert confirmed.sd is None
-
-
-def test_weights_are_counted_of_all_targets_and_quantiles(tmp_path):
-    study = finished_study(tmp_path, **{**TWO, **QUANTILES})
-    member = small_model(study, seeds=1).members[0]
-    counted = count_weights(
-        "gru",
-        study.best.best_params,
-        horizon=1,
-        lead=1,
-        n_covariates=len(study.rows.columns) - 2,
-        n_targets=2,
-        quantiles=QUANTILES["quantiles"],
-    )
-    assert counted == sum(each.numel() for each in weights_of(member).values())

@@ -107,12 +107,12 @@ def test_a_watcher_is_told_in_order(tmp_path):
     ]
 
 
-def test_the_better_naive_forecast_by_mean_is_named(tmp_path):
+def test_the_best_naive_forecast_by_mean_over_the_folds_is_named(tmp_path):
     result = run_tuning(small_plan(tmp_path), score_fold=by_learning_rate)
     target = make_features()["log_return_close"].to_numpy()
-    zero = [(target[start : start + 40] ** 2).mean() ** 0.5 for start in (320, 360)]
-    assert result.naive == "zero"
-    assert result.naive_value == pytest.approx(sum(zero) / 2)
+    mean = [((target[start : start + 40] - target[:start].mean()) ** 2).mean() ** 0.5 for start in (320, 360)]
+    assert result.naive == "mean"
+    assert result.naive_value == pytest.approx(sum(mean) / 2)
     assert result.gain == pytest.approx(1 - result.best_value / result.naive_value)
     level = run_tuning(
         small_plan(tmp_path, make_features().assign(log_return_close=lambda frame: 100 + frame["macd"].cumsum())),

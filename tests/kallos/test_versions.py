@@ -1,0 +1,53 @@
+"""What a result depends on, and what a failure may come from."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from kallos.versions import environment_sha256, version_here
+
+
+@pytest.fixture
+def environment():
+    """A function that returns the hash as a new process would."""
+
+    def look() -> str:
+        environment_sha256.cache_clear()
+        return environment_sha256()
+
+    yield look
+    environment_sha256.cache_clear()
+
+
+def test_an_environment_is_another_with_each_package_and_each_module_of_ones_own(tmp_path, monkeypatch, environment):
+    before = environment()
+    assert environment() == before
+    (tmp_path / "thing-2.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    installed = environment()
+    helper = tmp_path / "helper_of_mine.py"
+    helper.write_text("LEAVES = 2")
+    __import__("helper_of_mine")
+    loaded = environment()
+    helper.write_text("LEAVES = 3")
+    edited = environment()
+    assert len({before, installed, loaded, edited}) == 4
+    del sys.modules["helper_of_mine"]
+    assert environment() == installed
+
+
+def test_the_environment_of_a_process_stays_what_it_was_at_first(tmp_path, monkeypatch, environment):
+    before = environment()
+    (tmp_path / "thing-2.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert environment_sha256() == before
+
+
+def test_a_library_has_the_version_that_is_loaded_whatever_is_installed_by_now(monkeypatch):
+    version_here.cache_clear()
+    monkeypatch.setitem(sys.modules, "darts", SimpleNamespace(__version__="0.1"))
+    assert version_here("darts") == "0.1"
+    monkeypatch.setitem(sys.modules, "darts", SimpleNamespace(__version__="0.2"))
+    assert version_here("darts") == "0.1"
+    version_here.cache_clear()
