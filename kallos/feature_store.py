@@ -24,6 +24,7 @@ from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, sh
 from kallos.feature_queries import of_asset, table_query, text_query
 from kallos.feature_writing import Written, write_features
 from kallos.frequency import ROWS, SESSIONS, find_frequency
+from kallos.local_days import days_or_moments, zone_of_days
 from kallos.row_chunks import OnRows, frame_of
 from kallos.settings import DB_TIMEOUT
 from kallos.specs import DataSpec
@@ -279,11 +280,12 @@ def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     else:
         try:
             moments = pd.to_datetime(stamps, utc=True, format="ISO8601")
-            index = pd.DatetimeIndex(moments, name=spec.timestamp_column).tz_localize(None).as_unit("ns")
+            utc = pd.DatetimeIndex(moments).tz_localize(None)
         except (ValueError, TypeError) as error:
             raise DataError(
                 f"column {spec.timestamp_column!r} must hold timestamps or integers: {str(error).splitlines()[0]}"
             ) from None
+        index = days_or_moments(stamps, utc, spec.days_in).as_unit("ns").rename(spec.timestamp_column)
     return _numbers(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
 
 
@@ -301,6 +303,16 @@ def _refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
         )
 
 
+def refuse_days_elsewhere(index: pd.Index, spec: DataSpec) -> None:
+    """Raise `DataError` if moments that keep to no frequency in UTC are days of another zone."""
+    zone = zone_of_days(index) if isinstance(index, pd.DatetimeIndex) and spec.days_in is None else None
+    if zone is not None:
+        raise DataError(
+            f"timestamps are read in UTC, where these are no midnights, as they are in {zone}, from {index[0]} on; "
+            f"give --days-in {zone} if they are its days, else --frequency sessions if days may be missing"
+        )
+
+
 def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
     """Turn columns that hold nothing at all, which have no type of their own, into missing numbers."""
     empty = [name for name in rows.columns if rows[name].isna().all()]
@@ -308,7 +320,11 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_frequency(frame: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
-    frequency = find_frequency(frame.index, spec.frequency)
+    try:
+        frequency = find_frequency(frame.index, spec.frequency)
+    except DataError:
+        refuse_days_elsewhere(frame.index, spec)
+        raise
     if frequency in (ROWS, SESSIONS):
         return frame
     return frame.set_index(pd.DatetimeIndex(frame.index, freq=frequency))

@@ -62,10 +62,14 @@ class InputKind:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Each asset's rows, by unique, sorted timestamps (UTC, no zone), and the rows that were left out."""
+    """Each asset's rows, by unique, sorted timestamps (UTC, no zone), and the rows that were left out.
+
+    `notes` are lines for people on how the inputs were read.
+    """
 
     frames: dict[str, pd.DataFrame]
     rejected: list[Rejected]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,14 @@ class _Rows:
     assets: np.ndarray
     moments: np.ndarray
     values: pd.DataFrame
+    # Whether they are days of another zone than UTC.
+    are_local_days: bool = False
 
     def where(self, chosen: np.ndarray) -> "_Rows":
         table = replace(self.table, columns={}, places=self.table.places[chosen])
         values = self.values[chosen].reset_index(drop=True)
-        return _Rows(table, self.names, self.assets[chosen], self.moments[chosen], values)
+        assets, moments = self.assets[chosen], self.moments[chosen]
+        return replace(self, table=table, assets=assets, moments=moments, values=values)
 
     def place(self, row: int) -> str:
         return f"asset {self.names[self.assets[row]]!r} has {{}} at {pd.Timestamp(self.moments[row])}"
@@ -112,7 +119,12 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
         raise DataError(
             f"half of the rows at least must be fit, and of {sources[0].name} {n_fit} of {n_fit + n_unfit} are: {rules}"
         )
-    return Inputs(_by_asset(read), faults.rejected)
+    local = [rows.table.name for rows in read if rows.are_local_days]
+    notes = [
+        f"all stamps are midnight where they were written, and their dates are kept: {shorten(local, 3)} "
+        f"(--days-in UTC takes them as moments)"
+    ]
+    return Inputs(_by_asset(read), faults.rejected, tuple(notes if local else ()))
 
 
 def own_name(table: RawTable, wanted: str, flag: str) -> str:
@@ -147,7 +159,7 @@ def _read(table: RawTable, reading: InputReading, kind: InputKind, faults: RowFa
         )
     table, names, assets, unfit = _assets(table, asset, reading, faults)
     seen.update(names)
-    moments, unfit_stamps = read_stamps(table.columns[stamp], stamp, table.name, reading.stamps)
+    moments, unfit_stamps, are_local_days = read_stamps(table.columns[stamp], stamp, table.name, reading.stamps)
     for each in unfit_stamps:
         found_unfit = each.unfit & ~unfit
         faults.reject(
@@ -159,7 +171,7 @@ def _read(table: RawTable, reading: InputReading, kind: InputKind, faults: RowFa
         )
         unfit |= each.unfit
     values, words = _numbers(table, chosen, kind)
-    rows = _Rows(table, names, assets, moments, values)
+    rows = _Rows(table, names, assets, moments, values, are_local_days)
     for rule, unfit_values in (
         (kind.numbers_rule, words),
         *((each.rule, each.unfit) for each in kind.check(values)),

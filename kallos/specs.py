@@ -25,6 +25,7 @@ from kallos.architectures import registry
 from kallos.architectures.lookup import AUTO, architecture_names, canonical, get_architecture
 from kallos.architectures.study_space import StudySpace, study_space
 from kallos.errors import UsageError, explain, shorten
+from kallos.local_days import check_zone
 from kallos.metrics import OF_QUANTILES, RMSE, check_metric, metric_label
 from kallos.query_text import one_statement
 from kallos.targets import target_label
@@ -61,6 +62,10 @@ def _known_metric(metric: str) -> str:
         return check_metric(metric)
     except UsageError as error:
         raise ValueError(str(error).removeprefix("metric ")) from None
+
+
+def _known_zone(zone: str | None) -> str | None:
+    return None if zone is None else check_zone(zone)
 
 
 # What every study was before it could be chosen is not written down: their documents and hashes stay as they were.
@@ -124,6 +129,12 @@ class DataSpec(Spec):
         None,
         description="'sessions' (days may be missing), 'rows' (integers), or a pandas frequency such as "
         "'D' or 'h' (no row may be missing); found out by default.",
+    )
+    days_in: Annotated[str | None, AfterValidator(_known_zone)] = Field(
+        None,
+        description="Zone whose days the timestamps are, such as America/New_York: midnight there, they are its dates. "
+        "By default that of their own offsets, where they have some; 'UTC' takes them as moments.",
+        exclude_if=_unwritten(None),
     )
     fill: Literal["none", "forward"] = Field(
         "none",

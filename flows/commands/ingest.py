@@ -55,6 +55,13 @@ def ingest(
     date_format: Annotated[
         str | None, Parameter(help="How dates are written, such as %d/%m/%Y. [default: ISO 8601]")
     ] = None,
+    days_in: Annotated[
+        str | None,
+        Parameter(
+            help="Zone whose days stamps are that are all midnight there: their dates are kept. UTC takes them as "
+            "moments. [default: their own zone or offset]"
+        ),
+    ] = None,
     features_table: Annotated[str, Parameter(help="Table to write to.")] = "features",
     on_conflict: Annotated[OnConflict, Parameter(help="What to do with rows that are there already.")] = "replace",
     skip_bad_rows: Annotated[
@@ -87,7 +94,7 @@ def ingest(
         columns=parse_mapping(column),
         timestamp_column=timestamp_column,
         asset_column=asset_column,
-        stamps=StampReading(timezone, date_format),
+        stamps=StampReading(timezone, date_format, days_in),
         skip_bad_rows=skip_bad_rows,
     )
     if demo:
@@ -97,7 +104,7 @@ def ingest(
     write = ingest_prices if as_ == "prices" else write_features
     written = write(found.frames, url, features_table, on_conflict=on_conflict, dry_run=dry_run)
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    for line in (*_rejected(found.rejected), *_summary(written, on_conflict)):
+    for line in (*found.notes, *_rejected(found.rejected), *_summary(written, on_conflict)):
         console.print(line)
     where = shown(parse_url(url))
     console.print(f"nothing was written to {where} (--dry-run)" if dry_run else f"in {where}")
