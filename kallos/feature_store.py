@@ -22,8 +22,10 @@ from kallos.databases import parse_url, read_only_engine, reason_of, shown, time
 from kallos.date_range import bounds
 from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
 from kallos.feature_queries import of_asset, table_query, text_query
+from kallos.feature_tables import schema_and_name
 from kallos.feature_writing import Written, write_features
 from kallos.frequency import ROWS, SESSIONS, find_frequency
+from kallos.left_out import read_left_out
 from kallos.local_days import days_or_moments, zone_of_days
 from kallos.row_chunks import OnRows, frame_of
 from kallos.settings import DB_TIMEOUT
@@ -67,6 +69,18 @@ class FeatureStore:
         with self._errors(), self._reader.connect() as connection:
             read = self._rows_of_query if spec.query else self._rows_of_table
             return read(connection, spec, on_rows)
+
+    def left_out(self, spec: DataSpec) -> pd.Series:
+        """Return the rules that rows of one asset break which `ingest` has left out, by their stamps.
+
+        There are none of a query, nor where no table says so.
+        """
+        self._refuse_missing_file()
+        if spec.query is not None:
+            return pd.Series(index=pd.DatetimeIndex([]), dtype=object)
+        schema, name = schema_and_name(spec.features_table, self.url.get_backend_name())
+        with self._errors(), self._reader.connect() as connection:
+            return read_left_out(connection, schema, name, spec.only_asset)
 
     def assets(self, spec: DataSpec) -> list[str]:
         """Return the names of all assets that the table holds, sorted.

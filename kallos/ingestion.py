@@ -16,6 +16,7 @@ def ingest_prices(
     *,
     on_conflict: OnConflict = "replace",
     dry_run: bool = False,
+    left_out: Mapping[str, pd.Series] | None = None,
 ) -> list[Written]:
     """Compute the indicators of each asset's bars and write them; return what was written, by asset.
 
@@ -29,7 +30,7 @@ def ingest_prices(
                 f"asset {asset_id!r} has {len(prices[asset_id])} bars, and the first row of features takes 34: "
                 f"bring earlier bars"
             )
-    return write_features(features, db_url, table_name, on_conflict=on_conflict, dry_run=dry_run)
+    return write_features(features, db_url, table_name, on_conflict=on_conflict, dry_run=dry_run, left_out=left_out)
 
 
 def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:

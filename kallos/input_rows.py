@@ -1,6 +1,6 @@
 """Rows of input files, understood: each an asset, a moment in UTC, and numbers; what is unfit refused or left out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -64,11 +64,13 @@ class InputKind:
 class Inputs:
     """Each asset's rows, by unique, sorted timestamps (UTC, no zone), and the rows that were left out.
 
-    `notes` are lines for people on how the inputs were read.
+    `left_out` are the rules that these break, by asset and stamp where both can be read. `notes` are lines for people
+    on how the inputs were read.
     """
 
     frames: dict[str, pd.DataFrame]
     rejected: list[Rejected]
+    left_out: dict[str, pd.Series] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -87,6 +89,11 @@ class _Rows:
         values = self.values[chosen].reset_index(drop=True)
         assets, moments = self.assets[chosen], self.moments[chosen]
         return replace(self, table=table, assets=assets, moments=moments, values=values)
+
+    def keys(self, chosen: np.ndarray) -> Iterator[tuple[str, pd.Timestamp]]:
+        """Yield asset and stamp of the rows where a mask holds."""
+        for row in np.flatnonzero(chosen):
+            yield self.names[self.assets[row]], pd.Timestamp(self.moments[row])
 
     def place(self, row: int) -> str:
         return f"asset {self.names[self.assets[row]]!r} has {{}} at {pd.Timestamp(self.moments[row])}"
@@ -119,12 +126,13 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
         raise DataError(
             f"half of the rows at least must be fit, and of {sources[0].name} {n_fit} of {n_fit + n_unfit} are: {rules}"
         )
+    frames = _by_asset(read)
     local = [rows.table.name for rows in read if rows.are_local_days]
     notes = [
         f"all stamps are midnight where they were written, and their dates are kept: {shorten(local, 3)} "
         f"(--days-in UTC takes them as moments)"
     ]
-    return Inputs(_by_asset(read), faults.rejected, tuple(notes if local else ()))
+    return Inputs(frames, faults.rejected, faults.left_out_of(frames), tuple(notes if local else ()))
 
 
 def own_name(table: RawTable, wanted: str, flag: str) -> str:
@@ -202,6 +210,7 @@ def _reject_values(
         return rows.place(row).format(shorten(found, 3))
 
     faults.reject(rule, rows.table, new, shown, "correct it")
+    faults.leave_out(rule, rows.keys(new))
     unfit |= new
 
 
@@ -366,6 +375,7 @@ def _without_doubled(read: list[_Rows], faults: RowFaults) -> list[_Rows]:
                 ),
                 "take one out",
             )
+            faults.leave_out(rule, rows.keys(unfit[mine]))
         kept.append(rows.where(~(differing | repeated)[mine]))
     return kept
 

@@ -102,7 +102,9 @@ def ingest(
     else:
         found = (read_bars if as_ == "prices" else read_features)(_sources(inputs), reading)
     write = ingest_prices if as_ == "prices" else write_features
-    written = write(found.frames, url, features_table, on_conflict=on_conflict, dry_run=dry_run)
+    written = write(
+        found.frames, url, features_table, on_conflict=on_conflict, dry_run=dry_run, left_out=found.left_out
+    )
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for line in (*found.notes, *_rejected(found.rejected), *_summary(written, on_conflict)):
         console.print(line)

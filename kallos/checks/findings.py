@@ -49,6 +49,7 @@ FAULTS: Mapping[str, Severity] = {
     "similar-column-names": "warning",
     "differing-offsets": "warning",
     "local-days": "warning",
+    "left-out-rows": "warning",
     "unsorted-rows": "warning",
     "future-timestamps": "warning",
     "integer-epochs": "warning",

@@ -219,8 +219,8 @@ def test_a_fault_is_found_with_its_name_and_place(case):
 
 
 def test_the_catalogue_is_whole():
-    # What only several assets can have is planted in test_panel.py.
-    assert {case.fault for case in CASES} == set(FAULTS) - {"halted-asset"}
+    # What only several assets can have is planted in test_panel.py, and what `ingest` has noted in test_left_out.py.
+    assert {case.fault for case in CASES} == set(FAULTS) - {"halted-asset", "left-out-rows"}
     assert len(FAULTS) >= 25
 
 
