@@ -410,6 +410,67 @@ def test_a_reader_who_may_not_see_what_is_left_out_is_told_nothing(
         postgresql.run("DROP ROLE reader")
 
 
+# Bars that begin behind stored rows
+
+
+def prices(path: Path, rows: pd.DataFrame) -> Path:
+    rows.to_csv(path, index=False)
+    return path
+
+
+def test_a_short_file_over_a_full_history_is_refused_and_changes_nothing(db: Base, tmp_path: Path, home: Path) -> None:
+    history = bars(900)
+    ingest(prices(tmp_path / "full.csv", history[:-5]), asset_id="BTC", db_url=db.url)
+    before = db.load("BTC")
+
+    # Over stored rows alone, on to new ones, and behind the last of them.
+    for rows in (history[-85:-5], history[-300:], history[-40:], history[-404:]):
+        for on_conflict in ("replace", "skip"):
+            with pytest.raises(DataError, match=r"the whole history, or 400 bars before .* --start-anew"):
+                ingest(prices(tmp_path / "short.csv", rows), asset_id="BTC", db_url=db.url, on_conflict=on_conflict)
+    later = history[-60:].assign(date=lambda rows: rows["date"].str.replace("2024", "2025"))
+    with pytest.raises(DataError, match="33 before the first new row"):
+        ingest(prices(tmp_path / "later.csv", later), asset_id="BTC", db_url=db.url)
+
+    pd.testing.assert_frame_equal(db.load("BTC"), before, check_exact=True)
+
+
+def test_a_short_file_with_400_bars_before_new_rows_has_the_indicators_of_the_whole_history(
+    db: Base, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = bars(900)
+    ingest(prices(tmp_path / "full.csv", history[:-5]), asset_id="BTC", db_url=db.url)
+    before = db.load("BTC")
+    said(capsys)
+
+    ingest(prices(tmp_path / "short.csv", history[-410:]), asset_id="BTC", db_url=db.url)
+
+    assert said(capsys)[0].endswith("(5 new, 5 updated; 367 before them stay as they are)")
+    loaded = db.load("BTC")
+    expected = compute_indicators(history.set_axis(pd.to_datetime(history["date"])))
+    pd.testing.assert_frame_equal(loaded[:-10], before[:-5], check_exact=True, check_freq=False)
+    assert (((loaded - expected.to_numpy()) / expected.std().to_numpy()).abs().to_numpy() < 1e-9).all()
+
+
+def test_a_short_file_is_written_as_it_is_if_that_is_asked_for(db: Base, tmp_path: Path, home: Path) -> None:
+    history = bars(600)
+    ingest(prices(tmp_path / "full.csv", history), asset_id="BTC", db_url=db.url)
+
+    ingest(prices(tmp_path / "short.csv", history[-80:]), asset_id="BTC", db_url=db.url, start_anew=True)
+
+    alone = compute_indicators(history[-80:].set_axis(pd.to_datetime(history["date"][-80:])))
+    assert (db.load("BTC")[-47:].to_numpy() == alone.to_numpy()).all()
+
+
+def test_a_longer_history_and_the_same_one_replace_all_rows(db: Base, tmp_path: Path, home: Path) -> None:
+    history = bars(200)
+    for rows in (history[100:], history[100:], history):
+        ingest(prices(tmp_path / "bars.csv", rows), asset_id="BTC", db_url=db.url)
+
+    expected = compute_indicators(history.set_axis(pd.to_datetime(history["date"])))
+    assert db.load("BTC").to_numpy().tobytes() == (expected.to_numpy() + 0.0).tobytes()
+
+
 def test_csv_comes_from_standard_input_too(
     sqlite: Base,
     home: Path,
