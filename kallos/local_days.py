@@ -3,11 +3,11 @@
 import re
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 import pandas as pd
 
-from kallos.errors import UsageError, did_you_mean
+from kallos.errors import UsageError
 
 _OFFSET = re.compile(r"[T ]\d{2}.*([+-])(\d{2}):?(\d{2})?$")
 _DAY = pd.Timedelta(days=1)
@@ -15,18 +15,6 @@ _DAY = pd.Timedelta(days=1)
 _QUARTER = pd.Timedelta(minutes=15)
 # Days of zones that share a midnight are the same dates: whichever of them is named, and these are well known.
 _WELL_KNOWN = ("America/New_York", "America/Chicago", "Europe/London", "Europe/Berlin", "Asia/Tokyo", "Asia/Shanghai")
-
-
-def check_zone(zone: str) -> str:
-    """Return the name of a time zone, or raise `ValueError` with the rule that it breaks."""
-    try:
-        ZoneInfo(zone)
-    except (ValueError, OSError, KeyError):
-        raise ValueError(
-            f"must be a zone of the IANA database such as Europe/Berlin, not {zone!r}: "
-            f"{did_you_mean(zone, available_timezones())}"
-        ) from None
-    return zone
 
 
 def are_days(local: pd.DatetimeIndex) -> bool:

@@ -25,10 +25,10 @@ from kallos.architectures import registry
 from kallos.architectures.lookup import AUTO, architecture_names, canonical, get_architecture
 from kallos.architectures.study_space import StudySpace, study_space
 from kallos.errors import UsageError, explain, shorten
-from kallos.local_days import check_zone
 from kallos.metrics import OF_QUANTILES, RMSE, check_metric, metric_label
 from kallos.query_text import one_statement
 from kallos.targets import target_label
+from kallos.time_zones import check_zone
 
 # A moment in the features' index: an ISO date or timestamp, or an integer, as text.
 Moment = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kallos.errors import DataError, UsageError
-from kallos.local_days import are_days, check_zone, days_of, days_or_moments
+from kallos.local_days import are_days, days_of, days_or_moments
+from kallos.time_zones import check_zone
 
 # Rows are stamped in nanoseconds when they are read, which reach no further.
 _FIRST, _LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")
