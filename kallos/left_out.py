@@ -29,10 +29,8 @@ def note_left_out(connection: Connection, table: Table, left_out: Mapping[str, p
             notes.c.timestamp == bindparam("at"),
         )
         connection.execute(delete(notes).where(*is_same), rows)
-        values = {
-            column: bindparam(name) for column, name in zip(notes.c.keys(), ("of", "asset", "at", "why"), strict=True)
-        }
-        connection.execute(notes.insert().values(values), rows)
+        values = {"features_table": "of", "asset_id": "asset", "timestamp": "at", "reason": "why"}
+        connection.execute(notes.insert().values({column: bindparam(name) for column, name in values.items()}), rows)
     is_there = exists().where(table.c.asset_id == notes.c.asset_id, table.c.timestamp == notes.c.timestamp)
     connection.execute(delete(notes).where(notes.c.features_table == own_name, is_there))
 

@@ -98,7 +98,8 @@ def _days_or_moments(
     column: pa.ChunkedArray, moments: np.ndarray, zoned: np.ndarray, reading: StampReading
 ) -> tuple[np.ndarray, np.ndarray, list[UnfitStamps]]:
     """Return the dates of stamps that are days, or else their moments in UTC; these in any case; what is unfit then."""
-    utc, unfit, index = moments, [], pd.DatetimeIndex(moments)
+    utc, index = moments, pd.DatetimeIndex(moments)
+    unfit: list[UnfitStamps] = []
     if reading.timezone is None or (zoned & ~np.isnat(moments)).any():
         dates = days_or_moments(_as_zoned(column, index, zoned), index, reading.days_in)
     else:
