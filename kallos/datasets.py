@@ -26,6 +26,7 @@ def load_features_from_db(
     single_asset: bool = False,
     query: str | None = None,
     frequency: str | None = None,
+    days_in: str | None = None,
     timeout: float = DB_TIMEOUT,
     on_rows: OnRows | None = None,
 ) -> pd.DataFrame:
@@ -34,7 +35,8 @@ def load_features_from_db(
     Those of several assets are indexed by asset and stamp.
 
     `start_date` and `end_date` are inclusive; a date alone as the end means its whole day. `db_url` is an SQLAlchemy
-    URL of SQLite or PostgreSQL. The index of a regular frequency carries it as `index.freq`.
+    URL of SQLite or PostgreSQL. The index of a regular frequency carries it as `index.freq`. Timestamps that are all
+    midnight by their own offsets, or in the zone `days_in`, are days, and keep their dates.
 
     `query` is one SELECT in place of a table, and may name the bound `:asset_id`, `:start_date` and `:end_date`; a
     table without a column of the asset's name is read with `single_asset`. Connections cannot write, and wait
@@ -56,6 +58,7 @@ def load_features_from_db(
             "single_asset": single_asset,
             "query": query,
             "frequency": frequency,
+            "days_in": days_in,
         },
     )
     with FeatureStore(db_url, timeout=timeout) as store:

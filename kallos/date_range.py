@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
@@ -14,6 +15,12 @@ FIRST_MOMENT, LAST_MOMENT = datetime(1678, 1, 1), datetime(2262, 1, 1)
 def bounds(spec: DataSpec, *, has_dates: bool) -> tuple[Any, Any]:
     """Return the first and last row asked for, as `date_bounds` does."""
     return date_bounds(spec.start_date, spec.end_date, has_dates=has_dates)
+
+
+def utc_bounds(spec: DataSpec) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
+    """Return the first and last moment asked for in UTC, where dates are those of the specification's zone."""
+    start, end = bounds(spec, has_dates=True)
+    return _to_utc(start, spec), _to_utc(end, spec)
 
 
 def date_bounds(first: str | None, last: str | None, *, has_dates: bool, prefix: str = "") -> tuple[Any, Any]:
@@ -37,12 +44,19 @@ def bound_texts(spec: DataSpec) -> tuple[str, str]:
     """
     start, end = spec.start_date, spec.end_date
     if not _is_whole(start):
-        moment = _moment(start, "start")
+        moment = _to_utc(_moment(start, "start"), spec)
         start = "0001-01-01" if moment is None else _shortest(moment)
     if not _is_whole(end):
-        moment = _moment(end, "end")
+        moment = _to_utc(_moment(end, "end"), spec)
         end = "9999-12-31" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S.%f}"
     return str(start), str(end)
+
+
+def _to_utc(moment: pd.Timestamp | None, spec: DataSpec) -> pd.Timestamp | None:
+    if moment is None or spec.days_in is None:
+        return moment
+    there = moment.to_pydatetime().replace(tzinfo=ZoneInfo(spec.days_in))
+    return pd.Timestamp(there.astimezone(UTC).replace(tzinfo=None))
 
 
 def _shortest(moment: pd.Timestamp) -> str:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import Integer, NullType
 
-from kallos.date_range import bound_texts, bounds
+from kallos.date_range import bound_texts, utc_bounds
 from kallos.errors import UsageError
 from kallos.query_text import escape_colons, parameters_of
 from kallos.specs import DataSpec
@@ -38,7 +38,7 @@ def table_query(table: Table, spec: DataSpec, dialect: str) -> Select[Any]:
     # SQLite compares timestamps as text of whatever shape they have: there, the dates are left to `tidy`.
     if dialect == "postgresql" and not isinstance(stamp.type, Integer | String):
         zone = UTC if getattr(stamp.type, "timezone", False) else None
-        start, end = bounds(spec, has_dates=True)
+        start, end = utc_bounds(spec)
         for bound, is_start in ((start, True), (end, False)):
             if bound is not None:
                 moment = bound.to_pydatetime().replace(tzinfo=zone)

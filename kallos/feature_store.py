@@ -22,9 +22,11 @@ from kallos.databases import parse_url, read_only_engine, reason_of, shown, time
 from kallos.date_range import bounds
 from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
 from kallos.feature_queries import of_asset, table_query, text_query
-from kallos.feature_tables import refuse_missing_schema
+from kallos.feature_tables import refuse_missing_schema, schema_and_name
 from kallos.feature_writing import Written, write_features
 from kallos.frequency import find_frequency
+from kallos.left_out import read_left_out
+from kallos.local_days import days_or_moments, zone_of_days
 from kallos.row_chunks import OnRows, frame_of
 from kallos.settings import DB_TIMEOUT
 from kallos.specs import DataSpec
@@ -68,6 +70,18 @@ class FeatureStore:
         with self._errors(), self._reader.connect() as connection:
             read = self._rows_of_query if spec.query else self._rows_of_table
             return read(connection, spec, on_rows)
+
+    def left_out(self, spec: DataSpec) -> pd.Series:
+        """Return the rules that rows of one asset break which `ingest` has left out, by their stamps.
+
+        There are none of a query, nor where no table says so.
+        """
+        self._refuse_missing_file()
+        if spec.query is not None:
+            return pd.Series(index=pd.DatetimeIndex([]), dtype=object)
+        schema, name = schema_and_name(spec.features_table, self.url.get_backend_name())
+        with self._errors(), self._reader.connect() as connection:
+            return read_left_out(connection, schema, name, spec.only_asset)
 
     def assets(self, spec: DataSpec) -> list[str]:
         """Return the names of all assets that the table holds, sorted.
@@ -294,11 +308,12 @@ def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     else:
         try:
             moments = pd.to_datetime(stamps, utc=True, format="ISO8601")
-            index = pd.DatetimeIndex(moments, name=spec.timestamp_column).tz_localize(None).as_unit("ns")
+            utc = pd.DatetimeIndex(moments).tz_localize(None)
         except (ValueError, TypeError) as error:
             raise DataError(
                 f"column {spec.timestamp_column!r} must hold timestamps or integers: {str(error).splitlines()[0]}"
             ) from None
+        index = days_or_moments(stamps, utc, spec.days_in).as_unit("ns").rename(spec.timestamp_column)
     return with_own_types(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
 
 
@@ -316,6 +331,16 @@ def _refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
         )
 
 
+def refuse_days_elsewhere(index: pd.Index, spec: DataSpec) -> None:
+    """Raise `DataError` if moments that keep to no frequency in UTC are days of another zone."""
+    zone = zone_of_days(index) if isinstance(index, pd.DatetimeIndex) and spec.days_in is None else None
+    if zone is not None:
+        raise DataError(
+            f"timestamps are read in UTC, where these are no midnights, as they are in {zone}, from {index[0]} on; "
+            f"give --days-in {zone} if they are its days, else --frequency sessions if rows may be missing"
+        )
+
+
 def with_own_types(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows whose columns that hold nothing at all, which have no type of their own, are missing numbers."""
     empty = [name for name in rows.columns if rows[name].isna().all()]
@@ -323,7 +348,11 @@ def with_own_types(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_frequency(frame: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
-    frequency = find_frequency(frame.index, spec.frequency)
+    try:
+        frequency = find_frequency(frame.index, spec.frequency)
+    except DataError:
+        refuse_days_elsewhere(frame.index, spec)
+        raise
     if frequency.has_gaps or not frequency.has_calendar:
         return frame
     return frame.set_index(pd.DatetimeIndex(frame.index, freq=frequency.step))

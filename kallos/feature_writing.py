@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -27,6 +27,7 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
+    func,
     inspect,
     select,
     type_coerce,
@@ -43,7 +44,10 @@ from kallos.feature_tables import (
     refuse_wide_rows,
     schema_and_name,
 )
+from kallos.left_out import note_left_out
 
+# Of an asset's frame, its first stamp in the table and the frame's stamps that are there: the rows to write.
+ChooseRows = Callable[[str, pd.DataFrame, pd.Timestamp, pd.DatetimeIndex], pd.DataFrame]
 OnConflict = Literal["replace", "skip", "fail"]
 _ROWS_AT_ONCE = 20_000
 _STAMP = "2024-01-02 00:00:00.000000"
@@ -52,7 +56,7 @@ _OURS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 
 @dataclass(frozen=True)
 class Written:
-    """What was written of one asset; `rows - new_rows` were there already."""
+    """What was written of one asset; `rows - new_rows` were there already, and `kept` more were left as they were."""
 
     asset_id: str
     rows: int
@@ -60,6 +64,7 @@ class Written:
     start: pd.Timestamp
     end: pd.Timestamp
     features: int
+    kept: int = 0
 
 
 def write_features(
@@ -69,12 +74,15 @@ def write_features(
     *,
     on_conflict: OnConflict = "replace",
     dry_run: bool = False,
+    left_out: Mapping[str, pd.Series] | None = None,
+    choose: ChooseRows | None = None,
 ) -> list[Written]:
     """Write the rows of each asset in one transaction, making the table if need be; return what was written.
 
     Each frame is indexed by unique timestamps (UTC, no zone) and holds numbers; all have the same columns. Rows that
     are there already are replaced, skipped, or make the whole write fail. A dry run changes nothing, and returns what
-    would have been written. NaN is stored as NULL, and -0.0 as 0.0, which is all that SQLite keeps. Raises
+    would have been written. NaN is stored as NULL, and -0.0 as 0.0, which is all that SQLite keeps. What `left_out`
+    says of rows, by asset and stamp, is kept beside the table. `choose` picks the rows of assets that have some. Raises
     `DatabaseError` for a database that refuses or cannot hold the rows, and `DataError` for rows that are there and
     must not be.
     """
@@ -89,7 +97,7 @@ def write_features(
         if len(doubled):
             raise DataError(f"timestamps must be unique: asset {asset_id!r} has {shorten(doubled)} more than once")
     if dry_run and _is_missing_file(url):
-        return [_written(asset_id, frame, 0) for asset_id, frame in features.items()]
+        return [_written(asset_id, frame, 0, len(frame)) for asset_id, frame in features.items()]
     if not dry_run:
         make_folder(url)
     with database_errors(url), writing_connection(url, writes=not dry_run) as connection:
@@ -117,14 +125,37 @@ def write_features(
                 table.create(connection)
         if on_conflict == "fail":
             _refuse_conflicts(there, table_name, url)
+        chosen = dict(features)
+        if choose is not None and not is_new:
+            chosen = {
+                asset_id: _chosen(connection, table, asset_id, frame, there[asset_id], choose)
+                for asset_id, frame in features.items()
+            }
         if not dry_run:
             write = _copy if backend == "postgresql" else _insert
-            write(connection, table, features, on_conflict, is_new=is_new)
-    return [_written(asset_id, frame, len(there[asset_id])) for asset_id, frame in features.items()]
+            write(connection, table, chosen, on_conflict, is_new=is_new)
+            note_left_out(connection, table, left_out or {})
+    return [
+        _written(asset_id, chosen[asset_id], int(chosen[asset_id].index.isin(there[asset_id]).sum()), len(frame))
+        for asset_id, frame in features.items()
+    ]
 
 
-def _written(asset_id: str, frame: pd.DataFrame, there: int) -> Written:
-    return Written(asset_id, len(frame), len(frame) - there, frame.index.min(), frame.index.max(), len(frame.columns))
+def _written(asset_id: str, frame: pd.DataFrame, there: int, n_rows: int) -> Written:
+    rows, index = len(frame), frame.index
+    return Written(asset_id, rows, rows - there, index.min(), index.max(), len(frame.columns), n_rows - rows)
+
+
+def _chosen(
+    connection: Connection,
+    table: Table,
+    asset_id: str,
+    frame: pd.DataFrame,
+    there: pd.DatetimeIndex,
+    choose: ChooseRows,
+) -> pd.DataFrame:
+    first = connection.scalar(select(func.min(table.c.timestamp)).where(table.c.asset_id == asset_id))
+    return frame if first is None else choose(asset_id, frame, pd.Timestamp(first), there)
 
 
 def _is_missing_file(url: URL) -> bool:

@@ -4,6 +4,9 @@ import numpy as np
 import pandas as pd
 
 TARGET = "log_return_close"
+# Wilder's averages and the exponential ones remember all bars. Behind so many, those before them are worth less than
+# 1e-9 standard deviations of any indicator.
+SETTLED_BARS = 400
 
 
 def compute_indicators(bars: pd.DataFrame) -> pd.DataFrame:

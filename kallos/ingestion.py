@@ -6,7 +6,7 @@ import pandas as pd
 
 from kallos.errors import DataError, UsageError
 from kallos.feature_writing import OnConflict, Written, write_features
-from kallos.indicators import compute_indicators
+from kallos.indicators import SETTLED_BARS, compute_indicators
 
 
 def ingest_prices(
@@ -16,10 +16,14 @@ def ingest_prices(
     *,
     on_conflict: OnConflict = "replace",
     dry_run: bool = False,
+    left_out: Mapping[str, pd.Series] | None = None,
+    start_anew: bool = False,
 ) -> list[Written]:
     """Compute the indicators of each asset's bars and write them; return what was written, by asset.
 
-    Raises `DataError` if an asset has too few bars for a single row of features, and what
+    Of bars that begin behind rows that are there, the first `SETTLED_BARS` warm the indicators up: their rows stay as
+    they are there, computed with all bars before them. With `start_anew` they are written nevertheless. Raises
+    `DataError` if such rows are not there, or an asset has too few bars for a single row of features, and what
     `kallos.feature_writing.write_features` raises.
     """
     features = {asset_id: compute_indicators(bars) for asset_id, bars in prices.items()}
@@ -29,7 +33,41 @@ def ingest_prices(
                 f"asset {asset_id!r} has {len(prices[asset_id])} bars, and the first row of features takes 34: "
                 f"bring earlier bars"
             )
-    return write_features(features, db_url, table_name, on_conflict=on_conflict, dry_run=dry_run)
+
+    def choose(asset_id: str, frame: pd.DataFrame, first_there: pd.Timestamp, there: pd.DatetimeIndex) -> pd.DataFrame:
+        return _settled(asset_id, frame, prices[asset_id].index, first_there, there)
+
+    return write_features(
+        features,
+        db_url,
+        table_name,
+        on_conflict=on_conflict,
+        dry_run=dry_run,
+        left_out=left_out,
+        choose=None if start_anew else choose,
+    )
+
+
+def _settled(
+    asset_id: str, frame: pd.DataFrame, bars: pd.DatetimeIndex, first_there: pd.Timestamp, there: pd.DatetimeIndex
+) -> pd.DataFrame:
+    """Return the rows of features that do not depend on where the bars begin, if that is behind rows that are there."""
+    if frame.index[0] <= first_there:
+        return frame
+    settled = frame[frame.index >= bars[SETTLED_BARS]] if len(bars) > SETTLED_BARS else frame[:0]
+    is_new = ~frame.index.isin(there)
+    if len(settled) and not is_new[: len(frame) - len(settled)].any():
+        return settled
+    before = (
+        f"{bars.searchsorted(frame.index[is_new][0])} before the first new row"
+        if is_new.any()
+        else f"{len(bars)} in all"
+    )
+    raise DataError(
+        f"indicators need the whole history, or {SETTLED_BARS} bars before the first row that they are written for: "
+        f"the rows of asset {asset_id!r} begin at {first_there}, and these bars at {bars[0]} ({before}): bring earlier "
+        f"bars, or give --start-anew to compute the indicators from these alone"
+    )
 
 
 def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:

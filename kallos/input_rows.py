@@ -1,7 +1,7 @@
 """Rows of input files, understood: each an asset, a moment in UTC, and numbers; what is unfit refused or left out."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -67,11 +67,13 @@ class InputKind:
 class Inputs:
     """Each asset's rows, by unique, sorted timestamps (UTC, no zone), and the rows that were left out.
 
-    `notes` are lines for people on what was found out of how files are to be read.
+    `left_out` are the rules that these break, by asset and timestamp where both can be read. `notes` are lines for
+    people on how the inputs were read.
     """
 
     frames: dict[str, pd.DataFrame]
     rejected: list[Rejected]
+    left_out: dict[str, pd.Series] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -82,11 +84,19 @@ class _Rows:
     assets: np.ndarray
     moments: np.ndarray
     values: pd.DataFrame
+    # Whether they are days of another zone than UTC.
+    are_local_days: bool = False
 
     def where(self, chosen: np.ndarray) -> "_Rows":
         table = replace(self.table, columns={}, places=self.table.places[chosen])
         values = self.values[chosen].reset_index(drop=True)
-        return _Rows(table, self.names, self.assets[chosen], self.moments[chosen], values)
+        assets, moments = self.assets[chosen], self.moments[chosen]
+        return replace(self, table=table, assets=assets, moments=moments, values=values)
+
+    def keys(self, chosen: np.ndarray) -> Iterator[tuple[str, pd.Timestamp]]:
+        """Yield asset and stamp of the rows where a mask holds."""
+        for row in np.flatnonzero(chosen):
+            yield self.names[self.assets[row]], pd.Timestamp(self.moments[row])
 
     def place(self, row: int) -> str:
         return f"asset {self.names[self.assets[row]]!r} has {{}} at {pd.Timestamp(self.moments[row])}"
@@ -131,7 +141,13 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
         raise DataError(
             f"half of the rows at least must be fit, and of {sources[0].name} {n_fit} of {n_fit + n_unfit} are: {rules}"
         )
-    return Inputs(_by_asset(read), faults.rejected, notes=_lines(notes))
+    frames = _by_asset(read)
+    days = (
+        "all timestamps are midnight where they were written, and their dates are kept (--days-in UTC takes them as "
+        "moments)"
+    )
+    notes += [(rows.table.name, days) for rows in read if rows.are_local_days]
+    return Inputs(frames, faults.rejected, faults.left_out_of(frames), _lines(notes))
 
 
 def exclude_flag(names: Sequence[str]) -> str:
@@ -195,7 +211,7 @@ def _read(
     table, names, assets, unfit = _assets(table, asset, reading, faults)
     seen.update(names)
     stamps = table.columns[stamp.columns[0]]
-    moments, unfit_stamps = read_stamps(stamps, stamp.name, table.name, stamp.reading)
+    moments, unfit_stamps, are_local_days = read_stamps(stamps, stamp.name, table.name, stamp.reading)
     for each in unfit_stamps:
         found_unfit = each.unfit & ~unfit
         faults.reject(
@@ -207,7 +223,7 @@ def _read(
         )
         unfit |= each.unfit
     numbers = read_numbers(table, chosen, kind.numbers, decimal_comma=reading.layout.decimal_comma)
-    rows = _Rows(table, names, assets, moments, numbers.values)
+    rows = _Rows(table, names, assets, moments, numbers.values, are_local_days)
     for rule, unfit_values, remedy in (
         (kind.numbers.rule, numbers.words, numbers.remedy),
         *((each.rule, each.unfit, "correct it") for each in kind.check(numbers.values)),
@@ -239,6 +255,7 @@ def _reject_values(
         return rows.place(row).format(shorten(found, 3))
 
     faults.reject(rule, rows.table, new, shown, remedy)
+    faults.leave_out(rule, rows.keys(new))
     unfit |= new
 
 
@@ -349,6 +366,7 @@ def _without_doubled(read: list[_Rows], faults: RowFaults) -> list[_Rows]:
                 ),
                 "take one out",
             )
+            faults.leave_out(rule, rows.keys(unfit[mine]))
         kept.append(rows.where(~(differing | repeated)[mine]))
     return kept
 

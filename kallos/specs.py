@@ -28,6 +28,7 @@ from kallos.errors import UsageError, explain, shorten
 from kallos.metrics import OF_QUANTILES, RMSE, check_metric, metric_label
 from kallos.query_text import one_statement
 from kallos.targets import target_label
+from kallos.time_zones import check_zone
 
 # A moment in the features' index: an ISO date or timestamp, or an integer, as text.
 Moment = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]
@@ -61,6 +62,10 @@ def _known_metric(metric: str) -> str:
         return check_metric(metric)
     except UsageError as error:
         raise ValueError(str(error).removeprefix("metric ")) from None
+
+
+def _known_zone(zone: str | None) -> str | None:
+    return None if zone is None else check_zone(zone)
 
 
 # What every study was before it could be chosen is not written down: their documents and hashes stay as they were.
@@ -124,6 +129,12 @@ class DataSpec(Spec):
         None,
         description="A pandas frequency such as 'D' or 'h' (no row may be missing), 'sessions' (rows may be missing), "
         "both as in 'sessions:h', or 'rows' (integers); found out by default.",
+    )
+    days_in: Annotated[str | None, AfterValidator(_known_zone)] = Field(
+        None,
+        description="Zone whose days the timestamps are, such as America/New_York: midnight there, they are its dates. "
+        "By default that of their own offsets, where they have some; 'UTC' takes them as moments.",
+        exclude_if=_unwritten(None),
     )
     fill: Literal["none", "forward"] = Field(
         "none",

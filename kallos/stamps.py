@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kallos.date_formats import EPOCHS, PLAUSIBLE, as_text, found_format, moments_of_epochs
-from kallos.errors import DataError, UsageError, did_you_mean
+from kallos.errors import DataError, UsageError
+from kallos.local_days import are_days, days_of, days_or_moments
+from kallos.time_zones import check_zone
 
 # Rows are stamped in nanoseconds when they are read, which reach no further.
 _FIRST, _LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")
@@ -27,23 +28,22 @@ class StampReading:
 
     Those without an offset are local times of `timezone` (UTC if None); `date_format` is strftime's, or names numbers
     since 1970 (`epoch-ms`), which are UTC. If it is None, stamps are ISO, or in a format that is found in them: with
-    `is_found`, what that format makes of a stamp has to be plausible.
+    `is_found`, what that format makes of a stamp has to be plausible. Stamps that are all midnight in `days_in` (if
+    None: in their own zone) are days, and keep their dates.
     """
 
     timezone: str | None = None
     date_format: str | None = None
+    days_in: str | None = None
     is_found: bool = False
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for a time zone or a format that there is not."""
-        if self.timezone is not None:
+        for flag, zone in (("--timezone", self.timezone), ("--days-in", self.days_in)):
             try:
-                ZoneInfo(self.timezone)
-            except (ValueError, OSError, KeyError):
-                raise UsageError(
-                    f"--timezone must be a zone of the IANA database such as Europe/Berlin, not {self.timezone!r}: "
-                    f"{did_you_mean(self.timezone, available_timezones())}"
-                ) from None
+                check_zone("UTC" if zone is None else zone)
+            except ValueError as error:
+                raise UsageError(f"{flag} {error}") from None
         if self.date_format is not None and self.date_format not in EPOCHS:
             try:
                 pd.to_datetime(pd.Series([""]), format=self.date_format, errors="coerce")
@@ -71,10 +71,11 @@ class UnfitStamps:
 
 def read_stamps(
     column: pa.ChunkedArray, name: str, where: str, reading: StampReading
-) -> tuple[np.ndarray, list[UnfitStamps]]:
-    """Return a column's moments in UTC (datetime64[us], NaT where unfit), and what is unfit of them.
+) -> tuple[np.ndarray, list[UnfitStamps], bool]:
+    """Return a column's moments in UTC (datetime64[us], NaT where unfit), what is unfit, and whether they are days.
 
-    Raises `DataError` for a column that holds no dates at all, or stamps with an offset beside some without.
+    Days of another zone than UTC are meant, whose dates are kept. Raises `DataError` for a column that holds no dates
+    at all, or stamps with an offset beside some without, and `UsageError` for what are no days of the zone named.
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -97,10 +98,37 @@ def read_stamps(
             f"{where} holds {holds}: {remedy}"
         )
     _refuse_mixed(moments, zoned, name, where)
-    if reading.timezone is not None and not (zoned & ~np.isnat(moments)).any():
-        moments, unfit_here = _to_utc(moments, reading.timezone)
-        unfit += unfit_here
-    return moments, unfit
+    dates, utc, unfit_here = _days_or_moments(column, moments, zoned, reading)
+    return dates, unfit + unfit_here, bool((dates != utc)[~np.isnat(dates)].any())
+
+
+def _days_or_moments(
+    column: pa.ChunkedArray, moments: np.ndarray, zoned: np.ndarray, reading: StampReading
+) -> tuple[np.ndarray, np.ndarray, list[UnfitStamps]]:
+    """Return the dates of stamps that are days, or else their moments in UTC; these in any case; what is unfit then."""
+    utc, index = moments, pd.DatetimeIndex(moments)
+    unfit: list[UnfitStamps] = []
+    if reading.timezone is None or (zoned & ~np.isnat(moments)).any():
+        dates = days_or_moments(_as_zoned(column, index, zoned), index, reading.days_in)
+    else:
+        utc, unfit = _to_utc(moments, reading.timezone)
+        if reading.days_in is None and are_days(index):
+            # A day is one, whatever clocks do at its midnight.
+            return moments, utc, []
+        dates = days_of(pd.DatetimeIndex(utc), reading.days_in or "UTC")
+    return dates.to_numpy().astype("datetime64[us]"), utc, unfit
+
+
+def _as_zoned(column: pa.ChunkedArray, index: pd.DatetimeIndex, zoned: np.ndarray) -> pd.Series:
+    """Return stamps as they are written, with their zone or offset where they have one that is known."""
+    if not zoned.any():
+        return pd.Series(index)
+    if not pa.types.is_timestamp(column.type):
+        return pd.Series(column.to_pandas().to_numpy(object))
+    try:
+        return pd.Series(index.tz_localize("UTC").tz_convert(column.type.tz))
+    except (ValueError, LookupError, OSError):
+        return pd.Series(index)
 
 
 def _from_text(

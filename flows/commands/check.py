@@ -16,7 +16,7 @@ from kallos.settings import Settings
 from kallos.specs import TuneSpec
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
     from kallos.checks import Examination, Finding
 
@@ -46,7 +46,7 @@ def check(
     Takes the specification as 'tune' does, and reads the rows that it would. Exit code 1 if tuning on them would be
     unsound, else 0; warnings are for you to judge.
     """
-    from kallos.checks import repair
+    from kallos.checks import repair, with_left_out
     from kallos.errors import UsageError
     from kallos.feature_store import FeatureStore
 
@@ -63,10 +63,13 @@ def check(
             data.only_asset: store.read(data, lambda n_rows: status.update(f"reading the features: {n_rows:,} rows"))
             for data in spec.data.each()
         }
+        left_out = {data.only_asset: store.left_out(data) for data in spec.data.each()}
     if len(rows) > 1:
-        is_sound = _check_several(rows, spec, as_json=as_json)
+        is_sound = _check_several(rows, spec, left_out, as_json=as_json)
     else:
-        repaired, examination = repair(rows[spec.data.only_asset], spec, asked, now=datetime.now(UTC))
+        asset = spec.data.only_asset
+        repaired, examination = repair(rows[asset], spec, asked, now=datetime.now(UTC))
+        examination = with_left_out(examination, left_out[asset], repaired.data)
         is_sound = examination.is_sound
         if as_json:
             _print_json(_document(examination, spec, repaired))
@@ -76,13 +79,15 @@ def check(
         sys.exit(1)
 
 
-def _check_several(rows: "Mapping[str, DataFrame]", spec: TuneSpec, *, as_json: bool) -> bool:
+def _check_several(
+    rows: "Mapping[str, DataFrame]", spec: TuneSpec, left_out: "Mapping[str, Series]", *, as_json: bool
+) -> bool:
     """Look at each asset by itself, and at all together where each is sound; return whether a study can be tuned."""
     from kallos.checks import examine_each, examine_together
     from kallos.feature_store import by_asset, tidy
     from kallos.report import counted
 
-    each = examine_each(rows, spec, now=datetime.now(UTC))
+    each = examine_each(rows, spec, now=datetime.now(UTC), left_out=left_out)
     is_sound, together = all(examination.is_sound for examination in each.values()), None
     if is_sound:
         features = by_asset({data.only_asset: tidy(rows[data.only_asset], data) for data in spec.data.each()})

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -80,12 +81,27 @@ def ingest(
     decimal_comma: Annotated[
         bool, Parameter(negative="", show_default=False, help="Numbers have a comma before their decimals.")
     ] = False,
+    days_in: Annotated[
+        str | None,
+        Parameter(
+            help="Zone whose days stamps are that are all midnight there: their dates are kept. UTC takes them as "
+            "moments. [default: their own zone or offset]"
+        ),
+    ] = None,
     features_table: Annotated[str, Parameter(help="Table to write to.")] = "features",
     on_conflict: Annotated[OnConflict, Parameter(help="What to do with rows that are there already.")] = "replace",
     skip_bad_rows: Annotated[
         bool,
         Parameter(
             negative="", show_default=False, help="Leave unfit rows out and list them, instead of refusing the input."
+        ),
+    ] = False,
+    start_anew: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Write all rows of bars that begin behind stored ones, though their indicators lack the bars before.",
         ),
     ] = False,
     dry_run: Annotated[bool, Parameter(negative="", show_default=False, help="Do everything but the writing.")] = False,
@@ -97,7 +113,8 @@ def ingest(
     """Compute indicators of OHLCV bars and store them, or store features that are ready.
 
     All inputs are written together or not at all. Rows that are there already are replaced, so that the same command
-    may be run again. Give the whole history each time: moving averages and the like start anew with the first bar.
+    may be run again. Moving averages and the like start with the first bar: give the whole history, or, to carry on
+    stored rows, 400 bars before the first new one.
 
     Parameters
     ----------
@@ -112,7 +129,7 @@ def ingest(
         columns=parse_mapping(column),
         timestamp_column=timestamp_column,
         asset_column=asset_column,
-        stamps=StampReading(timezone, date_format),
+        stamps=StampReading(timezone, date_format, days_in),
         skip_bad_rows=skip_bad_rows,
         exclude=exclude,
         layout=FileLayout(
@@ -126,8 +143,10 @@ def ingest(
         found = Inputs(demo_prices(), [])
     else:
         found = (read_bars if as_ == "prices" else read_features)(_sources(inputs), reading)
-    write = ingest_prices if as_ == "prices" else write_features
-    written = write(found.frames, url, features_table, on_conflict=on_conflict, dry_run=dry_run)
+    write = partial(ingest_prices, start_anew=start_anew) if as_ == "prices" else write_features
+    written = write(
+        found.frames, url, features_table, on_conflict=on_conflict, dry_run=dry_run, left_out=found.left_out
+    )
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for line in (*found.notes, *_rejected(found.rejected), *_summary(written, on_conflict)):
         console.print(line)
@@ -159,6 +178,7 @@ def _summary(written: Sequence[Written], on_conflict: OnConflict) -> list[str]:
             min(each.start for each in written),
             max(each.end for each in written),
             written[0].features,
+            sum(each.kept for each in written),
         )
         lines.insert(0, _line(f"{len(written)} assets", total, on_conflict))
         lines.append(f"and {len(written) - _FIRST_ASSETS} more assets")
@@ -167,10 +187,11 @@ def _summary(written: Sequence[Written], on_conflict: OnConflict) -> list[str]:
 
 def _line(name: str, written: Written, on_conflict: OnConflict) -> str:
     there = "skipped" if on_conflict == "skip" else "updated"
+    kept = f"; {written.kept} before them stay as they are" if written.kept else ""
     return (
         f"{name}: {_counted(written.rows, 'row')} of {_counted(written.features, 'feature')}, "
         f"{written.start:%Y-%m-%d} to "
-        f"{written.end:%Y-%m-%d} ({written.new_rows} new, {written.rows - written.new_rows} {there})"
+        f"{written.end:%Y-%m-%d} ({written.new_rows} new, {written.rows - written.new_rows} {there}{kept})"
     )
 
 

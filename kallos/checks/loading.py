@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pandas as pd
 
 from kallos.checks.examination import examine, examine_stamped, look_at_stamps
 from kallos.checks.findings import Examination
+from kallos.checks.left_out import with_left_out
 from kallos.checks.stamps import Stamped
 from kallos.checks.together import examine_together
 from kallos.errors import DataError
@@ -19,8 +20,17 @@ from kallos.settings import DB_TIMEOUT
 from kallos.specs import DataSpec, TuneSpec
 from kallos.study_cut import cut_stamps, rows_of_study
 
+
+@dataclass(frozen=True)
+class _Read:
+    """An asset's rows, and the rules that those break which are left out."""
+
+    rows: pd.DataFrame
+    left_out: pd.Series
+
+
 # What was read last, where studies share it.
-_last_read: ContextVar[dict[tuple[str, DataSpec], pd.DataFrame] | None] = ContextVar("last_read", default=None)
+_last_read: ContextVar[dict[tuple[str, DataSpec], _Read] | None] = ContextVar("last_read", default=None)
 
 
 @contextmanager
@@ -45,8 +55,10 @@ def load_sound_features(
 
     Raises `DataError` with a line for each fault if tuning on them would be unsound.
     """
-    rows = {data.only_asset: _read(db_url, data, timeout, on_rows) for data in spec.data.each()}
-    examination = Examination.of_assets(examine_each(rows, spec, now=now))
+    read = {data.only_asset: _read(db_url, data, timeout, on_rows) for data in spec.data.each()}
+    rows = {asset: each.rows for asset, each in read.items()}
+    left_out = {asset: each.left_out for asset, each in read.items()}
+    examination = Examination.of_assets(examine_each(rows, spec, now=now, left_out=left_out))
     examination.require_sound()
     features = by_asset({data.only_asset: tidy(rows[data.only_asset], data) for data in spec.data.each()})
     if len(rows) > 1:
@@ -80,9 +92,26 @@ _OF_SETTLED = (
 
 
 def examine_each(
-    rows: Mapping[str, pd.DataFrame], spec: TuneSpec, *, now: datetime | None = None
+    rows: Mapping[str, pd.DataFrame],
+    spec: TuneSpec,
+    *,
+    now: datetime | None = None,
+    left_out: Mapping[str, pd.Series] | None = None,
 ) -> dict[str, Examination]:
-    """Return what is found in the rows of each asset by itself, as far as they are the study's."""
+    """Return what is found in the rows of each asset by itself, as far as they are the study's.
+
+    With them go those that `ingest` has left out.
+    """
+    found = _examine_each(rows, spec, now)
+    if left_out is None:
+        return found
+    return {
+        data.only_asset: with_left_out(found[data.only_asset], left_out[data.only_asset], data)
+        for data in spec.data.each()
+    }
+
+
+def _examine_each(rows: Mapping[str, pd.DataFrame], spec: TuneSpec, now: datetime | None) -> dict[str, Examination]:
     if len(rows) == 1:
         return {asset: examine(each, spec, now=now) for asset, each in rows.items()}
     own = {data.only_asset: spec.model_copy(update={"data": data}) for data in spec.data.each()}
@@ -100,13 +129,13 @@ def _rows_of_each(stamped: Mapping[str, Stamped], spec: TuneSpec) -> dict[str, i
     return {asset: len(index) for asset, index in stamps.items()}
 
 
-def _read(db_url: str, spec: DataSpec, timeout: float, on_rows: OnRows | None) -> pd.DataFrame:
+def _read(db_url: str, spec: DataSpec, timeout: float, on_rows: OnRows | None) -> _Read:
     shared = _last_read.get()
-    rows = shared.get((db_url, spec)) if shared is not None else None
-    if rows is None:
+    read = shared.get((db_url, spec)) if shared is not None else None
+    if read is None:
         with FeatureStore(db_url, timeout=timeout) as store:
-            rows = store.read(spec, on_rows)
+            read = _Read(store.read(spec, on_rows), store.left_out(spec))
     if shared is not None:
         shared.clear()
-        shared[db_url, spec] = rows
-    return rows
+        shared[db_url, spec] = read
+    return read

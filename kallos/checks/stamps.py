@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kallos.checks.findings import Finding, first_few
+from kallos.checks.findings import Finding, first_few, said_by
 from kallos.checks.frequencies import examine_frequency
 from kallos.date_range import FIRST_MOMENT, LAST_MOMENT
-from kallos.errors import shorten
-from kallos.feature_store import choose_dates, doubled_stamps
+from kallos.errors import DataError, shorten
+from kallos.feature_store import choose_dates, doubled_stamps, refuse_days_elsewhere
 from kallos.frequency import Frequency
+from kallos.local_days import days_or_moments
 from kallos.specs import DataSpec
 from kallos.unfinished import ends_after, is_off_clock
 
@@ -51,8 +52,9 @@ def examine_stamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> 
     if name not in rows.columns:
         return _unstamped(rows, f"timestamps must be in column {name!r}, and there is no such column", spec)
     stamps, others = rows[name], rows.drop(columns=name)
-    index, unreadable = _read(stamps)
-    findings = [*_unusable(stamps, unreadable, name), *_zones(stamps, name)]
+    index, unreadable, are_local_days = _read(stamps, spec)
+    zones = _local_days(index, spec) if are_local_days else _zones(stamps, name)
+    findings = [*_unusable(stamps, unreadable, name), *zones]
     readable = np.asarray(index.notna())
     if not readable.any():
         stamped = _unstamped(others, None, spec)
@@ -93,7 +95,15 @@ def examine_stamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> 
     frame = _without_live_row(frame, now, findings)
     stamped = Stamped(frame, findings, left_out=left_out)
     if len(frame):
-        stamped.frequency = examine_frequency(frame.index, spec, findings)
+        found: list[Finding] = []
+        stamped.frequency = examine_frequency(frame.index, spec, found)
+        try:
+            if stamped.frequency is None:
+                refuse_days_elsewhere(frame.index, spec)
+        except DataError as error:
+            place = {"column": name, "stamps": first_few(frame.index), "parameter": "days_in"}
+            found = [said_by(error, "days-elsewhere", **place)]
+        findings += found
     return stamped
 
 
@@ -107,12 +117,15 @@ def _unstamped(rows: pd.DataFrame, message: str | None, spec: DataSpec) -> Stamp
     return Stamped(frame, findings)
 
 
-def _read(stamps: pd.Series) -> tuple[pd.Index, np.ndarray]:
-    """Return stamps as moments without a zone (NaT: none) or integers (NaN: none), and which cannot be read."""
+def _read(stamps: pd.Series, spec: DataSpec) -> tuple[pd.Index, np.ndarray, bool]:
+    """Return stamps as moments without a zone (NaT: none) or integers (NaN: none), and which cannot be read.
+
+    Likewise whether they are days by offsets of their own, whose dates are kept.
+    """
     missing = stamps.isna().to_numpy(bool)
     known = stamps[~missing]
     if _are_whole(known, is_partial=bool(missing.any())):
-        return pd.Index(pd.to_numeric(stamps, errors="coerce")), np.zeros(len(stamps), bool)
+        return pd.Index(pd.to_numeric(stamps, errors="coerce")), np.zeros(len(stamps), bool), False
     if stamps.dtype.kind in "fbcm":
         moments = pd.DatetimeIndex([pd.NaT] * len(stamps))
     else:
@@ -120,8 +133,21 @@ def _read(stamps: pd.Series) -> tuple[pd.Index, np.ndarray]:
             None
         )
     outside = np.asarray((moments < FIRST_MOMENT) | (moments > LAST_MOMENT))
-    moments = moments.where(~outside)
-    return moments, np.asarray(moments.isna()) & ~missing
+    utc = moments.where(~outside)
+    index = days_or_moments(stamps, utc, spec.days_in)
+    are_local_days = spec.days_in is None and bool((index != utc)[utc.notna()].any())
+    return index, np.asarray(utc.isna()) & ~missing, are_local_days
+
+
+def _local_days(index: pd.DatetimeIndex, spec: DataSpec) -> Iterator[Finding]:
+    yield Finding(
+        "local-days",
+        f"all timestamps are midnight by their own offsets from UTC, and are taken as days: their dates are kept, from "
+        f"{index.min()}",
+        "give --days-in UTC if moments are meant, else write them as dates without an offset",
+        column=spec.timestamp_column,
+        parameter="days_in",
+    )
 
 
 def _are_whole(known: pd.Series, *, is_partial: bool) -> bool:

@@ -302,6 +302,34 @@ def test_timestamps_of_any_type_are_utc_in_any_zone_of_the_server(
     pd.testing.assert_frame_equal(loaded, expected, check_exact=True)
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/Berlin"])
+def test_days_of_a_zone_in_a_column_with_time_zone_are_read_in_the_zone_that_is_named(
+    postgresql: Database, zone: str
+) -> None:
+    local = DAYS.tz_localize(zone).append(pd.DatetimeIndex(["2020-07-01"]).tz_localize(zone))
+    columns = {"coin": Text, "moment": DateTime(timezone=True), "x": Double}
+    rows = [("BTC", moment.to_pydatetime(), row + 0.1) for row, moment in enumerate(local)]
+    postgresql.fill("own", columns, rows)
+    # That of whoever asks changes nothing.
+    postgresql.run(f"ALTER DATABASE feature_store SET timezone TO '{zone}'")
+    asked: dict[str, Any] = {**OWN, "frequency": "sessions", "start_date": "2020-01-03", "end_date": "2020-02-03"}
+
+    for source in (
+        {"features_table": "own", **asked},
+        {
+            **asked,
+            "query": "SELECT moment, x FROM own WHERE coin = :asset_id AND moment >= CAST(:start_date AS timestamptz) "
+            "AND moment <= CAST(:end_date AS timestamptz)",
+        },
+    ):
+        loaded = postgresql.load(days_in=zone, **source)
+
+        assert loaded.index.tolist() == DAYS[2:34].tolist()
+        assert loaded["x"].tolist() == [row + 0.1 for row in range(2, 34)]
+    said = postgresql.refusal(DataError, features_table="own", **OWN)
+    assert f"give --days-in {zone} if they are its days" in said
+
+
 @pytest.mark.parametrize("value", ["0.1", "-12345.678901", "0.000000123456789012345", "123456789012345"])
 def test_numeric_columns_become_the_nearest_floats(db: Database, value: str) -> None:
     db.run(

@@ -351,6 +351,137 @@ def test_bad_rows_are_listed_and_the_others_written(
     assert db.load("BTC", "mine")["x"].tolist() == [1, 3, 5]
 
 
+def left_out(db: Base, table: str = "features", asset_id: str = "BTC") -> dict[str, str]:
+    with FeatureStore(db.url) as store:
+        found = store.left_out(DataSpec(asset_id=asset_id, features_table=table))
+    return {str(stamp): rule for stamp, rule in found.items()}
+
+
+@pytest.mark.parametrize("name", ["mine", "my % :table"])
+def test_rows_that_are_left_out_are_kept_by_their_stamps_until_they_come(
+    db: Base, tmp_path: Path, home: Path, name: str
+) -> None:
+    def take(values: list[object], asset_id: str = "BTC", table: str = name, **choices: Any) -> None:
+        path = own(tmp_path / "own.csv", values)
+        ingest(
+            path, as_="features", asset_id=asset_id, features_table=table, skip_bad_rows=True, db_url=db.url, **choices
+        )
+
+    assert left_out_of_nothing(db, name) == {}
+    take([1, "x", 3, "inf", 5])
+    take([1, "x"], asset_id="ETH")
+    take([1, "x"], table="others")
+    numbers, finite = "features must be numbers", "features must be finite"
+    assert left_out(db, name) == {"2024-01-02 00:00:00": numbers, "2024-01-04 00:00:00": finite}
+
+    take([1, "x", "x", "x"])
+    # The third is there from before.
+    assert left_out(db, name) == {"2024-01-02 00:00:00": numbers, "2024-01-04 00:00:00": numbers}
+    take([1, 2, 3, 4], dry_run=True)
+    assert len(left_out(db, name)) == 2
+    take([1, 2])
+    assert left_out(db, name) == {"2024-01-04 00:00:00": numbers}
+    assert left_out(db, name, "ETH") == left_out(db, "others") == {"2024-01-02 00:00:00": numbers}
+    if db.url.startswith("sqlite"):
+        assert left_out(db, name.upper()) == left_out(db, name)
+
+
+def left_out_of_nothing(db: Base, name: str) -> dict[str, str]:
+    """Return what is left out of a table that is the user's own."""
+    write_features({"BTC": frame([9])}, db.url, name)
+    return left_out(db, name)
+
+
+def test_of_rows_with_one_stamp_none_is_kept_and_the_stamp_is_noted(db: Base, tmp_path: Path, home: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "date,x\n2024-01-01,1\n2024-01-02,2\n2024-01-02,3\n2024-01-03,4\n2024-01-03,4\n2024-01-04,y\n2024-01-04,5\n"
+    )
+
+    ingest(path, as_="features", asset_id="BTC", skip_bad_rows=True, db_url=db.url)
+
+    assert left_out(db) == {"2024-01-02 00:00:00": "timestamps must be unique, and rows with other values are there"}
+
+
+def test_a_reader_who_may_not_see_what_is_left_out_is_told_nothing(
+    postgresql: Base, tmp_path: Path, home: Path
+) -> None:
+    path = own(tmp_path / "own.csv", [1, "x", 3, 4])
+    ingest(path, as_="features", asset_id="BTC", skip_bad_rows=True, db_url=postgresql.url)
+    postgresql.run("CREATE ROLE reader LOGIN")
+    try:
+        postgresql.run("GRANT SELECT ON features TO reader")
+        reader = Base(make_url(postgresql.url).set(username="reader").render_as_string(hide_password=False))
+
+        assert len(left_out(postgresql)) == 1
+        assert left_out(reader) == {}
+        assert len(reader.load("BTC")) == 3
+    finally:
+        postgresql.run("DROP OWNED BY reader")
+        postgresql.run("DROP ROLE reader")
+
+
+# Bars that begin behind stored rows
+
+
+def prices(path: Path, rows: pd.DataFrame) -> Path:
+    rows.to_csv(path, index=False)
+    return path
+
+
+def test_a_short_file_over_a_full_history_is_refused_and_changes_nothing(db: Base, tmp_path: Path, home: Path) -> None:
+    history = bars(900)
+    ingest(prices(tmp_path / "full.csv", history[:-5]), asset_id="BTC", db_url=db.url)
+    before = db.load("BTC")
+
+    # Over stored rows alone, on to new ones, and behind the last of them.
+    for rows in (history[-85:-5], history[-300:], history[-40:], history[-404:]):
+        for on_conflict in ("replace", "skip"):
+            with pytest.raises(DataError, match=r"the whole history, or 400 bars before .* --start-anew"):
+                ingest(prices(tmp_path / "short.csv", rows), asset_id="BTC", db_url=db.url, on_conflict=on_conflict)
+    later = history[-60:].assign(date=lambda rows: rows["date"].str.replace("2024", "2025"))
+    with pytest.raises(DataError, match="33 before the first new row"):
+        ingest(prices(tmp_path / "later.csv", later), asset_id="BTC", db_url=db.url)
+
+    pd.testing.assert_frame_equal(db.load("BTC"), before, check_exact=True)
+
+
+def test_a_short_file_with_400_bars_before_new_rows_has_the_indicators_of_the_whole_history(
+    db: Base, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = bars(900)
+    ingest(prices(tmp_path / "full.csv", history[:-5]), asset_id="BTC", db_url=db.url)
+    before = db.load("BTC")
+    said(capsys)
+
+    ingest(prices(tmp_path / "short.csv", history[-410:]), asset_id="BTC", db_url=db.url)
+
+    assert said(capsys)[0].endswith("(5 new, 5 updated; 367 before them stay as they are)")
+    loaded = db.load("BTC")
+    expected = compute_indicators(history.set_axis(pd.to_datetime(history["date"])))
+    pd.testing.assert_frame_equal(loaded[:-10], before[:-5], check_exact=True, check_freq=False)
+    assert (((loaded - expected.to_numpy()) / expected.std().to_numpy()).abs().to_numpy() < 1e-9).all()
+
+
+def test_a_short_file_is_written_as_it_is_if_that_is_asked_for(db: Base, tmp_path: Path, home: Path) -> None:
+    history = bars(600)
+    ingest(prices(tmp_path / "full.csv", history), asset_id="BTC", db_url=db.url)
+
+    ingest(prices(tmp_path / "short.csv", history[-80:]), asset_id="BTC", db_url=db.url, start_anew=True)
+
+    alone = compute_indicators(history[-80:].set_axis(pd.to_datetime(history["date"][-80:])))
+    assert (db.load("BTC")[-47:].to_numpy() == alone.to_numpy()).all()
+
+
+def test_a_longer_history_and_the_same_one_replace_all_rows(db: Base, tmp_path: Path, home: Path) -> None:
+    history = bars(200)
+    for rows in (history[100:], history[100:], history):
+        ingest(prices(tmp_path / "bars.csv", rows), asset_id="BTC", db_url=db.url)
+
+    expected = compute_indicators(history.set_axis(pd.to_datetime(history["date"])))
+    assert db.load("BTC").to_numpy().tobytes() == (expected.to_numpy() + 0.0).tobytes()
+
+
 def test_csv_comes_from_standard_input_too(
     sqlite: Base,
     home: Path,

@@ -1,0 +1,69 @@
+"""Rows that `ingest` has left out as unfit: their stamps are kept beside the table that lacks them."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from sqlalchemy import Column, Connection, DateTime, MetaData, String, Table, bindparam, delete, exists, inspect, select
+from sqlalchemy.exc import ProgrammingError
+
+_NAME = "kallos_left_out"
+
+
+def note_left_out(connection: Connection, table: Table, left_out: Mapping[str, pd.Series]) -> None:
+    """Keep the rules that rows break, by asset and stamp, and forget those of rows that the table has by now."""
+    notes = _notes(table.schema)
+    own_name = _as_known(connection, table.name)
+    rows = [
+        {"of": own_name, "asset": asset_id, "at": stamp.to_pydatetime(), "why": reason}
+        for asset_id, reasons in left_out.items()
+        for stamp, reason in reasons.items()
+    ]
+    if not inspect(connection).has_table(_NAME, schema=table.schema):
+        if not rows:
+            return
+        notes.create(connection)
+    if rows:
+        is_same = (
+            notes.c.features_table == bindparam("of"),
+            notes.c.asset_id == bindparam("asset"),
+            notes.c.timestamp == bindparam("at"),
+        )
+        connection.execute(delete(notes).where(*is_same), rows)
+        values = {"features_table": "of", "asset_id": "asset", "timestamp": "at", "reason": "why"}
+        connection.execute(notes.insert().values({column: bindparam(name) for column, name in values.items()}), rows)
+    is_there = exists().where(table.c.asset_id == notes.c.asset_id, table.c.timestamp == notes.c.timestamp)
+    connection.execute(delete(notes).where(notes.c.features_table == own_name, is_there))
+
+
+def read_left_out(connection: Connection, schema: str | None, table_name: str, asset_id: str) -> pd.Series:
+    """Return the rules that an asset's missing rows break, by their stamps; none where nobody has noted any."""
+    notes = _notes(schema)
+    found: list[tuple[object, str]] = []
+    if inspect(connection).has_table(_NAME, schema=schema):
+        query = select(notes.c.timestamp, notes.c.reason).where(
+            notes.c.features_table == _as_known(connection, table_name), notes.c.asset_id == asset_id
+        )
+        try:
+            found = [(stamp, reason) for stamp, reason in connection.execute(query.order_by(notes.c.timestamp))]
+        except ProgrammingError:
+            # Whoever may read a table of features need not be let into what lies beside it.
+            connection.rollback()
+    index = pd.DatetimeIndex([stamp for stamp, _ in found]).as_unit("ns")
+    return pd.Series([reason for _, reason in found], index, dtype=object)
+
+
+def _notes(schema: str | None) -> Table:
+    return Table(
+        _NAME,
+        MetaData(),
+        Column("features_table", String, primary_key=True),
+        Column("asset_id", String, primary_key=True),
+        Column("timestamp", DateTime, primary_key=True),
+        Column("reason", String),
+        schema=schema,
+    )
+
+
+def _as_known(connection: Connection, table_name: str) -> str:
+    """Return a table's name as it is kept: SQLite knows it in any case."""
+    return table_name.lower() if connection.dialect.name == "sqlite" else table_name

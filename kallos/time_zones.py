@@ -1,0 +1,17 @@
+"""Names of time zones, as people write them."""
+
+from zoneinfo import ZoneInfo, available_timezones
+
+from kallos.errors import did_you_mean
+
+
+def check_zone(zone: str) -> str:
+    """Return the name of a time zone, or raise `ValueError` with the rule that it breaks."""
+    try:
+        ZoneInfo(zone)
+    except (ValueError, OSError, KeyError):
+        raise ValueError(
+            f"must be a zone of the IANA database such as Europe/Berlin, not {zone!r}: "
+            f"{did_you_mean(zone, available_timezones())}"
+        ) from None
+    return zone
