@@ -24,7 +24,7 @@ from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, sh
 from kallos.feature_queries import of_asset, table_query, text_query
 from kallos.feature_tables import refuse_missing_schema, schema_and_name
 from kallos.feature_writing import Written, write_features
-from kallos.frequency import find_frequency
+from kallos.frequency import Frequency, find_frequency
 from kallos.left_out import read_left_out
 from kallos.local_days import days_or_moments, zone_of_days
 from kallos.row_chunks import OnRows, frame_of
@@ -331,9 +331,16 @@ def _refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
         )
 
 
-def refuse_days_elsewhere(index: pd.Index, spec: DataSpec) -> None:
-    """Raise `DataError` if moments that keep to no frequency in UTC are days of another zone."""
-    zone = zone_of_days(index) if isinstance(index, pd.DatetimeIndex) and spec.days_in is None else None
+def refuse_days_elsewhere(index: pd.Index, spec: DataSpec, found: Frequency | None) -> None:
+    """Raise `DataError` if moments that keep to no clock in UTC are days of another zone, unless a setting says how.
+
+    `found` is the frequency that was found out of them, None if there is none.
+    """
+    is_said = spec.days_in is not None or (found is not None and spec.frequency is not None)
+    keeps_to_clock = found is not None and not found.has_gaps
+    if is_said or keeps_to_clock or not isinstance(index, pd.DatetimeIndex):
+        return
+    zone = zone_of_days(index)
     if zone is not None:
         raise DataError(
             f"timestamps are read in UTC, where these are no midnights, as they are in {zone}, from {index[0]} on; "
@@ -351,8 +358,9 @@ def _with_frequency(frame: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     try:
         frequency = find_frequency(frame.index, spec.frequency)
     except DataError:
-        refuse_days_elsewhere(frame.index, spec)
+        refuse_days_elsewhere(frame.index, spec, None)
         raise
+    refuse_days_elsewhere(frame.index, spec, frequency)
     if frequency.has_gaps or not frequency.has_calendar:
         return frame
     return frame.set_index(pd.DatetimeIndex(frame.index, freq=frequency.step))

@@ -98,8 +98,7 @@ def examine_stamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> 
         found: list[Finding] = []
         stamped.frequency = examine_frequency(frame.index, spec, found)
         try:
-            if stamped.frequency is None:
-                refuse_days_elsewhere(frame.index, spec)
+            refuse_days_elsewhere(frame.index, spec, stamped.frequency)
         except DataError as error:
             place = {"column": name, "stamps": first_few(frame.index), "parameter": "days_in"}
             found = [said_by(error, "days-elsewhere", **place)]

@@ -49,7 +49,8 @@ def test_dates_of_a_csv_file_are_kept_if_all_stamps_are_midnight_by_their_offset
 
     assert index_of(inputs) == midnights(DATES)
     assert len(inputs.notes) == 1
-    assert "own.csv (--days-in UTC takes them as moments)" in inputs.notes[0]
+    assert inputs.notes[0].startswith("own.csv: all timestamps are midnight where they were written")
+    assert "--days-in UTC takes them as moments" in inputs.notes[0]
 
 
 @pytest.mark.parametrize("zone", ZONES)
