@@ -32,8 +32,8 @@ class StudyTrial:
 
     def has_failed_elsewhere(self, environment: str) -> bool:
         """Whether it failed with other code or packages than those of the environment with this hash."""
-        failed = self.ended is not None and self.ended.state is TrialState.FAIL
-        return failed and self.ended.user_attrs.get(ENVIRONMENT) != environment  # type: ignore[union-attr]
+        ended = self.ended
+        return ended is not None and ended.state is TrialState.FAIL and ended.user_attrs.get(ENVIRONMENT) != environment
 
 
 class WarmStart(BaseModel):

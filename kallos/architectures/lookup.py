@@ -160,7 +160,7 @@ def unsound(architecture: Architecture) -> str | None:
     build = getattr(architecture.build, "func", architecture.build)
     if not isfunction(build):
         return f"must have a function as build, or a partial of one, not {type(build).__name__}"
-    if architecture.source_sha256 is None:
+    if not architecture.source_sha256:
         return "must have its build in a file that can be read, for its text is part of what a fold's score depends on"
     for held, words in ((space, "space"), (defaults, "defaults")):
         if INPUT not in held:

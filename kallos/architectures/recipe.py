@@ -62,26 +62,26 @@ class Architecture:
     build: Callable[[Params, ModelContext], "GlobalForecastingModel"]
     stops_early: bool = True
     requires: str | None = None
-    _source_sha256: str | None = field(init=False, repr=False, compare=False)
+    _source_sha256: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Take the hash of the code now, when it is loaded."""
         object.__setattr__(self, "_source_sha256", _source_sha256(self.build))
 
     @property
-    def source_sha256(self) -> str | None:
+    def source_sha256(self) -> str:
         """Hash of the code that a model is built by, as it was loaded: this module, and the one that holds `build`.
 
-        None for a `build` that is in no file.
+        Empty for a `build` that is in no file.
         """
         return self._source_sha256
 
 
-def _source_sha256(build: Callable[..., Any]) -> str | None:
+def _source_sha256(build: Callable[..., Any]) -> str:
     try:
         text = Path(inspect.getfile(getattr(build, "func", build))).read_bytes()
     except (OSError, TypeError):
-        return None
+        return ""
     return hashlib.sha256(_OWN_TEXT + text).hexdigest()
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
+from kallos import metrics
 from kallos.architectures import registry
 from kallos.errors import DataError, FitError, UsageError
 from kallos.folds import Fold
@@ -88,6 +89,10 @@ def test_each_metric_and_each_set_of_quantiles_is_another_study(tmp_path, own):
     assert len({plan.study_name for plan in plans}) == len({plan.family for plan in plans}) == len(overs)
     before = plans[-1].trial_jobs(0, {})[0].fingerprint
     own.write_text(own.read_text() + "\n# another\n")
+    # What runs here is what was loaded; a new process loads the other one.
+    assert plans[-1].trial_jobs(0, {})[0].fingerprint == before
+    sys.modules.pop("own_metrics")
+    metrics._own.cache_clear()
     assert plans[-1].trial_jobs(0, {})[0].fingerprint != before
 
 
