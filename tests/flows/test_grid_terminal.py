@@ -33,14 +33,17 @@ def test_each_line_says_what_was_fitted_what_carried_on_and_what_not_run_again(t
                 )
             entry = Entry.of(plan.spec, best_params_document(result))
             shown.note(entry, waiting.updated(entry))
+        cut_short = entry.model_copy(update={"trials": 2, "pending": 1})
+        shown.note(cut_short, waiting.updated(cut_short))
         found = entry.model_copy(update={"is_found": True})
         shown.note(found, waiting.updated(found))
         told = shown.fitted(waiting)
-    starts, fresh, carries, carried_on, passed_over = text.getvalue().splitlines()
+    starts, fresh, carries, carried_on, cut_short_line, passed_over = text.getvalue().splitlines()
     assert starts.endswith(": new, 3 trials, the first 1 now")
     assert carries.endswith(": 1 of 3 trials recorded, and not run again")
     assert "(" not in fresh.replace(f"({result.naive})", "")
     assert carried_on.endswith("(carried on from 1 trial)")
+    assert cut_short_line.endswith("(2 of 3 trials, 1 more begun)")
     assert passed_over.endswith("(complete, not run again)")
     # Three trials of two folds.
     assert told == "6 folds fitted in this run"

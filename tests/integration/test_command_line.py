@@ -97,6 +97,7 @@ def test_tune_writes_the_best_parameters_and_shows_them_beside_naive(environment
     # 383 rows hold six whole steps of 60 from the first row on, and an open one of 23.
     assert document["open_fold"]["n_forecasts"] == 23
     assert "written to out/gru_ABC_best_params.json" in done.stdout
+    assert f"all of this study: out/{document['study']}\n" in done.stdout
     assert f"{document['best_value']:.6g}" in done.stdout
     assert f"{document['naive_value']:.6g}" in done.stdout
     assert "naive" in done.stdout

@@ -1,10 +1,12 @@
 import csv
 import io
+from pathlib import Path
 
 import pytest
 from scipy.stats import rankdata
 
-from kallos.leaderboard import Entry, Leaderboard, leaderboard_csv, leaderboard_markdown
+from kallos.leaderboard import Entry, Leaderboard, leaderboard_csv, leaderboard_markdown, write_leaderboard
+from kallos.study_grid import StudyGrid
 from tests.samples import small_spec
 
 
@@ -106,3 +108,15 @@ def test_a_document_that_is_none_is_refused():
 def test_a_leaderboard_says_that_its_values_flatter_once_there_are_some():
     assert "chosen on these very folds: it flatters" in leaderboard_markdown(BOARD)
     assert "flatters" not in leaderboard_markdown(Leaderboard(entries=BOARD.entries[6:]))
+
+
+def test_each_grid_keeps_its_leaderboard_and_the_copy_is_the_latest_ones_of_its_target(tmp_path):
+    grids = [
+        StudyGrid(spec=small_spec(**over), assets=assets, models=("gru",))
+        for assets, over in ((("BTC", "ETH"), {}), (("BTC",), {}), (("BTC",), {"features": {"target": "macd"}}))
+    ]
+    boards = [Leaderboard(entries=(done("BTC", "gru", rmse),)) for rmse in (0.1, 0.2, 0.3)]
+    own = [write_leaderboard(board, grid, str(tmp_path)) for board, grid in zip(boards, grids, strict=True)]
+    assert [Path(address).read_text() for address in own] == [leaderboard_csv(board) for board in boards]
+    assert (tmp_path / "leaderboard.csv").read_text() == leaderboard_csv(boards[1])
+    assert (tmp_path / "macd_leaderboard.csv").read_text() == leaderboard_csv(boards[2])

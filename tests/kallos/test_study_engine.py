@@ -17,7 +17,7 @@ from kallos.errors import DatabaseError, FitError, KallosError, StudyError
 from kallos.events import FoldScored, StudyFinished, StudyStarted, TrialFinished
 from kallos.pruning import PRUNERS
 from kallos.record import StudyRecord, check_record, open_record
-from kallos.report import opening
+from kallos.report import opening, run_summary
 from kallos.scoring import FoldScore
 from kallos.trials import WarmStart
 from kallos.tuner import forget, run_tuning
@@ -268,6 +268,8 @@ def test_a_budget_that_cuts_the_first_trials_short_ends_with_the_best_whole_one_
         assert result.best_value == min(trial.value for trial in result.trials if trial.state == "complete")
         assert result.pending == len(cut) == 3 - len(ended)
         assert events[-1].stopped == "--timeout 60 s is over"
+        said = f"that of what has ended, {len(ended)} of 3 trials, {len(cut)} more begun and not in it"
+        assert said in run_summary(events[-1])
         assert run_tuning(plan, score_fold=score_but(fails), workers=3, record=record) == alone
 
 
