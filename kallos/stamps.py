@@ -158,8 +158,9 @@ def _from_text(
         )
         moments = parsed.dt.tz_localize(None).to_numpy()
     unread = np.isnat(moments) & ~missing
-    is_given = reading.date_format is not None and not reading.is_found
-    remedy = "correct it" if is_given else "correct it, say how with --date-format, such as %d/%m/%Y"
+    remedy = "correct it" if reading.date_format is not None else "correct it, say how with --date-format"
+    if reading.is_found:
+        remedy = "write all alike, ingest rows of another kind apart, say how with --date-format"
     unfit = [
         UnfitStamps("every row must have a date", missing, "fill it in"),
         UnfitStamps(f"column {name!r} must hold {example}, not numbers", numbers, _SAY_NUMBERS),

@@ -84,6 +84,7 @@ def test_a_file_of_two_units_is_refused_with_the_line_of_the_other() -> None:
 
     assert "must hold milliseconds since 1970 of the years 1980 to 2100, as its first rows do" in line
     assert f"line 4: asset 'A' has '{stamps[2] // 1000}'" in line
+    assert "ingest rows of another kind apart" in line
     assert len(read.frames["A"]) == 2
 
 
