@@ -308,7 +308,7 @@ def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     else:
         try:
             moments = pd.to_datetime(stamps, utc=True, format="ISO8601")
-            utc = pd.DatetimeIndex(moments).tz_localize(None)
+            utc = pd.DatetimeIndex(moments).tz_localize(None).as_unit("ns")
         except (ValueError, TypeError) as error:
             raise DataError(
                 f"column {spec.timestamp_column!r} must hold timestamps or integers: {str(error).splitlines()[0]}"
