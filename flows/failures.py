@@ -7,6 +7,7 @@ from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 
+from kallos.errors import scrubbed
 from kallos.report import write_failure
 from kallos.settings import Settings
 from kallos.specs import parse_tune_spec
@@ -20,7 +21,7 @@ def note_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
     given = flow_run.parameters
     failure = {
         "state": state.name,
-        "message": state.message,
+        "message": state.message and scrubbed(state.message),
         "flow_run": flow_run.name,
         "flow_run_id": str(flow_run.id),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -62,8 +62,12 @@ def shorten(items: Sequence[object], most: int = 5) -> str:
 
 
 def scrubbed(message: str) -> str:
-    """Return a message without the user names and passwords of URLs."""
-    return re.sub(r"//[^/\s@]*:[^/\s@]*@", "//***@", message)
+    """Return a message without the user names and passwords of URLs.
+
+    A password may hold any character, a raw @ too: all goes up to the last @ before the next URL, or else in the line.
+    """
+    login = r"//[^/\s:]*:"
+    return re.sub(rf"{login}(?:(?!\s[\w+.-]+://).)*@|{login}.*@", "//***@", message)
 
 
 def explain(error: "ValidationError", *place: str, model: "type[BaseModel] | None" = None) -> str:
