@@ -3,14 +3,14 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -111,12 +111,23 @@ class StudyRecord:
 
     def forget(self) -> None:
         """Remove all trials; what the study starts from stays settled."""
-        settled = self._storage.get_study_user_attrs(self._study_id)
-        name = self._storage.get_study_name_from_id(self._study_id)
-        self._storage.delete_study(self._study_id)
-        self._study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], name)
-        for key, value in settled.items():
-            self._storage.set_study_user_attr(self._study_id, key, value)
+        old = self._study_id
+        settled = self._persistently(lambda _: self._storage.get_study_user_attrs(old))
+        name = self._persistently(lambda _: self._storage.get_study_name_from_id(old))
+
+        def write(_: bool) -> None:
+            # A try before may have got as far as any of these.
+            with suppress(KeyError):
+                self._storage.delete_study(old)
+            with suppress(DuplicatedStudyError):
+                self._storage.create_new_study([StudyDirection.MINIMIZE], name)
+            self._study_id = self._storage.get_study_id_from_name(name)
+            # A study is ready when it says what it starts from.
+            for key in sorted(settled, key=WARM.__eq__):
+                self._storage.set_study_user_attr(self._study_id, key, settled[key])
+
+        self._persistently(write)
+        self._trial_ids = []
 
     def _all_trials(self) -> list[FrozenTrial]:
         trials = self._storage.get_all_trials(self._study_id, deepcopy=False)

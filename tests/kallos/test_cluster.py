@@ -193,7 +193,7 @@ def test_no_thread_waits_for_another_that_asks_the_scheduler(tmp_path, two_worke
     job, asked = small_job(tmp_path), []
 
     def ask(what):
-        """Ask for as long as it takes another thread to look at the pool, which is for ever if it has to wait for us."""
+        """Ask for as long as another thread takes to look at the pool: for ever, if it has to wait for us."""
         other = ThreadPoolExecutor(1)
         try:
             other.submit(pool.has_room).result(timeout=5)
