@@ -108,6 +108,9 @@ def _count_down(connection: Any, timeout: float) -> None:
 
 
 def _make_read_only(connection: Any, timeout: float) -> None:
+    from kallos.postgres_moments import read_odd_moments  # psycopg takes a while, and SQLite needs none of it.
+
+    read_odd_moments(connection)
     milliseconds = max(int(min(timeout * 1000, 2**31 - 1)), 1)
     connection.execute(
         "SELECT set_config('default_transaction_read_only', 'on', false), set_config('TimeZone', 'UTC', false), "

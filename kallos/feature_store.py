@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from kallos.databases import parse_url, read_only_engine, reason_of, shown, timed_out, why_read_only_fails
-from kallos.date_range import bounds
+from kallos.date_range import FIRST_MOMENT, LAST_MOMENT, bounds
 from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
 from kallos.feature_queries import of_asset, table_query, text_query
 from kallos.feature_writing import Written, write_features
@@ -27,6 +27,9 @@ from kallos.frequency import ROWS, SESSIONS, find_frequency
 from kallos.row_chunks import OnRows, frame_of
 from kallos.settings import DB_TIMEOUT
 from kallos.specs import DataSpec
+
+# The stamps that can be read, in words.
+READABLE = "ISO 8601, 1678 to 2261"
 
 
 class FeatureStore:
@@ -277,14 +280,29 @@ def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     if stamps.dtype.kind in "iu":
         index = pd.Index(stamps.astype(np.int64), name=spec.timestamp_column)
     else:
-        try:
-            moments = pd.to_datetime(stamps, utc=True, format="ISO8601")
-            index = pd.DatetimeIndex(moments, name=spec.timestamp_column).tz_localize(None).as_unit("ns")
-        except (ValueError, TypeError) as error:
+        moments = moments_of(stamps)
+        if (odd := moments.isna()).any():
             raise DataError(
-                f"column {spec.timestamp_column!r} must hold timestamps or integers: {str(error).splitlines()[0]}"
-            ) from None
+                f"column {spec.timestamp_column!r} must hold timestamps ({READABLE}) or integers: of asset "
+                f"{spec.asset_id!r} in {spec.source}, {odd_values(stamps, odd)}; correct or delete what is none"
+            )
+        index = pd.DatetimeIndex(moments, name=spec.timestamp_column).as_unit("ns")
     return _numbers(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
+
+
+def moments_of(stamps: pd.Series) -> pd.DatetimeIndex:
+    """Return stamps as moments in UTC, without a zone; NaT for what is none, or none that nanoseconds reach."""
+    if stamps.dtype.kind in "fbcm":
+        return pd.DatetimeIndex([pd.NaT] * len(stamps))
+    moments = pd.DatetimeIndex(pd.to_datetime(stamps, utc=True, format="ISO8601", errors="coerce")).tz_localize(None)
+    return moments.where(~np.asarray((moments < FIRST_MOMENT) | (moments > LAST_MOMENT)))
+
+
+def odd_values(stamps: pd.Series, odd: np.ndarray) -> str:
+    """Return in words the rows, from 1 in the order in which they were read, of odd stamps, and what they hold."""
+    places = np.flatnonzero(odd)
+    held = (each if isinstance(each, str) else str(each) for each in stamps.iloc[places])
+    return shorten([f"row {place + 1} holds {each[:40]!r}" for place, each in zip(places, held, strict=True)], 3)
 
 
 def doubled_stamps(index: pd.Index) -> pd.Index:

@@ -11,9 +11,8 @@ import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
 from kallos.checks.frequencies import examine_frequency
-from kallos.date_range import FIRST_MOMENT, LAST_MOMENT
 from kallos.errors import shorten
-from kallos.feature_store import choose_dates, doubled_stamps
+from kallos.feature_store import READABLE, choose_dates, doubled_stamps, moments_of, odd_values
 from kallos.specs import DataSpec
 
 _OFFSET = re.compile(r"[T ]\d{2}(?::?\d{2}){0,2}(?:[.,]\d+)?\s*(Z|z|[+-]\d{2}(?::?\d{2})?)$")
@@ -108,14 +107,7 @@ def _read(stamps: pd.Series) -> tuple[pd.Index, np.ndarray]:
     known = stamps[~missing]
     if _are_whole(known, is_partial=bool(missing.any())):
         return pd.Index(pd.to_numeric(stamps, errors="coerce")), np.zeros(len(stamps), bool)
-    if stamps.dtype.kind in "fbcm":
-        moments = pd.DatetimeIndex([pd.NaT] * len(stamps))
-    else:
-        moments = pd.DatetimeIndex(pd.to_datetime(stamps, utc=True, format="ISO8601", errors="coerce")).tz_localize(
-            None
-        )
-    outside = np.asarray((moments < FIRST_MOMENT) | (moments > LAST_MOMENT))
-    moments = moments.where(~outside)
+    moments = moments_of(stamps)
     return moments, np.asarray(moments.isna()) & ~missing
 
 
@@ -143,14 +135,13 @@ def _unusable(stamps: pd.Series, unreadable: np.ndarray, name: str) -> Iterator[
             column=name,
         )
     if unreadable.any():
-        odd = [repr(each)[:40] for each in stamps[unreadable].iloc[:3]]
         yield Finding(
             "unreadable-timestamps",
-            f"column {name!r} must hold timestamps (ISO 8601, 1678 to 2261) or integers, and {unreadable.sum()} rows "
-            f"hold none, such as {odd[0]}",
-            "correct them, or name another as --timestamp-column",
+            f"column {name!r} must hold timestamps ({READABLE}) or integers, and rows hold none: "
+            f"{odd_values(stamps, unreadable)}",
+            "correct or delete them, or name another as --timestamp-column",
             column=name,
-            stamps=tuple(odd),
+            stamps=tuple(repr(each)[:40] for each in stamps[unreadable].iloc[:3]),
         )
 
 
