@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kallos.arguments import require
 from kallos.entry_files import Holdings, entries_of, open_entry_files, surplus
 from kallos.scoring import FoldJob, FoldScore
 
@@ -22,6 +23,7 @@ class FoldCache:
     """
 
     def __init__(self, folder: Path | str) -> None:
+        require((str, Path), folder=folder)
         self._store = open_entry_files(folder)
 
     def read(self, fingerprint: str) -> FoldScore | None:

@@ -6,7 +6,8 @@ KallosError                 one line for the user: the rule, the value, the reme
 ├── DataError               the rows or columns are unfit for tuning                   (exit code 1)
 ├── FitError                one fold cannot be fitted: a property of the job, so the
 │                           trial fails, is not retried, and the study goes on
-└── StudyError              the study as a whole has no result                         (exit code 1)
+├── StudyError              the study as a whole has no result                         (exit code 1)
+└── BrokenPromiseError      an architecture does not keep to its contract (`kallos.contracts`)
 """
 
 import re

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 import pandas as pd
 
+from kallos.arguments import require, require_columns, require_rows
 from kallos.errors import DataError, did_you_mean, shorten
 from kallos.folds import Fold
 from kallos.preparation import Preparation, PreparedSeries
@@ -35,8 +36,12 @@ def group_columns(columns: pd.Index, features: FeatureSpec) -> dict[str, list[st
 def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none") -> pd.DataFrame:
     """Return the columns that a study uses, the target first and stamped when known, all float64 and finite.
 
-    Raises `DataError` naming what is missing, not a number, or not finite.
+    Raises `DataError` naming what is missing, not a number, or not finite, or for rows that are not sorted and unique,
+    or have a time zone.
     """
+    require_rows(frame=frame)
+    require_columns(frame=frame)
+    require(FeatureSpec, features=features)
     chosen = columns_of_numbers(frame, features)
     if features.label_horizon >= len(chosen):
         raise DataError(f"a label must look ahead by less than the {len(chosen)} rows: not {features.label_horizon}")
