@@ -5,6 +5,7 @@ import sys
 import cyclopts
 from cyclopts import CycloptsError
 
+from flows.wording import in_flags
 from kallos import __version__
 from kallos.errors import KallosError, scrubbed
 
@@ -69,5 +70,5 @@ def main() -> None:
 
 
 def _leave(message: str, code: int) -> None:
-    sys.stderr.write(f"kallos-run: {scrubbed(message)}\n")
+    sys.stderr.write(f"kallos-run: {in_flags(scrubbed(message))}\n")
     sys.exit(code)

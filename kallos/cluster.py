@@ -170,7 +170,7 @@ class DaskPool:
                 raise
         if self._fold_timeout is not None and time.monotonic() - begun >= self._fold_timeout:
             raise WorkerLostError(
-                f"a fold must end within --fold-timeout, and {fold.job.name} did not in {self._fold_timeout:g} s"
+                f"a fold must end within `fold_timeout`, and {fold.job.name} did not in {self._fold_timeout:g} s"
             )
         raise WorkerLostError(
             f"the Dask worker {worker.address} was lost at {fold.job.name}: killed by hand or for want of memory, or "

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 class KallosError(Exception):
-    """An error that its message explains in full; it is shown without a traceback."""
+    """An error that its message explains in full; it is shown without a traceback.
+
+    What was given, or may be given otherwise, stands in backquotes by its name in a specification or a signature, as in
+    "take fewer `n_folds`": who asked by a study file, a form or from Python finds it there, and the command line shows
+    it as its flag.
+    """
 
     exit_code = 1
 
@@ -113,8 +118,8 @@ def _finding(
     field = ".".join(str(part) for part in (*place, *loc)) or "specification"
     rule = re.sub("^(Input|String) should ", "must ", msg.removeprefix("Value error, "))
     if type == "missing":
-        given = "it" if (*place, *loc)[0] == "space" else f"it as {_flag(loc)} or"
-        return f"{field} is missing: give {given} in the study file"
+        given = "" if (*place, *loc)[0] == "space" or not loc else f" as `{loc[-1]}` or"
+        return f"{field} is missing: give it{given} in the study file"
     if type == "extra_forbidden":
         known = _fields_of(model, loc[:-1]) if model else ()
         if known:
@@ -123,7 +128,3 @@ def _finding(
     shown = "" if type == "value_error" else f", not {input!r}"
     joint = " " if rule.startswith("must ") else ": "
     return f"{field}{joint}{rule[0].lower()}{rule[1:]}{shown}"
-
-
-def _flag(loc: tuple[int | str, ...]) -> str:
-    return f"--{str(loc[-1]).replace('_', '-')}" if loc else "a flag"

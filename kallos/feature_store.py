@@ -128,7 +128,7 @@ class FeatureStore:
         if known is None:
             raise DatabaseError(
                 f"table {spec.features_table!r} is not in {self}: {did_you_mean(name, tables)}; "
-                f"fill the built-in one with 'kallos-run ingest', or name yours as --features-table"
+                f"fill the built-in one with 'kallos-run ingest', or name yours as `features_table`"
             )
         table = Table(known, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
         _refuse_columns(table, spec)
@@ -156,7 +156,7 @@ class FeatureStore:
             # SQLite would make an empty file.
             raise DatabaseError(
                 f"the features database must exist: there is no file {file}; fill it with 'kallos-run ingest', "
-                f"or name another as --db-url"
+                f"or name another as `db_url`"
             )
 
     @contextmanager
@@ -173,7 +173,7 @@ class FeatureStore:
                 raise DatabaseError(f"the features database must be readable, and {self} is not: {reason}") from None
             raise DatabaseError(
                 f"the features database must answer, and {self} did not: {reason_of(error, self.url)}; "
-                f"check that it runs, and --db-url or KALLOS_DB_URL"
+                f"check that it runs, and `db_url` or KALLOS_DB_URL"
             ) from None
 
 
@@ -229,12 +229,12 @@ def _refuse_columns(table: Table, spec: DataSpec) -> None:
         raise _no_column(spec.timestamp_column, "timestamp", names, spec)
     if spec.asset_column not in names and not spec.single_asset:
         raise _no_column(
-            spec.asset_column, "asset", names, spec, ", or give --single-asset if it holds one asset alone"
+            spec.asset_column, "asset", names, spec, ", or give `single_asset` if it holds one asset alone"
         )
     if spec.asset_column in names and spec.single_asset:
         raise UsageError(
             f"a table of a single asset has no column of its name, and {spec.source} has {spec.asset_column!r}: take "
-            f"out --single-asset, or name another column as --asset-column"
+            f"out `single_asset`, or name another column as `asset_column`"
         )
 
 
@@ -254,7 +254,7 @@ def _refuse_columns_of_query(names: list[str], spec: DataSpec) -> None:
 def _no_column(column: str, flag: str, names: list[str], spec: DataSpec, otherwise: str = "") -> DatabaseError:
     return DatabaseError(
         f"column {column!r} is not in {spec.source}: {did_you_mean(column, names)}; "
-        f"name it as --{flag}-column{otherwise}"
+        f"name it as `{flag}_column`{otherwise}"
     )
 
 

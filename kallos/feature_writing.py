@@ -131,7 +131,7 @@ def make_folder(url: URL) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatabaseError(
-                f"the folder of a database must be writable: {folder}: {error.strerror}; choose another --db-url"
+                f"the folder of a database must be writable: {folder}: {error.strerror}; choose another `db_url`"
             ) from None
 
 
@@ -171,7 +171,7 @@ def database_errors(url: URL) -> Iterator[None]:
     except (SQLAlchemyError, PostgreSQLError) as error:
         raise DatabaseError(
             f"the features database must answer, and {shown(url)} did not: {reason_of(error, url)}; "
-            f"check that it runs, and --db-url or KALLOS_DB_URL"
+            f"check that it runs, and `db_url` or KALLOS_DB_URL"
         ) from None
 
 
@@ -188,7 +188,7 @@ def _stamps_there(connection: Connection, table: Table, asset_id: str, frame: pd
         # They would be other rows to SQLite, which compares them as text.
         raise DatabaseError(
             f"timestamps in SQLite must be text such as {_STAMP} for rows to be found again: table {table.name!r} has "
-            f"{foreign!r} for asset {asset_id!r}: choose another --features-table"
+            f"{foreign!r} for asset {asset_id!r}: choose another `features_table`"
         )
     return frame.index[pd.Index(_texts(frame.index), dtype=object).isin(texts)]
 
@@ -199,7 +199,7 @@ def _refuse_conflicts(there: Mapping[str, pd.DatetimeIndex], table_name: str, ur
     if n_conflicts:
         more = f" and {n_conflicts - 5} more" if n_conflicts > 5 else ""
         raise DataError(
-            f"rows must not be there already with --on-conflict fail: table {table_name!r} of {shown(url)} has "
+            f"rows must not be there already with `on_conflict` fail: table {table_name!r} of {shown(url)} has "
             f"{', '.join(conflicts[:5])}{more}: nothing was written; choose replace or skip"
         )
 

@@ -35,7 +35,7 @@ def find_frequency(index: pd.Index, given: str | None = None) -> str:
         return SESSIONS
     if given is None and len(index) < 3:
         raise DataError(
-            f"a frequency can be found from 3 rows or more, and there are {len(index)}: give it as --frequency"
+            f"a frequency can be found from 3 rows or more, and there are {len(index)}: give it as `frequency`"
         )
     if given is None and _looks_like_sessions(index):
         return SESSIONS
@@ -99,7 +99,7 @@ def compare_with_clock(index: pd.DatetimeIndex, frequency: str) -> tuple[pd.Date
         # To list them all would fill the memory.
         raise DataError(
             f"rows of frequency {frequency!r} must be without a gap: there are {len(index)} from {index[0]} to "
-            f"{index[-1]}; correct their timestamps, or give the right --frequency"
+            f"{index[-1]}; correct their timestamps, or give the right `frequency`"
         )
     expected = pd.date_range(index[0], index[-1], freq=offset)
     return expected.difference(index), index.difference(expected), len(expected)
@@ -110,10 +110,10 @@ def _refuse_missing_rows(index: pd.DatetimeIndex, frequency: str) -> None:
     if len(missing):
         raise DataError(
             f"rows of frequency {frequency!r} must be without a gap: {len(missing)} of {n_expected} timestamps "
-            f"are missing ({shorten(missing)}); add them, or give --frequency sessions if days may be missing"
+            f"are missing ({shorten(missing)}); add them, or give `frequency` sessions if days may be missing"
         )
     if len(extra):
         raise DataError(
             f"rows must lie on their frequency {frequency!r}: {len(extra)} of {len(index)} do not "
-            f"({shorten(extra)}); correct them, or give the right --frequency"
+            f"({shorten(extra)}); correct them, or give the right `frequency`"
         )

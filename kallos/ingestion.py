@@ -38,8 +38,8 @@ def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         wanted, equals, own = pair.partition("=")
         if not (equals and wanted.strip() and own.strip()):
-            raise UsageError(f"--column must be the wanted name, =, and the file's own, not {pair!r}")
+            raise UsageError(f"`column` must be the wanted name, =, and the file's own, not {pair!r}")
         if wanted.strip() in mapped:
-            raise UsageError(f"--column must name each column once, and names {wanted.strip()!r} twice")
+            raise UsageError(f"`column` must name each column once, and names {wanted.strip()!r} twice")
         mapped[wanted.strip()] = own.strip()
     return mapped

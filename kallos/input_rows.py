@@ -108,7 +108,7 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
     if not n_fit:
         raise DataError(f"a row at least must be fit, and none of {sources[0].name} is: {rules}")
     if n_unfit > max(n_fit, _MOST_UNFIT):
-        # A wrong --date-format, say: dates that happen to be readable are as wrong as the others.
+        # A wrong `date_format`, say: dates that happen to be readable are as wrong as the others.
         raise DataError(
             f"half of the rows at least must be fit, and of {sources[0].name} {n_fit} of {n_fit + n_unfit} are: {rules}"
         )
@@ -136,14 +136,14 @@ def _read(table: RawTable, reading: InputReading, kind: InputKind, faults: RowFa
             "separate fields by commas, not by ';'" if any(";" in name for name in table.columns) else "correct it",
         )
     by_folded = {name.lower(): name for name in table.columns}
-    asset = _key_column(table, by_folded, _ASSETS, reading.asset_column, "--asset-column")
-    stamp = _key_column(table, by_folded, _STAMPS, reading.timestamp_column, "--timestamp-column")
+    asset = _key_column(table, by_folded, _ASSETS, reading.asset_column, "`asset_column`")
+    stamp = _key_column(table, by_folded, _STAMPS, reading.timestamp_column, "`timestamp_column`")
     taken = {name for name in (asset, stamp) if name is not None}
     chosen = kind.value_columns(table, by_folded, taken, reading.columns)
     if stamp is None:
         raise DataError(
             f"an input needs a column date or timestamp: {table.name} lacks date or timestamp (it has "
-            f"{shorten(list(table.columns), 12)}): name yours as --timestamp-column"
+            f"{shorten(list(table.columns), 12)}): name yours as `timestamp_column`"
         )
     table, names, assets, unfit = _assets(table, asset, reading, faults)
     seen.update(names)
@@ -211,7 +211,7 @@ def _assets(
     if column is None:
         name = reading.asset_id if reading.asset_id is not None else table.asset_id
         if name is None:
-            raise UsageError(f"{table.name} has no asset column: name the asset as --asset-id")
+            raise UsageError(f"{table.name} has no asset column: name the asset as `asset_id`")
         return table, [name], np.zeros(len(table.places), np.int64), np.zeros(len(table.places), bool)
     text = _text_of_assets(table, column)
     fits = {

@@ -259,7 +259,7 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str | Path) -> St
     if plan.naive_value == 0:
         raise DataError(
             f"a target must move for a forecast to be of use, and the naive one ({plan.naive}) makes no error at all "
-            f"on {spec.features.target!r}: name another as --target, or choose other dates or --n-folds"
+            f"on {spec.features.target!r}: name another as `target`, or choose other dates or `n_folds`"
         )
     if not all(0 <= value < math.inf for window in plan.windows for value in window.naive_values.values()):
         raise UsageError(

@@ -90,13 +90,13 @@ class FoldPool:
                     return done.result()
                 process = _replaced(process)
                 raise WorkerLostError(
-                    f"a fold must end within --fold-timeout, and {job.name} did not in {self._fold_timeout:g} s"
+                    f"a fold must end within `fold_timeout`, and {job.name} did not in {self._fold_timeout:g} s"
                 ) from None
         # Lightning makes an exit of a SIGTERM, which comes back like any exception.
         except (BrokenProcessPool, SystemExit):
             process = _replaced(process)
             raise WorkerLostError(
-                f"the worker process of {job.name} was killed: by hand, or for want of memory (fewer --workers "
+                f"the worker process of {job.name} was killed: by hand, or for want of memory (fewer `workers` "
                 f"need less)"
             ) from None
         finally:

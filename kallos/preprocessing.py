@@ -59,7 +59,7 @@ def columns_of_numbers(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFra
         if target not in frame.columns:
             raise DataError(
                 f"the target {target!r} is not a column: {did_you_mean(target, frame.columns)}; "
-                f"name another as --target"
+                f"name another as `target`"
             )
     _refuse_idle_patterns(frame.columns, features)
     chosen = frame[study_columns(frame.columns, features)]
@@ -152,7 +152,7 @@ def _refuse_unfit_values(numbers: pd.DataFrame, features: FeatureSpec, fill: str
     unfit = ~np.isfinite(numbers)
     at_fault = [_places(numbers.index[unfit[name]], name) for name in numbers.columns if unfit[name].any()]
     if at_fault:
-        remedy = "correct them" if fill == "forward" else "correct them, or give --fill forward for missing ones"
+        remedy = "correct them" if fill == "forward" else "correct them, or give `fill` forward for missing ones"
         raise DataError(
             f"features must be finite, and {len(at_fault)} of {len(numbers.columns)} columns are not: "
             f"{shorten(at_fault, 3)}; {remedy}, or name the columns in 'exclude'"

@@ -33,7 +33,7 @@ def read_bars(sources: Sequence[Source], reading: InputReading) -> Inputs:
     """
     for wanted in reading.columns:
         if wanted not in BARS:
-            raise UsageError(f"--column must name one of {', '.join(BARS)} before its =, not {wanted!r}")
+            raise UsageError(f"`column` must name one of {', '.join(BARS)} before its =, not {wanted!r}")
     return read_rows(sources, reading, InputKind(_bar_columns, _unfit_bars, "prices and volume must be numbers"))
 
 
@@ -50,13 +50,13 @@ def demo_prices() -> dict[str, pd.DataFrame]:
 def _bar_columns(
     table: RawTable, by_folded: dict[str, str], taken: set[str], mapped: Mapping[str, str]
 ) -> dict[str, str]:
-    own = {wanted: own_name(table, named, "--column") for wanted, named in mapped.items()}
+    own = {wanted: own_name(table, named, "`column`") for wanted, named in mapped.items()}
     missing = [name for name in BARS if name not in own and name not in by_folded]
     if missing:
         lacking = [*([] if taken else ["date or timestamp"]), *missing]
         raise DataError(
             f"an OHLCV file needs date or timestamp, {', '.join(BARS)}: {table.name} lacks {shorten(lacking, 6)} "
-            f"(it has {shorten(list(table.columns), 12)}): say which columns they are with --column close=Last"
+            f"(it has {shorten(list(table.columns), 12)}): say which columns they are with `column` close=Last"
         )
     return {name: own.get(name) or by_folded[name] for name in BARS}
 

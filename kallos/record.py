@@ -160,9 +160,9 @@ def parse_storage_url(storage_url: str) -> URL:
     try:
         url = parse_url(storage_url)
     except UsageError as error:
-        raise UsageError(f"--storage-url: {error}") from None
+        raise UsageError(f"`storage_url`: {error}") from None
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise UsageError("--storage-url: the record must outlive this process, give SQLite a file")
+        raise UsageError("`storage_url`: the record must outlive this process, give SQLite a file")
     return url
 
 
@@ -170,7 +170,7 @@ def refuse_missing_file(storage_url: str) -> None:
     """Raise `UsageError` if a storage is a SQLite file that is not there: who only looks does not make it."""
     url = parse_storage_url(storage_url)
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
-        raise UsageError(f"--storage-url must name a storage of studies, and there is no such file: {url.database}")
+        raise UsageError(f"`storage_url` must name a storage of studies, and there is no such file: {url.database}")
 
 
 @contextmanager

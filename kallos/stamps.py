@@ -35,7 +35,7 @@ class StampReading:
                 ZoneInfo(self.timezone)
             except (ValueError, OSError, KeyError):
                 raise UsageError(
-                    f"--timezone must be a zone of the IANA database such as Europe/Berlin, not {self.timezone!r}: "
+                    f"`timezone` must be a zone of the IANA database such as Europe/Berlin, not {self.timezone!r}: "
                     f"{did_you_mean(self.timezone, available_timezones())}"
                 ) from None
         if self.date_format is not None:
@@ -43,11 +43,11 @@ class StampReading:
                 pd.to_datetime(pd.Series([""]), format=self.date_format, errors="coerce")
             except ValueError as error:
                 raise UsageError(
-                    f"--date-format must be one such as %d/%m/%Y, not {self.date_format!r}: "
+                    f"`date_format` must be one such as %d/%m/%Y, not {self.date_format!r}: "
                     f"{str(error).splitlines()[0]}"
                 ) from None
             if "%" not in self.date_format:
-                raise UsageError(f"--date-format must be one such as %d/%m/%Y, not {self.date_format!r}")
+                raise UsageError(f"`date_format` must be one such as %d/%m/%Y, not {self.date_format!r}")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def read_stamps(
         is_whole = pa.types.is_integer(kind)
         is_number = is_whole or pa.types.is_floating(kind)
         holds = f"numbers such as {column[0].as_py()}" if is_number and len(column) else str(kind)
-        remedy = "say what they mean with --date-format, such as %Y%m%d" if is_whole else "make it dates"
+        remedy = "say what they mean with `date_format`, such as %Y%m%d" if is_whole else "make it dates"
         raise DataError(
             f"column {name!r} must hold dates such as 2024-01-02, not {'numbers' if is_number else kind}: "
             f"{where} holds {holds}: {remedy}"
@@ -110,7 +110,7 @@ def _from_text(
         # pandas reads these two words as the moment of the run, whatever the format.
         readable = ~missing & ~_mask(pc.is_in(pc.utf8_lower(text), pa.array(["now", "today"], pa.large_string())))
         zoned = np.full(len(text), "%z" in reading.date_format.lower())
-        example = f"dates as --date-format {reading.date_format} says"
+        example = f"dates as `date_format` {reading.date_format} says"
     written = text.to_numpy(zero_copy_only=False).astype(object)
     written[~readable] = None
     parsed = pd.to_datetime(
@@ -118,7 +118,7 @@ def _from_text(
     )
     moments = parsed.dt.tz_localize(None).to_numpy()
     unread = np.isnat(moments) & ~missing
-    remedy = "correct it" if reading.date_format is not None else "correct it, say how with --date-format"
+    remedy = "correct it" if reading.date_format is not None else "correct it, say how with `date_format`"
     unfit = [
         UnfitStamps("every row must have a date", missing, "fill it in"),
         UnfitStamps(f"column {name!r} must hold {example}, not numbers", numbers, remedy),

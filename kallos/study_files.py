@@ -43,7 +43,7 @@ def study_address(params_address: str) -> str:
     if not params_address.endswith(_PARAMS_ENDING):
         raise UsageError(
             f"best parameters are in a file MODEL_ASSET{_PARAMS_ENDING}, not in {scrubbed(params_address)}: give that "
-            f"one, or the study's own as --study-file"
+            f"one, or the study's own as `study_file`"
         )
     return params_address.removesuffix(_PARAMS_ENDING) + _ENDING
 

@@ -39,7 +39,7 @@ def examine_scales(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[
                 "scale-jump",
                 f"the level of {name} changes by a factor of about {_rounded(factor)} at {column.index[place]}, and "
                 f"stays: a change of its unit",
-                "bring it to one unit, or begin there with --start-date",
+                "bring it to one unit, or begin there with `start_date`",
                 column=name,
                 stamps=first_few(column.index[place:]),
             )

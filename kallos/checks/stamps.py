@@ -96,7 +96,7 @@ def _unstamped(rows: pd.DataFrame, message: str | None, spec: DataSpec) -> Stamp
     findings = []
     if message:
         findings.append(
-            Finding("no-timestamp-column", message, "name it as --timestamp-column", parameter="timestamp_column")
+            Finding("no-timestamp-column", message, "name it as `timestamp_column`", parameter="timestamp_column")
         )
     return Stamped(frame, findings)
 
@@ -139,7 +139,7 @@ def _unusable(stamps: pd.Series, unreadable: np.ndarray, name: str) -> Iterator[
             "unreadable-timestamps",
             f"column {name!r} must hold timestamps ({READABLE}) or integers, and rows hold none: "
             f"{odd_values(stamps, unreadable)}",
-            "correct or delete them, or name another as --timestamp-column",
+            "correct or delete them, or name another as `timestamp_column`",
             column=name,
             stamps=tuple(repr(each)[:40] for each in stamps[unreadable].iloc[:3]),
         )
@@ -221,7 +221,7 @@ def _without_odd_dates(frame: pd.DataFrame, now: datetime | None, findings: list
                     "future-timestamps",
                     f"rows are of the past, and {len(future)} are stamped after today, {today:%Y-%m-%d}, first "
                     f"{future[0]}: what they hold cannot have been seen",
-                    f"give --end-date {today:%Y-%m-%d}, or correct them",
+                    f"give `end_date` {today:%Y-%m-%d}, or correct them",
                     column=str(index.name),
                     stamps=first_few(future),
                 )

@@ -47,9 +47,9 @@ def cut_study(
             Finding(
                 "clipped-input",
                 describe_clip(spec, longest_input),
-                "take more --train-rows to try longer ones"
+                "take more `train_rows` to try longer ones"
                 if spec.folds.train_rows is not None
-                else "bring more rows, or take fewer --n-folds, to try longer ones",
+                else "bring more rows, or take fewer `n_folds`, to try longer ones",
                 fold=shortest.number,
                 parameter="input_chunk_length",
             )
@@ -92,7 +92,7 @@ def examine_folds(
                     "constant-in-training",
                     f"{name} does not vary over the {fit.stop - fit.start} rows that train in fold {fold.number}, and "
                     f"does later: its scale is unknown there",
-                    f"begin later with --start-date, take fewer --n-folds, or name {name} in 'exclude'",
+                    f"begin later with `start_date`, take fewer `n_folds`, or name {name} in 'exclude'",
                     column=name,
                     stamps=(str(known.index[fit.start]),),
                     fold=fold.number,
@@ -120,7 +120,7 @@ def _still_target(
                     fault,
                     f"{rule}, and {name} is constant over the {rows.stop - rows.start} rows from {index[rows.start]} "
                     f"in fold {fold.number}",
-                    "name another as --target, or choose other dates or --n-folds",
+                    "name another as `target`, or choose other dates or `n_folds`",
                     column=name,
                     stamps=(str(index[rows.start]),),
                     fold=fold.number,

@@ -70,12 +70,12 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
         )
         return
     first, last = known[0], known[-1]
-    otherwise = "name another as --target" if is_target else "name the column in 'exclude'"
+    otherwise = "name another as `target`" if is_target else "name the column in 'exclude'"
     if first:
         yield Finding(
             "leading-missing-values",
             f"features must be finite: {name} at {first} rows, first {index[0]}, is missing before {index[first]}",
-            f"begin with --start-date {_date(index[first])}, or {otherwise}",
+            f"begin with `start_date` {_date(index[first])}, or {otherwise}",
             column=name,
             stamps=first_few(index[:first]),
             known_from=index[first],
@@ -85,7 +85,7 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
         yield Finding(
             "inner-missing-values",
             f"features must be finite: {name} at {len(inner)} rows, first {inner[0]}, is missing",
-            "correct them, or give --fill forward"
+            "correct them, or give `fill` forward"
             + (" (a target filled is scored against values that never were)" if is_target else f", or {otherwise}"),
             column=name,
             stamps=first_few(inner),
@@ -95,7 +95,7 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
             "filled-target",
             f"the target {name} is filled forward at {len(inner)} rows, first {inner[0]}: models are scored against "
             f"values that never were",
-            "correct them, or leave those rows out by --start-date",
+            "correct them, or leave those rows out by `start_date`",
             column=name,
             stamps=first_few(inner),
         )
@@ -107,7 +107,7 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
         yield Finding(
             "stale-fill",
             f"{name} stops being filled: its last {len(tail)} rows, from {tail[0]}, repeat the value of {index[last]}",
-            f"end with --end-date {_date(index[last])}, or {behind_end}",
+            f"end with `end_date` {_date(index[last])}, or {behind_end}",
             column=name,
             stamps=first_few(tail),
         )
@@ -124,13 +124,13 @@ def _unrealised(
         return
     last = column.index[len(column) - len(tail) - 1]
     if ends_with_table:
-        yield _ended(name, tail, last, "name another as --target")
+        yield _ended(name, tail, last, "name another as `target`")
         return
     yield Finding(
         "short-label-horizon",
         f"a target must be known label_horizon = {horizon} rows after its stamp: {name} at {len(tail)} rows, first "
         f"{tail[0]}, is not yet known, so that it looks {len(tail)} rows ahead",
-        f"give --label-horizon {len(tail)}, or end with --end-date {_date(last)} if it stopped being filled",
+        f"give `label_horizon` {len(tail)}, or end with `end_date` {_date(last)} if it stopped being filled",
         column=name,
         stamps=first_few(tail),
         parameter="label_horizon",
@@ -141,7 +141,7 @@ def _ended(name: str, tail: pd.Index, last: object, otherwise: str) -> Finding:
     return Finding(
         "trailing-missing-values",
         f"features must be finite: {name} at {len(tail)} rows, first {tail[0]}, stops being filled behind {last}",
-        f"fill it, or end with --end-date {_date(last)}, or {otherwise}",
+        f"fill it, or end with `end_date` {_date(last)}, or {otherwise}",
         column=name,
         stamps=first_few(tail),
     )
@@ -165,7 +165,7 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
             yield Finding(
                 "constant-target",
                 f"the target must vary, and {name} is {values[0]:.6g} in all {len(values)} rows",
-                "name another as --target",
+                "name another as `target`",
                 column=name,
             )
         else:
@@ -184,7 +184,7 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
             "frozen-column",
             f"{name} stops being updated: its last {last_run} rows, from {known.index[changes[-1]]}, are all "
             f"{values[-1]:.6g}, and never before were more than {runs.max()} alike",
-            f"end with --end-date {_date(known.index[changes[-1]])}"
+            f"end with `end_date` {_date(known.index[changes[-1]])}"
             + ("" if is_target else ", or name it in 'exclude'"),
             column=name,
             stamps=first_few(known.index[changes[-1] :]),
@@ -192,7 +192,7 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
         return
     commonest, counts = np.unique(values, return_counts=True)
     share = counts.max() / len(values)
-    remedy = "name another as --target" if is_target else "name it in 'exclude'"
+    remedy = "name another as `target`" if is_target else "name it in 'exclude'"
     if share >= _COMMONEST and len(values) >= 100:
         yield Finding(
             "near-constant-column",

@@ -162,10 +162,10 @@ def test_a_fold_that_hangs_is_ended_and_tried_again(tmp_path):
     second = Flow(tmp_path / "second", RunSpec(workers=1, if_running="fail"), small_spec(n_trials=2)).start()
     refused, _ = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert re.search("one run at a time may write a study, and another run holds gru-ABC-.* --if-running wait", refused)
+    assert re.search("one run at a time may write a study, and another run holds gru-ABC-.* `if_running` wait", refused)
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said
-    assert re.search(r"a fold must end within --fold-timeout, and trial-\d-fold-\d did not in 60 s", said)
+    assert re.search(r"a fold must end within `fold_timeout`, and trial-\d-fold-\d did not in 60 s", said)
     assert sorted(Counter(flow.fits()).values()) == [1, 1, 1, 2]
 
 

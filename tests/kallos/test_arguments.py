@@ -42,7 +42,7 @@ def splits(df=DF, **over):
     [
         (lambda: load_features_from_db(Path("features.db"), "A"), "db_url must be a str, not a PosixPath"),
         (lambda: load_features_from_db("sqlite:///x.db", 7), "asset_id must be"),
-        (lambda: load_features_from_db("sqlite:///x.db", "A", start_date=[]), "start_date must be"),
+        (lambda: load_features_from_db("sqlite:///x.db", "A", features_table=3), "features_table must be"),
         (lambda: load_features_from_db("sqlite:///x.db", "A", timeout=0), "timeout must be a number above 0, not 0"),
         (lambda: load_features_from_db("sqlite:///x.db", "A", on_rows=3), "on_rows must be a function, not an int"),
         (splits([1, 2]), "df must be a DataFrame, not a list"),

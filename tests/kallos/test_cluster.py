@@ -33,7 +33,7 @@ def test_an_address_that_names_no_scheduler_is_refused(run, said):
 
 
 def test_a_cluster_needs_an_address(home, monkeypatch):
-    with pytest.raises(UsageError, match="give --dask-address tcp://HOST:8786 or KALLOS_DASK_ADDRESS"):
+    with pytest.raises(UsageError, match="give `dask_address` tcp://HOST:8786 or KALLOS_DASK_ADDRESS"):
         cluster_address(RunSpec(executor="dask"), Settings.read().dask_address)
     monkeypatch.setenv("KALLOS_DASK_ADDRESS", "tcp://[::1]:8786")
     assert cluster_address(RunSpec(executor="dask"), Settings.read().dask_address) == "tcp://[::1]:8786"
@@ -151,7 +151,7 @@ def test_a_fold_that_waits_for_a_worker_begins_within_the_budget_or_not_at_all(t
             asked.append(job.name)
             return pool.score(job, budget.check)
 
-        with pytest.raises(StudyError, match="none has ended: --timeout 1 s is over"):
+        with pytest.raises(StudyError, match="none has ended: `timeout` 1 s is over"):
             run_tuning(plan, score_fold=score, workers=8, has_room=pool.has_room, budget=budget)
     assert (len(begun), budget.fits) == (1, 1)
 

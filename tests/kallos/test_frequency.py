@@ -28,7 +28,7 @@ def test_the_frequency_of_rows_is_found_out(index, frequency):
 
 @pytest.mark.parametrize(("index", "gone"), [(DAYS, "2024-01-11"), (HOURS, "2024-01-01 10:00:00")])
 def test_a_row_missing_from_a_regular_clock_is_named(index, gone):
-    with pytest.raises(DataError, match=f"1 of {len(index)} timestamps are missing .{gone}.*--frequency sessions"):
+    with pytest.raises(DataError, match=f"1 of {len(index)} timestamps are missing .{gone}.*`frequency` sessions"):
         find_frequency(index.delete(10))
 
 
