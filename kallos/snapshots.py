@@ -114,8 +114,10 @@ def _files(store: EntryFiles) -> list[EntryFile]:
 
 def _mark_as_used(filesystem: AbstractFileSystem, path: str) -> None:
     """Let a snapshot's age count from now; object stores know nothing but when it was written."""
-    if isinstance(filesystem, LocalFileSystem):
-        os.utime(path)
+    # Who reads another's folder may not be allowed to.
+    with suppress(OSError):
+        if isinstance(filesystem, LocalFileSystem):
+            os.utime(path)
 
 
 def _write(frame: pd.DataFrame, filesystem: AbstractFileSystem, path: str) -> None:
