@@ -29,7 +29,7 @@ def require_whole(least: int, **given: object) -> None:
 def require_positive(**given: object) -> None:
     """Raise `UsageError` if an argument is no number above zero."""
     for name, value in given.items():
-        if not isinstance(value, Real) or isinstance(value, bool) or not value > 0:
+        if not isinstance(value, Real) or isinstance(value, bool) or not float(value) > 0:
             raise UsageError(f"{name} must be a number above 0, not {value!r}")
 
 
