@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.wording import in_flags
 from kallos.audit import STAGES, AuditReport
 from kallos.audit.verdicts import FINDINGS, Finding, Verdict
 from kallos.errors import pasteable, shorten
@@ -47,7 +48,7 @@ def show_audit(console: Console, report: AuditReport, spec: TuneSpec, n_rows: in
     for (finding, where, evidence, remedy), names in alike.items():
         subject = f"{where}: {shorten(names)}" if names else where
         said = f"{evidence}; {remedy}" if remedy else evidence
-        console.print(Text.assemble((finding, _SIGNS[finding][1]), f" ({subject}): {said}"))
+        console.print(Text.assemble((finding, _SIGNS[finding][1]), f" ({subject}): {in_flags(said)}"))
     console.print(Text(report.sentence, style=_verdict_style(report)), soft_wrap=True)
 
 

@@ -5,6 +5,7 @@ import sys
 import cyclopts
 from cyclopts import CycloptsError
 
+from flows.wording import in_flags
 from kallos import __version__
 from kallos.errors import KallosError, scrubbed
 
@@ -29,9 +30,9 @@ app.command("flows.commands.tune_all:tune_all", name="tune-all", help="Tune seve
 app.command("flows.commands.audit:audit", name="audit", help="Look for leaks by experiment.")
 app.command("flows.commands.space:space", name="space", help="Show the search space of a study.")
 app.command("flows.commands.check:check", name="check", help="Find all that is wrong with a study's rows.")
-cache = cyclopts.App(name="cache", help="Look at the cache of fold scores, and bound it.")
-cache.command("flows.commands.cache:info", name="info", help="Say how much the cache holds.")
-cache.command("flows.commands.cache:prune", name="prune", help="Remove old scores.")
+cache = cyclopts.App(name="cache", help="Look at what is kept of fold scores and rows, and bound it.")
+cache.command("flows.commands.cache:info", name="info", help="Say how much is kept.")
+cache.command("flows.commands.cache:prune", name="prune", help="Remove old scores and snapshots.")
 app.command(cache)
 models = cyclopts.App(name="models", help="Keep trained models: candidate, current, retired.")
 models.command("flows.commands.models:list_models", name="list", help="List the models by what they forecast.")
@@ -69,5 +70,5 @@ def main() -> None:
 
 
 def _leave(message: str, code: int) -> None:
-    sys.stderr.write(f"kallos-run: {scrubbed(message)}\n")
+    sys.stderr.write(f"kallos-run: {in_flags(scrubbed(message))}\n")
     sys.exit(code)

@@ -35,7 +35,7 @@ def _write(flow_run: FlowRun, state: State[Any]) -> str:
     spec = _spec_of(given)
     failure = {
         "state": state.name,
-        "message": state.message,
+        "message": state.message and scrubbed(state.message),
         "of": None if spec is None else f"{study_title(spec)}: {spec.features.target_label}",
         "flow_run": flow_run.name,
         "flow_run_id": str(flow_run.id),

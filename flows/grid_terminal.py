@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from flows.wording import in_flags
 from kallos import report
 from kallos.events import Event, StudyFinished, StudyStarted, TrialFinished
 from kallos.leaderboard import Entry, Leaderboard, Row, notes, of, place, share, value
@@ -63,7 +64,7 @@ class ShownStudies:
         number = sum(each.status != "waiting" for each in board.entries)
         line = f"{number}/{len(board.entries)}  {entry.model} on {entry.asset}  "
         if entry.status == "failed":
-            line += f"failed: {entry.reason}"
+            line += f"failed: {in_flags(str(entry.reason))}"
         elif entry.value is not None and entry.naive_value:
             gain = 1 - entry.value / entry.naive_value
             line += (

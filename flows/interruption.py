@@ -17,6 +17,7 @@ from prefect.context import FlowRunContext, SyncClientContext
 from prefect.settings import get_current_settings
 from rich.console import Console
 
+from flows.wording import in_flags
 from kallos.errors import scrubbed
 
 
@@ -61,7 +62,7 @@ def ending_at_once(console: Console, before: Callable[[], None]) -> Iterator[Non
 def leave_at_once(message: str) -> NoReturn:
     """Say in one line why, and end with exit code 1: Prefect would try for minutes to deliver its last events."""
     sys.stdout.flush()
-    sys.stderr.write(f"kallos-run: {scrubbed(message)}\n")
+    sys.stderr.write(f"kallos-run: {in_flags(scrubbed(message))}\n")
     sys.stderr.flush()
     os._exit(1)
 

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from flows.wording import in_flags
 from kallos import report
 from kallos.errors import scrubbed
 from kallos.events import Event, FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
@@ -54,7 +55,7 @@ class Bar:
             case StudyStarted(plan, recorded, n_trials, _):
                 self._plan, self._n_trials = plan, n_trials
                 for line in _headlines(event):
-                    self._progress.console.print(line, highlight=False, markup=False)
+                    self._progress.console.print(in_flags(line), highlight=False, markup=False)
                 self._task = self._progress.add_task(
                     "",
                     total=(n_trials - recorded) * len(plan.folds),
@@ -72,7 +73,7 @@ class Bar:
                     best=_best_against_naive(best, self._plan),
                 )
             case StudyFinished():
-                self._progress.console.print(report.run_summary(event), highlight=False, markup=False)
+                self._progress.console.print(in_flags(report.run_summary(event)), highlight=False, markup=False)
             case StepStarted(doing):
                 self._progress.console.print(doing, highlight=False, markup=False)
 
@@ -111,7 +112,7 @@ class PlainLines:
         """Nothing to do: what is printed stays."""
 
     def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(in_flags(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def report_address(result: TuningResult, results: str) -> str | None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+from flows.wording import in_flags
 from kallos.errors import scrubbed
 
 _POOLS = ("kallos.cluster", "kallos.pool")
@@ -31,5 +32,5 @@ class _Lines(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = f"warning: {scrubbed(record.getMessage())}"
+        line = f"warning: {in_flags(scrubbed(record.getMessage()))}"
         self._console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)

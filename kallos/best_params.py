@@ -114,7 +114,8 @@ def study_rows(
     try:
         rows = read_snapshot(address)
         if frame_sha256(rows) == data.sha256:
-            return rows, address
+            # It is needed again, however old it is.
+            return rows, write_snapshot(rows, snapshots)
     except OSError:
         pass
     source = best.spec.data

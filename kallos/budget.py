@@ -53,7 +53,7 @@ class Budget:
         if self._has_ended:
             raise BudgetSpentError("the study has ended")
         if self._deadline is not None and time.monotonic() >= self._deadline:
-            raise BudgetSpentError(f"--timeout {self._timeout:g} s is over")
+            raise BudgetSpentError(f"`timeout` {self._timeout:g} s is over")
 
     def end(self) -> None:
         """Admit no fit any more, nor one that waits for its worker: its study has ended."""
@@ -62,6 +62,6 @@ class Budget:
     def _count(self) -> None:
         with self._lock:
             if self._max_fold_fits is not None and self.fits >= self._max_fold_fits:
-                raise BudgetSpentError(f"--max-fold-fits {self._max_fold_fits} is spent")
+                raise BudgetSpentError(f"`max_fold_fits` {self._max_fold_fits} is spent")
             self.check()
             self.fits += 1

@@ -4,27 +4,15 @@ import hashlib
 import json
 import logging
 import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kallos.entry_files import EntryFile, open_entry_files
+from kallos.arguments import require
+from kallos.entry_files import Holdings, entries_of, open_entry_files, surplus
 from kallos.scoring import FoldJob, FoldScore
 
 _log = logging.getLogger(__name__)
-
-_UNFINISHED_SECONDS = 3600
-
-
-@dataclass(frozen=True)
-class Holdings:
-    """What a cache holds; `oldest` is when its oldest entry was written, in seconds since the epoch."""
-
-    entries: int
-    size_bytes: int
-    oldest: float | None
 
 
 class FoldCache:
@@ -35,6 +23,7 @@ class FoldCache:
     """
 
     def __init__(self, folder: Path | str) -> None:
+        require((str, Path), folder=folder)
         self._store = open_entry_files(folder)
 
     def read(self, fingerprint: str) -> FoldScore | None:
@@ -72,7 +61,7 @@ class FoldCache:
 
     def holdings(self) -> Holdings:
         """Return how much there is."""
-        return _holdings(self._files())
+        return Holdings.of(entries_of(self._store))
 
     def remove(self, fingerprint: str) -> None:
         """Forget the score under a fingerprint, if there is one."""
@@ -83,32 +72,14 @@ class FoldCache:
 
         Returns what was removed. An entry that a study needs again is computed again.
         """
-        removed, kept = [], 0
-        for file in sorted(self._files(), key=lambda file: file.written, reverse=True):
-            kept += file.size
-            if (written_before is not None and file.written < written_before) or (
-                max_bytes is not None and kept > max_bytes
-            ):
-                self._store.remove(file.name)
-                removed.append(file)
-        return _holdings(removed)
-
-    def _files(self) -> list[EntryFile]:
-        """Return all entries, and what killed processes left unfinished an hour ago or before."""
-        long_ago = time.time() - _UNFINISHED_SECONDS
-        return [file for file in self._store.files() if file.is_whole or file.written < long_ago]
+        removed = surplus(entries_of(self._store), written_before=written_before, max_bytes=max_bytes)
+        for file in removed:
+            self._store.remove(file.name)
+        return Holdings.of(removed)
 
 
 def _name(fingerprint: str) -> str:
     return f"{fingerprint[:2]}/{fingerprint}.json"
-
-
-def _holdings(files: list[EntryFile]) -> Holdings:
-    return Holdings(
-        entries=len(files),
-        size_bytes=sum(file.size for file in files),
-        oldest=min((file.written for file in files), default=None),
-    )
 
 
 def _believe(text: str, fingerprint: str) -> FoldScore:

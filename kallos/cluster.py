@@ -63,7 +63,8 @@ class DaskPool:
         self._fold_timeout = fold_timeout
         self._retries = retries
         self._evaluate = evaluate
-        self._changed = threading.Condition()
+        # Not held while the scheduler is asked: one that is slow to answer would keep all threads waiting.
+        self._changed = threading.Condition(threading.Lock())
         self._workers: dict[str, _Worker] = {}
         self._refused: dict[str, str] = {}
         self._served: set[_Kind] = set()
@@ -158,8 +159,9 @@ class DaskPool:
             scored: Future[FoldScore] = worker.executor.submit(fold, key=f"{fold.job.name}-{uuid.uuid4().hex}")
             with self._changed:
                 worker.scored = scored
-                if worker.address not in self._workers:
-                    scored.cancel()
+                is_gone = worker.address not in self._workers
+            if is_gone:
+                scored.cancel()
             return scored.result()
         except (CancelledError, RuntimeError) as error:
             if self._is_lost():
@@ -168,7 +170,7 @@ class DaskPool:
                 raise
         if self._fold_timeout is not None and time.monotonic() - begun >= self._fold_timeout:
             raise WorkerLostError(
-                f"a fold must end within --fold-timeout, and {fold.job.name} did not in {self._fold_timeout:g} s"
+                f"a fold must end within `fold_timeout`, and {fold.job.name} did not in {self._fold_timeout:g} s"
             )
         raise WorkerLostError(
             f"the Dask worker {worker.address} was lost at {fold.job.name}: killed by hand or for want of memory, or "
@@ -177,20 +179,33 @@ class DaskPool:
 
     def _take(self, kind: _Kind, may_begin: Callable[[], None]) -> "_Worker":
         """Wait for an idle worker that may do, and return the one of them that other studies keep least busy."""
-        with self._changed:
-            while not (idle := [worker for worker in self._idle() if kind not in worker.unfit_for]):
+        while True:
+            load = self._load() if self._await_idle(kind, may_begin) > 1 else _alike
+            with self._changed:
+                if idle := self._idle(kind):
+                    may_begin()
+                    worker = min(idle, key=load)
+                    worker.is_taken = True
+                    return worker
+
+    def _await_idle(self, kind: _Kind, may_begin: Callable[[], None]) -> int:
+        """Wait for idle workers that may do, and return how many there are."""
+        while True:
+            self._refuse_hopeless(kind)
+            with self._changed:
+                if idle := self._idle(kind):
+                    return len(idle)
                 if self._lost:
                     raise self._scheduler_lost()
-                self._refuse_hopeless(kind)
                 may_begin()
                 self._changed.wait(_LOOK_SECONDS)
-            may_begin()
-            worker = idle[0] if len(idle) == 1 else min(idle, key=self._load())
-            worker.is_taken = True
-            return worker
 
-    def _idle(self) -> list["_Worker"]:
-        return [worker for worker in self._workers.values() if worker.is_running and not worker.is_taken]
+    def _idle(self, kind: _Kind | None = None) -> list["_Worker"]:
+        return [
+            worker
+            for worker in self._workers.values()
+            if worker.is_running and not worker.is_taken and kind not in worker.unfit_for
+        ]
 
     def _load(self) -> Callable[["_Worker"], int]:
         tasks: Mapping[str, Any] = {}
@@ -221,7 +236,8 @@ class DaskPool:
         with self._changed:
             if not self._is_hopeless(kind):
                 return
-            self._look()
+        self._look()
+        with self._changed:
             if self._is_hopeless(kind):
                 what = "what this machine does" if kind is None else f"{_named(kind)} as this machine does"
                 raise StudyError(
@@ -250,6 +266,7 @@ class DaskPool:
         with suppress(OSError, RuntimeError):
             # Not the client's `scheduler_info`: its own thread may put one without workers in its place meanwhile.
             there = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
+        lost_folds: list[Future[FoldScore]] = []
         with self._changed:
             if self._closed.is_set():
                 return
@@ -260,7 +277,7 @@ class DaskPool:
             for address in self._workers.keys() - there.keys():
                 gone = self._workers.pop(address)
                 if gone.scored is not None:
-                    gone.scored.cancel()
+                    lost_folds.append(gone.scored)
             self._refused = {address: why for address, why in self._refused.items() if address in there}
             for address, seen in there.items():
                 if address not in self._workers and address not in self._refused:
@@ -269,6 +286,8 @@ class DaskPool:
                     # A paused worker, short of memory, would keep a fold waiting.
                     self._workers[address].is_running = seen["status"] == "running"
             self._changed.notify_all()
+        for fold in lost_folds:
+            fold.cancel()
         self._say()
 
     def _welcome(self, address: str, n_threads: int) -> None:
@@ -301,6 +320,10 @@ class DaskPool:
 def _named(kind: _Kind) -> str:
     model_name, metric = kind
     return f"{model_name} by {metric}"
+
+
+def _alike(_: "_Worker") -> int:
+    return 0
 
 
 @dataclass(eq=False)

@@ -1,7 +1,7 @@
 """What every architecture keeps to, as checks that run on any: those of Kallos, and yours.
 
-Each check takes a name as `--model-name` does and a folder for its files, and raises `AssertionError` where the
-architecture breaks it. With pytest::
+Each check takes a name as a study's `model_name` does and a folder for its files, and raises `BrokenPromiseError` where
+the architecture breaks it. With pytest::
 
     @pytest.mark.parametrize("check", CHECKS)
     def test_my_architecture(check):
@@ -37,10 +37,14 @@ _HORIZON = 3
 _NORM = "use_reversible_instance_norm"
 
 
+class BrokenPromiseError(KallosError):
+    """An architecture does not keep to what each must."""
+
+
 def check_architecture(name: str, checks: "tuple[Check, ...] | None" = None) -> None:
     """Run all checks on an architecture, or those given: without a word if it passes, which takes seconds.
 
-    Raises `AssertionError` at the first that fails, of which the first line names the promise that is broken, and
+    Raises `BrokenPromiseError` at the first that fails, of which the first line names the promise that is broken, and
     `UsageError` if there is no such architecture.
     """
     get_architecture(name)
@@ -50,20 +54,20 @@ def check_architecture(name: str, checks: "tuple[Check, ...] | None" = None) -> 
                 with _quiet():
                     check(name, folder)
             except Exception as error:
-                kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+                kind = "" if isinstance(error, BrokenPromiseError) else f"{type(error).__name__}: "
                 promise = check.__name__.replace("_", " ")
-                raise AssertionError(f"{name} breaks a promise, {promise!r}: {kind}{str(error).strip()}") from error
+                raise BrokenPromiseError(f"{name} breaks a promise, {promise!r}: {kind}{str(error).strip()}") from error
 
 
 def every_draw_is_a_full_set_of_plain_values(name: str, folder: str) -> None:
     """What is drawn has the names and types of the defaults, and what is looked at is drawn before."""
     architecture = get_architecture(name)
     said = unsound(architecture)
-    assert said is None, f"an architecture {said}"
+    _must(said is None, f"an architecture {said}")
     types = {parameter: type(default) for parameter, default in architecture.defaults.items()}
     for drawn in corners(architecture.space):
         wrong = {key: drawn[key] for key, kind in types.items() if type(drawn[key]) is not kind}
-        assert not wrong, f"drawn values must have the types of the defaults, and {wrong} have not"
+        _must(not wrong, f"drawn values must have the types of the defaults, and {wrong} have not")
     # As a study file would fix them.
     study_space(name, {name: dict(architecture.defaults)})
 
@@ -73,26 +77,28 @@ def every_corner_of_the_space_builds(name: str, folder: str) -> None:
     for drawn in _corner_params(name):
         made: list[list[Any]] = []
         create_model(name, drawn, horizon=_HORIZON, make_callbacks=lambda made=made: made.append([]) or made[-1])  # type: ignore[misc]
-        assert len(made) == 1, "a model must be made with callbacks of its own"
+        _must(len(made) == 1, "a model must be made with callbacks of its own")
 
 
 def both_ends_of_the_space_fit(name: str, folder: str) -> None:
     """The smallest and the largest model train for an epoch, and forecast."""
     for drawn in _corner_params(name)[:2]:
-        assert math.isfinite(evaluate_fold(replace(_job(name, folder), params=drawn)).rmse), drawn
+        rmse = evaluate_fold(replace(_job(name, folder), params=drawn)).rmse
+        _must(math.isfinite(rmse), f"the error of a model must be a number, and is {rmse} with {drawn}")
 
 
 def every_corner_of_the_space_fits(name: str, folder: str) -> None:
     """The model of every choice trains for an epoch, and forecasts: not one of `CHECKS`, since it takes its time."""
     for drawn in _corner_params(name)[2:]:
-        assert math.isfinite(evaluate_fold(replace(_job(name, folder), params=drawn)).rmse), drawn
+        rmse = evaluate_fold(replace(_job(name, folder), params=drawn)).rmse
+        _must(math.isfinite(rmse), f"the error of a model must be a number, and is {rmse} with {drawn}")
 
 
 def the_same_job_has_the_same_score_to_the_bit(name: str, folder: str) -> None:
     """Nothing but the job moves its score."""
     job = _job(name, folder)
     first, again = evaluate_fold(job).rmse, evaluate_fold(job).rmse
-    assert first == again, f"two fits with one seed must have one score, not {first} and {again}: use context.seed"
+    _must(first == again, f"two fits with one seed must have one score, not {first} and {again}: use context.seed")
 
 
 def forecasts_keep_to_the_horizon_and_see_no_future(name: str, folder: str) -> None:
@@ -111,11 +117,11 @@ def forecasts_keep_to_the_horizon_and_see_no_future(name: str, folder: str) -> N
         fitted = fit_fold(job)
         before, after = forecast_fold(job, fitted), forecast_fold(other, fit_fold(other))
         n_origins = job.fold.validation_stop - job.fold.validation_start - _HORIZON + 1
-        assert before.shape == (n_origins, _HORIZON), "there must be a forecast of the horizon from each origin"
+        _must(before.shape == (n_origins, _HORIZON), "there must be a forecast of the horizon from each origin")
         # The first changed row is the tenth of the window, and known to no origin before it.
         n_same = 10 + max(label_horizon, 1)
-        np.testing.assert_array_equal(before[:n_same], after[:n_same], "a forecast must not see behind its origin")
-        assert not np.array_equal(before, after), "a forecast must see what is known at its origin"
+        _must(np.array_equal(before[:n_same], after[:n_same]), "a forecast must not see behind its origin")
+        _must(not np.array_equal(before, after), "a forecast must see what is known at its origin")
         # What is known at the origin, and not a row more, is all that a forecast needs.
         prepared = fitted.prepared
         assert prepared.past_covariates is not None
@@ -124,7 +130,10 @@ def forecasts_keep_to_the_horizon_and_see_no_future(name: str, folder: str) -> N
             _HORIZON, series=prepared.target[known], past_covariates=prepared.past_covariates[known], verbose=False
         )
         alone = prepared.target_scale.restore(alone.values()[:, 0])
-        np.testing.assert_allclose(before[0], alone, rtol=1e-3, atol=1e-6)
+        _must(
+            np.allclose(before[0], alone, rtol=1e-3, atol=1e-6),
+            f"a forecast must need no more than is known at its origin: it is {before[0]}, and from that alone {alone}",
+        )
 
 
 def covariates_move_forecasts(name: str, folder: str) -> None:
@@ -132,13 +141,13 @@ def covariates_move_forecasts(name: str, folder: str) -> None:
     frame = _frame()
     other = frame.assign(rsi_14=frame["rsi_14"].to_numpy()[::-1])
     first, second = _job(name, folder, frame), _job(name, folder, other)
-    assert evaluate_fold(first).rmse != evaluate_fold(second).rmse, "other covariates must make another forecast"
+    _must(evaluate_fold(first).rmse != evaluate_fold(second).rmse, "other covariates must make another forecast")
 
 
 def a_target_without_covariates_is_enough(name: str, folder: str) -> None:
     """A table of the target alone can be tuned."""
     rmse = evaluate_fold(_job(name, folder, _frame()[["log_return_close"]])).rmse
-    assert math.isfinite(rmse), "its error must be a number"
+    _must(math.isfinite(rmse), f"its error must be a number, and is {rmse}")
 
 
 def it_learns_from_several_assets(name: str, folder: str) -> None:
@@ -148,8 +157,8 @@ def it_learns_from_several_assets(name: str, folder: str) -> None:
     job = _job(name, folder, both, data={"asset_id": ["ABC", "XYZ"]})
     score = evaluate_fold(job)
     assert score.by_asset is not None
-    assert all(math.isfinite(error) for error in score.by_asset), "the error of each asset must be a number"
-    assert score.rmse == evaluate_fold(job).rmse, "two fits with one seed must have one score"
+    _must(all(map(math.isfinite, score.by_asset)), "the error of each asset must be a number")
+    _must(score.rmse == evaluate_fold(job).rmse, "two fits with one seed must have one score")
 
 
 def it_saves_and_loads(name: str, folder: str) -> None:
@@ -165,7 +174,7 @@ def it_saves_and_loads(name: str, folder: str) -> None:
     with quiet_single_thread():
         restore_weights(loaded, weights_bytes(fitted.model), covariates.n_components, "a model")
     after = forecast_fold(job, replace(fitted, model=loaded))
-    np.testing.assert_array_equal(before, after, "a model that was saved and loaded must forecast as before")
+    _must(np.array_equal(before, after), "a model that was saved and loaded must forecast as before")
 
 
 def too_few_rows_are_refused_in_one_line(name: str, folder: str) -> None:
@@ -259,6 +268,12 @@ def _raises(kind: type[KallosError], said: str) -> Iterator[None]:
         yield
     except kind as error:
         raised = str(error)
-    assert raised, f"a {kind.__name__} must be raised that says {said!r}"
-    assert said in raised, f"an error must say {said!r}, and it says {raised}"
-    assert "\n" not in raised, "an error must be one line"
+    _must(bool(raised), f"a {kind.__name__} must be raised that says {said!r}")
+    _must(said in raised, f"an error must say {said!r}, and it says {raised}")
+    _must("\n" not in raised, "an error must be one line")
+
+
+def _must(holds: bool, rule: str) -> None:
+    # Not an `assert`, which says nothing where Python leaves those out.
+    if not holds:
+        raise BrokenPromiseError(rule)

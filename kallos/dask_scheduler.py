@@ -18,7 +18,7 @@ def cluster_address(run: RunSpec, from_settings: str | None) -> str:
     address = run.dask_address or from_settings
     if address is None:
         raise UsageError(
-            "executor 'dask' needs the scheduler's address: give --dask-address tcp://HOST:8786 or KALLOS_DASK_ADDRESS"
+            "executor 'dask' needs the scheduler's address: give `dask_address` tcp://HOST:8786 or KALLOS_DASK_ADDRESS"
         )
     return address
 

@@ -10,7 +10,8 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from kallos.errors import UsageError
+from kallos.credentials import IN_DATABASES, refuse_unclear_password
+from kallos.errors import UsageError, scrubbed
 
 # Drivers by which people name the same databases for other programs; ours are SQLite's own and psycopg 3.
 _DRIVERS = {"", "pysqlite", "aiosqlite", "psycopg", "psycopg2", "asyncpg", "pg8000"}
@@ -18,6 +19,7 @@ _DRIVERS = {"", "pysqlite", "aiosqlite", "psycopg", "psycopg2", "asyncpg", "pg80
 
 def parse_url(db_url: str) -> URL:
     """Return the URL with its driver settled, or raise `UsageError` without showing what it holds."""
+    refuse_unclear_password(db_url, IN_DATABASES, "a database URL")
     try:
         url = make_url(db_url)
     except (ArgumentError, ValueError):
@@ -42,14 +44,14 @@ def reason_of(error: BaseException, url: URL) -> str:
     # Optuna hides SQLAlchemy's error behind its own, and SQLAlchemy the driver's.
     while error.__cause__ is not None and not isinstance(error, DBAPIError):
         error = error.__cause__
-    said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()
-    reason = " ".join(said[:1]) or type(error).__name__
+    said = str(error.orig if isinstance(error, DBAPIError) else error)
     given = (value for key, value in url.query.items() if "password" in key)
     # A parameter that is given twice has a tuple of values.
     for secret in (url.password, *chain.from_iterable((each,) if isinstance(each, str) else each for each in given)):
         if secret:
-            reason = reason.replace(str(secret), "***")
-    return reason
+            said = said.replace(str(secret), "***")
+    first = " ".join(said.strip().splitlines()[:1])
+    return scrubbed(first or type(error).__name__)
 
 
 def read_only_engine(url: URL, timeout: float) -> Engine:
@@ -106,6 +108,9 @@ def _count_down(connection: Any, timeout: float) -> None:
 
 
 def _make_read_only(connection: Any, timeout: float) -> None:
+    from kallos.postgres_moments import read_odd_moments  # psycopg takes a while, and SQLite needs none of it.
+
+    read_odd_moments(connection)
     milliseconds = max(int(min(timeout * 1000, 2**31 - 1)), 1)
     connection.execute(
         "SELECT set_config('default_transaction_read_only', 'on', false), set_config('TimeZone', 'UTC', false), "

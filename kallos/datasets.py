@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from kallos.arguments import require, require_callable, require_positive, require_rows, require_whole
 from kallos.feature_store import FeatureStore
 from kallos.folds import Fold, cut_folds, splits
 from kallos.preprocessing import PreparedFold, prepare_fold, study_columns
@@ -46,6 +47,9 @@ def load_features_from_db(
     `DataError` if it holds no such rows, or rows that are doubled or missing, and `UsageError` for a date that is none
     or a query of another form.
     """
+    require(str, db_url=db_url)
+    require_positive(timeout=timeout)
+    require_callable(on_rows=on_rows)
     spec = parse_spec(
         DataSpec,
         {
@@ -96,6 +100,9 @@ def get_walk_forward_splits(
     Raises `DataError` if the rows are not sorted and unique, or do not hold so many complete steps, and
     `UsageError` for a number that cannot be.
     """
+    require_rows(df=df)
+    require_whole(0, label_horizon=label_horizon)
+    require((str, type(None)), frequency=frequency)
     spec = parse_spec(
         FoldSpec,
         {"n_folds": n_folds, "step": step, "train_rows": train_rows, "embargo": embargo, "holdout": holdout},
@@ -120,7 +127,15 @@ def prepare_darts_timeseries(
     - `log_return`: standardised, with `log_return_pca` projected on principal components
     - `other`: standardised
 
-    Raises `FitError` if the target is constant over the rows that fit, or a value leaves float32.
+    Raises `FitError` if the target is constant over the rows that fit, or a value leaves float32, `UsageError` for an
+    argument of another kind, and `DataError` for rows that are not sorted and unique, or have a time zone.
     """
+    require(pd.DataFrame, df=df)
+    require(Fold, fold=fold)
+    require((FeatureSpec, type(None)), features=features)
+    if fit_rows is not None:
+        require_whole(1, fit_rows=fit_rows)
+    # Beside the fold's own rows there may be those of other assets.
+    require_rows(df=df.iloc[fold.train_start : fold.validation_stop])
     features = features or FeatureSpec()
     return prepare_fold(df[study_columns(df.columns, features)], fold, features, fit_rows=fit_rows)

@@ -26,13 +26,13 @@ def utc_bounds(spec: DataSpec) -> tuple[pd.Timestamp | None, pd.Timestamp | None
 def date_bounds(first: str | None, last: str | None, *, has_dates: bool, prefix: str = "") -> tuple[Any, Any]:
     """Return the first and last row asked for, both inclusive: timestamps in UTC or integers, None where not given.
 
-    They were asked for by the flags `--start-date` and `--end-date`, with the prefix behind the dashes. Raises
+    They were asked for as `start_date` and `end_date`, with the prefix before these names. Raises
     `UsageError` for a date that is none, and for a start after the end.
     """
     parse = _moment if has_dates else _whole
     start, end = parse(first, f"{prefix}start"), parse(last, f"{prefix}end")
     if start is not None and end is not None and start > end:
-        raise UsageError(f"--{prefix}start-date {first} must not lie after --{prefix}end-date {last}")
+        raise UsageError(f"`{prefix}start_date` {first} must not lie after `{prefix}end_date` {last}")
     return start, end
 
 
@@ -83,7 +83,7 @@ def _moment(text: str | None, which: str) -> pd.Timestamp | None:
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--{which}-date must be an ISO date such as 2023-09-30, not {text!r}") from None
+        raise UsageError(f"`{which}_date` must be an ISO date such as 2023-09-30, not {text!r}") from None
     if parsed.tzinfo is not None:
         parsed = parsed.astimezone(UTC).replace(tzinfo=None)
     if which.endswith("end") and _is_date(text):
@@ -105,5 +105,5 @@ def _whole(text: str | None, which: str) -> int | None:
         return None if text is None else int(text)
     except ValueError:
         raise UsageError(
-            f"--{which}-date must be an integer, as the rows are indexed by integers, not {text!r}"
+            f"`{which}_date` must be an integer, as the rows are indexed by integers, not {text!r}"
         ) from None

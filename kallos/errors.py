@@ -6,7 +6,8 @@ KallosError                 one line for the user: the rule, the value, the reme
 ├── DataError               the rows or columns are unfit for tuning                   (exit code 1)
 ├── FitError                one fold cannot be fitted: a property of the job, so the
 │                           trial fails, is not retried, and the study goes on
-└── StudyError              the study as a whole has no result                         (exit code 1)
+├── StudyError              the study as a whole has no result                         (exit code 1)
+└── BrokenPromiseError      an architecture does not keep to its contract (`kallos.contracts`)
 """
 
 import json
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
 
 class KallosError(Exception):
-    """An error that its message explains in full; it is shown without a traceback."""
+    """An error that its message explains in full; it is shown without a traceback.
+
+    What was given, or may be given otherwise, stands in backquotes by its name in a specification or a signature, as in
+    "take fewer `n_folds`": who asked by a study file, a form or from Python finds it there, and the command line shows
+    it as its flag.
+    """
 
     exit_code = 1
 
@@ -74,8 +80,12 @@ def pasteable(name: str) -> str:
 
 
 def scrubbed(message: str) -> str:
-    """Return a message without the user names and passwords of URLs."""
-    return re.sub(r"//[^/\s@]*:[^/\s@]*@", "//***@", message)
+    """Return a message without the user names and passwords of URLs.
+
+    A password may hold any character, a raw @ too: all goes up to the last @ before the next URL, or else in the line.
+    """
+    login = r"//[^/\s:]*:"
+    return re.sub(rf"{login}(?:(?!\s[\w+.-]+://).)*@|{login}.*@", "//***@", message)
 
 
 def explain(error: "ValidationError", *place: str, model: "type[BaseModel] | None" = None) -> str:
@@ -120,8 +130,8 @@ def _finding(
     field = ".".join(str(part) for part in (*place, *loc)) or "specification"
     rule = re.sub("^(Input|String) should ", "must ", msg.removeprefix("Value error, "))
     if type == "missing":
-        given = "it" if (*place, *loc)[0] == "space" else f"it as {_flag(loc)} or"
-        return f"{field} is missing: give {given} in the study file"
+        given = "" if (*place, *loc)[0] == "space" or not loc else f" as `{loc[-1]}` or"
+        return f"{field} is missing: give it{given} in the study file"
     if type == "extra_forbidden":
         known = _fields_of(model, loc[:-1]) if model else ()
         if known:
@@ -130,7 +140,3 @@ def _finding(
     shown = "" if type == "value_error" else f", not {input!r}"
     joint = " " if rule.startswith("must ") else ": "
     return f"{field}{joint}{rule[0].lower()}{rule[1:]}{shown}"
-
-
-def _flag(loc: tuple[int | str, ...]) -> str:
-    return f"--{str(loc[-1]).replace('_', '-')}" if loc else "a flag"

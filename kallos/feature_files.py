@@ -35,7 +35,7 @@ def read_features(sources: Sequence[Source], reading: InputReading) -> Inputs:
 def _feature_columns(
     table: RawTable, by_folded: dict[str, str], taken: set[str], mapped: Mapping[str, str]
 ) -> dict[str, str]:
-    own = {wanted: own_name(table, named, "--column") for wanted, named in mapped.items()}
+    own = {wanted: own_name(table, named, "`column`") for wanted, named in mapped.items()}
     replaced = {by_folded[wanted.lower()] for wanted in own if wanted.lower() in by_folded}
     others = [
         name
@@ -55,7 +55,7 @@ def _feature_columns(
     keys = [name for name in columns if name.lower() in _KEYS]
     if keys:
         raise UsageError(
-            f"a feature must not be named {keys[0]!r}, as the table's keys are: rename it with --column, "
-            f"or name the keys of {table.name} as --asset-column and --timestamp-column"
+            f"a feature must not be named {keys[0]!r}, as the table's keys are: rename it with `column`, "
+            f"or name the keys of {table.name} as `asset_column` and `timestamp_column`"
         )
     return columns

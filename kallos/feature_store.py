@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from kallos.databases import parse_url, read_only_engine, reason_of, shown, timed_out, why_read_only_fails
-from kallos.date_range import bounds
+from kallos.date_range import FIRST_MOMENT, LAST_MOMENT, bounds
 from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
 from kallos.feature_queries import of_asset, table_query, text_query
 from kallos.feature_tables import refuse_missing_schema, schema_and_name
@@ -31,6 +31,9 @@ from kallos.row_chunks import OnRows, frame_of
 from kallos.settings import DB_TIMEOUT
 from kallos.specs import DataSpec
 from kallos.unfinished import is_off_clock, without_off_clock
+
+# The stamps that can be read, in words.
+READABLE = "ISO 8601, 1678 to 2261"
 
 
 class FeatureStore:
@@ -131,7 +134,7 @@ class FeatureStore:
         inspector = inspect(connection)
         has_schemas = connection.dialect.name == "postgresql"
         schema, _, name = spec.features_table.rpartition(".") if has_schemas else ("", "", spec.features_table)
-        refuse_missing_schema(connection, schema or None, "--features-table")
+        refuse_missing_schema(connection, schema or None, "`features_table`")
         tables = [*inspector.get_table_names(schema or None), *inspector.get_view_names(schema or None)]
         if has_schemas:
             # PostgreSQL has more kinds of tables, and takes the name as a bound value.
@@ -142,7 +145,7 @@ class FeatureStore:
         if known is None:
             raise DatabaseError(
                 f"table {spec.features_table!r} is not in {self}: {did_you_mean(name, tables)}; "
-                f"fill the built-in one with 'kallos-run ingest', or name yours as --features-table"
+                f"fill the built-in one with 'kallos-run ingest', or name yours as `features_table`"
             )
         table = Table(known, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
         _refuse_columns(table, spec)
@@ -170,7 +173,7 @@ class FeatureStore:
             # SQLite would make an empty file.
             raise DatabaseError(
                 f"the features database must exist: there is no file {file}; fill it with 'kallos-run ingest', "
-                f"or name another as --db-url"
+                f"or name another as `db_url`"
             )
 
     @contextmanager
@@ -187,7 +190,7 @@ class FeatureStore:
                 raise DatabaseError(f"the features database must be readable, and {self} is not: {reason}") from None
             raise DatabaseError(
                 f"the features database must answer, and {self} did not: {reason_of(error, self.url)}; "
-                f"check that it runs, and --db-url or KALLOS_DB_URL"
+                f"check that it runs, and `db_url` or KALLOS_DB_URL"
             ) from None
 
 
@@ -255,12 +258,12 @@ def _refuse_columns(table: Table, spec: DataSpec) -> None:
         raise _no_column(spec.timestamp_column, "timestamp", names, spec)
     if spec.asset_column not in names and not spec.single_asset:
         raise _no_column(
-            spec.asset_column, "asset", names, spec, ", or give --single-asset if it holds one asset alone"
+            spec.asset_column, "asset", names, spec, ", or give `single_asset` if it holds one asset alone"
         )
     if spec.asset_column in names and spec.single_asset:
         raise UsageError(
             f"a table of a single asset has no column of its name, and {spec.source} has {spec.asset_column!r}: take "
-            f"out --single-asset, or name another column as --asset-column"
+            f"out `single_asset`, or name another column as `asset_column`"
         )
 
 
@@ -280,7 +283,7 @@ def _refuse_columns_of_query(names: list[str], spec: DataSpec) -> None:
 def _no_column(column: str, flag: str, names: list[str], spec: DataSpec, otherwise: str = "") -> DatabaseError:
     return DatabaseError(
         f"column {column!r} is not in {spec.source}: {did_you_mean(column, names)}; "
-        f"name it as --{flag}-column{otherwise}"
+        f"name it as `{flag}_column`{otherwise}"
     )
 
 
@@ -306,15 +309,29 @@ def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     if stamps.dtype.kind in "iu":
         index = pd.Index(stamps.astype(np.int64), name=spec.timestamp_column)
     else:
-        try:
-            moments = pd.to_datetime(stamps, utc=True, format="ISO8601")
-            utc = pd.DatetimeIndex(moments).tz_localize(None).as_unit("ns")
-        except (ValueError, TypeError) as error:
+        moments = moments_of(stamps)
+        if (odd := moments.isna()).any():
             raise DataError(
-                f"column {spec.timestamp_column!r} must hold timestamps or integers: {str(error).splitlines()[0]}"
-            ) from None
-        index = days_or_moments(stamps, utc, spec.days_in).as_unit("ns").rename(spec.timestamp_column)
+                f"column {spec.timestamp_column!r} must hold timestamps ({READABLE}) or integers: of asset "
+                f"{spec.asset_id!r} in {spec.source}, {odd_values(stamps, odd)}; correct or delete what is none"
+            )
+        index = days_or_moments(stamps, moments, spec.days_in).as_unit("ns").rename(spec.timestamp_column)
     return with_own_types(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
+
+
+def moments_of(stamps: pd.Series) -> pd.DatetimeIndex:
+    """Return stamps as moments in UTC, without a zone; NaT for what is none, or none that nanoseconds reach."""
+    if stamps.dtype.kind in "fbcm":
+        return pd.DatetimeIndex([pd.NaT] * len(stamps))
+    moments = pd.DatetimeIndex(pd.to_datetime(stamps, utc=True, format="ISO8601", errors="coerce")).tz_localize(None)
+    return moments.where(~np.asarray((moments < FIRST_MOMENT) | (moments > LAST_MOMENT)))
+
+
+def odd_values(stamps: pd.Series, odd: np.ndarray) -> str:
+    """Return in words the rows, from 1 in the order in which they were read, of odd stamps, and what they hold."""
+    places = np.flatnonzero(odd)
+    held = (each if isinstance(each, str) else str(each) for each in stamps.iloc[places])
+    return shorten([f"row {place + 1} holds {each[:40]!r}" for place, each in zip(places, held, strict=True)], 3)
 
 
 def doubled_stamps(index: pd.Index) -> pd.Index:
@@ -344,7 +361,7 @@ def refuse_days_elsewhere(index: pd.Index, spec: DataSpec, found: Frequency | No
     if zone is not None:
         raise DataError(
             f"timestamps are read in UTC, where these are no midnights, as they are in {zone}, from {index[0]} on; "
-            f"give --days-in {zone} if they are its days, else --frequency sessions if rows may be missing"
+            f"give `days_in` {zone} if they are its days, else `frequency` sessions if rows may be missing"
         )
 
 

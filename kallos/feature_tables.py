@@ -84,7 +84,7 @@ def refuse_unfit_table(connection: Connection, table: Table, shown_name: str) ->
         if not isinstance(found, kind) or getattr(found, "timezone", False):
             raise DatabaseError(
                 f"column {column.name!r} of table {shown_name!r} must be {words} for the values to come back as they "
-                f"were, not {found}: choose another --features-table"
+                f"were, not {found}: choose another `features_table`"
             )
     unique: list[Any] = [
         inspector.get_pk_constraint(table.name, schema=table.schema)["constrained_columns"],
@@ -98,7 +98,7 @@ def refuse_unfit_table(connection: Connection, table: Table, shown_name: str) ->
     if not any(set(names) == set(KEYS) for names in unique):
         raise DatabaseError(
             f"table {shown_name!r} must have a unique key on {' and '.join(KEYS)} for rows to be replaced: add one, "
-            f"or choose another --features-table"
+            f"or choose another `features_table`"
         )
 
 

@@ -102,7 +102,7 @@ def write_features(
         make_folder(url)
     with database_errors(url), writing_connection(url, writes=not dry_run) as connection:
         schema, name = schema_and_name(table_name, backend)
-        refuse_missing_schema(connection, schema, "--features-table")
+        refuse_missing_schema(connection, schema, "`features_table`")
         table = Table(
             name,
             MetaData(),
@@ -170,7 +170,7 @@ def make_folder(url: URL) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatabaseError(
-                f"the folder of a database must be writable: {folder}: {error.strerror}; choose another --db-url"
+                f"the folder of a database must be writable: {folder}: {error.strerror}; choose another `db_url`"
             ) from None
 
 
@@ -210,7 +210,7 @@ def database_errors(url: URL) -> Iterator[None]:
     except (SQLAlchemyError, PostgreSQLError) as error:
         raise DatabaseError(
             f"the features database must answer, and {shown(url)} did not: {reason_of(error, url)}; "
-            f"check that it runs, and --db-url or KALLOS_DB_URL"
+            f"check that it runs, and `db_url` or KALLOS_DB_URL"
         ) from None
 
 
@@ -227,7 +227,7 @@ def _stamps_there(connection: Connection, table: Table, asset_id: str, frame: pd
         # They would be other rows to SQLite, which compares them as text.
         raise DatabaseError(
             f"timestamps in SQLite must be text such as {_STAMP} for rows to be found again: table {table.name!r} has "
-            f"{foreign!r} for asset {asset_id!r}: choose another --features-table"
+            f"{foreign!r} for asset {asset_id!r}: choose another `features_table`"
         )
     return frame.index[pd.Index(_texts(frame.index), dtype=object).isin(texts)]
 
@@ -238,7 +238,7 @@ def _refuse_conflicts(there: Mapping[str, pd.DatetimeIndex], table_name: str, ur
     if n_conflicts:
         more = f" and {n_conflicts - 5} more" if n_conflicts > 5 else ""
         raise DataError(
-            f"rows must not be there already with --on-conflict fail: table {table_name!r} of {shown(url)} has "
+            f"rows must not be there already with `on_conflict` fail: table {table_name!r} of {shown(url)} has "
             f"{', '.join(conflicts[:5])}{more}: nothing was written; choose replace or skip"
         )
 

@@ -47,11 +47,11 @@ class FileLayout:
     def __post_init__(self) -> None:
         """Raise `UsageError` for a separator that is none, a negative number of lines, or no name at all."""
         if self.separator is not None and (len(self.separator) != 1 or self.separator in '"\r\n\0'):
-            raise UsageError(f"--separator must be one character, or tab, not {self.separator!r}")
+            raise UsageError(f"`separator` must be one character, or tab, not {self.separator!r}")
         if self.skip_lines is not None and self.skip_lines < 0:
-            raise UsageError(f"--skip-lines must not be negative: not {self.skip_lines}")
+            raise UsageError(f"`skip_lines` must not be negative: not {self.skip_lines}")
         if self.header is not None and not any(self.header):
-            raise UsageError("--header must name the columns in their order, such as date,open,high,low,close,volume")
+            raise UsageError("`header` must name the columns in their order, such as date,open,high,low,close,volume")
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def find_layout(first_lines: Sequence[str], name: str, given: FileLayout) -> Fou
         if names is None:
             raise DataError(_no_header(header, read.separator, name))
         notes.append(
-            f"it has no header: its columns are read as Binance's klines, {', '.join(names)} (--header names others)"
+            f"it has no header: its columns are read as Binance's klines, {', '.join(names)} (`header` names others)"
         )
         return FoundLayout(read.separator, above, 0, names, notes=tuple(notes))
     if _has_levels(read.rows):
@@ -149,7 +149,7 @@ def _best_reading(lines: Sequence[str], name: str, given: FileLayout) -> _Readin
         both = " as well as by ".join(_SEPARATORS[read.separator] for read in ranked[:2])
         raise DataError(
             f"the fields of a CSV file must be separated in one way: those of {name} may be by {both}: "
-            f"say which with --separator"
+            f"say which with `separator`"
         )
     return ranked[0]
 
@@ -253,12 +253,12 @@ def _refuse_unfit_header(names: Sequence[str], row: _Row, separator: str, name: 
     line = f"line {row.first} of {name}"
     if is_header:
         raise UsageError(
-            f"--header names the columns of a file that has no header, and {line} is one: {_begin(row, separator)}: "
-            f"leave --header out, or leave that line out with --skip-lines {row.last}"
+            f"`header` names the columns of a file that has no header, and {line} is one: {_begin(row, separator)}: "
+            f"leave `header` out, or leave that line out with `skip_lines` {row.last}"
         )
     if len(names) != len(row.fields):
         raise UsageError(
-            f"--header must name each column once, and names {len(names)}: {line} has {len(row.fields)}: "
+            f"`header` must name each column once, and names {len(names)}: {line} has {len(row.fields)}: "
             f"{_begin(row, separator)}"
         )
 
@@ -267,7 +267,7 @@ def _no_header(row: _Row, separator: str, name: str) -> str:
     """Return the rule, and the flag that a file without a header is read with."""
     return (
         f"columns must have names, and {name} has no header: line {row.first} is {_begin(row, separator)}: name its "
-        f"{len(row.fields)} columns in their order, such as --header {','.join(_likely_names(row.fields))}"
+        f"{len(row.fields)} columns in their order, such as `header` {','.join(_likely_names(row.fields))}"
     )
 
 

@@ -80,12 +80,12 @@ def cut_folds(index: pd.Index, spec: FoldSpec, *, lead: int = 1, frequency: Freq
     n_complete = len(edges) - 1 if last_is_complete else len(edges) - 2
     needed = spec.n_folds + 1 + spec.holdout
     if n_complete < needed:
-        holdout = f" and --holdout {spec.holdout}" if spec.holdout else ""
+        holdout = f" and `holdout` {spec.holdout}" if spec.holdout else ""
         verb = "need" if spec.holdout else "needs"
         raise DataError(
-            f"--n-folds {spec.n_folds}{holdout} {verb} {needed} complete steps ({_describe(step)}), the first to train "
+            f"`n_folds` {spec.n_folds}{holdout} {verb} {needed} complete steps ({_describe(step)}), the first to train "
             f"on: about {needed * _rows_per_step(index, step, frequency)} rows, and there are {len(index)} with "
-            f"{max(n_complete, 0)} complete steps; bring more rows, or take fewer folds or a shorter --step"
+            f"{max(n_complete, 0)} complete steps; bring more rows, or take fewer folds or a shorter `step`"
         )
     # What trains must be known `lead` rows before the first scored row.
     gap = lead - 1 + spec.embargo
@@ -97,7 +97,7 @@ def cut_folds(index: pd.Index, spec: FoldSpec, *, lead: int = 1, frequency: Freq
         if edges[-1] <= edges[-2]:
             raise DataError(
                 f"purge and embargo before a hold-out take {gap} rows, and the last validation window has "
-                f"{holdout_start - edges[-2]}: take a longer --step, or a smaller --embargo"
+                f"{holdout_start - edges[-2]}: take a longer `step`, or a smaller `embargo`"
             )
     first = n_complete - spec.n_folds
     folds = tuple(
@@ -124,13 +124,13 @@ def _fold(number: int, start: int, stop: int, gap: int, train_rows: int | None) 
     if train_stop <= 0:
         raise DataError(
             f"fold {number} has {start} rows before its validation window, and purge and embargo take {gap}: "
-            f"bring earlier rows, or take fewer --n-folds"
+            f"bring earlier rows, or take fewer `n_folds`"
         )
     train_start = 0 if train_rows is None else train_stop - train_rows
     if train_start < 0:
         raise DataError(
             f"rolling training windows of {train_rows} rows do not fit: fold {number} has {train_stop} rows before "
-            f"its validation window; bring earlier rows, or take fewer --n-folds or --train-rows"
+            f"its validation window; bring earlier rows, or take fewer `n_folds` or `train_rows`"
         )
     return Fold(number, train_start, train_stop, start, stop)
 
@@ -157,7 +157,7 @@ def _edges(index: pd.Index, step: str | int, frequency: Frequency) -> tuple[list
         return [*edges, len(index)], len(index) % step == 0
     if not frequency.has_calendar:
         raise UsageError(
-            f"a step of a {step} needs timestamps, but the rows are indexed by integers: give --step a number of rows"
+            f"a step of a {step} needs timestamps, but the rows are indexed by integers: give `step` a number of rows"
         )
     periods = index.to_period(_PERIODS[step])
     codes = np.asarray(periods.asi8)

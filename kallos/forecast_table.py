@@ -109,12 +109,12 @@ def _refuse_other_table(connection: Connection, table: Table, shown_name: str) -
         fault = f"lacks {', '.join(missing)}" if missing else f"has the key {', '.join(keys) or 'none'}"
         raise DatabaseError(
             f"a table of such forecasts must have {', '.join(table.columns.keys())} and the key "
-            f"{', '.join(own_keys)}, and {shown_name!r} {fault}: name another as --forecasts-table"
+            f"{', '.join(own_keys)}, and {shown_name!r} {fault}: name another as `forecasts_table`"
         )
     is_dated = isinstance(there["as_of"], DateTime)
     if is_dated != isinstance(table.c.as_of.type, DateTime):
         kinds = ("timestamps", "integers") if is_dated else ("integers", "timestamps")
         raise DatabaseError(
             f"a table of forecasts has stamps of one kind: {shown_name!r} has {kinds[0]}, and these rows are indexed "
-            f"by {kinds[1]}: name another as --forecasts-table"
+            f"by {kinds[1]}: name another as `forecasts_table`"
         )

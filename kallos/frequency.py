@@ -114,7 +114,7 @@ def find_frequency(index: pd.Index, given: str | None = None) -> Frequency:
         return frequency
     if len(index) < 3:
         raise DataError(
-            f"a frequency can be found from 3 rows or more, and there are {len(index)}: give it as --frequency"
+            f"a frequency can be found from 3 rows or more, and there are {len(index)}: give it as `frequency`"
         )
     frequency = Frequency(usual_step(index))
     try:
@@ -199,7 +199,7 @@ def compare_with_clock(index: pd.DatetimeIndex, step: str) -> tuple[pd.DatetimeI
         # To list them all would fill the memory.
         raise DataError(
             f"rows of frequency {step!r} must be without a gap: there are {len(index)} from {index[0]} to "
-            f"{index[-1]}; correct their timestamps, or give the right --frequency"
+            f"{index[-1]}; correct their timestamps, or give the right `frequency`"
         )
     expected = pd.date_range(index[0], index[-1], freq=offset)
     return expected.difference(index), index.difference(expected), len(expected)
@@ -210,12 +210,12 @@ def _refuse_rows_off_clock(index: pd.DatetimeIndex, frequency: Frequency) -> Non
     if len(missing):
         raise DataError(
             f"rows of frequency {str(frequency)!r} must be without a gap: {len(missing)} of {n_expected} timestamps "
-            f"are missing ({shorten(missing)}); add them, or give --frequency sessions if rows may be missing"
+            f"are missing ({shorten(missing)}); add them, or give `frequency` sessions if rows may be missing"
         )
     if len(extra):
         raise DataError(
             f"rows must lie on their frequency {str(frequency)!r}: {len(extra)} of {len(index)} do not "
-            f"({shorten(extra)}); correct them, or give the right --frequency"
+            f"({shorten(extra)}); correct them, or give the right `frequency`"
         )
 
 

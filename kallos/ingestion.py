@@ -66,7 +66,7 @@ def _settled(
     raise DataError(
         f"indicators need the whole history, or {SETTLED_BARS} bars before the first row that they are written for: "
         f"the rows of asset {asset_id!r} begin at {first_there}, and these bars at {bars[0]} ({before}): bring earlier "
-        f"bars, or give --start-anew to compute the indicators from these alone"
+        f"bars, or give `start_anew` to compute the indicators from these alone"
     )
 
 
@@ -76,8 +76,8 @@ def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         wanted, equals, own = pair.partition("=")
         if not (equals and wanted.strip() and own.strip()):
-            raise UsageError(f"--column must be the wanted name, =, and the file's own, not {pair!r}")
+            raise UsageError(f"`column` must be the wanted name, =, and the file's own, not {pair!r}")
         if wanted.strip() in mapped:
-            raise UsageError(f"--column must name each column once, and names {wanted.strip()!r} twice")
+            raise UsageError(f"`column` must name each column once, and names {wanted.strip()!r} twice")
         mapped[wanted.strip()] = own.strip()
     return mapped

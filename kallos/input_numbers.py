@@ -72,7 +72,7 @@ def _first_word(table: RawTable, own: str, words: pd.Series) -> str:
 
 def _remedy(words: Mapping[str, str], chosen: Mapping[str, str], rule: NumberRule) -> str:
     if any(re.fullmatch(_DECIMAL_COMMA, word.strip()) for word in words.values()):
-        return "read commas as decimal points with --decimal-comma (separators of thousands are none: take them out)"
+        return "read commas as decimal points with `decimal_comma` (separators of thousands are none: take them out)"
     return rule.text_remedy({name: chosen[name] for name in words})
 
 

@@ -122,7 +122,7 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
         table = _without_excluded(read_table(source, reading.layout), reading.exclude, excluded)
         if source is sources[-1] and (unknown := set(reading.exclude) - excluded):
             # Files need not all have what is to be left out of them.
-            own_name(table, min(unknown), "--exclude")
+            own_name(table, min(unknown), "`exclude`")
         try:
             read.append(_read(table, reading, kind, faults, seen, notes))
         except (DataError, UsageError) as error:
@@ -137,13 +137,13 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
     if not n_fit:
         raise DataError(f"a row at least must be fit, and none of {sources[0].name} is: {rules}")
     if n_unfit > max(n_fit, _MOST_UNFIT):
-        # A wrong --date-format, say: dates that happen to be readable are as wrong as the others.
+        # A wrong `date_format`, say: dates that happen to be readable are as wrong as the others.
         raise DataError(
             f"half of the rows at least must be fit, and of {sources[0].name} {n_fit} of {n_fit + n_unfit} are: {rules}"
         )
     frames = _by_asset(read)
     days = (
-        "all timestamps are midnight where they were written, and their dates are kept (--days-in UTC takes them as "
+        "all timestamps are midnight where they were written, and their dates are kept (`days_in` UTC takes them as "
         "moments)"
     )
     notes += [(rows.table.name, days) for rows in read if rows.are_local_days]
@@ -152,7 +152,7 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
 
 def exclude_flag(names: Sequence[str]) -> str:
     """Return the flag that leaves columns out, as it can be pasted into a shell."""
-    return " ".join(f"--exclude {shlex.quote(name)}" for name in names)
+    return " ".join(f"`exclude` {shlex.quote(name)}" for name in names)
 
 
 def _lines(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
@@ -195,7 +195,7 @@ def _read(
             table,
             [place for place, _ in found],
             lambda at: f"{found[at][1]} fields, and the header has {table.width}",
-            "correct it, give another --separator, leave the lines above the header out with --skip-lines",
+            "correct it, give another `separator`, leave the lines above the header out with `skip_lines`",
         )
     asset = asset_column(table, reading.asset_column)
     stamp = stamp_column(table, reading.timestamp_column, reading.stamps)
@@ -204,7 +204,7 @@ def _read(
     if stamp is None:
         raise DataError(
             f"an input needs a column date or timestamp: {table.name} lacks date or timestamp (it has "
-            f"{shorten(list(table.columns), 12)}): name yours as --timestamp-column"
+            f"{shorten(list(table.columns), 12)}): name yours as `timestamp_column`"
         )
     notes += [(table.name, stamp.note)] if stamp.note is not None else []
     table = replace(table, columns={**table.columns, stamp.columns[0]: stamp.written})
@@ -266,7 +266,7 @@ def _assets(
     if column is None:
         name = reading.asset_id if reading.asset_id is not None else table.asset_id
         if name is None:
-            raise UsageError(f"{table.name} has no asset column: name the asset as --asset-id")
+            raise UsageError(f"{table.name} has no asset column: name the asset as `asset_id`")
         return table, [name], np.zeros(len(table.places), np.int64), np.zeros(len(table.places), bool)
     text = _text_of_assets(table, column)
     fits = {

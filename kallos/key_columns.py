@@ -46,10 +46,10 @@ def own_name(table: RawTable, wanted: str, flag: str) -> str:
 def asset_column(table: RawTable, named: str | None) -> str | None:
     """Return the column of assets, or None where there is none; raises as `stamp_column` does."""
     if named is not None:
-        return own_name(table, named, "--asset-column")
+        return own_name(table, named, "`asset_column`")
     found = _usual(table, ASSET_NAMES)
     if len(found) > 1:
-        raise DataError(_which(table, found, "--asset-column"))
+        raise DataError(_which(table, found, "`asset_column`"))
     return found[0] if found else None
 
 
@@ -63,8 +63,8 @@ def stamp_column(table: RawTable, named: str | None, reading: StampReading) -> S
         return None
     if len(columns) > 1 and named is None and not _complete_each_other(table, columns):
         raise DataError(
-            f"{_which(table, columns, '--timestamp-column')}, or a date and its time of day together as "
-            f"--timestamp-column date,time"
+            f"{_which(table, columns, '`timestamp_column`')}, or a date and its time of day together as "
+            f"`timestamp_column` date,time"
         )
     if len(columns) == 1:
         written = table.columns[columns[0]]
@@ -85,7 +85,7 @@ def _which(table: RawTable, found: Sequence[str], flag: str) -> str:
 
 
 def _named(table: RawTable, named: str) -> list[str]:
-    flag = "--timestamp-column"
+    flag = "`timestamp_column`"
     several = names_of(named)
     if named in table.columns or len(several) == 1:
         return [own_name(table, named, flag)]
@@ -114,8 +114,8 @@ def _with_clock(reading: StampReading, clocks: pa.ChunkedArray) -> StampReading:
 def _note(columns: Sequence[str], reading: StampReading) -> str | None:
     how = reading.date_format if reading.is_found else None
     if how in EPOCHS:
-        return f"column {columns[0]!r} is read as {EPOCHS[how][0]} since 1970 (--date-format {how})"
+        return f"column {columns[0]!r} is read as {EPOCHS[how][0]} since 1970 (`date_format` {how})"
     if len(columns) > 1:
         together = f"timestamps are the columns {' and '.join(map(repr, columns))} together"
-        return f"{together}, read as --date-format {reading.date_format!r}" if reading.date_format else together
-    return None if how is None else f"column {columns[0]!r} is read as --date-format {how!r}"
+        return f"{together}, read as `date_format` {reading.date_format!r}" if reading.date_format else together
+    return None if how is None else f"column {columns[0]!r} is read as `date_format` {how!r}"

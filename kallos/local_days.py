@@ -68,7 +68,7 @@ def days_of(moments: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
         return local
     odd = local[known & (local != local.normalize())]
     raise UsageError(
-        f"days_in (--days-in) must be a zone whose days begin at the timestamps, and in {zone} {len(odd)} of "
+        f"`days_in` must be a zone whose days begin at the timestamps, and in {zone} {len(odd)} of "
         f"{known.sum()} are no midnight, such as {odd[0]}: name theirs, or leave it out"
     )
 

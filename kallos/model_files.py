@@ -153,7 +153,7 @@ def _refuse_unknown_code(values: dict[str, Any], folder: str) -> None:
     for name in named:
         if isinstance(name, str) and ":" in name and not is_loaded(name.strip()):
             raise _unfit(
-                folder, f"it names code of its own, {name.strip()!r}: if you know it, give --trust-code {name.strip()}"
+                folder, f"it names code of its own, {name.strip()!r}: if you know it, give `trust_code` {name.strip()}"
             )
 
 

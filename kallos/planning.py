@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kallos.architectures import Architecture, Params, get_architecture
 from kallos.architectures.lookup import refuse_missing_packages
 from kallos.architectures.study_space import StudySpace, model_of
+from kallos.arguments import require
 from kallos.errors import DataError, UsageError, shorten
 from kallos.folds import Fold
 from kallos.metrics import RMSE, mean, mean_of_each, metric_source
@@ -225,7 +227,7 @@ class StudyPlan:
         return None if self.open_fold is None else self.job(f"trial-{number}-open-step", params, self.open_fold)
 
 
-def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan:
+def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str | Path) -> StudyPlan:
     """Return the plan of a study on these features, its rows written to the folder (or fsspec URL) of snapshots.
 
     Features of several assets have an index of two levels, asset and stamp, as `pandas.concat` of a dictionary makes
@@ -233,6 +235,9 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
     space is clipped. Raises `DataError` if the columns or rows are unfit, or too few for the folds, the horizon and the
     shortest input; `UsageError` for an architecture that is unknown, or that needs a package which is not there.
     """
+    require(pd.DataFrame, frame=frame)
+    require(TuneSpec, spec=spec)
+    require((str, Path), snapshots=snapshots)
     refuse_missing_packages(spec.model_name)
     if spec.forecast == "block":
         _log.warning("forecast 'block' reads covariates of the future beyond the horizon: compare by it, trust it not")
@@ -243,7 +248,7 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
     folds, open_folds = planned_folds(panel, grid.folds, spec, beyond=() if open_fold is None else (open_fold,))
     plan = StudyPlan(
         spec=spec,
-        snapshot=write_snapshot(panel.frame, snapshots),
+        snapshot=write_snapshot(panel.frame, str(snapshots)),
         data=_summary(panel, spec),
         folds=folds,
         open_fold=next(iter(open_folds), None),
@@ -254,7 +259,7 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str) -> StudyPlan
     if plan.naive_value == 0:
         raise DataError(
             f"a target must move for a forecast to be of use, and the naive one ({plan.naive}) makes no error at all "
-            f"on {spec.features.target!r}: name another as --target, or choose other dates or --n-folds"
+            f"on {spec.features.target!r}: name another as `target`, or choose other dates or `n_folds`"
         )
     if not all(0 <= value < math.inf for window in plan.windows for value in window.naive_values.values()):
         raise UsageError(

@@ -94,7 +94,7 @@ class FoldPool:
                     return done.result()
                 process = _replaced(process)
                 raise WorkerLostError(
-                    f"a fold must end within --fold-timeout, and {job.name} did not in {self._fold_timeout:g} s"
+                    f"a fold must end within `fold_timeout`, and {job.name} did not in {self._fold_timeout:g} s"
                 ) from None
         except (UnfitForFoldError, UnfitWorkerError) as why:
             raise StudyError(
@@ -105,7 +105,7 @@ class FoldPool:
         except (BrokenProcessPool, SystemExit):
             process = _replaced(process)
             raise WorkerLostError(
-                f"the worker process of {job.name} was killed: by hand, or for want of memory (fewer --workers "
+                f"the worker process of {job.name} was killed: by hand, or for want of memory (fewer `workers` "
                 f"need less)"
             ) from None
         finally:

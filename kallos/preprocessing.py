@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 import pandas as pd
 
+from kallos.arguments import require, require_columns, require_rows
 from kallos.errors import DataError, did_you_mean, pasteable, shorten
 from kallos.folds import Fold
 from kallos.preparation import Preparation, PreparedSeries
@@ -43,8 +44,12 @@ def group_columns(columns: pd.Index, features: FeatureSpec) -> dict[str, list[st
 def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none") -> pd.DataFrame:
     """Return the columns that a study uses, the target first and stamped when known, all float64 and finite.
 
-    Raises `DataError` naming what is missing, not a number, or not finite.
+    Raises `DataError` naming what is missing, not a number, or not finite, or for rows that are not sorted and unique,
+    or have a time zone.
     """
+    require_rows(frame=frame)
+    require_columns(frame=frame)
+    require(FeatureSpec, features=features)
     chosen = columns_of_numbers(frame, features)
     refuse_long_label(len(chosen), features)
     numbers = stamp_when_known(chosen, features, fill=fill)
@@ -67,7 +72,7 @@ def columns_of_numbers(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFra
         if target not in frame.columns:
             raise DataError(
                 f"the target {target!r} is not a column: {did_you_mean(target, frame.columns)}; "
-                f"name another as --target"
+                f"name another as `target`"
             )
     _refuse_idle_patterns(frame.columns, features)
     chosen = frame[study_columns(frame.columns, features)]
@@ -162,7 +167,7 @@ def _refuse_unfit_values(numbers: pd.DataFrame, features: FeatureSpec, fill: str
     unfit = ~np.isfinite(numbers)
     at_fault = [_places(numbers.index[unfit[name]], name) for name in numbers.columns if unfit[name].any()]
     if at_fault:
-        remedy = "correct them" if fill == "forward" else "correct them, or give --fill forward for missing ones"
+        remedy = "correct them" if fill == "forward" else "correct them, or give `fill` forward for missing ones"
         raise DataError(
             f"features must be finite, and {len(at_fault)} of {len(numbers.columns)} columns are not: "
             f"{shorten(at_fault, 3)}; {remedy}, or name the columns in 'exclude'"

@@ -37,7 +37,7 @@ def read_bars(sources: Sequence[Source], reading: InputReading) -> Inputs:
     """
     for wanted in reading.columns:
         if wanted not in BARS:
-            raise UsageError(f"--column must name one of {', '.join(BARS)} before its =, not {wanted!r}")
+            raise UsageError(f"`column` must name one of {', '.join(BARS)} before its =, not {wanted!r}")
     kind = InputKind(_bar_columns, _unfit_bars, NumberRule("prices and volume must be numbers", _plain_numbers))
     return read_rows(sources, reading, kind)
 
@@ -55,7 +55,7 @@ def demo_prices() -> dict[str, pd.DataFrame]:
 def _bar_columns(
     table: RawTable, by_folded: dict[str, str], taken: set[str], mapped: Mapping[str, str]
 ) -> dict[str, str]:
-    own = {wanted: own_name(table, named, "--column") for wanted, named in mapped.items()}
+    own = {wanted: own_name(table, named, "`column`") for wanted, named in mapped.items()}
     missing = [name for name in BARS if name not in own and name not in by_folded]
     if missing:
         lacking = [*([] if taken else ["date or timestamp"]), *missing]
@@ -72,12 +72,12 @@ def _column_flags(missing: Sequence[str], by_folded: Mapping[str, str]) -> str:
     flags = []
     for name in missing:
         alike = [own for folded, own in by_folded.items() if name[:3] in folded][:2] or ["NAME"]
-        flags.append(" or ".join(f"--column {shlex.quote(f'{name}={own}')}" for own in alike))
+        flags.append(" or ".join(f"`column` {shlex.quote(f'{name}={own}')}" for own in alike))
     return " ".join(flags)
 
 
 def _plain_numbers(columns: Mapping[str, str]) -> str:
-    return f"write plain numbers, or name other columns, such as --column {next(iter(columns))}=NAME"
+    return f"write plain numbers, or name other columns, such as `column` {next(iter(columns))}=NAME"
 
 
 def _unfit_bars(bars: pd.DataFrame) -> list[UnfitValues]:

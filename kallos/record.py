@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -106,12 +106,23 @@ class StudyRecord:
 
     def forget(self) -> None:
         """Remove all trials; what the study starts from stays settled."""
-        settled = self._storage.get_study_user_attrs(self._study_id)
-        name = self._storage.get_study_name_from_id(self._study_id)
-        self._storage.delete_study(self._study_id)
-        self._study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], name)
-        for key, value in settled.items():
-            self._storage.set_study_user_attr(self._study_id, key, value)
+        old = self._study_id
+        settled = self._persistently(lambda _: self._storage.get_study_user_attrs(old))
+        name = self._persistently(lambda _: self._storage.get_study_name_from_id(old))
+
+        def write(_: bool) -> None:
+            # A try before may have got as far as any of these.
+            with suppress(KeyError):
+                self._storage.delete_study(old)
+            with suppress(DuplicatedStudyError):
+                self._storage.create_new_study([StudyDirection.MINIMIZE], name)
+            self._study_id = self._storage.get_study_id_from_name(name)
+            # A study is ready when it says what it starts from.
+            for key in sorted(settled, key=WARM.__eq__):
+                self._storage.set_study_user_attr(self._study_id, key, settled[key])
+
+        self._persistently(write)
+        self._trial_ids = []
 
     def forget_from(self, first: int) -> None:
         """Remove the trials from this number on; those before it stay as they are."""
@@ -158,9 +169,9 @@ def parse_storage_url(storage_url: str) -> URL:
     try:
         url = parse_url(storage_url)
     except UsageError as error:
-        raise UsageError(f"--storage-url: {error}") from None
+        raise UsageError(f"`storage_url`: {error}") from None
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise UsageError("--storage-url: the record must outlive this process, give SQLite a file")
+        raise UsageError("`storage_url`: the record must outlive this process, give SQLite a file")
     return url
 
 
@@ -168,7 +179,7 @@ def refuse_missing_file(storage_url: str) -> None:
     """Raise `UsageError` if a storage is a SQLite file that is not there: who only looks does not make it."""
     url = parse_storage_url(storage_url)
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
-        raise UsageError(f"--storage-url must name a storage of studies, and there is no such file: {url.database}")
+        raise UsageError(f"`storage_url` must name a storage of studies, and there is no such file: {url.database}")
 
 
 @contextmanager

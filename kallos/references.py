@@ -27,7 +27,7 @@ def load_reference(reference: str, field: str, kind: str) -> object:
 def trust(references: str) -> None:
     """Import what somebody vouches for, several `module:NAME` by commas; raises `UsageError` as above."""
     for reference in references.split(","):
-        load_reference(reference.strip(), "--trust-code", "an architecture or a metric")
+        load_reference(reference.strip(), "`trust_code`", "an architecture or a metric")
 
 
 def is_loaded(reference: str) -> bool:

@@ -123,7 +123,7 @@ class Registry:
                 raise UsageError(f"there is no such model of {asset_id!r}: {did_you_mean(asset_id, assets)}")
             raise UsageError(
                 f"asset, target and horizon must mean one slot of the registry, not {len(slots)}: there is "
-                f"{'; '.join(map(str, slots))}; give --target or --horizon"
+                f"{'; '.join(map(str, slots))}; give `target` or `horizon`"
             )
         return next(iter(slots))
 

@@ -7,18 +7,18 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from kallos.credentials import IN_STORES, refuse_unclear_password
 from kallos.errors import KallosError, UsageError, scrubbed
 
 
 def refuse_relative(folder: str) -> None:
     """Raise `UsageError` for a folder of this machine that is not absolute: runs of deployments begin anywhere."""
-    if not urlsplit(folder).scheme and not Path(folder).expanduser().is_absolute():
+    if "://" not in folder and not Path(folder).expanduser().is_absolute():
         raise UsageError(
             f"the output folder must be absolute in a deployment, not {folder!r}: its runs begin in a folder that does "
             f"not outlive them; give a whole path, or the URL of an object store"
@@ -179,6 +179,7 @@ def remove_folder(folder: str) -> None:
 
 @contextmanager
 def _opened(folder: str, needed: str) -> Iterator[tuple[AbstractFileSystem, str]]:
+    refuse_unclear_password(folder, IN_STORES, "a folder's URL")
     try:
         yield fsspec.core.url_to_fs(folder)
     except Exception as error:  # Each store has errors of its own, for a missing package or a wrong key.

@@ -53,7 +53,7 @@ class RowFaults:
             more = f" (and {word}{'s' * (len(others) > 1)} {shorten(others, _NAMED)})" if others else ""
             raise DataError(
                 f"{rule}: {table.name}, {word} {places[0]}: {show(0)}{more}: {remedy}, "
-                f"or leave such rows out with --skip-bad-rows"
+                f"or leave such rows out with `skip_bad_rows`"
             )
         first = tuple(f"{word} {place}: {show(at)}" for at, place in enumerate(places[:_SHOWN]))
         self.rejected.append(Rejected(rule, table.name, len(places), first))

@@ -16,7 +16,7 @@ class RunSpec(Spec):
         description="Folds that are fitted at once; default: one per physical core, or per worker of a Dask cluster.",
     )
     more_trials: PositiveInt | None = Field(
-        None, description="Carry the study on by so many trials at most, up to --n-trials in all."
+        None, description="Carry the study on by so many trials at most, up to `n_trials` in all."
     )
     timeout: PositiveFloat | None = Field(None, description="Seconds after which no further fold is fitted.")
     max_fold_fits: PositiveInt | None = Field(None, description="Fold fits after which no further fold is fitted.")
@@ -39,5 +39,5 @@ class RunSpec(Spec):
     @model_validator(mode="after")
     def _address_is_used(self) -> Self:
         if self.dask_address is not None and self.executor != "dask":
-            raise ValueError(f"dask_address needs executor 'dask', not {self.executor!r}: give --executor dask too")
+            raise ValueError(f"dask_address needs executor 'dask', not {self.executor!r}: give `executor` dask too")
         return self

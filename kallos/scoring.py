@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kallos.architectures import Params, create_model, get_architecture
 from kallos.architectures.lookup import beside_source
+from kallos.arguments import require
 from kallos.errors import DataError, FitError, KallosError, scrubbed
 from kallos.folds import Fold, InnerCut
 from kallos.metrics import RMSE, Forecast, mean, mean_of_each, measure, measure_by_target, metric_source, rmse
@@ -161,6 +162,7 @@ def evaluate_fold(job: FoldJob) -> FoldScore:
     Raises `FitError` if the model cannot be built or trained, or the score is not finite: properties of the
     job, which no retry mends.
     """
+    require(FoldJob, job=job)
     # The clock counts the fit, and not what a process imports before its first one.
     import_module("darts.models")
     import_module("kallos.training")

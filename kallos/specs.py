@@ -186,7 +186,7 @@ class DataSpec(Spec):
         if len(self.assets) > 1:
             raise UsageError(
                 f"training, evaluation, audits, nights and tune-all take one asset, and the study has "
-                f"{len(self.assets)}: {shorten(self.assets)}; tune one of them as --asset-id"
+                f"{len(self.assets)}: {shorten(self.assets)}; tune one of them as `asset_id`"
             )
 
     def each(self) -> Iterator["DataSpec"]:
@@ -250,7 +250,7 @@ class FeatureSpec(Spec):
         if not isinstance(self.target, str):
             raise UsageError(
                 f"an audit takes one target, and the study has {len(self.targets)}: {shorten(self.targets)}; name one "
-                f"as --target"
+                f"as `target`"
             )
         return self.target
 
@@ -444,8 +444,8 @@ def require_holdout(spec: TuneSpec) -> None:
     spec.data.refuse_several()
     if not spec.folds.holdout:
         raise UsageError(
-            "a night needs a hold-out to judge its model on: keep the last steps from the study with folds.holdout, "
-            "such as holdout = 2 under [folds] (--holdout 2)"
+            "a night needs a hold-out to judge its model on: keep the last steps from the study, say by a "
+            "`holdout` of 2"
         )
 
 

@@ -17,8 +17,8 @@ from kallos.time_zones import check_zone
 _FIRST, _LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")
 _NUMBER = r"^[+-]?\d+(\.\d*)?$"
 _ISO = r"^\d{4}-\d{2}"
-_FORMAT_RULE = f"--date-format must be one such as %d/%m/%Y, or one of {', '.join(EPOCHS)}"
-_SAY_NUMBERS = f"say what the numbers mean with --date-format: {', '.join(EPOCHS)}, or %Y%m%d and the like"
+_FORMAT_RULE = f"`date_format` must be one such as %d/%m/%Y, or one of {', '.join(EPOCHS)}"
+_SAY_NUMBERS = f"say what the numbers mean with `date_format`: {', '.join(EPOCHS)}, or %Y%m%d and the like"
 _OFFSET = r"[T ]\d{2}.*([Zz]|[+-]\d{2}(:?\d{2})?)$"
 
 
@@ -39,7 +39,7 @@ class StampReading:
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for a time zone or a format that there is not."""
-        for flag, zone in (("--timezone", self.timezone), ("--days-in", self.days_in)):
+        for flag, zone in (("`timezone`", self.timezone), ("`days_in`", self.days_in)):
             try:
                 check_zone("UTC" if zone is None else zone)
             except ValueError as error:
@@ -158,9 +158,9 @@ def _from_text(
         )
         moments = parsed.dt.tz_localize(None).to_numpy()
     unread = np.isnat(moments) & ~missing
-    remedy = "correct it" if reading.date_format is not None else "correct it, say how with --date-format"
+    remedy = "correct it" if reading.date_format is not None else "correct it, say how with `date_format`"
     if reading.is_found:
-        remedy = "write all alike, ingest rows of another kind apart, say how with --date-format"
+        remedy = "write all alike, ingest rows of another kind apart, say how with `date_format`"
     unfit = [
         UnfitStamps("every row must have a date", missing, "fill it in"),
         UnfitStamps(f"column {name!r} must hold {example}, not numbers", numbers, _SAY_NUMBERS),
@@ -172,7 +172,7 @@ def _from_text(
 
 def _example(reading: StampReading) -> str:
     if not reading.is_found:
-        return f"dates as --date-format {reading.date_format} says"
+        return f"dates as `date_format` {reading.date_format} says"
     if reading.date_format in EPOCHS:
         return f"{EPOCHS[reading.date_format][0]} since 1970 of the years {PLAUSIBLE}, as its first rows do"
     return f"dates as its first rows do ({reading.date_format})"

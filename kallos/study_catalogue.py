@@ -136,6 +136,22 @@ def read_study(storage_url: str, name: str, *, n_best: int = 5) -> RecordedStudy
     )
 
 
+def rows_in_use(storage_url: str) -> frozenset[str]:
+    """Return the hashes of the rows that the studies which run now, recorded in a storage, are on.
+
+    Raises as `list_studies` does.
+    """
+    url = parse_storage_url(storage_url)
+    with _reading(url) as storage:
+        studies = [] if storage is None else storage.get_all_studies()
+        running = running_studies(url, [study.study_name for study in studies])
+    return frozenset(
+        study.user_attrs[DATA]["sha256"]
+        for study in studies
+        if study.study_name in running and DATA in study.user_attrs
+    )
+
+
 def delete_studies(storage_url: str, names: Sequence[str]) -> None:
     """Remove these studies from the storage, all or none; fold scores in the cache stay.
 

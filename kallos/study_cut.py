@@ -144,7 +144,7 @@ def _refuse_short_inner(fold: Fold, cut: InnerCut, spec: TuneSpec) -> None:
     if inner < spec.horizon:
         raise DataError(
             f"the inner validation part must hold one whole horizon: in fold {fold.number} it has {inner} rows, and "
-            f"--horizon is {spec.horizon}; take a larger --inner-validation or a shorter --horizon"
+            f"`horizon` is {spec.horizon}; take a larger `inner_validation` or a shorter `horizon`"
         )
 
 
@@ -156,8 +156,8 @@ def refuse_short_holdout(grid: FoldGrid, spec: TuneSpec) -> None:
     needed = fewest_origins(spec.features.lead, spec.horizon)
     if origins < needed:
         raise DataError(
-            f"a verdict needs {needed} forecast origins, and --holdout {spec.folds.holdout} keeps {max(origins, 0)}: "
-            f"take a larger --holdout or a longer --step"
+            f"a verdict needs {needed} forecast origins, and `holdout` {spec.folds.holdout} keeps {max(origins, 0)}: "
+            f"take a larger `holdout` or a longer `step`"
         )
 
 
@@ -166,8 +166,8 @@ def refuse_short_window(fold: Fold, spec: TuneSpec) -> None:
     if is_short(fold, spec):
         window = fold.validation_stop - fold.validation_start
         raise DataError(
-            f"a validation window must hold one whole horizon: fold {fold.number} has {window} rows, and --horizon "
-            f"is {spec.horizon}; take a longer --step or a shorter --horizon"
+            f"a validation window must hold one whole horizon: fold {fold.number} has {window} rows, and `horizon` "
+            f"is {spec.horizon}; take a longer `step` or a shorter `horizon`"
         )
 
 
@@ -216,8 +216,8 @@ def describe_clip(spec: TuneSpec, longest_input: int) -> str:
 
 def _remedy(needed: int, there: int, spec: TuneSpec) -> str:
     if spec.folds.train_rows is not None:
-        return f"take --train-rows {needed} or more"
-    fewer = ", or take fewer --n-folds" if spec.folds.n_folds > 1 else ""
+        return f"take `train_rows` {needed} or more"
+    fewer = ", or take fewer `n_folds`" if spec.folds.n_folds > 1 else ""
     return f"bring {needed - there} earlier rows{fewer}"
 
 

@@ -89,7 +89,7 @@ def parse_grid(values: Mapping[str, Any], *, assets: str | None = None, models: 
         if not (_are_names(names) or (name, names) == ("assets", ALL)):
             raise UsageError(
                 f"all.{name} must be a list of one name or more, not {names!r}: write {name} = {_OF_THE_TABLE[name]}, "
-                f"or give --{name} by commas"
+                f"or give `{name}` by commas"
             )
     grid = dict(table)
     for name, given in (("assets", assets), ("models", models)):
@@ -99,7 +99,7 @@ def parse_grid(values: Mapping[str, Any], *, assets: str | None = None, models: 
     data = base.get("data", {})
     if "assets" not in grid and isinstance(data, Mapping) and "asset_id" not in data:
         raise UsageError(
-            f"assets are missing: give them as --assets by commas, or as assets = {_OF_THE_TABLE['assets']} under "
+            f"assets are missing: give them as `assets` by commas, or as assets = {_OF_THE_TABLE['assets']} under "
             f"[all] in the study file; '*' is all that the table holds"
         )
     # Where the grid has assets or models, the study itself need not name one.
@@ -120,7 +120,7 @@ def _laid_over(spec: TuneSpec, asset: str, model: str) -> TuneSpec:
 def _by_commas(flag: str, given: str) -> list[str]:
     names = [name.strip() for name in given.split(",") if name.strip()]
     if not names:
-        raise UsageError(f"--{flag} must be one name or more, by commas, not {given!r}")
+        raise UsageError(f"`{flag}` must be one name or more, by commas, not {given!r}")
     return names
 
 

@@ -76,7 +76,7 @@ class StudyLock(ABC):
         if if_running == "fail":
             raise StudyError(
                 f"one run at a time may write a study, and another run holds {self._study_name}: let it end, or give "
-                f"--if-running wait"
+                f"`if_running` wait"
             )
         _log.warning("another run holds the study %s: waiting for it to end", self._study_name)
 

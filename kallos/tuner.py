@@ -10,6 +10,7 @@ from queue import SimpleQueue
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from kallos.arguments import require, require_callable, require_whole
 from kallos.budget import Budget, BudgetSpentError
 from kallos.cache import FoldCache
 from kallos.errors import FitError, StudyError
@@ -28,7 +29,7 @@ from kallos.versions import environment_sha256, installed_versions
 _FIRST_TRIALS = 5
 
 # What no run tries again by itself.
-_TRY_AGAIN = "they are tried again once code or packages have changed, and at once with --refresh-cache"
+_TRY_AGAIN = "they are tried again once code or packages have changed, and at once with `refresh_cache`"
 
 
 def objective(
@@ -43,6 +44,8 @@ def objective(
     `functools.partial(objective, plan=plan)` is an objective for Optuna's own `optimize`. Each fold's score is
     reported, and a pruner may end the trial behind each but the last. Raises `FitError` if a fold cannot be fitted.
     """
+    require(optuna.trial.BaseTrial, trial=trial)
+    require(StudyPlan, plan=plan)
     params = plan.suggest(trial)
     trial.set_user_attr(PARAMS, params)
     watcher(TrialStarted(trial.number, params))
@@ -87,6 +90,13 @@ def run_tuning(
     Raises `StudyError` if no trial is complete, or most of the first trials fail the same way; whatever else
     `score_fold` raises ends the study, and leaves its trials in the record to be carried on.
     """
+    require(StudyPlan, plan=plan)
+    require_callable(score_fold=score_fold, has_room=has_room, watcher=watcher)
+    require_whole(1, workers=workers)
+    require((StudyRecord, type(None)), record=record)
+    require((Budget, type(None)), budget=budget)
+    if more_trials is not None:
+        require_whole(1, more_trials=more_trials)
     budget = budget or Budget()
     with quiet_optuna():
         study = _Study(plan, record or StudyRecord.in_memory(plan), more_trials, watcher)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, read_spec, with_flags
+from flows.wording import in_flags
 from kallos.settings import Settings
 from kallos.specs import TuneSpec
 
@@ -183,7 +184,7 @@ def _lines_of(finding: "Finding", width: int) -> Iterator[str]:
     yield f"  {finding.fault}  {finding.place}".rstrip()
     for text in (f"{finding.message};", finding.remedy):
         yield from textwrap.wrap(
-            text, max(width, 40), initial_indent="      ", subsequent_indent="      ", break_on_hyphens=False
+            in_flags(text), max(width, 40), initial_indent="      ", subsequent_indent="      ", break_on_hyphens=False
         )
 
 

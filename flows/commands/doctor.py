@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.prefect_api import set_environment
+from flows.wording import in_flags
 from kallos.settings import Settings
 
 _SIGNS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "bad": ("BAD", "bold red")}
@@ -32,7 +33,7 @@ def doctor(
         for finding in check():
             states.add(finding.state)
             sign, style = _SIGNS[finding.state]
-            lines.add_row(Text(sign, style), Text(finding.subject), Text(finding.said, overflow="fold"))
+            lines.add_row(Text(sign, style), Text(finding.subject), Text(in_flags(finding.said), overflow="fold"))
     console.print(lines)
     if "bad" in states:
         sys.exit(1)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
+from flows.wording import in_flags
 from kallos.databases import parse_url, shown
 from kallos.errors import UsageError
 from kallos.feature_files import read_features
@@ -149,7 +150,7 @@ def ingest(
     )
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for line in (*found.notes, *_rejected(found.rejected), *_summary(written, on_conflict)):
-        console.print(line)
+        console.print(in_flags(line))
     where = shown(parse_url(url))
     console.print(f"nothing was written to {where} (--dry-run)" if dry_run else f"in {where}")
 

@@ -74,7 +74,7 @@ def predict(
             rows = study_frame(finished, spec.features, fill=data.fill)
         except UsageError as error:
             # Here the end of the rows has another name.
-            raise UsageError(str(error).replace("--end-date", "--as-of")) from None
+            raise UsageError(str(error).replace("`end_date`", "`as_of`")) from None
         ends_before = as_of is not None and _ends_before(frame.index, as_of)
         forecasts = forecast_next(trained, rows)
     off_clock = off_clock_row(read, data)

@@ -1,10 +1,11 @@
 """The architectures that can be tuned: every `Architecture` in a module of this package, by its name, and one's own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kallos.architectures.lookup import get_architecture, registry
 from kallos.architectures.recipe import Architecture, ModelContext, Params, darts_arguments
+from kallos.arguments import require, require_callable, require_whole
 from kallos.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ def create_model(
 
     Raises `UsageError` for an unknown architecture or parameter, or one that cannot learn quantiles.
     """
+    require(str, model_name=model_name)
+    require((Mapping, type(None)), params=params)
+    require_whole(1, horizon=horizon, lead=lead)
+    require_whole(0, max_epochs=max_epochs, seed=seed)
+    require_callable(make_callbacks=make_callbacks)
     architecture = get_architecture(model_name)
     chosen = {**architecture.defaults, **(params or {})}
     unknown = sorted(chosen.keys() - architecture.defaults.keys())

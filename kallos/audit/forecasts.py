@@ -122,7 +122,7 @@ def _by_column(
             verdict="leak",
             evidence=f"fold {fold.number}: forecasts made up to {stamp(rows.index[origin])} move when values behind it "
             f"change",
-            remedy="forecast from nothing behind the origin (--forecast rolling)",
+            remedy="forecast from nothing behind the origin (`forecast` rolling)",
         )
         for name in names or [None]
     ]

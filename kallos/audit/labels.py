@@ -51,7 +51,7 @@ def audit_label(frame: pd.DataFrame, features: FeatureSpec) -> list[Verdict]:
                 evidence=f"{counted(open_rows, 'row')} at the end, from {stamp(frame.index[-open_rows])} on, without a "
                 f"target: it is known {counted(open_rows, 'row')} later, and label_horizon is {allowed}"
                 + ("" if certain else ", or it is not filled any more"),
-                remedy=f"give --label-horizon {open_rows}, or fill the target up to the last row",
+                remedy=f"give `label_horizon` {open_rows}, or fill the target up to the last row",
             )
         )
     if match is not None:
@@ -173,7 +173,7 @@ def _of_match(name: str, match: LabelMatch, allowed: int) -> Verdict:
         # A column that is stamped a row late, such as the open of a market that never closes, looks the same.
         verdict="leak" if match.ahead > 1 else "suspicious",
         evidence=f"{said}: {what}",
-        remedy=f"give --label-horizon {match.ahead}",
+        remedy=f"give `label_horizon` {match.ahead}",
     )
 
 

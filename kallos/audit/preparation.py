@@ -142,7 +142,7 @@ def _filled(name: str, moved: tuple[int, str] | None, n_cuts: int) -> Verdict:
         column=name,
         verdict="leak",
         evidence=f"{counted(n_rows, 'row')} of the study change, {where}: missing values are filled from the future",
-        remedy="fill with the last known value (--fill forward), never with a later one",
+        remedy="fill with the last known value (`fill` forward), never with a later one",
     )
 
 

@@ -91,7 +91,7 @@ def audit_table() -> Verdict:
         column=None,
         verdict="not testable",
         evidence="a table keeps what was computed at some time, and an earlier end date only filters its rows",
-        remedy="compare it with an earlier state (--against SNAPSHOT.parquet), or give the query that computes it",
+        remedy="compare it with an earlier state (`against` SNAPSHOT.parquet), or give the query that computes it",
     )
 
 
@@ -194,7 +194,7 @@ def _target(
         verdict="leak",
         evidence=f"the label looks {counted(ahead, 'row')} ahead (rows change or vanish with an earlier end date, "
         f"first {first}), and label_horizon is {allowed}: the purge is too short",
-        remedy=f"give --label-horizon {ahead}, or compute the target from less of the future",
+        remedy=f"give `label_horizon` {ahead}, or compute the target from less of the future",
     )
 
 

@@ -65,5 +65,5 @@ def not_testable(why: str, *, column: str | None = None) -> Verdict:
         column=column,
         verdict="not testable",
         evidence=why,
-        remedy="tune once, and audit again when rows have come, or give --against SNAPSHOT.parquet",
+        remedy="tune once, and audit again when rows have come, or give `against` SNAPSHOT.parquet",
     )

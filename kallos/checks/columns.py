@@ -64,7 +64,7 @@ def chosen_columns(frame: pd.DataFrame, features: FeatureSpec, findings: list[Fi
         Finding(
             "missing-target",
             f"the target {target!r} is not a column: {did_you_mean(target, frame.columns)}",
-            "name another as --target",
+            "name another as `target`",
             column=target,
             parameter="target",
         )
@@ -104,7 +104,7 @@ def as_numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *,
 
 
 def _left_out(name: str, spec: TuneSpec) -> str:
-    return "name another as --target" if name in spec.features.targets else "name it in 'exclude'"
+    return "name another as `target`" if name in spec.features.targets else "name it in 'exclude'"
 
 
 def _beyond_floats(column: pd.Series, values: pd.Series, name: str, spec: TuneSpec) -> Iterator[Finding]:

@@ -97,14 +97,14 @@ def _study(
     """Look at what a study makes of the rows."""
     if numbers.index.empty:
         if not any(finding.fault in ("no-rows", "missing-timestamps", "unreadable-timestamps") for finding in findings):
-            findings.append(Finding("no-rows", "a study needs rows, and has none", "see --asset-id and the dates"))
+            findings.append(Finding("no-rows", "a study needs rows, and has none", "see `asset_id` and the dates"))
         return
     if spec.features.label_horizon >= len(numbers):
         findings.append(
             Finding(
                 "long-label-horizon",
                 f"a label must look ahead by less than the {len(numbers)} rows: not {spec.features.label_horizon}",
-                "give a shorter --label-horizon, or bring more rows",
+                "give a shorter `label_horizon`, or bring more rows",
                 parameter="label_horizon",
             )
         )

@@ -35,7 +35,7 @@ def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) 
                 "mixed-frequency",
                 f"rows must keep to one frequency, and theirs changes at {change[0]}: {before} apart before, {after} "
                 f"behind",
-                "take the rows of one frequency by --start-date or --end-date, or bring all to the longer one",
+                "take the rows of one frequency by `start_date` or `end_date`, or bring all to the longer one",
                 column=name,
                 stamps=(str(change[0]),),
             )
@@ -52,7 +52,7 @@ def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) 
                 "missing-rows",
                 f"rows of frequency {frequency!r} must be without a gap: {len(missing)} of {n_expected} timestamps are "
                 f"missing ({shorten(missing)})",
-                "add them, or give --frequency sessions if rows may be missing",
+                "add them, or give `frequency` sessions if rows may be missing",
                 column=name,
                 stamps=first_few(missing),
             )
@@ -63,7 +63,7 @@ def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) 
                 "irregular-timestamps",
                 f"rows must lie on their frequency {frequency!r}: {len(extra)} of {len(index)} do not "
                 f"({shorten(extra)})",
-                "correct them, or give the right --frequency",
+                "correct them, or give the right `frequency`",
                 column=name,
                 stamps=first_few(extra),
             )

@@ -86,7 +86,7 @@ def load_features_to_score(
 
 # Whatever is said of flags of a study does not help a model that it has left.
 _OF_SETTLED = (
-    "correct the table, or score the rows before it alone by --test-end-date: columns, label and filling of a trained "
+    "correct the table, or score the rows before it alone by `test_end_date`: columns, label and filling of a trained "
     "model are settled, and others need another study"
 )
 

@@ -24,7 +24,7 @@ def repair(
     asked = list(fixes)
     for name in asked:
         if name not in FIXES:
-            raise UsageError(f"--fix must name repairs, and {name!r} is none: {did_you_mean(name, FIXES)}")
+            raise UsageError(f"`fix` must name repairs, and {name!r} is none: {did_you_mean(name, FIXES)}")
     examination = examine(rows, spec, now=now)
     for name in asked:
         repaired = FIXES[name](spec, examination)

@@ -40,7 +40,7 @@ def examine_scales(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[
                 "scale-jump",
                 f"the level of {pasteable(name)} changes by a factor of about {_rounded(factor)} at "
                 f"{column.index[place]}, and stays: a change of its unit",
-                "bring it to one unit, or begin there with --start-date",
+                "bring it to one unit, or begin there with `start_date`",
                 column=name,
                 stamps=first_few(column.index[place:]),
             )

@@ -108,7 +108,7 @@ def _found(jump: _Jump, alike: list[_Jump], day: object) -> Finding:
     return Finding(
         "unadjusted-split",
         f"prices must be adjusted for splits, and at {day} they jump as in one of {new}:{old} ({columns})",
-        f"divide the prices before it by {new}/{old} and multiply volumes, or begin there with --start-date; if they "
+        f"divide the prices before it by {new}/{old} and multiply volumes, or begin there with `start_date`; if they "
         f"did move so far, leave it",
         column=alike[0].column,
         stamps=(str(day),),

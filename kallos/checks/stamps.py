@@ -11,9 +11,15 @@ import pandas as pd
 
 from kallos.checks.findings import Finding, first_few, said_by
 from kallos.checks.frequencies import examine_frequency
-from kallos.date_range import FIRST_MOMENT, LAST_MOMENT
 from kallos.errors import DataError, shorten
-from kallos.feature_store import choose_dates, doubled_stamps, refuse_days_elsewhere
+from kallos.feature_store import (
+    READABLE,
+    choose_dates,
+    doubled_stamps,
+    moments_of,
+    odd_values,
+    refuse_days_elsewhere,
+)
 from kallos.frequency import Frequency
 from kallos.local_days import days_or_moments
 from kallos.specs import DataSpec
@@ -111,7 +117,7 @@ def _unstamped(rows: pd.DataFrame, message: str | None, spec: DataSpec) -> Stamp
     findings = []
     if message:
         findings.append(
-            Finding("no-timestamp-column", message, "name it as --timestamp-column", parameter="timestamp_column")
+            Finding("no-timestamp-column", message, "name it as `timestamp_column`", parameter="timestamp_column")
         )
     return Stamped(frame, findings)
 
@@ -125,14 +131,7 @@ def _read(stamps: pd.Series, spec: DataSpec) -> tuple[pd.Index, np.ndarray, bool
     known = stamps[~missing]
     if _are_whole(known, is_partial=bool(missing.any())):
         return pd.Index(pd.to_numeric(stamps, errors="coerce")), np.zeros(len(stamps), bool), False
-    if stamps.dtype.kind in "fbcm":
-        moments = pd.DatetimeIndex([pd.NaT] * len(stamps))
-    else:
-        moments = pd.DatetimeIndex(pd.to_datetime(stamps, utc=True, format="ISO8601", errors="coerce")).tz_localize(
-            None
-        )
-    outside = np.asarray((moments < FIRST_MOMENT) | (moments > LAST_MOMENT))
-    utc = moments.where(~outside)
+    utc = moments_of(stamps)
     index = days_or_moments(stamps, utc, spec.days_in)
     are_local_days = spec.days_in is None and bool((index != utc)[utc.notna()].any())
     return index, np.asarray(utc.isna()) & ~missing, are_local_days
@@ -143,7 +142,7 @@ def _local_days(index: pd.DatetimeIndex, spec: DataSpec) -> Iterator[Finding]:
         "local-days",
         f"all timestamps are midnight by their own offsets from UTC, and are taken as days: their dates are kept, from "
         f"{index.min()}",
-        "give --days-in UTC if moments are meant, else write them as dates without an offset",
+        "give `days_in` UTC if moments are meant, else write them as dates without an offset",
         column=spec.timestamp_column,
         parameter="days_in",
     )
@@ -173,14 +172,13 @@ def _unusable(stamps: pd.Series, unreadable: np.ndarray, name: str) -> Iterator[
             column=name,
         )
     if unreadable.any():
-        odd = [repr(each)[:40] for each in stamps[unreadable].iloc[:3]]
         yield Finding(
             "unreadable-timestamps",
-            f"column {name!r} must hold timestamps (ISO 8601, 1678 to 2261) or integers, and {unreadable.sum()} rows "
-            f"hold none, such as {odd[0]}",
-            "correct them, or name another as --timestamp-column",
+            f"column {name!r} must hold timestamps ({READABLE}) or integers, and rows hold none: "
+            f"{odd_values(stamps, unreadable)}",
+            "correct or delete them, or name another as `timestamp_column`",
             column=name,
-            stamps=tuple(odd),
+            stamps=tuple(repr(each)[:40] for each in stamps[unreadable].iloc[:3]),
         )
 
 
@@ -260,7 +258,7 @@ def _without_odd_dates(frame: pd.DataFrame, now: datetime | None, findings: list
                     "future-timestamps",
                     f"rows are of the past, and {len(future)} are stamped after today, {today:%Y-%m-%d}, first "
                     f"{future[0]}: what they hold cannot have been seen",
-                    f"give --end-date {today:%Y-%m-%d}, or correct them",
+                    f"give `end_date` {today:%Y-%m-%d}, or correct them",
                     column=str(index.name),
                     stamps=first_few(future),
                 )
@@ -298,7 +296,7 @@ def _without_live_row(frame: pd.DataFrame, now: datetime | None, findings: list[
                 f"rows are as far apart as their clock says, and the last one, {index[-1]}, comes "
                 f"{index[-1] - index[-2]} behind {index[-2]}: it is stamped with the moment at which it was asked for, "
                 f"unfinished, and left out",
-                f"take it out of the table, or end with --end-date '{index[-2]}'",
+                f"take it out of the table, or end with `end_date` '{index[-2]}'",
                 column=str(index.name),
                 stamps=(str(index[-1]),),
             )
@@ -318,7 +316,7 @@ def unfinished(index: pd.Index, why: str, *, column: str) -> Finding:
         "unfinished-row",
         f"a row must be over before it is read, and the last one, {index[-1]}, {why}: 'predict' does not start from it "
         f"unasked",
-        f"bring it again when it is over, or end with --end-date '{index[-2]}'; if it is over, leave it",
+        f"bring it again when it is over, or end with `end_date` '{index[-2]}'; if it is over, leave it",
         column=column,
         stamps=(str(index[-1]),),
     )

@@ -62,9 +62,9 @@ def cut_study(index: pd.Index, spec: TuneSpec, frequency: Frequency | None, find
             Finding(
                 "clipped-input",
                 describe_clip(spec, longest_input),
-                "take more --train-rows to try longer ones"
+                "take more `train_rows` to try longer ones"
                 if spec.folds.train_rows is not None
-                else "bring more rows, or take fewer --n-folds, to try longer ones",
+                else "bring more rows, or take fewer `n_folds`, to try longer ones",
                 fold=shortest.number,
                 parameter="input_chunk_length",
             )
@@ -107,7 +107,7 @@ def examine_folds(
                     "constant-in-training",
                     f"{pasteable(name)} does not vary over the {fit.stop - fit.start} rows that train in fold "
                     f"{fold.number}, and does later: its scale is unknown there",
-                    f"begin later with --start-date, take fewer --n-folds, or name {pasteable(name)} in 'exclude'",
+                    f"begin later with `start_date`, take fewer `n_folds`, or name {pasteable(name)} in 'exclude'",
                     column=name,
                     stamps=(str(known.index[fit.start]),),
                     fold=fold.number,
@@ -135,7 +135,7 @@ def _still_target(
                     fault,
                     f"{rule}, and {pasteable(name)} is constant over the {rows.stop - rows.start} rows from "
                     f"{index[rows.start]} in fold {fold.number}",
-                    "name another as --target, or choose other dates or --n-folds",
+                    "name another as `target`, or choose other dates or `n_folds`",
                     column=name,
                     stamps=(str(index[rows.start]),),
                     fold=fold.number,

@@ -73,13 +73,13 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
         )
         return
     first, last = known[0], known[-1]
-    otherwise = "name another as --target" if is_target else "name the column in 'exclude'"
+    otherwise = "name another as `target`" if is_target else "name the column in 'exclude'"
     if first:
         yield Finding(
             "leading-missing-values",
             f"features must be finite: {pasteable(name)} at {first} rows, first {index[0]}, is missing before "
             f"{index[first]}",
-            f"begin with --start-date {_date(index[first])}, or {otherwise}",
+            f"begin with `start_date` {_date(index[first])}, or {otherwise}",
             column=name,
             stamps=first_few(index[:first]),
             known_from=index[first],
@@ -89,7 +89,7 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
         yield Finding(
             "inner-missing-values",
             f"features must be finite: {pasteable(name)} at {len(inner)} rows, first {inner[0]}, is missing",
-            "correct them, or give --fill forward"
+            "correct them, or give `fill` forward"
             + (" (a target filled is scored against values that never were)" if is_target else f", or {otherwise}"),
             column=name,
             stamps=first_few(inner),
@@ -99,7 +99,7 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
             "filled-target",
             f"the target {pasteable(name)} is filled forward at {len(inner)} rows, first {inner[0]}: models are "
             "scored against values that never were",
-            "correct them, or leave those rows out by --start-date",
+            "correct them, or leave those rows out by `start_date`",
             column=name,
             stamps=first_few(inner),
         )
@@ -112,7 +112,7 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
             "stale-fill",
             f"{pasteable(name)} stops being filled: its last {len(tail)} rows, from {tail[0]}, repeat the value of "
             f"{index[last]}",
-            f"end with --end-date {_date(index[last])}, or {behind_end}",
+            f"end with `end_date` {_date(index[last])}, or {behind_end}",
             column=name,
             stamps=first_few(tail),
         )
@@ -129,13 +129,13 @@ def _unrealised(
         return
     last = column.index[len(column) - len(tail) - 1]
     if ends_with_table:
-        yield _ended(name, tail, last, "name another as --target")
+        yield _ended(name, tail, last, "name another as `target`")
         return
     yield Finding(
         "short-label-horizon",
         f"a target must be known label_horizon = {horizon} rows after its stamp: {pasteable(name)} at {len(tail)} "
         f"rows, first {tail[0]}, is not yet known, so that it looks {len(tail)} rows ahead",
-        f"give --label-horizon {len(tail)}, or end with --end-date {_date(last)} if it stopped being filled",
+        f"give `label_horizon` {len(tail)}, or end with `end_date` {_date(last)} if it stopped being filled",
         column=name,
         stamps=first_few(tail),
         parameter="label_horizon",
@@ -147,7 +147,7 @@ def _ended(name: str, tail: pd.Index, last: object, otherwise: str) -> Finding:
         "trailing-missing-values",
         f"features must be finite: {pasteable(name)} at {len(tail)} rows, first {tail[0]}, stops being filled behind "
         f"{last}",
-        f"fill it, or end with --end-date {_date(last)}, or {otherwise}",
+        f"fill it, or end with `end_date` {_date(last)}, or {otherwise}",
         column=name,
         stamps=first_few(tail),
     )
@@ -171,7 +171,7 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
             yield Finding(
                 "constant-target",
                 f"the target must vary, and {pasteable(name)} is {values[0]:.6g} in all {len(values)} rows",
-                "name another as --target",
+                "name another as `target`",
                 column=name,
             )
         else:
@@ -190,7 +190,7 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
             "frozen-column",
             f"{pasteable(name)} stops being updated: its last {last_run} rows, from {known.index[changes[-1]]}, are "
             f"all {values[-1]:.6g}, and never before were more than {runs.max()} alike",
-            f"end with --end-date {_date(known.index[changes[-1]])}"
+            f"end with `end_date` {_date(known.index[changes[-1]])}"
             + ("" if is_target else ", or name it in 'exclude'"),
             column=name,
             stamps=first_few(known.index[changes[-1] :]),
@@ -198,7 +198,7 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
         return
     commonest, counts = np.unique(values, return_counts=True)
     share = counts.max() / len(values)
-    remedy = "name another as --target" if is_target else "name it in 'exclude'"
+    remedy = "name another as `target`" if is_target else "name it in 'exclude'"
     if share >= _COMMONEST and len(values) >= 100:
         yield Finding(
             "near-constant-column",

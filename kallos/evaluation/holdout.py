@@ -55,7 +55,7 @@ class Holdout:
         if rows < self.horizon:
             raise DataError(
                 f"a hold-out must hold one whole horizon: it has {rows} rows, and the horizon is {self.horizon}; "
-                f"choose a later --test-end-date"
+                f"choose a later `test_end_date`"
             )
         if not self.lead <= self.start or self.stop > len(self.frame):
             raise DataError(
@@ -255,7 +255,7 @@ def refuse_too_few(holdout: Holdout) -> None:
     if there < needed:
         raise DataError(
             f"a verdict needs {needed} forecast origins, and the hold-out of {holdout.stop - holdout.start} rows has "
-            f"{there} with horizon {holdout.horizon}: choose an earlier --test-start-date or a later --test-end-date, "
+            f"{there} with horizon {holdout.horizon}: choose an earlier `test_start_date` or a later `test_end_date`, "
             f"{needed - there} rows more"
         )
 

@@ -28,19 +28,19 @@ def find_window(
         raise DataError(
             f"the rows must hold those of the model's study, which ends with {study_end}: there is no such row"
         )
-    start, end = date_bounds(start_date, end_date, has_dates=has_dates, prefix="test-")
+    start, end = date_bounds(start_date, end_date, has_dates=has_dates, prefix="test_")
     begin = first if start is None else int(index.searchsorted(start))
     stop = len(index) if end is None else int(index.searchsorted(end, side="right"))
     if begin < first:
         allowed = f"not before {day(stamp(index[first]))}" if first < len(index) else "behind the last row there is"
         purged = f", and {gap} more are purged" if gap else ""
         raise UsageError(
-            f"--test-start-date must lie behind what the model's study saw: {start_date} does not, since the study "
+            f"`test_start_date` must lie behind what the model's study saw: {start_date} does not, since the study "
             f"ends with {day(study_end)}{purged}; take one {allowed}"
         )
     if stop - begin < spec.horizon:
         raise DataError(
             f"a hold-out must hold one whole horizon of {spec.horizon}, and there are {max(stop - begin, 0)} rows to "
-            f"score behind {study_end}: ingest later rows, or take a later --test-end-date or an earlier start"
+            f"score behind {study_end}: ingest later rows, or take a later `test_end_date` or an earlier start"
         )
     return slice(begin, stop)

@@ -1,5 +1,8 @@
 """What every architecture keeps to, whichever are there: a new one is tested by being added."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -8,7 +11,7 @@ import pytest
 from kallos.architectures import create_model, get_architecture, registry
 from kallos.architectures.lookup import architecture_names
 from kallos.architectures.study_space import study_space
-from kallos.contracts import CHECKS, check_architecture, every_corner_of_the_space_fits
+from kallos.contracts import CHECKS, BrokenPromiseError, check_architecture, every_corner_of_the_space_fits
 from kallos.errors import UsageError
 
 NAMES = list(registry())
@@ -95,7 +98,7 @@ def test_an_architecture_that_looks_ahead_breaks_the_contract(tmp_path, monkeypa
         "AHEAD = replace(MINE, build=lambda params, context: build(params, replace(context, horizon=1)))\n"
     )
     (tmp_path / "a_model_that_looks_ahead.py").write_text(text)
-    with pytest.raises(AssertionError, match="see behind its origin"):
+    with pytest.raises(BrokenPromiseError, match="see behind its origin"):
         check_architecture("a_model_that_looks_ahead:AHEAD")
 
 
@@ -135,12 +138,34 @@ def test_a_broken_promise_is_named_in_the_first_line_and_nothing_else_is_said(
 ):
     monkeypatch.syspath_prepend(tmp_path)
     reference = broken(tmp_path, f"broken_{promise.replace(' ', '_')}", body)
-    with pytest.raises(AssertionError) as raised:
+    with pytest.raises(BrokenPromiseError) as raised:
         check_architecture(reference)
     first = str(raised.value).splitlines()[0]
     assert f"breaks a promise, '{promise}'" in first
     assert said in first
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_broken_promise_is_named_by_a_python_that_leaves_assertions_out(tmp_path):
+    broken(
+        tmp_path,
+        "without_asserts",
+        "build.n = getattr(build, 'n', 0) + 1\n    return build_ridge({**params, 'alpha': 10.0 * build.n}, context)",
+    )
+    asks = (
+        "from kallos.contracts import CHECKS, check_architecture\n"
+        "check = next(each for each in CHECKS if each.__name__.startswith('the_same_job'))\n"
+        "check_architecture('without_asserts:MINE', (check,))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-O", "-c", asks],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{Path.cwd()}{os.pathsep}{tmp_path}"},
+        check=False,
+    )
+    assert "two fits with one seed must have one score" in done.stderr.splitlines()[-1]
+    assert done.stderr.splitlines()[-1].startswith("kallos.contracts.BrokenPromiseError: without_asserts:MINE breaks")
 
 
 def test_an_architecture_that_keeps_the_contract_passes_without_a_word(capfd):

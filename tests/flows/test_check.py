@@ -78,7 +78,7 @@ def test_as_json_there_is_nothing_else(database, monkeypatch, capsys):
         "fold": None,
         "parameter": None,
         "message": "features must be finite: macd at 10 rows, first 2020-05-10 00:00:00, is missing",
-        "remedy": "correct them, or give --fill forward, or name the column in 'exclude'",
+        "remedy": "correct them, or give `fill` forward, or name the column in 'exclude'",
     }
     assert constant["fault"] == "constant-column"
     assert document["summary"]["rows"] == 400

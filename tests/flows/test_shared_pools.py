@@ -86,7 +86,7 @@ def test_a_fold_that_waits_for_a_cluster_is_asked_for_within_the_budget_and_is_n
     run = RunSpec(executor="dask", dask_address="tcp://here:8786")
     with (
         place_of(run, small_plan(tmp_path)) as place,
-        pytest.raises(BudgetSpentError, match="--timeout 0 s is over") as spent,
+        pytest.raises(BudgetSpentError, match="`timeout` 0 s is over") as spent,
     ):
         place.within(Budget(timeout=0))(small_job(tmp_path))
     assert not may_pass_later(None, None, Failed(data=spent.value))

@@ -176,7 +176,7 @@ def test_a_worker_that_hangs_ends_itself_and_is_there_again(tmp_path, cluster):
     with DaskPool(cluster.address, evaluate=refuse) as pool, pytest.raises(FitError, match=r"^trial-0-fold-1 cannot"):
         # The study began before its worker; and the worker has imported, now, what takes long.
         pool.score(job)
-    given_up = pytest.raises(WorkerLostError, match=r"within --fold-timeout, and trial-0-fold-1 did not in 0\.3 s")
+    given_up = pytest.raises(WorkerLostError, match=r"within `fold_timeout`, and trial-0-fold-1 did not in 0\.3 s")
     with DaskPool(cluster.address, fold_timeout=0.3, evaluate=partial(hang, tmp_path)) as pool, given_up:
         pool.score(job)
     with DaskPool(cluster.address, evaluate=partial(note_and_score, tmp_path)) as pool:

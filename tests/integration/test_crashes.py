@@ -28,6 +28,8 @@ from kallos.record import open_record
 from kallos.run_spec import RunSpec
 from kallos.settings import Settings
 from kallos.specs import TuneSpec
+from kallos.study_locks import study_lock
+from kallos.trials import WarmStart
 from kallos.tuner import run_tuning
 from tests.samples import by_parameters, make_features, small_job, small_plan, small_spec
 
@@ -160,10 +162,10 @@ def test_a_fold_that_hangs_is_ended_and_tried_again(tmp_path):
     second = Flow(tmp_path / "second", RunSpec(workers=1, if_running="fail"), small_spec(n_trials=2)).start()
     refused, _ = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert re.search("one run at a time may write a study, and another run holds gru-ABC-.* --if-running wait", refused)
+    assert re.search("one run at a time may write a study, and another run holds gru-ABC-.* `if_running` wait", refused)
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said
-    assert re.search(r"a fold must end within --fold-timeout, and trial-\d-fold-\d did not in 60 s", said)
+    assert re.search(r"a fold must end within `fold_timeout`, and trial-\d-fold-\d did not in 60 s", said)
     assert sorted(Counter(flow.fits()).values()) == [1, 1, 1, 2]
 
 
@@ -251,6 +253,38 @@ def test_a_study_outlives_a_restart_of_its_postgresql(tmp_path, own_postgres, ca
     assert result == run_tuning(plan, score_fold=by_parameters)
     assert "does not answer, next try in" in caplog.text
     assert set(states_of(own_postgres.get_uri())) == {"COMPLETE", "PRUNED"}
+
+
+def test_a_study_is_forgotten_through_a_restart_of_its_postgresql(tmp_path, own_postgres, monkeypatch):
+    restart = _StartsAgain(own_postgres)
+    monkeypatch.setattr(logging.getLogger("kallos"), "handlers", [restart])
+    earlier = small_plan(tmp_path, make_features(380), n_trials=3)
+    plan = small_plan(tmp_path, n_trials=6, warm_start=1)
+    uri = own_postgres.get_uri()
+    with open_record(uri, earlier) as record:
+        run_tuning(earlier, score_fold=by_parameters, record=record)
+    with open_record(uri, plan) as record:
+        before, warm_start = run_tuning(plan, score_fold=by_parameters, record=record), record.warm_start
+        restart.stop_server()
+        record.forget()
+        assert record.trials() == []
+        assert record.warm_start == warm_start != WarmStart()
+        assert run_tuning(plan, score_fold=by_parameters, record=record) == before
+
+
+def test_a_study_that_another_run_has_taken_over_is_not_forgotten(tmp_path, own_postgres, monkeypatch):
+    monkeypatch.setattr("kallos.record._PAUSES", (0.01, 0.01))
+    plan, uri = small_plan(tmp_path), own_postgres.get_uri()
+    with open_record(uri, plan) as record:
+        run_tuning(plan, score_fold=by_parameters, record=record)
+        own_postgres.stop()
+        own_postgres.start()
+        with (
+            study_lock(parse_url(uri), plan.study_name).held("fail"),
+            pytest.raises(StudyError, match="one run at a time may write a study"),
+        ):
+            record.forget()
+    assert states_of(uri) == Counter(COMPLETE=3)
 
 
 def test_a_postgresql_that_is_gone_ends_the_run_with_a_clear_error(tmp_path, own_postgres, monkeypatch):

@@ -301,7 +301,7 @@ def test_a_query_file_that_cannot_be_taken_is_refused(tmp_path: Path, lines: str
 def test_a_table_without_a_column_of_assets_is_read_when_it_is_said_to_hold_one(db: SqlDatabase) -> None:
     db.run("DROP VIEW IF EXISTS solo", "CREATE VIEW solo AS SELECT timestamp, price FROM prices WHERE id = 12")
 
-    assert "give --single-asset" in db.refusal(DatabaseError, features_table="solo")
+    assert "give `single_asset`" in db.refusal(DatabaseError, features_table="solo")
     loaded = db.load("SPX", features_table="solo", single_asset=True, end_date="2020-01-31")
 
     pd.testing.assert_frame_equal(loaded, made(12)[["price"]].iloc[:31], check_exact=True)
@@ -310,7 +310,7 @@ def test_a_table_without_a_column_of_assets_is_read_when_it_is_said_to_hold_one(
 
 def test_a_table_of_one_asset_has_no_column_of_assets(db: SqlDatabase) -> None:
     line = db.refusal(UsageError, features_table="prices", single_asset=True, asset_column="id")
-    assert "table 'prices' has 'id': take out --single-asset" in line
+    assert "table 'prices' has 'id': take out `single_asset`" in line
 
 
 def test_an_empty_table_of_one_asset_is_said_to_be_empty(db: SqlDatabase) -> None:

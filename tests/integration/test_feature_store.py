@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.pool import NullPool
 
+from kallos.checks.examination import examine
 from kallos.datasets import load_features_from_db
 from kallos.errors import DatabaseError, DataError, KallosError, UsageError
 from kallos.feature_store import FeatureStore
@@ -36,6 +37,7 @@ from kallos.feature_writing import Written
 from kallos.frequency import find_frequency
 from kallos.indicators import compute_indicators
 from kallos.ingestion import ingest_prices
+from kallos.specs import DataSpec, FeatureSpec, TuneSpec
 
 DAYS = pd.date_range("2020-01-01", periods=60, name="timestamp", unit="ns")
 HOURS = pd.date_range("2020-01-01", periods=240, freq="h", name="timestamp", unit="ns")
@@ -558,7 +560,7 @@ def test_text_that_is_no_timestamp_is_refused(db: Database, stamp: str) -> None:
         [("BTC", moment, 0.5) for moment in ("2020-01-01", "2020-01-02", stamp)],
     )
 
-    assert "column 'timestamp' must hold timestamps or integers" in db.refusal(DataError)
+    assert "column 'timestamp' must hold timestamps (ISO 8601, 1678 to 2261) or integers" in db.refusal(DataError)
 
 
 @pytest.mark.parametrize("kind", ["DATETIME", "TIMESTAMP", "DATE"])
@@ -568,7 +570,46 @@ def test_a_date_column_of_sqlite_that_holds_words_is_refused(sqlite: Database, k
         "INSERT INTO features VALUES ('BTC', '2020-01-01', 1.0), ('BTC', 'yesterday', 2.0)",
     )
 
-    assert "column 'timestamp' must hold timestamps or integers" in sqlite.refusal(DataError)
+    assert "column 'timestamp' must hold timestamps (ISO 8601, 1678 to 2261) or integers" in sqlite.refusal(DataError)
+
+
+@pytest.mark.parametrize(
+    ("moment", "row"), [("infinity", 3), ("-infinity", 1), ("0044-03-15 BC", 1), ("12000-01-01", 3), ("1066-10-14", 1)]
+)
+@pytest.mark.parametrize("kind", ["timestamp", "timestamptz", "date"])
+@pytest.mark.parametrize("query", [None, "SELECT timestamp, x FROM features WHERE asset_id = :asset_id ORDER BY 1"])
+def test_a_moment_of_postgresql_that_nobody_else_can_hold_is_named_with_its_row(
+    postgresql: Database, kind: str, moment: str, row: int, query: str | None
+) -> None:
+    postgresql.run(
+        f"CREATE TABLE features (asset_id TEXT, timestamp {kind}, x DOUBLE PRECISION)",
+        f"INSERT INTO features VALUES ('BTC', '2020-01-01', 1.0), ('BTC', '2020-01-02', 2.0), ('BTC', '{moment}', 3.0)",
+    )
+
+    line = postgresql.refusal(DataError, query=query)
+
+    shown = moment.split()[0] if kind == "date" or "inf" not in moment else moment
+    assert f"row {row} holds " in line
+    assert f"'{shown}" in line
+    assert "check that it runs" not in line
+    spec = DataSpec(asset_id="BTC", query=query)
+    with FeatureStore(postgresql.url) as store:
+        findings = examine(store.read(spec), TuneSpec(data=spec, features=FeatureSpec(target="x"))).findings
+    (found,) = (each for each in findings if each.fault == "unreadable-timestamps")
+    assert f"row {row} holds " in found.message
+
+
+def test_rows_of_postgresql_beside_an_odd_moment_are_read_as_ever(postgresql: Database) -> None:
+    postgresql.run(
+        "CREATE TABLE features (asset_id TEXT, timestamp timestamptz, x DOUBLE PRECISION)",
+        "INSERT INTO features SELECT 'BTC', '2020-01-01 UTC'::timestamptz + n * interval '1 day', n + 0.1 "
+        "FROM generate_series(0, 59) AS n",
+        "INSERT INTO features VALUES ('BTC', 'infinity', 0)",
+    )
+
+    pd.testing.assert_frame_equal(
+        postgresql.load(end_date="2021-01-01"), counted(DAYS), check_freq=False, check_names=False
+    )
 
 
 @pytest.mark.parametrize("kind", [Text, DateTime, Integer])

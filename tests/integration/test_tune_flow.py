@@ -336,7 +336,7 @@ def test_a_budget_ends_the_flow_with_a_result(database, monkeypatch, caplog):
     result = tune(small_spec(), RunSpec(workers=1, max_fold_fits=5), "results")
     assert len(result.trials) == 2
     assert (
-        "--max-fold-fits 5 is spent: 5 folds fitted in this run; the result is that of the first 2 of 3 trials, "
+        "`max_fold_fits` 5 is spent: 5 folds fitted in this run; the result is that of the first 2 of 3 trials, "
         "1 more begun and not in it" in caplog.text
     )
     assert json.loads(Path("results/gru_ABC_best_params.json").read_text())["n_trials"] == 2
@@ -367,7 +367,7 @@ def test_a_budget_that_is_spent_leaves_the_forecasts_out_and_the_page_says_so(da
     score_by(monkeypatch, by_learning_rate, lambda job: pytest.fail("a fold was fitted beyond the budget"))
     tune(small_spec(), RunSpec(workers=1, max_fold_fits=6), "results")
     assert pages[0]["forecasts"] is None
-    assert pages[0]["no_forecasts"] == "--max-fold-fits 6 is spent"
+    assert pages[0]["no_forecasts"] == "`max_fold_fits` 6 is spent"
 
 
 def test_a_picture_that_fails_costs_neither_the_page_nor_the_result(database, monkeypatch, caplog):

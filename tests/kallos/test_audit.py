@@ -350,7 +350,7 @@ def test_a_label_that_looks_further_ahead_than_its_purge_is_found_in_the_query(
         assert not found
     else:
         assert "looks 7 rows ahead" in found["label"].evidence
-        assert found["label"].remedy.startswith("give --label-horizon 7")
+        assert found["label"].remedy.startswith("give `label_horizon` 7")
 
 
 @pytest.mark.parametrize(("label_horizon", "is_enough"), [(0, False), (6, False), (7, True)])
@@ -545,7 +545,7 @@ def test_forecasts_of_a_whole_window_read_covariates_of_the_future():
     with quick_fit(spec, FOLDS[0]) as fit:
         found = leaks(audit_forecasts(FRAME, FOLDS[0], fit, target="log_return_close"))
     assert set(found) == set(FRAME.columns) - {"log_return_close"}
-    assert "--forecast rolling" in found["macd"].remedy
+    assert "`forecast` rolling" in found["macd"].remedy
 
 
 @pytest.mark.parametrize("label_horizon", [0, 4])

@@ -11,6 +11,7 @@ from kallos.budget import Budget
 from kallos.cluster import DaskPool, cluster_line
 from kallos.dask_scheduler import cluster_address
 from kallos.errors import StudyError, UsageError
+from kallos.pool import WorkerLostError
 from kallos.run_spec import RunSpec
 from kallos.settings import Settings
 from kallos.specs import parse_spec
@@ -32,7 +33,7 @@ def test_an_address_that_names_no_scheduler_is_refused(run, said):
 
 
 def test_a_cluster_needs_an_address(home, monkeypatch):
-    with pytest.raises(UsageError, match="give --dask-address tcp://HOST:8786 or KALLOS_DASK_ADDRESS"):
+    with pytest.raises(UsageError, match="give `dask_address` tcp://HOST:8786 or KALLOS_DASK_ADDRESS"):
         cluster_address(RunSpec(executor="dask"), Settings.read().dask_address)
     monkeypatch.setenv("KALLOS_DASK_ADDRESS", "tcp://[::1]:8786")
     assert cluster_address(RunSpec(executor="dask"), Settings.read().dask_address) == "tcp://[::1]:8786"
@@ -150,7 +151,7 @@ def test_a_fold_that_waits_for_a_worker_begins_within_the_budget_or_not_at_all(t
             asked.append(job.name)
             return pool.score(job, budget.check)
 
-        with pytest.raises(StudyError, match="none has ended: --timeout 1 s is over"):
+        with pytest.raises(StudyError, match="none has ended: `timeout` 1 s is over"):
             run_tuning(plan, score_fold=score, workers=8, has_room=pool.has_room, budget=budget)
     assert (len(begun), budget.fits) == (1, 1)
 
@@ -173,6 +174,58 @@ def test_an_error_ends_the_wait_of_other_folds_for_a_worker(tmp_path, one_worker
 
         with pytest.raises(OSError, match="the disk is full"):
             run_tuning(plan, score_fold=score, workers=8, has_room=pool.has_room, budget=budget)
+
+
+class GivenUp(Future):
+    """A fold that asks somebody when it is given up, as Dask's asks the scheduler."""
+
+    def __init__(self, ask) -> None:
+        super().__init__()
+        self._ask = ask
+
+    def cancel(self):
+        self._ask()
+        return super().cancel()
+
+
+@pytest.mark.timeout(30)
+def test_no_thread_waits_for_another_that_asks_the_scheduler(tmp_path, two_workers, monkeypatch):
+    job, asked = small_job(tmp_path), []
+
+    def ask(what):
+        """Ask for as long as another thread takes to look at the pool: for ever, if it has to wait for us."""
+        other = ThreadPoolExecutor(1)
+        try:
+            other.submit(pool.has_room).result(timeout=5)
+            asked.append(what)
+        except TimeoutError:
+            asked.append(f"{what} keeps others waiting")
+        finally:
+            other.shutdown(wait=False)
+
+    def given(*_, **__):
+        asked.append("given")
+        return GivenUp(lambda: ask("give up"))
+
+    pool = DaskPool("here", evaluate=by_parameters)
+    look, processing = two_workers.sync, two_workers.processing
+    monkeypatch.setattr(two_workers, "sync", lambda *a, **k: (ask("look"), look(*a, **k))[1])
+    monkeypatch.setattr(two_workers, "processing", lambda: (ask("load"), processing())[1])
+    with pool:
+        assert pool.score(job) == by_parameters(job)
+        for worker in two_workers.workers.values():
+            worker.submit = lambda *_, **__: raised(ImportError("No module named 'lstm'"))
+        with pytest.raises(StudyError, match="all at here are refused"):
+            pool.score(small_job(tmp_path, model_name="lstm"))
+        for worker in two_workers.workers.values():
+            worker.submit = given
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(pool.score, job)
+            until(lambda: "given" in asked)
+            two_workers.workers.clear()
+            with pytest.raises(WorkerLostError):
+                waiting.result()
+    assert set(asked) == {"look", "load", "given", "give up"}
 
 
 def until(condition) -> None:

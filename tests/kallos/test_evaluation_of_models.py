@@ -90,7 +90,7 @@ def _first_member_only(manifest):
 def test_a_model_in_use_that_has_seen_the_hold_out_is_no_yardstick(model):
     end = HELD_OUT[10].isoformat()
     seen = model.manifest.model_copy(update={"data": model.manifest.data.model_copy(update={"end": end})})
-    with pytest.raises(UsageError, match=r"the model in use, gru-ABC-\w+, cannot be held against: --test-start-date"):
+    with pytest.raises(UsageError, match=r"the model in use, gru-ABC-\w+, cannot be held against: `test_start_date`"):
         evaluation_of(model, in_use=contender(replace(model, manifest=seen)))
 
 
@@ -142,7 +142,7 @@ def test_a_model_of_several_targets_is_scored_over_all_of_them(tmp_path):
 
 
 def test_dates_of_the_study_itself_are_refused(model):
-    with pytest.raises(UsageError, match="--test-start-date must lie behind what the model's study saw"):
+    with pytest.raises(UsageError, match="`test_start_date` must lie behind what the model's study saw"):
         evaluation_of(model, dates=ScoredDates("2020-06-01", None))
 
 

@@ -167,7 +167,7 @@ def test_whatever_is_asked_windows_touch_and_training_ends_before_them(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"n_folds": 9}, "--n-folds 9 needs 10 complete steps .a quarter each.*about 900 rows, and there are 366"),
+        ({"n_folds": 9}, "`n_folds` 9 needs 10 complete steps .a quarter each.*about 900 rows, and there are 366"),
         ({"n_folds": 3, "train_rows": 200}, "rolling training windows of 200 rows do not fit: fold 1 has 91"),
         (
             {"n_folds": 1, "holdout": 1, "step": 30, "embargo": 35},

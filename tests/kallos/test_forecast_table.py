@@ -122,7 +122,7 @@ def test_quantiles_of_several_targets_have_a_row_each_and_a_table_of_their_own(u
         write_forecasts(DAY, url, table)
     execute(url, "DROP TABLE made_here")
     write_forecasts(DAY, url, table)
-    with pytest.raises(DatabaseError, match="'made_here' lacks target, quantile: name another as --forecasts-table"):
+    with pytest.raises(DatabaseError, match="'made_here' lacks target, quantile: name another as `forecasts_table`"):
         write_forecasts(BOTH, url, table)
     assert len(rows_in(url)) == 2
 

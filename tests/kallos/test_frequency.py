@@ -90,7 +90,7 @@ def test_the_last_trading_days_of_months_are_months():
 
 @pytest.mark.parametrize(("index", "gone"), [(DAYS, "2024-01-11"), (HOURS, "2024-01-01 10:00:00")])
 def test_a_row_missing_from_a_regular_clock_is_named(index, gone):
-    with pytest.raises(DataError, match=f"1 of {len(index)} timestamps are missing .{gone}.*--frequency sessions"):
+    with pytest.raises(DataError, match=f"1 of {len(index)} timestamps are missing .{gone}.*`frequency` sessions"):
         find_frequency(index.delete(10))
 
 

@@ -89,7 +89,7 @@ def test_dates_are_read_in_the_format_that_is_given(written: str, date_format: s
     assert moments(features(content, date_format=date_format)) == ["2024-01-15 00:00:00"]
     assert f"line 2: asset 'BTC' has '{written}'" in refusal(content)
     for none in ("2024-13-45", "today", "now"):
-        assert f"dates as --date-format {date_format} says" in refusal(f"date,x\n{none},1\n", date_format=date_format)
+        assert f"dates as `date_format` {date_format} says" in refusal(f"date,x\n{none},1\n", date_format=date_format)
 
 
 def test_whole_numbers_in_parquet_are_dates_once_a_format_says_so(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_whole_numbers_in_parquet_are_dates_once_a_format_says_so(tmp_path: Path
 
 @pytest.mark.parametrize("zone", ["Europe/Berln", "", "/etc/passwd", "../UTC", "Mars"])
 def test_a_zone_that_there_is_not_is_refused(zone: str) -> None:
-    with pytest.raises(UsageError, match="--timezone must be a zone"):
+    with pytest.raises(UsageError, match="`timezone` must be a zone"):
         StampReading(timezone=zone)
 
 
@@ -117,7 +117,7 @@ def test_a_file_of_numbers_for_dates_that_lacks_the_asset_is_refused(tmp_path: P
 
 @pytest.mark.parametrize("date_format", ["", "%Q", "date", "%"])
 def test_a_format_that_is_none_is_refused(date_format: str) -> None:
-    with pytest.raises(UsageError, match="--date-format must be"):
+    with pytest.raises(UsageError, match="`date_format` must be"):
         StampReading(date_format=date_format)
 
 
@@ -141,11 +141,11 @@ def test_features_keep_their_names_but_for_those_that_are_mapped() -> None:
 @pytest.mark.parametrize(
     ("content", "reading", "said"),
     [
-        ("date,x\n2024-01-01,1\n", {"columns": {"y": "X2"}}, "column 'X2' of --column is not in own.csv"),
-        ("date,x\n2024-01-01,1\n", {"timestamp_column": "day"}, "column 'day' of --timestamp-column"),
-        ("date,x\n2024-01-01,1\n", {"asset_column": "coin"}, "column 'coin' of --asset-column"),
+        ("date,x\n2024-01-01,1\n", {"columns": {"y": "X2"}}, "column 'X2' of `column` is not in own.csv"),
+        ("date,x\n2024-01-01,1\n", {"timestamp_column": "day"}, "column 'day' of `timestamp_column`"),
+        ("date,x\n2024-01-01,1\n", {"asset_column": "coin"}, "column 'coin' of `asset_column`"),
         ("date,x\n2024-01-01,1\n", {"columns": {"timestamp": "x"}}, "must not be named 'timestamp'"),
-        ("date,x\n2024-01-01,1\n", {"asset_id": None}, "--asset-id"),
+        ("date,x\n2024-01-01,1\n", {"asset_id": None}, "`asset_id`"),
     ],
 )
 def test_columns_that_cannot_be_taken_are_refused(content: str, reading: dict[str, Any], said: str) -> None:
@@ -168,7 +168,7 @@ def test_features_that_are_none_are_refused(content: str, said: str) -> None:
 
 @pytest.mark.parametrize("pairs", [["close"], ["=x"], ["close="], ["a=b", "a=c"]])
 def test_a_mapping_that_is_none_is_refused(pairs: list[str]) -> None:
-    with pytest.raises(UsageError, match="--column must"):
+    with pytest.raises(UsageError, match="`column` must"):
         parse_mapping(pairs)
 
 
@@ -177,7 +177,7 @@ def test_a_mapping_is_split_at_its_first_equals_sign() -> None:
 
 
 def test_a_price_column_that_there_is_not_cannot_be_mapped() -> None:
-    with pytest.raises(UsageError, match="--column must name one of open, high, low, close, volume"):
+    with pytest.raises(UsageError, match="`column` must name one of open, high, low, close, volume"):
         bars("date,open\n2024-01-01,1\n", columns={"price": "open"})
 
 
@@ -199,7 +199,7 @@ def test_a_file_that_is_alone_does_not_name_its_asset(tmp_path: Path) -> None:
     path = tmp_path / "BTC.csv"
     path.write_text("date,x\n2024-01-01,1\n")
 
-    with pytest.raises(UsageError, match="--asset-id"):
+    with pytest.raises(UsageError, match="`asset_id`"):
         read_features(find_sources([path]), InputReading())
 
 

@@ -273,7 +273,7 @@ def test_a_model_that_names_code_of_its_own_is_refused_before_any_of_it_is_impor
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["architecture"] = manifest["spec"]["model_name"] = named
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DataError, match=f"it names code of its own, .{named}.: .*give --trust-code {named}"):
+    with pytest.raises(DataError, match=f"it names code of its own, .{named}.: .*give `trust_code` {named}"):
         load_model(str(folder))
 
 
@@ -284,7 +284,7 @@ def test_a_model_of_a_metric_of_ones_own_is_loaded_once_that_is_trusted(tmp_path
     write_model(small_model(finished_study(tmp_path, metric="own_metric:worst"), seeds=1), folder)
     # As in a process that has not heard of it.
     monkeypatch.setattr(references, "_loaded", set())
-    with pytest.raises(DataError, match=r"names code of its own, 'own_metric:worst'.* give --trust-code own_metric:"):
+    with pytest.raises(DataError, match=r"names code of its own, 'own_metric:worst'.* give `trust_code` own_metric:"):
         load_model(folder)
     references.trust("math:floor, own_metric:worst")
     assert load_model(folder).manifest.spec.metric == "own_metric:worst"

@@ -50,7 +50,7 @@ def test_a_fold_that_hangs_costs_a_retry(tmp_path):
 
 
 def test_a_fold_that_always_hangs_is_given_up(tmp_path):
-    given_up = pytest.raises(WorkerLostError, match=r"within --fold-timeout, and trial-0-fold-1 did not in 0\.2 s")
+    given_up = pytest.raises(WorkerLostError, match=r"within `fold_timeout`, and trial-0-fold-1 did not in 0\.2 s")
     with FoldPool(1, fold_timeout=0.2, evaluate=hang) as pool, given_up:
         pool.score(small_job(tmp_path))
 

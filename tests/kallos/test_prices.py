@@ -131,7 +131,7 @@ def test_a_file_without_an_asset_column_takes_the_asset_id_as_its_name(tmp_path:
 
 
 def test_a_file_without_an_asset_column_needs_an_asset_id(tmp_path: Path) -> None:
-    assert "--asset-id" in refusal(save(table(), tmp_path / "bars.csv"), UsageError, None)
+    assert "`asset_id`" in refusal(save(table(), tmp_path / "bars.csv"), UsageError, None)
 
 
 def test_an_asset_that_is_not_there_is_named_with_the_nearest_one(tmp_path: Path) -> None:

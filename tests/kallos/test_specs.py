@@ -39,7 +39,7 @@ def test_a_wrong_value_is_named_with_its_field_and_rule_in_one_line(over, said):
 
 
 def test_what_is_missing_is_named_with_its_flag():
-    with pytest.raises(UsageError, match=r"data\.asset_id is missing: give it as --asset-id or in the study file"):
+    with pytest.raises(UsageError, match=r"data\.asset_id is missing: give it as `asset_id` or in the study file"):
         parse_tune_spec({"data": {}})
 
 

@@ -227,11 +227,11 @@ def test_a_budget_ends_a_study_after_a_prefix(tmp_path, workers):
         result.trials == run_tuning(a_plan(tmp_path, pruner="none", n_trials=n_trials), score_fold=by_parameters).trials
     )
     assert events[-1].fits == budget.fits == 22
-    assert events[-1].stopped == "--max-fold-fits 22 is spent"
+    assert events[-1].stopped == "`max_fold_fits` 22 is spent"
 
 
 def test_a_budget_that_is_spent_before_the_first_trial_is_said_with_what_is_pending(tmp_path):
-    with pytest.raises(StudyError, match=r"none has ended: --timeout 0 s is over; 1 begun and not ended; finished"):
+    with pytest.raises(StudyError, match=r"none has ended: `timeout` 0 s is over; 1 begun and not ended; finished"):
         run_tuning(a_plan(tmp_path), score_fold=by_parameters, budget=Budget(timeout=0))
 
 
@@ -413,7 +413,7 @@ def test_two_runs_do_not_write_one_study(tmp_path, postgres_url, backend):
     url, plan = urls(tmp_path, postgres_url)[backend], a_plan(tmp_path)
     with held(url, plan) as leave:
         with (
-            pytest.raises(StudyError, match=f"another run holds {plan.study_name}: .* --if-running wait"),
+            pytest.raises(StudyError, match=f"another run holds {plan.study_name}: .* `if_running` wait"),
             open_record(url, plan, if_running="fail"),
         ):
             pass

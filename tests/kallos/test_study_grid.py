@@ -45,7 +45,7 @@ def test_all_assets_are_those_that_the_table_turns_out_to_hold():
         ({"assets": ["BTC", 3]}, r"^all.assets must be a list of one name or more, not \['BTC', 3\]"),
         ({"assets": "BTC,ETH"}, '^all.assets must be .*, not \'BTC,ETH\': write assets = \\["BTC", "ETH"\\]'),
         ({"assets": ["BTC"], "models": "*"}, "^all.models must be a list of one name or more, not '\\*'"),
-        ({}, "^assets are missing: give them as --assets by commas"),
+        ({}, "^assets are missing: give them as `assets` by commas"),
         (["BTC"], r"all must be a table of the study file: \[all\]"),
     ],
 )
@@ -57,7 +57,7 @@ def test_a_wrong_grid_is_one_clear_line(table, said):
 
 @pytest.mark.parametrize("flags", [{"assets": ""}, {"assets": " , "}, {"models": ""}])
 def test_names_by_commas_of_which_there_are_none_are_one_clear_line(flags):
-    with pytest.raises(UsageError, match=r"^--(assets|models) must be one name or more, by commas, not ' ?,? ?'$"):
+    with pytest.raises(UsageError, match=r"^`(assets|models)` must be one name or more, by commas, not ' ?,? ?'$"):
         parse_grid({**BASE, "data": {"asset_id": "BTC"}}, **flags)
 
 

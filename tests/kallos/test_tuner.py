@@ -143,7 +143,7 @@ def test_without_an_open_step_nothing_is_scored_for_it(tmp_path):
 @pytest.mark.parametrize(
     ("over", "error", "said"),
     [
-        ({"horizon": 41}, DataError, "fold 1 has 40 rows, and --horizon is 41"),
+        ({"horizon": 41}, DataError, "fold 1 has 40 rows, and `horizon` is 41"),
         # 20 + 30 rows hold 30 samples of 20 and one row ahead, and are 85 % of 59.
         (
             {"folds": {"n_folds": 9}},
@@ -153,7 +153,7 @@ def test_without_an_open_step_nothing_is_scored_for_it(tmp_path):
         (
             {"folds": {"train_rows": 50}},
             DataError,
-            "fold 1 needs 59 training rows .* there are 50: take --train-rows 59",
+            "fold 1 needs 59 training rows .* there are 50: take `train_rows` 59",
         ),
     ],
 )
@@ -237,5 +237,5 @@ def test_a_label_that_looks_into_the_hold_out_is_not_in_the_study(tmp_path):
 
 
 def test_too_few_rows_for_a_hold_out_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"--n-folds 2 and --holdout 8 need 11 complete steps \(of 40 rows\)"):
+    with pytest.raises(DataError, match=r"`n_folds` 2 and `holdout` 8 need 11 complete steps \(of 40 rows\)"):
         small_plan(tmp_path, folds={"holdout": 8})

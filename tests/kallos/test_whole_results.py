@@ -83,5 +83,5 @@ def test_a_result_from_which_a_budget_kept_the_open_step_is_not_whole(plan, fold
     write_whole(plan, folder, Budget(max_fold_fits=FITS))
     document = json.loads((folder / plan.study_name / "best_params.json").read_text())
     assert (document["n_trials"], document["open_fold"]) == (3, None)
-    assert document["open_fold_failure"] == "--max-fold-fits 6 is spent"
+    assert document["open_fold_failure"] == "`max_fold_fits` 6 is spent"
     assert whole_document(plan, str(folder)) is None

@@ -1,0 +1,129 @@
+"""What is called from Python refuses a wrong argument by its name, in one line that says what to do."""
+
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+
+from kallos.architectures import create_model
+from kallos.cache import FoldCache
+from kallos.contracts import check_architecture
+from kallos.datasets import get_walk_forward_splits, load_features_from_db, prepare_darts_timeseries
+from kallos.errors import KallosError
+from kallos.folds import Fold
+from kallos.planning import plan_study
+from kallos.preprocessing import study_frame
+from kallos.scoring import evaluate_fold
+from kallos.specs import FeatureSpec, parse_spec, parse_tune_spec
+from kallos.tuner import objective, run_tuning
+from tests.samples import make_features, small_plan, small_spec
+
+DF = make_features(200)
+FOLD = Fold(number=1, train_start=0, train_stop=150, validation_start=150, validation_stop=190)
+TRIAL = optuna.trial.FixedTrial({})
+
+
+def refusal(act) -> str:
+    with pytest.raises(KallosError) as refused:
+        act()
+    line = str(refused.value)
+    assert "\n" not in line
+    return line
+
+
+def splits(df=DF, **over):
+    return lambda: get_walk_forward_splits(df, **{"step": 40, "n_folds": 2, **over})
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (lambda: load_features_from_db(Path("features.db"), "A"), "db_url must be a str, not a PosixPath"),
+        (lambda: load_features_from_db("sqlite:///x.db", 7), "asset_id must be"),
+        (lambda: load_features_from_db("sqlite:///x.db", "A", features_table=3), "features_table must be"),
+        (lambda: load_features_from_db("sqlite:///x.db", "A", timeout=0), "timeout must be a number above 0, not 0"),
+        (lambda: load_features_from_db("sqlite:///x.db", "A", on_rows=3), "on_rows must be a function, not an int"),
+        (splits([1, 2]), "df must be a DataFrame, not a list"),
+        (splits(DF["macd"]), "df must be a DataFrame, not a Series"),
+        (splits(n_folds=0), "n_folds must be greater than 0, not 0"),
+        (splits(n_folds="three"), "n_folds must be a valid integer"),
+        (splits(step="decade"), "step"),
+        (splits(label_horizon=-1), "label_horizon must be a whole number of at least 0, not -1"),
+        (splits(label_horizon="7"), "label_horizon must be a whole number of at least 0, not '7'"),
+        (splits(frequency=pd.Timedelta("1D")), "frequency must be a str or None, not a Timedelta"),
+        (lambda: prepare_darts_timeseries(DF, (0, 150, 190)), "fold must be a Fold, not a tuple"),
+        (lambda: prepare_darts_timeseries(DF, FOLD, small_spec()), "features must be a FeatureSpec or None, not a"),
+        (lambda: prepare_darts_timeseries(DF, FOLD, fit_rows=0), "fit_rows must be a whole number of at least 1"),
+        (lambda: study_frame(DF, small_spec()), "features must be a FeatureSpec, not a TuneSpec: give its 'features'"),
+        (lambda: study_frame(DF.rename(columns={"macd": 1}), FeatureSpec()), "must be named by text, and 1 is none"),
+        (lambda: study_frame(DF.rename(columns={"macd": "rsi_14"}), FeatureSpec()), "two have rsi_14"),
+        (lambda: create_model(None), "model_name must be a str, not None"),
+        (lambda: create_model("gru", [1]), "params must be a Mapping or None, not a list"),
+        (lambda: create_model("gru", horizon=0), "horizon must be a whole number of at least 1, not 0"),
+        (lambda: create_model("gru", seed=1.5), "seed must be a whole number of at least 0, not 1.5"),
+        (lambda: create_model("gruu"), "did you mean 'gru'"),
+        (lambda: evaluate_fold({"params": {}}), "job must be a FoldJob, not a dict"),
+        (lambda: objective(TRIAL, small_spec()), "plan must be a StudyPlan, not a TuneSpec"),
+        (lambda: run_tuning(small_spec()), "plan must be a StudyPlan, not a TuneSpec"),
+        (lambda: plan_study(DF.to_numpy(), small_spec(), "x"), "frame must be a DataFrame, not a ndarray"),
+        (lambda: plan_study(DF, small_spec().features, "x"), "spec must be a TuneSpec, not a FeatureSpec"),
+        (lambda: plan_study(DF, small_spec(), None), "snapshots must be a str or a Path, not None"),
+        (lambda: FoldCache(None), "folder must be a str or a Path, not None"),
+        (lambda: parse_spec(FeatureSpec, {"traget": "x"}), "traget is not a field: did you mean 'target'?"),
+        (lambda: parse_tune_spec({"data": {}}), "data.asset_id is missing"),
+        (lambda: check_architecture("gruu"), "did you mean 'gru'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_is_refused_by_its_name(act, said):
+    assert said in refusal(act)
+
+
+def with_index(index) -> pd.DataFrame:
+    return DF.set_axis(index, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (DF.tz_localize("Europe/Berlin"), "must have no time zone, and are in Europe/Berlin: {name}.tz_convert(None)"),
+        (DF.iloc[:0], "{name} must have rows, and is empty"),
+        (DF.iloc[::-1], "the rows of {name} must be unique and sorted by their index"),
+        (pd.concat([DF, DF]).sort_index(), "the rows of {name} must be unique and sorted by their index"),
+        (with_index(DF.index.strftime("%Y-%m-%d")), "must be indexed by timestamps or integers, not by"),
+        (with_index(np.arange(200) / 2), "must be indexed by timestamps or integers, not by float64"),
+        (with_index(DF.index.to_period("D")), "must be indexed by timestamps or integers, not by period[D]"),
+        (with_index(DF.index.where(DF.index != DF.index[3])), "every row of {name} must have a timestamp, and 1 have"),
+        (pd.concat({"A": DF}), "the rows of {name} must be those of one asset, and have an index of 2 levels"),
+    ],
+    ids=["zone", "empty", "unsorted", "doubled", "text", "floats", "periods", "missing", "assets"],
+)
+@pytest.mark.parametrize(
+    ("name", "act"),
+    [
+        ("df", lambda frame: get_walk_forward_splits(frame, 2, step=40)),
+        ("df", lambda frame: prepare_darts_timeseries(frame, FOLD)),
+        ("frame", lambda frame: study_frame(frame, FeatureSpec())),
+        ("frame", lambda frame: plan_study(frame, small_spec(), "memory://never-written")),
+    ],
+    ids=["splits", "prepare", "study_frame", "plan_study"],
+)
+def test_rows_that_no_fold_can_be_cut_from_are_refused_by_their_fault(name, act, frame, said):
+    if frame.index.nlevels == 2 and act.__code__.co_names[0] == "plan_study":
+        pytest.skip("it takes several assets")
+    assert said.format(name=name) in refusal(lambda: act(frame))
+
+
+def test_the_arguments_of_a_run_are_refused_by_name(tmp_path):
+    plan = small_plan(tmp_path)
+    for over, said in (
+        ({"workers": 0}, "workers must be a whole number of at least 1, not 0"),
+        ({"more_trials": -1}, "more_trials must be a whole number of at least 1, not -1"),
+        ({"record": "sqlite:///studies.db"}, "record must be a StudyRecord or None, not a str"),
+        ({"budget": 60}, "budget must be a Budget or None, not an int"),
+        ({"score_fold": FoldCache(tmp_path)}, "score_fold must be a function, not a FoldCache"),
+        ({"watcher": 1}, "watcher must be a function, not an int"),
+    ):
+        assert said in refusal(lambda over=over: run_tuning(plan, **over))
+    assert "trial must be a BaseTrial, not an int" in refusal(lambda: objective(0, plan))
