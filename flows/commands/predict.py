@@ -67,7 +67,8 @@ def predict(
             with FeatureStore(features_url, timeout=settings.db_timeout) as store:
                 read = store.read(data)
             frame = tidy(read, data)
-            finished, why_before = frame, None
+            finished = frame
+            why_before: str | None = None
             if not from_unfinished:
                 volumes = fitting_columns(frame.columns, spec.features.volume)
                 finished, why_before = finished_rows(frame, volumes, datetime.now(UTC))

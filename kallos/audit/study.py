@@ -41,7 +41,8 @@ def audit_study(
     features = spec.features
     spec.data.refuse_several()
     verdicts: list[Verdict] = []
-    grid, end_date, labelled = None, spec.data.end_date, frame
+    grid: FoldGrid | None = None
+    end_date, labelled = spec.data.end_date, frame
     if spec.folds.holdout:
         grid, frame = before_holdout(frame, spec)
         # Labels of the last rows are known behind the cut.

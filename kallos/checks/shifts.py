@@ -14,7 +14,6 @@ from kallos.preprocessing import fitting_columns
 from kallos.specs import TuneSpec
 
 Array = npt.NDArray[np.float64]
-Positions = npt.NDArray[np.int64]
 
 _FEWEST_ROWS, _FARTHEST = 60, 60
 # Pairs are looked for in some stretches of consecutive rows, and those that are found are held against all rows.
@@ -101,11 +100,10 @@ def _candidates(changes: Array, farthest: int) -> list[tuple[int, int, int]]:
     n_columns = sample[0].shape[1]
     fit = np.empty((farthest + 2, n_columns, n_columns))
     for shift in range(farthest + 2):
-        pairs = [(part[: len(part) - shift], part[shift:]) for part in sample]
-        products = sum(one.T @ other for one, other in pairs)
-        ahead = sum((one**2).sum(axis=0) for one, _ in pairs)
-        behind = sum((other**2).sum(axis=0) for _, other in pairs)
-        fit[shift] = np.abs(products) / np.sqrt(np.maximum(np.outer(ahead, behind), 1e-300))
+        now = np.vstack([part[: len(part) - shift] for part in sample])
+        later = np.vstack([part[shift:] for part in sample])
+        sizes = np.outer((now**2).sum(axis=0), (later**2).sum(axis=0))
+        fit[shift] = np.abs(now.T @ later) / np.sqrt(np.maximum(sizes, 1e-300))
     inner = fit[1:-1]
     left = 1.0 - inner
     is_sharp = left <= _SHARPNESS * (1.0 - np.maximum(np.maximum(fit[:-2], fit[2:]), fit[0]))

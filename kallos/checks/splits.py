@@ -62,14 +62,15 @@ def unadjusted_splits(numbers: pd.DataFrame, features: FeatureSpec) -> Iterator[
 
 def _changes(column: pd.Series, name: str, features: FeatureSpec) -> Array:
     """Return changes in logarithms: of prices, or those that a log return holds already; none of anything else."""
-    values = column.to_numpy()
+    values: Array = column.to_numpy()
     known = values[np.isfinite(values)]
     if fitting_columns(pd.Index([name]), features.log_return):
         return values
     if not len(known) or known.min() <= 0:
         return np.full(len(values), np.nan)
     with np.errstate(invalid="ignore"):
-        return np.diff(np.log(values), prepend=np.nan)
+        changes: Array = np.diff(np.log(values), prepend=np.nan)
+    return changes
 
 
 def _jumps(name: str, changes: Array) -> Iterator[_Jump]:
