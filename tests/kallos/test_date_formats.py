@@ -49,7 +49,7 @@ def test_the_unit_of_numbers_since_1970_is_told_by_the_year(epoch: str, year: in
     read = features(content)
 
     assert moments(read) == [f"{year}-02-03 04:05:06"]
-    assert read.notes[0].endswith(f"since 1970 (--date-format {epoch})")
+    assert read.notes[0].endswith(f"since 1970 (`date_format` {epoch})")
     assert moments(features(content, date_format=epoch)) == moments(read)
     assert features(content, date_format=epoch).notes == ()
 
@@ -90,7 +90,7 @@ def test_a_file_of_two_units_is_refused_with_the_line_of_the_other() -> None:
 
 @pytest.mark.parametrize("written", ["17172486000000000000", "1e9", "17172486x", "1717248600000000"])
 def test_what_is_no_number_of_that_unit_is_refused(written: str) -> None:
-    assert f"as --date-format epoch-s says: own.csv, line 2: asset 'A' has '{written}" in refusal(
+    assert f"as `date_format` epoch-s says: own.csv, line 2: asset 'A' has '{written}" in refusal(
         rows([written]), date_format="epoch-s"
     )
 
@@ -117,7 +117,7 @@ def test_numbers_that_are_no_date_of_any_unit_are_refused_with_the_flag(written:
     line = refusal(rows([written]))
 
     assert f"must hold dates such as 2024-01-02, not numbers: own.csv, line 2: asset 'A' has '{written}'" in line
-    assert "say what the numbers mean with --date-format: epoch-s, epoch-ms, epoch-us, epoch-ns, or %Y%m%d" in line
+    assert "say what the numbers mean with `date_format`: epoch-s, epoch-ms, epoch-us, epoch-ns, or %Y%m%d" in line
 
 
 def test_a_date_format_that_is_none_names_those_of_numbers() -> None:
@@ -146,12 +146,12 @@ def test_dates_with_the_year_first_have_one_reading(written: str, date_format: s
     read = features(rows([written]))
 
     assert moments(read) == [str(datetime.strptime(written, date_format))]
-    assert read.notes == (f"own.csv: column 'date' is read as --date-format {date_format!r}",)
+    assert read.notes == (f"own.csv: column 'date' is read as `date_format` {date_format!r}",)
 
 
 @pytest.mark.parametrize("written", ["01/06/2024", "1.6.2024", "06-01-2024", "240601"])
 def test_dates_with_the_day_or_the_month_first_are_never_guessed(written: str) -> None:
-    assert "say how with --date-format" in refusal(rows([written])).replace("say what the numbers mean", "say how")
+    assert "say how with `date_format`" in refusal(rows([written])).replace("say what the numbers mean", "say how")
 
 
 def test_a_date_in_another_form_than_the_first_is_refused_with_its_line() -> None:
@@ -183,7 +183,7 @@ def test_a_date_and_its_time_of_day_in_two_columns_are_one_moment(
     assert moments(read) == ["2024-06-01 13:30:00"]
     assert read.frames["A"].columns.tolist() == ["x"]
     together = "own.csv: timestamps are the columns 'Date' and 'Time' together"
-    assert read.notes == (f"{together}, read as --date-format {date_format!r}" if date_format else together,)
+    assert read.notes == (f"{together}, read as `date_format` {date_format!r}" if date_format else together,)
 
 
 def test_two_columns_are_named_and_read_by_a_format_of_the_date_alone_or_of_both() -> None:
@@ -213,7 +213,7 @@ def test_a_row_that_lacks_the_date_or_the_time_of_day_is_refused() -> None:
 def test_a_date_and_a_time_that_do_not_complete_each_other_are_refused_with_both_flags(stamp: str) -> None:
     line = refusal(rows([stamp], "date,time,x"))
 
-    assert "own.csv has date and time: name it as --timestamp-column, or a date and its time of day together" in line
+    assert "own.csv has date and time: name it as `timestamp_column`, or a date and its time of day together" in line
 
 
 def test_a_column_whose_name_has_a_comma_is_one_column() -> None:

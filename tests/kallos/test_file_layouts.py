@@ -64,7 +64,7 @@ def test_commas_in_numbers_are_no_separators_where_the_header_has_none() -> None
     line = refusal(content, read=features)
     read = features(content, decimal_comma=True)
 
-    assert "--decimal-comma" in line
+    assert "`decimal_comma`" in line
     assert read.frames["A"].to_numpy().tolist() == [[1.5, 2.5], [1.75, 2], [3, 4]]
 
 
@@ -81,13 +81,13 @@ def test_two_separators_that_fit_alike_are_refused_until_one_is_named() -> None:
 
     line = refusal(content, read=features, **names)
 
-    assert "own.csv may be by ',' as well as by ';': say which with --separator" in line
+    assert "own.csv may be by ',' as well as by ';': say which with `separator`" in line
     assert features(content, separator=";", **names).frames["A"]["y"].tolist() == [2.5, 4.5]
 
 
 @pytest.mark.parametrize("separator", ["", ";;", '"', "\n"])
 def test_a_separator_that_is_none_is_refused(separator: str) -> None:
-    with pytest.raises(UsageError, match="--separator must be one character"):
+    with pytest.raises(UsageError, match="`separator` must be one character"):
         FileLayout(separator=separator)
 
 
@@ -114,15 +114,15 @@ def test_columns_that_are_missing_are_told_with_a_flag_that_names_them_and_how_t
 
     assert "lacks volume (it has date, open" in line
     assert line.endswith("(line 1 (https://example.org) stands above the header and is left out)")
-    assert "--column 'volume=Volume BTC' or --column 'volume=Volume USD'" in line
+    assert "`column` 'volume=Volume BTC' or `column` 'volume=Volume USD'" in line
 
 
 def test_as_many_lines_as_are_named_are_left_out_above_the_header() -> None:
     content = "\n".join(["Made on 2024-01-09, by hand", "for us, all", HEADER, *ROWS])
 
     assert bars(content, skip_lines=2).frames["A"]["close"].tolist() == CLOSES
-    assert "--skip-lines" in refusal("\n".join(["Bars, daily", HEADER, *ROWS]), read=features)
-    with pytest.raises(UsageError, match="--skip-lines must not be negative"):
+    assert "`skip_lines`" in refusal("\n".join(["Bars, daily", HEADER, *ROWS]), read=features)
+    with pytest.raises(UsageError, match="`skip_lines` must not be negative"):
         FileLayout(skip_lines=-1)
 
 
@@ -170,7 +170,7 @@ def test_a_file_without_a_header_is_read_with_the_flag_that_its_refusal_shows(
     content = "\n".join(rows) if names else "\n".join(rows).replace(",", ";")
 
     line = refusal(content)
-    flag = line.rpartition("--header ")[2]
+    flag = line.rpartition("`header` ")[2]
     read = bars(content, header=names_of(flag))
 
     assert f"own.csv has no header: line 1 is {content.splitlines()[0]}" in line
@@ -184,7 +184,7 @@ def test_names_for_a_file_that_has_a_header_are_refused() -> None:
     line = refusal(content, UsageError, header=names_of("a,b,c,d,e,f"))
 
     assert "line 1 of own.csv is one: date,open,high" in line
-    assert "--skip-lines 1" in line
+    assert "`skip_lines` 1" in line
     renamed = bars(content, skip_lines=1, header=names_of("date,close,high,low,open,volume"))
     assert renamed.frames["A"]["open"].tolist() == CLOSES
 
@@ -210,7 +210,7 @@ def test_brackets_around_all_names_are_no_part_of_them() -> None:
     line = refusal(content, asset_id=None)
     read = read_bars([Source("own.csv", content=content.encode())], reading)
 
-    assert "--column volume=VOL" in line
+    assert "`column` volume=VOL" in line
     assert read.frames["X.US"]["close"].tolist() == CLOSES
 
 
@@ -275,7 +275,7 @@ def test_a_column_of_text_is_left_out_with_the_flag_that_its_refusal_shows() -> 
     content = "date,x,my note\n2024-01-01,1,ok\n2024-01-02,2,\n2024-01-03,3,bad\n"
 
     line = refusal(content, read=features, exclude=())
-    flags = shlex.split(line.rpartition("with --exclude")[2])
+    flags = shlex.split(line.rpartition("with `exclude`")[2])
     read = features(content, exclude=tuple(flags))
 
     assert "column 'my note' of own.csv holds text such as 'ok', and no number" in line
@@ -285,7 +285,7 @@ def test_a_column_of_text_is_left_out_with_the_flag_that_its_refusal_shows() -> 
 
 def test_skipping_bad_rows_does_not_hide_that_a_column_is_text() -> None:
     reading = InputReading(asset_id="A", skip_bad_rows=True)
-    with pytest.raises(DataError, match="--exclude note"):
+    with pytest.raises(DataError, match="`exclude` note"):
         read_features([Source("own.csv", content=b"date,x,note\n2024-01-01,1,ok\n")], reading)
 
 
@@ -293,20 +293,20 @@ def test_some_text_in_a_column_of_numbers_is_told_with_its_line_and_both_remedie
     line = refusal("date,x\n2024-01-01,1\n2024-01-02,two\n", read=features)
 
     assert "line 3: asset 'A' has x 'two'" in line
-    assert "correct it, leave out what is no number with --exclude x, or leave such rows out with --skip-bad" in line
+    assert "correct it, leave out what is no number with `exclude` x, or leave such rows out with `skip_bad`" in line
 
 
 def test_a_column_without_a_name_can_be_left_out() -> None:
     content = ",date,x\n0,2024-01-01,1\n"
 
-    assert "--exclude ''" in refusal(content, read=features)
+    assert "`exclude` ''" in refusal(content, read=features)
     assert features(content, exclude=("",)).frames["A"].columns.tolist() == ["x"]
 
 
 def test_a_column_to_leave_out_that_there_is_not_is_refused() -> None:
     line = refusal("date,x,note\n2024-01-01,1,ok\n", UsageError, read=features, exclude=("noet",))
 
-    assert "column 'noet' of --exclude is not in own.csv: did you mean 'note'?" in line
+    assert "column 'noet' of `exclude` is not in own.csv: did you mean 'note'?" in line
 
 
 def test_of_several_files_one_may_lack_what_is_left_out() -> None:

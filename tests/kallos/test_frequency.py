@@ -66,7 +66,7 @@ def test_hours_that_are_missing_between_two_weekends_are_none_of_a_trading_calen
 
 def test_a_market_that_is_open_on_sunday_evenings_must_be_called_sessions():
     week_round = forex("2024-01-02", "2024-03-28")
-    with pytest.raises(DataError, match=r"timestamps are missing .*give --frequency sessions if rows may be missing"):
+    with pytest.raises(DataError, match=r"timestamps are missing .*give `frequency` sessions if rows may be missing"):
         find_frequency(week_round)
     assert str(find_frequency(week_round, "sessions")) == "sessions:h"
 

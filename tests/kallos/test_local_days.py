@@ -50,7 +50,7 @@ def test_dates_of_a_csv_file_are_kept_if_all_stamps_are_midnight_by_their_offset
     assert index_of(inputs) == midnights(DATES)
     assert len(inputs.notes) == 1
     assert inputs.notes[0].startswith("own.csv: all timestamps are midnight where they were written")
-    assert "--days-in UTC takes them as moments" in inputs.notes[0]
+    assert "`days_in` UTC takes them as moments" in inputs.notes[0]
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -129,9 +129,9 @@ def test_a_day_whose_midnight_clocks_skip_begins_all_the_same() -> None:
 
 
 def test_a_zone_in_which_stamps_are_no_days_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"--days-in.* in Asia/Tokyo 26 of 26 are no midnight, such as 2024-03-01 14"):
+    with pytest.raises(UsageError, match=r"`days_in`.* in Asia/Tokyo 26 of 26 are no midnight, such as 2024-03-01 14"):
         read([str(stamp) for stamp in in_zone("America/New_York")], days_in="Asia/Tokyo")
-    with pytest.raises(UsageError, match="--days-in must be a zone"):
+    with pytest.raises(UsageError, match="`days_in` must be a zone"):
         StampReading(days_in="New York")
 
 
@@ -153,7 +153,7 @@ def test_rows_with_offsets_of_their_own_keep_their_dates(zone: str, write: Any) 
 def test_moments_that_are_days_elsewhere_are_named_with_the_zone_that_mends_it() -> None:
     rows = rows_of(in_zone("America/New_York").tz_convert("UTC"))
 
-    with pytest.raises(DataError, match="give --days-in America/New_York") as caught:
+    with pytest.raises(DataError, match="give `days_in` America/New_York") as caught:
         tidy(rows, DataSpec(asset_id="BTC"))
 
     assert "missing ti" not in str(caught.value)

@@ -240,7 +240,7 @@ def score_but(fails: str, cut: tuple[str, ...] = ()):
 
     def score(job) -> FoldScore:
         if job.name in cut:
-            raise BudgetSpentError("--timeout 60 s is over")
+            raise BudgetSpentError("`timeout` 60 s is over")
         if job.name == fails:
             raise FitError("the loss is NaN")
         return by_parameters(job)
@@ -267,7 +267,7 @@ def test_a_budget_that_cuts_the_first_trials_short_ends_with_the_best_whole_one_
         assert result.trials == tuple(alone.trials[number] for number in ended)
         assert result.best_value == min(trial.value for trial in result.trials if trial.state == "complete")
         assert result.pending == len(cut) == 3 - len(ended)
-        assert events[-1].stopped == "--timeout 60 s is over"
+        assert events[-1].stopped == "`timeout` 60 s is over"
         said = f"that of what has ended, {len(ended)} of 3 trials, {len(cut)} more begun and not in it"
         assert said in run_summary(events[-1])
         assert run_tuning(plan, score_fold=score_but(fails), workers=3, record=record) == alone
@@ -330,7 +330,7 @@ def test_a_study_whose_first_trials_failed_begins_anew_once_the_environment_is_m
     # What has failed is not tried again with the same code and packages, and the line says what to do.
     for score_fold in (fail, refuse):
         with (
-            pytest.raises(StudyError, match=r"once code or packages have changed, and at once with --refresh-cache"),
+            pytest.raises(StudyError, match=r"once code or packages have changed, and at once with `refresh_cache`"),
             open_record(url, plan) as record,
         ):
             run_tuning(plan, score_fold=score_fold, record=record)

@@ -79,7 +79,7 @@ def test_the_row_of_today_is_named():
     assert (finding.fault, finding.stamps) == ("unfinished-row", (str(rows["timestamp"].iloc[-1]),))
     assert "is not over before 2021-02-04 00:00:00 (UTC)" in finding.message
     assert examine(rows, small_spec(), now=today + pd.Timedelta(hours=9)).findings == ()
-    (without,) = (finding.remedy.split("--end-date ")[1].split(";")[0].strip("'"),)
+    (without,) = (finding.remedy.split("`end_date` ")[1].split(";")[0].strip("'"),)
     assert examine(rows, small_spec(data={"end_date": without}), now=today).findings == ()
 
 

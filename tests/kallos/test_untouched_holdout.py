@@ -193,7 +193,7 @@ def test_a_missing_value_in_the_holdout_stops_no_study_and_is_refused_where_the_
         load_features_to_score(database, to_score)
     (line,) = str(refused.value).splitlines()
     assert line.startswith("features must be finite: macd at 1 rows, first 2020-12-24 00:00:00, is missing; ")
-    assert "--test-end-date" in line
+    assert "`test_end_date`" in line
     ending_before = to_score.model_copy(update={"data": to_score.data.model_copy(update={"end_date": "2020-12-23"})})
     assert len(load_features_to_score(database, ending_before)[0]) == 358
 
