@@ -305,7 +305,7 @@ def forecast_best(
 def _spent(finished: StudyFinished, run: RunSpec) -> str | None:
     """Return which budget leaves no fit for a picture, or None."""
     if run.max_fold_fits is not None and finished.fits >= run.max_fold_fits:
-        return f"--max-fold-fits {run.max_fold_fits} is spent"
+        return f"`max_fold_fits` {run.max_fold_fits} is spent"
     return finished.stopped
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from kallos.errors import DataError, UsageError, shorten
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def require(kind: type | tuple[type, ...], **given: object) -> None:
@@ -45,12 +46,14 @@ def require_rows(**given: object) -> None:
 
     Stamps may be integers. Raises `UsageError` for what is no frame, `DataError` for rows that are unfit.
     """
+    import pandas as pd
+
     require(pd.DataFrame, **given)
     for name, frame in given.items():
         _refuse_index(name, frame.index)  # type: ignore[attr-defined]
 
 
-def require_columns(**given: pd.DataFrame) -> None:
+def require_columns(**given: "pd.DataFrame") -> None:
     """Raise `DataError` if a frame's columns have no names of their own."""
     for name, frame in given.items():
         if odd := [column for column in frame.columns if not isinstance(column, str)]:
@@ -60,7 +63,9 @@ def require_columns(**given: pd.DataFrame) -> None:
             raise DataError(f"the columns of {name} must have names of their own, and two have {shorten(doubled, 3)}")
 
 
-def _refuse_index(name: str, index: pd.Index) -> None:
+def _refuse_index(name: str, index: "pd.Index") -> None:
+    import pandas as pd
+
     if isinstance(index, pd.MultiIndex):
         raise DataError(f"the rows of {name} must be those of one asset, and have an index of {index.nlevels} levels")
     if not isinstance(index, pd.DatetimeIndex) and index.dtype.kind not in "iu":

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, read_spec, with_flags
+from flows.wording import Console
 from kallos.errors import UsageError, scrubbed
 from kallos.settings import Settings
 from kallos.specs import TuneSpec
@@ -42,7 +42,7 @@ def audit(
     target, preparation, and the forecasts of one quick fit. Exit code 1 if a leak was found.
     """
     spec = read_spec(study, given)
-    console = Console(highlight=False, markup=False)
+    console = Console()
     settings = Settings.read()
     with Console(stderr=True).status("reading the features") as status:
         from kallos.audit import AuditReport, audit_study, before_holdout

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from flows.commands.studies import Storage, studies_address
+from flows.wording import Console
 from kallos.cache import FoldCache
 from kallos.entry_files import Holdings
 from kallos.errors import UsageError, scrubbed
@@ -69,4 +69,4 @@ def _amount(holdings: Holdings, what: str) -> str:
 
 
 def _say(line: str) -> None:
-    Console(soft_wrap=True, highlight=False, markup=False).print(line)
+    Console(soft_wrap=True).print(line)

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.text import Text
 
 from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, read_spec, with_flags
-from flows.wording import in_flags
+from flows.wording import Console, in_flags
 from kallos.settings import Settings
 from kallos.specs import TuneSpec
 
@@ -139,7 +138,7 @@ def _document(examination: "Examination", spec: TuneSpec, repaired: TuneSpec) ->
 
 
 def _console() -> Console:
-    return Console(soft_wrap=True, highlight=False, markup=False)
+    return Console(soft_wrap=True)
 
 
 def _show(examination: "Examination", spec: TuneSpec, repaired: TuneSpec, *, is_fixed: bool) -> None:

@@ -4,12 +4,11 @@ import sys
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from flows.prefect_api import set_environment
-from flows.wording import in_flags
+from flows.wording import Console, in_flags
 from kallos.settings import Settings
 
 _SIGNS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "bad": ("BAD", "bold red")}
@@ -26,7 +25,7 @@ def doctor(
     set_environment()
     from flows.diagnosis import checks
 
-    console = Console(highlight=False, markup=False)
+    console = Console()
     lines = Table.grid(padding=(0, 1))
     states = set()
     for check in checks(Settings.read(), work_pool):

@@ -4,10 +4,10 @@ import logging
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from flows.flags import FeaturesUrl, ResultsFolder, TrustCode
 from flows.prefect_api import prefect_api, set_environment
+from flows.wording import Console
 from kallos.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def evaluate(
 
     if trust_code is not None:
         trust(trust_code)
-    console = Console(highlight=False, markup=False)
+    console = Console()
     results = Settings.read().results
     folder = output_dir or results or "kallos-results"
     # What is wrong with the model or the folder is said before a server is started.

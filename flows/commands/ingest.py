@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 
-from flows.wording import in_flags
+from flows.wording import Console
 from kallos.databases import parse_url, shown
 from kallos.errors import UsageError
 from kallos.feature_files import read_features
@@ -148,9 +147,9 @@ def ingest(
     written = write(
         found.frames, url, features_table, on_conflict=on_conflict, dry_run=dry_run, left_out=found.left_out
     )
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Console(soft_wrap=True)
     for line in (*found.notes, *_rejected(found.rejected), *_summary(written, on_conflict)):
-        console.print(in_flags(line))
+        console.print(line)
     where = shown(parse_url(url))
     console.print(f"nothing was written to {where} (--dry-run)" if dry_run else f"in {where}")
 

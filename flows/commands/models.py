@@ -5,8 +5,8 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
+from flows.wording import Console
 from kallos.errors import UsageError
 from kallos.settings import Settings
 
@@ -141,7 +141,7 @@ def _open(folder: str | None) -> "Registry":
 
 
 def _console() -> Console:
-    return Console(highlight=False, markup=False)
+    return Console()
 
 
 def _say(line: str) -> None:

@@ -4,7 +4,6 @@ import logging
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from flows.flags import (
     SPEC_FLAGS,
@@ -21,6 +20,7 @@ from flows.flags import (
     with_flags,
 )
 from flows.prefect_api import prefect_api, set_environment
+from flows.wording import Console
 from kallos.errors import UsageError
 from kallos.run_spec import RunSpec
 from kallos.settings import Settings
@@ -58,7 +58,7 @@ def nightly(
     from kallos.record import parse_storage_url
     from kallos.result_folder import prepare_folder
 
-    console = Console(highlight=False, markup=False)
+    console = Console()
     settings = Settings.read()
     parse_storage_url(settings.studies_url)
     folder = output_dir or settings.results or "kallos-results"

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from flows.flags import FeaturesUrl, TrustCode
+from flows.wording import Console
 from kallos.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def predict(
 
     if trust_code is not None:
         trust(trust_code)
-    console = Console(highlight=False, markup=False)
+    console = Console()
     settings = Settings.read()
     features_url = db_url or settings.features_url
     with console.status("loading the model") as status:

@@ -3,8 +3,8 @@
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
+from flows.wording import Console
 from kallos.errors import UsageError
 
 
@@ -45,4 +45,4 @@ def report(
         forecasts=read_forecasts(result, folder),
     )
     written = write_text(*split_address(output), page) if output else write_report(result, page, folder)
-    Console(soft_wrap=True, highlight=False, markup=False).print(f"report: {written}")
+    Console(soft_wrap=True).print(f"report: {written}")

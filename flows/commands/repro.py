@@ -4,10 +4,10 @@ import sys
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
 from flows.flags import FeaturesUrl
+from flows.wording import Console
 from kallos.errors import UsageError
 from kallos.settings import Settings
 
@@ -32,7 +32,7 @@ def repro(
 
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be 1 or more, not {workers}")
-    console = Console(highlight=False, markup=False)
+    console = Console()
     settings = Settings.read()
     with console.status("reading the rows"):
         best = read_best_params_file(file)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
+from flows.wording import Console
 from kallos.architectures.description import described, literal, toml_lines
 from kallos.architectures.study_space import StudySpace
 from kallos.errors import UsageError
@@ -52,7 +52,7 @@ def space(
 
 
 def _show(found: StudySpace) -> None:
-    console = Console(highlight=False, markup=False)
+    console = Console()
     for number, (name, own) in enumerate(found.spaces.items()):
         if number:
             console.print()

@@ -5,8 +5,8 @@ import sys
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
 
+from flows.wording import Console
 from kallos.errors import UsageError
 from kallos.settings import Settings
 
@@ -107,7 +107,7 @@ def studies_address(storage_url: str | None) -> str:
 
 
 def _console() -> Console:
-    return Console(highlight=False, markup=False)
+    return Console()
 
 
 def _print_json(content: Any) -> None:

@@ -5,10 +5,10 @@ import posixpath
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from flows.flags import FeaturesUrl, HowRefitted, HowSelected, Seeds
 from flows.prefect_api import prefect_api, set_environment
+from flows.wording import Console
 from kallos.settings import Settings
 
 
@@ -49,7 +49,7 @@ def train(
     for name, value in (("seeds", seeds), ("workers", workers)):
         if value is not None and value < 1:
             raise UsageError(f"--{name} must be 1 or more, not {value}")
-    console = Console(highlight=False, markup=False)
+    console = Console()
     settings = Settings.read()
     if output_dir is None and settings.results is None:
         set_environment(KALLOS_RESULTS="kallos-results")

@@ -4,8 +4,6 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
-
 from flows.flags import (
     SPEC_FLAGS,
     FeaturesUrl,
@@ -18,6 +16,7 @@ from flows.flags import (
     with_flags,
 )
 from flows.prefect_api import prefect_api, set_environment
+from flows.wording import Console
 from kallos.run_spec import RunSpec
 from kallos.settings import Settings
 from kallos.specs import TuneSpec, parse_spec
@@ -70,9 +69,9 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
         plan = plan_study(features, spec, settings.snapshots)
         prepare_folder(folder)
     for warning in examination.warnings:
-        console.print(f"warning: {warning.line}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"warning: {warning.line}", style="yellow", soft_wrap=True)
     if cluster is not None:
-        console.print(cluster, highlight=False, markup=False, soft_wrap=True)
+        console.print(cluster, soft_wrap=True)
     with prefect_api(
         console,
         "flows.tune",

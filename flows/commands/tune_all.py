@@ -5,10 +5,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from flows.flags import SPEC_FLAGS, FeaturesUrl, ResultsFolder, StorageUrl, StudyFile, flags_of, nested, with_flags
 from flows.prefect_api import prefect_api, set_environment
+from flows.wording import Console
 from kallos.errors import KallosError, StudyError, UsageError
 from kallos.run_spec import RunSpec
 from kallos.settings import Settings
@@ -69,7 +69,7 @@ def run_flow(
     from kallos.result_folder import address_of, prepare_folder, refuse_relative
     from kallos.result_names import latest_leaderboard
 
-    console = Console(highlight=False, markup=False)
+    console = Console()
     settings = Settings.read()
     parse_storage_url(settings.studies_url)
     is_deployed = place == "deployment"

@@ -75,13 +75,13 @@ def load_features_to_score(
 
     Here, and nowhere before, the rows of a hold-out are looked at. Raises `DataError` with a line for each fault.
     """
-    rows = _read(db_url, spec.data, timeout, None)
-    stamped = look_at_stamps(rows, spec, now)
-    examination = examine_stamped(stamped, spec, len(stamped.frame))
+    read = _read(db_url, spec.data, timeout, None)
+    stamped = look_at_stamps(read.rows, spec, now)
+    examination = with_left_out(examine_stamped(stamped, spec, len(stamped.frame)), read.left_out, spec.data)
     found = (replace(each, remedy=_OF_SETTLED) if each.severity == "error" else each for each in examination.findings)
     examination = replace(examination, findings=tuple(found))
     examination.require_sound()
-    return tidy(rows, spec.data), examination
+    return tidy(read.rows, spec.data), examination
 
 
 # Whatever is said of flags of a study does not help a model that it has left.

@@ -1,19 +1,16 @@
 """The library's messages name what may be given by its field; the command line shows it as its flag."""
 
 import ast
-import inspect
 import re
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 
 import pytest
+from rich.table import Table
 
-import flows.commands
 import kallos
 from flows.cli import main
-from flows.wording import in_flags
+from flows.wording import Console, fields_of_commands, in_flags
 from kallos.errors import DataError
 from kallos.folds import cut_folds
 from kallos.specs import FoldSpec
@@ -33,15 +30,6 @@ def messages(path: Path) -> Iterator[str]:
             yield node.value
 
 
-def fields_of_commands() -> set[str]:
-    """Return all that a command of `kallos-run` or a specification can be given, by its name as an identifier."""
-    names = set()
-    for module in iter_modules(flows.commands.__path__):
-        for _, command in inspect.getmembers(import_module(f"flows.commands.{module.name}"), inspect.isfunction):
-            names |= set(inspect.signature(command).parameters)
-    return names
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_no_message_of_the_library_names_a_flag(path):
     for text in messages(path):
@@ -57,8 +45,22 @@ def test_what_a_message_names_by_its_field_can_be_given_as_a_flag():
 
 
 def test_a_field_is_shown_as_its_flag_and_all_else_as_it_is():
-    said = "take fewer `n_folds` than 9, or name 'x_1' in 'exclude'; see `db_url` and `Other`"
-    assert in_flags(said) == "take fewer --n-folds than 9, or name 'x_1' in 'exclude'; see --db-url and `Other`"
+    said = "take fewer `n_folds` than 9, or name 'x_1' in 'exclude'; see `db_url` and `Other`; Darts: `lags` is none"
+    shown = "take fewer --n-folds than 9, or name 'x_1' in 'exclude'; see --db-url and `Other`; Darts: `lags` is none"
+    assert in_flags(said) == shown
+
+
+def test_whatever_a_command_prints_names_flags(capsys):
+    console = Console(width=80)
+    table = Table("of `n_folds`")
+    table.add_row("[x] `db_url`")
+    console.print("warning: begin there with `start_date`")
+    console.print(table)
+
+    shown = capsys.readouterr().out
+    assert "warning: begin there with --start-date" in shown
+    assert "of --n-folds" in shown
+    assert "[x] --db-url" in shown
 
 
 def test_one_fault_is_said_in_the_words_of_whoever_asked(capsys, monkeypatch, home):

@@ -246,7 +246,7 @@ def test_a_date_that_is_none_is_refused(db: Database, which: str, moment: str) -
 
     line = db.refusal(UsageError, **{which: moment})
 
-    assert f"--{which.replace('_', '-')} must be an ISO date" in line
+    assert f"`{which}` must be an ISO date" in line
     assert repr(moment) in line
 
 
@@ -329,7 +329,7 @@ def test_days_of_a_zone_in_a_column_with_time_zone_are_read_in_the_zone_that_is_
         assert loaded.index.tolist() == DAYS[2:34].tolist()
         assert loaded["x"].tolist() == [row + 0.1 for row in range(2, 34)]
     said = postgresql.refusal(DataError, features_table="own", **OWN)
-    assert f"give --days-in {zone} if they are its days" in said
+    assert f"give `days_in` {zone} if they are its days" in said
 
 
 @pytest.mark.parametrize("value", ["0.1", "-12345.678901", "0.000000123456789012345", "123456789012345"])

@@ -437,7 +437,7 @@ def test_a_short_file_over_a_full_history_is_refused_and_changes_nothing(db: Bas
     # Over stored rows alone, on to new ones, and behind the last of them.
     for rows in (history[-85:-5], history[-300:], history[-40:], history[-404:]):
         for on_conflict in ("replace", "skip"):
-            with pytest.raises(DataError, match=r"the whole history, or 400 bars before .* --start-anew"):
+            with pytest.raises(DataError, match=r"the whole history, or 400 bars before .* `start_anew`"):
                 ingest(prices(tmp_path / "short.csv", rows), asset_id="BTC", db_url=db.url, on_conflict=on_conflict)
     later = history[-60:].assign(date=lambda rows: rows["date"].str.replace("2024", "2025"))
     with pytest.raises(DataError, match="33 before the first new row"):
