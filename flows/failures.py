@@ -36,7 +36,7 @@ def _write(flow_run: FlowRun, state: State[Any]) -> str:
     failure = {
         "state": state.name,
         "message": state.message and scrubbed(state.message),
-        "of": None if spec is None else f"{study_title(spec)}: {spec.features.target_label}",
+        "of": None if spec is None else study_title(spec),
         "flow_run": flow_run.name,
         "flow_run_id": str(flow_run.id),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

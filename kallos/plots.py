@@ -10,7 +10,7 @@ import numpy as np
 from kallos.best_forecasts import FoldForecasts
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.importance import Importance
-from kallos.report import fold_rows, study_title
+from kallos.report import fold_rows
 from kallos.results import TuningResult
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def report_png(result: TuningResult, evaluation: HoldoutEvaluation | None = None
         for axes, title in zip(panels, titles, strict=True):
             axes.set_title(title, loc="left", fontsize=14, pad=30 if evaluation is None else 46)
         figure.suptitle(
-            f"{study_title(result.spec)}: {result.spec.features.target_label}",
+            f"{result.spec.model_label} on {result.spec.data.asset_label}: {result.spec.features.target_label}",
             x=0.012,
             ha="left",
             fontsize=18,

@@ -15,7 +15,7 @@ from kallos.result_names import BEST_PARAMS, failure_name, failures_folder, late
 from kallos.results import TuningResult
 from kallos.scoring import FoldScore
 from kallos.selection import NO_CHOICE, HonestChoice
-from kallos.specs import TuneSpec
+from kallos.specs import DEFAULT_TARGET, TuneSpec
 from kallos.trials import TrialRecord
 
 # Fields of the specification by which two values are measured with the same yardstick.
@@ -127,8 +127,10 @@ def _subject(spec: Any) -> tuple[Any, ...] | None:
 
 
 def study_title(spec: TuneSpec) -> str:
-    """Return what a study is of, as a title: `gru on BTC`."""
-    return f"{spec.model_label} on {spec.data.asset_label}"
+    """Return what a study is of, as a title: `gru on BTC`, or `gru on BTC (rsi_14, 3 steps ahead)` of other targets."""
+    of = [] if spec.features.target == DEFAULT_TARGET else [spec.features.target_label]
+    of += [f"{spec.horizon} steps ahead"] if spec.horizon > 1 else []
+    return f"{spec.model_label} on {spec.data.asset_label}" + (f" ({', '.join(of)})" if of else "")
 
 
 def unit(spec: TuneSpec) -> str:

@@ -22,7 +22,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kallos.specs import FeatureSpec, TuneSpec
+from kallos.specs import DEFAULT_TARGET, TuneSpec
 from kallos.study_grid import StudyGrid
 from kallos.targets import target_label
 
@@ -30,7 +30,6 @@ BEST_PARAMS, STUDY, FORECASTS, REPORT = "best_params.json", "study.json", "forec
 LEADERBOARD = "leaderboard.csv"
 
 _MODELS, _FAILURES, _EVALUATION = "models", "failures", "_evaluation."
-_DEFAULT_TARGET = FeatureSpec.model_fields["target"].default
 # A file's name may have 255 bytes; a result's has three parts with their hashes, a kind, and a temporary ending.
 _LONGEST_PART = 56
 
@@ -138,7 +137,7 @@ def _stem(spec: TuneSpec) -> str:
 def _target_parts(spec: TuneSpec) -> list[str]:
     target = spec.features.target
     # As the last part it may hold what joins them.
-    return [] if target == _DEFAULT_TARGET else [_joined(spec.features.targets, target_label(target), also="_")]
+    return [] if target == DEFAULT_TARGET else [_joined(spec.features.targets, target_label(target), also="_")]
 
 
 def _joined(names: Sequence[str], label: str, also: str = "") -> str:
@@ -158,7 +157,7 @@ def _of_all(names: Sequence[str]) -> str:
 
 def _key_of_target(spec: TuneSpec) -> str:
     features = spec.features
-    if features.target == _DEFAULT_TARGET:
+    if features.target == DEFAULT_TARGET:
         return ""
     # No part holds two dashes: an asset A-B is never an asset A with a target B.
     return f"--{_key_part(features.target_label, _in_words, features.targets)}"

@@ -35,6 +35,7 @@ Moment = Annotated[str, BeforeValidator(lambda value: value if value is None els
 Patterns = tuple[str, ...]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CalendarStep = Literal["day", "week", "month", "quarter", "year"]
+DEFAULT_TARGET = "log_return_close"
 # Longer names of several assets are shortened: a study's name has 512 characters in Optuna's database.
 _LONGEST_LABEL = 60
 
@@ -206,7 +207,7 @@ class FeatureSpec(Spec):
     """
 
     target: Annotated[str | tuple[str, ...], BeforeValidator(_name_or_names), AfterValidator(_each_once)] = Field(
-        "log_return_close",
+        DEFAULT_TARGET,
         description="Column that is forecast; a list in a study file forecasts several, scored in standard deviations.",
     )
     label_horizon: int = Field(

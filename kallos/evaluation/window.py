@@ -39,8 +39,13 @@ def find_window(
             f"ends with {day(study_end)}{purged}; take one {allowed}"
         )
     if stop - begin < spec.horizon:
+        remedy = (
+            "ingest later rows, or take a later `test_end_date` or an earlier start"
+            if spec.folds.holdout
+            else "its study kept none; ingest later rows, or tune again with `holdout` 1 or more, and train that"
+        )
         raise DataError(
             f"a hold-out must hold one whole horizon of {spec.horizon}, and there are {max(stop - begin, 0)} rows to "
-            f"score behind {study_end}: ingest later rows, or take a later `test_end_date` or an earlier start"
+            f"score behind {day(study_end)}: {remedy}"
         )
     return slice(begin, stop)
