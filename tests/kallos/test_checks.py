@@ -536,6 +536,62 @@ def test_a_fall_by_half_within_a_day_is_no_split():
         assert "unadjusted-split" not in faults_of(rows, target)
 
 
+@pytest.mark.parametrize("name", ["open_interest", "openInterest", "opening_hours", "Open Positions"])
+def test_a_column_that_is_called_open_and_is_no_price_hides_no_split(name):
+    bars = bars_of("calm")
+    interest = np.exp(np.random.default_rng(3).normal(10, 0.1, len(bars)))
+    split = split_at(bars, 402, 2, moves_volume=True)[["close", "volume"]].assign(**{name: interest})
+    assert "unadjusted-split" in faults_of(split, "close")
+    rows = split_at(bars, 402, 2, moves_volume=True).assign(**{name: interest})
+    assert "unadjusted-split" in faults_of(rows, "close")
+    assert "unadjusted-split" not in faults_of(bars.assign(**{name: interest}), "close")
+
+
+@pytest.mark.parametrize("name", ["net_flow", "slow_k", "disclosed", "lowest_rank"])
+def test_a_column_with_a_price_within_a_word_is_no_price(name):
+    bars = bars_of("calm")[["close", "volume"]]
+    halved = (
+        50
+        * np.exp(0.01 * np.random.default_rng(4).normal(size=len(bars)))
+        / np.where(bars.index < bars.index[402], 1, 2)
+    )
+    rows = bars.assign(**{name: halved}, volume=bars["volume"] * np.where(bars.index < bars.index[402], 1, 2))
+    assert "unadjusted-split" not in faults_of(rows, "close")
+    # The same values under a price's name.
+    assert "unadjusted-split" in faults_of(rows.rename(columns={name: "low"}), "close")
+
+
+def returns_of(bars: pd.DataFrame, *names: str) -> pd.DataFrame:
+    return pd.DataFrame({f"log_return_{name}": np.log(bars[name]).diff() for name in names}).iloc[1:]
+
+
+@pytest.mark.parametrize("names", [("close",), ("high", "low", "close")])
+@pytest.mark.parametrize("ratio", [2, 3, 10, 1 / 2])
+def test_a_split_is_found_in_returns_alone_where_nothing_else_comes_near_it(names, ratio):
+    bars = bars_of("calm")
+    assert "unadjusted-split" not in faults_of(returns_of(bars, *names), "log_return_close")
+    split = split_at(bars, 402, ratio, moves_volume=False)
+    examination = examine(as_read(returns_of(split, *names)), default_spec(features={"target": "log_return_close"}))
+    (finding,) = [each for each in examination.findings if each.fault == "unadjusted-split"]
+    assert finding.stamps == (str(bars.index[402]),)
+    # Half as large a move on another day: such moves happen here.
+    restless = split.copy()
+    restless.loc[restless.index >= bars.index[600], ["high", "low", "close"]] *= ratio**0.5
+    assert "unadjusted-split" not in faults_of(returns_of(restless, *names), "log_return_close")
+    off = split_at(bars, 402, ratio * 1.12, moves_volume=False)
+    assert "unadjusted-split" not in faults_of(returns_of(off, *names), "log_return_close")
+
+
+def test_an_exact_name_among_the_returns_goes_before_its_reading_as_a_pattern():
+    bars = bars_of("calm")
+    split = split_at(bars, 402, 2, moves_volume=True)
+    # `close1` is a price; as a pattern "close[1]" would make a return of it.
+    rows = split[["volume"]].assign(close1=split["close"], **{"close[1]": np.log(bars["close"]).diff()}).iloc[1:]
+    spec = default_spec(features={"target": "close1", "log_return": ["close[1]"]})
+    (finding,) = [each for each in examine(as_read(rows), spec).findings if each.fault == "unadjusted-split"]
+    assert finding.column == "close1"
+
+
 @needs_data
 def test_there_is_no_false_alarm_on_hours():
     rows = as_read(pd.read_csv(DATA / "ETTh1.csv.gz", parse_dates=["date"], index_col="date"))
