@@ -1,7 +1,7 @@
 """Covariates that hold what another one holds some rows later: the one looks ahead, or the other looks back."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,116 +14,137 @@ from kallos.preprocessing import fitting_columns
 from kallos.specs import TuneSpec
 
 Array = npt.NDArray[np.float64]
+# Changes from row to row of some stretches of consecutive rows: stretches x rows x columns.
+Changes = npt.NDArray[np.float32]
+# A column by its place, and how many rows it is ahead of the first of its family.
+Family = dict[int, int]
 
 _FEWEST_ROWS, _FARTHEST = 60, 60
-# Pairs are looked for in some stretches of consecutive rows, and those that are found are held against all rows.
-_STRETCHES, _STRETCH = 4, 512
+# Pairs are looked for in a few stretches of so many rows, and those that are found are held against more of them.
+_FEW, _MANY = (4, 256), (8, 1024)
 _ALIKE = 0.95
 _GLITCHES = 0.01
 # What is left over at the right shift, as a share of what is left over beside it: a smooth series fits at every shift.
 _SHARPNESS = 0.1
-# By so much more, and by so many standard errors, must one be related to the target than another to be of its row.
-_CLEARLY, _ERRORS = 0.1, 5.0
 _LONGEST_PERIOD = 400
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """`ahead` of a row is `behind` of `shift` rows later."""
-
-    ahead: str
-    behind: str
-    shift: int
 
 
 def shifted_columns(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
     """Yield covariates that are others of later rows; `known` has the target stamped when it is known.
 
-    Of two such columns one looks ahead, or the other is a lag, which their values alone do not tell. The target does:
-    what is related to it in its own row is of that row, so that whatever comes before it looks ahead, an error, and
-    whatever comes behind it is a lag, and sound. Where the target is related to none of them, it is a warning.
+    Of two such columns one looks ahead, or the other is a lag, and values do not tell which: that the target follows
+    the one more closely than the other is what a sound predictor with its lag looks like, too. So it is a warning. It
+    is an error where the target is in it: what is the target's size, or its square, of later rows is a function of a
+    target that is not known yet.
     """
-    for family in _families(list(_pairs(known, spec))):
-        offsets = np.array(list(family.values()))
-        related = np.array([_relation(known[name].to_numpy(), known, spec) for name in family])
-        present = int(related.argmax())
-        others = related[offsets != offsets[present]]
-        clearly = max(_CLEARLY, _ERRORS / np.sqrt(len(known)))
-        names = list(family)
-        if related[present] - others.max() < clearly:
-            ahead, behind = names[int(offsets.argmax())], names[int(offsets.argmin())]
-            yield _undecided(ahead, behind, int(offsets.max() - offsets.min()), known)
-            continue
-        for name, offset in family.items():
-            if offset > offsets[present]:
-                yield _look_ahead(name, names[present], int(offset - offsets[present]), known)
-
-
-def _pairs(known: pd.DataFrame, spec: TuneSpec) -> Iterator[_Pair]:
     left_out = {*spec.features.targets, *fitting_columns(known.columns, spec.features.known_ahead)}
     names = [name for name in known.columns if name not in left_out and varies(known[name].to_numpy())]
-    farthest = min(max(10, 2 * (spec.features.lead + spec.horizon)), _FARTHEST, len(known) // 4)
-    if len(names) < 2 or len(known) < _FEWEST_ROWS:
+    if not names or len(known) < _FEWEST_ROWS:
         return
-    finite = known[names].to_numpy()
-    changes = np.diff(np.where(np.isfinite(finite), finite, np.nan), axis=0)
-    ranks: dict[str, Array] = {}
+    targets = [target for target in spec.features.targets if target in known.columns]
+    columns = [known[name].to_numpy() for name in names]
+    owners: dict[int, str] = {}
+    for target in targets:
+        for values in (known[target].abs(), known[target] ** 2):
+            owners[len(columns)] = target
+            columns.append(values.to_numpy())
+    farthest = min(max(10, 2 * (spec.features.lead + spec.horizon)), _FARTHEST, len(known) // 4)
+    for family in _families(columns, farthest):
+        members = {names[place]: offset for place, offset in sorted(family.items()) if place < len(names)}
+        anchor = next((place for place in family if place in owners), None)
+        if anchor is None:
+            yield from _undecided(members, known)
+            continue
+        for name, offset in members.items():
+            if offset > family[anchor]:
+                yield _looks_ahead(name, offset - family[anchor], owners[anchor], known)
 
-    def ranks_of(name: str) -> Array:
-        if name not in ranks:
-            own = pd.Series(changes[:, names.index(name)]).rank()
-            ranks[name] = (own - own.mean()).to_numpy()
-        return ranks[name]
 
-    for ahead, behind, shift in _candidates(changes, farthest):
-        one, other = names[ahead], names[behind]
-        if _without_glitches(ranks_of(one)[:-shift], ranks_of(other)[shift:]) >= SAME and not _repeats_itself(
-            ranks_of(one)
-        ):
-            yield _Pair(one, other, shift)
+def _families(columns: list[Array], farthest: int) -> list[Family]:
+    """Return columns that are one series in different rows, unless it comes again and again as a calendar does.
+
+    What is of a family already is not compared again, so that a family takes one comparison a member.
+    """
+
+    @cache
+    def ranks(place: int) -> Changes:
+        return _ranked(_changes([columns[place]], *_MANY))[..., 0]
+
+    family_of: dict[int, Family] = {place: {place: 0} for place in range(len(columns))}
+    for ahead, behind, shift in _candidates(_ranked(_changes(columns, *_FEW)), farthest):
+        one, other = family_of[ahead], family_of[behind]
+        if one is other or _without_glitches(*_shifted(ranks(ahead), ranks(behind), shift)) < SAME:
+            continue
+        between = one[ahead] - shift - other[behind]
+        for place, offset in other.items():
+            one[place] = offset + between
+            family_of[place] = one
+    distinct = {id(family): family for family in family_of.values() if len(set(family.values())) > 1}
+    return [family for family in distinct.values() if not _repeats_itself(columns[next(iter(family))])]
 
 
-def _without_glitches(one: Array, other: Array) -> float:
+def _changes(columns: list[Array], stretches: int, length: int) -> Array:
+    """Return changes from row to row, all where there are few rows, else those of stretches of them."""
+    n_rows = len(columns[0])
+    if n_rows <= stretches * length:
+        stretches, length = 1, n_rows
+    starts = np.linspace(0, n_rows - length, stretches).astype(int)
+    values = np.stack([np.stack([column[start : start + length] for start in starts]) for column in columns], axis=-1)
+    return np.diff(np.where(np.isfinite(values), values, np.nan), axis=1)
+
+
+def _ranked(changes: Array) -> Changes:
+    """Return ranks, less their mean, of each column's changes in all stretches together."""
+    ranks = pd.DataFrame(changes.reshape(-1, changes.shape[-1])).rank()
+    centred: Changes = (ranks - ranks.mean()).to_numpy(np.float32).reshape(changes.shape)
+    return centred
+
+
+def _shifted(one: Changes, other: Changes, shift: int) -> tuple[Changes, Changes]:
+    """Return the one, and the other of so many rows later, where there are both."""
+    return one[:, : one.shape[1] - shift], other[:, shift:]
+
+
+def _candidates(ranks: Changes, farthest: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the places of columns that seem to be others of as many rows later, or of the same row, nearest first."""
+    sample = np.nan_to_num(ranks)
+
+    def fit(shift: int) -> Changes:
+        now, later = (part.reshape(-1, sample.shape[-1]) for part in _shifted(sample, sample, shift))
+        sizes = np.outer((now**2).sum(axis=0), (later**2).sum(axis=0))
+        alike: Changes = np.abs(now.T @ later) / np.sqrt(np.maximum(sizes, 1e-30))
+        np.fill_diagonal(alike, 0.0)
+        return alike
+
+    own, after = fit(0), fit(1)
+    # As a column is another one's of a row later, so is that one its of a row before.
+    before, here = after.T, own
+    for shift in range(farthest + 1):
+        beside = np.maximum(before, after) if shift == 0 else np.maximum(np.maximum(before, after), own)
+        is_sharp = 1.0 - here <= _SHARPNESS * (1.0 - beside)
+        ahead, behind = np.nonzero((here >= _ALIKE) & is_sharp)
+        yield from ((int(i), int(j), shift) for i, j in zip(ahead, behind, strict=True))
+        before, here, after = here, after, fit(shift + 2)
+
+
+def _without_glitches(one: Changes, other: Changes) -> float:
     """Return how alike ranks are, of whatever sign, in all rows but the few in which they are least so."""
     both = np.isfinite(one) & np.isfinite(other)
-    one, other = one[both], other[both]
-    other = other * np.sign(one @ other)
-    apart = np.abs(one - other)
+    now, later = one[both].astype(np.float64), other[both].astype(np.float64)
+    if not len(now):
+        return 0.0
+    later = later * np.sign(now @ later)
+    apart = np.abs(now - later)
     rest = apart <= np.quantile(apart, 1 - _GLITCHES)
-    size = np.sqrt((one[rest] ** 2).sum() * (other[rest] ** 2).sum())
-    return float(one[rest] @ other[rest] / max(size, 1e-300)) if rest.sum() >= FEWEST else 0.0
+    size = np.sqrt((now[rest] ** 2).sum() * (later[rest] ** 2).sum())
+    return float(now[rest] @ later[rest] / max(size, 1e-300)) if rest.sum() >= FEWEST else 0.0
 
 
-def _candidates(changes: Array, farthest: int) -> list[tuple[int, int, int]]:
-    """Return the places of columns that seem to be others of later rows, and how many rows later."""
-    sample = _ranked_stretches(changes)
-    n_columns = sample[0].shape[1]
-    fit = np.empty((farthest + 2, n_columns, n_columns))
-    for shift in range(farthest + 2):
-        now = np.vstack([part[: len(part) - shift] for part in sample])
-        later = np.vstack([part[shift:] for part in sample])
-        sizes = np.outer((now**2).sum(axis=0), (later**2).sum(axis=0))
-        fit[shift] = np.abs(now.T @ later) / np.sqrt(np.maximum(sizes, 1e-300))
-    inner = fit[1:-1]
-    left = 1.0 - inner
-    is_sharp = left <= _SHARPNESS * (1.0 - np.maximum(np.maximum(fit[:-2], fit[2:]), fit[0]))
-    shifts, ahead, behind = np.nonzero((inner >= _ALIKE) & is_sharp)
-    return [(int(i), int(j), int(s) + 1) for s, i, j in zip(shifts, ahead, behind, strict=True) if i != j]
-
-
-def _ranked_stretches(changes: Array) -> list[Array]:
-    """Return ranks of changes, less their mean, in some stretches of rows; zero where there is none."""
-    n_rows = len(changes)
-    length = n_rows if n_rows <= _STRETCHES * _STRETCH else _STRETCH
-    starts = [0] if length == n_rows else np.linspace(0, n_rows - length, _STRETCHES).astype(int).tolist()
-    rows = pd.DataFrame(np.vstack([changes[start : start + length] for start in starts])).rank()
-    ranks = (rows - rows.mean()).fillna(0.0).to_numpy()
-    return [ranks[place * length : (place + 1) * length] for place in range(len(starts))]
-
-
-def _repeats_itself(ranks: Array) -> bool:
+def _repeats_itself(column: Array) -> bool:
     """Return whether a column comes again after some rows, as a calendar does: it is known in advance."""
-    values = np.where(np.isnan(ranks), 0.0, ranks)
+    first = int(np.isfinite(column).argmax())
+    stretch = column[first : first + _MANY[0] * _MANY[1]]
+    values = np.nan_to_num(_ranked(_changes([stretch], *_MANY))).ravel().astype(np.float64)
     n_rows = len(values)
     longest = min(_LONGEST_PERIOD, n_rows // 3)
     spectrum = np.fft.rfft(values, 2 * n_rows)
@@ -134,47 +155,11 @@ def _repeats_itself(ranks: Array) -> bool:
     return bool((np.abs(lagged[lags]) >= 0.99 * np.maximum(both, 1e-300)).any())
 
 
-def _families(pairs: list[_Pair]) -> Iterator[dict[str, int]]:
-    """Yield columns that are one series in different rows, with how many rows each is ahead of the first."""
-    links: dict[str, list[tuple[str, int]]] = {}
-    for pair in pairs:
-        links.setdefault(pair.ahead, []).append((pair.behind, -pair.shift))
-        links.setdefault(pair.behind, []).append((pair.ahead, pair.shift))
-    seen: set[str] = set()
-    for first in links:
-        if first in seen:
-            continue
-        family, waiting = {first: 0}, [first]
-        while waiting:
-            name = waiting.pop()
-            for other, offset in links[name]:
-                if other not in family:
-                    family[other] = family[name] + offset
-                    waiting.append(other)
-        seen |= set(family)
-        if len(set(family.values())) > 1:
-            yield family
-
-
-def _relation(values: Array, known: pd.DataFrame, spec: TuneSpec) -> float:
-    """Return how closely a column is related to a target in its own row, by ranks: of changes, values or sizes."""
-    most = 0.0
-    own = pd.Series(values)
-    shapes = (own, own.diff(), (own - own.median()).abs())
-    for target in spec.features.targets:
-        if target in known.columns:
-            other = known[target].reset_index(drop=True)
-            others = (other, other.diff(), (other - other.median()).abs())
-            relations = [abs(one.corr(two, method="spearman")) for one in shapes for two in others]
-            most = max(most, *(each for each in relations if np.isfinite(each)), 0.0)
-    return most
-
-
-def _look_ahead(name: str, present: str, shift: int, known: pd.DataFrame) -> Finding:
+def _looks_ahead(name: str, shift: int, target: str, known: pd.DataFrame) -> Finding:
     return Finding(
         "leaking-column",
-        f"a value must be stamped when it becomes known, and {pasteable(name)} is {pasteable(present)} of {shift} rows "
-        "later: a model would read the future",
+        f"a value must be stamped when it becomes known, and {pasteable(name)} is the size of the target "
+        f"{pasteable(target)} of {shift} rows later: a model would read how far it moves",
         "name it in 'exclude', or shift it down in the view or query; if it is truly known by then, name it in "
         "'known_ahead'",
         column=name,
@@ -182,13 +167,23 @@ def _look_ahead(name: str, present: str, shift: int, known: pd.DataFrame) -> Fin
     )
 
 
-def _undecided(ahead: str, behind: str, shift: int, known: pd.DataFrame) -> Finding:
-    one, other = pasteable(ahead), pasteable(behind)
-    return Finding(
+def _undecided(members: dict[str, int], known: pd.DataFrame) -> Iterator[Finding]:
+    """Yield the warning of a family: of the column that is farthest ahead, and of the one that is farthest behind.
+
+    Whoever leaves the first one out, or says that it is known, is told of the next.
+    """
+    ahead, behind = max(members, key=members.__getitem__), min(members, key=members.__getitem__)
+    one, other, shift = pasteable(ahead), pasteable(behind), members[ahead] - members[behind]
+    # A market that opens where it closed: by their names the close is the later of the two in a row.
+    if shift == 1 and "open" in behind.lower() and behind.lower().replace("open", "close") == ahead.lower():
+        return
+    more = f" ({len(members) - 2} more columns are of the same series)" if len(members) > 2 else ""
+    yield Finding(
         "shifted-column",
-        f"{one} is {other} of {shift} rows later: it looks ahead, unless {other} is a lag of it",
-        f"see which of the two is stamped when it is known: if {one} is not, name it in 'exclude'; if it is, in "
-        f"'known_ahead'",
+        f"{one} is {other} of {shift} rows later{more}: it looks ahead, unless {other} is a lag of it, which values do "
+        f"not tell",
+        f"see how both are made: if {one} is not known yet when it is stamped, name it in 'exclude'; if {other} is a "
+        f"lag, leave them",
         column=ahead,
         stamps=first_few(known.index),
     )

@@ -1,12 +1,14 @@
 """Splits that prices are not adjusted for: they jump by a simple ratio all at once, or volumes jump the other way."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kallos.checks.copies import varies
 from kallos.checks.findings import Finding
 from kallos.errors import pasteable, shorten
 from kallos.preprocessing import fitting_columns
@@ -16,61 +18,89 @@ Array = npt.NDArray[np.float64]
 
 # New shares for old ones, as companies split them; a reverse split turns each round.
 _RATIOS = {2.0: "2:1", 1.5: "3:2", 3.0: "3:1", 4.0: "4:1", 5.0: "5:1", 7.0: "7:1", 10.0: "10:1", 20.0: "20:1"}
-_PRICES = ("open", "high", "low", "close", "price")
+_PRICES = frozenset({"open", "high", "low", "close", "price"})
 # A jump is so many usual changes long, and so many off a ratio at most; what is usual is so in its surroundings.
 _UNUSUAL, _OFF, _LEAST_OFF, _AROUND = 6.0, 4.0, 0.02, 50
 _FEWEST_ROWS, _MOST_JUMPS = 30, 50
 # Volumes of so many rows on both sides, and how far (in logarithms) they and the day's own may be off the ratio.
 _VOLUMES, _LEAST_SHARE, _VOLUME_OFF, _DAY_OFF = 20, 0.4, 0.6, 0.8
+# From this rank correlation of changes on an open moves with a close.
+_MOVES_WITH = 0.3
+# Where nothing but one price tells, the jump is so near a ratio (in usual changes), and so many times all others.
+_OFF_ALONE, _TIMES_ALONE = 2.0, 3.0
 
 
 @dataclass(frozen=True)
 class _Jump:
-    """A row at which a column changes by about a ratio: `sign` is -1 where it falls."""
+    """A row at which a column changes by about a ratio: `sign` is -1 where it falls.
+
+    `off` is how far it is from the ratio, and `usual` a usual change around it, both in logarithms.
+    """
 
     row: int
     column: str
     ratio: float
     sign: int
     off: float
+    usual: float
 
 
 def unadjusted_splits(numbers: pd.DataFrame, features: FeatureSpec) -> Iterator[Finding]:
     """Yield days at which prices, or their log returns, jump as in a split that nobody has adjusted them for.
 
     A fall within a day moves the close in that row and the open in the next, and a split both at once. Of prices
-    without an open, volumes must change the other way, and stay so.
+    without an open, volumes must change the other way, and stay so. Where there are no volumes either, it must be the
+    one jump of its size.
     """
     volumes = [numbers[name].to_numpy() for name in fitting_columns(numbers.columns, features.volume)]
+    returns = set(fitting_columns(numbers.columns, features.log_return))
+    prices = [name for name in numbers.columns if name in features.targets or _PRICES & _words(name)]
+    changes = {name: _changes(numbers[name], is_return=name in returns) for name in prices}
+    closes = {name for name in prices if "close" in _words(name)}
+    opens = {name for name in prices if "open" in _words(name) and _is_price(changes[name], changes, closes)}
     by_row: dict[int, list[_Jump]] = {}
-    for name in numbers.columns:
-        if name in features.targets or any(word in name.lower() for word in _PRICES):
-            for jump in _jumps(name, _changes(numbers[name], name, features)):
-                by_row.setdefault(jump.row, []).append(jump)
-    has_open = any("open" in name.lower() for name in numbers.columns)
+    for name in prices:
+        for jump in _jumps(name, changes[name]):
+            by_row.setdefault(jump.row, []).append(jump)
     for row, jumps in sorted(by_row.items()):
         jump = min(jumps, key=lambda each: each.off)
         alike = [each for each in jumps if each.sign == jump.sign]
-        if has_open:
-            names = [each.column.lower() for each in alike]
-            is_split = any("open" in name for name in names) and any("close" in name for name in names)
-        else:
+        if opens:
+            names = {each.column for each in alike}
+            is_split = bool(names & opens and names & closes)
+        elif volumes:
             is_split = any(_turns(volume, jump) for volume in volumes)
+        else:
+            is_split = any(_stands_alone(each, changes[each.column]) for each in alike)
         if is_split:
             yield _found(jump, alike, numbers.index[row])
 
 
-def _changes(column: pd.Series, name: str, features: FeatureSpec) -> Array:
+def _words(name: str) -> set[str]:
+    """Return the words of a column's name, as `log_return_close`, `Adj Close` and `closePrice` have them."""
+    return {word.lower() for word in re.split(r"[\W\d_]+|(?<=[a-z])(?=[A-Z])", name) if word}
+
+
+def _changes(column: pd.Series, *, is_return: bool) -> Array:
     """Return changes in logarithms: of prices, or those that a log return holds already; none of anything else."""
     values: Array = column.to_numpy()
     known = values[np.isfinite(values)]
-    if fitting_columns(pd.Index([name]), features.log_return):
+    if is_return:
         return values
     if not len(known) or known.min() <= 0:
         return np.full(len(values), np.nan)
     with np.errstate(invalid="ignore"):
         changes: Array = np.diff(np.log(values), prepend=np.nan)
     return changes
+
+
+def _is_price(opened: Array, changes: Mapping[str, Array], closes: set[str]) -> bool:
+    """Return whether an open moves with a close of its own row or of the row before: an open interest does not."""
+    if not varies(opened):
+        return False
+    own = pd.Series(opened)
+    others = (pd.Series(changes[name]) for name in sorted(closes) if varies(changes[name]))
+    return any(own.corr(each, method="spearman") >= _MOVES_WITH for other in others for each in (other.shift(1), other))
 
 
 def _jumps(name: str, changes: Array) -> Iterator[_Jump]:
@@ -84,7 +114,14 @@ def _jumps(name: str, changes: Array) -> Iterator[_Jump]:
         ratio = min(_RATIOS, key=lambda each: abs(sizes[row] - np.log(each)))
         off = abs(sizes[row] - float(np.log(ratio)))
         if sizes[row] > _UNUSUAL * usual and off <= max(_OFF * usual, _LEAST_OFF):
-            yield _Jump(row, name, ratio, int(np.sign(changes[row])), off)
+            yield _Jump(row, name, ratio, int(np.sign(changes[row])), off, usual)
+
+
+def _stands_alone(jump: _Jump, changes: Array) -> bool:
+    """Return whether a jump is nearly its ratio, and nothing else in a column that does move comes near it."""
+    others = np.delete(np.where(np.isfinite(changes), np.abs(changes), 0.0), jump.row)
+    is_near = jump.off <= max(_OFF_ALONE * jump.usual, _LEAST_OFF)
+    return is_near and jump.usual > 0 and bool(_TIMES_ALONE * others.max() < np.log(jump.ratio))
 
 
 def _turns(volume: Array, jump: _Jump) -> bool:

@@ -1,6 +1,7 @@
 """A catalogue of faults: each planted in otherwise good rows, and found with its name and place."""
 
 import re
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kallos.checks import FAULTS, FIXES, examine, repair, study_lines
+from kallos.checks.shifts import shifted_columns
 from kallos.errors import DataError, KallosError, UsageError
 from kallos.feature_store import tidy
 from kallos.indicators import compute_indicators
@@ -361,12 +363,15 @@ def about(rows: pd.DataFrame, **over: Any) -> list[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize("shift", [1, 2, 3, 10])
-@pytest.mark.parametrize("unit", [1.0, -100.0])
-def test_a_column_that_is_another_ones_of_later_rows_looks_ahead(shift, unit):
-    rows = GOOD.assign(size=SIZE, ahead=unit * later(SIZE, shift))
+@pytest.mark.parametrize(("unit", "power"), [(1.0, 1), (-100.0, 1), (1.0, 2)])
+@pytest.mark.parametrize("has_present", [True, False])
+def test_a_column_that_is_the_size_of_the_target_of_later_rows_is_a_leak(shift, unit, power, has_present):
+    rows = GOOD.assign(ahead=unit * later(SIZE**power, shift))
+    if has_present:
+        rows = rows.assign(size=SIZE**power)
     (finding,) = found(as_read(rows)).findings
-    assert (finding.fault, finding.severity) == ("leaking-column", "error")
-    assert f"ahead is size of {shift} rows later" in finding.message
+    assert (finding.fault, finding.severity, finding.column) == ("leaking-column", "error", "ahead")
+    assert f"ahead is the size of the target log_return_close of {shift} rows later" in finding.message
     # A glitch, or a rounding, hides nothing.
     rows.iloc[17, rows.columns.get_loc("ahead")] += 5
     assert ("leaking-column", "ahead") in about(rows)
@@ -374,11 +379,48 @@ def test_a_column_that_is_another_ones_of_later_rows_looks_ahead(shift, unit):
     assert about(rows, features={"exclude": ["ahead"]}) == []
 
 
-def test_lags_of_a_column_are_sound():
+def test_lags_of_the_targets_size_are_sound():
     lags = {f"lag_{shift}": later(SIZE, -shift) for shift in (1, 2, 3, 7)}
     assert about(GOOD.assign(size=SIZE, **lags)) == []
+    assert about(GOOD.assign(**lags)) == []
     # Of a family the ones before the row that belongs to the target look ahead, and the lags do not.
     assert about(GOOD.assign(size=SIZE, ahead=later(SIZE, 2), **lags)) == [("leaking-column", "ahead")]
+
+
+def predicted_by(x: np.ndarray, lead: int) -> np.ndarray:
+    """Return what follows a column of so many rows before, and half of it is noise."""
+    return later(x, -lead) + np.random.default_rng(9).normal(size=len(x))
+
+
+@pytest.mark.parametrize("lag", [1, 5])
+@pytest.mark.parametrize("lead", [1, 5])
+@pytest.mark.parametrize("label_horizon", [0, 5])
+def test_a_sound_predictor_with_its_lag_beside_it_is_no_leak(lag, lead, label_horizon):
+    x = WALK[:400]
+    label = predicted_by(x, lead)
+    if label_horizon:
+        # As a table stamps it: what comes in the next rows, not known in the last ones.
+        label = np.r_[label[label_horizon:], np.full(label_horizon, np.nan)]
+    rows = GOOD.drop(columns="log_return_close").assign(y=label, x=x, x_lag=later(x, -lag))
+    spec = {"features": {"target": "y", "label_horizon": label_horizon}}
+    (finding,) = found(as_read(rows), **spec).findings
+    assert (finding.fault, finding.severity) == ("shifted-column", "warning")
+    assert finding.message.startswith(f"x is x_lag of {lag} rows later: ")
+    assert repair(as_read(rows), small_spec(**spec), ["drop-leaks"])[0] == small_spec(**spec)
+
+
+def test_of_one_series_in_many_rows_there_is_one_warning():
+    x = WALK[:400]
+    lags = {f"lag_{shift}": later(x, -shift) for shift in range(1, 13)}
+    (finding,) = found(as_read(GOOD.assign(x=x, **lags))).findings
+    assert (finding.fault, finding.column) == ("shifted-column", "x")
+    assert "x is lag_12 of 12 rows later (11 more columns are of the same series)" in finding.message
+
+
+def test_a_market_that_opens_where_it_closed_is_sound():
+    rows = GOOD.drop(columns="log_return_open").assign(open=np.r_[100.0, PRICE[:-1]], close=PRICE)
+    assert about(rows) == []
+    assert about(rows.rename(columns={"open": "first"})) == [("shifted-column", "close")]
 
 
 def test_a_label_that_is_known_later_tells_who_looks_ahead():
@@ -393,6 +435,33 @@ def test_a_calendar_and_smooth_series_are_no_later_rows_of_each_other():
     level = pd.Series(np.cumsum(WALK[:400]))
     means = {f"mean_{span}": level.ewm(span=span).mean().to_numpy() for span in (5, 20, 21, 100, 110)}
     assert about(GOOD.assign(sine=np.sin(hours), cosine=np.cos(hours), **means)) == []
+
+
+def peak_of_shifted_columns(columns: dict[str, np.ndarray]) -> tuple[list[str | None], int]:
+    """Return the columns that are warned of, and the most bytes that looking for them took."""
+    frame = pd.DataFrame(columns)
+    tracemalloc.start()
+    try:
+        found_there = [each.column for each in shifted_columns(frame, default_spec(features={"target": "c0"}))]
+        return found_there, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_later_rows_are_found_among_hundreds_of_columns_in_little_memory():
+    rng = np.random.default_rng(5)
+    columns = {f"c{place}": rng.normal(size=3000) for place in range(1200)}
+    columns["ahead"] = later(columns["c7"], 4)
+    found_there, peak = peak_of_shifted_columns(columns)
+    assert found_there == ["ahead"]
+    # One such matrix of all pairs at each of 12 shifts would take 140 MB as float64, and the rows 30 MB.
+    assert peak < 100e6
+
+
+def test_a_hundred_lags_of_many_rows_are_one_series():
+    x = np.random.default_rng(5).normal(size=20_000)
+    columns = {"c0": np.random.default_rng(6).normal(size=len(x)), **{f"x{lag}": later(x, -lag) for lag in range(101)}}
+    assert peak_of_shifted_columns(columns)[0] == ["x0"]
 
 
 @pytest.mark.slow
@@ -465,6 +534,62 @@ def test_a_fall_by_half_within_a_day_is_no_split():
     fallen.iloc[402, fallen.columns.get_loc("open")] = bars["open"].iloc[402]
     for rows, target in ((fallen, "close"), (compute_indicators(fallen), "log_return_close")):
         assert "unadjusted-split" not in faults_of(rows, target)
+
+
+@pytest.mark.parametrize("name", ["open_interest", "openInterest", "opening_hours", "Open Positions"])
+def test_a_column_that_is_called_open_and_is_no_price_hides_no_split(name):
+    bars = bars_of("calm")
+    interest = np.exp(np.random.default_rng(3).normal(10, 0.1, len(bars)))
+    split = split_at(bars, 402, 2, moves_volume=True)[["close", "volume"]].assign(**{name: interest})
+    assert "unadjusted-split" in faults_of(split, "close")
+    rows = split_at(bars, 402, 2, moves_volume=True).assign(**{name: interest})
+    assert "unadjusted-split" in faults_of(rows, "close")
+    assert "unadjusted-split" not in faults_of(bars.assign(**{name: interest}), "close")
+
+
+@pytest.mark.parametrize("name", ["net_flow", "slow_k", "disclosed", "lowest_rank"])
+def test_a_column_with_a_price_within_a_word_is_no_price(name):
+    bars = bars_of("calm")[["close", "volume"]]
+    halved = (
+        50
+        * np.exp(0.01 * np.random.default_rng(4).normal(size=len(bars)))
+        / np.where(bars.index < bars.index[402], 1, 2)
+    )
+    rows = bars.assign(**{name: halved}, volume=bars["volume"] * np.where(bars.index < bars.index[402], 1, 2))
+    assert "unadjusted-split" not in faults_of(rows, "close")
+    # The same values under a price's name.
+    assert "unadjusted-split" in faults_of(rows.rename(columns={name: "low"}), "close")
+
+
+def returns_of(bars: pd.DataFrame, *names: str) -> pd.DataFrame:
+    return pd.DataFrame({f"log_return_{name}": np.log(bars[name]).diff() for name in names}).iloc[1:]
+
+
+@pytest.mark.parametrize("names", [("close",), ("high", "low", "close")])
+@pytest.mark.parametrize("ratio", [2, 3, 10, 1 / 2])
+def test_a_split_is_found_in_returns_alone_where_nothing_else_comes_near_it(names, ratio):
+    bars = bars_of("calm")
+    assert "unadjusted-split" not in faults_of(returns_of(bars, *names), "log_return_close")
+    split = split_at(bars, 402, ratio, moves_volume=False)
+    examination = examine(as_read(returns_of(split, *names)), default_spec(features={"target": "log_return_close"}))
+    (finding,) = [each for each in examination.findings if each.fault == "unadjusted-split"]
+    assert finding.stamps == (str(bars.index[402]),)
+    # Half as large a move on another day: such moves happen here.
+    restless = split.copy()
+    restless.loc[restless.index >= bars.index[600], ["high", "low", "close"]] *= ratio**0.5
+    assert "unadjusted-split" not in faults_of(returns_of(restless, *names), "log_return_close")
+    off = split_at(bars, 402, ratio * 1.12, moves_volume=False)
+    assert "unadjusted-split" not in faults_of(returns_of(off, *names), "log_return_close")
+
+
+def test_an_exact_name_among_the_returns_goes_before_its_reading_as_a_pattern():
+    bars = bars_of("calm")
+    split = split_at(bars, 402, 2, moves_volume=True)
+    # `close1` is a price; as a pattern "close[1]" would make a return of it.
+    rows = split[["volume"]].assign(close1=split["close"], **{"close[1]": np.log(bars["close"]).diff()}).iloc[1:]
+    spec = default_spec(features={"target": "close1", "log_return": ["close[1]"]})
+    (finding,) = [each for each in examine(as_read(rows), spec).findings if each.fault == "unadjusted-split"]
+    assert finding.column == "close1"
 
 
 @needs_data
