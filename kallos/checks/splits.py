@@ -73,7 +73,7 @@ def unadjusted_splits(numbers: pd.DataFrame, features: FeatureSpec) -> Iterator[
         else:
             is_split = any(_stands_alone(each, changes[each.column]) for each in alike)
         if is_split:
-            yield _found(jump, alike, numbers.index[row])
+            yield _found(jump, alike, numbers.index[row : row + 2])
 
 
 def _words(name: str) -> set[str]:
@@ -138,16 +138,20 @@ def _turns(volume: Array, jump: _Jump) -> bool:
     return _LEAST_SHARE * wanted <= stays <= wanted + _VOLUME_OFF and abs(of_day - wanted) <= _DAY_OFF
 
 
-def _found(jump: _Jump, alike: list[_Jump], day: object) -> Finding:
+def _found(jump: _Jump, alike: list[_Jump], days: pd.Index) -> Finding:
     new, old = _RATIOS[jump.ratio].split(":")
     if jump.sign > 0:
         new, old = old, new
+    if new == "1":
+        adjust = f"multiply the prices before it by {old} and divide volumes"
+    else:
+        adjust = f"divide the prices before it by {new if old == '1' else f'{new}/{old}'} and multiply volumes"
     columns = shorten([pasteable(each.column) for each in alike], 4)
     return Finding(
         "unadjusted-split",
-        f"prices must be adjusted for splits, and at {day} they jump as in one of {new}:{old} ({columns})",
-        f"divide the prices before it by {new}/{old} and multiply volumes, or begin there with `start_date`; if they "
-        f"did move so far, leave it",
+        f"prices must be adjusted for splits, and at {days[0]} they jump as in one of {new}:{old} ({columns})",
+        f"{adjust}, or begin behind it with `start_date` {str(days[-1]).removesuffix(' 00:00:00')}; if they did move so "
+        f"far, leave it",
         column=alike[0].column,
-        stamps=(str(day),),
+        stamps=(str(days[0]),),
     )
