@@ -18,7 +18,15 @@ _DAY = pd.Timedelta(days=1)
 # Offsets from UTC are whole quarters of an hour.
 _QUARTER = pd.Timedelta(minutes=15)
 # Days of zones that share a midnight are the same dates: whichever of them is named, and these are well known.
-_WELL_KNOWN = ("America/New_York", "America/Chicago", "Europe/London", "Europe/Berlin", "Asia/Tokyo", "Asia/Shanghai")
+_WELL_KNOWN = (
+    "America/New_York",
+    "America/Chicago",
+    "Europe/London",
+    "Europe/Berlin",
+    "Asia/Tokyo",
+    "Asia/Shanghai",
+    "Australia/Sydney",
+)
 
 
 def are_days(local: pd.DatetimeIndex) -> bool:

@@ -19,7 +19,7 @@ from tests.samples import make_features, small_spec
 
 # Summer time begins on 2024-03-10 in New York and on 2024-03-31 in Berlin.
 DATES = [str(day.date()) for day in pd.bdate_range("2024-03-01", "2024-04-05")]
-ZONES = ["America/New_York", "Europe/Berlin", "Europe/London", "Asia/Tokyo", "Asia/Kolkata"]
+ZONES = ["America/New_York", "Europe/Berlin", "Europe/London", "Asia/Tokyo", "Asia/Kolkata", "Australia/Sydney"]
 
 
 def in_zone(zone: str, dates: list[str] = DATES) -> pd.DatetimeIndex:
