@@ -62,7 +62,7 @@ def clock_format(clocks: pa.ChunkedArray) -> str | None:
     return votes.most_common(1)[0][0] if votes else None
 
 
-def are_days(stamps: pa.ChunkedArray) -> bool:
+def are_written_as_days(stamps: pa.ChunkedArray) -> bool:
     """Return whether the first stamps are dates without a time of day."""
     known = _first_known(stamps)
     return bool(known) and all(_first_match((*_DAYS, *_OTHER_DAYS), stamp) is not None for stamp in known)

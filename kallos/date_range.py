@@ -9,6 +9,7 @@ import pandas as pd
 from kallos.errors import UsageError
 from kallos.specs import DataSpec
 
+# Rows are stamped in nanoseconds when they are read, which reach no further.
 FIRST_MOMENT, LAST_MOMENT = datetime(1678, 1, 1), datetime(2262, 1, 1)
 
 
@@ -88,7 +89,6 @@ def _moment(text: str | None, which: str) -> pd.Timestamp | None:
         parsed = parsed.astimezone(UTC).replace(tzinfo=None)
     if which.endswith("end") and _is_date(text):
         parsed = datetime.combine(parsed, time.max)
-    # Rows are stamped in nanoseconds, which reach no further.
     return pd.Timestamp(min(max(parsed, FIRST_MOMENT), LAST_MOMENT))
 
 

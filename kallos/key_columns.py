@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from kallos.date_formats import EPOCHS, are_days, as_text, clock_format, joined
+from kallos.date_formats import EPOCHS, are_written_as_days, as_text, clock_format, joined
 from kallos.errors import DataError, UsageError, did_you_mean
 from kallos.file_layouts import ASSET_NAMES, STAMP_NAMES, names_of
 from kallos.input_files import RawTable
@@ -99,7 +99,7 @@ def _complete_each_other(table: RawTable, columns: Sequence[str]) -> bool:
     if [name.lower() for name in columns] != ["date", "time"]:
         return False
     dates, clocks = (as_text(table.columns[name]) for name in columns)
-    return are_days(dates) and clock_format(clocks) is not None
+    return are_written_as_days(dates) and clock_format(clocks) is not None
 
 
 def _with_clock(reading: StampReading, clocks: pa.ChunkedArray) -> StampReading:

@@ -1,20 +1,32 @@
 """Days of a zone: stamps that are all midnight there are dates, and no moments of UTC."""
 
-import re
 from datetime import datetime
 from typing import Any
 from zoneinfo import available_timezones
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from kallos.errors import UsageError
 
-_OFFSET = re.compile(r"[T ]\d{2}.*([+-])(\d{2}):?(\d{2})?$")
+# What a stamp says of its offset, behind a time of day.
+OFFSET = r"[T ]\d{2}.*(?P<offset>[Zz]|[+-]\d{2}(?::?\d{2})?)$"
 _DAY = pd.Timedelta(days=1)
 # Offsets from UTC are whole quarters of an hour.
 _QUARTER = pd.Timedelta(minutes=15)
 # Days of zones that share a midnight are the same dates: whichever of them is named, and these are well known.
-_WELL_KNOWN = ("America/New_York", "America/Chicago", "Europe/London", "Europe/Berlin", "Asia/Tokyo", "Asia/Shanghai")
+_WELL_KNOWN = (
+    "America/New_York",
+    "America/Chicago",
+    "Europe/London",
+    "Europe/Berlin",
+    "Asia/Tokyo",
+    "Asia/Shanghai",
+    "Australia/Sydney",
+)
 
 
 def are_days(local: pd.DatetimeIndex) -> bool:
@@ -38,14 +50,30 @@ def local_times(moments: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
     return local.where(just_before.normalize() == local.normalize(), local.normalize())
 
 
+def clock_of(now: datetime, zone: str | None = None) -> pd.Timestamp:
+    """Return a moment, of UTC if it has no zone, as the clocks of a zone show it, by default those of UTC."""
+    moment = pd.Timestamp(now)
+    moment = moment.tz_localize("UTC") if moment.tz is None else moment
+    return moment.tz_convert(zone or "UTC").tz_localize(None)
+
+
 def own_local_times(stamps: pd.Series, moments: pd.DatetimeIndex) -> pd.DatetimeIndex:
     """Return stamps, whose moments in UTC are given, as the clocks of their own zone or offset show them."""
     if isinstance(stamps.dtype, pd.DatetimeTZDtype):
         return local_times(moments, str(stamps.dt.tz))
     if stamps.dtype.kind in "iufbcmM":
         return moments
-    offsets = pd.to_timedelta([0 if pd.isna(stamp) else _offset(stamp) for stamp in stamps], unit="s")
-    return moments + offsets
+    return moments + pd.to_timedelta(np.nan_to_num(offsets_of(stamps)), unit="s")
+
+
+def offsets_of(stamps: pd.Series) -> npt.NDArray[np.float64]:
+    """Return the offset from UTC of each stamp that is text or a `datetime`, in seconds, NaN where it has none."""
+    held = stamps.to_numpy(object)
+    offsets = np.full(len(held), np.nan)
+    is_text = np.fromiter((isinstance(each, str) for each in held), bool, len(held))
+    offsets[is_text] = _written_offsets(held[is_text])
+    offsets[~is_text] = [_offset_of_moment(each) for each in held[~is_text]]
+    return offsets
 
 
 def days_or_moments(stamps: pd.Series, moments: pd.DatetimeIndex, days_in: str | None = None) -> pd.DatetimeIndex:
@@ -74,16 +102,36 @@ def days_of(moments: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
 
 
 def zone_of_days(moments: pd.DatetimeIndex) -> str | None:
-    """Return a zone in which sorted moments of UTC are days, None where they are so in UTC, or nowhere."""
+    """Return a zone in which sorted moments of UTC are days beyond doubt, None where they are so in UTC, or nowhere.
+
+    Rows at the same time of day are midnight in some zone, whatever they are. So its summer time must explain that
+    theirs changes, or else they fall on weekends in UTC and on none there.
+    """
     if len(moments) < 3 or not _are_on_quarters(moments) or are_days(moments):
         return None
     if (moments[1:] - moments[:-1]).min() < _DAY - pd.Timedelta(hours=2):
         return None
+    times_change = (moments - moments.normalize())[:-1].nunique() > 1
+    if not times_change and not _has_weekends(moments):
+        return None
     few = moments[:: max(len(moments) // 50, 1)]
     zones = (*_WELL_KNOWN, *sorted(available_timezones() - {*_WELL_KNOWN}))
-    return next(
-        (zone for zone in zones if are_days(local_times(few, zone)) and are_days(local_times(moments, zone))), None
-    )
+    return next((zone for zone in zones if are_days(local_times(few, zone)) and _explains(zone, moments)), None)
+
+
+def _explains(zone: str, moments: pd.DatetimeIndex) -> bool:
+    """Return whether moments of UTC are days of a zone, and its summer time or its weekends show it."""
+    local = local_times(moments, zone)
+    if not are_days(local):
+        return False
+    weekends, weekends_in_utc = _has_weekends(local), _has_weekends(moments)
+    if weekends != weekends_in_utc:
+        return weekends_in_utc
+    return bool((local - moments)[local == local.normalize()].nunique() > 1)
+
+
+def _has_weekends(stamps: pd.DatetimeIndex) -> bool:
+    return bool((stamps.dayofweek >= 5).any())
 
 
 def _are_on_quarters(moments: pd.DatetimeIndex) -> bool:
@@ -92,13 +140,21 @@ def _are_on_quarters(moments: pd.DatetimeIndex) -> bool:
     return 2 * int((known == known.floor(_QUARTER)).sum()) > len(known)
 
 
-def _offset(stamp: Any) -> float:
-    """Return a stamp's offset from UTC in seconds, 0 where it has none."""
-    if isinstance(stamp, datetime):
-        offset = stamp.utcoffset()
-        return 0 if offset is None else offset.total_seconds()
-    found = _OFFSET.search(str(stamp).strip())
-    if found is None:
-        return 0
-    sign, hours, minutes = found.groups()
-    return (int(hours) * 3600 + int(minutes or 0) * 60) * (-1 if sign == "-" else 1)
+def _written_offsets(texts: np.ndarray) -> npt.NDArray[np.float64]:
+    # Few offsets are written in many stamps.
+    text = pc.utf8_trim_whitespace(pa.array(texts, pa.large_string()))
+    written = pc.struct_field(pc.extract_regex(text, OFFSET), "offset").to_pandas()
+    seconds = {each: _in_seconds(each) for each in written.dropna().unique()}
+    return np.asarray(written.map(seconds), np.float64)
+
+
+def _in_seconds(offset: str) -> float:
+    if offset in ("Z", "z"):
+        return 0.0
+    digits = offset[1:].replace(":", "").ljust(4, "0")
+    return (int(digits[:2]) * 3600 + int(digits[2:]) * 60) * (-1.0 if offset[0] == "-" else 1.0)
+
+
+def _offset_of_moment(stamp: Any) -> float:
+    offset = stamp.utcoffset() if isinstance(stamp, datetime) and not pd.isna(stamp) else None
+    return np.nan if offset is None else offset.total_seconds()

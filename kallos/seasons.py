@@ -11,6 +11,8 @@ from kallos.frequency import Frequency
 
 Positions = npt.NDArray[np.int64]
 
+# How many seasons back a row is looked for, from the first that is known: those before say little of today.
+_FURTHEST = 7
 _DAY, _WEEK, _YEAR = pd.Timedelta(days=1), pd.Timedelta(days=7), pd.Timedelta(days=365.25)
 
 
@@ -49,12 +51,12 @@ class Season:
         """Return the position of the row a season before each of `rows`, or as few more as make it known at its origin.
 
         It is the one next to that time, less than half a step away. Where there is none, a season more is gone back,
-        and where there is none at all, it is the origin itself. -1 if no whole season lies behind the first row. The
-        arguments are broadcast.
+        and where none of seven known seasons has one, it is the origin itself. -1 if no whole season lies behind the
+        first row. The arguments are broadcast.
         """
         rows, origins = (np.array(each) for each in np.broadcast_arrays(rows, origins))
         found, pending = np.full(rows.shape, -1, np.int64), np.ones(rows.shape, bool)
-        seasons = 0
+        seasons, tries = 0, np.zeros(rows.shape, np.int64)
         while pending.any():
             seasons += 1
             known, wanted = origins[pending], index[rows[pending]] - seasons * self.period
@@ -63,7 +65,8 @@ class Season:
             is_behind_first = np.asarray(wanted > index[0] - self.step / 2)
             is_known = is_behind_first & np.asarray(wanted < index[known] + self.step / 2)
             found[pending] = np.where(is_there, nearest, np.where(is_known, known, found[pending]))
-            pending[pending] = is_behind_first & ~is_there
+            tries[pending] += is_known
+            pending[pending] = is_behind_first & ~is_there & (tries[pending] < _FURTHEST)
         return found
 
 

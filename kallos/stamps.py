@@ -9,17 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kallos.date_formats import EPOCHS, PLAUSIBLE, as_text, found_format, moments_of_epochs
+from kallos.date_range import FIRST_MOMENT, LAST_MOMENT
 from kallos.errors import DataError, UsageError
-from kallos.local_days import are_days, days_of, days_or_moments
+from kallos.local_days import OFFSET, are_days, days_of, days_or_moments
 from kallos.time_zones import check_zone
 
-# Rows are stamped in nanoseconds when they are read, which reach no further.
-_FIRST, _LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")
+_FIRST, _LAST = np.datetime64(FIRST_MOMENT), np.datetime64(LAST_MOMENT)
 _NUMBER = r"^[+-]?\d+(\.\d*)?$"
 _ISO = r"^\d{4}-\d{2}"
 _FORMAT_RULE = f"`date_format` must be one such as %d/%m/%Y, or one of {', '.join(EPOCHS)}"
 _SAY_NUMBERS = f"say what the numbers mean with `date_format`: {', '.join(EPOCHS)}, or %Y%m%d and the like"
-_OFFSET = r"[T ]\d{2}.*([Zz]|[+-]\d{2}(:?\d{2})?)$"
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def _from_text(
     if reading.date_format is None:
         numbers = _mask(pc.match_substring_regex(text, _NUMBER))
         readable = _mask(pc.match_substring_regex(text, _ISO))
-        zoned = _mask(pc.match_substring_regex(text, _OFFSET))
+        zoned = _mask(pc.match_substring_regex(text, OFFSET))
         example = "dates such as 2024-01-02"
     else:
         numbers = np.zeros(len(text), bool)

@@ -71,7 +71,7 @@ def predict(
             why_before: str | None = None
             if not from_unfinished:
                 volumes = fitting_columns(frame.columns, spec.features.volume)
-                finished, why_before = finished_rows(frame, volumes, datetime.now(UTC))
+                finished, why_before = finished_rows(frame, volumes, datetime.now(UTC), data.days_in)
             rows = study_frame(finished, spec.features, fill=data.fill)
         except UsageError as error:
             # Here the end of the rows has another name.

@@ -82,8 +82,9 @@ def _numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, h
     if not has_holdout and not any(finding.fault == "unfinished-row" for finding in findings):
         volumes = fitting_columns(numbers.columns, spec.features.volume)
         # Whether the clock says so is known from the stamps.
-        why = why_unfinished(numbers, volumes, None)
-        findings += [] if why is None else [unfinished(numbers.index, why, column=volumes[0])]
+        found = why_unfinished(numbers, volumes, None)
+        if found is not None and found.column is not None:
+            findings.append(unfinished(numbers.index, found.why, column=found.column))
     findings += examine_values(numbers, spec)
     findings += examine_scales(numbers, spec.features.targets)
     findings += unadjusted_splits(numbers, spec.features)

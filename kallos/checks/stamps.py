@@ -1,10 +1,8 @@
 """Faults of the timestamps: missing, unreadable, doubled, of several zones, off their frequency."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,11 +19,10 @@ from kallos.feature_store import (
     refuse_days_elsewhere,
 )
 from kallos.frequency import Frequency
-from kallos.local_days import days_or_moments
+from kallos.local_days import clock_of, days_or_moments, offsets_of
 from kallos.specs import DataSpec
-from kallos.unfinished import ends_after, is_off_clock
+from kallos.unfinished import ends_after, is_off_clock, not_over_before
 
-_OFFSET = re.compile(r"[T ]\d{2}(?::?\d{2}){0,2}(?:[.,]\d+)?\s*(Z|z|[+-]\d{2}(?::?\d{2})?)$")
 _EPOCH, _DAY_AFTER, _MONTH_AFTER, _YEAR_AFTER = (
     pd.Timestamp(day) for day in ("1970-01-01", "1970-01-02", "1970-02-01", "1971-01-01")
 )
@@ -59,7 +56,7 @@ def examine_stamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> 
         return _unstamped(rows, f"timestamps must be in column {name!r}, and there is no such column", spec)
     stamps, others = rows[name], rows.drop(columns=name)
     index, unreadable, are_local_days = _read(stamps, spec)
-    zones = _local_days(index, spec) if are_local_days else _zones(stamps, name)
+    zones = _local_days(index, spec) if are_local_days else _zones(stamps[~unreadable & stamps.notna()], name)
     findings = [*_unusable(stamps, unreadable, name), *zones]
     readable = np.asarray(index.notna())
     if not readable.any():
@@ -98,7 +95,7 @@ def examine_stamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> 
         )
         frame = frame[~frame.index.duplicated()]
     frame = _without_odd_dates(frame, now, findings)
-    frame = _without_live_row(frame, now, findings)
+    frame = _without_live_row(frame, now, spec.days_in, findings)
     stamped = Stamped(frame, findings, left_out=left_out)
     if len(frame):
         found: list[Finding] = []
@@ -185,18 +182,17 @@ def _unusable(stamps: pd.Series, unreadable: np.ndarray, name: str) -> Iterator[
 def _zones(stamps: pd.Series, name: str) -> Iterator[Finding]:
     if stamps.dtype.kind in "iufbcmM":
         return
-    offsets = stamps.map(_offset, na_action="ignore").dropna()
-    offsets = offsets[offsets != "none"]
-    kinds = offsets.unique().tolist()
+    seconds = pd.Series(offsets_of(stamps), index=stamps.index)
+    kinds = [_as_written(each) for each in seconds.unique()]
     if len(kinds) < 2:
         return
-    rarest = offsets.value_counts().index[-1]
-    odd = tuple(str(each) for each in stamps[offsets.index[offsets == rarest]].iloc[:3])
+    rarest = seconds.value_counts(dropna=False).index[-1]
+    odd = tuple(str(each) for each in stamps[seconds.isna() if pd.isna(rarest) else seconds == rarest].iloc[:3])
     if "" in kinds:
-        n_without = int((offsets == "").sum())
+        n_without = int(seconds.isna().sum())
         yield Finding(
             "mixed-time-zones",
-            f"timestamps must all have a time zone or none, and {n_without} of {len(offsets)} have none",
+            f"timestamps must all have a time zone or none, and {n_without} of {len(seconds)} have none",
             "write them all in UTC",
             column=name,
             stamps=odd,
@@ -212,18 +208,12 @@ def _zones(stamps: pd.Series, name: str) -> Iterator[Finding]:
         )
 
 
-def _offset(stamp: Any) -> str:
-    """Return a stamp's offset from UTC, "" for one without, and "none" for what is no stamp."""
-    if isinstance(stamp, datetime):
-        offset = stamp.utcoffset()
-        return "" if offset is None else str(offset)
-    if not isinstance(stamp, str):
-        return "none"
-    found = _OFFSET.search(stamp)
-    if found:
-        written = found.group(1).upper().replace(":", "")
-        return "+0000" if written in ("Z", "-0000") else f"{written:0<5}"
-    return "" if stamp[:4].isdigit() else "none"
+def _as_written(offset: float) -> str:
+    """Return an offset from UTC in seconds as stamps have it, "" for none."""
+    if np.isnan(offset):
+        return ""
+    hours, minutes = divmod(round(abs(offset) / 60), 60)
+    return f"{'-' if offset < 0 else '+'}{hours:02}{minutes:02}"
 
 
 def _order(index: pd.Index, name: str) -> Iterator[Finding]:
@@ -249,8 +239,7 @@ def _without_odd_dates(frame: pd.DataFrame, now: datetime | None, findings: list
         findings += _integer_epochs(index)
         return frame
     if now is not None:
-        today = pd.Timestamp(now)
-        today = today if today.tz is None else today.tz_convert("UTC").tz_localize(None)
+        today = clock_of(now)
         future = index[index > today + _AHEAD]
         if len(future):
             findings.append(
@@ -286,7 +275,9 @@ def _without_odd_dates(frame: pd.DataFrame, now: datetime | None, findings: list
     return frame
 
 
-def _without_live_row(frame: pd.DataFrame, now: datetime | None, findings: list[Finding]) -> pd.DataFrame:
+def _without_live_row(
+    frame: pd.DataFrame, now: datetime | None, zone: str | None, findings: list[Finding]
+) -> pd.DataFrame:
     """Return rows without a last one that is off the clock, after looking whether the last one's time is over."""
     index = frame.index
     if is_off_clock(index):
@@ -303,10 +294,10 @@ def _without_live_row(frame: pd.DataFrame, now: datetime | None, findings: list[
         )
         frame = frame.iloc[:-1]
         index = frame.index
-    end = ends_after(index, now)
+    end = ends_after(index, now, zone)
     # Rows of a later day are named already.
     if end is not None and not any(finding.fault == "future-timestamps" for finding in findings):
-        findings.append(unfinished(index, f"is not over before {end} (UTC)", column=str(index.name)))
+        findings.append(unfinished(index, not_over_before(end, zone), column=str(index.name)))
     return frame
 
 

@@ -6,18 +6,20 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from kallos.checks import examine
 from kallos.errors import DataError, UsageError
 from kallos.feature_files import read_features
 from kallos.feature_store import tidy
 from kallos.input_files import Source, find_sources
 from kallos.input_rows import InputReading, Inputs
-from kallos.local_days import are_days, local_times, own_local_times, zone_of_days
+from kallos.local_days import are_days, local_times, offsets_of, own_local_times, zone_of_days
 from kallos.specs import DataSpec
 from kallos.stamps import StampReading
+from tests.samples import make_features, small_spec
 
 # Summer time begins on 2024-03-10 in New York and on 2024-03-31 in Berlin.
 DATES = [str(day.date()) for day in pd.bdate_range("2024-03-01", "2024-04-05")]
-ZONES = ["America/New_York", "Europe/Berlin", "Europe/London", "Asia/Tokyo", "Asia/Kolkata"]
+ZONES = ["America/New_York", "Europe/Berlin", "Europe/London", "Asia/Tokyo", "Asia/Kolkata", "Australia/Sydney"]
 
 
 def in_zone(zone: str, dates: list[str] = DATES) -> pd.DatetimeIndex:
@@ -178,6 +180,61 @@ def test_no_zone_is_found_for_what_are_no_days() -> None:
 
     for moments in (closes.tz_convert("UTC").tz_localize(None), hours, days, days[:2] + pd.Timedelta(hours=5)):
         assert zone_of_days(moments) is None
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_weekdays_at_one_time_of_day_are_an_ordinary_table_at_any_hour(hour: int) -> None:
+    index = pd.bdate_range("2023-01-02", periods=300) + pd.Timedelta(hours=hour)
+
+    assert zone_of_days(index) is None
+    assert len(tidy(rows_of(index), DataSpec(asset_id="BTC"))) == 300
+    # Also where rows are missing, and on every day of the week.
+    assert zone_of_days(index.delete([17, 100])) is None
+    assert zone_of_days(pd.date_range("2023-01-01", periods=300).delete(17) + pd.Timedelta(hours=hour)) is None
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "America/Toronto"])
+def test_closes_that_summer_time_moves_are_no_days_of_a_zone_where_they_fall_on_saturday(zone: str) -> None:
+    closes = (pd.bdate_range("2022-01-03", "2024-12-30") + pd.Timedelta(hours=16)).tz_localize(zone)
+
+    assert len(tidy(rows_of(closes.tz_convert("UTC")), DataSpec(asset_id="BTC"))) == len(closes)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/Berlin"])
+@pytest.mark.parametrize("freq", ["B", "D"])
+def test_days_that_come_back_as_moments_are_told_with_their_zone_by_check_and_by_loading(zone: str, freq: str) -> None:
+    days = pd.date_range("2023-01-02", periods=400, freq=freq).drop("2023-05-01")
+    rows = make_features().iloc[: len(days)].set_index(days.tz_localize(zone).tz_convert("UTC"))
+    rows = rows.rename_axis("timestamp").reset_index()
+
+    with pytest.raises(DataError, match=f"give `days_in` {zone} ") as caught:
+        tidy(rows, DataSpec(asset_id="ABC"))
+    (finding,) = (each for each in examine(rows, small_spec()).findings if each.severity == "error")
+    assert finding.fault == "days-elsewhere"
+    assert f"`days_in` {zone} " in finding.remedy
+    assert str(caught.value).startswith(finding.message)
+    mended = tidy(rows, DataSpec(asset_id="ABC", days_in=zone, frequency="sessions"))
+    assert mended.index.equals(days)
+
+
+def test_offsets_are_read_however_they_are_written() -> None:
+    written = {
+        "2024-01-02": None,
+        "2024-01-02 10:00": None,
+        "2024-01-02 10:00Z": 0.0,
+        "2024-01-02T10:00:00.5z": 0.0,
+        "2024-01-02 10:00:00+05:30": 19800.0,
+        "2024-01-02T10:00:00-0330": -12600.0,
+        " 2024-01-02T10-04 ": -14400.0,
+        "2024-01-02 00:00:00 +0100": 3600.0,
+        pd.Timestamp("2024-07-02", tz="Europe/Berlin"): 7200.0,
+        pd.Timestamp("2024-07-02"): None,
+        7: None,
+    }
+
+    found = offsets_of(pd.Series([*written, None], dtype=object))
+
+    assert [None if pd.isna(each) else each for each in found] == [*written.values(), None]
 
 
 def test_what_is_said_of_a_frame_is_said_by_the_same_rule() -> None:

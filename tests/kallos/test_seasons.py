@@ -58,12 +58,13 @@ def test_two_seasons_are_known_with_as_many_rows_as_they_have(kind):
 
 
 def walked_back(index: pd.DatetimeIndex, row: int, origin: int, period: pd.Timedelta) -> int:
-    """Return what going back by the period, stamp by stamp, finds."""
+    """Return what going back by the period, stamp by stamp, finds in seven that are known."""
     place = {stamp: position for position, stamp in enumerate(index)}
-    moment = index[row] - period
-    while moment >= index[0]:
+    moment, tries = index[row] - period, 0
+    while moment >= index[0] and tries < 7:
         if place.get(moment, len(index)) <= origin:
             return place[moment]
+        tries += moment <= index[origin]
         moment -= period
     return -1
 
@@ -113,6 +114,22 @@ def test_a_daily_close_finds_that_of_a_week_before_through_summer_time():
     rows = np.arange(10, len(closes))
     found = Season.of(find_frequency(closes)).rows_before(closes, rows, rows - 1)
     assert found.tolist() == (rows - 5).tolist()
+
+
+def test_the_first_bar_of_summer_time_has_none_of_its_clock_time_and_the_last_known_one_stands_in():
+    # Half past nine in New York is 13:30 in UTC from 2024-03-11 on, as it was up to 2023-11-03.
+    bars = exchange("America/New_York", "2023-09-01", "2024-03-28", step="30min")
+    season = Season.of(find_frequency(bars))
+    row = bars.get_loc(pd.Timestamp("2024-03-11 13:30"))
+    rows = np.array([row, row + 13, row - 13])
+    assert season.rows_before(bars, rows, rows - 1).tolist() == [row - 1, row, row - 26]
+
+
+def test_a_season_is_looked_for_behind_the_origin_however_far_ahead_the_row_is():
+    hours = pd.date_range("2024-01-01", periods=24 * 40, freq="h")
+    origin = np.array([24 * 20])
+    found = Season.of(Frequency("h", has_gaps=True)).rows_before(hours, origin + 24 * 15, origin)
+    assert found.tolist() == origin.tolist()
 
 
 def test_no_row_behind_the_origin_is_looked_at():

@@ -7,7 +7,7 @@ import pytest
 from kallos.checks import examine
 from kallos.feature_store import off_clock_row, tidy
 from kallos.specs import DataSpec
-from kallos.unfinished import ends_after, is_off_clock, is_thin
+from kallos.unfinished import ends_after, finished_rows, is_off_clock, is_thin, why_unfinished
 from tests.samples import make_features, small_spec
 
 DATA = DataSpec(asset_id="ABC")
@@ -70,6 +70,81 @@ def test_a_last_row_stamped_with_the_moment_is_off_the_clock_and_left_out(freq, 
     # The remedy is one.
     ended = small_spec(data={"end_date": str(index[-1])})
     assert examine(as_read(live), ended).findings == ()
+
+
+def daily(hour: str, days: list[str]) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(days) + pd.Timedelta(hour)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.date_range("2023-03-01", "2025-03-01", freq="MS"),
+        pd.date_range("2023-03-31", "2025-02-28", freq="ME"),
+        pd.date_range("2023-03-31", "2025-02-28", freq="BME"),
+        # The last Friday was Good Friday.
+        pd.date_range("2022-01-07", "2024-03-22", freq="W-FRI").append(pd.DatetimeIndex(["2024-03-28"])),
+        # Summer time begins: weekly bars of London, and closes of New York.
+        pd.date_range("2023-11-06", "2024-04-01", freq="W-MON", tz="Europe/London").tz_convert(None),
+        (pd.bdate_range("2023-11-06", "2024-03-11") + pd.Timedelta(hours=16))
+        .tz_localize("America/New_York")
+        .tz_convert(None),
+        # A half day.
+        daily("21h", list(pd.bdate_range("2024-01-01", periods=40))).append(pd.DatetimeIndex(["2024-02-26 18:00"])),
+    ],
+    ids=["MS", "ME", "BME", "W-FRI", "W-MON in London", "closes", "half day"],
+)
+def test_a_last_row_of_a_short_month_a_holiday_or_summer_time_is_a_step_and_kept(index):
+    assert not is_off_clock(index)
+    frame = make_features().iloc[: len(index)].set_index(index)
+    assert len(tidy(as_read(frame), DataSpec(asset_id="ABC", frequency="sessions"))) == len(index)
+
+
+@pytest.mark.parametrize(
+    ("index", "live"),
+    [
+        (pd.date_range("2024-01-01", periods=60, freq="D"), "2024-02-29 15:43"),
+        (pd.bdate_range("2024-01-01", periods=60), "2024-03-22 15:43:07"),
+        (pd.date_range("2023-03-31", "2025-02-28", freq="ME"), "2025-03-11 15:43"),
+        (pd.date_range("2023-03-01", "2025-02-01", freq="MS"), "2025-02-11"),
+    ],
+)
+def test_a_live_row_is_off_the_clock_also_behind_a_short_month(index, live):
+    assert is_off_clock(index.append(pd.DatetimeIndex([live])))
+
+
+@pytest.mark.parametrize(("holiday", "bar"), [("W-FRI", "2024-03-29"), ("ME", "2024-02-29"), ("BME", "2024-02-29")])
+def test_a_finished_bar_is_finished_though_one_before_was_moved_by_a_holiday(holiday, bar):
+    index = pd.date_range("2021-01-01", "2024-05-20", freq=holiday)
+    moved = pd.DatetimeIndex([each - pd.Timedelta(days=1) if each == pd.Timestamp(bar) else each for each in index])
+    over = moved[-1] + pd.Timedelta(days=1)
+    assert ends_after(moved, over) is None
+    assert ends_after(moved, over - pd.Timedelta(seconds=1)) == over
+
+
+def test_days_of_a_zone_are_over_when_they_are_so_there():
+    frame = make_features().set_index(pd.date_range(end="2024-05-10", periods=400))
+    over = pd.Timestamp("2024-05-10 15:00")
+    for now in (over, over.tz_localize("UTC"), over.tz_localize("UTC").tz_convert("Europe/Berlin")):
+        assert ends_after(frame.index, now, "Asia/Tokyo") is None
+        assert ends_after(frame.index, now) == pd.Timestamp("2024-05-11")
+    before = over - pd.Timedelta(seconds=1)
+    finished, why = finished_rows(frame, [], before, "Asia/Tokyo")
+    assert (len(finished), why) == (399, "is not over before 2024-05-11 00:00:00 (Asia/Tokyo)")
+    # It is tomorrow there already.
+    early = frame.set_index(frame.index + pd.Timedelta(days=1))
+    finished, why = finished_rows(early, [], over, "Asia/Tokyo")
+    assert (len(finished), why) == (399, "is not over before 2024-05-12 00:00:00 (Asia/Tokyo)")
+
+
+def test_the_column_that_is_named_is_the_one_whose_volume_is_thin():
+    frame = make_features().assign(turnover=1000.0)
+    frame.iloc[-1, frame.columns.get_loc("turnover")] = 1.0
+    found = why_unfinished(frame, ["volume", "turnover"], None)
+    assert (found.column, found.why) == ("turnover", "holds a part of its volume alone (turnover is 1)")
+    spec = small_spec(features={"volume": ["volume", "turnover"]})
+    named = [each.column for each in examine(as_read(frame), spec).findings if each.fault == "unfinished-row"]
+    assert named == ["turnover"]
 
 
 def test_the_row_of_today_is_named():
