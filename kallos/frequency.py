@@ -133,7 +133,9 @@ def usual_step(index: pd.DatetimeIndex) -> str:
     inferred = pd.infer_freq(index) if len(index) > 2 else None
     if inferred and not isinstance(to_offset(inferred), _CALENDARS_OF_DAYS):
         return str(inferred)
-    distances = pd.Series(index[1:] - index[:-1])
+    # Nanoseconds hold no distance of more than 292 years.
+    stamps = index.as_unit("us")
+    distances = pd.Series(stamps[1:] - stamps[:-1])
     usual: pd.Timedelta = distances.mode().iloc[0]
     days = usual // _DAY
     for shortest, longest, anchors in _ANCHORS:

@@ -150,8 +150,8 @@ def _found(jump: _Jump, alike: list[_Jump], days: pd.Index) -> Finding:
     return Finding(
         "unadjusted-split",
         f"prices must be adjusted for splits, and at {days[0]} they jump as in one of {new}:{old} ({columns})",
-        f"{adjust}, or begin behind it with `start_date` {str(days[-1]).removesuffix(' 00:00:00')}; leave it if they did "
-        f"move so far",
+        f"{adjust}, or begin behind it with `start_date` {str(days[-1]).removesuffix(' 00:00:00')}; leave it if they "
+        f"did move so far",
         column=alike[0].column,
         stamps=(str(days[0]),),
     )
