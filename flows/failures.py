@@ -12,6 +12,7 @@ from kallos.report import study_title, write_failure
 from kallos.result_names import failure_name, unread_failure_name
 from kallos.settings import Settings
 from kallos.specs import TuneSpec, parse_tune_spec
+from kallos.trials import TRY_AGAIN
 
 
 def note_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -41,7 +42,7 @@ def _write(flow_run: FlowRun, state: State[Any]) -> str:
         "flow_run_id": str(flow_run.id),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "remedy": "finished folds are kept: once the cause is mended, the next run of the same study carries it on; "
-        "trials that failed are tried again once code or packages have changed, and at once with --refresh-cache",
+        f"{TRY_AGAIN}",
     }
     name = unread_failure_name(given) if spec is None else failure_name(spec)
     return write_failure(name, str(given.get("output_dir") or Settings.read().results_folder), failure)

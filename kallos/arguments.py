@@ -9,6 +9,9 @@ from kallos.errors import DataError, UsageError, shorten
 if TYPE_CHECKING:
     import pandas as pd
 
+# What is called otherwise than by the name of its type.
+_WORDS: dict[type, str] = {type(None): "None", Integral: "a whole number", Real: "a number"}
+
 
 def require(kind: type | tuple[type, ...], **given: object) -> None:
     """Raise `UsageError` if an argument is of none of these kinds; of a specification's part, it says where that is."""
@@ -20,11 +23,33 @@ def require(kind: type | tuple[type, ...], **given: object) -> None:
             raise UsageError(f"{name} must be {' or '.join(map(_a, kinds))}, not {_a(type(value))}{inside}")
 
 
+def require_each(kind: type, **given: object) -> None:
+    """Raise `UsageError` if an argument is no list or tuple of this kind."""
+    for name, values in given.items():
+        if not isinstance(values, list | tuple):
+            raise UsageError(f"{name} must be a list of {kind.__name__}, not {_a(type(values))}")
+        require(kind, **{f"{name}[{place}]": value for place, value in enumerate(values)})
+
+
+def require_one_of(choices: tuple[str, ...], **given: object) -> None:
+    """Raise `UsageError` if an argument is none of these words."""
+    for name, value in given.items():
+        if not isinstance(value, str) or value not in choices:
+            raise UsageError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
+
+
 def require_whole(least: int, **given: object) -> None:
     """Raise `UsageError` if an argument is no whole number of at least so much; True and False are none."""
     for name, value in given.items():
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
             raise UsageError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+def require_number(least: float, **given: object) -> None:
+    """Raise `UsageError` if an argument is no number of at least so much."""
+    for name, value in given.items():
+        if not isinstance(value, Real) or isinstance(value, bool) or not float(value) >= least:
+            raise UsageError(f"{name} must be a number of at least {least}, not {value!r}")
 
 
 def require_positive(**given: object) -> None:
@@ -90,4 +115,6 @@ def _refuse_index(name: str, index: "pd.Index") -> None:
 
 
 def _a(kind: type) -> str:
-    return "None" if kind is type(None) else f"{'an' if kind.__name__[0] in 'AEIOUaeiou' else 'a'} {kind.__name__}"
+    if kind in _WORDS:
+        return _WORDS[kind]
+    return f"{'an' if kind.__name__[0] in 'AEIOUaeiou' else 'a'} {kind.__name__}"

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from kallos.arguments import require_callable, require_number, require_whole
 from kallos.scoring import FoldJob, FoldScore
 
 
@@ -24,6 +25,11 @@ class Budget:
         max_fold_fits: int | None = None,
         is_stored: Callable[[FoldJob], bool] = lambda job: False,
     ) -> None:
+        if timeout is not None:
+            require_number(0, timeout=timeout)
+        if max_fold_fits is not None:
+            require_whole(0, max_fold_fits=max_fold_fits)
+        require_callable(is_stored=is_stored)
         self.fits = 0
         self._timeout = timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout

@@ -13,6 +13,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from kallos.arguments import require, require_callable, require_positive, require_whole
 from kallos.dask_scheduler import ANSWER_SECONDS, connect
 from kallos.errors import StudyError, shorten
 from kallos.pool import WorkerLostError, trying_again
@@ -59,6 +60,11 @@ class DaskPool:
         retries: int = 0,
         evaluate: Callable[[FoldJob], FoldScore] = evaluate_fold,
     ) -> None:
+        require(str, address=address)
+        require_whole(0, retries=retries)
+        if fold_timeout is not None:
+            require_positive(fold_timeout=fold_timeout)
+        require_callable(evaluate=evaluate)
         self._address = address
         self._fold_timeout = fold_timeout
         self._retries = retries

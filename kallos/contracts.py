@@ -26,6 +26,7 @@ from kallos.architectures.inputs import INPUT
 from kallos.architectures.lookup import unsound
 from kallos.architectures.space import corners
 from kallos.architectures.study_space import study_space
+from kallos.arguments import require
 from kallos.errors import DataError, FitError, KallosError, UsageError
 from kallos.folds import Fold
 from kallos.planning import plan_study
@@ -47,6 +48,8 @@ def check_architecture(name: str, checks: "tuple[Check, ...] | None" = None) -> 
     Raises `BrokenPromiseError` at the first that fails, of which the first line names the promise that is broken, and
     `UsageError` if there is no such architecture.
     """
+    require(str, name=name)
+    require((tuple, list, type(None)), checks=checks)
     get_architecture(name)
     for check in checks or CHECKS:
         with tempfile.TemporaryDirectory(prefix="kallos-contracts-") as folder:

@@ -10,7 +10,7 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from kallos.credentials import IN_DATABASES, refuse_unclear_password
+from kallos.credentials import IN_DATABASES, refuse_unclear_password, without_query
 from kallos.errors import UsageError, scrubbed
 
 # Drivers by which people name the same databases for other programs; ours are SQLite's own and psycopg 3.
@@ -19,7 +19,7 @@ _DRIVERS = {"", "pysqlite", "aiosqlite", "psycopg", "psycopg2", "asyncpg", "pg80
 
 def parse_url(db_url: str) -> URL:
     """Return the URL with its driver settled, or raise `UsageError` without showing what it holds."""
-    refuse_unclear_password(db_url, IN_DATABASES, "a database URL")
+    refuse_unclear_password(without_query(db_url), IN_DATABASES, "a database URL")
     try:
         url = make_url(db_url)
     except (ArgumentError, ValueError):

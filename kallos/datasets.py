@@ -1,6 +1,7 @@
 """From a table of features to the series of one fold: the three steps that users know by name."""
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 
 import pandas as pd
 
@@ -48,6 +49,7 @@ def load_features_from_db(
     or a query of another form.
     """
     require(str, db_url=db_url)
+    require((str, int, date, type(None)), start_date=start_date, end_date=end_date)
     require_positive(timeout=timeout)
     require_callable(on_rows=on_rows)
     spec = parse_spec(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kallos.arguments import require, require_each
 from kallos.errors import DataError, UsageError, shorten
 from kallos.input_files import RawTable, Source
 from kallos.input_numbers import NumberRule
@@ -21,6 +22,8 @@ def read_features(sources: Sequence[Source], reading: InputReading) -> Inputs:
     All columns but the asset's and the timestamp's are features, under their own names; values may be missing, and
     are unfit if infinite.
     """
+    require_each(Source, sources=sources)
+    require(InputReading, reading=reading)
     kind = InputKind(
         _feature_columns,
         lambda values: [UnfitValues("features must be finite", np.isinf(values))],

@@ -3,6 +3,7 @@
 import csv
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -118,6 +119,7 @@ def find_layout(first_lines: Sequence[str], name: str, given: FileLayout) -> Fou
     if given.header is not None:
         _refuse_unfit_header(given.header, header, read.separator, name, is_header=is_header)
         return FoundLayout(read.separator, above, 0, given.header, notes=tuple(notes))
+    _refuse_line_above(read, name)
     if not is_header:
         names = _known_columns(read.rows)
         if names is None:
@@ -261,6 +263,24 @@ def _refuse_unfit_header(names: Sequence[str], row: _Row, separator: str, name: 
             f"`header` must name each column once, and names {len(names)}: {line} has {len(row.fields)}: "
             f"{_begin(row, separator)}"
         )
+
+
+def _refuse_line_above(read: _Reading, name: str) -> None:
+    """Raise `DataError` if the first row is no header: most others have one other width, and the first of these words.
+
+    A line of a title may hold a separator, too.
+    """
+    first, *others = read.rows
+    width, n_rows = Counter(len(row.fields) for row in others).most_common(1)[0] if others else (0, 0)
+    header = next((row for row in others if len(row.fields) == width), first)
+    if width == len(first.fields) or 2 * n_rows <= len(others) or any(map(_VALUE.fullmatch, header.filled)):
+        return
+    above = header.first - 1
+    lines = f"line {above} of {name} is" if above == first.first else f"lines {first.first} to {above} of {name} are"
+    raise DataError(
+        f"a header must name each column, and {lines} none: {_begin(first, read.separator)}: line {header.first} has "
+        f"{width} names, as most rows have fields: leave what stands above it out with `skip_lines` {above}"
+    )
 
 
 def _no_header(row: _Row, separator: str, name: str) -> str:

@@ -1,11 +1,13 @@
 """What a trained model forecasts: over past rows from every origin, and of the rows that nobody has seen."""
 
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kallos.arguments import require, require_rows, require_whole
 from kallos.clock import next_rows
 from kallos.errors import DataError, UsageError, did_you_mean, shorten
 from kallos.frequency import Frequency
@@ -61,6 +63,9 @@ def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop:
     """
     from kallos.training import quiet_single_thread
 
+    require(TrainedModel, model=model)
+    require_rows(frame=frame)
+    require_whole(0, start=start, stop=stop)
     manifest = model.manifest
     rows = _columns_of(model, frame)
     before = max(map(rows_before, model.members))
@@ -90,6 +95,9 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
     """
     from kallos.training import quiet_single_thread
 
+    require(TrainedModel, model=model)
+    require_rows(frame=frame)
+    require((pd.Timestamp, Integral, type(None)), as_of=as_of)
     manifest = model.manifest
     rows = _columns_of(model, frame)
     if as_of is not None:

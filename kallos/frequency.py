@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
+from kallos.arguments import require
 from kallos.errors import DataError, UsageError, shorten
 
 ROWS = "rows"
@@ -41,6 +42,7 @@ class Frequency:
     @classmethod
     def of(cls, text: str) -> "Frequency":
         """Return the frequency as it is written; raises `UsageError` for what is none, or says no distance."""
+        require(str, text=text)
         if text == ROWS:
             return cls(None)
         if text == SESSIONS:
@@ -96,6 +98,8 @@ def find_frequency(index: pd.Index, given: str | None = None) -> Frequency:
     one, though not all on the same day of it. Raises `DataError` naming the missing rows of a regular frequency, and
     `UsageError` for a frequency that does not exist or does not suit the index.
     """
+    require(pd.Index, index=index)
+    require((str, type(None)), given=given)
     if not index.is_unique or not index.is_monotonic_increasing:
         raise DataError("rows must be unique and sorted by their index, and are not: sort them, and drop the doubled")
     if not isinstance(index, pd.DatetimeIndex):

@@ -12,14 +12,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from kallos.errors import FitError, UsageError, did_you_mean
-from kallos.references import load_reference
+from kallos.references import load_reference, read_loaded
 
 Array = npt.NDArray[np.float64]
 OwnMetric = Callable[[Array, Array], float]
@@ -172,7 +171,7 @@ def _own(name: str) -> _Own:
             f"metric must name a function (forecasts, actual) -> float, and {name!r} is {type(found).__name__}"
         )
     files = {inspect.getfile(sys.modules[name.partition(":")[0]]), inspect.getfile(inspect.unwrap(found))}
-    text = b"".join(Path(file).read_bytes() for file in sorted(files))
+    text = b"".join(read_loaded(file) for file in sorted(files))
     return _Own(cast(OwnMetric, found), hashlib.sha256(text).hexdigest())
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from kallos.architectures import create_model, get_architecture
 from kallos.architectures.study_space import ARCHITECTURE, model_of
+from kallos.arguments import require
 from kallos.errors import DataError, KallosError, explain, scrubbed, shorten
 from kallos.manifest import FORMAT, FileRecord, Manifest
 from kallos.preparation import Preparation, PreparationDocument
@@ -93,6 +94,7 @@ def load_model(folder: str) -> TrainedModel:
     """
     from kallos.training import quiet_single_thread
 
+    require(str, folder=folder)
     manifest = read_manifest(folder)
     _refuse_other_code(manifest, folder)
     contents = {name: _checked(folder, name, record) for name, record in manifest.files.items()}

@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 from loky import cpu_count
 from loky.process_executor import ProcessPoolExecutor
 
+from kallos.arguments import require_callable, require_positive, require_whole
 from kallos.errors import StudyError
 from kallos.remote_folds import UnfitForFoldError, UnfitWorkerError, with_same_code
 from kallos.scoring import FoldJob, FoldScore, evaluate_fold, machine
@@ -63,6 +64,11 @@ class FoldPool:
         retries: int = 0,
         evaluate: Callable[[FoldJob], FoldScore] = evaluate_fold,
     ) -> None:
+        require_whole(1, workers=workers)
+        require_whole(0, retries=retries)
+        if fold_timeout is not None:
+            require_positive(fold_timeout=fold_timeout)
+        require_callable(evaluate=evaluate)
         self._fold_timeout = fold_timeout
         self._retries = retries
         self._evaluate = evaluate

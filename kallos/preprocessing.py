@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 import pandas as pd
 
-from kallos.arguments import require, require_columns, require_rows
+from kallos.arguments import require, require_columns, require_one_of, require_rows
 from kallos.errors import DataError, did_you_mean, pasteable, shorten
 from kallos.folds import Fold
 from kallos.preparation import Preparation, PreparedSeries
@@ -50,6 +50,7 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
     require_rows(frame=frame)
     require_columns(frame=frame)
     require(FeatureSpec, features=features)
+    require_one_of(("none", "forward"), fill=fill)
     chosen = columns_of_numbers(frame, features)
     refuse_long_label(len(chosen), features)
     numbers = stamp_when_known(chosen, features, fill=fill)

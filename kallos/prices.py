@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kallos.arguments import require, require_each
 from kallos.errors import DataError, UsageError, shorten
 from kallos.file_layouts import BAR_NAMES
 from kallos.input_files import RawTable, Source
@@ -17,16 +18,19 @@ from kallos.key_columns import own_name
 BARS = BAR_NAMES
 
 
-def read_prices(path: Path, asset_id: str | None = None) -> dict[str, pd.DataFrame]:
+def read_prices(path: str | Path, asset_id: str | None = None) -> dict[str, pd.DataFrame]:
     """Return the OHLCV bars of each asset in a CSV or Parquet file, sorted by timestamp (UTC, no zone).
 
     Column names may be in any case. With an asset column `asset_id` selects; without one it is needed, as
     the asset's name. Raises `UsageError` for a file or an asset that is not there, `DataError` for one that
     holds no OHLCV or holds unfit values.
     """
-    if not path.is_file():
-        raise UsageError(f"an OHLCV file must exist: there is no {path}")
-    return read_bars([Source(str(path), path)], InputReading(asset_id=asset_id)).frames
+    require((str, Path), path=path)
+    require((str, type(None)), asset_id=asset_id)
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(f"an OHLCV file must exist: there is no {file}")
+    return read_bars([Source(str(file), file)], InputReading(asset_id=asset_id)).frames
 
 
 def read_bars(sources: Sequence[Source], reading: InputReading) -> Inputs:
@@ -35,6 +39,8 @@ def read_bars(sources: Sequence[Source], reading: InputReading) -> Inputs:
     A bar is unfit that has a value missing or not finite, a price not above zero, a negative volume, or a high below
     its low. An open or close outside low to high is not: adjusted closes are.
     """
+    require_each(Source, sources=sources)
+    require(InputReading, reading=reading)
     for wanted in reading.columns:
         if wanted not in BARS:
             raise UsageError(f"`column` must name one of {', '.join(BARS)} before its =, not {wanted!r}")

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy
-from optuna.exceptions import DuplicatedStudyError, StorageInternalError
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
+from kallos.arguments import require, require_one_of
 from kallos.databases import parse_url, reason_of, shown
 from kallos.errors import DatabaseError, StudyError, UsageError
 from kallos.planning import StudyPlan
@@ -54,7 +55,8 @@ class StudyRecord:
         guard: Callable[[], None] = lambda: None,
         pauses: tuple[float, ...] = (),
     ) -> None:
-        self._storage = storage
+        self._kept_in = storage
+        self._storage = optuna.storages.get_storage(storage)
         self._study_id = study_id
         self._url = url
         self._guard = guard
@@ -106,31 +108,24 @@ class StudyRecord:
 
     def forget(self) -> None:
         """Remove all trials; what the study starts from stays settled."""
-        old = self._study_id
-        settled = self._persistently(lambda _: self._storage.get_study_user_attrs(old))
-        name = self._persistently(lambda _: self._storage.get_study_name_from_id(old))
-
-        def write(_: bool) -> None:
-            # A try before may have got as far as any of these.
-            with suppress(KeyError):
-                self._storage.delete_study(old)
-            with suppress(DuplicatedStudyError):
-                self._storage.create_new_study([StudyDirection.MINIMIZE], name)
-            self._study_id = self._storage.get_study_id_from_name(name)
-            # A study is ready when it says what it starts from.
-            for key in sorted(settled, key=WARM.__eq__):
-                self._storage.set_study_user_attr(self._study_id, key, settled[key])
-
-        self._persistently(write)
-        self._trial_ids = []
+        self.forget_from(0)
 
     def forget_from(self, first: int) -> None:
-        """Remove the trials from this number on; those before it stay as they are."""
-        kept = self._persistently(lambda _: self._all_trials())[:first]
-        self.forget()
-        self._persistently(lambda _: self._all_trials())
-        for number, trial in enumerate(kept):
-            self._persistently(partial(self._write_anew, number, trial))
+        """Remove the trials from this number on, all at once or none; those before it stay as they are."""
+        self._persistently(lambda _: self._remove_from(first))
+
+    def _remove_from(self, first: int) -> None:
+        if isinstance(self._kept_in, optuna.storages.RDBStorage):
+            _remove_trials(self._kept_in.engine, self._study_id, first)
+            # What is cached of them goes, too.
+            self._storage = optuna.storages.get_storage(self._kept_in)
+        else:
+            kept, name = self._all_trials()[:first], self._storage.get_study_name_from_id(self._study_id)
+            self._storage.delete_study(self._study_id)
+            self._study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], name)
+            for trial in kept:
+                self._storage.create_new_trial(self._study_id, trial)
+        self._all_trials()
 
     def _write_anew(self, number: int, trial: FrozenTrial, again: bool) -> None:
         if again:
@@ -166,6 +161,7 @@ class StudyRecord:
 
 def parse_storage_url(storage_url: str) -> URL:
     """Return the URL of a database that can hold records, or raise `UsageError` without showing its secrets."""
+    require(str, storage_url=storage_url)
     try:
         url = parse_url(storage_url)
     except UsageError as error:
@@ -191,17 +187,20 @@ def open_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "w
 
     Raises `DatabaseError` if the database cannot be reached or written, `UsageError` for a URL that is none.
     """
+    require(StudyPlan, plan=plan)
+    require_one_of(("wait", "fail"), if_running=if_running)
     url = parse_storage_url(storage_url)
     is_file = url.get_backend_name() == "sqlite"
     lock = study_lock(url, plan.study_name)
     with must_answer(url), lock.held(if_running), opened_storage(url) as storage:
         study_id = _open_study(storage, plan)
-        cached = optuna.storages.get_storage(storage)
-        yield StudyRecord(cached, study_id, url, guard=lock.ensure, pauses=() if is_file else _PAUSES)
+        yield StudyRecord(storage, study_id, url, guard=lock.ensure, pauses=() if is_file else _PAUSES)
 
 
 def check_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "wait") -> None:
     """Raise at once what `open_record` would: the database does not answer, or another run holds the study."""
+    require(StudyPlan, plan=plan)
+    require_one_of(("wait", "fail"), if_running=if_running)
     url = parse_storage_url(storage_url)
     with must_answer(url):
         study_lock(url, plan.study_name).look(if_running)
@@ -345,6 +344,25 @@ def _warm_start(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> WarmSta
     )
     best = sorted(complete, key=lambda trial: (trial.value, trial.number))[: plan.spec.warm_start]
     return WarmStart(study=latest.study_name, params=tuple(plan.fitting(trial.params) for trial in best))
+
+
+def _remove_trials(engine: sqlalchemy.Engine, study_id: int, first: int) -> None:
+    """Remove a study's trials from this number on, with all that Optuna's tables hold of them, in one transaction.
+
+    Optuna itself removes whole studies only, and one that is written anew is half there when its run is killed.
+    """
+    schema = sqlalchemy.MetaData()
+    schema.reflect(engine, only=lambda name, _: name == "trials" or name.startswith("trial_"), resolve_fks=False)
+    trials = schema.tables["trials"]
+    gone = sqlalchemy.select(trials.c.trial_id).where(trials.c.study_id == study_id, trials.c.number >= first)
+    of_trials = [
+        table
+        for table in schema.tables.values()
+        if any(key.target_fullname == "trials.trial_id" for key in table.foreign_keys)
+    ]
+    with engine.begin() as connection:
+        for table in (*of_trials, trials):
+            connection.execute(table.delete().where(table.c.trial_id.in_(gone)))
 
 
 def _read(trial: FrozenTrial) -> StudyTrial:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from filelock import FileLock, Timeout
 from pydantic import AliasChoices, BaseModel, Field, PositiveInt, ValidationError
 
+from kallos.arguments import require, require_callable
 from kallos.errors import KallosError, UsageError, did_you_mean, scrubbed
 from kallos.evaluation.results import Verdict
 from kallos.looks import LOOKS, Look, looks_in
@@ -69,6 +70,8 @@ class Registry:
     """The models in a folder and what each is to its slot."""
 
     def __init__(self, folder: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        require(str, folder=folder)
+        require_callable(now=now)
         self._folder = folder
         self._now = now
 

@@ -51,10 +51,10 @@ class RowFaults:
         if not self._skip:
             others = places[1:]
             more = f" (and {word}{'s' * (len(others) > 1)} {shorten(others, _NAMED)})" if others else ""
-            raise DataError(
-                f"{rule}: {table.name}, {word} {places[0]}: {show(0)}{more}: {remedy}, "
-                f"or leave such rows out with `skip_bad_rows`"
-            )
+            # To leave all rows out is no remedy.
+            is_all = 1 < len(places) == len(table.places) + len(table.misshapen)
+            way = "" if is_all else ", or leave such rows out with `skip_bad_rows`"
+            raise DataError(f"{rule}: {table.name}, {word} {places[0]}: {show(0)}{more}: {remedy}{way}")
         first = tuple(f"{word} {place}: {show(at)}" for at, place in enumerate(places[:_SHOWN]))
         self.rejected.append(Rejected(rule, table.name, len(places), first))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from kallos.arguments import require_rows
 from kallos.errors import DataError, shorten
 from kallos.feature_store import with_own_types
 from kallos.folds import Fold, FoldGrid, InnerCut, cut_inner, fewest_origins
@@ -85,12 +86,16 @@ def study_panel(frame: pd.DataFrame, spec: TuneSpec) -> Panel:
 def _by_asset(frame: pd.DataFrame, spec: TuneSpec) -> dict[str, pd.DataFrame]:
     assets = spec.data.assets
     if len(assets) == 1:
+        require_rows(frame=frame)
         return {assets[0]: frame}
     if frame.index.nlevels == 1 or set(assets) - set(frame.index.unique(0)):
         raise DataError(
             f"features of several assets must be indexed by asset and stamp, with rows of each of {shorten(assets)}"
         )
-    return {asset: frame.xs(asset) for asset in assets}
+    rows = {asset: frame.xs(asset) for asset in assets}
+    for asset, each in rows.items():
+        require_rows(**{f"frame.xs({asset!r})": each})
+    return rows
 
 
 def _panel_of(rows: Mapping[str, pd.DataFrame], spec: TuneSpec) -> Panel:

@@ -11,6 +11,8 @@ from kallos.scoring import FoldScore
 PARAMS, SCORES, REASON = "params", "scores", "reason"
 # Of a failed trial, the hash of what it ran with.
 ENVIRONMENT = "environment"
+# What becomes of trials that have failed, for whoever wonders.
+TRY_AGAIN = "trials that failed are tried again once code or packages have changed, and at once with `refresh_cache`"
 _STATES: dict[TrialState, Literal["complete", "pruned", "failed"]] = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",

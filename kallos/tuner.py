@@ -22,14 +22,11 @@ from kallos.record import StudyRecord, quiet_optuna
 from kallos.results import TuningResult
 from kallos.sampling import TrialSource
 from kallos.scoring import FoldScore, evaluate_fold
-from kallos.trials import ENVIRONMENT, PARAMS, REASON, SCORES, StudyTrial, TrialRecord, best_of
+from kallos.trials import ENVIRONMENT, PARAMS, REASON, SCORES, TRY_AGAIN, StudyTrial, TrialRecord, best_of
 from kallos.versions import environment_sha256, installed_versions
 
 # So many trials show whether a study can work at all.
 _FIRST_TRIALS = 5
-
-# What no run tries again by itself.
-_TRY_AGAIN = "they are tried again once code or packages have changed, and at once with `refresh_cache`"
 
 
 def objective(
@@ -46,6 +43,7 @@ def objective(
     """
     require(optuna.trial.BaseTrial, trial=trial)
     require(StudyPlan, plan=plan)
+    require_callable(score_fold=score_fold, watcher=watcher)
     params = plan.suggest(trial)
     trial.set_user_attr(PARAMS, params)
     watcher(TrialStarted(trial.number, params))
@@ -114,6 +112,9 @@ def run_tuning(
 
 def forget(plan: StudyPlan, record: StudyRecord, cache: FoldCache) -> None:
     """Remove what was recorded of a study, and the cached scores of its folds, so that all is computed anew."""
+    require(StudyPlan, plan=plan)
+    require(StudyRecord, record=record)
+    require(FoldCache, cache=cache)
     for number, trial in enumerate(record.trials()):
         params = trial.begun.user_attrs[PARAMS]
         open_job = plan.open_job(number, params)
@@ -349,7 +350,7 @@ def _no_whole_trial(trials: list[TrialRecord], pending: int, stopped: str | None
             f"a study needs one whole trial, and none of {len(trials)} that have ended is: {stopped}; the last says: "
             f"{why}{more}"
         )
-    return StudyError(f"none of {len(trials)} trials could be scored; the last says: {trials[-1].reason}; {_TRY_AGAIN}")
+    return StudyError(f"none of {len(trials)} trials could be scored; the last says: {trials[-1].reason}; {TRY_AGAIN}")
 
 
 def _refuse_hopeless(trials: list[TrialRecord]) -> None:
@@ -360,5 +361,5 @@ def _refuse_hopeless(trials: list[TrialRecord]) -> None:
     if commonest and reasons.count(commonest) > _FIRST_TRIALS // 2:
         raise StudyError(
             f"a study ends when most of its first {_FIRST_TRIALS} trials fail the same way, and "
-            f"{reasons.count(commonest)} did: {commonest}; {_TRY_AGAIN}"
+            f"{reasons.count(commonest)} did: {commonest}; {TRY_AGAIN}"
         )

@@ -9,6 +9,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from kallos.references import own_modules, text_as_loaded
+
 _LIBRARIES = ("kallos", "darts", "torch", "optuna", "numpy", "pandas", "scikit-learn")
 # Libraries that are imported by another name than they are installed by.
 _MODULES = {"pytorch-lightning": "pytorch_lightning", "scikit-learn": "sklearn"}
@@ -33,14 +35,16 @@ def installed_versions() -> dict[str, str]:
 def environment_sha256() -> str:
     """Return the hash of what else a fold may fail by than its job, as it is when it is first asked for.
 
-    That is Python, every installed package by its version, the text of Kallos, and that of the modules which are loaded
-    from elsewhere: of one's own architecture, and of what that imports. It is no part of what a score depends on.
+    That is Python, by its version and ABI, every installed package by its version, the text of Kallos, and that of the
+    modules which are loaded from elsewhere, as it was when they were: of one's own architecture, and of what that
+    imports. The operating system is not in it, since its updates are many and mend few fits. It is no part of what a
+    score depends on.
     """
-    digest = hashlib.sha256(f"{sys.version} {platform.platform()}".encode())
+    digest = hashlib.sha256(f"{platform.python_version()} {sysconfig.get_config_var('SOABI')}".encode())
     for name in sorted(set(_installed_packages())):
         digest.update(name.encode())
-    for file in sorted({*Path(__file__).parent.rglob("*.py"), *_own_modules()}):
-        digest.update(file.read_bytes())
+    for file in sorted({*Path(__file__).parent.rglob("*.py"), *own_modules(sys.modules)}):
+        digest.update(text_as_loaded(file))
     return digest.hexdigest()
 
 
@@ -49,18 +53,6 @@ def _installed_packages() -> Iterator[str]:
     for folder in map(Path, sys.path):
         for pattern in ("*.dist-info", "*.egg-info"):
             yield from (path.name for path in folder.glob(pattern))
-
-
-def _own_modules() -> Iterator[Path]:
-    """Yield the files of loaded modules that belong to no installed package, nor to Python."""
-    of_python = Path(sysconfig.get_path("stdlib")).resolve()
-    for name, module in list(sys.modules.items()):
-        file = Path(getattr(module, "__file__", None) or "").resolve()
-        is_installed = of_python in file.parents or not {"site-packages", "dist-packages"}.isdisjoint(file.parts)
-        # What runs a study is no part of it: any command carries it on.
-        is_source = file.suffix == ".py" and file.is_file()
-        if is_source and not is_installed and name.partition(".")[0] not in ("kallos", "flows", "__main__"):
-            yield file
 
 
 def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -1,12 +1,14 @@
 """The architectures that can be tuned: every `Architecture` in a module of this package, by its name, and one's own."""
 
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from kallos.architectures.lookup import get_architecture, registry
 from kallos.architectures.recipe import Architecture, ModelContext, Params, darts_arguments
+from kallos.architectures.space import Float, Int
 from kallos.arguments import require, require_callable, require_whole
-from kallos.errors import UsageError, did_you_mean
+from kallos.errors import FitError, UsageError, did_you_mean, in_one_line
 
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
@@ -33,13 +35,16 @@ def create_model(
     on lags has to know beforehand if it will see covariates. With `quantiles`, it
     learns these in place of a mean.
 
-    Raises `UsageError` for an unknown architecture or parameter, or one that cannot learn quantiles.
+    Raises `UsageError` for an unknown architecture or parameter, or one that cannot learn quantiles, and `FitError` for
+    values of which no model can be made.
     """
     require(str, model_name=model_name)
     require((Mapping, type(None)), params=params)
     require_whole(1, horizon=horizon, lead=lead)
     require_whole(0, max_epochs=max_epochs, seed=seed)
     require_callable(make_callbacks=make_callbacks)
+    require(bool, has_covariates=has_covariates)
+    require((tuple, list, type(None)), quantiles=quantiles)
     architecture = get_architecture(model_name)
     chosen = {**architecture.defaults, **(params or {})}
     unknown = sorted(chosen.keys() - architecture.defaults.keys())
@@ -47,6 +52,10 @@ def create_model(
         raise UsageError(
             f"{model_name} has no parameter {unknown[0]!r}: {did_you_mean(unknown[0], architecture.defaults)}"
         )
+    for name, value in chosen.items():
+        drawn = architecture.space[name]
+        if isinstance(drawn, Int | Float):
+            require(Integral if isinstance(drawn, Int) else Real, **{f"params[{name!r}]": value})
     context = ModelContext(
         horizon=horizon,
         lead=lead,
@@ -55,8 +64,12 @@ def create_model(
         callbacks=tuple(make_callbacks()),
         has_covariates=has_covariates,
     )
-    model = architecture.build(chosen, context)
-    return model if quantiles is None else _with_quantiles(model_name, model, quantiles)
+    try:
+        model = architecture.build(chosen, context)
+        return model if quantiles is None else _with_quantiles(model_name, model, quantiles)
+    except (ValueError, TypeError, AssertionError) as error:
+        given = "params" if quantiles is None else "params or quantiles"
+        raise FitError(f"{model_name} cannot be fitted: {in_one_line(error)}: give other {given}") from error
 
 
 def _with_quantiles(

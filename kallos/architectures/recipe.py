@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kallos.architectures.space import Categorical, Float, Int, Space
+from kallos.references import read_loaded
 
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
@@ -79,7 +80,7 @@ class Architecture:
 
 def _source_sha256(build: Callable[..., Any]) -> str:
     try:
-        text = Path(inspect.getfile(getattr(build, "func", build))).read_bytes()
+        text = read_loaded(inspect.getfile(getattr(build, "func", build)))
     except (OSError, TypeError):
         return ""
     return hashlib.sha256(_OWN_TEXT + text).hexdigest()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kallos.arguments import require, require_callable
 from kallos.audit.comparison import changes
 from kallos.audit.verdicts import Verdict
 from kallos.errors import DataError
@@ -30,6 +31,9 @@ def audit_query(load: Load, features: FeatureSpec, *, end_date: str | None = Non
     by what stays the same where a label is known before it can be, since then the query reads behind its end date; nor
     of a feature where the query leaves out rows before its end date, which may be those that would change.
     """
+    require_callable(load=load)
+    require(FeatureSpec, features=features)
+    require((str, type(None)), end_date=end_date)
     full = load(end_date)
     ahead: dict[str, int] = {}
     rows: dict[str, set[int]] = {name: set() for name in full.columns}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from kallos.arguments import require, require_callable, require_rows
 from kallos.audit.association import audit_associations
 from kallos.audit.forecasts import audit_forecasts, quick_fit
 from kallos.audit.labels import audit_label, unrealised_rows
@@ -38,6 +39,12 @@ def audit_study(
 
     Raises `DataError` if the columns or rows are unfit for the study, unless a leak was found by then.
     """
+    require_rows(frame=frame)
+    require(TuneSpec, spec=spec)
+    require_callable(load=load, watch=watch)
+    require((pd.DataFrame, type(None)), earlier=earlier)
+    require((str, type(None)), earlier_target=earlier_target)
+    require(str, no_earlier=no_earlier)
     features = spec.features
     spec.data.refuse_several()
     verdicts: list[Verdict] = []

@@ -6,6 +6,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
+from kallos.arguments import require
 from kallos.checks.columns import as_numbers, chosen_columns, with_distinct_names
 from kallos.checks.copies import copies_of_target, duplicate_columns
 from kallos.checks.findings import Examination, Finding
@@ -31,6 +32,9 @@ def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None) 
 
     Raises `UsageError` for dates or a frequency that are none, or do not suit the rows.
     """
+    require(pd.DataFrame, rows=rows)
+    require(TuneSpec, spec=spec)
+    require((datetime, type(None)), now=now)
     return examine_stamped(look_at_stamps(rows, spec, now), spec)
 
 

@@ -257,7 +257,7 @@ def test_a_failed_run_keeps_the_line_that_says_why_and_leaves_a_note(database):
     assert re.fullmatch(r"results/failures/gru_ABD-[0-9a-f]{8}\.json", str(note))
     assert (failure["state"], failure["of"]) == ("Failed", "gru on ABD: log_return_close")
     assert "did you mean 'ABC'" in failure["message"]
-    assert "at once with --refresh-cache" in failure["remedy"]
+    assert "at once with `refresh_cache`" in failure["remedy"]
 
 
 def test_a_run_by_hand_with_a_typo_leaves_the_nights_result_as_it_is(database, monkeypatch):

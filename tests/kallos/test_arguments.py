@@ -1,5 +1,8 @@
 """What is called from Python refuses a wrong argument by its name, in one line that says what to do."""
 
+import inspect
+import re
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +10,32 @@ import optuna
 import pandas as pd
 import pytest
 
-from kallos.architectures import create_model
+from kallos.architectures import Architecture, create_model, darts_arguments
+from kallos.audit import audit_query, audit_study
+from kallos.budget import Budget
 from kallos.cache import FoldCache
+from kallos.checks import examine
+from kallos.cluster import DaskPool
 from kallos.contracts import check_architecture
 from kallos.datasets import get_walk_forward_splits, load_features_from_db, prepare_darts_timeseries
 from kallos.errors import KallosError
+from kallos.feature_files import read_features
 from kallos.folds import Fold
+from kallos.forecasting import forecast_next, forecast_windows
+from kallos.frequency import Frequency, find_frequency
+from kallos.input_files import Source
+from kallos.input_rows import InputReading
+from kallos.model_files import load_model
 from kallos.planning import plan_study
+from kallos.pool import FoldPool
 from kallos.preprocessing import study_frame
+from kallos.prices import read_bars, read_prices
+from kallos.record import StudyRecord, check_record, open_record
+from kallos.registry import Registry
 from kallos.scoring import evaluate_fold
 from kallos.specs import FeatureSpec, parse_spec, parse_tune_spec
-from kallos.tuner import objective, run_tuning
+from kallos.trainer import TrainedModel
+from kallos.tuner import forget, objective, run_tuning
 from tests.samples import make_features, small_plan, small_spec
 
 DF = make_features(200)
@@ -80,6 +98,104 @@ def test_a_wrong_argument_is_refused_by_its_name(act, said):
     assert said in refusal(act)
 
 
+HOLDOUT = {"step": "month", "holdout": 1}
+
+
+# Every function and class that README and docs name, and those beside them, with arguments that are sound.
+SPEC, READING = small_spec(), InputReading(asset_id="A")
+TRAINED = object.__new__(TrainedModel)
+SURFACE = {
+    load_features_from_db: {"db_url": "sqlite:///x.db", "asset_id": "A"},
+    get_walk_forward_splits: {"df": DF, "n_folds": 2, "step": 40},
+    prepare_darts_timeseries: {"df": DF, "fold": FOLD},
+    study_frame: {"frame": DF, "features": FeatureSpec()},
+    examine: {"rows": DF, "spec": SPEC},
+    find_frequency: {"index": DF.index},
+    Frequency.of: {"text": "D"},
+    read_prices: {"path": "prices.csv"},
+    read_bars: {"sources": [Source("a.csv")], "reading": READING},
+    read_features: {"sources": [Source("a.csv")], "reading": READING},
+    create_model: {"model_name": "ridge"},
+    plan_study: {"frame": DF, "spec": SPEC, "snapshots": "memory://never-written"},
+    evaluate_fold: {},
+    objective: {"trial": TRIAL},
+    run_tuning: {},
+    forget: {"record": object.__new__(StudyRecord), "cache": object.__new__(FoldCache)},
+    open_record: {"storage_url": "sqlite:///x.db"},
+    check_record: {"storage_url": "sqlite:///x.db"},
+    FoldCache: {"folder": "memory://never-written"},
+    Budget: {},
+    FoldPool: {"workers": 1},
+    DaskPool: {"address": "tcp://host:8786"},
+    load_model: {"folder": "model"},
+    Registry: {"folder": "models"},
+    forecast_next: {"model": TRAINED, "frame": DF},
+    forecast_windows: {"model": TRAINED, "frame": DF, "start": 0, "stop": 5},
+    audit_query: {"load": lambda end_date: DF, "features": FeatureSpec()},
+    audit_study: {"frame": DF, "spec": SPEC},
+    check_architecture: {"name": "ridge"},
+}
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    return small_plan(tmp_path_factory.mktemp("plan"))
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [(call, name) for call in SURFACE for name in inspect.signature(call).parameters],
+    ids=lambda each: each if isinstance(each, str) else each.__qualname__,
+)
+def test_whatever_is_no_sound_argument_is_refused_by_its_name(plan, call, name):
+    wrong = object()
+    sound = {"plan": plan} if "plan" in inspect.signature(call).parameters else {}
+    enter = open_record(**{**sound, **SURFACE[call], name: wrong}).__enter__ if call is open_record else call
+    given = {} if call is open_record else {**sound, **SURFACE[call], name: wrong}
+    with pytest.raises(KallosError) as refused:
+        enter(**given)
+    assert re.search(rf"\b{name}\b", str(refused.value))
+    assert "\n" not in str(refused.value)
+
+
+def test_each_function_that_readme_and_docs_name_is_among_them():
+    pages = [Path("README.md"), *Path("docs").glob("*.md")]
+    named = [
+        getattr(import_module(module), name.strip())
+        for page in pages
+        for module, names in re.findall(r"^from (kallos[.\w]*) import ([\w, ]+)$", page.read_text(), re.M)
+        for name in names.split(",")
+    ]
+    # Specifications are checked by pydantic, recipes when they are looked up.
+    functions = {each for each in named if callable(each) and not hasattr(each, "model_fields")}
+    assert functions - {Architecture, darts_arguments} <= set(SURFACE)
+    assert len(named) > 20
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (lambda: examine(DF, FeatureSpec()), "spec must be a TuneSpec, not a FeatureSpec"),
+        (lambda: find_frequency(DF, "D"), "index must be an Index, not a DataFrame"),
+        (lambda: read_bars("x.csv", READING), "sources must be a list of Source, not a str"),
+        (lambda: read_bars(["x.csv"], READING), "sources[0] must be a Source, not a str"),
+        (lambda: read_prices("x.csv"), "there is no x.csv"),
+        (
+            lambda: create_model("ridge", {"input_chunk_length": "x"}),
+            "params['input_chunk_length'] must be a whole number, not a str",
+        ),
+        (lambda: create_model("ridge", {"input_chunk_length": -1}), "ridge cannot be fitted: ValueError"),
+        (lambda: create_model("gru", quantiles=3), "quantiles must be a tuple or a list or None, not an int"),
+        (lambda: create_model("gru", quantiles=[0.1]), "give other params or quantiles"),
+        (lambda: Budget(timeout=-1), "timeout must be a number of at least 0, not -1"),
+        (lambda: FoldPool(0), "workers must be a whole number of at least 1, not 0"),
+        (lambda: study_frame(DF, FeatureSpec(), fill="back"), "fill must be 'none' or 'forward', not 'back'"),
+    ],
+)
+def test_what_is_nearly_right_is_refused_with_what_it_must_be(act, said):
+    assert said in refusal(act)
+
+
 def with_index(index) -> pd.DataFrame:
     return DF.set_axis(index, axis=0)
 
@@ -106,13 +222,20 @@ def with_index(index) -> pd.DataFrame:
         ("df", lambda frame: prepare_darts_timeseries(frame, FOLD)),
         ("frame", lambda frame: study_frame(frame, FeatureSpec())),
         ("frame", lambda frame: plan_study(frame, small_spec(), "memory://never-written")),
+        ("frame", lambda frame: plan_study(frame, small_spec(folds=HOLDOUT), "memory://never-written")),
     ],
-    ids=["splits", "prepare", "study_frame", "plan_study"],
+    ids=["splits", "prepare", "study_frame", "plan_study", "plan_study_with_holdout"],
 )
 def test_rows_that_no_fold_can_be_cut_from_are_refused_by_their_fault(name, act, frame, said):
     if frame.index.nlevels == 2 and act.__code__.co_names[0] == "plan_study":
         pytest.skip("it takes several assets")
     assert said.format(name=name) in refusal(lambda: act(frame))
+
+
+def test_rows_of_several_assets_are_refused_by_what_selects_them():
+    frame = pd.concat({"A": DF, "B": DF}).tz_localize("UTC", level=1)
+    said = refusal(lambda: plan_study(frame, small_spec(data={"asset_id": ["A", "B"]}, folds=HOLDOUT), "memory://x"))
+    assert "the timestamps of frame.xs('A') must have no time zone, and are in UTC" in said
 
 
 def test_the_arguments_of_a_run_are_refused_by_name(tmp_path):

@@ -18,7 +18,7 @@ from kallos.snapshots import write_snapshot
 from tests.samples import make_features, small_plan
 
 # Letters that no message has in this case, so that a fragment of three can be nothing else.
-PASSWORDS = st.text("QXZ@:/#?% []", min_size=3, max_size=12).filter(lambda text: any(map(str.isalpha, text)))
+PASSWORDS = st.text("QXZ@:/#?&=% []", min_size=3, max_size=12).filter(lambda text: any(map(str.isalpha, text)))
 RAW = "S3cr3t@Pw/x#1"
 
 
@@ -40,6 +40,8 @@ def plan(tmp_path_factory):
 @given(password=PASSWORDS)
 @example(RAW)
 @example("QXZ/QX Z@QQ?X=Z@ZZ")
+@example("Q@XZ/QX?a=Z")
+@example("Q@XZ?options=XZ@Q")
 def test_no_part_of_a_password_is_in_what_a_database_url_is_refused_with(password):
     for place in ("127.0.0.1:9/db", "host", "[::1]:9/db?connect_timeout=1"):
         url = f"postgresql://trader:{password}@{place}"
@@ -106,6 +108,11 @@ def test_a_raw_at_sign_in_a_password_is_refused_with_how_to_write_it(plan):
         ("postgresql://host:5432/db", "host"),
         ("postgresql://ada@host/db?password=p@x", "host"),
         ("postgresql:///db?host=/tmp&password=p@x", None),
+        ("postgresql://u:p@h/db?application_name=me@home", "h"),
+        ("postgresql://u:p@h/db?application_name=me@home&sslrootcert=/etc/ca.pem", "h"),
+        ("postgresql://u:p@h/db?options=-csearch_path=a@b", "h"),
+        ("postgresql://u:p@[::1]:5432/db?options=-csearch_path=a@b", "::1"),
+        ("postgresql://u:p@/db?host=/cloudsql/p:r@x", None),
         ("sqlite:////home/me@work/a:b@c.db", None),
     ],
 )

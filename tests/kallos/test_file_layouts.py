@@ -117,6 +117,36 @@ def test_columns_that_are_missing_are_told_with_a_flag_that_names_them_and_how_t
     assert "`column` 'volume=Volume BTC' or `column` 'volume=Volume USD'" in line
 
 
+@pytest.mark.parametrize(
+    ("above", "shown"),
+    [
+        (["Source,Foo"], "line 1 of own.csv is none: Source,Foo: line 2 has 6 names"),
+        (["# made by foo, on 2024"], "line 1 of own.csv is none: # made by foo,on 2024: line 2 has 6 names"),
+        (["Source,Foo", "Made,by hand"], "lines 1 to 2 of own.csv are none: Source,Foo: line 3 has 6 names"),
+        (["Source,Foo", ""], "lines 1 to 2 of own.csv are none: Source,Foo: line 3 has 6 names"),
+    ],
+)
+@pytest.mark.parametrize("read", [bars, features])
+def test_a_title_with_a_separator_in_it_is_refused_with_the_flag_that_leaves_it_out(
+    read: Any, above: list[str], shown: str
+) -> None:
+    content = "\n".join([*above, HEADER, *ROWS])
+
+    line = refusal(content, read=read)
+
+    assert shown in line
+    assert line.endswith(f"`skip_lines` {len(above)}")
+    assert "skip_bad_rows" not in line
+    assert read(content, skip_lines=len(above)).frames["A"]["close"].tolist() == CLOSES
+
+
+def test_rows_that_all_have_a_field_too_many_are_not_to_be_left_out() -> None:
+    line = refusal("\n".join([HEADER, *(f"{row}," for row in ROWS)]))
+
+    assert "line 2: 7 fields, and the header has 6" in line
+    assert "skip_bad_rows" not in line
+
+
 def test_as_many_lines_as_are_named_are_left_out_above_the_header() -> None:
     content = "\n".join(["Made on 2024-01-09, by hand", "for us, all", HEADER, *ROWS])
 
@@ -293,7 +323,7 @@ def test_some_text_in_a_column_of_numbers_is_told_with_its_line_and_both_remedie
     line = refusal("date,x\n2024-01-01,1\n2024-01-02,two\n", read=features)
 
     assert "line 3: asset 'A' has x 'two'" in line
-    assert "correct it, leave out what is no number with `exclude` x, or leave such rows out with" in line
+    assert "leave out what is no number with `exclude` x, or leave such rows out with `skip_bad_rows`" in line
 
 
 def test_a_column_without_a_name_can_be_left_out() -> None:

@@ -1,6 +1,9 @@
 """Exactness: the same study whatever the workers, the order in which folds end, the kills and the storage."""
 
+import multiprocessing
+import os
 import random
+import signal
 import sqlite3
 import threading
 import time
@@ -10,6 +13,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
+import sqlalchemy
 
 from kallos.budget import Budget, BudgetSpentError
 from kallos.cache import FoldCache
@@ -457,6 +461,69 @@ def test_what_is_forgotten_is_computed_anew_from_the_same_start(tmp_path):
         assert cache.holdings().entries == 0
         assert run_tuning(plan, score_fold=cached, record=record) == first
     assert fitted == [*once, *once]
+
+
+def kill_at(write: int) -> None:
+    """Kill this process before its n-th write to a database, or its commit."""
+    left = iter(range(write - 1, -1, -1))
+
+    def count(*_) -> None:
+        if next(left) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def look(connection, cursor, statement, *_) -> None:
+        if statement.startswith(("DELETE", "INSERT", "UPDATE")):
+            count()
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", look)
+    sqlalchemy.event.listen(sqlalchemy.Engine, "commit", count)
+
+
+def forget_and_be_killed(url, plan, write: int) -> None:
+    with open_record(url, plan) as record:
+        kill_at(write)
+        record.forget_from(4)
+        os._exit(0)
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+def test_a_kill_while_trials_are_forgotten_loses_no_other_trial(tmp_path, postgres_url, backend):
+    url = urls(tmp_path, postgres_url)[backend]
+    plan = a_plan(tmp_path, n_trials=7, seed=900)
+
+    def recorded():
+        with open_record(url, plan) as record:
+            return [trial.begun for trial in record.trials()]
+
+    with open_record(url, plan) as record:
+        run_tuning(plan, score_fold=by_parameters, record=record)
+    before, forked, after = recorded(), multiprocessing.get_context("fork"), []
+    while True:
+        child = forked.Process(target=forget_and_be_killed, args=(url, plan, len(after) + 1))
+        child.start()
+        child.join(60)
+        after.append(recorded())
+        if child.exitcode == 0:
+            break
+        assert child.exitcode == -signal.SIGKILL
+    # All or nothing: trials and what hangs on them are several tables, and a commit.
+    n_whole = after.count(before)
+    assert n_whole > 5
+    assert after[n_whole:] == [before[:4]] * (len(after) - n_whole)
+    with open_record(url, plan) as record:
+        run_tuning(plan, score_fold=by_parameters, record=record)
+    assert [trial.value for trial in recorded()] == [trial.value for trial in before]
+
+
+def test_a_record_in_memory_forgets_as_one_on_disk_does(tmp_path):
+    plan = a_plan(tmp_path, n_trials=7)
+    record = StudyRecord.in_memory(plan)
+    run_tuning(plan, score_fold=by_parameters, record=record)
+    before = [trial.ended.value for trial in record.trials()]
+    record.forget_from(4)
+    assert [trial.ended.value for trial in record.trials()] == before[:4]
+    run_tuning(plan, score_fold=by_parameters, record=record)
+    assert [trial.ended.value for trial in record.trials()] == before
 
 
 def test_the_earlier_study_to_start_from_is_one_with_a_whole_trial(tmp_path):
