@@ -22,9 +22,9 @@ from rich.table import Table
 
 from benchmarks.ingest import a_million_bars
 from benchmarks.studies import spec_of, untouched_job, write_features
-from kallos.pool import FoldPool
-from kallos.spec_files import merge
-from kallos.specs import TuneSpec
+from kallos.specs.files import merge
+from kallos.specs.study import TuneSpec
+from kallos.workers.processes import FoldPool
 
 HERE = Path(__file__).parent
 SEEDS = (101, 102, 103)

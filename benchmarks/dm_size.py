@@ -25,10 +25,10 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import t
 
-from kallos.evaluation.holdout import Holdout
-from kallos.evaluation.naive import naive_forecasts
+from kallos.baselines.holdout import Holdout
+from kallos.baselines.naive import naive_forecasts
 from kallos.evaluation.significance import diebold_mariano, long_run_variance
-from kallos.frequency import Frequency
+from kallos.features.frequency import Frequency
 
 Array = npt.NDArray[np.float64]
 

@@ -21,15 +21,15 @@ import pandas as pd
 from benchmarks.studies import DATA
 from kallos.architectures.linear import DLINEAR_DEFAULTS, DLINEAR_SPACE, NLINEAR_DEFAULTS, NLINEAR_SPACE
 from kallos.architectures.recipe import Architecture, ModelContext, Params, darts_arguments
+from kallos.baselines.scores import naive_scores
 from kallos.errors import shorten
-from kallos.folds import Fold
-from kallos.leaderboard import Entry, Leaderboard, leaderboard_markdown
-from kallos.naive_scores import naive_scores
+from kallos.features.snapshots import frame_sha256, write_snapshot
+from kallos.folds.grid import Fold
 from kallos.planning import plan_study
-from kallos.report import best_params_document
-from kallos.scoring import evaluate_fold
-from kallos.snapshots import frame_sha256, write_snapshot
-from kallos.specs import TuneSpec
+from kallos.report.leaderboard import Entry, Leaderboard, leaderboard_markdown
+from kallos.scoring.fold import evaluate_fold
+from kallos.specs.study import TuneSpec
+from kallos.study.best_params import best_params_document
 from kallos.tuner import run_tuning
 
 if TYPE_CHECKING:

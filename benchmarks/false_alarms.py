@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kallos.audit import Verdict, audit_associations, audit_label, audit_query
-from kallos.preprocessing import study_frame
+from kallos.folds.columns import study_frame
 from tests.clean_sets import CleanSet, clean_set
 
 SETS = 28

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from flows.prefect_api import set_environment
-from kallos.run_spec import RunSpec
-from kallos.scoring import FoldJob, FoldScore
-from kallos.specs import TuneSpec
+from flows.server.api import set_environment
+from kallos.scoring.job import FoldJob, FoldScore
+from kallos.specs.run import RunSpec
+from kallos.specs.study import TuneSpec
 
 if TYPE_CHECKING:
-    from kallos.best_forecasts import FoldForecasts
+    from kallos.report.forecasts import FoldForecasts
 
 
 def trivial_score(job: FoldJob) -> FoldScore:
@@ -38,9 +38,9 @@ def trivial_score(job: FoldJob) -> FoldScore:
 
 def trivial_forecasts(job: FoldJob) -> "FoldForecasts":
     """Forecast zero on all rows of a fold, without a fit."""
-    from kallos.best_forecasts import FoldForecasts
-    from kallos.planning import stamp
-    from kallos.snapshots import read_snapshot
+    from kallos.features.moments import stamp
+    from kallos.features.snapshots import read_snapshot
+    from kallos.report.forecasts import FoldForecasts
 
     rows = read_snapshot(job.snapshot).iloc[job.fold.validation_start : job.fold.validation_stop]
     return FoldForecasts(
@@ -72,7 +72,7 @@ class Clock:
         self.saved = 0.0
 
     def __call__(self, event: Any) -> None:
-        from kallos.events import FoldScored, StudyFinished, StudyStarted, TrialFinished
+        from kallos.study.events import FoldScored, StudyFinished, StudyStarted, TrialFinished
 
         match event:
             case StudyStarted():
@@ -90,7 +90,7 @@ def main(spec: TuneSpec, run: RunSpec, out: Path, trivial: bool) -> dict[str, An
     set_environment()
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.local_server import start_local_server
+    from flows.server.local import start_local_server
 
     answered = start_local_server()
     # As the command does: what takes long to import is imported while the server starts.

@@ -1,8 +1,8 @@
 """What cutting samples once saves of a fit, model by model: `python -m benchmarks.lean_fits [MODEL ...]`.
 
 Each model is fitted on 3,000 hours of ETTh1 with its defaults for 5 epochs, in turn with Darts' data set as it is and
-with `kallos.training`'s, three times each. The figure is the mean of the process's CPU seconds; the weights of both are
-compared bit by bit.
+with `kallos.scoring.training`'s, three times each. The figure is the mean of the process's CPU seconds; the weights of
+both are compared bit by bit.
 """
 
 import sys
@@ -18,8 +18,9 @@ from rich.table import Table
 from benchmarks.studies import DATA
 from kallos.architectures import registry
 from kallos.planning import plan_study
-from kallos.scoring import FittedFold, FoldJob, fit_fold
-from kallos.specs import TuneSpec
+from kallos.scoring.fold import FittedFold, fit_fold
+from kallos.scoring.job import FoldJob
+from kallos.specs.study import TuneSpec
 
 PAIRS = 3
 
@@ -43,7 +44,7 @@ def job_of(model: str, folder: str) -> FoldJob:
 
 def as_darts_has_it() -> AbstractContextManager[object]:
     """Let models cut their samples as Darts does: one by one, anew in each epoch."""
-    return patch("kallos.training._whole_batches", lambda _: nullcontext())
+    return patch("kallos.scoring.training._whole_batches", lambda _: nullcontext())
 
 
 def timed(job: FoldJob, way: AbstractContextManager[object]) -> tuple[float, FittedFold]:

@@ -26,7 +26,7 @@ from rich.table import Table
 
 from benchmarks.flow_run import without_fits
 from flows.commands.tune import set_environment
-from kallos.specs import TuneSpec
+from kallos.specs.study import TuneSpec
 
 ROWS, FOLDS = 1000, 5
 
@@ -37,16 +37,16 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
     set_environment(KALLOS_HOME=str(home), PREFECT_HOME=str(home / "prefect"))
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.local_server import start_local_server
+    from flows.server.local import start_local_server
 
     answered = start_local_server()
     import torch  # noqa: F401
 
     import flows.tune
     from flows.tune_all import looking_on, tune_all
-    from kallos.feature_store import FeatureStore
+    from kallos.features.store import FeatureStore
     from kallos.settings import Settings
-    from kallos.study_grid import ALL, StudyGrid
+    from kallos.specs.grid import ALL, StudyGrid
 
     flows.tune.FoldPool = without_fits()  # type: ignore[assignment, misc]
     with FeatureStore(Settings.read().features_url) as store:

@@ -18,9 +18,9 @@ from rich.table import Table
 
 from benchmarks.studies import plan_of, spec_of, write_features
 from kallos.cache import FoldCache
-from kallos.pool import FoldPool
-from kallos.pruning import FoldPruner
+from kallos.study.pruning import FoldPruner
 from kallos.tuner import run_tuning
+from kallos.workers.processes import FoldPool
 
 ORDERS = 400
 PEELED = 8

@@ -26,8 +26,8 @@ import psutil
 
 from benchmarks.flow_run import Clock, trivial_score, without_fits
 from benchmarks.many_studies import features, refuse_failed_tasks
-from flows.prefect_api import set_environment
-from kallos.specs import TuneSpec
+from flows.server.api import set_environment
+from kallos.specs.study import TuneSpec
 
 TRIALS, FOLDS = 30, 5
 COORDINATORS = (1, 2, 4)
@@ -47,7 +47,7 @@ def prefect(home: Path, url: str | None, trials: int = TRIALS) -> None:
     _write_features([f"A{number}" for number in range(sum(COORDINATORS))])
     if url:
         os.environ["PREFECT_API_DATABASE_CONNECTION_URL"] = url
-    from flows.local_server import start_local_server
+    from flows.server.local import start_local_server
 
     api = start_local_server()()
     server = max(psutil.Process().children(), key=lambda child: child.memory_info().rss)
@@ -108,7 +108,7 @@ def coordinator(asset: str, trials: int) -> None:
 def storage(home: Path, url: str | None, trials: int = 200) -> None:
     """Run a study without fits with its record in memory and in a database, and print what the record costs."""
     from kallos.planning import plan_study
-    from kallos.record import open_record
+    from kallos.study.record import open_record
     from kallos.tuner import run_tuning
 
     plan = plan_study(features(0), spec_of("A0", trials), str(home / "snapshots"))
@@ -130,7 +130,7 @@ def storage(home: Path, url: str | None, trials: int = 200) -> None:
 def cache(home: Path, _: str | None) -> None:
     """Write and read entries of the fold cache, in a folder and through fsspec, and print how many a second."""
     from kallos.cache import FoldCache
-    from kallos.scoring import FoldScore
+    from kallos.scoring.job import FoldScore
 
     score = FoldScore(rmse=math.pi, mae=math.e, n_forecasts=60, epochs=8, best_epoch=3, seconds=4.2)
     names = [f"{number * 7919 % 2**32:064x}"[::-1] for number in range(ENTRIES)]
@@ -151,9 +151,10 @@ def cache(home: Path, _: str | None) -> None:
 def worker(home: Path, _: str | None) -> None:
     """Fit two folds in a worker process, and print its memory and what its first fold costs beside the fit."""
     from kallos.planning import plan_study
-    from kallos.pool import FoldPool
-    from kallos.scoring import FoldJob, evaluate_fold
+    from kallos.scoring.fold import evaluate_fold
+    from kallos.scoring.job import FoldJob
     from kallos.tuner import run_tuning
+    from kallos.workers.processes import FoldPool
 
     jobs: list[FoldJob] = []
     plan = plan_study(features(0), spec_of("A0", 1), str(home / "snapshots"))
@@ -180,7 +181,7 @@ def worker(home: Path, _: str | None) -> None:
 
 
 def _write_features(assets: list[str]) -> None:
-    from kallos.feature_store import FeatureStore
+    from kallos.features.store import FeatureStore
     from kallos.settings import Settings
 
     with FeatureStore(Settings.read().features_url) as store:

@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 
 from kallos.datasets import load_features_from_db
-from kallos.feature_store import FeatureStore
-from kallos.indicators import compute_indicators
+from kallos.features.files.indicators import compute_indicators
+from kallos.features.store import FeatureStore
 from kallos.planning import StudyPlan, plan_study
-from kallos.scoring import FoldJob
-from kallos.spec_files import merge
-from kallos.specs import TuneSpec
+from kallos.scoring.job import FoldJob
+from kallos.specs.files import merge
+from kallos.specs.study import TuneSpec
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -21,19 +21,19 @@ from rich.table import Table
 
 from benchmarks.studies import DATA
 from kallos.architectures.study_space import model_of
-from kallos.best_params import BestParams
+from kallos.choosing.selection import one_standard_error
 from kallos.evaluation.models import Contender, evaluate_model, scored_dates
 from kallos.evaluation.results import HoldoutEvaluation
-from kallos.indicators import compute_indicators
-from kallos.looks import LookCount
-from kallos.operations import count_operations
+from kallos.features.files.indicators import compute_indicators
+from kallos.features.snapshots import read_snapshot
+from kallos.folds.columns import study_frame
+from kallos.models.looks import LookCount
+from kallos.models.trainer import choose, train
 from kallos.planning import StudyPlan, plan_study
-from kallos.preprocessing import study_frame
-from kallos.report import best_params_document
-from kallos.selection import HonestChoice, one_standard_error
-from kallos.snapshots import read_snapshot
-from kallos.specs import TuneSpec, parse_tune_spec
-from kallos.trainer import choose, train
+from kallos.scoring.operations import count_operations
+from kallos.specs.study import TuneSpec, parse_tune_spec
+from kallos.study.best_params import BestParams, best_params_document
+from kallos.study.choice import HonestChoice
 from kallos.tuner import run_tuning
 
 NOISE_SEEDS = 20

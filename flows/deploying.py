@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from kallos.errors import KallosError
-from kallos.run_spec import RunSpec
-from kallos.spec_files import read_study_file
-from kallos.specs import Spec, parse_spec, parse_tune_spec
-from kallos.study_grid import parse_grid
+from kallos.specs.data import Spec
+from kallos.specs.files import read_study_file
+from kallos.specs.grid import parse_grid
+from kallos.specs.run import RunSpec
+from kallos.specs.study import parse_spec, parse_tune_spec
 
 
 def read_study(path: str, run: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from prefect.utilities.annotations import quote
 
 from flows.watching import ArtifactStore
 from kallos import checks
+from kallos.baselines.holdout import Holdout
 from kallos.errors import KallosError
-from kallos.evaluation.document import evaluation_markdown, headline, write_evaluation
-from kallos.evaluation.holdout import Holdout, refuse_too_few
+from kallos.evaluation.holdout import refuse_too_few
 from kallos.evaluation.models import (
     Contender,
     Evaluated,
@@ -25,16 +25,17 @@ from kallos.evaluation.models import (
     scored_dates,
     spec_of_rows,
 )
-from kallos.evaluation.pictures import evaluation_png
 from kallos.evaluation.results import HoldoutEvaluation
-from kallos.looks import Look, LookCount, count_looks, record_look, sibling_folders
-from kallos.manifest import Manifest
-from kallos.model_files import load_model, read_manifest
-from kallos.preprocessing import study_frame
-from kallos.registry import Registry
-from kallos.result_folder import prepare_folder, refuse_relative, write_bytes
-from kallos.result_names import artifact_key, evaluation_name
+from kallos.folds.columns import study_frame
+from kallos.models.files import load_model, read_manifest
+from kallos.models.looks import Look, LookCount, count_looks, record_look, sibling_folders
+from kallos.models.manifest import Manifest
+from kallos.models.registry import Registry
+from kallos.report.evaluation import evaluation_markdown, headline, write_evaluation
+from kallos.report.holdout_pictures import evaluation_png
 from kallos.settings import Settings
+from kallos.storage import prepare_folder, refuse_relative, write_bytes
+from kallos.study.names import artifact_key, evaluation_name
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from cyclopts import Parameter
 from pydantic import BaseModel
 
-from kallos.spec_files import merge, read_query_file, read_study_file
-from kallos.specs import TuneSpec, parse_tune_spec
+from kallos.specs.files import merge, read_query_file, read_study_file
+from kallos.specs.study import TuneSpec, parse_tune_spec
 
 # Fields too long for a command line: their flag names a file of the text.
 _IN_FILES = {"query": "query_file"}

@@ -9,24 +9,26 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import PositiveInt
 
 from flows.evaluate import CURRENT, evaluate
-from flows.failures import note_failure
+from flows.server.failures import note_failure
 from flows.train import train
 from flows.tune import tune
 from flows.watching import ArtifactStore, Ending, tell_all, watching
-from kallos import html_report
-from kallos.best_forecasts import read_forecasts
-from kallos.best_params import read_one_se
-from kallos.evaluation.document import evaluation_markdown, headline
-from kallos.evaluation.results import HoldoutEvaluation
-from kallos.events import StepStarted, StudyFinished
-from kallos.manifest import Refit, Select
-from kallos.registry import Registry, promotes
-from kallos.result_folder import refuse_relative
-from kallos.result_names import BEST_PARAMS, artifact_key, model_folder, study_folder
-from kallos.run_spec import RunSpec
-from kallos.selection import deflate
+from kallos.choosing.selection import deflate
+from kallos.evaluation.results import HoldoutEvaluation, Verdict
+from kallos.models.manifest import Refit, Select
+from kallos.models.registry import Registry
+from kallos.report.evaluation import evaluation_markdown, headline
+from kallos.report.forecasts import read_forecasts
+from kallos.report.page import report_html, write_report
 from kallos.settings import Settings
-from kallos.specs import TuneSpec, require_holdout
+from kallos.specs.run import RunSpec
+from kallos.specs.study import TuneSpec, require_holdout
+from kallos.storage import (
+    refuse_relative,
+)
+from kallos.study.best_params import read_one_se
+from kallos.study.events import StepStarted, StudyFinished
+from kallos.study.names import BEST_PARAMS, artifact_key, model_folder, study_folder
 
 _DEFAULT_RUN = RunSpec()
 
@@ -47,7 +49,7 @@ def register(folder: str, evaluation: HoldoutEvaluation, by_verdict: bool) -> st
 def write_verdict(finished: StudyFinished, evaluation: HoldoutEvaluation, folder: str) -> str:
     """Write the page in the study's own folder once more, the verdict first, and return its address."""
     result = finished.result
-    page = html_report.report_html(
+    page = report_html(
         result,
         evaluation=evaluation,
         one_se=read_one_se(result, folder),
@@ -55,7 +57,7 @@ def write_verdict(finished: StudyFinished, evaluation: HoldoutEvaluation, folder
         forecasts=read_forecasts(result, folder),
         run=finished,
     )
-    return html_report.write_report(result, page, folder)
+    return write_report(result, page, folder)
 
 
 @flow(
@@ -113,3 +115,8 @@ def nightly(
         description=headline(evaluation),
     )
     return evaluation
+
+
+def promotes(verdict: Verdict) -> bool:
+    """Whether the rule by-verdict makes the model the current one: on `ship` alone."""
+    return verdict.decision == "ship"

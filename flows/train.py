@@ -5,31 +5,34 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import PositiveInt
 
 from flows.watching import ArtifactStore, tell_all
-from kallos import best_params, confirmation, model_files, trainer
-from kallos.best_params import BestParams
 from kallos.cache import FoldCache
-from kallos.confirmation import Confirmation
-from kallos.events import StepStarted
-from kallos.manifest import Choice, Manifest, Refit, Select
-from kallos.model_summary import model_lines, model_markdown
+from kallos.features.snapshots import read_snapshot
+from kallos.models import files, trainer
+from kallos.models.files import refuse_foreign_folder
+from kallos.models.manifest import Choice, Manifest, Refit, Select
+from kallos.models.summary import model_lines, model_markdown
+from kallos.models.trainer import TrainedModel, choose
 from kallos.planning import StudyPlan
-from kallos.pool import FoldPool, physical_cores
-from kallos.report import counted
-from kallos.result_folder import refuse_relative
-from kallos.result_names import artifact_key, model_folder, shown_name
 from kallos.settings import Settings
-from kallos.snapshots import read_snapshot
-from kallos.trainer import TrainedModel
+from kallos.storage import refuse_relative
+from kallos.study import confirmation
+from kallos.study.again import plan_again, study_rows
+from kallos.study.best_params import BestParams, read_best_params_file
+from kallos.study.confirmation import Confirmation
+from kallos.study.events import StepStarted
+from kallos.study.names import artifact_key, model_folder, shown_name
+from kallos.words import counted
+from kallos.workers.processes import FoldPool, physical_cores
 
 
 @task
 def find_study_rows(best: BestParams) -> StudyPlan:
     """Find the rows that the study saw, in their snapshot or else in the database, and its folds on them."""
     settings = Settings.read()
-    rows, snapshot = best_params.study_rows(
+    rows, snapshot = study_rows(
         best, settings.snapshots, features_url=settings.features_url, timeout=settings.db_timeout
     )
-    return best_params.plan_again(best, rows, snapshot)
+    return plan_again(best, rows, snapshot)
 
 
 @task
@@ -53,7 +56,7 @@ def train_model(
 @task
 def write_model(trained: TrainedModel, folder: str) -> str:
     """Leave the model as a directory."""
-    return model_files.write_model(trained, folder)
+    return files.write_model(trained, folder)
 
 
 def run_name() -> str:
@@ -74,7 +77,7 @@ def train(
     """Train a study's chosen parameters on all of its rows, and leave the model as a directory and an artifact.
 
     Args:
-        params_file: A study's best_params.json or a copy of it, or its fsspec URL.
+        params_file: A study's json or a copy of it, or its fsspec URL.
         output_dir: The model's own folder, or an fsspec URL of one; by default models/MODEL_ID among the results.
         seeds: Networks that are trained, each with a seed of its own; the forecast is their mean.
         refit: Stop early on the end of the rows ('inner-validation'), or train on all for the folds' 'median-epochs'.
@@ -86,10 +89,10 @@ def train(
     if output_dir is not None:
         if runtime.deployment.id:
             refuse_relative(output_dir)
-        model_files.refuse_foreign_folder(output_dir)
-    best = best_params.read_best_params_file(params_file)
+        refuse_foreign_folder(output_dir)
+    best = read_best_params_file(params_file)
     plan = find_study_rows(best)
-    choice = trainer.choose(best, select)
+    choice = choose(best, select)
     tell = tell_all()
     tell(StepStarted(f"confirming trial {choice.trial} on {counted(seeds * len(plan.folds), 'fold')}"))
     confirmed = confirm_choice(plan, choice, seeds, workers)

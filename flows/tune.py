@@ -2,12 +2,8 @@
 
 import base64
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from contextvars import ContextVar, copy_context
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -20,42 +16,46 @@ from prefect.transactions import CommitMode, transaction
 from prefect.utilities.annotations import quote
 from pydantic import SecretStr
 
-from flows.failures import note_failure
-from flows.fold_storage import FoldStorage
+from flows.places import Place, place_of
+from flows.server.failures import note_failure
+from flows.server.fold_storage import FoldStorage
 from flows.watching import ArtifactStore, Ending, ProgressArtifact, RunLogger, TrialLog, is_worth_a_line, tell_all
-from kallos import checks, html_report, planning, report, tuner
+from kallos import checks, tuner
 from kallos.architectures import Params
 from kallos.architectures.study_space import model_of
-from kallos.best_forecasts import (
+from kallos.cache import FoldCache
+from kallos.choosing.selection import deflate, one_standard_error
+from kallos.errors import KallosError
+from kallos.features.snapshots import read_snapshot
+from kallos.planning import StudyPlan, plan_study
+from kallos.report import page
+from kallos.report.evaluation import find_evaluation
+from kallos.report.forecasts import (
     BestForecasts,
-    FoldForecasts,
-    forecast_job,
     forecasts_of_best,
     last_fold_job,
     read_forecasts,
 )
-from kallos.budget import Budget, BudgetSpentError
-from kallos.cache import FoldCache
-from kallos.cluster import DaskPool
-from kallos.dask_scheduler import cluster_address
-from kallos.errors import KallosError
-from kallos.events import StudyFinished
-from kallos.fold_queue import ScoreFold
-from kallos.operations import count_operations
-from kallos.planning import StudyPlan
-from kallos.plots import report_png
-from kallos.pool import FoldPool, WorkerLostError, note_another_try, physical_cores
-from kallos.record import open_record
-from kallos.result_folder import prepare_folder, refuse_relative
-from kallos.result_names import artifact_key, study_folder
-from kallos.results import TuningResult
-from kallos.run_spec import RunSpec
-from kallos.scoring import FoldJob, FoldScore
-from kallos.selection import HonestChoice, deflate, one_standard_error
+from kallos.report.page import remove_report, report_html
+from kallos.report.plots import report_png
+from kallos.report.rows import best_params_markdown, trial_rows
+from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.operations import count_operations
 from kallos.settings import Settings
-from kallos.snapshots import read_snapshot
-from kallos.specs import TuneSpec
-from kallos.study_files import find_evaluation, write_study
+from kallos.specs.run import RunSpec
+from kallos.specs.study import TuneSpec, study_title
+from kallos.storage import prepare_folder, refuse_relative
+from kallos.study.best_params import read_best_params, read_latest, write_best_params
+from kallos.study.budget import Budget, BudgetSpentError
+from kallos.study.choice import HonestChoice
+from kallos.study.events import StudyFinished
+from kallos.study.files import write_study
+from kallos.study.lines import verdict
+from kallos.study.names import artifact_key, study_folder
+from kallos.study.record import open_record
+from kallos.study.result import TuningResult
+from kallos.workers.processes import WorkerLostError, note_another_try
+from kallos.workers.queue import ScoreFold
 
 _DEFAULT_RUN = RunSpec()
 _RETRIES = 2
@@ -87,7 +87,7 @@ def load_features(spec: TuneSpec) -> pd.DataFrame:
 @task
 def create_splits(features: pd.DataFrame, spec: TuneSpec) -> StudyPlan:
     """Cut the folds, score the naive forecasts on them, and freeze the rows in a snapshot."""
-    return planning.plan_study(features, spec, Settings.read().snapshots)
+    return plan_study(features, spec, Settings.read().snapshots)
 
 
 def fold_task(score: ScoreFold, storage: FoldStorage) -> Task[[FoldJob], FoldScore]:
@@ -118,110 +118,6 @@ def fold_task(score: ScoreFold, storage: FoldStorage) -> Task[[FoldJob], FoldSco
 def _nothing_to_wait_for(whole: object) -> Any:
     """Keep Prefect from looking for other tasks' results in all parts of a job, or of a place."""
     return quote(whole)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where folds are computed, how many are asked for at once, and whether a worker is idle.
-
-    `forecast` fits a fold once more for the picture of it, on this machine.
-    """
-
-    score: ScoreFold
-    forecast: Callable[[FoldJob], FoldForecasts]
-    workers: int
-    has_room: Callable[[], bool]
-    cluster: DaskPool | None = None
-
-    def within(self, budget: Budget) -> ScoreFold:
-        """Return `score`; a fold that waits for a worker of a cluster begins within the budget, or not at all."""
-        return self.score if self.cluster is None else partial(self.cluster.score, may_begin=budget.check)
-
-
-@dataclass(frozen=True)
-class Pools:
-    """What fits run in: processes of this machine, and a cluster where the run names one."""
-
-    processes: FoldPool
-    cluster: DaskPool | None = None
-
-    def place(self, run: RunSpec, plan: StudyPlan) -> Place:
-        """Return the place that a study has here."""
-
-        def forecast(job: FoldJob) -> FoldForecasts:
-            return self.processes.run(forecast_job, job)
-
-        if self.cluster is None:
-            return Place(self.processes.score, forecast, run.workers or physical_cores(), lambda: True)
-        # Workers come and go: the most folds that a study can use at once are asked for, and wait for one.
-        workers = run.workers or plan.spec.lookahead * len(plan.folds)
-        return Place(self.cluster.score, forecast, workers, self.cluster.has_room, self.cluster)
-
-
-@contextmanager
-def _pools_of(run: RunSpec) -> Iterator[Pools]:
-    """Yield the pools that a run names, for as long as the block runs."""
-    if run.executor == "dask":
-        with (
-            DaskPool(cluster_address(run, Settings.read().dask_address), fold_timeout=run.fold_timeout) as cluster,
-            FoldPool(1, fold_timeout=run.fold_timeout) as processes,
-        ):
-            yield Pools(processes, cluster)
-        return
-    with FoldPool(run.workers or physical_cores(), fold_timeout=run.fold_timeout) as processes:
-        yield Pools(processes)
-
-
-class _SharedPools:
-    """Pools that outlive a study, for the next one of the same run."""
-
-    def __init__(self, run: RunSpec) -> None:
-        self._run = run
-        self._pools: Pools | None = None
-        self._ends = ExitStack()
-        # What a pool logs of itself belongs to the run that has opened the block, not to its first study.
-        self._context = copy_context()
-
-    @contextmanager
-    def lent(self) -> Iterator[Pools]:
-        if self._pools is None:
-            self._pools = self._context.run(self._ends.enter_context, _pools_of(self._run))
-        try:
-            yield self._pools
-        except BaseException:
-            # A scheduler may be lost, or a fold under way for nobody.
-            self.end()
-            raise
-
-    def end(self) -> None:
-        self._pools = None
-        self._ends.close()
-
-
-_shared: ContextVar[_SharedPools | None] = ContextVar("shared_pools", default=None)
-
-
-@contextmanager
-def shared_pools(run: RunSpec) -> Iterator[None]:
-    """Let studies in this block, which are carried alike and one after the other, share what the run names.
-
-    A study that fails ends them, and the next one has its own; the block's end ends the last ones.
-    """
-    shared = _SharedPools(run)
-    token = _shared.set(shared)
-    try:
-        yield
-    finally:
-        _shared.reset(token)
-        shared.end()
-
-
-@contextmanager
-def place_of(run: RunSpec, plan: StudyPlan) -> Iterator[Place]:
-    """Yield the place that the run names, for as long as the block runs."""
-    shared = _shared.get()
-    with _pools_of(run) if shared is None else shared.lent() as pools:
-        yield pools.place(run, plan)
 
 
 @task(cache_policy=NO_CACHE)
@@ -319,7 +215,7 @@ def write_report(
 ) -> str:
     """Write the page that shows the study, and return its address."""
     result = finished.result
-    page = html_report.report_html(
+    html = report_html(
         result,
         evaluation=find_evaluation(result, results, chosen.one_se),
         one_se=chosen.one_se,
@@ -328,7 +224,7 @@ def write_report(
         no_forecasts=no_forecasts,
         run=finished,
     )
-    return html_report.write_report(result, page, study_folder(results, result.study_name))
+    return page.write_report(result, html, study_folder(results, result.study_name))
 
 
 @flow(
@@ -355,7 +251,7 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
     plan = create_splits(features, spec)
     own = study_folder(folder, plan.study_name)
     # A study is held against its own last run first: the latest of the same target may be of another horizon.
-    last = report.read_best_params(own) or report.read_latest(spec, folder)
+    last = read_best_params(own) or read_latest(spec, folder)
     with place_of(run, plan) as place:
         finished = study(plan, run, _nothing_to_wait_for(place))
         result = finished.result
@@ -365,23 +261,23 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
             chosen = HonestChoice(deflation=deflate(result))
             logger.warning("the choice within one standard error is left out: %s", error)
         # Where a run is killed before its page is written, no earlier one lies beside the new result.
-        html_report.remove_report(result, own)
-        path = report.write_best_params(result, folder, chosen)
+        remove_report(result, own)
+        path = write_best_params(result, folder, chosen)
         write_study(result, own)
-        logger.info("%s; best parameters in %s", report.verdict(result), path)
+        logger.info("%s; best parameters in %s", verdict(result), path)
         page = _show(plan, finished, chosen, run, folder, place, logger)
     artifacts = ArtifactStore(logger)
     artifacts.store(
         create_markdown_artifact,
         key=artifact_key("best-params", spec),
-        markdown=report.best_params_markdown(result, last, page),
-        description=report.verdict(result),
+        markdown=best_params_markdown(result, last, page),
+        description=verdict(result),
     )
     artifacts.store(
         create_table_artifact,
         key=artifact_key("trials", spec),
-        table=report.trial_rows(result),
-        description=f"{report.study_title(spec)}: every trial, its value and its parameters",
+        table=trial_rows(result),
+        description=f"{study_title(spec)}: every trial, its value and its parameters",
     )
     picture = base64.b64encode(report_png(result)).decode()
     artifacts.store(
@@ -389,7 +285,7 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
         key=artifact_key("plots", spec),
         # The picture itself, so that it shows wherever the UI does.
         image_url=f"data:image/png;base64,{picture}",
-        description=f"{report.study_title(spec)}: the best trial beside naive, and all trials",
+        description=f"{study_title(spec)}: the best trial beside naive, and all trials",
     )
     return result
 
@@ -416,5 +312,5 @@ def _show(
     except Exception as error:
         logger.warning("the report could not be written, and the result is whole: %s: %s", type(error).__name__, error)
         with suppress(KallosError):
-            html_report.remove_report(finished.result, own)
+            remove_report(finished.result, own)
         return None

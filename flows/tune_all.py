@@ -11,24 +11,26 @@ import httpx
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 
-from flows.deployed_studies import Deployment, find_deployment, run_deployed
-from flows.tune import shared_pools, tune
+from flows.places import shared_pools
+from flows.server.deployed import Deployment, find_deployment, run_deployed
+from flows.tune import tune
 from flows.watching import ArtifactStore
-from kallos import checks, planning, report
+from kallos import checks
 from kallos.checks.loading import shared_rows
-from kallos.cluster import cluster_line
-from kallos.dask_scheduler import cluster_address
 from kallos.errors import DataError, KallosError, StudyError, scrubbed, shorten
-from kallos.feature_store import FeatureStore
-from kallos.leaderboard import Entry, Leaderboard, leaderboard_markdown, write_leaderboard
-from kallos.planning import StudyPlan
-from kallos.result_folder import prepare_folder, refuse_relative
-from kallos.result_names import leaderboard_key, study_folder
-from kallos.run_spec import RunSpec
+from kallos.features.store import FeatureStore
+from kallos.planning import StudyPlan, plan_study
+from kallos.report.leaderboard import Entry, Leaderboard, leaderboard_markdown, write_leaderboard
+from kallos.report.whole import is_of, whole_document
 from kallos.settings import Settings
-from kallos.specs import TuneSpec
-from kallos.study_grid import ALL, StudyGrid
-from kallos.whole_results import is_of, whole_document
+from kallos.specs.grid import ALL, StudyGrid
+from kallos.specs.run import RunSpec
+from kallos.specs.study import TuneSpec
+from kallos.storage import prepare_folder, refuse_relative
+from kallos.study.best_params import best_params_document, read_best_params
+from kallos.study.names import leaderboard_key, study_folder
+from kallos.workers.dask import cluster_line
+from kallos.workers.scheduler import cluster_address
 
 Onlooker = Callable[[Entry, Leaderboard], None]
 Listener = Callable[[str], None]
@@ -192,7 +194,7 @@ def _finished(spec: TuneSpec, folder: str) -> Entry | None:
 def _found_now(spec: TuneSpec, results: str) -> dict[str, Any] | None:
     """Return the document of the study on the rows of now, or None if it is not there."""
     plan = _plan_now(spec)
-    document = report.read_best_params(study_folder(results, plan.study_name))
+    document = read_best_params(study_folder(results, plan.study_name))
     return document if document is not None and is_of(plan, document) else None
 
 
@@ -202,7 +204,7 @@ def _plan_now(spec: TuneSpec) -> StudyPlan:
     features, _ = checks.load_sound_features(
         settings.features_url, spec, now=datetime.now(UTC), timeout=settings.db_timeout
     )
-    return planning.plan_study(features, spec, settings.snapshots)
+    return plan_study(features, spec, settings.snapshots)
 
 
 def _run_here(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> Entry:
@@ -214,7 +216,7 @@ def _run_here(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> Entry:
         raise
     except Exception as error:  # Whatever ails one study, the others go on.
         return Entry.failed(spec, _reason(error))
-    return Entry.of(spec, report.best_params_document(result))
+    return Entry.of(spec, best_params_document(result))
 
 
 def _reason(error: Exception) -> str:

@@ -10,10 +10,12 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from kallos import report
-from kallos.budget import BudgetSpentError
-from kallos.events import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted, Watcher
 from kallos.planning import StudyPlan
+from kallos.specs.study import study_title
+from kallos.study.budget import BudgetSpentError
+from kallos.study.events import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted, Watcher
+from kallos.study.lines import opening, outcome, run_summary, trial_label
+from kallos.words import short
 
 RunLogger = Logger | LoggerAdapter[Any]
 
@@ -67,12 +69,12 @@ class TrialLog:
         """Log the event."""
         match event:
             case StudyStarted():
-                for line in report.opening(event):
+                for line in opening(event):
                     self._logger.info("%s", line)
             case StudyFinished():
-                self._logger.info("%s", report.run_summary(event))
+                self._logger.info("%s", run_summary(event))
             case TrialStarted(number, params):
-                shown = ", ".join(f"{name}={report.short(value)}" for name, value in params.items())
+                shown = ", ".join(f"{name}={short(value)}" for name, value in params.items())
                 self._logger.info("trial %d started: %s", number, shown)
             case FoldScored(trial, fold, score):
                 shown = f"{self._metric} {score.value:.6g}"
@@ -81,8 +83,8 @@ class TrialLog:
                 so_far = f"best {best.value:.6g} (trial {best.number})" if best else "no best yet"
                 self._logger.info(
                     "%s finished: %s, %s, %s, %.1f s of fits",
-                    report.trial_label(trial),
-                    report.outcome(trial, self._metric),
+                    trial_label(trial),
+                    outcome(trial, self._metric),
                     so_far,
                     self._naive,
                     trial.seconds,
@@ -105,7 +107,7 @@ class ProgressArtifact:
         match event:
             case StudyStarted(n_trials=n_trials):
                 self._n_trials = n_trials
-                text = f"{report.study_title(self._spec)}: trials done"
+                text = f"{study_title(self._spec)}: trials done"
                 self._id = self._artifacts.store(
                     create_progress_artifact, progress=0.0, key=self._key, description=text
                 )

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kallos.arguments import require
-from kallos.entry_files import Holdings, entries_of, open_entry_files, surplus
-from kallos.scoring import FoldJob, FoldScore
+from kallos.errors import require
+from kallos.scoring.job import FoldJob, FoldScore
+from kallos.storage import Holdings, entries_of, open_entry_files, surplus
 
 _log = logging.getLogger(__name__)
 

@@ -26,13 +26,13 @@ from kallos.architectures.inputs import INPUT
 from kallos.architectures.lookup import unsound
 from kallos.architectures.space import corners
 from kallos.architectures.study_space import study_space
-from kallos.arguments import require
-from kallos.errors import DataError, FitError, KallosError, UsageError
-from kallos.folds import Fold
+from kallos.errors import DataError, FitError, KallosError, UsageError, require
+from kallos.folds.grid import Fold
 from kallos.planning import plan_study
-from kallos.scoring import FoldJob, evaluate_fold, fit_fold, forecast_fold
-from kallos.specs import TuneSpec
-from kallos.weights import restore_weights, weights_bytes
+from kallos.scoring.fold import evaluate_fold, fit_fold, forecast_fold
+from kallos.scoring.job import FoldJob
+from kallos.scoring.weights import restore_weights, weights_bytes
+from kallos.specs.study import TuneSpec
 
 _HORIZON = 3
 _NORM = "use_reversible_instance_norm"
@@ -166,7 +166,7 @@ def it_learns_from_several_assets(name: str, folder: str) -> None:
 
 def it_saves_and_loads(name: str, folder: str) -> None:
     """What a fitted model has learnt comes back from its bytes: the model forecasts as before, to the bit."""
-    from kallos.training import quiet_single_thread
+    from kallos.scoring.training import quiet_single_thread
 
     job = _job(name, folder)
     fitted = fit_fold(job)

@@ -5,13 +5,14 @@ from datetime import date
 
 import pandas as pd
 
-from kallos.arguments import require, require_callable, require_positive, require_rows, require_whole
-from kallos.feature_store import FeatureStore
-from kallos.folds import Fold, cut_folds, splits
-from kallos.preprocessing import PreparedFold, prepare_fold, study_columns
-from kallos.row_chunks import OnRows
+from kallos.errors import require, require_callable, require_positive, require_rows, require_whole
+from kallos.features.chunks import OnRows
+from kallos.features.store import FeatureStore
+from kallos.folds.columns import PreparedFold, prepare_fold, study_columns
+from kallos.folds.grid import Fold, cut_folds, splits
 from kallos.settings import DB_TIMEOUT
-from kallos.specs import CalendarStep, DataSpec, FeatureSpec, FoldSpec, parse_spec
+from kallos.specs.data import DataSpec, FeatureSpec
+from kallos.specs.study import CalendarStep, FoldSpec, parse_spec
 
 __all__ = ["get_walk_forward_splits", "load_features_from_db", "prepare_darts_timeseries"]
 

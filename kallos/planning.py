@@ -4,11 +4,11 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,17 +16,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from kallos.architectures import Architecture, Params, get_architecture
 from kallos.architectures.lookup import refuse_missing_packages
 from kallos.architectures.study_space import StudySpace, model_of
-from kallos.arguments import require
-from kallos.errors import DataError, UsageError, shorten
-from kallos.folds import Fold
-from kallos.metrics import RMSE, mean, mean_of_each, metric_source
-from kallos.naive_scores import naive_scores, naive_scores_by_target
-from kallos.panel import Panel
-from kallos.scoring import FoldJob, rows_sha256
-from kallos.snapshots import frame_sha256, write_snapshot
-from kallos.specs import TuneSpec
-from kallos.study_cut import cut_panel, inner_cuts_of, is_short, said_of
-from kallos.versions import version_here
+from kallos.baselines.scores import (
+    Errors,
+    better_by_target,
+    naive_by_asset,
+    naive_by_target,
+)
+from kallos.errors import DataError, UsageError, require, shorten
+from kallos.features.moments import Stamp, stamp
+from kallos.features.snapshots import frame_sha256, write_snapshot
+from kallos.folds.cut import cut_panel, inner_cuts_of, is_short
+from kallos.folds.grid import Fold
+from kallos.folds.panel import Panel
+from kallos.scoring.job import FoldJob, rows_sha256
+from kallos.scoring.machine import version_here
+from kallos.scoring.metrics import mean
+from kallos.specs.metrics import RMSE, metric_source
+from kallos.specs.study import TuneSpec
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -36,11 +42,6 @@ _log = logging.getLogger(__name__)
 
 # Raise this whenever a change to asking, telling or pruning moves a trial.
 ENGINE_VERSION = 2
-
-Stamp = str | int
-# Of each naive forecast, one for each asset or target.
-Errors = dict[str, tuple[float, ...]]
-Scored = TypeVar("Scored")
 
 
 class DataSummary(BaseModel):
@@ -297,11 +298,6 @@ def mean_naive_values(windows: Sequence[FoldWindow]) -> dict[str, float]:
     return {name: mean([window.naive_values[name] for window in windows]) for name in names}
 
 
-def stamp(moment: pd.Timestamp | int) -> Stamp:
-    """Return a row's stamp as JSON holds it: ISO text, or the integer."""
-    return moment.isoformat() if isinstance(moment, pd.Timestamp) else int(moment)
-
-
 def _sha256(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -315,30 +311,20 @@ def planned_folds(
     part in: they come second. Raises `DataError` if a target that is not alone is constant over an asset's training
     rows.
     """
-    by_target = [_naive_by_target(panel, fold, spec) for fold in folds]
+    by_target = [naive_by_target(panel, fold, spec) for fold in folds]
     rules = better_by_target(by_target)
     return (
         tuple(_planned(panel, fold, spec, each, rules) for fold, each in zip(folds, by_target, strict=True)),
-        tuple(_planned(panel, fold, spec, _naive_by_target(panel, fold, spec), rules) for fold in beyond),
+        tuple(_planned(panel, fold, spec, naive_by_target(panel, fold, spec), rules) for fold in beyond),
     )
-
-
-def better_by_target(folds: Sequence[Errors | None]) -> tuple[str, ...]:
-    """Return for each target, of several, the naive forecast of least mean error; none where a fold has no errors."""
-    each = [errors for errors in folds if errors is not None]
-    if not each or len(each) < len(folds):
-        return ()
-    means = {name: mean_of_each([errors[name] for errors in each]) for name in each[0]}
-    n_targets = len(next(iter(means.values())))
-    return tuple(min(means, key=lambda name: means[name][place]) for place in range(n_targets))
 
 
 def _planned(panel: Panel, fold: Fold, spec: TuneSpec, by_target: Errors | None, rules: tuple[str, ...]) -> PlannedFold:
     folds = panel.folds_of(fold)
     # One that is the same for all targets is there by its own name.
     own_rules = rules if len(set(rules)) > 1 else None
-    by_rmse = _naive_by_asset(panel, folds, spec, RMSE, own_rules)
-    measured = None if spec.metric == RMSE else _naive_by_asset(panel, folds, spec, spec.metric, own_rules)
+    by_rmse = naive_by_asset(panel, folds, spec, RMSE, own_rules)
+    measured = None if spec.metric == RMSE else naive_by_asset(panel, folds, spec, spec.metric, own_rules)
     window = FoldWindow(
         train_start=stamp(panel.calendar[fold.train_start]),
         train_end=stamp(panel.calendar[fold.train_stop - 1]),
@@ -350,41 +336,3 @@ def _planned(panel: Panel, fold: Fold, spec: TuneSpec, by_target: Errors | None,
         naive_by_target=by_target,
     )
     return PlannedFold(folds[0], window, rows_sha256(panel.frame, folds), beside=folds[1:])
-
-
-def _naive_by_asset(
-    panel: Panel, folds: Sequence[Fold], spec: TuneSpec, metric: str, rules: tuple[str, ...] | None
-) -> Errors:
-    """Return the errors of each naive forecast, one for each asset."""
-    each = _of_each_asset(partial(naive_scores, rules=rules), panel, folds, spec, metric)
-    return {name: tuple(errors[name] for errors in each) for name in each[0]}
-
-
-def _naive_by_target(panel: Panel, fold: Fold, spec: TuneSpec) -> Errors | None:
-    """Return the errors of each naive forecast, one for each target, the mean over the assets; None of one target."""
-    if len(spec.features.targets) == 1:
-        return None
-    each = _of_each_asset(naive_scores_by_target, panel, panel.folds_of(fold), spec, spec.metric)
-    return {name: mean_of_each([errors[name] for errors in each]) for name in each[0]}
-
-
-def _of_each_asset(
-    score: Callable[..., dict[str, Scored]], panel: Panel, folds: Sequence[Fold], spec: TuneSpec, metric: str
-) -> list[dict[str, Scored]]:
-    """Return what the naive forecasts of each asset score; what is said of one names it."""
-    each = []
-    for asset, fold in zip(spec.data.assets, folds, strict=True):
-        with said_of(asset, spec):
-            each.append(
-                score(
-                    panel.frame,
-                    fold,
-                    spec.features,
-                    spec.horizon,
-                    spec.forecast,
-                    metric=metric,
-                    quantiles=None if metric == RMSE else spec.levels,
-                    is_alone=len(folds) == 1,
-                )
-            )
-    return each

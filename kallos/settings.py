@@ -1,13 +1,23 @@
 """Where this machine keeps things: `KALLOS_*` variables or a `.env` file, read once at the edge."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, PositiveFloat, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from kallos.dask_address import check_dask_address
-from kallos.errors import UsageError, explain
+from kallos.errors import UsageError, explain, scrubbed
+
+_ADDRESS = re.compile(r"(tcp|tls|ws|wss)://(\[[0-9a-fA-F:.%]+\]|[^\s/@:\[\]]+):\d+")
+
+
+def check_dask_address(address: str | None) -> str | None:
+    """Return the address of a Dask scheduler, or raise `ValueError` if it is none."""
+    if address is not None and not _ADDRESS.fullmatch(address):
+        raise ValueError(f"must be a Dask scheduler's address, such as tcp://host:8786, not {scrubbed(address)!r}")
+    return address
+
 
 # Seconds that the features database may take to answer.
 DB_TIMEOUT = 300.0

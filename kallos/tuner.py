@@ -10,20 +10,29 @@ from queue import SimpleQueue
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from kallos.arguments import require, require_callable, require_whole
-from kallos.budget import Budget, BudgetSpentError
 from kallos.cache import FoldCache
-from kallos.errors import FitError, StudyError
-from kallos.events import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted, Watcher, ignore
-from kallos.fold_queue import FoldQueue, ScoreFold
-from kallos.metrics import mean
+from kallos.errors import FitError, StudyError, require, require_callable, require_whole
 from kallos.planning import StudyPlan
-from kallos.record import StudyRecord, quiet_optuna
-from kallos.results import TuningResult
-from kallos.sampling import TrialSource
-from kallos.scoring import FoldScore, evaluate_fold
-from kallos.trials import ENVIRONMENT, PARAMS, REASON, SCORES, TRY_AGAIN, StudyTrial, TrialRecord, best_of
-from kallos.versions import environment_sha256, installed_versions
+from kallos.scoring.fold import evaluate_fold
+from kallos.scoring.job import FoldScore
+from kallos.scoring.machine import environment_sha256, installed_versions
+from kallos.scoring.metrics import mean
+from kallos.study.budget import Budget, BudgetSpentError
+from kallos.study.events import (
+    Event,
+    FoldScored,
+    StudyFinished,
+    StudyStarted,
+    TrialFinished,
+    TrialStarted,
+    Watcher,
+    ignore,
+)
+from kallos.study.record import StudyRecord, quiet_optuna
+from kallos.study.result import TuningResult
+from kallos.study.sampling import TrialSource
+from kallos.study.trials import ENVIRONMENT, PARAMS, REASON, SCORES, TRY_AGAIN, StudyTrial, TrialRecord, best_of
+from kallos.workers.queue import FoldQueue, ScoreFold
 
 # So many trials show whether a study can work at all.
 _FIRST_TRIALS = 5

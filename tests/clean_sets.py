@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kallos.indicators import compute_indicators
-from kallos.specs import FeatureSpec
+from kallos.features.files.indicators import compute_indicators
+from kallos.specs.data import FeatureSpec
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def group(item: pytest.Item) -> str:
         needed = getattr(item, "fixturenames", ())
-        return next((server for server in _SERVERS if server in needed), item.path.name)
+        return next((server for server in _SERVERS if server in needed), str(item.path))
 
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group(item)))

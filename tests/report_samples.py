@@ -4,13 +4,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from kallos.best_forecasts import BestForecasts, FoldForecasts
 from kallos.errors import FitError
 from kallos.evaluation.results import Comparison, ForecastScores, HoldoutEvaluation, Verdict
-from kallos.manifest import Choice, Manifest, MemberRecord
-from kallos.results import TuningResult
-from kallos.scoring import FoldJob, FoldScore
-from kallos.selection import Deflation, OneStandardError
+from kallos.models.manifest import Choice, Manifest, MemberRecord
+from kallos.report.forecasts import BestForecasts, FoldForecasts
+from kallos.scoring.job import FoldJob, FoldScore
+from kallos.study.choice import Deflation, OneStandardError
+from kallos.study.result import TuningResult
 from kallos.tuner import run_tuning
 from tests.samples import by_parameters, make_features, small_plan
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kallos.best_forecasts import FoldForecasts
 from kallos.planning import StudyPlan, plan_study
-from kallos.scoring import FoldJob, FoldScore
-from kallos.spec_files import merge
-from kallos.specs import TuneSpec
+from kallos.report.forecasts import FoldForecasts
+from kallos.scoring.job import FoldJob, FoldScore
+from kallos.specs.files import merge
+from kallos.specs.study import TuneSpec
 
 
 def make_features(n_rows: int = 400, *, seed: int = 0, start: str = "2020-01-01", freq: str = "D") -> pd.DataFrame:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from kallos.best_params import BestParams, read_best_params_file, study_rows
-from kallos.manifest import Manifest
-from kallos.report import write_best_params
-from kallos.snapshots import frame_sha256
-from kallos.trainer import TrainedModel, choose, train
+from kallos.features.snapshots import frame_sha256
+from kallos.models.manifest import Manifest
+from kallos.models.trainer import TrainedModel, choose, train
+from kallos.study.again import study_rows
+from kallos.study.best_params import BestParams, read_best_params_file, write_best_params
 from kallos.tuner import run_tuning
 from tests.samples import small_plan
 

@@ -10,13 +10,13 @@ from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, read_spec, with_flag
 from flows.wording import Console
 from kallos.errors import UsageError, scrubbed
 from kallos.settings import Settings
-from kallos.specs import TuneSpec
+from kallos.specs.study import TuneSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from kallos.audit.query import Load
-    from kallos.feature_store import FeatureStore
+    from kallos.features.store import FeatureStore
 
 
 @with_flags(*SPEC_FLAGS)
@@ -46,7 +46,7 @@ def audit(
     settings = Settings.read()
     with Console(stderr=True).status("reading the features") as status:
         from kallos.audit import AuditReport, audit_study, before_holdout
-        from kallos.feature_store import FeatureStore
+        from kallos.features.store import FeatureStore
 
         with FeatureStore(db_url or settings.features_url, timeout=settings.db_timeout) as store:
             frame = store.load(
@@ -67,7 +67,7 @@ def audit(
     if json:
         sys.stdout.write(report.model_dump_json(indent=2) + "\n")
     else:
-        from flows.audit_table import show_audit
+        from flows.terminal.audit import show_audit
 
         show_audit(console, report, spec, n_rows, n_kept=len(frame) - n_rows)
     if report.has_leak:
@@ -76,7 +76,7 @@ def audit(
 
 def _rerun(store: "FeatureStore", spec: TuneSpec) -> "Load | None":
     """Return how to compute the rows up to an earlier date, or None where a table only filters them."""
-    from kallos.feature_store import tidy
+    from kallos.features.store import tidy
 
     if spec.data.query is None:
         return None
@@ -99,7 +99,7 @@ class _Earlier:
 
 
 def _snapshot(address: str) -> "pd.DataFrame":
-    from kallos.snapshots import read_snapshot
+    from kallos.features.snapshots import read_snapshot
 
     try:
         return read_snapshot(address)
@@ -109,8 +109,8 @@ def _snapshot(address: str) -> "pd.DataFrame":
 
 def _last_snapshot(spec: TuneSpec, settings: Settings) -> _Earlier:
     """Return the rows of the latest result of this model, asset and target."""
-    from kallos.report import read_latest
-    from kallos.snapshots import read_snapshot
+    from kallos.features.snapshots import read_snapshot
+    from kallos.study.best_params import read_latest
 
     folder = settings.results or "kallos-results"
     document = read_latest(spec, folder)

@@ -9,10 +9,10 @@ from cyclopts import Parameter
 from flows.commands.studies import Storage, studies_address
 from flows.wording import Console
 from kallos.cache import FoldCache
-from kallos.entry_files import Holdings
 from kallos.errors import UsageError, scrubbed
+from kallos.features.snapshots import prune_snapshots, snapshot_holdings
 from kallos.settings import Settings
-from kallos.snapshots import prune_snapshots, snapshot_holdings
+from kallos.storage import Holdings
 
 _DAY, _MEGABYTE = 86_400, 1_000_000
 _SCORES, _SNAPSHOTS = "fold scores", "snapshots"
@@ -44,7 +44,7 @@ def prune(
 
     A fold that a study needs again is computed again, and its snapshot is written again.
     """
-    from kallos.study_catalogue import rows_in_use
+    from kallos.study.catalogue import rows_in_use
 
     if older_than is None and larger_than is None:
         raise UsageError("cache prune must know what may stay: give --older-than DAYS or --larger-than MB")

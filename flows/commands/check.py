@@ -13,7 +13,7 @@ from rich.text import Text
 from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, read_spec, with_flags
 from flows.wording import Console, in_flags
 from kallos.settings import Settings
-from kallos.specs import TuneSpec
+from kallos.specs.study import TuneSpec
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -48,7 +48,7 @@ def check(
     """
     from kallos.checks import repair, with_left_out
     from kallos.errors import UsageError
-    from kallos.feature_store import FeatureStore
+    from kallos.features.store import FeatureStore
 
     spec = read_spec(study, given)
     asked = [name.strip() for name in fix.split(",") if name.strip()] if fix else []
@@ -84,8 +84,8 @@ def _check_several(
 ) -> bool:
     """Look at each asset by itself, and at all together where each is sound; return whether a study can be tuned."""
     from kallos.checks import examine_each, examine_together
-    from kallos.feature_store import by_asset, tidy
-    from kallos.report import counted
+    from kallos.features.store import by_asset, tidy
+    from kallos.words import counted
 
     each = examine_each(rows, spec, now=datetime.now(UTC), left_out=left_out)
     is_sound, together = all(examination.is_sound for examination in each.values()), None
@@ -143,7 +143,7 @@ def _console() -> Console:
 
 def _show(examination: "Examination", spec: TuneSpec, repaired: TuneSpec, *, is_fixed: bool) -> None:
     from kallos.checks import study_lines
-    from kallos.report import counted
+    from kallos.words import counted
 
     console = _console()
     _print_findings(console, examination)
@@ -164,7 +164,7 @@ def _show(examination: "Examination", spec: TuneSpec, repaired: TuneSpec, *, is_
 
 
 def _print_findings(console: Console, examination: "Examination") -> None:
-    from kallos.report import counted
+    from kallos.words import counted
 
     for severity, findings in (("error", examination.errors), ("warning", examination.warnings)):
         if findings:
@@ -188,7 +188,7 @@ def _lines_of(finding: "Finding", width: int) -> Iterator[str]:
 
 
 def _seen(examination: "Examination", spec: TuneSpec) -> Iterator[str]:
-    from kallos.report import counted
+    from kallos.words import counted
 
     if examination.first is None or examination.last is None:
         return

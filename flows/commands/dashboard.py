@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from flows.commands.studies import studies_address
 from flows.flags import StorageUrl
 from kallos.errors import KallosError, UsageError
-from kallos.extras import pip_install
+from kallos.words import pip_install
 
 
 def dashboard(
@@ -24,9 +24,9 @@ def dashboard(
         raise UsageError(f"the dashboard is an extra, and is not installed: {pip_install('dashboard')}")
     if not 0 <= port < 2**16:
         raise UsageError(f"--port must be from 0 to 65535, not {port}")
-    from flows.dashboard_server import serve_dashboard
-    from kallos.databases import shown
-    from kallos.record import must_answer, opened_if_there, parse_storage_url
+    from flows.server.dashboard import serve_dashboard
+    from kallos.features.databases import shown
+    from kallos.study.record import must_answer, opened_if_there, parse_storage_url
 
     url = parse_storage_url(studies_address(storage_url))
     with must_answer(url), opened_if_there(url) as storage:

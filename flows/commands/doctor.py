@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from flows.prefect_api import set_environment
+from flows.server.api import set_environment
 from flows.wording import Console, in_flags
 from kallos.settings import Settings
 
@@ -23,7 +23,7 @@ def doctor(
     One line each; the exit code is 1 if one of them is BAD.
     """
     set_environment()
-    from flows.diagnosis import checks
+    from flows.server.diagnosis import checks
 
     console = Console()
     lines = Table.grid(padding=(0, 1))

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from flows.flags import FeaturesUrl, ResultsFolder, TrustCode
-from flows.prefect_api import prefect_api, set_environment
+from flows.server.api import prefect_api, set_environment
 from flows.wording import Console
 from kallos.settings import Settings
 
 if TYPE_CHECKING:
-    from kallos.manifest import Manifest
+    from kallos.models.manifest import Manifest
 
 
 def evaluate(
@@ -44,10 +44,10 @@ def evaluate(
     beside the model and counted: the more was tried on it, the more it takes to be better than naive.
     """
     set_environment(KALLOS_DB_URL=db_url)
-    from kallos.model_files import read_manifest
-    from kallos.references import trust
-    from kallos.result_folder import address_of, prepare_folder
-    from kallos.result_names import evaluation_name
+    from kallos.architectures.references import trust
+    from kallos.models.files import read_manifest
+    from kallos.storage import address_of, prepare_folder
+    from kallos.study.names import evaluation_name
 
     if trust_code is not None:
         trust(trust_code)
@@ -59,8 +59,8 @@ def evaluate(
     prepare_folder(folder)
     with prefect_api(console, "flows.evaluate"):
         from flows.evaluate import evaluate as evaluate_flow
-        from flows.evaluation_table import show_evaluation
-        from flows.interruption import ending_at_once
+        from flows.server.interruption import ending_at_once
+        from flows.terminal.evaluation import show_evaluation
 
         logging.raiseExceptions = False
         status = console.status("forecasting the hold-out")
@@ -86,9 +86,9 @@ def evaluate(
 
 def _params_file(manifest: "Manifest", *folders: str) -> str | None:
     """Return where the best parameters of the model's study lie, in the first of these folders that has them."""
-    from kallos.report import read_best_params
-    from kallos.result_folder import address_of
-    from kallos.result_names import BEST_PARAMS, study_folder
+    from kallos.storage import address_of
+    from kallos.study.best_params import read_best_params
+    from kallos.study.names import BEST_PARAMS, study_folder
 
     for own in (study_folder(folder, manifest.study) for folder in folders):
         if read_best_params(own) is not None:

@@ -9,18 +9,18 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from flows.wording import Console
-from kallos.databases import parse_url, shown
 from kallos.errors import UsageError
-from kallos.feature_files import read_features
-from kallos.feature_writing import OnConflict, Written, write_features
-from kallos.file_layouts import FileLayout, names_of
-from kallos.ingestion import ingest_prices, parse_mapping
-from kallos.input_files import Source, find_sources
-from kallos.input_rows import InputReading, Inputs
-from kallos.prices import demo_prices, read_bars
-from kallos.row_faults import Rejected
+from kallos.features.databases import parse_url, shown
+from kallos.features.files.faults import Rejected
+from kallos.features.files.features import read_features
+from kallos.features.files.ingest import ingest_prices, parse_mapping
+from kallos.features.files.layouts import FileLayout, names_of
+from kallos.features.files.prices import demo_prices, read_bars
+from kallos.features.files.rows import InputReading, Inputs
+from kallos.features.files.sources import Source, find_sources
+from kallos.features.files.timestamps import StampReading
+from kallos.features.writing import OnConflict, Written, write_features
 from kallos.settings import Settings
-from kallos.stamps import StampReading
 
 _MOST_ASSETS, _FIRST_ASSETS = 10, 5
 

@@ -11,8 +11,8 @@ from kallos.errors import UsageError
 from kallos.settings import Settings
 
 if TYPE_CHECKING:
-    from kallos.registry import Registry
-    from kallos.registry_index import Change
+    from kallos.models.registry import Registry
+    from kallos.models.registry_index import Change
 
 _Folder = Annotated[
     str | None,
@@ -45,7 +45,7 @@ def list_models(*, asset_id: _Asset = None, registry: _Folder = None, json: _Jso
         of_asset = "" if asset_id is None else f" of {asset_id}"
         _say(f"no models{of_asset} in {opened.address}: add one with kallos-run models add FOLDER")
         return
-    from flows.model_tables import show_models
+    from flows.terminal.models import show_models
 
     show_models(_console(), entries, opened)
 
@@ -64,7 +64,7 @@ def show(model: _ModelId, /, *, registry: _Folder = None, json: _Json = False) -
             }
         )
         return
-    from flows.model_tables import show_model
+    from flows.terminal.models import show_model
 
     show_model(_console(), record, looks)
 
@@ -135,7 +135,7 @@ def _last_verdict(registry: "Registry", model: str) -> str:
 
 
 def _open(folder: str | None) -> "Registry":
-    from kallos.registry import Registry
+    from kallos.models.registry import Registry
 
     return Registry(folder or Settings.read().registry_folder)
 

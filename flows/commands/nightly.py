@@ -19,12 +19,12 @@ from flows.flags import (
     read_spec,
     with_flags,
 )
-from flows.prefect_api import prefect_api, set_environment
+from flows.server.api import prefect_api, set_environment
 from flows.wording import Console
 from kallos.errors import UsageError
-from kallos.run_spec import RunSpec
 from kallos.settings import Settings
-from kallos.specs import parse_spec, require_holdout
+from kallos.specs.run import RunSpec
+from kallos.specs.study import parse_spec, require_holdout
 
 _RUN_FLAGS = list(flags_of(RunSpec))
 
@@ -55,8 +55,8 @@ def nightly(
     if seeds < 1:
         raise UsageError(f"--seeds must be 1 or more, not {seeds}")
     set_environment(KALLOS_DB_URL=db_url, KALLOS_STORAGE_URL=storage_url)
-    from kallos.record import parse_storage_url
-    from kallos.result_folder import prepare_folder
+    from kallos.storage import prepare_folder
+    from kallos.study.record import parse_storage_url
 
     console = Console()
     settings = Settings.read()
@@ -64,10 +64,10 @@ def nightly(
     folder = output_dir or settings.results or "kallos-results"
     prepare_folder(folder)
     with prefect_api(console, "flows.nightly"):
-        from flows.evaluation_table import show_evaluation
-        from flows.interruption import ending_at_once
         from flows.nightly import nightly as nightly_flow
-        from flows.terminal import shown_progress
+        from flows.server.interruption import ending_at_once
+        from flows.terminal.evaluation import show_evaluation
+        from flows.terminal.study import shown_progress
         from flows.watching import Ending, watching
 
         logging.raiseExceptions = False
@@ -83,8 +83,8 @@ def nightly(
             evaluation = nightly_flow(spec, run, named, select, seeds, refit, promote)
     show_evaluation(console, evaluation)
     assert ending.finished is not None
-    from flows.terminal import report_address
-    from kallos.registry import Registry
+    from flows.terminal.study import report_address
+    from kallos.models.registry import Registry
 
     registry = Registry(settings.registry_folder)
     state = registry.show(evaluation.model_id).entry.state

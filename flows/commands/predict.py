@@ -14,7 +14,7 @@ from kallos.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kallos.forecasting import Forecasts
+    from kallos.models.forecasting import Forecasts
 
 
 def predict(
@@ -42,16 +42,16 @@ def predict(
     Forecasts are in the target's own units: the mean of the model's networks, whose least and greatest are shown; of a
     model of quantiles, these and the median. Several targets have a table each.
     """
-    from flows.forecast_tables import show_forecasts
+    from flows.terminal.forecasts import show_forecasts
+    from kallos.architectures.references import trust
     from kallos.errors import UsageError
-    from kallos.feature_store import FeatureStore, off_clock_row, tidy
-    from kallos.forecasting import forecast_next
-    from kallos.model_files import load_model
-    from kallos.planning import stamp
-    from kallos.preprocessing import fitting_columns, study_frame
-    from kallos.references import trust
-    from kallos.report import counted, day
-    from kallos.unfinished import finished_rows
+    from kallos.features.moments import stamp
+    from kallos.features.store import FeatureStore, off_clock_row, tidy
+    from kallos.features.unfinished import finished_rows
+    from kallos.folds.columns import fitting_columns, study_frame
+    from kallos.models.files import load_model
+    from kallos.models.forecasting import forecast_next
+    from kallos.words import counted, day
 
     if trust_code is not None:
         trust(trust_code)
@@ -104,7 +104,7 @@ def predict(
     if output is not None:
         console.print(f"written to {_write_rows(forecasts, output)}", soft_wrap=True)
     if to_table:
-        from kallos.forecast_table import write_forecasts
+        from kallos.models.forecast_table import write_forecasts
 
         n_rows = write_forecasts(forecasts, features_url, forecasts_table)
         console.print(f"{counted(n_rows, 'row')} written to table {forecasts_table}")
@@ -114,10 +114,10 @@ def _ends_before(index: "pd.Index", as_of: str) -> bool:
     """Return whether the last row lies before a moment, which may be a day; raises `UsageError` for one to come."""
     import pandas as pd
 
-    from kallos.date_range import date_bounds
     from kallos.errors import UsageError
-    from kallos.planning import stamp
-    from kallos.report import day
+    from kallos.features.dates import date_bounds
+    from kallos.features.moments import stamp
+    from kallos.words import day
 
     has_dates = isinstance(index, pd.DatetimeIndex)
     moment, _ = date_bounds(as_of, None, has_dates=has_dates)
@@ -135,8 +135,8 @@ def _ends_before(index: "pd.Index", as_of: str) -> bool:
 def _write_rows(forecasts: "Forecasts", output: str) -> str:
     import pandas as pd
 
-    from kallos.forecast_table import forecast_rows
-    from kallos.result_folder import write_text
+    from kallos.models.forecast_table import forecast_rows
+    from kallos.storage import write_text
 
     folder, name = posixpath.split(output)
     rows = forecast_rows(forecasts)

@@ -27,12 +27,13 @@ def report(
     """Draw a study's report again; no database, no server and no network are needed."""
     if (study_file is None) == (params_file is None):
         raise UsageError("a report must know its study: give one of --study-file and --params-file")
-    from kallos.best_forecasts import read_forecasts
-    from kallos.best_params import read_one_se
-    from kallos.html_report import report_html, write_report
-    from kallos.result_folder import write_text
-    from kallos.selection import deflate
-    from kallos.study_files import read_evaluation, read_study, split_address, study_address
+    from kallos.choosing.selection import deflate
+    from kallos.report.evaluation import read_evaluation
+    from kallos.report.forecasts import read_forecasts
+    from kallos.report.page import report_html, write_report
+    from kallos.storage import split_address, write_text
+    from kallos.study.best_params import read_one_se
+    from kallos.study.files import read_study, study_address
 
     address = study_file or study_address(params_file or "")
     result = read_study(address)

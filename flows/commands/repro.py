@@ -25,10 +25,12 @@ def repro(
 
     Nothing is taken from the cache. Exit code 0 if all scores are the same to the bit, 1 if one is not.
     """
-    from kallos.best_params import plan_again, read_best_params_file, study_rows
-    from kallos.pool import FoldPool, physical_cores
-    from kallos.report import counted, short, study_title
-    from kallos.reproduction import reproduce, what_differs
+    from kallos.specs.study import study_title
+    from kallos.study.again import plan_again, study_rows
+    from kallos.study.best_params import read_best_params_file
+    from kallos.study.reproduction import reproduce, what_differs
+    from kallos.words import counted, short
+    from kallos.workers.processes import FoldPool, physical_cores
 
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be 1 or more, not {workers}")

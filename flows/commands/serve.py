@@ -8,12 +8,12 @@ from zoneinfo import available_timezones
 
 from cyclopts import Parameter
 
-from flows.prefect_api import set_environment
+from flows.server.api import set_environment
 from kallos.errors import UsageError, did_you_mean
-from kallos.result_folder import refuse_relative
-from kallos.run_spec import RunSpec
-from kallos.spec_files import read_study_file
-from kallos.specs import parse_spec, parse_tune_spec
+from kallos.specs.files import read_study_file
+from kallos.specs.run import RunSpec
+from kallos.specs.study import parse_spec, parse_tune_spec
+from kallos.storage import refuse_relative
 
 
 def serve(
@@ -46,8 +46,8 @@ def serve(
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
-    from flows.api_errors import api_must_answer
-    from flows.serving import Server
+    from flows.server.api import api_must_answer
+    from flows.server.serving import Server
     from flows.tune import tune
 
     zones = available_timezones()

@@ -12,8 +12,8 @@ from flows.wording import Console
 from kallos.architectures.description import described, literal, toml_lines
 from kallos.architectures.study_space import StudySpace
 from kallos.errors import UsageError
-from kallos.spec_files import read_study_file
-from kallos.specs import parse_space
+from kallos.specs.files import read_study_file
+from kallos.specs.study import parse_space
 
 _DEFAULT_MODEL = "gru"
 

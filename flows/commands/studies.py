@@ -19,9 +19,9 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON,
 
 def list_all(*, storage_url: Storage = None, as_json: AsJson = False) -> None:
     """List all studies: trials by how they ended, best value, naive value, gain, last activity, and who runs now."""
-    from kallos.databases import shown
-    from kallos.record import parse_storage_url
-    from kallos.study_catalogue import list_studies
+    from kallos.features.databases import shown
+    from kallos.study.catalogue import list_studies
+    from kallos.study.record import parse_storage_url
 
     address = studies_address(storage_url)
     studies = list_studies(address)
@@ -30,7 +30,7 @@ def list_all(*, storage_url: Storage = None, as_json: AsJson = False) -> None:
     elif not studies:
         _console().print(f"no studies in {shown(parse_storage_url(address))}", soft_wrap=True)
     else:
-        from flows.study_tables import show_list
+        from flows.terminal.studies import show_list
 
         show_list(_console(), studies)
 
@@ -38,21 +38,21 @@ def list_all(*, storage_url: Storage = None, as_json: AsJson = False) -> None:
 def show(name: Annotated[str, Parameter(help="Name of a study.")], /, *, storage_url: Storage = None,
          as_json: AsJson = False) -> None:  # fmt: skip
     """Show a study: its specification, data, best parameters, best trials, and folds."""
-    from kallos.study_catalogue import read_study
+    from kallos.study.catalogue import read_study
 
     study = read_study(studies_address(storage_url), name)
     if as_json:
         _print_json(study.model_dump(mode="json"))
     else:
-        from flows.study_tables import show_study
+        from flows.terminal.studies import show_study
 
         show_study(_console(), study)
 
 
 def compare(*names: Names, storage_url: Storage = None, as_json: AsJson = False) -> None:
     """Compare two studies or more, and say whether their values can be compared at all."""
-    from kallos import study_comparison
-    from kallos.study_catalogue import read_study
+    from kallos.study import comparison as study_comparison
+    from kallos.study.catalogue import read_study
 
     if len(set(names)) < 2:
         raise UsageError("studies compare needs two names or more: 'kallos-run studies list' shows them")
@@ -61,7 +61,7 @@ def compare(*names: Names, storage_url: Storage = None, as_json: AsJson = False)
     if as_json:
         _print_json(comparison.model_dump(mode="json"))
     else:
-        from flows.study_tables import show_comparison
+        from flows.terminal.studies import show_comparison
 
         show_comparison(_console(), comparison)
 
@@ -75,8 +75,8 @@ def delete(
 
     A study anew fits little again; tune-all runs it only once its files are gone, or with --refresh-cache.
     """
-    from kallos.report import counted
-    from kallos.study_catalogue import delete_studies, read_study
+    from kallos.study.catalogue import delete_studies, read_study
+    from kallos.words import counted
 
     if not names:
         raise UsageError("studies delete needs a name or more: 'kallos-run studies list' shows them")
@@ -100,7 +100,7 @@ def studies_address(storage_url: str | None) -> str:
     """Return the URL of the storage to look into: the one given, which must be there, or else that of the settings."""
     if not storage_url:
         return Settings.read().studies_url
-    from kallos.record import refuse_missing_file
+    from kallos.study.record import refuse_missing_file
 
     refuse_missing_file(storage_url)
     return storage_url

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from flows.flags import FeaturesUrl, HowRefitted, HowSelected, Seeds
-from flows.prefect_api import prefect_api, set_environment
+from flows.server.api import prefect_api, set_environment
 from flows.wording import Console
 from kallos.settings import Settings
 
@@ -38,13 +38,14 @@ def train(
     their snapshot, or else from the database, if it still has the same.
     """
     set_environment(KALLOS_DB_URL=db_url)
-    from kallos.best_params import plan_again, read_best_params_file, study_rows
     from kallos.errors import UsageError
-    from kallos.model_files import refuse_foreign_folder
-    from kallos.model_summary import model_lines
-    from kallos.report import counted
-    from kallos.result_folder import prepare_folder
-    from kallos.result_names import model_folder, models_folder
+    from kallos.models.files import refuse_foreign_folder
+    from kallos.models.summary import model_lines
+    from kallos.storage import prepare_folder
+    from kallos.study.again import plan_again, study_rows
+    from kallos.study.best_params import read_best_params_file
+    from kallos.study.names import model_folder, models_folder
+    from kallos.words import counted
 
     for name, value in (("seeds", seeds), ("workers", workers)):
         if value is not None and value < 1:
@@ -66,7 +67,7 @@ def train(
             refuse_foreign_folder(output_dir)
         prepare_folder(models_folder(results) if output_dir is None else _parent(output_dir))
     with prefect_api(console, "flows.train"):
-        from flows.interruption import ending_at_once
+        from flows.server.interruption import ending_at_once
         from flows.train import train as train_flow
 
         logging.raiseExceptions = False

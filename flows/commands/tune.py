@@ -15,11 +15,11 @@ from flows.flags import (
     read_spec,
     with_flags,
 )
-from flows.prefect_api import prefect_api, set_environment
+from flows.server.api import prefect_api, set_environment
 from flows.wording import Console
-from kallos.run_spec import RunSpec
 from kallos.settings import Settings
-from kallos.specs import TuneSpec, parse_spec
+from kallos.specs.run import RunSpec
+from kallos.specs.study import TuneSpec, parse_spec
 
 _RUN_FLAGS = list(flags_of(RunSpec))
 
@@ -46,11 +46,11 @@ def tune(
 def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     """Run the flow with its progress on the terminal, and show the result."""
     from kallos.checks import load_sound_features
-    from kallos.cluster import cluster_line
-    from kallos.dask_scheduler import cluster_address
     from kallos.planning import plan_study
-    from kallos.record import check_record, parse_storage_url
-    from kallos.result_folder import prepare_folder
+    from kallos.storage import prepare_folder
+    from kallos.study.record import check_record, parse_storage_url
+    from kallos.workers.dask import cluster_line
+    from kallos.workers.scheduler import cluster_address
 
     console = Console()
     settings = Settings.read()
@@ -81,8 +81,8 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
         import httpx
         from prefect.settings import PREFECT_API_URL
 
-        from flows.interruption import ending_at_once, leave_at_once
-        from flows.terminal import show_result, shown_progress
+        from flows.server.interruption import ending_at_once, leave_at_once
+        from flows.terminal.study import show_result, shown_progress
         from flows.tune import tune as tune_flow
         from flows.watching import Ending, watching
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from flows.flags import SPEC_FLAGS, FeaturesUrl, ResultsFolder, StorageUrl, StudyFile, flags_of, nested, with_flags
-from flows.prefect_api import prefect_api, set_environment
+from flows.server.api import prefect_api, set_environment
 from flows.wording import Console
 from kallos.errors import KallosError, StudyError, UsageError
-from kallos.run_spec import RunSpec
 from kallos.settings import Settings
-from kallos.spec_files import merge, read_study_file
-from kallos.specs import parse_spec
-from kallos.study_grid import StudyGrid, parse_grid
+from kallos.specs.files import merge, read_study_file
+from kallos.specs.grid import StudyGrid, parse_grid
+from kallos.specs.run import RunSpec
+from kallos.specs.study import parse_spec
 
 if TYPE_CHECKING:
-    from kallos.leaderboard import Entry, Leaderboard
+    from kallos.report.leaderboard import Entry, Leaderboard
 
 # The grid says which assets and models: a flag for one of them would leave it open which counts.
 _OF_THE_GRID = ("asset_id", "model_name")
@@ -63,11 +63,11 @@ def run_flow(
     grid: StudyGrid, run: RunSpec, output_dir: str | None, place: Literal["subflows", "deployment"], deployment: str
 ) -> None:
     """Run the flow with its progress on the terminal, and show the leaderboard."""
-    from kallos.cluster import cluster_line
-    from kallos.dask_scheduler import cluster_address
-    from kallos.record import parse_storage_url
-    from kallos.result_folder import address_of, prepare_folder, refuse_relative
-    from kallos.result_names import latest_leaderboard
+    from kallos.storage import address_of, prepare_folder, refuse_relative
+    from kallos.study.names import latest_leaderboard
+    from kallos.study.record import parse_storage_url
+    from kallos.workers.dask import cluster_line
+    from kallos.workers.scheduler import cluster_address
 
     console = Console()
     settings = Settings.read()
@@ -88,8 +88,8 @@ def run_flow(
         import httpx
         from prefect.settings import PREFECT_API_URL
 
-        from flows.grid_terminal import show_leaderboard, shown_studies
-        from flows.interruption import ending_at_once, leave_at_once
+        from flows.server.interruption import ending_at_once, leave_at_once
+        from flows.terminal.grid import show_leaderboard, shown_studies
         from flows.tune_all import looking_on
         from flows.tune_all import tune_all as tune_all_flow
         from flows.watching import watching

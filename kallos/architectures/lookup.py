@@ -13,10 +13,10 @@ from typing import Any
 import kallos.architectures
 from kallos.architectures.inputs import INPUT
 from kallos.architectures.recipe import Architecture
+from kallos.architectures.references import load_reference
 from kallos.architectures.space import KINDS, looked_at, misplaced, uncountable
 from kallos.errors import UsageError, did_you_mean, in_one_line, shorten
-from kallos.extras import pip_install
-from kallos.references import load_reference
+from kallos.words import pip_install
 
 GROUP = "kallos.architectures"
 # In place of names: all architectures of this package that need no extra, the same on every machine.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kallos.architectures.references import read_loaded
 from kallos.architectures.space import Categorical, Float, Int, Space
-from kallos.references import read_loaded
 
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel

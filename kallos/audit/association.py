@@ -10,9 +10,9 @@ import pandas as pd
 
 from kallos.audit.regression import Baseline, lagged
 from kallos.audit.verdicts import FINDINGS, Finding, Verdict
-from kallos.planning import stamp
-from kallos.report import counted, day
-from kallos.specs import FeatureSpec
+from kallos.features.moments import stamp
+from kallos.specs.data import FeatureSpec
+from kallos.words import counted, day
 
 Array = npt.NDArray[np.float64]
 

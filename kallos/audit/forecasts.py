@@ -13,12 +13,13 @@ from kallos.architectures import get_architecture
 from kallos.architectures.lookup import architecture_names
 from kallos.audit.perturbation import with_other_values
 from kallos.audit.verdicts import Verdict
-from kallos.folds import Fold
-from kallos.planning import stamp
-from kallos.preprocessing import prepare_fold
-from kallos.scoring import FoldJob, cuts_of, fit_fold, forecast_fold
-from kallos.snapshots import frame_sha256, write_snapshot
-from kallos.specs import TuneSpec
+from kallos.features.moments import stamp
+from kallos.features.snapshots import frame_sha256, write_snapshot
+from kallos.folds.columns import prepare_fold
+from kallos.folds.grid import Fold
+from kallos.scoring.fold import cuts_of, fit_fold, forecast_fold
+from kallos.scoring.job import FoldJob
+from kallos.specs.study import TuneSpec
 
 Array = npt.NDArray[np.float64]
 # Rows in, forecasts of the fold's validation window out, of shape (origins, steps), by weights that are fixed.

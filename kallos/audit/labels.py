@@ -8,9 +8,9 @@ import pandas as pd
 
 from kallos.audit.verdicts import Verdict
 from kallos.errors import pasteable
-from kallos.planning import stamp
-from kallos.report import counted
-from kallos.specs import FeatureSpec
+from kallos.features.moments import stamp
+from kallos.specs.data import FeatureSpec
+from kallos.words import counted
 
 Array = npt.NDArray[np.float64]
 

@@ -10,11 +10,11 @@ from kallos.audit.comparison import changes
 from kallos.audit.perturbation import with_other_values
 from kallos.audit.verdicts import Verdict
 from kallos.errors import FitError
-from kallos.folds import Fold
-from kallos.planning import stamp
-from kallos.preprocessing import PreparedFold, group_columns, prepare_fold
-from kallos.report import counted
-from kallos.specs import FeatureSpec
+from kallos.features.moments import stamp
+from kallos.folds.columns import PreparedFold, group_columns, prepare_fold
+from kallos.folds.grid import Fold
+from kallos.specs.data import FeatureSpec
+from kallos.words import counted
 
 Prepare = Callable[[pd.DataFrame, Fold, FeatureSpec], PreparedFold]
 Fill = Callable[[pd.DataFrame], pd.DataFrame]

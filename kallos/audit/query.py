@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kallos.arguments import require, require_callable
 from kallos.audit.comparison import changes
 from kallos.audit.verdicts import Verdict
-from kallos.errors import DataError
-from kallos.planning import stamp
-from kallos.report import counted
-from kallos.specs import FeatureSpec
+from kallos.errors import DataError, require, require_callable
+from kallos.features.moments import stamp
+from kallos.specs.data import FeatureSpec
+from kallos.words import counted
 
 Load = Callable[[str | None], pd.DataFrame]
 

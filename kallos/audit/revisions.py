@@ -4,7 +4,7 @@ import pandas as pd
 
 from kallos.audit.comparison import changes
 from kallos.audit.verdicts import Verdict
-from kallos.planning import stamp
+from kallos.features.moments import stamp
 
 _FEWEST_SHARED = 1
 
@@ -12,7 +12,7 @@ _FEWEST_SHARED = 1
 def audit_revisions(today: pd.DataFrame, earlier: pd.DataFrame, *, earlier_target: str | None = None) -> list[Verdict]:
     """Return a verdict per column of today's rows: whether they differ from those that an earlier snapshot holds.
 
-    Both are frames as `kallos.preprocessing.study_frame` returns them: the target first, and stamped when known. Of
+    Both are frames as `kallos.folds.columns.study_frame` returns them: the target first, and stamped when known. Of
     two targets neither is compared, since in the other frame it may be stamped otherwise. Where both have one target,
     but the earlier one was stamped by another label horizon, `earlier_target` names it, and it is not compared.
     """

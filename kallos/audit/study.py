@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from kallos.arguments import require, require_callable, require_rows
 from kallos.audit.association import audit_associations
 from kallos.audit.forecasts import audit_forecasts, quick_fit
 from kallos.audit.labels import audit_label, unrealised_rows
@@ -12,12 +11,12 @@ from kallos.audit.preparation import audit_fill, audit_preparation
 from kallos.audit.query import Load, audit_query, audit_table
 from kallos.audit.revisions import audit_revisions, not_testable
 from kallos.audit.verdicts import Stage, Verdict
-from kallos.errors import DataError
-from kallos.folds import FoldGrid, cut_folds
-from kallos.planning import stamp
-from kallos.preprocessing import columns_of_numbers, study_frame
-from kallos.specs import TuneSpec
-from kallos.study_cut import cut_stamps, first_rows, rows_of_study
+from kallos.errors import DataError, require, require_callable, require_rows
+from kallos.features.moments import stamp
+from kallos.folds.columns import columns_of_numbers, study_frame
+from kallos.folds.cut import cut_stamps, first_rows, rows_of_study
+from kallos.folds.grid import FoldGrid, cut_folds
+from kallos.specs.study import TuneSpec
 
 
 def audit_study(

@@ -9,8 +9,9 @@ import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
 from kallos.errors import did_you_mean, pasteable, shorten
-from kallos.preprocessing import NUMBERS, idle_patterns, study_columns
-from kallos.specs import FeatureSpec, TuneSpec
+from kallos.folds.columns import NUMBERS, idle_patterns, study_columns
+from kallos.specs.data import FeatureSpec
+from kallos.specs.study import TuneSpec
 
 # Whole numbers beyond it lose digits as float64.
 _EXACT = 2**53

@@ -8,8 +8,8 @@ import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
 from kallos.errors import pasteable
-from kallos.preprocessing import fitting_columns
-from kallos.specs import TuneSpec
+from kallos.folds.columns import fitting_columns
+from kallos.specs.study import TuneSpec
 
 Array = npt.NDArray[np.float64]
 

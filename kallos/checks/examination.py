@@ -6,7 +6,6 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from kallos.arguments import require
 from kallos.checks.columns import as_numbers, chosen_columns, with_distinct_names
 from kallos.checks.copies import copies_of_target, duplicate_columns
 from kallos.checks.findings import Examination, Finding
@@ -16,10 +15,11 @@ from kallos.checks.splits import unadjusted_splits
 from kallos.checks.stamps import Stamped, examine_stamps, unfinished
 from kallos.checks.study import SeenStudy, cut_study, examine_folds, seen
 from kallos.checks.values import examine_values
-from kallos.preprocessing import fitting_columns, group_columns, stamp_when_known
-from kallos.specs import TuneSpec
-from kallos.study_cut import first_rows
-from kallos.unfinished import why_unfinished
+from kallos.errors import require
+from kallos.features.unfinished import why_unfinished
+from kallos.folds.columns import fitting_columns, group_columns, stamp_when_known
+from kallos.folds.cut import first_rows
+from kallos.specs.study import TuneSpec
 
 
 def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None) -> Examination:

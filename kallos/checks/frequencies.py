@@ -9,8 +9,8 @@ import pandas as pd
 
 from kallos.checks.findings import Finding, first_few, said_by
 from kallos.errors import DataError, shorten
-from kallos.frequency import UNITS, Frequency, compare_with_clock, find_frequency, shifted_rows, usual_step
-from kallos.specs import DataSpec
+from kallos.features.frequency import UNITS, Frequency, compare_with_clock, find_frequency, shifted_rows, usual_step
+from kallos.specs.data import DataSpec
 
 
 def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) -> Frequency | None:

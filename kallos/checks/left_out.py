@@ -5,9 +5,9 @@ from dataclasses import replace
 import pandas as pd
 
 from kallos.checks.findings import Examination, Finding, first_few
-from kallos.date_range import bounds
 from kallos.errors import shorten
-from kallos.specs import DataSpec
+from kallos.features.dates import bounds
+from kallos.specs.data import DataSpec
 
 _MOST_NAMED = 3
 

@@ -14,11 +14,12 @@ from kallos.checks.left_out import with_left_out
 from kallos.checks.stamps import Stamped
 from kallos.checks.together import examine_together
 from kallos.errors import DataError
-from kallos.feature_store import FeatureStore, by_asset, tidy
-from kallos.row_chunks import OnRows
+from kallos.features.chunks import OnRows
+from kallos.features.store import FeatureStore, by_asset, tidy
+from kallos.folds.cut import cut_stamps, rows_of_study
 from kallos.settings import DB_TIMEOUT
-from kallos.specs import DataSpec, TuneSpec
-from kallos.study_cut import cut_stamps, rows_of_study
+from kallos.specs.data import DataSpec
+from kallos.specs.study import TuneSpec
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pandas as pd
 from kallos.checks.examination import examine
 from kallos.checks.findings import Examination, Finding
 from kallos.errors import UsageError, did_you_mean
-from kallos.specs import TuneSpec
+from kallos.specs.study import TuneSpec
 
 Fix = Callable[[TuneSpec, Examination], TuneSpec]
 

@@ -10,8 +10,8 @@ import pandas as pd
 from kallos.checks.copies import FEWEST, SAME, varies
 from kallos.checks.findings import Finding, first_few
 from kallos.errors import pasteable
-from kallos.preprocessing import fitting_columns
-from kallos.specs import TuneSpec
+from kallos.folds.columns import fitting_columns
+from kallos.specs.study import TuneSpec
 
 Array = npt.NDArray[np.float64]
 # Changes from row to row of some stretches of consecutive rows: stretches x rows x columns.

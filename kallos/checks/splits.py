@@ -11,8 +11,8 @@ import pandas as pd
 from kallos.checks.copies import varies
 from kallos.checks.findings import Finding
 from kallos.errors import pasteable, shorten
-from kallos.preprocessing import fitting_columns
-from kallos.specs import FeatureSpec
+from kallos.folds.columns import fitting_columns
+from kallos.specs.data import FeatureSpec
 
 Array = npt.NDArray[np.float64]
 

@@ -10,18 +10,11 @@ import pandas as pd
 from kallos.checks.findings import Finding, first_few, said_by
 from kallos.checks.frequencies import examine_frequency
 from kallos.errors import DataError, shorten
-from kallos.feature_store import (
-    READABLE,
-    choose_dates,
-    doubled_stamps,
-    moments_of,
-    odd_values,
-    refuse_days_elsewhere,
-)
-from kallos.frequency import Frequency
-from kallos.local_days import clock_of, days_or_moments, offsets_of
-from kallos.specs import DataSpec
-from kallos.unfinished import ends_after, is_off_clock, not_over_before
+from kallos.features.frequency import Frequency
+from kallos.features.local_days import clock_of, days_or_moments, offsets_of
+from kallos.features.store import READABLE, choose_dates, doubled_stamps, moments_of, odd_values, refuse_days_elsewhere
+from kallos.features.unfinished import ends_after, is_off_clock, not_over_before
+from kallos.specs.data import DataSpec
 
 _EPOCH, _DAY_AFTER, _MONTH_AFTER, _YEAR_AFTER = (
     pd.Timestamp(day) for day in ("1970-01-01", "1970-01-02", "1970-02-01", "1971-01-01")

@@ -8,10 +8,10 @@ import pandas as pd
 
 from kallos.checks.findings import Finding, SeenFold, said_by
 from kallos.errors import DataError, pasteable
-from kallos.folds import Fold, cut_folds, cut_inner
-from kallos.frequency import SESSIONS, Frequency
-from kallos.specs import TuneSpec
-from kallos.study_cut import clip_input, describe_clip, refuse_short_holdout, refuse_short_window
+from kallos.features.frequency import SESSIONS, Frequency
+from kallos.folds.cut import clip_input, describe_clip, refuse_short_holdout, refuse_short_window
+from kallos.folds.grid import Fold, cut_folds, cut_inner
+from kallos.specs.study import TuneSpec
 
 
 @dataclass(frozen=True)

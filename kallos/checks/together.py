@@ -8,10 +8,10 @@ import pandas as pd
 from kallos.checks.findings import Examination, Finding, said_by
 from kallos.checks.study import examine_folds, seen
 from kallos.errors import DataError
-from kallos.folds import Fold
-from kallos.panel import Panel
-from kallos.specs import TuneSpec
-from kallos.study_cut import CutPanel, cut_panel, inner_cuts_of
+from kallos.folds.cut import CutPanel, cut_panel, inner_cuts_of
+from kallos.folds.grid import Fold
+from kallos.folds.panel import Panel
+from kallos.specs.study import TuneSpec
 
 # So many stamps of the calendar lost before a window are worth a word: a holiday is not.
 _MANY = 10

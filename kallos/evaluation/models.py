@@ -7,18 +7,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kallos.baselines.holdout import Holdout
 from kallos.errors import UsageError, shorten
-from kallos.evaluation.holdout import Holdout, evaluate_forecasts
+from kallos.evaluation.forecasts import evaluate_forecasts
 from kallos.evaluation.results import HoldoutEvaluation, Stamp
 from kallos.evaluation.window import find_window
-from kallos.forecasting import forecast_windows, mean_forecast
-from kallos.looks import Look, LookCount
-from kallos.manifest import Manifest
-from kallos.metrics import OF_QUANTILES, Forecast
-from kallos.planning import stamp
-from kallos.snapshots import frame_sha256
-from kallos.specs import TuneSpec
-from kallos.trainer import TrainedModel
+from kallos.features.moments import stamp
+from kallos.features.snapshots import frame_sha256
+from kallos.models.forecasting import forecast_windows, mean_forecast
+from kallos.models.looks import Look, LookCount
+from kallos.models.manifest import Manifest
+from kallos.models.trainer import TrainedModel
+from kallos.scoring.metrics import Forecast
+from kallos.specs.metrics import OF_QUANTILES
+from kallos.specs.study import TuneSpec
 
 Array = npt.NDArray[np.float64]
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kallos.targets import target_label
+from kallos.words import target_label
 
 Stamp = str | int
 Decision = Literal["ship", "keep", "no better than naive"]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from kallos.evaluation.results import Comparison, Decision, Verdict
-from kallos.report import counted
+from kallos.words import counted
 
 LEVEL = 0.01
 # On returns, nothing honest is known to save so large a share of the error.

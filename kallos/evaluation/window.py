@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from kallos.date_range import date_bounds
 from kallos.errors import DataError, UsageError
-from kallos.planning import Stamp, stamp
-from kallos.report import day
-from kallos.specs import TuneSpec
+from kallos.features.dates import date_bounds
+from kallos.features.moments import Stamp, stamp
+from kallos.specs.study import TuneSpec
+from kallos.words import day
 
 
 def find_window(

@@ -5,8 +5,8 @@ import pytest
 from darts import TimeSeries
 
 from kallos.architectures import create_model, registry
-from kallos.training import quiet_single_thread
-from kallos.weights import restore_weights, weights_bytes
+from kallos.scoring.training import quiet_single_thread
+from kallos.scoring.weights import restore_weights, weights_bytes
 
 
 @pytest.mark.parametrize("n_covariates", [0, 3])

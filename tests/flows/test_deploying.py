@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flows.deploying import read_grid, read_study
-from kallos.study_grid import StudyGrid
+from kallos.specs.grid import StudyGrid
 
 STUDIES = Path(__file__).parents[2] / "deployments" / "studies"
 

@@ -5,7 +5,7 @@ import pytest
 
 from flows.commands.tune_all import tune_all
 from flows.flags import flags_of, nested
-from kallos.specs import TuneSpec, parse_tune_spec
+from kallos.specs.study import TuneSpec, parse_tune_spec
 
 FLAGS = list(flags_of(TuneSpec))
 

@@ -7,9 +7,9 @@ import tomllib
 import pytest
 from packaging.requirements import Requirement
 
-from kallos.dask_scheduler import connect
 from kallos.errors import UsageError
-from kallos.extras import pip_install
+from kallos.words import pip_install
+from kallos.workers.scheduler import connect
 from tests.lowest_versions import lowest_versions
 from tests.pages import ROOT
 
@@ -45,7 +45,7 @@ def test_without_dask_a_message_names_what_pip_installs(monkeypatch):
     def is_missing(name):
         raise ImportError(name)
 
-    monkeypatch.setattr("kallos.dask_scheduler.import_module", is_missing)
+    monkeypatch.setattr("kallos.workers.scheduler.import_module", is_missing)
     with pytest.raises(UsageError, match=r"pip install 'dask>=2026.8' 'distributed>=2026.8'$"):
         connect("tcp://127.0.0.1:1")
 

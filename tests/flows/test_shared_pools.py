@@ -11,13 +11,14 @@ import pytest
 from prefect.states import Failed
 
 import flows.tune
-from flows.tune import may_pass_later, place_of, shared_pools
+from flows.places import place_of, shared_pools
+from flows.tune import may_pass_later
 from flows.watching import is_worth_a_line
-from kallos.budget import Budget, BudgetSpentError
 from kallos.errors import StudyError
-from kallos.pool import FoldPool
-from kallos.run_spec import RunSpec
-from kallos.scoring import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob, FoldScore
+from kallos.specs.run import RunSpec
+from kallos.study.budget import Budget, BudgetSpentError
+from kallos.workers.processes import FoldPool
 from tests.samples import small_job, small_plan
 
 ALONE = RunSpec(workers=1)

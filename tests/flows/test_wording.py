@@ -12,8 +12,8 @@ import kallos
 from flows.cli import main
 from flows.wording import Console, fields_of_commands, in_flags
 from kallos.errors import DataError
-from kallos.folds import cut_folds
-from kallos.specs import FoldSpec
+from kallos.folds.grid import cut_folds
+from kallos.specs.study import FoldSpec
 from tests.samples import make_features
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kallos.feature_store import FeatureStore
+from kallos.features.store import FeatureStore
 from tests.integration.prefect_machine import ROOT, PrefectMachine
 from tests.samples import make_features
 

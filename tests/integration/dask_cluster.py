@@ -10,7 +10,8 @@ from pathlib import Path
 
 from distributed import Client
 
-from kallos.scoring import FoldJob, FoldScore, evaluate_fold
+from kallos.scoring.fold import evaluate_fold
+from kallos.scoring.job import FoldJob, FoldScore
 from tests.samples import by_parameters
 
 ROOT = Path(__file__).parents[2]

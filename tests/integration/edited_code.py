@@ -12,9 +12,9 @@ import psutil
 
 from kallos.cache import FoldCache
 from kallos.errors import StudyError
-from kallos.events import Event, TrialFinished
-from kallos.pool import FoldPool
+from kallos.study.events import Event, TrialFinished
 from kallos.tuner import run_tuning
+from kallos.workers.processes import FoldPool
 from tests.samples import small_plan
 
 

@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import flows.tune
-from kallos.pool import FoldPool
-from kallos.run_spec import RunSpec
-from kallos.scoring import FoldJob, FoldScore, evaluate_fold
-from kallos.specs import TuneSpec
+from kallos.scoring.fold import evaluate_fold
+from kallos.scoring.job import FoldJob, FoldScore
+from kallos.specs.run import RunSpec
+from kallos.specs.study import TuneSpec
+from kallos.workers.processes import FoldPool
 
 
 def evaluate_and_note(folder: Path, job: FoldJob) -> FoldScore:

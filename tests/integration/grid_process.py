@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows.cli import main
 from flows.commands.tune import set_environment
-from kallos.scoring import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob, FoldScore
 from tests.samples import by_parameters, stand_in_pool
 
 

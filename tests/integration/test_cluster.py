@@ -15,19 +15,19 @@ import pytest
 from prefect.client.orchestration import get_client
 
 import flows.tune
-from flows.diagnosis import check_cluster
+from flows.server.diagnosis import check_cluster
 from kallos.architectures import lookup
 from kallos.cache import FoldCache
-from kallos.cluster import DaskPool, cluster_line
 from kallos.errors import FitError, StudyError
-from kallos.feature_store import FeatureStore
-from kallos.pool import WorkerLostError
-from kallos.record import open_record
-from kallos.results import TuningResult
-from kallos.run_spec import RunSpec
-from kallos.scoring import FoldScore
+from kallos.features.store import FeatureStore
+from kallos.scoring.job import FoldScore
 from kallos.settings import Settings
+from kallos.specs.run import RunSpec
+from kallos.study.record import open_record
+from kallos.study.result import TuningResult
 from kallos.tuner import run_tuning
+from kallos.workers.dask import DaskPool, cluster_line
+from kallos.workers.processes import WorkerLostError
 from tests.integration.dask_cluster import (
     ROOT,
     DaskCluster,
@@ -88,9 +88,9 @@ def score_alike(job):
 
 
 OTHER_BITS = """
-import kallos.scoring
-theirs = {**kallos.scoring.machine(), "cpu": "OTHER"}
-kallos.scoring.machine = lambda: theirs
+import kallos.scoring.fold
+theirs = {**kallos.scoring.machine.machine(), "cpu": "OTHER"}
+kallos.scoring.machine.machine = lambda: theirs
 """
 
 

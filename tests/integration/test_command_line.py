@@ -192,7 +192,7 @@ def test_a_killed_run_leaves_no_process_behind(environment, prices):
             assert line
         children = psutil.Process(run.pid).children(recursive=True)
         lines = [" ".join(child.cmdline()) for child in children]
-        assert any("flows.local_server" in line for line in lines)
+        assert any("flows.server.local" in line for line in lines)
         assert any("loky" in line for line in lines)
         run.kill()
         run.wait()

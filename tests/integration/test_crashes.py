@@ -19,18 +19,18 @@ import psutil
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from kallos.databases import parse_url
 from kallos.errors import DatabaseError, StudyError
-from kallos.feature_store import FeatureStore
+from kallos.features.databases import parse_url
+from kallos.features.store import FeatureStore
 from kallos.planning import plan_study
-from kallos.pool import FoldPool, WorkerLostError
-from kallos.record import open_record
-from kallos.run_spec import RunSpec
 from kallos.settings import Settings
-from kallos.specs import TuneSpec
-from kallos.study_locks import study_lock
-from kallos.trials import WarmStart
+from kallos.specs.run import RunSpec
+from kallos.specs.study import TuneSpec
+from kallos.study.locks import study_lock
+from kallos.study.record import open_record
+from kallos.study.trials import WarmStart
 from kallos.tuner import run_tuning
+from kallos.workers.processes import FoldPool, WorkerLostError
 from tests.samples import by_parameters, make_features, small_job, small_plan, small_spec
 
 FLOW_PROCESS = Path(__file__).with_name("flow_process.py")
@@ -273,7 +273,7 @@ def test_a_study_is_forgotten_through_a_restart_of_its_postgresql(tmp_path, own_
 
 
 def test_a_study_that_another_run_has_taken_over_is_not_forgotten(tmp_path, own_postgres, monkeypatch):
-    monkeypatch.setattr("kallos.record._PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("kallos.study.record._PAUSES", (0.01, 0.01))
     plan, uri = small_plan(tmp_path), own_postgres.get_uri()
     with open_record(uri, plan) as record:
         run_tuning(plan, score_fold=by_parameters, record=record)
@@ -288,7 +288,7 @@ def test_a_study_that_another_run_has_taken_over_is_not_forgotten(tmp_path, own_
 
 
 def test_a_postgresql_that_is_gone_ends_the_run_with_a_clear_error(tmp_path, own_postgres, monkeypatch):
-    monkeypatch.setattr("kallos.record._PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("kallos.study.record._PAUSES", (0.01, 0.01))
     plan = small_plan(tmp_path, n_trials=12)
     uri = own_postgres.get_uri()
 
@@ -304,7 +304,7 @@ def test_a_postgresql_that_is_gone_ends_the_run_with_a_clear_error(tmp_path, own
 KEEPS_A_RECORD = """
 import sys, time
 from pathlib import Path
-from kallos.record import open_record
+from kallos.study.record import open_record
 from kallos.tuner import run_tuning
 from tests.samples import by_parameters, small_plan
 

@@ -17,8 +17,8 @@ import pytest
 
 from flows.commands.dashboard import dashboard as show_dashboard
 from kallos.errors import KallosError, UsageError
-from kallos.record import open_record
-from kallos.study_catalogue import list_studies
+from kallos.study.catalogue import list_studies
+from kallos.study.record import open_record
 from kallos.tuner import run_tuning
 from tests.samples import by_parameters, small_plan
 

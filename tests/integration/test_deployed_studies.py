@@ -12,15 +12,15 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymen
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Completed, Failed
 
-import flows.deployed_studies
+import flows.server.deployed
 from flows.tune import tune
 from flows.tune_all import looking_on, tune_all
 from kallos.errors import KallosError, StudyError, UsageError
-from kallos.feature_store import FeatureStore
-from kallos.report import write_best_params
-from kallos.run_spec import RunSpec
+from kallos.features.store import FeatureStore
 from kallos.settings import Settings
-from kallos.study_grid import StudyGrid
+from kallos.specs.grid import StudyGrid
+from kallos.specs.run import RunSpec
+from kallos.study.best_params import write_best_params
 from kallos.tuner import run_tuning
 from tests.samples import by_parameters, make_features, small_plan, small_spec
 
@@ -71,7 +71,7 @@ class Command:
 
 @pytest.fixture
 def command(home, prefect_server, tmp_path, monkeypatch) -> Command:
-    monkeypatch.setattr(flows.deployed_studies, "_SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(flows.server.deployed, "_SECONDS_BETWEEN_LOOKS", 0.01)
     with FeatureStore(Settings.read().features_url) as store:
         store.write({asset: make_features(seed=number) for number, asset in enumerate(ASSETS)})
     return Command(tmp_path / "results")
@@ -146,7 +146,7 @@ def test_a_server_that_cannot_answer_for_a_while_ends_nothing(command, monkeypat
     def work(line: str) -> None:
         if line.endswith("5 waiting for a worker"):
             # From now on the server cannot answer twice.
-            monkeypatch.setattr(flows.deployed_studies, "get_client", client)
+            monkeypatch.setattr(flows.server.deployed, "get_client", client)
             with get_client(sync_client=True) as mine:
                 for each in command.runs().values():
                     mine.set_flow_run_state(each.id, Failed(message="no rows"), force=True)
@@ -158,13 +158,13 @@ def test_a_server_that_cannot_answer_for_a_while_ends_nothing(command, monkeypat
 
 
 def test_an_outage_without_end_ends_the_command_with_one_clear_line(command, monkeypatch):
-    monkeypatch.setattr(flows.deployed_studies, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(flows.server.deployed, "_PATIENCE_SECONDS", 0.0)
 
     def client(*_, **__):
         raise httpx.ConnectError("connection refused")
 
     def listen(line: str) -> None:
-        monkeypatch.setattr(flows.deployed_studies, "get_client", client)
+        monkeypatch.setattr(flows.server.deployed, "get_client", client)
 
     with pytest.raises(
         KallosError, match=r"^Prefect's API must answer, and has not for .*: connection refused; the runs"

@@ -20,9 +20,9 @@ import yaml
 from prefect.server.schemas.schedules import CronSchedule
 from sqlalchemy.engine import make_url
 
-from kallos.databases import parse_url
-from kallos.feature_store import FeatureStore
-from kallos.study_grid import StudyGrid
+from kallos.features.databases import parse_url
+from kallos.features.store import FeatureStore
+from kallos.specs.grid import StudyGrid
 from tests.integration.prefect_machine import ROOT, PrefectMachine
 from tests.samples import make_features
 

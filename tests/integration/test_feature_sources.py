@@ -13,15 +13,16 @@ import pandas as pd
 import pytest
 
 from flows.flags import flags_of, nested
-from kallos import row_chunks
 from kallos.datasets import load_features_from_db
 from kallos.errors import DatabaseError, DataError, KallosError, UsageError
-from kallos.feature_store import FeatureStore
-from kallos.folds import cut_folds
-from kallos.preprocessing import study_frame
+from kallos.features import chunks
+from kallos.features.store import FeatureStore
+from kallos.folds.columns import study_frame
+from kallos.folds.grid import cut_folds
 from kallos.settings import Settings
-from kallos.spec_files import merge, read_study_file
-from kallos.specs import DataSpec, FeatureSpec, FoldSpec, TuneSpec, parse_spec, parse_tune_spec
+from kallos.specs.data import DataSpec, FeatureSpec
+from kallos.specs.files import merge, read_study_file
+from kallos.specs.study import FoldSpec, TuneSpec, parse_spec, parse_tune_spec
 from tests.databases import DAYS, SqlDatabase, made, postgresql_database
 
 TWO_TABLES = """
@@ -471,7 +472,7 @@ def test_rows_come_in_chunks_that_are_counted(db: SqlDatabase, source: str, monk
         {"features_table": "prices"} if source == "table" else {"query": "SELECT * FROM prices WHERE id = :asset_id"}
     )
     whole = db.load(asset_column="id", **choices)
-    monkeypatch.setattr(row_chunks, "CHUNK_ROWS", 150)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 150)
     counts: list[int] = []
 
     in_chunks = db.load(asset_column="id", on_rows=counts.append, **choices)
@@ -500,7 +501,7 @@ def test_a_columns_type_does_not_depend_on_where_the_chunks_end(
         *(f"INSERT INTO kinds VALUES ({', '.join(row)})" for row in zip(*columns, strict=True)),
     )
     whole = db.load(features_table="kinds", single_asset=True)
-    monkeypatch.setattr(row_chunks, "CHUNK_ROWS", size)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", size)
 
     in_chunks = db.load(features_table="kinds", single_asset=True)
 
@@ -517,7 +518,7 @@ def test_reading_takes_little_more_memory_than_the_frame(tmp_path: Path, monkeyp
         rows = ((step, *(step / 4 + i for i in range(10))) for step in range(40_000))
         connection.executemany(f"INSERT INTO features VALUES ({', '.join('?' * 11)})", rows)
     connection.close()
-    monkeypatch.setattr(row_chunks, "CHUNK_ROWS", 1000)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 1000)
 
     with FeatureStore(f"sqlite:///{file}") as store:
         store.read(DataSpec(asset_id="A", single_asset=True, end_date="9"))

@@ -32,12 +32,13 @@ from sqlalchemy.pool import NullPool
 from kallos.checks.examination import examine
 from kallos.datasets import load_features_from_db
 from kallos.errors import DatabaseError, DataError, KallosError, UsageError
-from kallos.feature_store import FeatureStore
-from kallos.feature_writing import Written
-from kallos.frequency import find_frequency
-from kallos.indicators import compute_indicators
-from kallos.ingestion import ingest_prices
-from kallos.specs import DataSpec, FeatureSpec, TuneSpec
+from kallos.features.files.indicators import compute_indicators
+from kallos.features.files.ingest import ingest_prices
+from kallos.features.frequency import find_frequency
+from kallos.features.store import FeatureStore
+from kallos.features.writing import Written
+from kallos.specs.data import DataSpec, FeatureSpec
+from kallos.specs.study import TuneSpec
 
 DAYS = pd.date_range("2020-01-01", periods=60, name="timestamp", unit="ns")
 HOURS = pd.date_range("2020-01-01", periods=240, freq="h", name="timestamp", unit="ns")

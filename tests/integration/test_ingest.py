@@ -14,10 +14,10 @@ from sqlalchemy.pool import NullPool
 
 from flows.commands.ingest import ingest
 from kallos.errors import DatabaseError, DataError, KallosError, UsageError
-from kallos.feature_store import FeatureStore
-from kallos.feature_writing import Written, write_features
-from kallos.indicators import compute_indicators
-from kallos.specs import DataSpec
+from kallos.features.files.indicators import compute_indicators
+from kallos.features.store import FeatureStore
+from kallos.features.writing import Written, write_features
+from kallos.specs.data import DataSpec
 
 DAYS = pd.date_range("2024-01-01", periods=5, name="timestamp", unit="ns")
 KEY = "PRIMARY KEY (asset_id, timestamp)"

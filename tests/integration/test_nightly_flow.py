@@ -7,21 +7,21 @@ from types import SimpleNamespace
 
 import pytest
 from prefect.artifacts import Artifact
+from tests.kallos.test_evaluation_of_models import SEASONAL, seasonal_features
 
 from flows.evaluate import evaluate
 from flows.nightly import nightly
 from flows.watching import watching
 from kallos.errors import UsageError
 from kallos.evaluation.results import HoldoutEvaluation
-from kallos.events import StepStarted
-from kallos.feature_store import FeatureStore
-from kallos.looks import looks_in
-from kallos.model_files import load_model
-from kallos.registry import Registry
-from kallos.run_spec import RunSpec
-from kallos.scoring import evaluate_fold
+from kallos.features.store import FeatureStore
+from kallos.models.files import load_model
+from kallos.models.looks import looks_in
+from kallos.models.registry import Registry
+from kallos.scoring.fold import evaluate_fold
 from kallos.settings import Settings
-from tests.kallos.test_evaluation_of_models import SEASONAL, seasonal_features
+from kallos.specs.run import RunSpec
+from kallos.study.events import StepStarted
 from tests.samples import small_spec
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")

@@ -30,12 +30,12 @@ import yaml
 
 from flows.cli import app
 from kallos.architectures import Architecture
+from kallos.architectures.references import load_reference
 from kallos.contracts import check_architecture
-from kallos.references import load_reference
 from kallos.settings import Settings
-from kallos.spec_files import merge, read_study_file
-from kallos.specs import parse_tune_spec
-from kallos.study_grid import parse_grid
+from kallos.specs.files import merge, read_study_file
+from kallos.specs.grid import parse_grid
+from kallos.specs.study import parse_tune_spec
 from tests.pages import PAGES, ROOT, Block, blocks
 
 LANGUAGES = {"bash", "console", "python", "sql", "toml", "json", "text"}

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from kallos.events import StudyFinished
-from kallos.html_report import report_html
+from kallos.report.page import report_html
+from kallos.study.events import StudyFinished
 from tests.report_samples import best_forecasts, deflation, holdout_evaluation, one_standard_error, study_result
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kallos.feature_store import FeatureStore
+from kallos.features.store import FeatureStore
 from tests.integration.prefect_machine import PrefectMachine
 from tests.samples import make_features
 

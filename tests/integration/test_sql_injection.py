@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 
 from kallos.errors import DatabaseError, KallosError, UsageError
-from kallos.feature_store import FeatureStore
-from kallos.specs import DataSpec, parse_spec
+from kallos.features.store import FeatureStore
+from kallos.specs.data import DataSpec
+from kallos.specs.study import parse_spec
 from tests.databases import SqlDatabase, postgresql_database
 
 # In every text that is tried, so that it is known again wherever it turns up.

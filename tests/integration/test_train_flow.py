@@ -9,8 +9,8 @@ import pytest
 from prefect.artifacts import Artifact
 
 from flows.cli import main
-from kallos.model_files import load_model
-from kallos.scoring import evaluate_fold
+from kallos.models.files import load_model
+from kallos.scoring.fold import evaluate_fold
 from tests.small_models import finished_study, small_model
 
 pytestmark = [

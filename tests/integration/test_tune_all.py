@@ -21,15 +21,16 @@ import flows.tune_all
 from flows.commands.tune_all import run_flow
 from flows.commands.tune_all import tune_all as tune_all_command
 from flows.tune_all import find_assets, tune_all
-from kallos import dask_scheduler, html_report
 from kallos.errors import DataError, KallosError, StudyError, UsageError
-from kallos.feature_store import FeatureStore
-from kallos.leaderboard import write_leaderboard
-from kallos.run_spec import RunSpec
+from kallos.features.store import FeatureStore
+from kallos.report import page
+from kallos.report.leaderboard import write_leaderboard
 from kallos.settings import Settings
-from kallos.study_catalogue import list_studies
-from kallos.study_grid import StudyGrid
+from kallos.specs.grid import StudyGrid
+from kallos.specs.run import RunSpec
+from kallos.study.catalogue import list_studies
 from kallos.tuner import run_tuning
+from kallos.workers import scheduler
 from tests.integration.test_crashes import wait_until
 from tests.samples import by_parameters, make_features, small_plan, small_spec, stand_in_pool
 
@@ -155,7 +156,7 @@ def test_neither_a_result_that_cannot_be_read_nor_a_leaderboard_that_cannot_be_w
     command, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(flows.tune, "FoldPool", lambda *_, **__: nullcontext(stand_in_pool(by_parameters)))
-    monkeypatch.setattr(html_report, "report_html", lambda *_, **__: "page")
+    monkeypatch.setattr(page, "report_html", lambda *_, **__: "page")
     folder = tmp_path / "results"
     (folder / "gru_ABC_best_params.json").mkdir(parents=True)
     written = []
@@ -177,7 +178,7 @@ def test_neither_a_result_that_cannot_be_read_nor_a_leaderboard_that_cannot_be_w
 
 
 def test_once_the_cluster_is_lost_no_further_study_is_tried(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(dask_scheduler, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(scheduler, "ANSWER_SECONDS", 0.2)
     grid = StudyGrid(spec=small_spec(), assets=("ABC", "DEF", "GHI"), models=("gru",))
     with pytest.raises(
         StudyError,

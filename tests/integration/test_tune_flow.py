@@ -18,23 +18,23 @@ from prefect.states import Failed
 from pydantic import SecretStr
 
 import flows.tune
-from flows.failures import note_failure
-from flows.fold_storage import FoldStorage
+from flows.server.failures import note_failure
+from flows.server.fold_storage import FoldStorage
 from flows.tune import tune
 from flows.watching import watching
-from kallos import html_report
 from kallos.cache import FoldCache
 from kallos.errors import DataError, FitError
-from kallos.events import FoldScored, TrialFinished
-from kallos.feature_store import FeatureStore
+from kallos.features.store import FeatureStore
 from kallos.planning import plan_study
-from kallos.pool import WorkerLostError
-from kallos.result_names import artifact_key
-from kallos.run_spec import RunSpec
-from kallos.scoring import evaluate_fold
+from kallos.report import page
+from kallos.scoring.fold import evaluate_fold
 from kallos.settings import Settings
-from kallos.study_files import read_study
+from kallos.specs.run import RunSpec
+from kallos.study.events import FoldScored, TrialFinished
+from kallos.study.files import read_study
+from kallos.study.names import artifact_key
 from kallos.tuner import run_tuning
+from kallos.workers.processes import WorkerLostError
 from tests.samples import (
     by_learning_rate,
     flat_forecasts,
@@ -65,7 +65,7 @@ def forget_the_record() -> None:
 def in_this_process(monkeypatch) -> None:
     """Processes take seconds to start, and pages to draw; the tests about them have their own."""
     score_by(monkeypatch, evaluate_fold)
-    monkeypatch.setattr(html_report, "report_html", lambda result, **_: result.study_name)
+    monkeypatch.setattr(page, "report_html", lambda result, **_: result.study_name)
 
 
 @pytest.fixture
@@ -346,7 +346,7 @@ def test_a_budget_ends_the_flow_with_a_result(database, monkeypatch, caplog):
 def kept_pages(monkeypatch) -> list[dict]:
     """Keep what pages are made from, in place of making them."""
     made: list[dict] = []
-    monkeypatch.setattr(html_report, "report_html", lambda result, **rest: made.append(rest) or "page")
+    monkeypatch.setattr(page, "report_html", lambda result, **rest: made.append(rest) or "page")
     return made
 
 
@@ -379,7 +379,7 @@ def test_a_picture_that_fails_costs_neither_the_page_nor_the_result(database, mo
     tune(small_spec(), ALONE, "results")
     assert pages[0]["no_forecasts"] == "FitError: the loss is NaN"
     assert "the best trial's forecasts are left out of the report: FitError: the loss is NaN" in caplog.text
-    monkeypatch.setattr(html_report, "report_html", fail)
+    monkeypatch.setattr(page, "report_html", fail)
     state = tune(small_spec(), ALONE, "results", return_state=True)
     assert state.is_completed()
     assert "the report could not be written, and the result is whole: FitError" in caplog.text
@@ -412,8 +412,8 @@ def test_a_run_that_ends_before_its_page_is_written_leaves_no_earlier_page_besid
     score_by(monkeypatch, by_learning_rate)
     own = Path("results") / small_plan(tmp_path).study_name
     own.mkdir(parents=True)
-    for page in (Path("results/gru_ABC_report.html"), own / "report.html"):
-        page.write_text("the page of an earlier result")
+    for earlier in (Path("results/gru_ABC_report.html"), own / "report.html"):
+        earlier.write_text("the page of an earlier result")
     monkeypatch.setattr(flows.tune, "write_study", fail)
     assert tune(small_spec(), ALONE, "results", return_state=True).is_failed()
     assert not list(Path("results").rglob("*.html"))
@@ -430,5 +430,5 @@ def test_a_fold_that_is_lost_is_said_to_be_tried_again_whenever_it_is(tmp_path, 
     fold = flows.tune.fold_task(lose, storage).with_options(retry_delay_seconds=0)
     with pytest.raises(WorkerLostError):
         flow(lambda: fold(small_job(tmp_path)), name="outer")()
-    said = [record.getMessage() for record in caplog.records if record.name == "kallos.pool"]
+    said = [record.getMessage() for record in caplog.records if record.name == "kallos.workers.processes"]
     assert said == ["the worker was lost; the fold is tried again"] * 2

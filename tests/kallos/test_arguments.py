@@ -12,30 +12,31 @@ import pytest
 
 from kallos.architectures import Architecture, create_model, darts_arguments
 from kallos.audit import audit_query, audit_study
-from kallos.budget import Budget
 from kallos.cache import FoldCache
 from kallos.checks import examine
-from kallos.cluster import DaskPool
 from kallos.contracts import check_architecture
 from kallos.datasets import get_walk_forward_splits, load_features_from_db, prepare_darts_timeseries
 from kallos.errors import KallosError
-from kallos.feature_files import read_features
-from kallos.folds import Fold
-from kallos.forecasting import forecast_next, forecast_windows
-from kallos.frequency import Frequency, find_frequency
-from kallos.input_files import Source
-from kallos.input_rows import InputReading
-from kallos.model_files import load_model
+from kallos.features.files.features import read_features
+from kallos.features.files.prices import read_bars, read_prices
+from kallos.features.files.rows import InputReading
+from kallos.features.files.sources import Source
+from kallos.features.frequency import Frequency, find_frequency
+from kallos.folds.columns import study_frame
+from kallos.folds.grid import Fold
+from kallos.models.files import load_model
+from kallos.models.forecasting import forecast_next, forecast_windows
+from kallos.models.registry import Registry
+from kallos.models.trainer import TrainedModel
 from kallos.planning import plan_study
-from kallos.pool import FoldPool
-from kallos.preprocessing import study_frame
-from kallos.prices import read_bars, read_prices
-from kallos.record import StudyRecord, check_record, open_record
-from kallos.registry import Registry
-from kallos.scoring import evaluate_fold
-from kallos.specs import FeatureSpec, parse_spec, parse_tune_spec
-from kallos.trainer import TrainedModel
+from kallos.scoring.fold import evaluate_fold
+from kallos.specs.data import FeatureSpec
+from kallos.specs.study import parse_spec, parse_tune_spec
+from kallos.study.budget import Budget
+from kallos.study.record import StudyRecord, check_record, open_record
 from kallos.tuner import forget, objective, run_tuning
+from kallos.workers.dask import DaskPool
+from kallos.workers.processes import FoldPool
 from tests.samples import make_features, small_plan, small_spec
 
 DF = make_features(200)

@@ -10,7 +10,7 @@ import pytest
 
 from kallos.cache import FoldCache
 from kallos.errors import KallosError
-from kallos.scoring import FoldScore
+from kallos.scoring.job import FoldScore
 from kallos.tuner import run_tuning
 from tests.samples import by_learning_rate, small_plan
 

@@ -8,13 +8,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kallos.cache import FoldCache
-from kallos.dask_address import check_dask_address
-from kallos.databases import parse_url, reason_of, shown
 from kallos.datasets import load_features_from_db
 from kallos.errors import KallosError, UsageError, scrubbed
-from kallos.record import check_record
-from kallos.result_folder import address_of, prepare_folder, read_text
-from kallos.snapshots import write_snapshot
+from kallos.features.databases import parse_url, reason_of, shown
+from kallos.features.snapshots import write_snapshot
+from kallos.settings import check_dask_address
+from kallos.storage import address_of, prepare_folder, read_text
+from kallos.study.record import check_record
 from tests.samples import make_features, small_plan
 
 # Letters that no message has in this case, so that a fragment of three can be nothing else.

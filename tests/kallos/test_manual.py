@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kallos.checks import examine
-from kallos.specs import parse_tune_spec
+from kallos.specs.study import parse_tune_spec
 from tests.pages import ROOT, blocks
 from tests.samples import make_features, small_spec
 

@@ -5,10 +5,11 @@ import optuna
 import pytest
 
 from kallos.errors import DataError, FitError, StudyError
-from kallos.events import FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted
-from kallos.sampling import trial_seed
-from kallos.scoring import FoldJob, FoldScore, evaluate_fold
-from kallos.snapshots import read_snapshot
+from kallos.features.snapshots import read_snapshot
+from kallos.scoring.fold import evaluate_fold
+from kallos.scoring.job import FoldJob, FoldScore
+from kallos.study.events import FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted
+from kallos.study.sampling import trial_seed
 from kallos.tuner import objective, run_tuning
 from tests.samples import by_learning_rate, make_features, small_plan
 

@@ -1,0 +1,37 @@
+"""What an evaluation looks like on a terminal: verdict first, why, and every forecaster's scores."""
+
+import textwrap
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kallos.evaluation.results import HoldoutEvaluation
+from kallos.report.evaluation import loss_line, score_names, score_rows, shown_score, span
+
+_STYLES = {"ship": "bold green", "keep": "bold yellow", "no better than naive": "bold yellow"}
+_HEADINGS = {
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "mase": "MASE",
+    "directional_accuracy": "direction",
+    "rank_correlation": "rank corr.",
+}
+
+
+def show_evaluation(console: Console, evaluation: HoldoutEvaluation) -> None:
+    """Print the verdict, its reasons, and the scores."""
+    decision = evaluation.verdict.decision
+    console.print(Text.assemble((decision, _STYLES[decision]), f"  {evaluation.model_id}"), soft_wrap=True)
+    for reason in evaluation.verdict.reasons:
+        console.print(textwrap.fill(reason, console.width - 1, initial_indent="- ", subsequent_indent="  "))
+    table = Table(title=Text(f"{span(evaluation)}"), title_justify="left", title_style="bold")
+    table.add_column("forecaster")
+    names = score_names(evaluation)
+    for name, shown in names.items():
+        table.add_column(_HEADINGS.get(name, shown), justify="right")
+    for row in score_rows(evaluation):
+        style = "bold" if row["forecaster"] == "model" else None
+        table.add_row(row["forecaster"], *(shown_score(row[name]) for name in names), style=style)
+    console.print(table)
+    console.print(textwrap.fill(loss_line(evaluation), console.width - 1))

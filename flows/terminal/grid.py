@@ -1,0 +1,134 @@
+"""What many studies look like on a terminal: a line for each that has ended, and the leaderboard."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from flows.wording import in_flags
+from kallos import words
+from kallos.report.leaderboard import Entry, Leaderboard, Row, notes, of, place, share, value
+from kallos.specs.study import study_title
+from kallos.study.events import Event, StudyFinished, StudyStarted, TrialFinished
+from kallos.study.lines import opening
+
+_STYLES = {"naive": "italic", "failed": "red", "waiting": "dim", "done": ""}
+
+
+@contextmanager
+def shown_studies(console: Console) -> Iterator["ShownStudies"]:
+    """Yield what shows the progress of studies on the console for as long as the block runs."""
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("trials"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with progress:
+        yield ShownStudies(console, progress)
+
+
+class ShownStudies:
+    """Prints a line for each study that has ended, and moves a bar, where there is one, through the study that runs.
+
+    Where there is none, a study that starts is a line, too.
+    """
+
+    def __init__(self, console: Console, progress: Progress) -> None:
+        self._console = console
+        self._progress = progress
+        self._task = progress.add_task("starting", total=None)
+        self._recorded = 0
+        self._fits = 0
+
+    def watch(self, event: Event) -> None:
+        """Move the bar with the study that runs."""
+        match event:
+            case StudyStarted(plan, recorded, n_trials, _):
+                title = study_title(plan.spec)
+                self._progress.update(self._task, description=title, total=n_trials, completed=recorded)
+                self._recorded = recorded
+                if not self._console.is_terminal:
+                    self._print(next(opening(event)), "dim")
+            case TrialFinished(trial, _):
+                self._progress.update(self._task, completed=trial.number + 1)
+            case StudyFinished(fits=fits):
+                self._fits += fits
+
+    def note(self, entry: Entry, board: Leaderboard) -> None:
+        """Print how a study has ended."""
+        number = sum(each.status != "waiting" for each in board.entries)
+        line = f"{number}/{len(board.entries)}  {entry.model} on {entry.asset}  "
+        if entry.status == "failed":
+            line += f"failed: {in_flags(str(entry.reason))}"
+        elif entry.value is not None and entry.naive_value:
+            gain = 1 - entry.value / entry.naive_value
+            line += (
+                f"{entry.metric} {value(entry.value)}  naive {value(entry.naive_value)} ({entry.naive})  {share(gain)}"
+            )
+        if entry.pending:
+            line += f"  ({entry.trials} of {entry.n_trials} trials, {entry.pending} more begun)"
+        if entry.is_found:
+            line += "  (complete, not run again)"
+        elif self._recorded:
+            line += f"  (carried on from {words.counted(self._recorded, 'trial')})"
+        self._recorded = 0
+        self._print(line, "red" if entry.status == "failed" else "")
+
+    def say(self, line: str) -> None:
+        """Show what is waited for: beside the bar, or as a line where there is none."""
+        if self._console.is_terminal:
+            self._progress.update(self._task, description=line)
+        else:
+            self._print(line, "dim")
+
+    def fitted(self, board: Leaderboard) -> str:
+        """Return in a sentence how many folds the studies have fitted that ran here."""
+        but = "; those of studies that failed are not counted" if board.failed else ""
+        return f"{words.counted(self._fits, 'fold')} fitted in this run{but}"
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+    def _print(self, line: str, style: str) -> None:
+        self._progress.console.print(Text(line, style), soft_wrap=True)
+
+
+def show_leaderboard(console: Console, board: Leaderboard) -> None:
+    """Print the rows by asset, and what is to be known of them."""
+    table = Table(title=Text("leaderboard"), title_justify="left", title_style="bold")
+    table.add_column("asset", overflow="fold")
+    table.add_column("rank", justify="right", no_wrap=True)
+    table.add_column("model", overflow="fold")
+    for heading in (board.label, "gain", "won", "trials"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    shown = None
+    for row in board.rows:
+        if shown not in (None, row.asset):
+            table.add_section()
+        table.add_row(*_cells(row, is_first=shown != row.asset), style=_STYLES[row.status])
+        shown = row.asset
+    console.print(table)
+    for note in notes(board):
+        console.print(note)
+
+
+def _cells(row: Row, *, is_first: bool) -> list[str]:
+    return [
+        row.asset if is_first else "",
+        place(row.rank),
+        row.model,
+        value(row.value),
+        share(row.gain),
+        of(row.folds_won, row.folds),
+        of(row.trials, row.n_trials),
+        "" if row.status in ("done", "naive") else row.status,
+    ]

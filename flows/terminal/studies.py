@@ -1,0 +1,217 @@
+"""What the studies of a storage look like on a terminal, in 80 columns."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from rich.align import AlignMethod
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kallos.specs.metrics import metric_label
+from kallos.study.catalogue import RecordedStudy, StudySummary
+from kallos.study.comparison import Comparison
+from kallos.words import counted, day, short, signed
+
+_NONE = ""
+
+# The columns of the list, and on which side their cells stand.
+_LISTED: tuple[tuple[str, AlignMethod], ...] = (
+    ("trials", "left"),
+    ("best", "right"),
+    ("naive", "right"),
+    ("gain", "right"),
+    ("last (UTC)", "left"),
+)
+
+
+def show_list(console: Console, studies: Sequence[StudySummary]) -> None:
+    """Print two lines for each study: its name, whole so that it can be copied, and how it went."""
+    rows = [[Text(heading) for heading, _ in _LISTED], *map(_listed, studies)]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    for study, row in zip((None, *studies), rows, strict=True):
+        if study is not None:
+            name = Text.assemble((study.name, "bold"), "  ", (_states(study), "dim"))
+            console.print(name, soft_wrap=True)
+        for cell, (_, side), width in zip(row, _LISTED, widths, strict=True):
+            cell.align(side, width)
+        console.print(Text("  ").join([Text(), *row]), soft_wrap=True)
+
+
+def _listed(study: StudySummary) -> list[Text]:
+    state = (
+        ("running", "bold green") if study.is_running else f"{_date(study.last_activity)} {_time(study.last_activity)}"
+    )
+    return [
+        Text(_progress(study)),
+        _best(study),
+        Text.assemble(_value(study.naive_value), (f" {study.naive or _NONE}".rstrip(), "dim")),
+        Text(_gain(study.gain), "green" if study.gain is not None and study.gain > 0 else ""),
+        Text.assemble(state),
+    ]
+
+
+def show_study(console: Console, study: RecordedStudy) -> None:
+    """Print all that a record says of a study, what is chosen otherwise than by default last."""
+    summary = study.summary
+    console.print(Text(f"{_title(summary)}: {summary.name}", "bold"), soft_wrap=True)
+    for line in _facts(study):
+        console.print(line)
+    if study.best is not None:
+        params = ", ".join(f"{name}={short(value)}" for name, value in study.best.params.items())
+        console.print(f"best parameters (trial {study.best.number}): {params}")
+    if study.best_trials:
+        console.print()
+        console.print(_best_trials(study))
+    if study.windows:
+        console.print()
+        console.print(_folds(study))
+    if study.spec:
+        console.print()
+        console.print(Text("specification", "bold"))
+        for name, value in _settings(study.spec):
+            console.print(f"  {name} = {value}", soft_wrap=False)
+
+
+def show_comparison(console: Console, comparison: Comparison) -> None:
+    """Print studies side by side: whether their values can be compared, the values, and what differs."""
+    numbers = [f"[{number}]" for number in range(1, len(comparison.studies) + 1)]
+    for sign, study in zip(numbers, comparison.studies, strict=True):
+        console.print(f"{sign} {_title(study.summary)}: {study.summary.name}", soft_wrap=True)
+    for reason in comparison.why:
+        console.print(Text(reason, "yellow"))
+    if comparison.comparable is False:
+        console.print(Text("their values cannot be compared", "bold yellow"))
+    elif comparison.comparable:
+        console.print("scored on the same forecasts: their values can be compared")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for sign in numbers:
+        table.add_column(sign, justify="right", overflow="fold")
+    rows = [(study.summary, study) for study in comparison.studies]
+    table.add_row("best", *(_marked(each, comparison) for each, _ in rows))
+    table.add_row("naive", *(_value(each.naive_value) for each, _ in rows))
+    table.add_row("gain", *(_gain(each.gain) for each, _ in rows))
+    table.add_row("folds won", *(_won(study) for _, study in rows))
+    table.add_row("trials", *(_progress(each) for each, _ in rows))
+    if comparison.comparable:
+        for number, window in enumerate(comparison.studies[0].windows):
+            scores = [
+                _value(study.best.scores[number].value) if study.best is not None else _NONE
+                for study in comparison.studies
+            ]
+            table.add_row(f"fold {number + 1}, {day(window.validation_start)[:10]}", *scores)
+    params = dict.fromkeys(name for _, study in rows if study.best for name in study.best.params)
+    for name in params:
+        table.add_row(name, *(short(study.best.params.get(name, _NONE)) if study.best else _NONE for _, study in rows))
+    for name, values in comparison.settings.items():
+        table.add_row(name, *(_NONE if value is None else str(value) for value in values))
+    console.print(table)
+
+
+def _metric(study: StudySummary) -> str:
+    """Return what the values are; where a record does not say so, they are just values."""
+    return "value" if study.metric is None else metric_label(study.metric)
+
+
+def _best(study: StudySummary, style: str = "") -> Text:
+    """Return the best value with its metric, as far as there are such."""
+    if study.best_value is None:
+        return Text(_NONE)
+    metric = _NONE if study.metric is None else f" {metric_label(study.metric)}"
+    return Text.assemble((_value(study.best_value), style), (metric, "dim"))
+
+
+def _facts(study: RecordedStudy) -> Iterator[str]:
+    summary = study.summary
+    if summary.is_running:
+        yield "a run holds it now"
+    elif summary.last_activity:
+        yield f"last activity {_date(summary.last_activity)} {_time(summary.last_activity)} UTC"
+    yield f"trials: {_progress(summary)} ({_states(summary)})"
+    if study.data:
+        data = study.data
+        yield f"data: {counted(data.rows, 'row')}, {day(data.start)} to {day(data.end)}, {data.sha256[:12]}"
+    if study.warm_start.study:
+        yield f"warm start: {counted(len(study.warm_start.params), 'parameter set')} of {study.warm_start.study}"
+    if summary.best_value is not None:
+        line = f"best {_metric(summary)} {_value(summary.best_value)}"
+        if summary.gain is not None:
+            line += f", naive ({summary.naive}) {_value(summary.naive_value)}, gain {_gain(summary.gain)}"
+            line += f", {_won(study)} folds won"
+        yield line
+
+
+def _best_trials(study: RecordedStudy) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("trial", _metric(study.summary), "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("parameters", overflow="fold")
+    for trial in study.best_trials:
+        params = ", ".join(f"{name}={short(value)}" for name, value in trial.params.items())
+        table.add_row(str(trial.number), _value(trial.value), f"{trial.seconds:.1f}", Text(params))
+    return table
+
+
+def _folds(study: RecordedStudy) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("fold")
+    table.add_column("validation", no_wrap=True)
+    for heading in ("best", f"naive: {study.summary.naive}", "gain"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    scores = study.best.scores if study.best else (None,) * len(study.windows)
+    for number, (window, score) in enumerate(zip(study.windows, scores, strict=True), start=1):
+        naive = window.naive_values[str(study.summary.naive)]
+        table.add_row(
+            str(number),
+            f"{day(window.validation_start)[:10]} to {day(window.validation_end)[:10]}",
+            _value(score.value) if score else _NONE,
+            _value(naive),
+            _gain(1 - score.value / naive if score and naive else None),
+        )
+    return table
+
+
+def _settings(spec: dict[str, object], path: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in spec.items():
+        if isinstance(value, dict):
+            yield from _settings(value, f"{path}{name}.")
+        elif value is not None:
+            yield f"{path}{name}", ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _title(study: StudySummary) -> str:
+    return f"{study.model} on {study.asset}" if study.model and study.asset else "(not described)"
+
+
+def _progress(study: StudySummary) -> str:
+    return f"{study.trials.ended} of {study.n_trials}" if study.n_trials else str(study.trials.ended)
+
+
+def _states(study: StudySummary) -> str:
+    counts = {"pruned": study.trials.pruned, "failed": study.trials.failed, "open": study.trials.open}
+    return ", ".join(f"{number} {state}" for state, number in counts.items() if number) or "all whole"
+
+
+def _marked(study: StudySummary, comparison: Comparison) -> Text:
+    return _best(study, "bold green" if comparison.best == study.name else "")
+
+
+def _won(study: RecordedStudy) -> str:
+    return _NONE if study.folds_won is None else f"{study.folds_won} of {len(study.windows)}"
+
+
+def _value(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.5g}"
+
+
+def _gain(gain: float | None) -> str:
+    return signed(gain)
+
+
+def _date(moment: datetime | None) -> str:
+    return _NONE if moment is None else f"{moment:%Y-%m-%d}"
+
+
+def _time(moment: datetime | None) -> str:
+    return _NONE if moment is None else f"{moment:%H:%M}"

@@ -1,0 +1,211 @@
+"""What a study looks like on a terminal: a progress bar where there is one, plain lines elsewhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from flows.wording import in_flags
+from kallos.errors import scrubbed
+from kallos.planning import StudyPlan
+from kallos.report.page import find_report
+from kallos.report.rows import architecture_rows, fold_rows
+from kallos.specs.study import metric_with_unit, study_title
+from kallos.study import lines
+from kallos.study.best_params import asset_rows, shown_address, target_rows
+from kallos.study.events import Event, FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
+from kallos.study.lines import opening, run_summary, trial_label
+from kallos.study.names import BEST_PARAMS, REPORT, study_folder
+from kallos.study.result import TuningResult
+from kallos.study.trials import TrialRecord
+from kallos.words import day, short, signed
+
+
+@contextmanager
+def shown_progress(console: Console) -> Iterator["Bar | PlainLines"]:
+    """Yield a watcher that shows a study's progress on the console for as long as the block runs."""
+    if not console.is_terminal:
+        yield PlainLines(console)
+        return
+    progress = Progress(
+        TextColumn("trial {task.fields[trial]}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("folds  {task.fields[best]}"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+    )
+    with progress:
+        yield Bar(progress)
+
+
+class Bar:
+    """Moves a progress bar with each fold."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = TaskID(0)
+        self._plan: StudyPlan | None = None
+        self._n_trials = 0
+
+    def __call__(self, event: Event) -> None:
+        """Show the event."""
+        match event:
+            case StudyStarted(plan, recorded, n_trials, _):
+                self._plan, self._n_trials = plan, n_trials
+                for line in _headlines(event):
+                    self._progress.console.print(in_flags(line), highlight=False, markup=False)
+                self._task = self._progress.add_task(
+                    "",
+                    total=(n_trials - recorded) * len(plan.folds),
+                    trial=f"{min(recorded + 1, n_trials)}/{n_trials}",
+                    best=f"naive {plan.naive_value:.4g} ({plan.naive})",
+                )
+            case FoldScored():
+                self._progress.advance(self._task)
+            case TrialFinished(trial, best) if self._plan is not None:
+                self._progress.update(
+                    self._task,
+                    # A pruned or failed trial leaves folds out.
+                    advance=len(self._plan.folds) - len(trial.scores),
+                    trial=f"{min(trial.number + 2, self._n_trials)}/{self._n_trials}",
+                    best=_best_against_naive(best, self._plan),
+                )
+            case StudyFinished():
+                self._progress.console.print(in_flags(run_summary(event)), highlight=False, markup=False)
+            case StepStarted(doing):
+                self._progress.console.print(doing, highlight=False, markup=False)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+
+class PlainLines:
+    """Prints one line per trial."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._plan: StudyPlan | None = None
+        self._n_trials = 0
+
+    def __call__(self, event: Event) -> None:
+        """Print the event."""
+        match event:
+            case StudyStarted(plan, _, n_trials, _):
+                self._plan, self._n_trials = plan, n_trials
+                for line in _headlines(event):
+                    self._print(line)
+            case TrialFinished(trial, best) if self._plan is not None:
+                outcome = lines.outcome(trial, self._plan.spec.metric)
+                self._print(
+                    f"{trial.number + 1}/{self._n_trials}  {trial_label(trial)}  {outcome}  "
+                    f"{_best_against_naive(best, self._plan)}  {trial.seconds:.1f} s of fits"
+                )
+            case StudyFinished():
+                self._print(run_summary(event))
+            case StepStarted(doing):
+                self._print(doing)
+
+    def close(self) -> None:
+        """Nothing to do: what is printed stays."""
+
+    def _print(self, line: str) -> None:
+        self._console.print(in_flags(line), highlight=False, markup=False, soft_wrap=True)
+
+
+def report_address(result: TuningResult, results: str) -> str | None:
+    """Return where the study's page is among the results, for showing, or None if there is none."""
+    is_there = find_report(study_folder(results, result.study_name)) is not None
+    return shown_address(result, results, REPORT) if is_there else None
+
+
+def show_result(console: Console, result: TuningResult, results: str) -> None:
+    """Print the verdict, the folds, the best parameters, and where they and the report are among the results."""
+    address, page = shown_address(result, results, BEST_PARAMS), report_address(result, results)
+    metric = metric_with_unit(result.spec)
+    title = f"{study_title(result.spec)}: {metric} of the best trial ({result.best.number})"
+    table = Table(title=Text(title), title_justify="left", title_style="bold")
+    for heading in ("fold", "validation"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("best", f"naive: {result.naive}", "gain"):
+        table.add_column(heading, justify="right")
+    for row in fold_rows(result):
+        table.add_row(
+            str(row["fold"]),
+            f"{row['validation_start'][:10]} to {row['validation_end'][:10]}",
+            f"{row['value']:.6g}",
+            f"{row['naive_value']:.6g}",
+            signed(row["gain"]),
+        )
+    table.add_section()
+    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", signed(result.gain))
+    console.print(table)
+    by_asset = asset_rows(result)
+    if by_asset:
+        console.print(_part_table("asset", f"naive: {result.naive}", by_asset))
+    by_target = [{**row, "target": f"{row['target']} (naive: {row['naive']})"} for row in target_rows(result)]
+    if by_target:
+        console.print(_part_table("target", "naive", by_target))
+    architectures = architecture_rows(result)
+    if architectures:
+        console.print(_architecture_table(architectures))
+    console.print(lines.verdict(result), highlight=False, markup=False)
+    params = ", ".join(f"{name}={short(value)}" for name, value in result.best.params.items())
+    console.print(f"best parameters: {params}", highlight=False, markup=False)
+    console.print(f"written to {address}", highlight=False, markup=False, soft_wrap=True)
+    if page is not None:
+        console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    own = scrubbed(study_folder(results, result.study_name))
+    console.print(f"all of this study: {own}", highlight=False, markup=False, soft_wrap=True)
+    if result.holdout_start is not None and result.holdout_end is not None:
+        # One model over several assets is for tuning, so far.
+        what_next = "" if by_asset else f"; next: kallos-run train --params-file {address}"
+        console.print(
+            f"held out: {day(result.holdout_start)} to {day(result.holdout_end)}{what_next}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _part_table(part: str, naive: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(title=f"by {part}, mean over the folds", title_justify="left", title_style="bold")
+    table.add_column(part)
+    for heading in ("best", naive, "gain"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        values = (f"{row['value']:.6g}", f"{row['naive_value']:.6g}", signed(row["gain"]))
+        table.add_row(Text(row[part]), *values)
+    return table
+
+
+def _architecture_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="by architecture", title_justify="left", title_style="bold")
+    table.add_column("architecture")
+    for heading in ("trials", "best", "failed"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        value = "" if row["value"] is None else f"{row['value']:.6g}"
+        table.add_row(Text(row["architecture"]), str(row["trials"]), value, str(row["failed"]))
+    return table
+
+
+def _headlines(started: StudyStarted) -> Iterator[str]:
+    plan = started.plan
+    first, last = plan.windows[0], plan.windows[-1]
+    yield (
+        f"{study_title(plan.spec)}: {plan.data.rows} rows, {len(plan.folds)} folds from "
+        f"{day(first.validation_start)} to {day(last.validation_end)}"
+    )
+    yield from opening(started)
+
+
+def _best_against_naive(best: TrialRecord | None, plan: StudyPlan) -> str:
+    naive = f"naive {plan.naive_value:.4g} ({plan.naive})"
+    return f"best {best.value:.4g}  {naive}" if best else naive

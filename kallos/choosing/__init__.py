@@ -1,0 +1,1 @@
+"""Which trial to train, and what choosing has made of its score."""

@@ -1,0 +1,130 @@
+"""When rows come: the stamps of the next ones, and whether one can still fall into a step."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.tseries.frequencies import to_offset
+
+from kallos.features.frequency import Frequency, rows_on
+
+Positions = npt.NDArray[np.int64]
+
+_WEEK = pd.Timedelta(days=7)
+# Of so many pauses of the same weekday and hour the commonest is the usual one: two of five may be holidays.
+_RECENT = 5
+# A pause that has been as long twice on end is one, and no half day or holiday.
+_TWICE = 2
+
+
+def next_rows(index: pd.Index, frequency: Frequency, n_rows: int) -> list[pd.Timestamp] | list[int]:
+    """Return the stamps of the next rows behind the last one, none where they cannot be told.
+
+    Where rows may be missing, each comes as far behind the one before as most of the last five did behind rows of the
+    same weekday and place in the day, which follows opening hours through summer time; those of weeks, months, quarters
+    and years come in each of these, on the day on which most rows lie. Holidays nobody can tell from a table.
+    """
+    last = index[-1]
+    if frequency.step is None:
+        steps = set(np.diff(index.to_numpy()).tolist())
+        return [last + row * min(steps) for row in range(1, n_rows + 1)] if len(steps) == 1 else []
+    if _is_even(frequency):
+        return list(pd.date_range(last, periods=n_rows + 1, freq=frequency.step)[1:])
+    if frequency.unit is not None:
+        return _next_bars(index, frequency, frequency.unit, n_rows)
+    sessions, row, found = _Sessions(index, frequency.length), _Row.last_of(index), []
+    for _ in range(n_rows):
+        row = row.behind(sessions.usual_pause(row))
+        found.append(row.stamp)
+    return found
+
+
+def can_follow(index: pd.DatetimeIndex, frequency: Frequency, end: pd.Timestamp) -> bool:
+    """Return whether a row may come behind the last one and not behind `end`.
+
+    On a regular clock, if its next stamp does. Where rows may be missing, if a row does that is as far behind as the
+    last two rows of the same weekday and place in the day were followed, by the sooner of them; of weeks and the like,
+    if a weekday that rows have does, behind the week of the last one.
+    """
+    last = index[-1]
+    if _is_even(frequency):
+        return bool(last + to_offset(frequency.step) <= end)
+    if frequency.unit is not None:
+        first = (last.to_period(frequency.unit) + to_offset(frequency.step).n).start_time
+        return bool(pd.date_range(first, end, freq="D").dayofweek.isin(index.dayofweek.unique()).any())
+    row = _Row.last_of(index)
+    return bool(row.stamp + _Sessions(index, frequency.length).shortest_pause(row) <= end)
+
+
+def _is_even(frequency: Frequency) -> bool:
+    """Return whether each row lies a step behind the one before: no weekday or day of the month tells another."""
+    return not frequency.has_gaps or (frequency.unit is None and frequency.length >= _WEEK)
+
+
+def _next_bars(index: pd.DatetimeIndex, frequency: Frequency, unit: str, n_rows: int) -> list[pd.Timestamp]:
+    """Return a stamp in each of the next weeks, months, quarters or years, at the last row's time of day."""
+    last, offset = index[-1], to_offset(frequency.step)
+    if 2 * rows_on(index, offset.freqstr) < len(index):
+        return []
+    time_of_day = last - last.normalize()
+    units = [last.to_period(unit) + row * offset.n for row in range(1, n_rows + 1)]
+    return [offset.rollforward(each.start_time) + time_of_day for each in units]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row, and the first one of its day."""
+
+    stamp: pd.Timestamp
+    opening: pd.Timestamp
+
+    @classmethod
+    def last_of(cls, index: pd.DatetimeIndex) -> "_Row":
+        return cls(index[-1], index[index.searchsorted(index[-1].normalize())])
+
+    def behind(self, pause: pd.Timedelta) -> "_Row":
+        stamp = self.stamp + pause
+        is_same_day = stamp.normalize() == self.stamp.normalize()
+        return replace(self, stamp=stamp) if is_same_day else _Row(stamp, stamp)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sessions:
+    """The pauses behind the rows of a trading calendar, by weekday and place in the day.
+
+    A place is counted in steps from the day's first row, so that it is the same in summer and in winter.
+    """
+
+    index: pd.DatetimeIndex
+    step: pd.Timedelta
+
+    @cached_property
+    def _pauses(self) -> pd.Series:
+        index = self.index[:-1]
+        days = index.normalize()
+        openings = index[index.searchsorted(days)]
+        places = self._places(index, openings)
+        return pd.Series(self.index[1:] - index, index=pd.MultiIndex.from_arrays([index.dayofweek, places]))
+
+    def _places(self, stamps: pd.DatetimeIndex, openings: pd.DatetimeIndex) -> Positions:
+        places: Positions = np.rint((stamps - openings) / self.step).astype(np.int64)
+        return places
+
+    def _recent(self, row: _Row, times: int) -> pd.Series:
+        """Return the last pauses behind rows of this one's weekday and place; if there were none, a step."""
+        (place,) = self._places(pd.DatetimeIndex([row.stamp]), pd.DatetimeIndex([row.opening]))
+        weekdays, places = (self._pauses.index.get_level_values(level) for level in (0, 1))
+        found = self._pauses[(weekdays == row.stamp.dayofweek) & (places == place)]
+        return pd.Series([self.step]) if found.empty else found.iloc[-times:]
+
+    def usual_pause(self, row: _Row) -> pd.Timedelta:
+        """Return the pause that is to be expected behind a row: the commonest, and of several the last one."""
+        recent = self._recent(row, _RECENT)
+        counts = recent.map(recent.value_counts())
+        return pd.Timedelta(recent[(counts == counts.max()).to_numpy()].iloc[-1])
+
+    def shortest_pause(self, row: _Row) -> pd.Timedelta:
+        """Return how soon behind a row the next one may come."""
+        return pd.Timedelta(self._recent(row, _TWICE).min())

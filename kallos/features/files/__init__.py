@@ -1,0 +1,1 @@
+"""Features and prices from files."""

@@ -1,0 +1,61 @@
+"""Indicators of daily or intraday bars, each computed from the bar itself and those before it."""
+
+import numpy as np
+import pandas as pd
+
+TARGET = "log_return_close"
+# Wilder's averages and the exponential ones remember all bars. Behind so many, those before them are worth less than
+# 1e-9 standard deviations of any indicator.
+SETTLED_BARS = 400
+
+
+def compute_indicators(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return one row of features per bar, the warm-up rows dropped.
+
+    `bars` holds float columns open, high, low, close and volume over a sorted index. The names carry the
+    feature group (see `kallos.specs.data.FeatureSpec`); `log_return_close`, log(close_t / close_{t-1}), is the
+    default target. All are causal: a bar that changes moves no earlier row. Definitions are TA-Lib's; MACD
+    parts are divided by the close, so that they compare over years.
+    """
+    import talib
+
+    opened, high, low, close, volume = (
+        bars[name].to_numpy(np.float64) for name in ("open", "high", "low", "close", "volume")
+    )
+    macd, macd_signal, macd_histogram = talib.MACD(close, fastperiod=12, slowperiod=26, signalperiod=9)
+    stoch_k, stoch_d = talib.STOCH(high, low, close, fastk_period=14, slowk_period=3, slowd_period=3)
+    sma_20 = talib.SMA(close, timeperiod=20)
+    columns = {
+        TARGET: _log_return(close),
+        "log_return_open": _log_return(opened),
+        "log_return_high": _log_return(high),
+        "log_return_low": _log_return(low),
+        "log_return_sma_10": _log_return(talib.SMA(close, timeperiod=10)),
+        "log_return_ema_20": _log_return(talib.EMA(close, timeperiod=20)),
+        "volume": volume,
+        # A running sum may fall a little below zero behind a very large volume.
+        "volume_sma_20": np.maximum(talib.SMA(volume, timeperiod=20), 0.0),
+        "rsi_14": talib.RSI(close, timeperiod=14),
+        "mfi_14": talib.MFI(high, low, close, volume, timeperiod=14),
+        "stoch_k": stoch_k,
+        "stoch_d": stoch_d,
+        "adx_14": talib.ADX(high, low, close, timeperiod=14),
+        "macd": macd / close,
+        "macd_signal": macd_signal / close,
+        "macd_histogram": macd_histogram / close,
+        "diff_close_sma_20": close / sma_20 - 1,
+        "diff_high_low": (high - low) / close,
+        "roc_5": talib.ROC(close, timeperiod=5),
+        "roc_10": talib.ROC(close, timeperiod=10),
+        "natr_14": talib.NATR(high, low, close, timeperiod=14),
+    }
+    features = pd.DataFrame(columns, index=bars.index)
+    complete = features.notna().all(axis=1).to_numpy()
+    first = int(complete.argmax()) if complete.any() else len(features)
+    return features.iloc[first:]
+
+
+def _log_return(values: np.ndarray) -> np.ndarray:
+    returns = np.full(len(values), np.nan)
+    returns[1:] = np.log(values[1:] / values[:-1])
+    return returns

@@ -1,0 +1,83 @@
+"""Files in, features in the database: one call, all or nothing."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from kallos.errors import DataError, UsageError
+from kallos.features.files.indicators import SETTLED_BARS, compute_indicators
+from kallos.features.writing import OnConflict, Written, write_features
+
+
+def ingest_prices(
+    prices: Mapping[str, pd.DataFrame],
+    db_url: str,
+    table_name: str = "features",
+    *,
+    on_conflict: OnConflict = "replace",
+    dry_run: bool = False,
+    left_out: Mapping[str, pd.Series] | None = None,
+    start_anew: bool = False,
+) -> list[Written]:
+    """Compute the indicators of each asset's bars and write them; return what was written, by asset.
+
+    Of bars that begin behind rows that are there, the first `SETTLED_BARS` warm the indicators up: their rows stay as
+    they are there, computed with all bars before them. With `start_anew` they are written nevertheless. Raises
+    `DataError` if such rows are not there, or an asset has too few bars for a single row of features, and what
+    `kallos.features.writing.write_features` raises.
+    """
+    features = {asset_id: compute_indicators(bars) for asset_id, bars in prices.items()}
+    for asset_id, frame in features.items():
+        if frame.empty:
+            raise DataError(
+                f"asset {asset_id!r} has {len(prices[asset_id])} bars, and the first row of features takes 34: "
+                f"bring earlier bars"
+            )
+
+    def choose(asset_id: str, frame: pd.DataFrame, first_there: pd.Timestamp, there: pd.DatetimeIndex) -> pd.DataFrame:
+        return _settled(asset_id, frame, prices[asset_id].index, first_there, there)
+
+    return write_features(
+        features,
+        db_url,
+        table_name,
+        on_conflict=on_conflict,
+        dry_run=dry_run,
+        left_out=left_out,
+        choose=None if start_anew else choose,
+    )
+
+
+def _settled(
+    asset_id: str, frame: pd.DataFrame, bars: pd.DatetimeIndex, first_there: pd.Timestamp, there: pd.DatetimeIndex
+) -> pd.DataFrame:
+    """Return the rows of features that do not depend on where the bars begin, if that is behind rows that are there."""
+    if frame.index[0] <= first_there:
+        return frame
+    settled = frame[frame.index >= bars[SETTLED_BARS]] if len(bars) > SETTLED_BARS else frame[:0]
+    is_new = ~frame.index.isin(there)
+    if len(settled) and not is_new[: len(frame) - len(settled)].any():
+        return settled
+    before = (
+        f"{bars.searchsorted(frame.index[is_new][0])} before the first new row"
+        if is_new.any()
+        else f"{len(bars)} in all"
+    )
+    raise DataError(
+        f"indicators need the whole history, or {SETTLED_BARS} bars before the first row that they are written for: "
+        f"the rows of asset {asset_id!r} begin at {first_there}, and these bars at {bars[0]} ({before}): bring earlier "
+        f"bars, or give `start_anew` to compute the indicators from these alone"
+    )
+
+
+def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
+    """Return `close=Adj Close` and the like as the wanted name to the file's own, or raise `UsageError`."""
+    mapped: dict[str, str] = {}
+    for pair in pairs:
+        wanted, equals, own = pair.partition("=")
+        if not (equals and wanted.strip() and own.strip()):
+            raise UsageError(f"`column` must be the wanted name, =, and the file's own, not {pair!r}")
+        if wanted.strip() in mapped:
+            raise UsageError(f"`column` must name each column once, and names {wanted.strip()!r} twice")
+        mapped[wanted.strip()] = own.strip()
+    return mapped

@@ -1,0 +1,121 @@
+"""The columns of a file that say what a row is of and when: named by the user, or found by their usual names."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from kallos.errors import DataError, UsageError, did_you_mean
+from kallos.features.files.date_formats import EPOCHS, are_written_as_days, as_text, clock_format, joined
+from kallos.features.files.layouts import ASSET_NAMES, STAMP_NAMES, names_of
+from kallos.features.files.sources import RawTable
+from kallos.features.files.timestamps import StampReading
+
+_CLOCK_DIRECTIVE = re.compile(r"%[HIMSfpXcTR]")
+
+
+@dataclass(frozen=True)
+class StampColumn:
+    """A file's timestamps as they are written, and how they are read.
+
+    `columns` hold them, one or a date and a time of day; `note` says how they are read if it was found out.
+    """
+
+    columns: tuple[str, ...]
+    written: pa.ChunkedArray
+    reading: StampReading
+    note: str | None
+
+    @property
+    def name(self) -> str:
+        """The columns as a message names them."""
+        return ",".join(self.columns)
+
+
+def own_name(table: RawTable, wanted: str, flag: str) -> str:
+    """Return a column's name as the file writes it, whatever its case, or raise `UsageError`."""
+    by_folded = {name.lower(): name for name in table.columns}
+    if wanted in table.columns:
+        return wanted
+    if wanted.strip().lower() not in by_folded:
+        raise UsageError(f"column {wanted!r} of {flag} is not in {table.name}: {did_you_mean(wanted, table.columns)}")
+    return by_folded[wanted.strip().lower()]
+
+
+def asset_column(table: RawTable, named: str | None) -> str | None:
+    """Return the column of assets, or None where there is none; raises as `stamp_column` does."""
+    if named is not None:
+        return own_name(table, named, "`asset_column`")
+    found = _usual(table, ASSET_NAMES)
+    if len(found) > 1:
+        raise DataError(_which(table, found, "`asset_column`"))
+    return found[0] if found else None
+
+
+def stamp_column(table: RawTable, named: str | None, reading: StampReading) -> StampColumn | None:
+    """Return the timestamps, or None where no column is named as they usually are.
+
+    Raises `UsageError` for a column that is named and not there, `DataError` for several that may be meant.
+    """
+    columns = _named(table, named) if named is not None else _usual(table, STAMP_NAMES)
+    if not columns:
+        return None
+    if len(columns) > 1 and named is None and not _complete_each_other(table, columns):
+        raise DataError(
+            f"{_which(table, columns, '`timestamp_column`')}, or a date and its time of day together as "
+            f"`timestamp_column` date,time"
+        )
+    if len(columns) == 1:
+        written = table.columns[columns[0]]
+    else:
+        written = joined(*(table.columns[name] for name in columns))
+        reading = _with_clock(reading, table.columns[columns[1]])
+    completed = reading.completed(written)
+    return StampColumn(tuple(columns), written, completed, _note(columns, completed))
+
+
+def _usual(table: RawTable, names: Sequence[str]) -> list[str]:
+    by_folded = {name.lower(): name for name in table.columns}
+    return [by_folded[name] for name in names if name in by_folded]
+
+
+def _which(table: RawTable, found: Sequence[str], flag: str) -> str:
+    return f"one column must say which, and {table.name} has {' and '.join(found)}: name it as {flag}"
+
+
+def _named(table: RawTable, named: str) -> list[str]:
+    flag = "`timestamp_column`"
+    several = names_of(named)
+    if named in table.columns or len(several) == 1:
+        return [own_name(table, named, flag)]
+    if len(several) != 2:
+        raise UsageError(f"{flag} must name one column, or a date and its time of day as in date,time: not {named!r}")
+    return [own_name(table, name, flag) for name in several]
+
+
+def _complete_each_other(table: RawTable, columns: Sequence[str]) -> bool:
+    """Return whether two columns are a date and the time of its day, and nothing else."""
+    if [name.lower() for name in columns] != ["date", "time"]:
+        return False
+    dates, clocks = (as_text(table.columns[name]) for name in columns)
+    return are_written_as_days(dates) and clock_format(clocks) is not None
+
+
+def _with_clock(reading: StampReading, clocks: pa.ChunkedArray) -> StampReading:
+    """Return the reading of dates and times of day together where a format of dates alone is given."""
+    given = reading.date_format
+    if given is None or given in EPOCHS or _CLOCK_DIRECTIVE.search(given):
+        return reading
+    found = clock_format(as_text(clocks))
+    return reading if found is None else replace(reading, date_format=f"{given} {found}")
+
+
+def _note(columns: Sequence[str], reading: StampReading) -> str | None:
+    how = reading.date_format if reading.is_found else None
+    if how in EPOCHS:
+        return f"column {columns[0]!r} is read as {EPOCHS[how][0]} since 1970 (`date_format` {how})"
+    if len(columns) > 1:
+        together = f"timestamps are the columns {' and '.join(map(repr, columns))} together"
+        return f"{together}, read as `date_format` {reading.date_format!r}" if reading.date_format else together
+    return None if how is None else f"column {columns[0]!r} is read as `date_format` {how!r}"

@@ -1,0 +1,394 @@
+"""Rows of input files, understood: each an asset, a moment in UTC, and numbers; what is unfit refused or left out."""
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kallos.errors import DataError, UsageError, did_you_mean, shorten
+from kallos.features.files.faults import Rejected, RowFaults, shortened
+from kallos.features.files.keys import asset_column, own_name, stamp_column
+from kallos.features.files.layouts import MISSING, FileLayout
+from kallos.features.files.numbers import NumberRule, read_numbers
+from kallos.features.files.sources import RawTable, Source, read_table
+from kallos.features.files.timestamps import StampReading, as_written, read_stamps
+
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class InputReading:
+    """How input files are read.
+
+    `columns` maps the names that are wanted to the file's own; `timestamp_column` and `asset_column` are the file's
+    own names of these two, found by the usual ones if None; a date and its time of day in two columns are named as
+    `date,time`. `exclude` are columns that are left out. `asset_id` is the asset to take, or the name of the only one
+    in files that name none.
+    """
+
+    asset_id: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    timestamp_column: str | None = None
+    asset_column: str | None = None
+    stamps: StampReading = field(default_factory=StampReading)
+    skip_bad_rows: bool = False
+    exclude: Sequence[str] = ()
+    layout: FileLayout = field(default_factory=FileLayout)
+
+
+@dataclass(frozen=True)
+class UnfitValues:
+    """A rule, and where values break it: a mask of the same rows, and of the columns that are at fault."""
+
+    rule: str
+    unfit: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class InputKind:
+    """What files are expected to hold.
+
+    `value_columns` picks the columns to read from those there are, as the wanted name to the file's own; `check`
+    finds what is unfit of their numbers; `numbers` is what is said of values that are none.
+    """
+
+    value_columns: Callable[[RawTable, dict[str, str], set[str], Mapping[str, str]], dict[str, str]]
+    check: Callable[[pd.DataFrame], list[UnfitValues]]
+    numbers: NumberRule
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Each asset's rows, by unique, sorted timestamps (UTC, no zone), and the rows that were left out.
+
+    `left_out` are the rules that these break, by asset and timestamp where both can be read. `notes` are lines for
+    people on how the inputs were read.
+    """
+
+    frames: dict[str, pd.DataFrame]
+    rejected: list[Rejected]
+    left_out: dict[str, pd.Series] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Rows:
+    table: RawTable
+    names: list[str]
+    assets: np.ndarray
+    moments: np.ndarray
+    values: pd.DataFrame
+    # Whether they are days of another zone than UTC.
+    are_local_days: bool = False
+
+    def where(self, chosen: np.ndarray) -> "_Rows":
+        table = replace(self.table, columns={}, places=self.table.places[chosen])
+        values = self.values[chosen].reset_index(drop=True)
+        assets, moments = self.assets[chosen], self.moments[chosen]
+        return replace(self, table=table, assets=assets, moments=moments, values=values)
+
+    def keys(self, chosen: np.ndarray) -> Iterator[tuple[str, pd.Timestamp]]:
+        """Yield asset and stamp of the rows where a mask holds."""
+        for row in np.flatnonzero(chosen):
+            yield self.names[self.assets[row]], pd.Timestamp(self.moments[row])
+
+    def place(self, row: int) -> str:
+        return f"asset {self.names[self.assets[row]]!r} has {{}} at {pd.Timestamp(self.moments[row])}"
+
+
+_MOST_NOTES = 20
+# So few unfit rows may be more than half of an input.
+_MOST_UNFIT = 100
+
+
+def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind) -> Inputs:
+    """Return the rows of all inputs together, by asset.
+
+    Raises `UsageError` for an asset or a column that is asked for and not there, `DataError` for a file that is not
+    what it should be, and for the first unfit row unless such rows are skipped.
+    """
+    faults = RowFaults(skip=reading.skip_bad_rows)
+    seen: set[str] = set()
+    notes: list[tuple[str, str]] = []
+    excluded: set[str] = set()
+    read = []
+    for source in sources:
+        table = _without_excluded(read_table(source, reading.layout), reading.exclude, excluded)
+        if source is sources[-1] and (unknown := set(reading.exclude) - excluded):
+            # Files need not all have what is to be left out of them.
+            own_name(table, min(unknown), "`exclude`")
+        try:
+            read.append(_read(table, reading, kind, faults, seen, notes))
+        except (DataError, UsageError) as error:
+            raise type(error)(" ".join([str(error), *_aside(table.name, notes)])) from None
+    if reading.asset_id is not None and reading.asset_id not in seen:
+        where = sources[0].name if len(sources) == 1 else f"the {len(sources)} inputs"
+        raise DataError(f"asset {reading.asset_id!r} is not in {where}: {did_you_mean(reading.asset_id, seen)}")
+    _refuse_other_columns(read)
+    read = _without_doubled(read, faults)
+    n_fit, n_unfit = sum(len(rows.moments) for rows in read), sum(each.n_rows for each in faults.rejected)
+    rules = shorten([f"{each.rule} ({each.n_rows})" for each in faults.rejected])
+    if not n_fit:
+        raise DataError(f"a row at least must be fit, and none of {sources[0].name} is: {rules}")
+    if n_unfit > max(n_fit, _MOST_UNFIT):
+        # A wrong `date_format`, say: dates that happen to be readable are as wrong as the others.
+        raise DataError(
+            f"half of the rows at least must be fit, and of {sources[0].name} {n_fit} of {n_fit + n_unfit} are: {rules}"
+        )
+    frames = _by_asset(read)
+    days = (
+        "all timestamps are midnight where they were written, and their dates are kept (`days_in` UTC takes them as "
+        "moments)"
+    )
+    notes += [(rows.table.name, days) for rows in read if rows.are_local_days]
+    return Inputs(frames, faults.rejected, faults.left_out_of(frames), _lines(notes))
+
+
+def exclude_flag(names: Sequence[str]) -> str:
+    """Return the flag that leaves columns out, as it can be pasted into a shell."""
+    return " ".join(f"`exclude` {shlex.quote(name)}" for name in names)
+
+
+def _lines(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Return what is said of files, each with the files that it is said of."""
+    files: dict[str, list[str]] = {}
+    for file, note in notes:
+        files.setdefault(note, []).append(file)
+    lines = [f"{shorten(of_note, 1)}: {note}" for note, of_note in files.items()]
+    more = len(lines) - _MOST_NOTES
+    return (*lines[:_MOST_NOTES], *([f"and {more} more notes on how files were read"] if more > 0 else []))
+
+
+def _aside(file: str, notes: Sequence[tuple[str, str]]) -> list[str]:
+    """Return what was found out of a file that is refused: the reason may lie there."""
+    own = [note for name, note in notes if name == file]
+    return [f"({'; '.join(own)})"] if own else []
+
+
+def _without_excluded(table: RawTable, exclude: Sequence[str], excluded: set[str]) -> RawTable:
+    """Return a table without the columns to be left out, and add those that it had to `excluded`."""
+    by_folded = {name.lower(): name for name in table.columns}
+    own = {name: name if name in table.columns else by_folded.get(name.strip().lower()) for name in exclude}
+    excluded |= {name for name, there in own.items() if there is not None}
+    return replace(table, columns={name: each for name, each in table.columns.items() if name not in own.values()})
+
+
+def _read(
+    table: RawTable,
+    reading: InputReading,
+    kind: InputKind,
+    faults: RowFaults,
+    seen: set[str],
+    notes: list[tuple[str, str]],
+) -> _Rows:
+    notes += [(table.name, note) for note in table.notes]
+    if table.misshapen:
+        found = table.misshapen
+        faults.reject_places(
+            "every row must have as many fields as the header",
+            table,
+            [place for place, _ in found],
+            lambda at: f"{found[at][1]} fields, and the header has {table.width}",
+            "correct it, give another `separator`, leave the lines above the header out with `skip_lines`",
+        )
+    asset = asset_column(table, reading.asset_column)
+    stamp = stamp_column(table, reading.timestamp_column, reading.stamps)
+    taken = {name for name in (asset, *(stamp.columns if stamp else ())) if name is not None}
+    chosen = kind.value_columns(table, {name.lower(): name for name in table.columns}, taken, reading.columns)
+    if stamp is None:
+        raise DataError(
+            f"an input needs a column date or timestamp: {table.name} lacks date or timestamp (it has "
+            f"{shorten(list(table.columns), 12)}): name yours as `timestamp_column`"
+        )
+    notes += [(table.name, stamp.note)] if stamp.note is not None else []
+    table = replace(table, columns={**table.columns, stamp.columns[0]: stamp.written})
+    table, names, assets, unfit = _assets(table, asset, reading, faults)
+    seen.update(names)
+    stamps = table.columns[stamp.columns[0]]
+    moments, unfit_stamps, are_local_days = read_stamps(stamps, stamp.name, table.name, stamp.reading)
+    for each in unfit_stamps:
+        found_unfit = each.unfit & ~unfit
+        faults.reject(
+            each.rule,
+            table,
+            found_unfit,
+            lambda row: f"asset {names[assets[row]]!r} has {shortened(as_written(stamps, row))}",
+            each.remedy,
+        )
+        unfit |= each.unfit
+    numbers = read_numbers(table, chosen, kind.numbers, decimal_comma=reading.layout.decimal_comma)
+    rows = _Rows(table, names, assets, moments, numbers.values, are_local_days)
+    for rule, unfit_values, remedy in (
+        (kind.numbers.rule, numbers.words, numbers.remedy),
+        *((each.rule, each.unfit, "correct it") for each in kind.check(numbers.values)),
+    ):
+        _reject_values(rule, rows, unfit_values, unfit, faults, chosen, remedy)
+    return rows.where(~unfit)
+
+
+def _reject_values(
+    rule: str,
+    rows: _Rows,
+    unfit_values: pd.DataFrame,
+    unfit: np.ndarray,
+    faults: RowFaults,
+    chosen: Mapping[str, str],
+    remedy: str,
+) -> None:
+    flags = unfit_values.to_numpy(bool)
+    new = flags.any(axis=1) & ~unfit
+
+    def shown(row: int) -> str:
+        found = []
+        for name, is_unfit in zip(unfit_values.columns, flags[row], strict=True):
+            if is_unfit:
+                raw = rows.table.columns[chosen[name]][row].as_py()
+                value = rows.values[name].iloc[row]
+                is_word = isinstance(raw, str) and np.isnan(value) and raw.strip().lower() not in MISSING
+                found.append(f"{name} {shortened(raw)}" if is_word else f"{name} {value}")
+        return rows.place(row).format(shorten(found, 3))
+
+    faults.reject(rule, rows.table, new, shown, remedy)
+    faults.leave_out(rule, rows.keys(new))
+    unfit |= new
+
+
+def _assets(
+    table: RawTable, column: str | None, reading: InputReading, faults: RowFaults
+) -> tuple[RawTable, list[str], np.ndarray, np.ndarray]:
+    """Return the rows of the asset that is asked for, or all; their assets as names and codes; and the nameless."""
+    if column is None:
+        name = reading.asset_id if reading.asset_id is not None else table.asset_id
+        if name is None:
+            raise UsageError(f"{table.name} has no asset column: name the asset as `asset_id`")
+        return table, [name], np.zeros(len(table.places), np.int64), np.zeros(len(table.places), bool)
+    text = _text_of_assets(table, column)
+    fits = {
+        "every row must name its asset": pc.equal(text, ""),
+        "asset names must not hold NUL characters": pc.match_substring(text, "\0"),
+        f"asset names must have {_LONGEST_NAME} characters at most": pc.greater(pc.utf8_length(text), _LONGEST_NAME),
+    }
+    unfit = np.zeros(len(text), bool)
+    for rule, condition in fits.items():
+        broken = np.asarray(condition.to_numpy(), bool)
+        faults.reject(
+            rule,
+            table,
+            broken & ~unfit,
+            lambda row: f"column {column!r} has {shortened(text[row].as_py())}",
+            "correct it",
+        )
+        unfit |= broken
+    encoded = text.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    names = encoded.dictionary.to_pylist()
+    codes = encoded.indices.to_numpy().astype(np.int64)
+    if reading.asset_id is not None:
+        mine = (codes == names.index(reading.asset_id)) if reading.asset_id in names else np.zeros(len(codes), bool)
+        # The names that there are stay known, for one that is misspelt.
+        return table.where(mine & ~unfit), names, codes[mine & ~unfit], np.zeros(int((mine & ~unfit).sum()), bool)
+    return table, names, codes, unfit
+
+
+def _text_of_assets(table: RawTable, column: str) -> pa.ChunkedArray:
+    values = table.columns[column]
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    kind = values.type
+    if not (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_null(kind)
+    ):
+        raise DataError(f"assets must be named by text or integers: column {column!r} of {table.name} holds {kind}")
+    # Assets are names, whatever they look like: 000001, NA.
+    return pc.utf8_trim_whitespace(values.cast(pa.string())).fill_null("")
+
+
+def _refuse_other_columns(read: list[_Rows]) -> None:
+    first = read[0]
+    for rows in read[1:]:
+        here, there = set(rows.values.columns), set(first.values.columns)
+        if here != there:
+            raise DataError(
+                f"all inputs must have the same columns: {rows.table.name} lacks {shorten(sorted(there - here)) or 0} "
+                f"of {first.table.name}, and has {shorten(sorted(here - there)) or 0} beside: ingest them apart"
+            )
+
+
+def _without_doubled(read: list[_Rows], faults: RowFaults) -> list[_Rows]:
+    """Return the rows without those of one asset and moment, but for one of rows that are the same in all."""
+    keys = pd.DataFrame(
+        {
+            "asset": _codes(read, list(dict.fromkeys(name for rows in read for name in rows.names))),
+            "moment": np.concatenate([rows.moments.astype(np.int64) for rows in read]),
+        }
+    )
+    doubled = keys.duplicated(keep=False).to_numpy()
+    if not doubled.any():
+        return read
+    table_of = np.repeat(np.arange(len(read)), [len(rows.moments) for rows in read])
+    row_of = np.concatenate([np.arange(len(rows.moments)) for rows in read])
+    values = pd.concat([rows.values for rows in read], ignore_index=True)
+    repeated = np.zeros(len(keys), bool)
+    at = np.flatnonzero(doubled)
+    repeated[at] = pd.concat([keys, values], axis=1).iloc[at].duplicated().to_numpy()
+    differing = ~repeated & keys[~repeated].duplicated(keep=False).reindex(keys.index, fill_value=False).to_numpy()
+
+    def places(row: int) -> str:
+        same = np.flatnonzero((keys == keys.iloc[row]).all(axis=1).to_numpy())
+        others = ((read[table_of[each]].table, row_of[each]) for each in same if each != row)
+        return shorten([f"{table.place_word} {table.places[at]} of {table.name}" for table, at in others])
+
+    kept = []
+    for number, rows in enumerate(read):
+        mine = np.flatnonzero(table_of == number)
+        for rule, unfit in (
+            ("timestamps must be unique, and rows with other values are there", differing),
+            ("timestamps must be unique, and the same row is there", repeated),
+        ):
+            faults.reject(
+                rule,
+                rows.table,
+                unfit[mine],
+                lambda row, rows=rows, mine=mine: (  # type: ignore[misc]
+                    f"asset {rows.names[rows.assets[row]]!r} has {pd.Timestamp(rows.moments[row])} "
+                    f"also in {places(int(mine[row]))}"
+                ),
+                "take one out",
+            )
+            faults.leave_out(rule, rows.keys(unfit[mine]))
+        kept.append(rows.where(~(differing | repeated)[mine]))
+    return kept
+
+
+def _by_asset(read: list[_Rows]) -> dict[str, pd.DataFrame]:
+    names = sorted({name for rows in read for name in rows.names})
+    codes = _codes(read, names)
+    moments = np.concatenate([rows.moments for rows in read])
+    order = np.lexsort((moments, codes))
+    columns = list(read[0].values.columns)
+    values: Any = pd.concat([rows.values[columns] for rows in read], ignore_index=True).to_numpy()[order]
+    codes, moments = codes[order], moments[order]
+    index = pd.DatetimeIndex(moments, name="timestamp").as_unit("ns")
+    edges = [0, *(np.flatnonzero(np.diff(codes)) + 1), len(codes)]
+    return {
+        names[codes[start]]: pd.DataFrame(values[start:end], index=index[start:end], columns=columns)
+        for start, end in pairwise(edges)
+        if end > start
+    }
+
+
+def _codes(read: list[_Rows], names: list[str]) -> np.ndarray:
+    """Return each row's asset as its place among all names."""
+    code_of = {name: code for code, name in enumerate(names)}
+    return np.concatenate([np.array([code_of[name] for name in rows.names], np.int64)[rows.assets] for rows in read])

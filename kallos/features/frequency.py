@@ -1,0 +1,255 @@
+"""How far apart the rows of a table are, and whether rows may be missing: found out, or given and checked.
+
+The two are written as one word or as two: `"rows"` (an integer index), a pandas offset such as `"D"` or `"15min"` (a
+regular clock: no row may be missing), `"sessions"` (a trading calendar: rows may be missing, and their usual distance
+is found out), or `"sessions:15min"`, which says both.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from pandas.tseries.frequencies import to_offset
+
+from kallos.errors import DataError, UsageError, require, shorten
+
+ROWS = "rows"
+SESSIONS = "sessions"
+# The calendar's units in which bars come, by the codes of pandas' periods.
+UNITS = {"W-SUN": "week", "M": "month", "Q-DEC": "quarter", "Y-DEC": "year"}
+# A regular frequency of which less than one stamp in so many is there is a mistake.
+_SPARSEST = 100
+# Rows that are usually closer together than this share of their distance have another one.
+_CLOSEST = 0.8
+_DAY, _WEEK = pd.Timedelta(days=1), pd.Timedelta(days=7)
+# These leave out nights or weekends, and so are trading calendars.
+_CALENDARS_OF_DAYS = (pd.offsets.BusinessDay, pd.offsets.BusinessHour)
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """How far apart rows usually are, and whether some may be missing between them.
+
+    `step` is a pandas offset, None for rows that are numbered and have no dates.
+    """
+
+    step: str | None
+    has_gaps: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> "Frequency":
+        """Return the frequency as it is written; raises `UsageError` for what is none, or says no distance."""
+        require(str, text=text)
+        if text == ROWS:
+            return cls(None)
+        if text == SESSIONS:
+            raise UsageError(f"frequency '{SESSIONS}' alone says no distance: give it too, as in '{SESSIONS}:D'")
+        prefix, colon, step = text.rpartition(":")
+        if colon and prefix != SESSIONS:
+            raise _no_frequency(text)
+        return cls(_checked_step(step), has_gaps=bool(colon))
+
+    def __str__(self) -> str:
+        """The frequency as it is written."""
+        if self.step is None:
+            return ROWS
+        return f"{SESSIONS}:{self.step}" if self.has_gaps else self.step
+
+    @property
+    def has_calendar(self) -> bool:
+        """Whether rows have dates."""
+        return self.step is not None
+
+    @cached_property
+    def length(self) -> pd.Timedelta:
+        """Distance of two rows; of months and the like, which are of unlike lengths, the mean of a year's."""
+        first, *_, last = pd.date_range("2001-01-01", periods=13, freq=self.step)
+        return pd.Timedelta((last - first) / 12)
+
+    @property
+    def unit(self) -> str | None:
+        """The week, month, quarter or year (a key of `UNITS`) in which one row falls, or None."""
+        offset = to_offset(self.step)
+        days = self.length / _DAY / getattr(offset, "n", 1)
+        if isinstance(offset, pd.offsets.Week):
+            return "W-SUN"
+        if isinstance(offset, pd.offsets.Tick | pd.offsets.Day):
+            return None
+        bounds = {"M": (28, 31), "Q-DEC": (90, 92), "Y-DEC": (365, 366)}
+        return next((unit for unit, (low, high) in bounds.items() if low <= days <= high), None)
+
+    @property
+    def default_step(self) -> str | int:
+        """The validation step that suits rows so far apart: a calendar step, or a number of rows."""
+        if self.step is None:
+            return 100
+        if self.length < _DAY:
+            return "month"
+        return "quarter" if self.length < _WEEK else "year"
+
+
+def find_frequency(index: pd.Index, given: str | None = None) -> Frequency:
+    """Return the frequency of an index, after checking that it is unique and sorted, and keeps to the frequency.
+
+    Rows may be missing where that is given; and where none falls on a weekend, or each week, month, quarter or year has
+    one, though not all on the same day of it. Raises `DataError` naming the missing rows of a regular frequency, and
+    `UsageError` for a frequency that does not exist or does not suit the index.
+    """
+    require(pd.Index, index=index)
+    require((str, type(None)), given=given)
+    if not index.is_unique or not index.is_monotonic_increasing:
+        raise DataError("rows must be unique and sorted by their index, and are not: sort them, and drop the doubled")
+    if not isinstance(index, pd.DatetimeIndex):
+        if given not in (None, ROWS):
+            raise UsageError(
+                f"frequency {given!r} needs timestamps, but the rows are indexed by integers: leave it out"
+            )
+        return Frequency(None)
+    if given == ROWS:
+        raise UsageError("frequency 'rows' needs an integer index, but the rows have timestamps: leave it out")
+    if given == SESSIONS:
+        return Frequency(usual_step(index), has_gaps=True)
+    if given is not None:
+        frequency = Frequency.of(given)
+        (_refuse_close_rows if frequency.has_gaps else _refuse_rows_off_clock)(index, frequency)
+        return frequency
+    if len(index) < 3:
+        raise DataError(
+            f"a frequency can be found from 3 rows or more, and there are {len(index)}: give it as `frequency`"
+        )
+    frequency = Frequency(usual_step(index))
+    try:
+        _refuse_rows_off_clock(index, frequency)
+    except DataError:
+        if not _is_trading_calendar(index, frequency):
+            raise
+        return Frequency(frequency.step, has_gaps=True)
+    return frequency
+
+
+def usual_step(index: pd.DatetimeIndex) -> str:
+    """Return the distance that most rows of a unique, sorted index have from the one before, as a pandas offset."""
+    if len(index) < 2:
+        return "D"
+    inferred = pd.infer_freq(index) if len(index) > 2 else None
+    if inferred and not isinstance(to_offset(inferred), _CALENDARS_OF_DAYS):
+        return str(inferred)
+    # Nanoseconds hold no distance of more than 292 years.
+    stamps = index.as_unit("us")
+    distances = pd.Series(stamps[1:] - stamps[:-1])
+    usual: pd.Timedelta = distances.mode().iloc[0]
+    days = usual // _DAY
+    for shortest, longest, anchors in _ANCHORS:
+        # Weeks in between that are missing as a whole leave it at that; of other distances the year must be asked.
+        if shortest <= days <= longest and (days == 7 or (distances % usual).any()):
+            return max(anchors, key=lambda anchor: rows_on(index, anchor))
+    if not usual % _DAY:
+        return "D" if days == 1 else f"{days}D"
+    return str(to_offset(usual).freqstr)
+
+
+def rows_on(index: pd.DatetimeIndex, step: str) -> int:
+    """Return how many rows lie on the days of an anchored offset, such as `"W-FRI"` or `"ME"`."""
+    offset = to_offset(step)
+    return sum(offset.is_on_offset(stamp) for stamp in index)
+
+
+def _anchored(prefixes: Iterable[str], anchors: Iterable[str]) -> list[str]:
+    return [f"{prefix}-{anchor}" for anchor in anchors for prefix in prefixes]
+
+
+_MONTHS = ("DEC", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV")
+# Fewest and most days from row to row, and the days of the week, month, quarter or year on which rows may lie.
+_ANCHORS: tuple[tuple[int, int, list[str]], ...] = (
+    (6, 8, _anchored(["W"], ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"))),
+    (26, 35, ["ME", "MS", "BME", "BMS"]),
+    (85, 97, _anchored(("QE", "QS", "BQE", "BQS"), _MONTHS[:3])),
+    (358, 372, _anchored(("YE", "YS", "BYE", "BYS"), _MONTHS)),
+)
+
+
+def _is_trading_calendar(index: pd.DatetimeIndex, frequency: Frequency) -> bool:
+    """Return whether rows that keep to no clock show by themselves that they need not."""
+    if frequency.length < _WEEK:
+        saturday = pd.offsets.Week(weekday=5).rollforward(index[0].normalize())
+        # Rows between two weekends say nothing of them.
+        return saturday + 2 * _DAY <= index[-1] and not (index.dayofweek >= 5).any()
+    return len(shifted_rows(index, frequency)) > 0
+
+
+def shifted_rows(index: pd.DatetimeIndex, frequency: Frequency) -> pd.DatetimeIndex:
+    """Return the rows that lie off the day of their week, month, quarter or year, if each of these has one row.
+
+    So do bars of a market that is closed on their usual day.
+    """
+    offset = to_offset(frequency.step)
+    if frequency.unit is None or offset.n != 1:
+        return index[:0]
+    units = index.to_period(frequency.unit).asi8
+    off_their_day = index[[not offset.is_on_offset(stamp) for stamp in index]]
+    has_one_each = bool((np.diff(units) == 1).all()) and 2 * len(off_their_day) < len(index)
+    return off_their_day if has_one_each else index[:0]
+
+
+def compare_with_clock(index: pd.DatetimeIndex, step: str) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex, int]:
+    """Return the missing stamps of a regular frequency, the rows that do not lie on it, and how many stamps it has.
+
+    Raises `DataError` if nearly all of its stamps are missing.
+    """
+    offset = to_offset(step)
+    following = index[0] + offset
+    if (index[-1] - index[0]) / (following - index[0]) > _SPARSEST * len(index) + 1_000_000:
+        # To list them all would fill the memory.
+        raise DataError(
+            f"rows of frequency {step!r} must be without a gap: there are {len(index)} from {index[0]} to "
+            f"{index[-1]}; correct their timestamps, or give the right `frequency`"
+        )
+    expected = pd.date_range(index[0], index[-1], freq=offset)
+    return expected.difference(index), index.difference(expected), len(expected)
+
+
+def _refuse_rows_off_clock(index: pd.DatetimeIndex, frequency: Frequency) -> None:
+    missing, extra, n_expected = compare_with_clock(index, str(frequency))
+    if len(missing):
+        raise DataError(
+            f"rows of frequency {str(frequency)!r} must be without a gap: {len(missing)} of {n_expected} timestamps "
+            f"are missing ({shorten(missing)}); add them, or give `frequency` sessions if rows may be missing"
+        )
+    if len(extra):
+        raise DataError(
+            f"rows must lie on their frequency {str(frequency)!r}: {len(extra)} of {len(index)} do not "
+            f"({shorten(extra)}); correct them, or give the right `frequency`"
+        )
+
+
+def _refuse_close_rows(index: pd.DatetimeIndex, frequency: Frequency) -> None:
+    usual = Frequency(usual_step(index))
+    if len(index) > 2 and usual.length < _CLOSEST * frequency.length:
+        raise UsageError(
+            f"rows of frequency {str(frequency)!r} must not be closer together, and most are {usual.step} apart: give "
+            f"{SESSIONS}:{usual.step}, or '{SESSIONS}' alone, which finds the distance out"
+        )
+
+
+def _checked_step(step: str) -> str:
+    try:
+        offset = to_offset(step)
+    except ValueError:
+        raise _no_frequency(step) from None
+    if isinstance(offset, _CALENDARS_OF_DAYS):
+        plain = "D" if isinstance(offset, pd.offsets.BusinessDay) else "h"
+        raise UsageError(
+            f"frequency {step!r} leaves out nights or weekends, and so is no regular clock: give '{SESSIONS}:{plain}'"
+        )
+    if pd.Timestamp("2001-01-01") + offset <= pd.Timestamp("2001-01-01"):
+        raise UsageError(f"frequency must go forward in time, not {step!r}: give 'D', 'h' or the like")
+    return step
+
+
+def _no_frequency(text: str) -> UsageError:
+    return UsageError(
+        f"frequency must be 'rows', 'sessions', a pandas frequency such as 'D' or 'h', or both as in 'sessions:h', "
+        f"not {text!r}"
+    )

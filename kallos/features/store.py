@@ -1,0 +1,383 @@
+"""The features database: one row per asset and timestamp, in SQLite or PostgreSQL."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import (
+    Connection,
+    MetaData,
+    Table,
+    func,
+    inspect,
+    select,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
+from kallos.features.chunks import OnRows, frame_of
+from kallos.features.databases import parse_url, read_only_engine, reason_of, shown, timed_out, why_read_only_fails
+from kallos.features.dates import FIRST_MOMENT, LAST_MOMENT, bounds
+from kallos.features.frequency import Frequency, find_frequency
+from kallos.features.left_out import read_left_out
+from kallos.features.local_days import days_or_moments, zone_of_days
+from kallos.features.queries import of_asset, table_query, text_query
+from kallos.features.tables import refuse_missing_schema, schema_and_name
+from kallos.features.unfinished import is_off_clock, without_off_clock
+from kallos.features.writing import Written, write_features
+from kallos.settings import DB_TIMEOUT
+from kallos.specs.data import DataSpec
+
+# The stamps that can be read, in words.
+READABLE = "ISO 8601, 1678 to 2261"
+
+
+class FeatureStore:
+    """A features database, open until it is closed; `with FeatureStore(url) as store:` closes it."""
+
+    def __init__(self, db_url: str, *, timeout: float = DB_TIMEOUT) -> None:
+        """Take an SQLAlchemy URL of SQLite or PostgreSQL (`postgresql://` means psycopg 3).
+
+        Whatever reads does so over connections that cannot write, and waits `timeout` seconds at most for an answer.
+        Raises `UsageError` for any other URL.
+        """
+        self.url = parse_url(db_url)
+        self._timeout = timeout
+        self._reader = read_only_engine(self.url, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.dispose()
+
+    def __str__(self) -> str:
+        return shown(self.url)
+
+    def load(self, spec: DataSpec, on_rows: OnRows | None = None) -> pd.DataFrame:
+        """Return one asset's features, or those of several; see `kallos.datasets.load_features_from_db`."""
+        each = {data.only_asset: tidy(self.read(data, on_rows), data) for data in spec.each()}
+        return by_asset(each)
+
+    def read(self, spec: DataSpec, on_rows: OnRows | None = None) -> pd.DataFrame:
+        """Return one asset's rows as the database holds them: in its order, the timestamps a column like any other.
+
+        Rows outside the dates asked for may be among them. They come in chunks; `on_rows` is told after each how many
+        there are so far. Raises `DatabaseError` as `load` does, and `DataError` if there are none.
+        """
+        self._refuse_missing_file()
+        with self._errors(), self._reader.connect() as connection:
+            read = self._rows_of_query if spec.query else self._rows_of_table
+            return read(connection, spec, on_rows)
+
+    def left_out(self, spec: DataSpec) -> pd.Series:
+        """Return the rules that rows of one asset break which `ingest` has left out, by their stamps.
+
+        There are none of a query, nor where no table says so.
+        """
+        self._refuse_missing_file()
+        if spec.query is not None:
+            return pd.Series(index=pd.DatetimeIndex([]), dtype=object)
+        schema, name = schema_and_name(spec.features_table, self.url.get_backend_name())
+        with self._errors(), self._reader.connect() as connection:
+            return read_left_out(connection, schema, name, spec.only_asset)
+
+    def assets(self, spec: DataSpec) -> list[str]:
+        """Return the names of all assets that the table holds, sorted.
+
+        Raises `UsageError` for a query, which says of no asset but the one it is asked for, or a table of one asset.
+        """
+        if spec.query is not None or spec.single_asset:
+            raise UsageError("all assets ('*') can be found in a table that names them alone: list them instead")
+        self._refuse_missing_file()
+        with self._errors(), self._reader.connect() as connection:
+            asset = self._reflect(connection, spec).c[spec.asset_column]
+            return [str(each) for each in connection.scalars(select(asset).distinct().order_by(asset))]
+
+    def write(self, features: Mapping[str, pd.DataFrame], table_name: str = "features") -> list[Written]:
+        """Insert or update the rows of each asset; see `kallos.features.writing.write_features`."""
+        return write_features(features, self.url.render_as_string(hide_password=False), table_name)
+
+    def _rows_of_table(self, connection: Connection, spec: DataSpec, on_rows: OnRows | None) -> pd.DataFrame:
+        table = self._reflect(connection, spec)
+        with _in_chunks(connection).execute(table_query(table, spec, connection.dialect.name)) as found:
+            rows = frame_of(found, on_rows)
+        if rows.empty:
+            raise self._nothing_found(connection, table, spec)
+        return rows
+
+    def _rows_of_query(self, connection: Connection, spec: DataSpec, on_rows: OnRows | None) -> pd.DataFrame:
+        try:
+            # A result that is left half read would hold SQLite's lock for as long as anything refers to it.
+            with _in_chunks(connection).execute(text_query(spec)) as found:
+                _refuse_columns_of_query(list(found.keys()), spec)
+                rows = frame_of(found, on_rows)
+        except SQLAlchemyError as error:
+            if timed_out(error):
+                raise
+            raise DatabaseError(
+                f"the query must run in {self}, and did not: {reason_of(error, self.url)}; correct it: one SELECT, "
+                f"which reads alone"
+            ) from None
+        if rows.empty:
+            raise DataError(
+                f"the query gave no rows for asset {spec.asset_id!r} {_asked(spec)}: look at what it joins, and how it "
+                f"names the asset"
+            )
+        return _of_one_asset(rows, spec)
+
+    def _reflect(self, connection: Connection, spec: DataSpec) -> Table:
+        inspector = inspect(connection)
+        has_schemas = connection.dialect.name == "postgresql"
+        schema, _, name = spec.features_table.rpartition(".") if has_schemas else ("", "", spec.features_table)
+        refuse_missing_schema(connection, schema or None, "`features_table`")
+        tables = [*inspector.get_table_names(schema or None), *inspector.get_view_names(schema or None)]
+        if has_schemas:
+            # PostgreSQL has more kinds of tables, and takes the name as a bound value.
+            known = name if inspector.has_table(name, schema=schema or None) else None
+        else:
+            # SQLite takes a name in any case; it is given its own spelling, and nothing but that.
+            known = {each.lower(): each for each in tables}.get(name.lower())
+        if known is None:
+            raise DatabaseError(
+                f"table {spec.features_table!r} is not in {self}: {did_you_mean(name, tables)}; "
+                f"fill the built-in one with 'kallos-run ingest', or name yours as `features_table`"
+            )
+        table = Table(known, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
+        _refuse_columns(table, spec)
+        return table
+
+    def _nothing_found(self, connection: Connection, table: Table, spec: DataSpec) -> DataError:
+        stamp = table.c[spec.timestamp_column]
+        first, last = connection.execute(select(func.min(stamp), func.max(stamp)).where(of_asset(table, spec))).one()
+        if first is not None:
+            return _no_rows_between(spec, first, last)
+        if spec.single_asset:
+            return DataError(f"{spec.source} of {self} must have rows, and is empty: fill it, or name another")
+        asset = table.c[spec.asset_column]
+        assets = connection.scalars(select(asset).distinct().order_by(asset).limit(50)).all()
+        return DataError(
+            f"asset {spec.asset_id!r} has no rows in {spec.source} of {self}: "
+            f"{_a_list(spec) or did_you_mean(spec.only_asset, map(str, assets))}"
+        )
+
+    def _refuse_missing_file(self) -> None:
+        file = self.url.database
+        if self.url.get_backend_name() != "sqlite" or not file or file == ":memory:":
+            return
+        if not Path(file).exists():
+            # SQLite would make an empty file.
+            raise DatabaseError(
+                f"the features database must exist: there is no file {file}; fill it with 'kallos-run ingest', "
+                f"or name another as `db_url`"
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            if timed_out(error):
+                raise DatabaseError(
+                    f"the features database must answer within {self._timeout:g} s, and {self} did not: give the table "
+                    f"an index on asset and timestamp, ask for fewer rows, or raise KALLOS_DB_TIMEOUT"
+                ) from None
+            if reason := why_read_only_fails(error):
+                raise DatabaseError(f"the features database must be readable, and {self} is not: {reason}") from None
+            raise DatabaseError(
+                f"the features database must answer, and {self} did not: {reason_of(error, self.url)}; "
+                f"check that it runs, and `db_url` or KALLOS_DB_URL"
+            ) from None
+
+
+def tidy(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+    """Return rows as `FeatureStore.read` gives them, indexed by unique, sorted stamps between the dates asked for.
+
+    A last row that is off the clock of all others, stamped with the moment at which it was asked for, is left out.
+    Raises `DataError` for stamps that are missing, doubled, unreadable or off their frequency.
+    """
+    chosen = _chosen(rows, spec)
+    _refuse_doubled(chosen.index, spec)
+    return _with_frequency(without_off_clock(chosen), spec)
+
+
+def off_clock_row(rows: pd.DataFrame, spec: DataSpec) -> pd.Timestamp | None:
+    """Return the stamp of the last row that `tidy` leaves out, or None."""
+    index = _chosen(rows, spec).index
+    return index[-1] if is_off_clock(index) else None
+
+
+def _chosen(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+    frame = _indexed(rows, spec)
+    chosen = choose_dates(frame, spec)
+    if chosen.empty:
+        raise _no_rows_between(spec, frame.index[0], frame.index[-1])
+    return chosen
+
+
+def by_asset(features: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return one asset's features as they are, those of several one below the other, indexed by asset and stamp."""
+    if len(features) == 1:
+        return next(iter(features.values()))
+    return pd.concat(features, names=["asset_id"])
+
+
+def choose_dates(frame: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+    """Return the rows of a sorted index that lie between the dates asked for, both inclusive."""
+    start, end = bounds(spec, has_dates=isinstance(frame.index, pd.DatetimeIndex))
+    return frame.loc[start:end]
+
+
+def _no_rows_between(spec: DataSpec, first: Any, last: Any) -> DataError:
+    return DataError(
+        f"asset {spec.asset_id!r} has no rows {_asked(spec)}: its rows in {spec.source} go from {first} to {last}"
+    )
+
+
+def _asked(spec: DataSpec) -> str:
+    return f"from {spec.start_date or 'the first row'} to {spec.end_date or 'the last row'}"
+
+
+def _a_list(spec: DataSpec) -> str | None:
+    names = [name.strip() for name in spec.only_asset.split(",")]
+    return f"several assets are a list in a study file: asset_id = {json.dumps(names)}" if len(names) > 1 else None
+
+
+def _in_chunks(connection: Connection) -> Connection:
+    # SQLAlchemy would cut what stands before a dot off SQLite's column names.
+    return connection.execution_options(stream_results=True, sqlite_raw_colnames=True)
+
+
+def _refuse_columns(table: Table, spec: DataSpec) -> None:
+    names = table.columns.keys()
+    if spec.timestamp_column not in names:
+        raise _no_column(spec.timestamp_column, "timestamp", names, spec)
+    if spec.asset_column not in names and not spec.single_asset:
+        raise _no_column(
+            spec.asset_column, "asset", names, spec, ", or give `single_asset` if it holds one asset alone"
+        )
+    if spec.asset_column in names and spec.single_asset:
+        raise UsageError(
+            f"a table of a single asset has no column of its name, and {spec.source} has {spec.asset_column!r}: take "
+            f"out `single_asset`, or name another column as `asset_column`"
+        )
+
+
+def _refuse_columns_of_query(names: list[str], spec: DataSpec) -> None:
+    # SQLite numbers the second column of a name.
+    plain = [name for name in names if name.rpartition(":")[0] not in names]
+    doubled = sorted({name for name in names if name not in plain or plain.count(name) > 1})
+    if doubled:
+        raise UsageError(
+            f"a query must name each column once, and gives {shorten(doubled)} too: name the columns in place of *, or "
+            f"JOIN ... USING (...)"
+        )
+    if spec.timestamp_column not in names:
+        raise _no_column(spec.timestamp_column, "timestamp", names, spec)
+
+
+def _no_column(column: str, flag: str, names: list[str], spec: DataSpec, otherwise: str = "") -> DatabaseError:
+    return DatabaseError(
+        f"column {column!r} is not in {spec.source}: {did_you_mean(column, names)}; "
+        f"name it as `{flag}_column`{otherwise}"
+    )
+
+
+def _of_one_asset(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+    """Return a query's rows without the asset's column, where they have one."""
+    if spec.asset_column not in rows.columns:
+        return rows
+    others = sorted({str(asset) for asset in rows[spec.asset_column].unique()} - {spec.only_asset})
+    if others:
+        raise DataError(
+            f"the query must give rows of asset {spec.asset_id!r} alone, and gives some of {shorten(others)}: "
+            f"bind the asset, as in WHERE {spec.asset_column} = :asset_id"
+        )
+    return rows.drop(columns=spec.asset_column)
+
+
+def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+    stamps = rows[spec.timestamp_column]
+    if stamps.isna().any():
+        raise DataError(
+            f"every row must have a timestamp: column {spec.timestamp_column!r} lacks {stamps.isna().sum()}"
+        )
+    if stamps.dtype.kind in "iu":
+        index = pd.Index(stamps.astype(np.int64), name=spec.timestamp_column)
+    else:
+        moments = moments_of(stamps)
+        if (odd := moments.isna()).any():
+            raise DataError(
+                f"column {spec.timestamp_column!r} must hold timestamps ({READABLE}) or integers: of asset "
+                f"{spec.asset_id!r} in {spec.source}, {odd_values(stamps, odd)}; correct or delete what is none"
+            )
+        index = days_or_moments(stamps, moments, spec.days_in).as_unit("ns").rename(spec.timestamp_column)
+    return with_own_types(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
+
+
+def moments_of(stamps: pd.Series) -> pd.DatetimeIndex:
+    """Return stamps as moments in UTC, without a zone; NaT for what is none, or none that nanoseconds reach."""
+    if stamps.dtype.kind in "fbcm":
+        return pd.DatetimeIndex([pd.NaT] * len(stamps))
+    moments = pd.DatetimeIndex(pd.to_datetime(stamps, utc=True, format="ISO8601", errors="coerce")).tz_localize(None)
+    return moments.where(~np.asarray((moments < FIRST_MOMENT) | (moments > LAST_MOMENT)))
+
+
+def odd_values(stamps: pd.Series, odd: np.ndarray) -> str:
+    """Return in words the rows, from 1 in the order in which they were read, of odd stamps, and what they hold."""
+    places = np.flatnonzero(odd)
+    held = (each if isinstance(each, str) else str(each) for each in stamps.iloc[places])
+    return shorten([f"row {place + 1} holds {each[:40]!r}" for place, each in zip(places, held, strict=True)], 3)
+
+
+def doubled_stamps(index: pd.Index) -> pd.Index:
+    """Return the stamps that more than one row has."""
+    return index[index.duplicated()].unique()
+
+
+def _refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
+    doubled = doubled_stamps(index)
+    if len(doubled):
+        raise DataError(
+            f"timestamps must be unique: asset {spec.asset_id!r} has {len(doubled)} more than once "
+            f"({shorten(doubled)}) in {spec.source}; delete the rows that are wrong"
+        )
+
+
+def refuse_days_elsewhere(index: pd.Index, spec: DataSpec, found: Frequency | None) -> None:
+    """Raise `DataError` if moments that keep to no clock in UTC are days of another zone, unless a setting says how.
+
+    `found` is the frequency that was found out of them, None if there is none.
+    """
+    is_said = spec.days_in is not None or (found is not None and spec.frequency is not None)
+    keeps_to_clock = found is not None and not found.has_gaps
+    if is_said or keeps_to_clock or not isinstance(index, pd.DatetimeIndex):
+        return
+    zone = zone_of_days(index)
+    if zone is not None:
+        raise DataError(
+            f"timestamps are read in UTC, where these are no midnights, as they are in {zone}, from {index[0]} on; "
+            f"give `days_in` {zone} if they are its days, else `frequency` sessions if rows may be missing"
+        )
+
+
+def with_own_types(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows whose columns that hold nothing at all, which have no type of their own, are missing numbers."""
+    empty = [name for name in rows.columns if rows[name].isna().all()]
+    return rows.astype(dict.fromkeys(empty, np.float64))
+
+
+def _with_frequency(frame: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+    try:
+        frequency = find_frequency(frame.index, spec.frequency)
+    except DataError:
+        refuse_days_elsewhere(frame.index, spec, None)
+        raise
+    refuse_days_elsewhere(frame.index, spec, frequency)
+    if frequency.has_gaps or not frequency.has_calendar:
+        return frame
+    return frame.set_index(pd.DatetimeIndex(frame.index, freq=frequency.step))

@@ -1,0 +1,334 @@
+"""Features into the features database: all rows or none, in bulk."""
+
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    DateTime,
+    Engine,
+    Float,
+    MetaData,
+    NullPool,
+    String,
+    Table,
+    create_engine,
+    event,
+    func,
+    inspect,
+    select,
+    type_coerce,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from kallos.errors import DatabaseError, DataError, shorten
+from kallos.features.databases import parse_url, reason_of, shown
+from kallos.features.left_out import note_left_out
+from kallos.features.tables import (
+    KEYS,
+    refuse_missing_schema,
+    refuse_unfit_names,
+    refuse_unfit_table,
+    refuse_wide_rows,
+    schema_and_name,
+)
+
+# Of an asset's frame, its first stamp in the table and the frame's stamps that are there: the rows to write.
+ChooseRows = Callable[[str, pd.DataFrame, pd.Timestamp, pd.DatetimeIndex], pd.DataFrame]
+OnConflict = Literal["replace", "skip", "fail"]
+_ROWS_AT_ONCE = 20_000
+_STAMP = "2024-01-02 00:00:00.000000"
+_OURS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written of one asset; `rows - new_rows` were there already, and `kept` more were left as they were."""
+
+    asset_id: str
+    rows: int
+    new_rows: int
+    start: pd.Timestamp
+    end: pd.Timestamp
+    features: int
+    kept: int = 0
+
+
+def write_features(
+    features: Mapping[str, pd.DataFrame],
+    db_url: str,
+    table_name: str = "features",
+    *,
+    on_conflict: OnConflict = "replace",
+    dry_run: bool = False,
+    left_out: Mapping[str, pd.Series] | None = None,
+    choose: ChooseRows | None = None,
+) -> list[Written]:
+    """Write the rows of each asset in one transaction, making the table if need be; return what was written.
+
+    Each frame is indexed by unique timestamps (UTC, no zone) and holds numbers; all have the same columns. Rows that
+    are there already are replaced, skipped, or make the whole write fail. A dry run changes nothing, and returns what
+    would have been written. NaN is stored as NULL, and -0.0 as 0.0, which is all that SQLite keeps. What `left_out`
+    says of rows, by asset and stamp, is kept beside the table. `choose` picks the rows of assets that have some. Raises
+    `DatabaseError` for a database that refuses or cannot hold the rows, and `DataError` for rows that are there and
+    must not be.
+    """
+    url = parse_url(db_url)
+    backend = url.get_backend_name()
+    columns = [str(name) for name in next(iter(features.values())).columns]
+    refuse_unfit_names(table_name, columns, backend)
+    if backend == "postgresql":
+        refuse_wide_rows(features, len(columns))
+    for asset_id, frame in features.items():
+        doubled = frame.index[frame.index.duplicated()]
+        if len(doubled):
+            raise DataError(f"timestamps must be unique: asset {asset_id!r} has {shorten(doubled)} more than once")
+    if dry_run and _is_missing_file(url):
+        return [_written(asset_id, frame, 0, len(frame)) for asset_id, frame in features.items()]
+    if not dry_run:
+        make_folder(url)
+    with database_errors(url), writing_connection(url, writes=not dry_run) as connection:
+        schema, name = schema_and_name(table_name, backend)
+        refuse_missing_schema(connection, schema, "`features_table`")
+        table = Table(
+            name,
+            MetaData(),
+            Column("asset_id", String, primary_key=True),
+            Column("timestamp", DateTime, primary_key=True),
+            *(Column(name, Float(53)) for name in columns),
+            schema=schema,
+        )
+        is_new = not inspect(connection).has_table(name, schema=schema)
+        if not is_new:
+            refuse_unfit_table(connection, table, table_name)
+            if not dry_run and backend == "postgresql":
+                _lock(connection, table)
+            there = {
+                asset_id: _stamps_there(connection, table, asset_id, frame) for asset_id, frame in features.items()
+            }
+        else:
+            there = dict.fromkeys(features, pd.DatetimeIndex([]))
+            if not dry_run:
+                table.create(connection)
+        if on_conflict == "fail":
+            _refuse_conflicts(there, table_name, url)
+        chosen = dict(features)
+        if choose is not None and not is_new:
+            chosen = {
+                asset_id: _chosen(connection, table, asset_id, frame, there[asset_id], choose)
+                for asset_id, frame in features.items()
+            }
+        if not dry_run:
+            write = _copy if backend == "postgresql" else _insert
+            write(connection, table, chosen, on_conflict, is_new=is_new)
+            note_left_out(connection, table, left_out or {})
+    return [
+        _written(asset_id, chosen[asset_id], int(chosen[asset_id].index.isin(there[asset_id]).sum()), len(frame))
+        for asset_id, frame in features.items()
+    ]
+
+
+def _written(asset_id: str, frame: pd.DataFrame, there: int, n_rows: int) -> Written:
+    rows, index = len(frame), frame.index
+    return Written(asset_id, rows, rows - there, index.min(), index.max(), len(frame.columns), n_rows - rows)
+
+
+def _chosen(
+    connection: Connection,
+    table: Table,
+    asset_id: str,
+    frame: pd.DataFrame,
+    there: pd.DatetimeIndex,
+    choose: ChooseRows,
+) -> pd.DataFrame:
+    first = connection.scalar(select(func.min(table.c.timestamp)).where(table.c.asset_id == asset_id))
+    return frame if first is None else choose(asset_id, frame, pd.Timestamp(first), there)
+
+
+def _is_missing_file(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists())
+
+
+def make_folder(url: URL) -> None:
+    """Make the folder of a SQLite file; raises `DatabaseError` if that fails."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        folder = Path(url.database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(
+                f"the folder of a database must be writable: {folder}: {error.strerror}; choose another `db_url`"
+            ) from None
+
+
+@contextmanager
+def writing_connection(url: URL, *, writes: bool) -> Iterator[Connection]:
+    """Yield a connection in one transaction, which ends with the block: all of it is written, or nothing."""
+    engine = _engine(url, writes=writes)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _engine(url: URL, *, writes: bool) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        return create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args={"connect_timeout": 10})
+    engine = create_engine(url, hide_parameters=True, poolclass=NullPool)
+
+    def wait_for_locks(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA busy_timeout = 30000")
+
+    event.listen(engine, "connect", wait_for_locks)
+    # By itself, Python's driver makes a table outside of any transaction.
+    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+@contextmanager
+def database_errors(url: URL) -> Iterator[None]:
+    """Say what a database refuses as `DatabaseError`, without its password."""
+    from psycopg import Error as PostgreSQLError
+
+    try:
+        yield
+    except (SQLAlchemyError, PostgreSQLError) as error:
+        raise DatabaseError(
+            f"the features database must answer, and {shown(url)} did not: {reason_of(error, url)}; "
+            f"check that it runs, and `db_url` or KALLOS_DB_URL"
+        ) from None
+
+
+def _stamps_there(connection: Connection, table: Table, asset_id: str, frame: pd.DataFrame) -> pd.DatetimeIndex:
+    """Return which of a frame's timestamps the table has of the asset."""
+    asset, stamp = table.c.asset_id, table.c.timestamp
+    if connection.dialect.name == "postgresql":
+        first, last = frame.index.min().to_pydatetime(), frame.index.max().to_pydatetime()
+        found = connection.scalars(select(stamp).where(asset == asset_id, stamp.between(first, last))).all()
+        return frame.index[frame.index.isin(pd.DatetimeIndex(found))]
+    texts = connection.scalars(select(type_coerce(stamp, String)).where(asset == asset_id)).all()
+    foreign = next((text for text in texts if not _OURS.fullmatch(str(text))), None)
+    if foreign is not None:
+        # They would be other rows to SQLite, which compares them as text.
+        raise DatabaseError(
+            f"timestamps in SQLite must be text such as {_STAMP} for rows to be found again: table {table.name!r} has "
+            f"{foreign!r} for asset {asset_id!r}: choose another `features_table`"
+        )
+    return frame.index[pd.Index(_texts(frame.index), dtype=object).isin(texts)]
+
+
+def _refuse_conflicts(there: Mapping[str, pd.DatetimeIndex], table_name: str, url: URL) -> None:
+    conflicts = [f"{asset_id} at {stamp}" for asset_id, stamps in there.items() for stamp in stamps[:6]]
+    n_conflicts = sum(map(len, there.values()))
+    if n_conflicts:
+        more = f" and {n_conflicts - 5} more" if n_conflicts > 5 else ""
+        raise DataError(
+            f"rows must not be there already with `on_conflict` fail: table {table_name!r} of {shown(url)} has "
+            f"{', '.join(conflicts[:5])}{more}: nothing was written; choose replace or skip"
+        )
+
+
+def _lock(connection: Connection, table: Table) -> None:
+    """Keep other writers out until the transaction ends; readers are not kept waiting."""
+    from psycopg import sql
+
+    statement = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(_identifier(table))
+    _cursor(connection).execute(statement)
+
+
+def _copy(
+    connection: Connection, table: Table, features: Mapping[str, pd.DataFrame], on_conflict: OnConflict, *, is_new: bool
+) -> None:
+    """Write to PostgreSQL: COPY into a new table, or into a temporary one and from there into the old."""
+    from psycopg import sql
+
+    cursor = _cursor(connection)
+    names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
+    target = _identifier(table)
+    # A name that no table of the user's has.
+    staging = target if is_new else sql.Identifier(f"incoming_{uuid4().hex}")
+    if not is_new:
+        make = "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
+        cursor.execute(sql.SQL(make).format(staging, names, target))
+    options = arrow_csv.WriteOptions(include_header=False)
+    with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')").format(staging, names)) as copy:
+        for asset_id, frame in features.items():
+            for start in range(0, len(frame), _ROWS_AT_ONCE):
+                text = io.BytesIO()
+                arrow_csv.write_csv(_arrow_rows(asset_id, frame.iloc[start : start + _ROWS_AT_ONCE]), text, options)
+                copy.write(text.getbuffer())
+    if not is_new:
+        keys = sql.SQL(", ").join(map(sql.Identifier, KEYS))
+        updates = sql.SQL(", ").join(
+            sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column.name))
+            for column in table.columns
+            if column.name not in KEYS
+        )
+        action = sql.SQL("DO UPDATE SET {}").format(updates) if on_conflict == "replace" else sql.SQL("DO NOTHING")
+        insert = "INSERT INTO {0} ({1}) SELECT {1} FROM {2} ON CONFLICT ({3}) {4}"
+        cursor.execute(sql.SQL(insert).format(target, names, staging, keys, action))
+
+
+def _insert(
+    connection: Connection, table: Table, features: Mapping[str, pd.DataFrame], on_conflict: OnConflict, *, is_new: bool
+) -> None:
+    """Write to SQLite."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    names = [quote(column.name) for column in table.columns]
+    keys = ", ".join(map(quote, KEYS))
+    updates = ", ".join(f"{name} = excluded.{name}" for name in names[len(KEYS) :])
+    conflict = (
+        ""
+        if is_new
+        else f" ON CONFLICT ({keys}) " + (f"DO UPDATE SET {updates}" if on_conflict == "replace" else "DO NOTHING")
+    )
+    statement = f"INSERT INTO {quote(table.name)} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}){conflict}"
+    for asset_id, frame in features.items():
+        for start in range(0, len(frame), _ROWS_AT_ONCE):
+            rows = frame.iloc[start : start + _ROWS_AT_ONCE]
+            numbers = (_numbers(rows, at).tolist() for at in range(len(rows.columns)))
+            records = list(zip(repeat(asset_id, len(rows)), _texts(rows.index), *numbers, strict=True))
+            connection.exec_driver_sql(statement, records)
+
+
+def _arrow_rows(asset_id: str, rows: pd.DataFrame) -> pa.Table:
+    stamps = pa.array(rows.index.to_numpy().astype("datetime64[us]"))
+    numbers = [pa.array(_numbers(rows, at), from_pandas=True) for at in range(len(rows.columns))]
+    columns = [pa.array([asset_id]).take(pa.array(np.zeros(len(rows), np.int64))), stamps, *numbers]
+    return pa.table(columns, names=[str(at) for at in range(len(columns))])
+
+
+def _numbers(rows: pd.DataFrame, column: int) -> np.ndarray:
+    # SQLite keeps no minus sign of zero.
+    return np.asarray(rows.iloc[:, column].to_numpy(np.float64) + 0.0)
+
+
+def _texts(index: pd.DatetimeIndex) -> list[str]:
+    """Return timestamps as SQLAlchemy keeps them in SQLite."""
+    return [text.replace("T", " ") for text in np.datetime_as_string(index.to_numpy(), unit="us").tolist()]
+
+
+def _cursor(connection: Connection) -> Any:
+    # Names are quoted by psycopg itself here: SQLAlchemy would double their percent signs.
+    return connection.connection.cursor()
+
+
+def _identifier(table: Table) -> Any:
+    from psycopg import sql
+
+    return sql.Identifier(*(part for part in (table.schema, table.name) if part))

@@ -1,0 +1,1 @@
+"""Walk-forward folds: where each begins and ends, and its normalised series."""

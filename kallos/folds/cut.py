@@ -1,0 +1,241 @@
+"""What a study sees of its rows: cut at the hold-out and into folds, and refused where there are too few."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pandas as pd
+
+from kallos.errors import DataError, require_rows, shorten
+from kallos.features.store import with_own_types
+from kallos.folds.columns import refuse_long_label, study_frame
+from kallos.folds.grid import Fold, FoldGrid, InnerCut, cut_inner, fewest_origins
+from kallos.folds.panel import Panel, inner_cuts
+from kallos.specs.study import TuneSpec
+
+# Fewer training samples than this teach nothing, and Darts would train on a single one without a word.
+FEWEST_SAMPLES = 30
+
+
+@dataclass(frozen=True, eq=False)
+class CutPanel:
+    """A study's rows, those of the hold-out cut off, and its folds; see `StudyPlan` for the rest."""
+
+    panel: Panel
+    grid: FoldGrid
+    longest_input: int | None
+    holdout_start: pd.Timestamp | int | None
+    holdout_end: pd.Timestamp | int | None
+
+
+def cut_panel(frame: pd.DataFrame, spec: TuneSpec) -> CutPanel:
+    """Return what a study sees of these features; raises as `plan_study` does, and writes nothing.
+
+    The cut is made before anything looks at a value, so that none of the hold-out can be at fault, or help.
+    """
+    rows = _by_asset(frame, spec)
+    whole, grid = cut_stamps({asset: each.index for asset, each in rows.items()}, spec)
+    refuse_short_holdout(grid, spec)
+    seen = rows_of_study(whole, grid, spec)
+    panel = _panel_of({asset: first_rows(rows[asset], n_rows) for asset, n_rows in seen.items()}, spec)
+    start, stop = grid.holdout_start, grid.holdout_stop
+    return CutPanel(
+        panel=panel,
+        grid=grid,
+        longest_input=_longest_input(panel, grid.folds, spec),
+        holdout_start=None if start is None else whole.calendar[start],
+        holdout_end=None if stop is None else whole.calendar[stop - 1],
+    )
+
+
+def cut_stamps(stamps: Mapping[str, pd.Index], spec: TuneSpec) -> tuple[Panel, FoldGrid]:
+    """Return the rows of each asset as a panel without a column, those before the first known label left out, cut.
+
+    Where a study is cut depends on the stamps of its rows, and on no value. Raises `DataError` as `cut_folds`, or if
+    the label looks beyond the rows of an asset.
+    """
+    features = spec.features
+    for asset, index in stamps.items():
+        with said_of(asset, spec):
+            refuse_long_label(len(index), features)
+    whole = Panel.of({asset: pd.DataFrame(index=index[features.label_horizon :]) for asset, index in stamps.items()})
+    return whole, whole.cut_folds(spec.folds, lead=features.lead, frequency=spec.data.frequency)
+
+
+def rows_of_study(whole: Panel, grid: FoldGrid, spec: TuneSpec) -> dict[str, int]:
+    """Return how many rows of each asset, counted from its first as it was loaded, are the study's.
+
+    A label that looks L rows ahead is moved down to where it is known: that of the last L of these rows is known behind
+    the cut, and none of the study's.
+    """
+    lengths = whole.before(grid.study_stop).lengths
+    return {asset: spec.features.label_horizon + n for asset, n in zip(spec.data.assets, lengths, strict=True)}
+
+
+def first_rows(rows: pd.DataFrame, n_rows: int) -> pd.DataFrame:
+    """Return the first rows, typed by what they hold themselves: a word behind them makes no column one of text."""
+    return rows if n_rows >= len(rows) else with_own_types(rows.iloc[:n_rows].infer_objects())
+
+
+def study_panel(frame: pd.DataFrame, spec: TuneSpec) -> Panel:
+    """Return the rows that a study uses of each of its assets; raises `DataError` as `study_frame` does."""
+    return _panel_of(_by_asset(frame, spec), spec)
+
+
+def _by_asset(frame: pd.DataFrame, spec: TuneSpec) -> dict[str, pd.DataFrame]:
+    assets = spec.data.assets
+    if len(assets) == 1:
+        require_rows(frame=frame)
+        return {assets[0]: frame}
+    if frame.index.nlevels == 1 or set(assets) - set(frame.index.unique(0)):
+        raise DataError(
+            f"features of several assets must be indexed by asset and stamp, with rows of each of {shorten(assets)}"
+        )
+    rows = {asset: frame.xs(asset) for asset in assets}
+    for asset, each in rows.items():
+        require_rows(**{f"frame.xs({asset!r})": each})
+    return rows
+
+
+def _panel_of(rows: Mapping[str, pd.DataFrame], spec: TuneSpec) -> Panel:
+    panel = {}
+    for asset, each in rows.items():
+        with said_of(asset, spec):
+            panel[asset] = study_frame(each, spec.features, fill=spec.data.fill)
+    return Panel.of(panel)
+
+
+@contextmanager
+def said_of(asset: str, spec: TuneSpec) -> Iterator[None]:
+    """Name the asset in what is said of it, where there are several."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{asset}: {error}" if len(spec.data.assets) > 1 else str(error)) from None
+
+
+def inner_cuts_of(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> tuple[InnerCut, ...]:
+    """Return the cut of each asset's training rows in a fold, for a model that stops early."""
+    stamps = [panel.frame.index[fold.train_start : fold.train_stop] for fold in folds]
+    return inner_cuts(stamps, spec.training.inner_validation, lead=spec.features.lead, horizon=spec.horizon)
+
+
+def _longest_input(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> int | None:
+    """Return the longest input that all folds of all assets can hold, as `clip_input`; refuses folds that are short."""
+    of_assets = [panel.folds_of(fold) for fold in folds]
+    cuts = [inner_cuts_of(panel, fold, spec) for fold in of_assets]
+    fits = []
+    for place, asset in enumerate(spec.data.assets):
+        with said_of(asset, spec):
+            own = [fold[place] for fold in of_assets]
+            for fold, dates in zip(own, folds, strict=True):
+                if fold.validation_stop == fold.validation_start and len(cuts[0]) > 1:
+                    raise DataError(
+                        f"each asset of one model must have rows in every fold, and there are none in fold "
+                        f"{fold.number}, from {panel.calendar[dates.validation_start]} on: give other dates, or take "
+                        f"it out of asset_id"
+                    )
+                refuse_short_window(fold, spec)
+            own_cuts = [cut[place] for cut in cuts]
+            fits.append(clip_input(own, spec, own_cuts if len(cuts[0]) > 1 else None))
+            for fold, cut in zip(own, own_cuts, strict=True):
+                _refuse_short_inner(fold, cut, spec)
+    return min((fit for fit in fits if fit is not None), default=None)
+
+
+def _refuse_short_inner(fold: Fold, cut: InnerCut, spec: TuneSpec) -> None:
+    inner = fold.train_stop - fold.train_start - cut.inner_start
+    if inner < spec.horizon:
+        raise DataError(
+            f"the inner validation part must hold one whole horizon: in fold {fold.number} it has {inner} rows, and "
+            f"`horizon` is {spec.horizon}; take a larger `inner_validation` or a shorter `horizon`"
+        )
+
+
+def refuse_short_holdout(grid: FoldGrid, spec: TuneSpec) -> None:
+    """Raise `DataError` if a hold-out has too few forecast origins for a verdict."""
+    if grid.holdout_start is None or grid.holdout_stop is None:
+        return
+    origins = grid.holdout_stop - grid.holdout_start - spec.horizon + 1
+    needed = fewest_origins(spec.features.lead, spec.horizon)
+    if origins < needed:
+        raise DataError(
+            f"a verdict needs {needed} forecast origins, and `holdout` {spec.folds.holdout} keeps {max(origins, 0)}: "
+            f"take a larger `holdout` or a longer `step`"
+        )
+
+
+def refuse_short_window(fold: Fold, spec: TuneSpec) -> None:
+    """Raise `DataError` if no horizon fits the fold's validation window."""
+    if is_short(fold, spec):
+        window = fold.validation_stop - fold.validation_start
+        raise DataError(
+            f"a validation window must hold one whole horizon: fold {fold.number} has {window} rows, and `horizon` "
+            f"is {spec.horizon}; take a longer `step` or a shorter `horizon`"
+        )
+
+
+def is_short(fold: Fold, spec: TuneSpec) -> bool:
+    """Return whether no horizon fits the fold's validation window."""
+    return fold.validation_stop - fold.validation_start < spec.horizon
+
+
+def clip_input(folds: Sequence[Fold], spec: TuneSpec, cuts: Sequence[InnerCut] | None = None) -> int | None:
+    """Return the longest `input_chunk_length` that all folds can hold, or None if they hold the space's longest.
+
+    `cuts` are those of their training rows by date across assets, by default those of an asset that is alone. Raises
+    `DataError` if not even the space's shortest fits.
+    """
+    space = spec.search_space
+    lead, horizon = spec.features.lead, spec.horizon
+    share = spec.training.inner_validation
+    own_cuts = cuts or [cut_inner(fold.shifted(), share, lead=lead, horizon=horizon) for fold in folds]
+    fold, cut = min(zip(folds, own_cuts, strict=True), key=lambda each: each[1].fit_stop)
+    beside_input = spec.features.lead - 1 + spec.horizon + FEWEST_SAMPLES - 1
+    fits, shortest = cut.fit_stop - beside_input, space.shortest_input
+    if fits < shortest and cuts is not None:
+        raise DataError(
+            f"fold {fold.number} needs {shortest + beside_input} rows to fit on ({FEWEST_SAMPLES} samples of the "
+            f"shortest input_chunk_length {shortest} and the horizon), and has {cut.fit_stop} before the day on which "
+            f"the inner validation part of all assets begins: bring earlier rows, or take it out of asset_id"
+        )
+    if fits < shortest:
+        needed, there = _rows_needed(shortest + beside_input, spec), fold.train_stop - fold.train_start
+        raise DataError(
+            f"fold {fold.number} needs {needed} training rows ({FEWEST_SAMPLES} samples of the search space's shortest "
+            f"input_chunk_length {shortest}, the horizon, and the inner validation part), and there are {there}: "
+            f"{_remedy(needed, there, spec)}"
+        )
+    return fits if fits < space.longest_input else None
+
+
+def describe_clip(spec: TuneSpec, longest_input: int) -> str:
+    """Return in a sentence how a search space was clipped."""
+    space = spec.search_space
+    return (
+        f"the search space is clipped to what fits: input_chunk_length is drawn from {space.shortest_input} to "
+        f"{longest_input} rows, not to {space.longest_input}, since the smallest fold holds no longer"
+    )
+
+
+def _remedy(needed: int, there: int, spec: TuneSpec) -> str:
+    if spec.folds.train_rows is not None:
+        return f"take `train_rows` {needed} or more"
+    fewer = ", or take fewer `n_folds`" if spec.folds.n_folds > 1 else ""
+    return f"bring {needed - there} earlier rows{fewer}"
+
+
+def _rows_needed(fit_rows: int, spec: TuneSpec) -> int:
+    """Return the least training rows of which so many are left to fit the weights."""
+    rows = fit_rows
+    while (
+        cut_inner(
+            Fold(0, 0, rows, rows, rows),
+            spec.training.inner_validation,
+            lead=spec.features.lead,
+            horizon=spec.horizon,
+        ).fit_stop
+        < fit_rows
+    ):
+        rows += 1
+    return rows

@@ -1,0 +1,278 @@
+"""What normalises rows: fitted on training rows once, applied to any later ones, and written down without a pickle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, FiniteFloat
+
+from kallos.errors import DataError, FitError
+from kallos.specs.data import FeatureSpec
+
+if TYPE_CHECKING:
+    from darts import TimeSeries
+
+Array = npt.NDArray[np.float64]
+Numbers = tuple[FiniteFloat, ...]
+
+# What each of scikit-learn's transformers has learnt that its transformation reads.
+_FITTED: Mapping[str, tuple[str, ...]] = {
+    "FunctionTransformer": (),
+    "StandardScaler": ("mean_", "scale_"),
+    "MinMaxScaler": ("min_", "scale_"),
+    "RobustScaler": ("center_", "scale_"),
+    "PCA": ("mean_", "components_"),
+}
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """The target's mean and standard deviation over the rows that trained, in the target's own units.
+
+    Of several targets there is one of each, and values have the targets along their last axis.
+    """
+
+    mean: float | tuple[float, ...]
+    std: float | tuple[float, ...]
+
+    def normalise(self, values: Array) -> Array:
+        """Return values in standard deviations from the mean."""
+        normalised: Array = (values - np.asarray(self.mean)) / np.asarray(self.std)
+        return normalised
+
+    def restore(self, values: npt.ArrayLike) -> Array:
+        """Return normalised values in the target's own units."""
+        restored: Array = np.asarray(values, dtype=np.float64) * np.asarray(self.std) + np.asarray(self.mean)
+        return restored
+
+
+@dataclass(frozen=True, eq=False)
+class GroupScaler:
+    """The fitted transformers of one feature group, applied one after the other to its columns."""
+
+    group: str
+    columns: tuple[str, ...]
+    steps: tuple[Any, ...]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of columns that come out: with principal components, fewer than go in."""
+        components = getattr(self.steps[-1], "components_", self.columns)
+        return len(components)
+
+    def transform(self, values: Array) -> Array:
+        """Return values of shape (rows, columns) as the group's models see them."""
+        for step in self.steps:
+            values = step.transform(values)
+        return values
+
+
+class StepDocument(BaseModel):
+    """One transformer: its class, and what it has learnt, as arrays of one or two dimensions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    fitted: dict[str, Numbers | tuple[Numbers, ...]]
+    # The order in memory of a matrix: on it, too, the last bit of a product depends.
+    order: Literal["C", "F"] = "C"
+
+
+class GroupDocument(BaseModel):
+    """The transformers of one feature group."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    group: str
+    columns: tuple[str, ...]
+    steps: tuple[StepDocument, ...]
+
+
+class PreparationDocument(BaseModel):
+    """A preparation as JSON holds it: floats as Python writes them, which come back to the bit.
+
+    Of several targets, `target`, `mean` and `std` are lists.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target: str | tuple[str, ...]
+    mean: FiniteFloat | Numbers
+    std: FiniteFloat | Numbers
+    groups: tuple[GroupDocument, ...]
+
+
+@dataclass(frozen=True)
+class PreparedSeries:
+    """The normalised float32 series of some rows, on a `RangeIndex` that counts from the first of them.
+
+    `past_covariates` is None when the target is the only column.
+    """
+
+    target: "TimeSeries"
+    past_covariates: "TimeSeries | None"
+    preparation: "Preparation"
+
+    @property
+    def target_scale(self) -> TargetScale:
+        """What brings forecasts back to the target's own units."""
+        return self.preparation.target_scale
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """The scale of the target and the scalers of the feature groups, as fitted on some training rows."""
+
+    targets: tuple[str, ...]
+    target_scale: TargetScale
+    scalers: tuple[GroupScaler, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it needs, the target first, then group by group."""
+        return (*self.targets, *(name for scaler in self.scalers for name in scaler.columns))
+
+    @property
+    def n_covariates(self) -> int:
+        """Number of past covariates that it makes."""
+        return sum(scaler.n_outputs for scaler in self.scalers)
+
+    @classmethod
+    def fit(cls, rows: pd.DataFrame, features: FeatureSpec, groups: Mapping[str, list[str]]) -> Self:
+        """Return what these rows, and no others, say of the target and of the columns of each group.
+
+        Raises `FitError` if the target is constant over them.
+        """
+        columns = [rows[name].to_numpy(np.float64) for name in features.targets]
+        for name, target in zip(features.targets, columns, strict=True):
+            # Of equal values that binary cannot hold, the standard deviation is rounding noise.
+            if not np.ptp(target) > 0:
+                raise FitError(f"the target {name!r} must vary over the {len(target)} training rows, and is constant")
+        means, stds = tuple(float(each.mean()) for each in columns), tuple(float(each.std()) for each in columns)
+        scale = TargetScale(*((means[0], stds[0]) if len(columns) == 1 else (means, stds)))
+        scalers = (
+            _fit_group(group, tuple(names), _values(rows, names), features) for group, names in groups.items() if names
+        )
+        return cls(features.targets, scale, tuple(scalers))
+
+    def apply(self, rows: pd.DataFrame) -> PreparedSeries:
+        """Return the series of rows that have this preparation's columns.
+
+        Raises `FitError` if a covariate leaves float32.
+        """
+        from darts import TimeSeries
+
+        target = self.target_scale.normalise(rows[list(self.targets)].to_numpy(np.float64)).astype(np.float32)
+        covariates = self._covariates(rows)
+        return PreparedSeries(
+            target=TimeSeries.from_values(target, columns=list(self.targets)),
+            past_covariates=None if covariates is None else TimeSeries.from_values(covariates),
+            preparation=self,
+        )
+
+    def _covariates(self, rows: pd.DataFrame) -> npt.NDArray[np.float32] | None:
+        if not self.scalers:
+            return None
+        parts = [scaler.transform(_values(rows, scaler.columns)) for scaler in self.scalers]
+        covariates: npt.NDArray[np.float32] = np.hstack(parts).astype(np.float32)
+        if not np.isfinite(covariates).all():
+            raise FitError(
+                "normalised covariates must be finite in float32, and are not: look for values of another scale"
+            )
+        return covariates
+
+    def document(self) -> PreparationDocument:
+        """Return the preparation as JSON can hold it; `restore` makes the same of it again, to the bit."""
+        return PreparationDocument(
+            target=self.targets[0] if len(self.targets) == 1 else self.targets,
+            mean=self.target_scale.mean,
+            std=self.target_scale.std,
+            groups=tuple(
+                GroupDocument(group=each.group, columns=each.columns, steps=tuple(map(_step_document, each.steps)))
+                for each in self.scalers
+            ),
+        )
+
+    @classmethod
+    def restore(cls, document: PreparationDocument, features: FeatureSpec) -> Self:
+        """Return the preparation that a document describes; raises `DataError` if it is that of other features."""
+        if document.target != features.target:
+            raise DataError(f"the target must be {features.target_label!r}, as its features say")
+        one = np.shape(features.targets) if len(features.targets) > 1 else ()
+        if not np.shape(document.mean) == np.shape(document.std) == one:
+            raise DataError("the target's mean and standard deviation must be one for each target")
+        scalers = []
+        for each in document.groups:
+            steps = _steps(each.group, features)
+            if [type(step).__name__ for step in steps] != [step.kind for step in each.steps]:
+                raise DataError(f"the scaler of group {each.group!r} must be the one that its features ask for")
+            width = len(each.columns)
+            for step, fitted in zip(steps, each.steps, strict=True):
+                _restore_step(step, fitted, width)
+            scalers.append(GroupScaler(each.group, each.columns, steps))
+        return cls(features.targets, TargetScale(mean=document.mean, std=document.std), tuple(scalers))
+
+
+def _values(rows: pd.DataFrame, names: list[str] | tuple[str, ...]) -> Array:
+    """Return columns as an array, laid out in memory column by column."""
+    positions = [rows.columns.get_loc(name) for name in names]
+    values: Array = rows.to_numpy(np.float64)[:, positions]
+    return values
+
+
+def _fit_group(group: str, columns: tuple[str, ...], values: Array, features: FeatureSpec) -> GroupScaler:
+    steps = _steps(group, features)
+    for step in steps:
+        values = step.fit_transform(values)
+    return GroupScaler(group, columns, steps)
+
+
+def _steps(group: str, features: FeatureSpec) -> tuple[Any, ...]:
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, RobustScaler, StandardScaler
+
+    match group:
+        case "volume":
+            return FunctionTransformer(np.log1p), StandardScaler()
+        case "bounded":
+            # Later values beyond the training range stay within what "bounded" promises.
+            return (MinMaxScaler(clip=True),)
+        case "unbounded":
+            return (RobustScaler(quantile_range=(5, 95)),)
+        case "rate_of_change":
+            return FunctionTransformer(_signed_log1p), StandardScaler()
+        case "log_return" if features.log_return_pca is not None:
+            return StandardScaler(), PCA(features.log_return_pca, svd_solver="full")
+        case _:
+            return (StandardScaler(),)
+
+
+def _signed_log1p(values: Array) -> Array:
+    signed: Array = np.sign(values) * np.log1p(np.abs(values))
+    return signed
+
+
+def _step_document(step: Any) -> StepDocument:
+    fitted = {name: getattr(step, name) for name in _FITTED[type(step).__name__]}
+    in_fortran = any(array.ndim == 2 and not array.flags.c_contiguous for array in fitted.values())
+    return StepDocument(
+        kind=type(step).__name__,
+        fitted={name: array.tolist() for name, array in fitted.items()},
+        order="F" if in_fortran else "C",
+    )
+
+
+def _restore_step(step: Any, document: StepDocument, width: int) -> None:
+    names = _FITTED[document.kind]
+    if set(document.fitted) != set(names):
+        raise DataError(f"a {document.kind} must have {', '.join(names) or 'nothing fitted'}")
+    for name in names:
+        array = np.array(document.fitted[name], dtype=np.float64, order=document.order)
+        if array.shape != ((width,) if array.ndim == 1 else (len(array), width)):
+            raise DataError(f"{name} of a {document.kind} must be of {width} columns")
+        setattr(step, name, array)
+    if names:
+        step.n_features_in_ = width

@@ -1,0 +1,212 @@
+"""Model directories: written whole or not at all, and every byte checked before any of it is used."""
+
+import json
+import logging
+import posixpath
+from typing import Any
+
+from pydantic import ValidationError
+
+from kallos.architectures import create_model, get_architecture
+from kallos.architectures.references import is_loaded
+from kallos.architectures.study_space import ARCHITECTURE, model_of
+from kallos.errors import DataError, KallosError, explain, require, scrubbed, shorten
+from kallos.folds.scalers import Preparation, PreparationDocument
+from kallos.models.manifest import FORMAT, FileRecord, Manifest
+from kallos.models.trainer import PREPARATION_FILE, TrainedModel
+from kallos.scoring.fold import errors_of
+from kallos.scoring.job import EVALUATION_VERSION
+from kallos.scoring.machine import installed_versions, machine
+from kallos.scoring.weights import restore_weights
+from kallos.storage import file_names, read_bytes, write_bytes, write_files
+
+_log = logging.getLogger(__name__)
+
+MANIFEST_FILE = "manifest.json"
+
+# Between releases of these, so far apart, nobody promises the same bits.
+_SAME_RELEASE = ("darts", "torch")
+
+
+def write_model(trained: TrainedModel, folder: str) -> str:
+    """Write a model into a folder (or fsspec URL) of its own, whole or not at all; return its address, for showing.
+
+    A folder that holds this very model is mended where it is damaged. Raises `KallosError` for one that holds anything
+    else, or cannot be written.
+    """
+    manifest = json.dumps(trained.manifest.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
+    files = {**trained.files(), MANIFEST_FILE: manifest.encode()}
+    refuse_foreign_folder(folder)
+    if not file_names(folder):
+        write_files(folder, files)
+    else:
+        _refuse_other_model(trained, folder)
+        for name, content in files.items():
+            if read_bytes(folder, name) != content:
+                write_bytes(folder, name, content)
+    return scrubbed(folder)
+
+
+def refuse_foreign_folder(folder: str) -> None:
+    """Raise `KallosError` if a folder holds anything but a model, so that this is said before one is trained for it."""
+    there = file_names(folder)
+    if there and MANIFEST_FILE not in there:
+        raise KallosError(
+            f"a model needs a folder of its own, and {scrubbed(folder)} holds {shorten(there, 3)}: name another"
+        )
+
+
+def read_manifest(folder: str) -> Manifest:
+    """Return the manifest of a model directory, checked; its other files are not looked at.
+
+    Raises `DataError` if there is none, or it is not one that this version of Kallos wrote.
+    """
+    content = read_bytes(folder, MANIFEST_FILE)
+    if content is None:
+        raise DataError(
+            f"a model directory must have a {MANIFEST_FILE}, and {scrubbed(folder)} has none: name a directory that "
+            f"'kallos-run train' wrote"
+        )
+    try:
+        values = json.loads(content)
+        found = values["format"] if isinstance(values, dict) and "model_id" in values else None
+    except (ValueError, KeyError, RecursionError):
+        found = None
+    if found is None:
+        raise _unfit(folder, f"its {MANIFEST_FILE} is not that of a model")
+    if found != FORMAT:
+        raise _unfit(folder, f"it has format {found!r}, and this version reads {FORMAT}: train the model again")
+    _refuse_unknown_code(values, folder)
+    try:
+        manifest = Manifest.model_validate(values)
+    except ValidationError as error:
+        raise _unfit(folder, f"its {MANIFEST_FILE} is damaged: {explain(error)}") from None
+    if manifest.named().model_id != manifest.model_id:
+        raise _unfit(folder, f"its {MANIFEST_FILE} was changed: what it says is not what its model_id is the hash of")
+    return manifest
+
+
+def load_model(folder: str) -> TrainedModel:
+    """Return the model of a directory (or fsspec URL), which forecasts to the bit as the one that was written.
+
+    No pickle is executed. Raises `DataError` with what is wrong: a missing, changed or foreign file, another format, or
+    an architecture, evaluation, Darts or torch of other versions, with which the same bits cannot be promised.
+    """
+    from kallos.scoring.training import quiet_single_thread
+
+    require(str, folder=folder)
+    manifest = read_manifest(folder)
+    _refuse_other_code(manifest, folder)
+    contents = {name: _checked(folder, name, record) for name, record in manifest.files.items()}
+    needed = {PREPARATION_FILE, *(member.weights for member in manifest.members)}
+    if needed != set(contents):
+        raise _unfit(folder, f"its files must be {', '.join(sorted(needed))}, not {', '.join(sorted(contents))}")
+    if manifest.machine.get("cpu") != machine()["cpu"]:
+        _log.warning(
+            "model %s was trained on a processor with %s, and here is %s: forecasts may differ in their last bits",
+            manifest.model_id,
+            manifest.machine.get("cpu"),
+            machine()["cpu"],
+        )
+    spec = manifest.spec
+    try:
+        document = PreparationDocument.model_validate_json(contents[PREPARATION_FILE])
+        preparation = Preparation.restore(document, spec.features)
+        if sorted(preparation.columns) != sorted(manifest.columns):
+            raise DataError("its columns are not those of the manifest")
+        members = []
+        with quiet_single_thread(), errors_of(manifest.architecture):
+            for member in manifest.members:
+                model = create_model(
+                    manifest.architecture,
+                    model_of(spec.model_name, manifest.choice.params)[1],
+                    horizon=manifest.horizon,
+                    lead=manifest.lead,
+                    max_epochs=0,
+                    seed=member.seed,
+                    has_covariates=preparation.n_covariates > 0,
+                    quantiles=spec.levels,
+                )
+                restore_weights(
+                    model,
+                    contents[member.weights],
+                    preparation.n_covariates,
+                    member.weights,
+                    n_targets=len(preparation.targets),
+                )
+                members.append(model)
+    except ValidationError as error:
+        raise _unfit(folder, f"its {PREPARATION_FILE} is damaged: {explain(error)}") from None
+    except KallosError as error:
+        raise _unfit(folder, str(error)) from None
+    return TrainedModel(manifest, preparation, tuple(members))
+
+
+def _refuse_unknown_code(values: dict[str, Any], folder: str) -> None:
+    """Refuse a manifest that names code which this process has not been told to import: it would run by being read."""
+    spec, choice = values.get("spec"), values.get("choice")
+    params = choice.get("params") if isinstance(choice, dict) else None
+    named = [
+        values.get("architecture"),
+        *(str(spec.get("model_name")).split(",") if isinstance(spec, dict) else []),
+        params.get(ARCHITECTURE) if isinstance(params, dict) else None,
+        spec.get("metric") if isinstance(spec, dict) else None,
+    ]
+    for name in named:
+        if isinstance(name, str) and ":" in name and not is_loaded(name.strip()):
+            raise _unfit(
+                folder, f"it names code of its own, {name.strip()!r}: if you know it, give `trust_code` {name.strip()}"
+            )
+
+
+def _refuse_other_model(trained: TrainedModel, folder: str) -> None:
+    try:
+        there = read_manifest(folder).model_id
+    except DataError:
+        there = "another model"
+    if there != trained.model_id:
+        raise KallosError(
+            f"a model is never written over another: {scrubbed(folder)} holds {there}, and this is {trained.model_id}: "
+            f"name another folder"
+        )
+
+
+def _refuse_other_code(manifest: Manifest, folder: str) -> None:
+    again = "the same bits cannot be promised: train it again ('kallos-run train'), or install what it was trained with"
+    here = installed_versions()
+    for name in _SAME_RELEASE:
+        then = manifest.versions.get(name, "absent")
+        if _release(then) != _release(here[name]):
+            raise _unfit(folder, f"it was trained with {name} {then}, and here is {here[name]}, with which {again}")
+    if manifest.evaluation != EVALUATION_VERSION:
+        raise _unfit(
+            folder,
+            f"it was trained by evaluation {manifest.evaluation} of Kallos, and here is {EVALUATION_VERSION}, with "
+            f"which {again}",
+        )
+    if get_architecture(manifest.architecture).source_sha256 != manifest.architecture_sha256:
+        raise _unfit(folder, f"the code that builds {manifest.architecture} has changed since, and {again}")
+
+
+def _release(version: str) -> list[str]:
+    return version.partition("+")[0].split(".")[:2]
+
+
+def _checked(folder: str, name: str, record: FileRecord) -> bytes:
+    if posixpath.basename(name) != name:
+        raise _unfit(folder, f"its files must lie in it, and {name!r} does not")
+    content = read_bytes(folder, name)
+    if content is None:
+        raise _unfit(folder, f"its file {name} is missing")
+    found = FileRecord.of(content)
+    if found != record:
+        raise _unfit(
+            folder,
+            f"its file {name} was changed: it has {found.size} bytes of hash {found.sha256[:12]}, and must have "
+            f"{record.size} of {record.sha256[:12]}",
+        )
+    return content
+
+
+def _unfit(folder: str, reason: str) -> DataError:
+    return DataError(f"the model in {scrubbed(folder)} cannot be used: {reason}")

@@ -1,0 +1,120 @@
+"""Forecasts in a database: a row a step, the same rows however often they are written.
+
+Of several targets there is a row for each of them, of quantiles one for each of those.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import BigInteger, Column, Connection, DateTime, Float, Integer, MetaData, String, Table, inspect
+from sqlalchemy.dialects import postgresql, sqlite
+
+from kallos.errors import DatabaseError
+from kallos.features.databases import parse_url
+from kallos.features.moments import Stamp
+from kallos.features.tables import refuse_unfit_names, schema_and_name
+from kallos.features.writing import database_errors, make_folder, writing_connection
+from kallos.models.forecasting import Forecasts
+
+
+def write_forecasts(forecasts: Forecasts, db_url: str, table_name: str = "forecasts") -> int:
+    """Write the forecasts of one origin in one transaction, making the table if need be; return the number of rows.
+
+    The table has the key `model_id`, `as_of`, `step`, of several targets also `target`, and of quantiles `quantile`;
+    beside it `target_time` (NULL where it cannot be told) and `value`. Rows of the same key are replaced. Raises
+    `DatabaseError` for a database that refuses, or a table of another shape.
+    """
+    url = parse_url(db_url)
+    backend = url.get_backend_name()
+    schema, name = schema_and_name(table_name, backend)
+    moment: Any = DateTime if isinstance(forecasts.as_of, str) else BigInteger
+    table = Table(
+        name,
+        MetaData(),
+        Column("model_id", String, primary_key=True),
+        Column("as_of", moment, primary_key=True),
+        *([Column("target", String, primary_key=True)] if _has_several(forecasts) else []),
+        Column("step", Integer, primary_key=True, autoincrement=False),
+        *([Column("quantile", Float(53), primary_key=True)] if forecasts.quantiles else []),
+        Column("target_time", moment),
+        Column("value", Float(53), nullable=False),
+        schema=schema,
+    )
+    refuse_unfit_names(table_name, [column.name for column in table.columns], backend)
+    rows = _stored_rows(forecasts)
+    make_folder(url)
+    with database_errors(url), writing_connection(url, writes=True) as connection:
+        if inspect(connection).has_table(name, schema=schema):
+            _refuse_other_table(connection, table, table_name)
+        else:
+            table.create(connection)
+        insert: Any = postgresql.insert if backend == "postgresql" else sqlite.insert
+        new = insert(table)
+        replace = {"target_time": new.excluded.target_time, "value": new.excluded.value}
+        connection.execute(new.on_conflict_do_update(index_elements=list(table.primary_key), set_=replace), rows)
+    return len(rows)
+
+
+def forecast_rows(forecasts: Forecasts) -> list[dict[str, Any]]:
+    """Return a row a target and step: model_id, as_of, target, step (from 1), target_time, value, q0.05 and so on.
+
+    The target is left out where there is one, and the value of quantiles is the median.
+    """
+    return [
+        {**row, **{f"q{level}": values[place] for level, values in forecasts.quantiles.items()}}
+        for place, row in enumerate(_rows(forecasts))
+    ]
+
+
+def _stored_rows(forecasts: Forecasts) -> list[dict[str, Any]]:
+    """Return the rows of the table: of quantiles one for each."""
+    rows = list(_rows(forecasts))
+    if not forecasts.quantiles:
+        return rows
+    return [
+        {**row, "quantile": level, "value": values[place]}
+        for place, row in enumerate(rows)
+        for level, values in forecasts.quantiles.items()
+    ]
+
+
+def _rows(forecasts: Forecasts) -> Iterator[dict[str, Any]]:
+    for (target, step, time), value in zip(forecasts.places, forecasts.values, strict=True):
+        yield {
+            "model_id": forecasts.model_id,
+            "as_of": _moment(forecasts.as_of),
+            **({"target": target} if _has_several(forecasts) else {}),
+            "step": step,
+            "target_time": None if time is None else _moment(time),
+            "value": value,
+        }
+
+
+def _has_several(forecasts: Forecasts) -> bool:
+    return len(forecasts.targets) > 1
+
+
+def _moment(stamp: Stamp) -> Any:
+    return pd.Timestamp(stamp).to_pydatetime() if isinstance(stamp, str) else stamp
+
+
+def _refuse_other_table(connection: Connection, table: Table, shown_name: str) -> None:
+    inspector = inspect(connection)
+    there = {column["name"]: column["type"] for column in inspector.get_columns(table.name, schema=table.schema)}
+    missing = [column.name for column in table.columns if column.name not in there]
+    keys = inspector.get_pk_constraint(table.name, schema=table.schema)["constrained_columns"]
+    own_keys = table.primary_key.columns.keys()
+    if missing or set(keys) != set(own_keys):
+        fault = f"lacks {', '.join(missing)}" if missing else f"has the key {', '.join(keys) or 'none'}"
+        raise DatabaseError(
+            f"a table of such forecasts must have {', '.join(table.columns.keys())} and the key "
+            f"{', '.join(own_keys)}, and {shown_name!r} {fault}: name another as `forecasts_table`"
+        )
+    is_dated = isinstance(there["as_of"], DateTime)
+    if is_dated != isinstance(table.c.as_of.type, DateTime):
+        kinds = ("timestamps", "integers") if is_dated else ("integers", "timestamps")
+        raise DatabaseError(
+            f"a table of forecasts has stamps of one kind: {shown_name!r} has {kinds[0]}, and these rows are indexed "
+            f"by {kinds[1]}: name another as `forecasts_table`"
+        )

@@ -1,0 +1,175 @@
+"""What a trained model forecasts: over past rows from every origin, and of the rows that nobody has seen."""
+
+from dataclasses import dataclass, field
+from numbers import Integral
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kallos.errors import DataError, UsageError, did_you_mean, require, require_rows, require_whole, shorten
+from kallos.features.clock import next_rows
+from kallos.features.frequency import Frequency
+from kallos.features.moments import Stamp, stamp
+from kallos.models.trainer import TrainedModel
+from kallos.scoring.fold import errors_of
+from kallos.scoring.metrics import Forecast
+from kallos.scoring.rolling import in_own_units, look_back, rolling_forecasts, rows_before
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """The next forecasts of one origin, in the target's own units: the mean over the members, and each one's own.
+
+    Step k is the target k - 1 + lead rows behind the origin `as_of`, in the study's rows, which stamp a target when it
+    is known. `target_times` has None where the stamp of that row cannot be told. `in_sample` says that the model has
+    learnt from rows behind the origin. `values`, those `by_seed` and the `quantiles` of each level have a number for
+    each of the `places`: all steps of the first target, then those of the next.
+    """
+
+    model_id: str
+    asset_id: str
+    target: str | tuple[str, ...]
+    as_of: Stamp
+    target_times: tuple[Stamp | None, ...]
+    values: tuple[float, ...]
+    by_seed: dict[str, tuple[float, ...]]
+    in_sample: bool
+    quantiles: dict[float, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns that are forecast."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    @property
+    def places(self) -> list[tuple[str, int, Stamp | None]]:
+        """Target, step from 1, and target time of each value."""
+        steps = list(enumerate(self.target_times, start=1))
+        return [(target, step, time) for target in self.targets for step, time in steps]
+
+
+def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop: int) -> dict[str, Array]:
+    """Return each member's forecasts, by its seed, from all origins whose whole horizon lies in rows [start, stop).
+
+    `frame` is a study's (`kallos.folds.columns.study_frame`), and the rows are positions in it. Each array is of shape
+    (origins, horizon), in the target's own units: its first row forecasts rows `start` to `start + horizon - 1`, from
+    what is known `lead` rows before `start`. Several targets have an axis more, and so have a model's quantiles, the
+    last one.
+
+    Raises `DataError` if the model's columns are missing, there are too few rows before `start`, or no horizon fits.
+    """
+    from kallos.scoring.training import quiet_single_thread
+
+    require(TrainedModel, model=model)
+    require_rows(frame=frame)
+    require_whole(0, start=start, stop=stop)
+    manifest = model.manifest
+    rows = _columns_of(model, frame)
+    before = max(map(rows_before, model.members))
+    if start < before:
+        raise DataError(f"model {manifest.model_id} needs {before} rows before its first forecast, not {start}")
+    if not stop <= len(rows) or stop - start < manifest.horizon:
+        raise DataError(
+            f"a window must hold one whole horizon of {manifest.horizon} rows, and [{start}, {stop}) of {len(rows)} "
+            f"does not"
+        )
+    with quiet_single_thread(), errors_of(manifest.architecture):
+        prepared = model.preparation.apply(rows.iloc[start - before : stop])
+        return {
+            str(seed): rolling_forecasts(member, prepared, before, manifest.horizon, manifest.spec.levels)
+            for seed, member in zip(model.seeds, model.members, strict=True)
+        }
+
+
+def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp | int | None = None) -> Forecasts:
+    """Return the forecasts made at the last row, or at the last one not after `as_of`.
+
+    `frame` is a study's (`kallos.folds.columns.study_frame`). The first step is the first target that is not known at
+    the origin: that of the next row, or of a label that looks L rows ahead, the one stamped with the origin itself,
+    which is known L rows later. Nothing behind the origin is looked at.
+
+    Raises `DataError` if the model's columns are missing, or there are too few rows up to the origin.
+    """
+    from kallos.scoring.training import quiet_single_thread
+
+    require(TrainedModel, model=model)
+    require_rows(frame=frame)
+    require((pd.Timestamp, Integral, type(None)), as_of=as_of)
+    manifest = model.manifest
+    rows = _columns_of(model, frame)
+    if as_of is not None:
+        if isinstance(as_of, pd.Timestamp) != isinstance(rows.index, pd.DatetimeIndex):
+            kind = "timestamps" if isinstance(rows.index, pd.DatetimeIndex) else "integers"
+            raise UsageError(f"the rows are indexed by {kind}: give as_of as one of those, not {as_of}")
+        rows = rows.loc[:as_of]
+    needed, levels = max(map(look_back, model.members)), manifest.spec.levels
+    if len(rows) < needed:
+        until = "" if as_of is None else f" up to {as_of}"
+        raise DataError(f"a forecast of {manifest.model_id} needs {needed} rows, and there are {len(rows)}{until}")
+    with quiet_single_thread(), errors_of(manifest.architecture):
+        prepared = model.preparation.apply(rows.iloc[-needed:])
+        by_seed = {
+            str(seed): in_own_units(
+                member.predict(
+                    manifest.horizon,
+                    series=prepared.target,
+                    past_covariates=prepared.past_covariates,
+                    verbose=False,
+                    predict_likelihood_parameters=levels is not None,
+                ).values(copy=False)[None],
+                prepared,
+                levels,
+            )[0]
+            for seed, member in zip(model.seeds, model.members, strict=True)
+        }
+    forecast = Forecast.of(mean_forecast(by_seed), levels)
+    origin, end = rows.index[-1], manifest.data.end
+    return Forecasts(
+        model_id=manifest.model_id,
+        asset_id=manifest.asset_id,
+        target=manifest.target,
+        as_of=stamp(origin),
+        target_times=next_stamps(rows.index, manifest.frequency, manifest.lead, manifest.horizon),
+        values=_in_places(forecast.point),
+        by_seed={seed: _in_places(Forecast.of(values, levels).point) for seed, values in by_seed.items()},
+        in_sample=bool(origin < (pd.Timestamp(end) if isinstance(end, str) else end)),
+        quantiles={}
+        if forecast.quantiles is None
+        else {level: _in_places(forecast.quantiles[..., place]) for place, level in enumerate(forecast.levels)},
+    )
+
+
+def mean_forecast(forecasts: dict[str, Array]) -> Array:
+    """Return the forecast of a model: the mean of its members, of quantiles each level's own."""
+    mean: Array = np.mean(list(forecasts.values()), axis=0)
+    return mean
+
+
+def _in_places(values: Array) -> tuple[float, ...]:
+    """Return values of shape (steps,), or (steps, targets), in the order of `Forecasts.places`."""
+    return tuple(values.T.ravel().tolist())
+
+
+def _columns_of(model: TrainedModel, frame: pd.DataFrame) -> pd.DataFrame:
+    columns = model.manifest.columns
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"model {model.model_id} needs {len(columns)} columns, and {len(missing)} are missing: {shorten(missing)}; "
+            f"{did_you_mean(missing[0], map(str, frame.columns))}"
+        )
+    return frame[list(columns)]
+
+
+def next_stamps(index: pd.Index, frequency: Frequency, lead: int, horizon: int) -> tuple[Stamp | None, ...]:
+    """Return the stamps of the rows `lead` to `lead + horizon - 1` behind the last, None where they cannot be told.
+
+    Where rows may be missing they are those that are to be expected (`kallos.features.clock.next_rows`).
+    """
+    n_rows = lead + horizon - 1
+    stamps: list[Stamp | None] = [stamp(each) for each in next_rows(index, frequency, n_rows)]
+    stamps = stamps or [None] * n_rows
+    return tuple(stamps[lead - 1 :])

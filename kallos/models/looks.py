@@ -1,0 +1,200 @@
+"""Looks at a hold-out: each is logged beside the model that was evaluated, and counted over all models."""
+
+import json
+import logging
+import posixpath
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import Any, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from kallos.errors import KallosError
+from kallos.storage import address_of, list_files, list_folders, local_path, read_text, write_text
+from kallos.words import target_label
+
+_log = logging.getLogger(__name__)
+
+# The folder of a model's looks, within the model's own; it grows, and is not among the files that make the model.
+LOOKS = "looks"
+
+Stamp = str | int
+
+
+class Look(BaseModel):
+    """One evaluation of a model on later rows, `test_start` to `test_end`, both inclusive (a date is its whole day).
+
+    `decision` is the verdict's, None as long as there is none. `look_id` names its file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    look_id: str = Field(default_factory=lambda: uuid.uuid4().hex, pattern=r"^[0-9a-f]{32}$")
+    model_id: str
+    asset_id: str
+    target: str
+    horizon: PositiveInt
+    test_start: Stamp
+    test_end: Stamp
+    data_sha256: str
+    time: AwareDatetime
+    decision: str | None = None
+
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> Self:
+        if self._window.first > self._window.last:
+            raise ValueError(f"test_end must be no earlier than test_start: {self.test_start} and {self.test_end}")
+        return self
+
+    def overlaps(self, other: "Look") -> bool:
+        """Whether both are of the same asset, target and horizon, on windows that overlap."""
+        return (self.asset_id, self.target, self.horizon) == (
+            other.asset_id,
+            other.target,
+            other.horizon,
+        ) and self._window.overlaps(other._window)
+
+    @property
+    def _window(self) -> "_Window":
+        return _Window.of(self.test_start, self.test_end)
+
+
+@dataclass(frozen=True)
+class LookCount:
+    """Looks at a hold-out, how many different tests they were, and which of them were counted although damaged.
+
+    A test is a model on a window: the same again is not another.
+    """
+
+    looks: int
+    tests: int
+    damaged: tuple[str, ...] = ()
+
+
+def record_look(model_folder: str, look: Look) -> str:
+    """Log a look beside the model, as a small file of its own; return its address, without a password.
+
+    To log it before anything is seen, and again with its decision, is one look. Raises `KallosError` if the model's
+    folder cannot be written.
+    """
+    name = f"{look.time.astimezone(UTC):%Y%m%dT%H%M%SZ}-{look.look_id}.json"
+    return write_text(posixpath.join(model_folder, LOOKS), name, look.model_dump_json(indent=2) + "\n")
+
+
+def looks_in(model_folder: str) -> tuple[Look, ...]:
+    """Return the looks that are logged beside a model, by time; one that cannot be read is warned of and left out."""
+    logged = tuple(_logged_in(model_folder))
+    for each in logged:
+        if each.look is None:
+            _log.warning("a look at a hold-out cannot be read: %s", each.address)
+    return tuple(sorted((each.look for each in logged if each.look is not None), key=lambda look: look.time))
+
+
+def count_looks(folders: Iterable[str], look: Look) -> LookCount:
+    """Count the looks that are logged in models' folders and overlap this one, itself among them once it is recorded.
+
+    A model that was copied, looks and all, counts once. A look that cannot be read is counted, and warned of, unless
+    the model's manifest says that it is of another asset, target or horizon. Raises `KallosError` if a folder cannot
+    be read.
+    """
+    logged: dict[str, _Logged] = {}
+    for folder in folders:
+        for each in _logged_in(folder):
+            if each.look is not None or each.name not in logged:
+                logged[each.name] = each
+    counted = [each for each in logged.values() if each.counts_as(look)]
+    damaged = tuple(each.address for each in counted if each.look is None)
+    for address in damaged:
+        _log.warning("a look at the hold-out cannot be read, and is counted all the same: %s", address)
+    tests = {
+        (each.model_id, *((each.look.test_start, each.look.test_end) if each.look else (each.name,)))
+        for each in counted
+    }
+    return LookCount(len(counted), len(tests), damaged)
+
+
+def sibling_folders(model_folder: str) -> tuple[str, ...]:
+    """Return the folders that lie beside a model's, itself among them; raises `KallosError` as above."""
+    path = local_path(model_folder)
+    parent = str(path.resolve().parent) if path is not None else posixpath.dirname(model_folder.rstrip("/"))
+    return tuple(posixpath.join(parent, name) for name in list_folders(parent))
+
+
+@dataclass(frozen=True)
+class _Window:
+    """First and last moment in seconds, or row numbers."""
+
+    is_rows: bool
+    first: float
+    last: float
+
+    @classmethod
+    def of(cls, start: Stamp, end: Stamp) -> Self:
+        if isinstance(start, int) and isinstance(end, int):
+            return cls(True, start, end)
+        return cls(False, _covered(str(start))[0], _covered(str(end))[1])
+
+    def overlaps(self, other: "_Window") -> bool:
+        # Row numbers and dates cannot be compared: to count them is the honest side.
+        return self.is_rows != other.is_rows or (self.first <= other.last and other.first <= self.last)
+
+
+def _covered(stamp: str) -> tuple[float, float]:
+    """Return the first and the last moment of an ISO date or time, UTC where it says no other; raises `ValueError`."""
+    moment = datetime.fromisoformat(stamp)
+    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    try:
+        date.fromisoformat(stamp)
+    except ValueError:
+        return seconds, seconds
+    return seconds, seconds + 86_400 - 1e-6
+
+
+@dataclass(frozen=True)
+class _Logged:
+    """A file of a model's looks; `look` is None where it cannot be read."""
+
+    folder: str
+    name: str
+    look: Look | None
+
+    @property
+    def address(self) -> str:
+        return address_of(posixpath.join(self.folder, LOOKS), self.name)
+
+    @property
+    def model_id(self) -> str:
+        if self.look is not None:
+            return self.look.model_id
+        return str(self._manifest.get("model_id") or posixpath.basename(self.folder.rstrip("/")))
+
+    def counts_as(self, look: Look) -> bool:
+        """Whether it is of the same hold-out, or may be."""
+        if self.look is not None:
+            return self.look.overlaps(look)
+        subject = {"asset_id": look.asset_id, "target": look.target, "horizon": look.horizon}
+        its = dict(self._manifest)
+        if isinstance(its.get("target"), list):
+            its["target"] = target_label([str(name) for name in its["target"]])
+        return all(its.get(key, value) == value for key, value in subject.items())
+
+    @cached_property
+    def _manifest(self) -> dict[str, Any]:
+        try:
+            manifest = json.loads(read_text(self.folder, "manifest.json") or "null")
+        except (ValueError, KallosError):
+            return {}
+        return manifest if isinstance(manifest, dict) else {}
+
+
+def _logged_in(folder: str) -> Iterator[_Logged]:
+    logged = posixpath.join(folder, LOOKS)
+    for name in list_files(logged):
+        try:
+            look = Look.model_validate_json(read_text(logged, name) or "")
+        except (ValidationError, KallosError):
+            look = None
+        yield _Logged(folder, name, look)

@@ -1,0 +1,77 @@
+"""What is said of a trained model: on a terminal, and as the markdown of an artifact."""
+
+from kallos.models.manifest import Choice, Manifest
+from kallos.specs.study import metric_with_unit, study_title
+from kallos.words import beside, counted, day, short
+
+
+def choice_line(choice: Choice) -> str:
+    """Return in a sentence which trial is trained, and why."""
+    if choice.note is not None:
+        return f"trial {choice.trial}: {choice.note}"
+    if choice.one_se is None:
+        return f"trial {choice.trial}, the best"
+    chosen = choice.one_se
+    if chosen.operations == chosen.best_operations:
+        return f"trial {choice.trial}: no trial within one standard error of the best is cheaper"
+    return (
+        f"trial {choice.trial}, the cheapest within one standard error of the best: {chosen.operations:,} "
+        f"multiply-adds a forecast, not {chosen.best_operations:,}"
+    )
+
+
+def confirmation_line(manifest: Manifest) -> str:
+    """Return in a sentence what the chosen parameters reach on the folds with several seeds, beside naive."""
+    confirmed = manifest.confirmation
+    if confirmed is None:
+        return "not confirmed with further seeds"
+    spread = "" if confirmed.sd is None else f" ± {confirmed.sd:.2g}"
+    label = metric_with_unit(manifest.spec)
+    return (
+        f"{label} {confirmed.mean:.6g}{spread} on the study's folds over {counted(len(confirmed.seeds), 'seed')}: "
+        f"{beside(1 - confirmed.mean / confirmed.naive_value, 'naive')} ({confirmed.naive}, "
+        f"{confirmed.naive_value:.6g})"
+    )
+
+
+def training_line(manifest: Manifest) -> str:
+    """Return in a sentence what the model has learnt from."""
+    epochs = ", ".join(str(member.best_epoch) for member in manifest.members)
+    if not any(member.epochs for member in manifest.members):
+        return (
+            f"{counted(len(manifest.members), 'model')} fitted once on the rows from {day(manifest.train_start)} to "
+            f"{day(manifest.data.end)}"
+        )
+    how = "with early stopping" if manifest.refit == "inner-validation" else "for the folds' median of epochs"
+    return (
+        f"{counted(len(manifest.members), 'network')} trained on the rows from {day(manifest.train_start)} to "
+        f"{day(manifest.data.end)}, {how} ({epochs} {'epoch' if epochs == '1' else 'epochs'})"
+    )
+
+
+def model_lines(manifest: Manifest) -> list[str]:
+    """Return what there is to say of a model, a sentence a line."""
+    return [
+        f"{study_title(manifest.spec)}, {choice_line(manifest.choice)}",
+        confirmation_line(manifest),
+        training_line(manifest),
+    ]
+
+
+def model_markdown(manifest: Manifest, address: str) -> str:
+    """Return a trained model as markdown: its id and address, how it was chosen and confirmed, its parameters."""
+    params = "\n".join(f"| {name} | {short(value)} |" for name, value in manifest.choice.params.items())
+    lines = "\n\n".join(model_lines(manifest))
+    return f"""# Model `{manifest.model_id}`
+
+In `{address}`.
+
+{lines}
+
+| parameter | value |
+| --- | --- |
+{params}
+
+Target `{manifest.target_label}`, {manifest.horizon} ahead; data `{manifest.data.sha256[:12]}`, study
+`{manifest.study}`.
+"""

@@ -1,0 +1,207 @@
+"""A study's chosen parameters, refitted on all of its rows: the model that forecasts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from kallos.architectures import Params, create_model, get_architecture
+from kallos.architectures.study_space import model_of
+from kallos.errors import DataError, FitError, UsageError
+from kallos.features.frequency import find_frequency
+from kallos.features.moments import stamp
+from kallos.features.snapshots import frame_sha256
+from kallos.folds.columns import PreparedFold, prepare_fold
+from kallos.folds.grid import Fold, InnerCut
+from kallos.folds.scalers import Preparation
+from kallos.models.manifest import Choice, FileRecord, Manifest, MemberRecord, Refit, Select
+from kallos.scoring.fold import FittedFold, errors_of, fit_prepared, training_cuts
+from kallos.scoring.job import EVALUATION_VERSION
+from kallos.scoring.machine import installed_versions, machine
+from kallos.scoring.weights import weights_bytes, weights_of
+from kallos.specs.study import TuneSpec
+from kallos.study.best_params import BestParams
+from kallos.study.confirmation import Confirmation, seeds_from
+
+if TYPE_CHECKING:
+    from darts.models.forecasting.forecasting_model import GlobalForecastingModel
+
+PREPARATION_FILE = "preparation.json"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a manifest describes, alive: its scalers, and a fitted Darts model for each of its members."""
+
+    manifest: Manifest
+    preparation: Preparation
+    members: "tuple[GlobalForecastingModel, ...]"
+
+    @property
+    def model_id(self) -> str:
+        """Name of the model, with a hash of all that it is."""
+        return self.manifest.model_id
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each member."""
+        return tuple(member.seed for member in self.manifest.members)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the content of the files beside the manifest, by their names."""
+        weights = {
+            record.weights: weights_bytes(model)
+            for record, model in zip(self.manifest.members, self.members, strict=True)
+        }
+        return {PREPARATION_FILE: self.preparation.document().model_dump_json().encode(), **weights}
+
+
+def choose(best: BestParams, select: Select = "one-se") -> Choice:
+    """Return the trial to train: the plain best, or the cheapest one within one standard error of it.
+
+    A document without the latter's choice has the best taken, and the choice says so. Raises `UsageError` for a study
+    of several assets.
+    """
+    best.spec.data.refuse_several()
+    if select == "one-se" and best.one_se is not None:
+        chosen = best.one_se
+        return Choice(select="one-se", trial=chosen.trial, params=chosen.params, one_se=chosen)
+    note = "the study's file has no one-standard-error choice: the best trial is taken" if select == "one-se" else None
+    return Choice(select="best", trial=best.best_trial, params=best.trial_params, note=note)
+
+
+def train(
+    best: BestParams,
+    rows: pd.DataFrame,
+    choice: Choice,
+    *,
+    seeds: int = 3,
+    refit: Refit = "inner-validation",
+    confirmation: Confirmation | None = None,
+) -> TrainedModel:
+    """Return the chosen parameters trained on all rows of the study, once for each of so many seeds.
+
+    Where no seed makes any difference, as of a ridge regression, one of the models is kept.
+    `rows` are those of `kallos.study.again.study_rows`; of a study with rolling windows the last `train_rows` train.
+    `inner-validation` stops early on the end of them, as in a fold. `median-epochs` trains on every row for the median
+    of the folds' best epochs, those of the `confirmation` if it is given. The same arguments make the same model to the
+    bit, on one thread of the same kind of machine.
+
+    Raises `DataError` for other rows, `FitError` if the model cannot be built or trained, and `UsageError` for less
+    than one seed, or a choice whose epochs nobody has counted.
+    """
+    from kallos.scoring.training import quiet_single_thread
+
+    if seeds < 1:
+        raise UsageError(f"a model must have one seed or more, not {seeds}")
+    if frame_sha256(rows) != best.data.sha256:
+        raise DataError(f"a model must be trained on its study's rows ({best.data.sha256[:12]}), and these are others")
+    spec = best.spec
+    first = 0 if spec.folds.train_rows is None else max(len(rows) - spec.folds.train_rows, 0)
+    whole = Fold(0, first, len(rows), len(rows), len(rows))
+    n_epochs = _median_epochs(best, choice, confirmation) if refit == "median-epochs" else None
+    name, params = model_of(spec.model_name, choice.params)
+    (cut,) = training_cuts(rows.index, (whole,), name, spec.training, lead=spec.features.lead, horizon=spec.horizon)
+    numbers = seeds_from(spec.seed, seeds)
+    with quiet_single_thread(), errors_of(name):
+        prepared = prepare_fold(rows, whole, spec.features, fit_rows=cut.fit_stop if n_epochs is None else None)
+        fitted = [_fit_member(spec, name, params, prepared, seed, cut, n_epochs) for seed in numbers]
+    if len(fitted) > 1 and _all_alike(fitted):
+        numbers, fitted = numbers[:1], fitted[:1]
+    records = tuple(
+        MemberRecord(seed=seed, epochs=each.epochs, best_epoch=each.best_epoch, weights=f"weights-{seed}.pt")
+        for seed, each in zip(numbers, fitted, strict=True)
+    )
+    manifest = Manifest(
+        asset_id=spec.data.only_asset,
+        architecture=name,
+        architecture_sha256=get_architecture(name).source_sha256,
+        target=spec.features.target,
+        horizon=spec.horizon,
+        lead=spec.features.lead,
+        columns=tuple(rows.columns),
+        frequency=find_frequency(rows.index, spec.data.frequency),
+        choice=choice,
+        confirmation=confirmation,
+        refit=refit,
+        members=records,
+        study=best.study,
+        data=best.data,
+        train_start=stamp(rows.index[first]),
+        holdout_start=best.holdout_start,
+        holdout_end=best.holdout_end,
+        spec=spec,
+        evaluation=EVALUATION_VERSION,
+        versions=installed_versions(),
+        machine=machine(),
+        files={},
+    )
+    trained = TrainedModel(manifest, prepared.preparation, tuple(each.model for each in fitted))
+    files = {name: FileRecord.of(content) for name, content in trained.files().items()}
+    named = manifest.model_copy(update={"files": files}).named()
+    return TrainedModel(named, trained.preparation, trained.members)
+
+
+def _all_alike(fitted: Sequence[FittedFold]) -> bool:
+    import torch
+
+    first, *others = (weights_of(each.model) for each in fitted)
+    return all(
+        first.keys() == other.keys() and all(torch.equal(first[name], other[name]) for name in first)
+        for other in others
+    )
+
+
+def _median_epochs(best: BestParams, choice: Choice, confirmation: Confirmation | None) -> int:
+    if confirmation is not None:
+        return max(confirmation.median_epoch, 1)
+    if choice.trial != best.best_trial:
+        raise UsageError(
+            f"median-epochs needs the epochs of trial {choice.trial}, and the study's file has those of its best trial "
+            f"({best.best_trial}) alone: confirm the choice first, or take inner-validation"
+        )
+    return max(round(float(pd.Series([fold.best_epoch for fold in best.folds]).median())), 1)
+
+
+def _fit_member(
+    spec: TuneSpec,
+    name: str,
+    params: Params,
+    prepared: PreparedFold,
+    seed: int,
+    cut: InnerCut,
+    n_epochs: int | None,
+) -> FittedFold:
+    """Return a fitted model, stopped early, or trained for a given number of epochs and on every row."""
+    from kallos.scoring.training import fit_all_epochs
+
+    lead, horizon = spec.features.lead, spec.horizon
+    if n_epochs is None:
+        fitted = fit_prepared(
+            (prepared,),
+            (cut,),
+            name,
+            params,
+            training=spec.training,
+            lead=lead,
+            horizon=horizon,
+            seed=seed,
+            quantiles=spec.levels,
+        )
+    else:
+        model = create_model(
+            name,
+            params,
+            horizon=horizon,
+            lead=lead,
+            max_epochs=n_epochs,
+            seed=seed,
+            has_covariates=prepared.past_covariates is not None,
+            quantiles=spec.levels,
+        )
+        fit_all_epochs(model, prepared.target, prepared.past_covariates)
+        fitted = FittedFold(model, prepared, n_epochs, n_epochs)
+    if not all(bool(each.isfinite().all()) for each in weights_of(fitted.model).values()):
+        raise FitError(f"trained weights must be finite, and those of {name} with seed {seed} are not")
+    return fitted

@@ -1,0 +1,1 @@
+"""The page, the tables, the pictures."""

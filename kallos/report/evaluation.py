@@ -1,0 +1,145 @@
+"""What is shown and stored of an evaluation: its document, markdown, and the table of scores."""
+
+import posixpath
+from contextlib import suppress
+from typing import Any
+
+from pydantic import ValidationError
+
+from kallos.errors import KallosError, UsageError, explain, scrubbed
+from kallos.evaluation.results import Comparison, HoldoutEvaluation
+from kallos.models.files import read_manifest
+from kallos.report.holdout_pictures import comparisons
+from kallos.storage import file_names, read_text, split_address, write_text
+from kallos.study.choice import OneStandardError
+from kallos.study.names import evaluated_model, evaluation_name, model_folder
+from kallos.study.result import TuningResult
+from kallos.words import beside, counted, day, signed
+
+
+def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
+    """Write `MODEL_ID_evaluation.json` into the folder (or fsspec URL) and return its address.
+
+    Raises `KallosError` if that fails.
+    """
+    text = evaluation.model_dump_json(indent=2) + "\n"
+    return write_text(folder, evaluation_name(evaluation.model_id), text)
+
+
+def headline(evaluation: HoldoutEvaluation) -> str:
+    """Return the verdict in a line, with what it rests on."""
+    gain = gain_line(evaluation.against_naive, evaluation.tests)
+    return f"{evaluation.verdict.decision}: {gain}, over {span(evaluation)}"
+
+
+def gain_line(comparison: Comparison, tests: int = 1) -> str:
+    """Return in a phrase how the model did against another, so many tests counted."""
+    return (
+        f"{beside(comparison.gain, comparison.other)} ({comparison.confidence:.0%} interval "
+        f"{signed(comparison.low)} to {signed(comparison.high)}, p {min(comparison.p_value * tests, 1):.2g})"
+    )
+
+
+def span(evaluation: HoldoutEvaluation) -> str:
+    """Return the hold-out in words."""
+    return (
+        f"{counted(evaluation.n_origins, 'forecast')} from {day(evaluation.test_start)} to {day(evaluation.test_end)}"
+    )
+
+
+def score_rows(evaluation: HoldoutEvaluation) -> list[dict[str, Any]]:
+    """Return a row per forecaster, the least error by the study's metric first; a score not defined is None."""
+    rows = [{"forecaster": name, **scores.model_dump()} for name, scores in evaluation.scores.items()]
+    return sorted(rows, key=lambda row: evaluation.errors[row["forecaster"]])
+
+
+def score_names(evaluation: HoldoutEvaluation) -> dict[str, str]:
+    """Return what is in the rows, for people; one's own metric by the name of its function."""
+    metric = evaluation.metric_label.rpartition(":")[2]
+    names = {name: name.replace("_", " ") for name in score_rows(evaluation)[0] if name != "forecaster"}
+    return {**names, **({"measured": metric} if "measured" in names else {})}
+
+
+def loss_line(evaluation: HoldoutEvaluation) -> str:
+    """Return in words which loss the verdict's test is of, and the unit of errors where it is not the target's."""
+    why = f"{evaluation.metric} is no mean over forecasts: the" if ":" in evaluation.metric else "The"
+    unit = "" if isinstance(evaluation.target, str) else " Errors are in standard deviations of each target."
+    return f"{why} test is of the {evaluation.loss}.{unit}"
+
+
+def evaluation_markdown(evaluation: HoldoutEvaluation) -> str:
+    """Return the evaluation as markdown: verdict and reasons, comparisons, and every forecaster's scores."""
+    names = score_names(evaluation)
+    table = "\n".join(
+        f"| {row['forecaster']} | " + " | ".join(shown_score(row[name]) for name in names) + " |"
+        for row in score_rows(evaluation)
+    )
+    reasons = "\n".join(f"- {reason}" for reason in evaluation.verdict.reasons)
+    against = "\n".join(f"- {gain_line(comparison, evaluation.tests)}" for comparison in comparisons(evaluation))
+    return f"""# {evaluation.verdict.decision}: {evaluation.model_id}
+
+{reasons}
+
+The model on {span(evaluation)}:
+
+{against}
+
+| forecaster | {" | ".join(names.values())} |
+| --- |{" --- |" * len(names)}
+{table}
+
+{loss_line(evaluation)}
+
+Target `{evaluation.target_label}` of {evaluation.asset_id}, {evaluation.horizon} ahead. Level {evaluation.level:.0%};
+{counted(evaluation.looks, "look")} at this hold-out, {counted(evaluation.tests, "test")}.
+"""
+
+
+def shown_score(value: float | None) -> str:
+    """Return a score for people."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def read_evaluation(address: str, result: TuningResult) -> HoldoutEvaluation:
+    """Return the evaluation that a file holds, of a model that the study has chosen.
+
+    Raises `UsageError` if the file is not there, holds none, or one of another asset, target or horizon.
+    """
+    shown = scrubbed(address)
+    text = read_text(*split_address(address))
+    if text is None:
+        raise UsageError(f"an evaluation must be there: {shown} is not; 'kallos-run evaluate' writes it")
+    try:
+        evaluation = HoldoutEvaluation.model_validate_json(text)
+    except ValidationError as error:
+        raise UsageError(
+            f"an evaluation must be one that 'kallos-run evaluate' wrote, and {shown} is none: {explain(error)}"
+        ) from None
+    spec = result.spec
+    ours = (spec.data.asset_id, spec.features.target, spec.horizon)
+    its = (evaluation.asset_id, evaluation.target, evaluation.horizon)
+    if its != ours:
+        raise UsageError(
+            f"an evaluation must be of the study's asset, target and horizon {ours}: {shown} is of {its}; give that of "
+            f"a model which this study has chosen"
+        )
+    return evaluation
+
+
+def find_evaluation(result: TuningResult, results: str, one_se: OneStandardError | None) -> HoldoutEvaluation | None:
+    """Return the last evaluation among the results of what the study chooses, or None if there is none.
+
+    Models are told by their manifests, among the same results: one of an earlier trial, or of another study on the same
+    asset, is none of this study's. What cannot be read is passed over. Raises `KallosError` if the results cannot be.
+    """
+    chosen = {result.best.number, *([] if one_se is None else [one_se.trial])}
+    found = []
+    for name in file_names(results):
+        model_id = evaluated_model(name)
+        if model_id is not None:
+            with suppress(KallosError):
+                manifest = read_manifest(model_folder(results, model_id))
+                if manifest.study == result.study_name and manifest.choice.trial in chosen:
+                    found.append(read_evaluation(posixpath.join(results, name), result))
+    # Each look at a hold-out counts those before it.
+    return max(found, key=lambda evaluation: evaluation.looks, default=None)

@@ -1,0 +1,105 @@
+"""What the best trial has forecast, beside what came: for looking at, not for choosing."""
+
+from collections.abc import Callable
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kallos.features.moments import Stamp, stamp
+from kallos.features.snapshots import read_snapshot
+from kallos.planning import StudyPlan
+from kallos.scoring.fold import errors_by_asset, fit_fold, forecast_fold
+from kallos.scoring.job import FoldJob
+from kallos.scoring.metrics import mean
+from kallos.storage import read_text, write_text
+from kallos.study.names import FORECASTS
+from kallos.study.result import TuningResult
+
+
+class FoldForecasts(BaseModel):
+    """Forecasts of one fold's validation window, each row forecast once, in the target's own units.
+
+    Of several targets or assets they are the first one's. They are made from every `block`-th row, `block` rows ahead,
+    so that all steps of the horizon are in it alike.
+    `fingerprint` is that of the fold's job, and `rmse` is over all its (origin, step) pairs, those left out here too:
+    the score that the study has, if the fit is repeated to the bit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fingerprint: str
+    fold: int
+    block: int
+    rmse: float
+    stamps: tuple[Stamp, ...]
+    actual: tuple[float, ...]
+    forecast: tuple[float, ...]
+
+
+class BestForecasts(BaseModel):
+    """The forecasts of a study's best trial on its last complete fold: one fit's worth."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    study: str
+    trial: int
+    last_fold: FoldForecasts
+
+
+def last_fold_job(plan: StudyPlan, result: TuningResult) -> FoldJob:
+    """Return the job of the best trial on the last complete fold."""
+    return plan.trial_jobs(result.best.number, result.best.params)[-1]
+
+
+def forecast_job(job: FoldJob) -> FoldForecasts:
+    """Fit a job's model again and return its forecasts; raises `FitError` as `evaluate_fold` does."""
+    fitted, frame = fit_fold(job), read_snapshot(job.snapshot)
+    forecasts = forecast_fold(job, fitted)
+    block = forecasts.shape[1]
+    rows = frame.iloc[job.fold.validation_start : job.fold.validation_stop]
+    target = rows[job.features.targets[0]].to_numpy(np.float64)
+    shown = forecasts[::block].reshape(-1, len(job.features.targets))[:, 0]
+    return FoldForecasts(
+        fingerprint=job.fingerprint,
+        fold=job.fold.number,
+        block=block,
+        rmse=mean([asset.rmse for asset in errors_by_asset(job, fitted, frame)]),
+        stamps=tuple(stamp(moment) for moment in rows.index[: len(shown)]),
+        actual=tuple(target[: len(shown)].tolist()),
+        forecast=tuple(shown.tolist()),
+    )
+
+
+def forecasts_of_best(
+    job: FoldJob,
+    result: TuningResult,
+    folder: str,
+    *,
+    forecast: Callable[[FoldJob], FoldForecasts],
+    anew: bool = False,
+) -> BestForecasts:
+    """Return the best trial's forecasts, and leave them in the study's folder as `forecasts.json`.
+
+    What lies there of the same job is taken over, unless `anew`: a night that finds the best trial of the night
+    before fits nothing for them. Raises what `forecast` does, and `KallosError` if the folder cannot be written.
+    """
+    kept = None if anew else _read(folder)
+    is_there = kept is not None and kept.last_fold.fingerprint == job.fingerprint
+    last_fold = kept.last_fold if kept and is_there else forecast(job)
+    made = BestForecasts(study=result.study_name, trial=result.best.number, last_fold=last_fold)
+    write_text(folder, FORECASTS, made.model_dump_json() + "\n")
+    return made
+
+
+def read_forecasts(result: TuningResult, folder: str) -> BestForecasts | None:
+    """Return the best trial's forecasts that lie in the folder, or None if none of this study's best can be read."""
+    kept = _read(folder)
+    return kept if kept is not None and (kept.study, kept.trial) == (result.study_name, result.best.number) else None
+
+
+def _read(folder: str) -> BestForecasts | None:
+    text = read_text(folder, FORECASTS)
+    try:
+        return None if text is None else BestForecasts.model_validate_json(text)
+    except ValidationError:
+        return None

@@ -1,0 +1,289 @@
+"""Many studies in one table: the models of each asset beside the naive forecast, and mean ranks over the assets."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from kallos.specs.grid import StudyGrid
+from kallos.specs.metrics import RMSE, metric_label
+from kallos.specs.study import TuneSpec
+from kallos.storage import write_text
+from kallos.study.names import LEADERBOARD, grid_folder, latest_leaderboard
+from kallos.words import signed
+
+NAIVE = "naive"
+
+
+class Entry(BaseModel):
+    """What a study of one model on one asset came to, or why it has no result.
+
+    `value` is the mean error of its best trial over the folds, by `metric`, in `folds_won` of which it beats the naive
+    forecast; `trials` of `n_trials` have been tried, and `pending` more have begun. `is_found`: its whole result was
+    there, and no run was needed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    asset: str
+    model: str
+    status: Literal["done", "failed", "waiting"] = "waiting"
+    value: float | None = None
+    naive: str | None = None
+    naive_value: float | None = None
+    folds_won: int | None = None
+    folds: int | None = None
+    trials: int | None = None
+    pending: int = 0
+    n_trials: int
+    metric: str = RMSE
+    study: str | None = None
+    reason: str | None = None
+    is_found: bool = False
+
+    @classmethod
+    def waiting(cls, spec: TuneSpec) -> "Entry":
+        """Return the entry of a study that has not ended."""
+        return cls(asset=spec.data.asset_label, model=spec.model_name, n_trials=spec.n_trials, metric=spec.metric)
+
+    @classmethod
+    def failed(cls, spec: TuneSpec, reason: str) -> "Entry":
+        """Return the entry of a study that has no result, and why, in one line."""
+        return cls.waiting(spec).model_copy(update={"status": "failed", "reason": " ".join(reason.split())})
+
+    @classmethod
+    def of(cls, spec: TuneSpec, document: Mapping[str, Any]) -> "Entry":
+        """Return the entry of a study by its best-parameters document; raises `ValueError` if that is none."""
+        try:
+            folds = document["folds"]
+            return cls(
+                asset=spec.data.asset_label,
+                model=spec.model_name,
+                status="done",
+                value=document["best_value"],
+                naive=document["naive"],
+                naive_value=document["naive_value"],
+                folds_won=sum(is_won(fold) for fold in folds),
+                folds=len(folds),
+                trials=document["n_trials"],
+                pending=document.get("n_pending", 0),
+                n_trials=spec.n_trials,
+                metric=spec.metric,
+                study=document["study"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the best-parameters document lacks {error}") from None
+
+
+class Row(BaseModel):
+    """A line of the leaderboard: a model on an asset, or the naive forecast there, over which models gain."""
+
+    model_config = ConfigDict(frozen=True)
+
+    asset: str
+    rank: float | None
+    model: str
+    status: Literal["done", "failed", "waiting", "naive"]
+    metric: str
+    value: float | None
+    gain: float | None
+    folds_won: int | None
+    folds: int | None
+    trials: int | None
+    n_trials: int | None
+    study: str | None
+    reason: str | None
+
+
+class MeanRank(BaseModel):
+    """A model's mean rank over so many assets, 1 being the best; ties share the mean of their places."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    rank: float
+    assets: int
+
+
+class Leaderboard(BaseModel):
+    """All studies of a grid, in the grid's order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    entries: tuple[Entry, ...]
+
+    def updated(self, entry: Entry) -> "Leaderboard":
+        """Return the leaderboard with this entry in the place of that of the same model and asset."""
+        place = (entry.asset, entry.model)
+        return Leaderboard(entries=tuple(entry if (each.asset, each.model) == place else each for each in self.entries))
+
+    @property
+    def label(self) -> str:
+        """What the values are, for people: the metrics of the studies."""
+        return ", ".join(dict.fromkeys(metric_label(entry.metric) for entry in self.entries)) or metric_label(RMSE)
+
+    @property
+    def failed(self) -> tuple[Entry, ...]:
+        """Studies that have no result."""
+        return tuple(entry for entry in self.entries if entry.status == "failed")
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Rows by asset, best value first, the naive forecast among them; at equal values it stands before a model."""
+        return tuple(row for entries in self._by_asset().values() for row in _rows(entries))
+
+    @property
+    def mean_ranks(self) -> tuple[MeanRank, ...]:
+        """Mean rank of each model and of the naive forecast, best first, over the assets that all models have finished.
+
+        Only those are alike: where one is missing, the others' ranks are better for it (Demšar, 2006, Statistical
+        Comparisons of Classifiers over Multiple Data Sets, section 3.2.2, ranks complete data sets alone). Empty if
+        there is no such asset.
+        """
+        whole = [entries for entries in self._by_asset().values() if all(each.status == "done" for each in entries)]
+        ranks: dict[str, list[float]] = {}
+        for entries in whole:
+            for row in _rows(entries):
+                assert row.rank is not None
+                ranks.setdefault(NAIVE if row.status == "naive" else row.model, []).append(row.rank)
+        means = [MeanRank(model=model, rank=sum(each) / len(each), assets=len(each)) for model, each in ranks.items()]
+        return tuple(sorted(means, key=lambda each: (each.rank, each.model)))
+
+    def _by_asset(self) -> dict[str, list[Entry]]:
+        by_asset: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            by_asset.setdefault(entry.asset, []).append(entry)
+        return by_asset
+
+
+def is_won(fold: Mapping[str, float]) -> bool:
+    """Return whether the best trial beats the naive forecast in a fold of the document."""
+    return fold.get("measured", fold["rmse"]) < fold.get("naive_measured", fold["naive_rmse"])
+
+
+def write_leaderboard(board: Leaderboard, grid: StudyGrid, results: str) -> str:
+    """Write the rows into the grid's own folder among the results, and return the address of that file.
+
+    Their copy takes the place of that of the last grid of the same target. Raises `KallosError` if the results cannot
+    be written.
+    """
+    text = leaderboard_csv(board)
+    write_text(results, latest_leaderboard(grid), text)
+    return write_text(grid_folder(results, grid), LEADERBOARD, text)
+
+
+def leaderboard_csv(board: Leaderboard) -> str:
+    """Return the rows as CSV, numbers in full."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(Row.model_fields), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row.model_dump(), "rank": place(row.rank)} for row in board.rows)
+    return text.getvalue()
+
+
+def leaderboard_markdown(board: Leaderboard) -> str:
+    """Return the leaderboard as markdown: rows, what is to be known of them, and why studies have failed."""
+    rows = "\n".join(
+        f"| {_cell(row.asset)} | {place(row.rank)} | {_cell(row.model)} | {value(row.value)} | {share(row.gain)} "
+        f"| {of(row.folds_won, row.folds)} | {of(row.trials, row.n_trials)} | {row.status} |"
+        for row in board.rows
+    )
+    parts = [
+        "# Leaderboard\n",
+        f"| asset | rank | model | {board.label} | gain | folds won | trials | status |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        rows,
+    ]
+    parts += [f"\n{note}" for note in notes(board)]
+    parts += [f"\n- {entry.model} on {entry.asset} failed: {entry.reason}" for entry in board.failed]
+    return "\n".join(parts) + "\n"
+
+
+def notes(board: Leaderboard) -> list[str]:
+    """Return the sentences that belong under the rows: that values flatter, and the mean ranks, if there are any."""
+    said = []
+    if any(entry.status == "done" for entry in board.entries):
+        said.append(
+            "A value is that of a study's best trial, chosen on these very folds: it flatters, and more so the more "
+            "trials and models there are."
+        )
+    if board.mean_ranks:
+        ranks = ", ".join(f"{each.model} {each.rank:.2f}" for each in board.mean_ranks)
+        n_assets = board.mean_ranks[0].assets
+        over = f"{n_assets} asset{'s' if n_assets > 1 else ''}"
+        said.append(f"Mean rank over {over} that all models have finished: {ranks}.")
+    return said
+
+
+def value(number: float | None) -> str:
+    """Return a score for people; nothing if there is none."""
+    return "" if number is None else f"{number:.5g}"
+
+
+def share(gain: float | None) -> str:
+    """Return a gain for people."""
+    return signed(gain)
+
+
+def of(number: int | None, whole: int | None) -> str:
+    """Return so many of how many."""
+    return "" if number is None else f"{number} of {whole}"
+
+
+def place(rank: float | None) -> str:
+    """Return a rank for people: `2`, or `2.5` where two share the second place."""
+    return "" if rank is None else f"{rank:g}"
+
+
+def _rows(entries: Sequence[Entry]) -> list[Row]:
+    """Return the rows of one asset."""
+    rows = [
+        Row(
+            rank=None,
+            gain=None if each.value is None or not each.naive_value else 1 - each.value / each.naive_value,
+            **each.model_dump(exclude={"naive", "naive_value", "pending", "is_found"}),
+        )
+        for each in entries
+    ]
+    scored = next((each for each in entries if each.naive_value is not None), None)
+    if scored is not None:
+        rows.append(_naive_row(scored))
+    values = sorted(row.value for row in rows if row.value is not None)
+    ranked = [row.model_copy(update={"rank": _rank(row.value, values)}) for row in rows]
+    return sorted(ranked, key=_order)
+
+
+def _naive_row(scored: Entry) -> Row:
+    return Row(
+        asset=scored.asset,
+        rank=None,
+        model=f"{NAIVE} ({scored.naive})",
+        status="naive",
+        metric=scored.metric,
+        value=scored.naive_value,
+        gain=None,
+        folds_won=None,
+        folds=scored.folds,
+        trials=None,
+        n_trials=None,
+        study=None,
+        reason=None,
+    )
+
+
+def _rank(own: float | None, values: Sequence[float]) -> float | None:
+    """Return the place of a value among sorted ones, equal ones sharing the mean of their places."""
+    if own is None:
+        return None
+    first = values.index(own)
+    return first + (values.count(own) + 1) / 2
+
+
+def _order(row: Row) -> tuple[bool, float, bool, str]:
+    return row.value is None, row.value or 0.0, row.status != "naive", row.model
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,118 @@
+"""Parallel coordinates, laid on their side: a row per parameter, and each trial a line from the top to the bottom."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from kallos.report.plots import BEST, INK, PRUNED, RULE, SOFT, TRIAL, put_legend, value_limit
+from kallos.study.result import TuningResult
+from kallos.study.trials import TrialRecord
+from kallos.words import short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Rows have names above their left end, where there is no room beside them.
+_PIXELS_PER_ROW = 52
+
+
+def parallel_height(space: dict[str, BaseDistribution]) -> int:
+    """Return the height in pixels that so many parameters, and the value, need."""
+    return _PIXELS_PER_ROW * (len(space) + 1) + 40
+
+
+def draw_parallel(axes: "Axes", result: TuningResult, space: dict[str, BaseDistribution], *, columns: int) -> None:
+    """Draw every trial through its parameters down to its value: the best, the best quarter, the others, the pruned."""
+    from matplotlib.collections import LineCollection
+
+    rows = [*space, result.spec.metric_label]
+    heights = np.arange(len(rows))[::-1]
+    complete = sorted((trial for trial in result.trials if trial.value is not None), key=lambda trial: trial.value or 0)
+    n_good = max(len(complete) // 4, 1)
+    kinds = (
+        ("pruned or failed", PRUNED, 1.0, 0.8, [trial for trial in result.trials if trial.value is None]),
+        ("complete", TRIAL, 1.0, 0.7, complete[n_good:]),
+        ("best quarter", BEST, 1.3, 0.5, complete[:n_good]),
+        ("best", BEST, 3.0, 1.0, [result.best]),
+    )
+    axes.hlines(heights, 0, 1, color=RULE, linewidth=1)
+    for label, colour, width, opacity, trials in kinds:
+        lines = [_line(trial, result, space) for trial in trials]
+        if lines:
+            drawn = [np.column_stack((places, heights)) for places in lines]
+            axes.add_collection(LineCollection(drawn, color=colour, linewidth=width, alpha=opacity, label=label))
+    axes.scatter(_line(result.best, result, space), heights, 36, color=BEST, zorder=3, clip_on=False)
+    for name, height in zip(rows, heights, strict=True):
+        axes.annotate(
+            name,
+            (0, height),
+            xytext=(0, 9),
+            textcoords="offset points",
+            fontsize=11.5,
+            color=INK,
+            va="bottom",
+        )
+        for place, text in _marks(name, space, result):
+            axes.annotate(
+                text,
+                (place, height),
+                xytext=(0, -5),
+                textcoords="offset points",
+                fontsize=10.5,
+                color=SOFT,
+                va="top",
+                ha="left" if place == 0 else "right" if place == 1 else "center",
+            )
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.55, len(rows) - 0.3), xticks=[], yticks=[])
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
+    put_legend(axes, columns)
+
+
+def _line(trial: TrialRecord, result: TuningResult, space: dict[str, BaseDistribution]) -> list[float]:
+    drawn = result.spec.search_space.as_drawn(trial.params)
+    return [*(_place(drawn.get(name), space[name]) for name in space), _value_place(trial, result)]
+
+
+def _place(value: Any, distribution: BaseDistribution) -> float:
+    """Return where on its row, from 0 to 1, a parameter lies; NaN for one that was not drawn from there."""
+    if isinstance(distribution, CategoricalDistribution):
+        return (
+            _share(distribution.choices.index(value), len(distribution.choices))
+            if value in distribution.choices
+            else math.nan
+        )
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high = distribution.low, distribution.high
+    if not isinstance(value, int | float) or not low <= value <= high or low == high:
+        return math.nan if low != high else 0.5
+    if distribution.log:
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    return float((value - low) / (high - low))
+
+
+def _share(number: int, of: int) -> float:
+    return number / (of - 1) if of > 1 else 0.5
+
+
+def _value_place(trial: TrialRecord, result: TuningResult) -> float:
+    if trial.value is None:
+        return math.nan
+    low, high = result.best_value, max(value_limit(result), result.best_value)
+    return min((trial.value - low) / (high - low), 1.0) if high > low else 0.0
+
+
+def _marks(name: str, space: dict[str, BaseDistribution], result: TuningResult) -> list[tuple[float, str]]:
+    """Return where on a row something is written below it, and what."""
+    if name == result.spec.metric_label:
+        high = max(value_limit(result), result.best_value)
+        values = [trial.value for trial in result.trials if trial.value is not None]
+        return [(0, f"{result.best_value:.5g}"), (1, f"{high:.5g}{' and more' if max(values) > high else ''}")]
+    distribution = space[name]
+    if isinstance(distribution, CategoricalDistribution):
+        choices = distribution.choices
+        return [(_share(number, len(choices)), str(choice)) for number, choice in enumerate(choices)]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return [(0, short(distribution.low)), (1, short(distribution.high))]

@@ -1,0 +1,293 @@
+"""What a study's pictures show, drawn onto axes: on a page as SVG, and in one PNG."""
+
+import math
+from collections.abc import Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kallos.evaluation.results import HoldoutEvaluation
+from kallos.report.forecasts import FoldForecasts
+from kallos.report.importance import Importance
+from kallos.report.rows import fold_rows
+from kallos.study.result import TuningResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Series in the palette by Okabe and Ito (2008), which colour-blind people can tell apart; each tells one thing.
+INK, SOFT, RULE, PAPER = "#1b1f24", "#59636e", "#d5dbe1", "#fefefe"
+BEST, NAIVE, TRIAL, PRUNED, FAILED = "#0072b2", "#d55e00", "#8a929b", "#c3cad1", "#cc79a7"
+
+# Untyped, since Matplotlib types each key.
+STYLE: Any = {
+    "axes.edgecolor": RULE,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelcolor": SOFT,
+    "axes.labelsize": 12,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "none",
+    "font.size": 12,
+    "grid.color": RULE,
+    "grid.linewidth": 0.8,
+    "legend.fontsize": 11.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "legend.labelcolor": INK,
+    "lines.solid_capstyle": "round",
+    "text.color": INK,
+    "xtick.color": RULE,
+    "xtick.labelcolor": SOFT,
+    "xtick.labelsize": 11.5,
+    "xtick.major.size": 0,
+    "ytick.labelcolor": SOFT,
+    "ytick.labelsize": 11.5,
+    "ytick.major.size": 0,
+}
+
+# What a label below or above a bar needs: with a date or a share, and with a number alone.
+_PIXELS_PER_LABEL, _PIXELS_PER_NUMBER = 62, 26
+
+
+def report_png(result: TuningResult, evaluation: HoldoutEvaluation | None = None) -> bytes:
+    """Return a PNG, 1200 x 450 pixels: gain per fold and all trials, and the hold-out where one was looked at."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    n_panels = 2 if evaluation is None else 3
+    with mpl.rc_context({**STYLE, "figure.facecolor": "white", "text.parse_math": False}):
+        # A point is a pixel, as on the page.
+        figure = Figure(figsize=(1200 / 72, 450 / 72), dpi=72, layout="constrained")
+        panels = figure.subplots(1, n_panels, width_ratios=(1, 1, 0.7)[:n_panels])
+        draw_folds(panels[0], result, width=1040 // n_panels)
+        draw_history(panels[1], result, columns=6 if evaluation is None else 3)
+        label = result.spec.metric_label
+        titles = [f"Best trial: {label} saved against naive", f"All trials: mean {label} over the folds"]
+        if evaluation is not None:
+            draw_comparisons(panels[2], evaluation)
+            titles.append(f"Hold-out: {evaluation.verdict.decision}")
+        for axes, title in zip(panels, titles, strict=True):
+            axes.set_title(title, loc="left", fontsize=14, pad=30 if evaluation is None else 46)
+        figure.suptitle(
+            f"{result.spec.model_label} on {result.spec.data.asset_label}: {result.spec.features.target_label}",
+            x=0.012,
+            ha="left",
+            fontsize=18,
+            weight="bold",
+        )
+        figure.get_layout_engine().set(w_pad=0.2, h_pad=0.2)  # type: ignore[union-attr, call-arg]
+        picture = BytesIO()
+        figure.savefig(picture, format="png", metadata={"Software": None})
+    return picture.getvalue()
+
+
+def draw_folds(axes: "Axes", result: TuningResult, *, width: int) -> None:
+    """Draw the share of naive's error that the best trial saves in each fold, the open step as an outline."""
+    rows = fold_rows(result)
+    gains = [row["gain"] for row in rows]
+    places = np.arange(len(rows))
+    for place, row, gain in zip(places, rows, gains, strict=True):
+        colour, is_open = (BEST if gain > 0 else NAIVE), row["fold"] == "open step"
+        axes.bar(
+            place,
+            gain,
+            0.62,
+            color="none" if is_open else colour,
+            edgecolor=colour,
+            linewidth=1.4,
+            linestyle="--" if is_open else "-",
+        )
+    if len(rows) * _PIXELS_PER_LABEL <= width:
+        for place, gain in zip(places, gains, strict=True):
+            axes.annotate(
+                percent(gain),
+                (place, gain),
+                xytext=(0, 5 if gain > 0 else -5),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if gain > 0 else "top",
+                fontsize=11.5,
+                color=INK,
+            )
+    axes.axhline(0, color=SOFT, linewidth=1.2)
+    axes.grid(axis="x", visible=False)
+    stride = math.ceil(len(rows) * _PIXELS_PER_NUMBER / width)
+    labels = [_fold_label(row, has_room=len(rows) * _PIXELS_PER_LABEL <= width) for row in rows[::stride]]
+    axes.set_xticks(places[::stride], labels)
+    axes.margins(y=0.16)
+    axes.yaxis.set_major_formatter(lambda value, _: percent(value, digits=None))
+    axes.set_ylabel(f"{result.spec.metric_label} saved against naive ({result.naive})")
+
+
+def draw_history(axes: "Axes", result: TuningResult, *, columns: int) -> None:
+    """Draw the value of each trial in their order, the best so far, and the naive one; far ones at the edge."""
+    from matplotlib.ticker import MaxNLocator
+
+    complete = [(trial.number, trial.value) for trial in result.trials if trial.value is not None]
+    numbers = np.array([number for number, _ in complete])
+    values = np.array([value for _, value in complete])
+    top, bottom = value_limit(result), min(values.min(), result.naive_value)
+    room = 0.06 * (top - bottom)
+    far = values > top
+    axes.scatter(numbers[~far], values[~far], 22, color=TRIAL, linewidth=0, label="complete")
+    if far.any():
+        axes.scatter(
+            numbers[far], np.full(far.sum(), top + room), 26, color=TRIAL, marker="^", label="beyond the scale"
+        )
+    for state, marker, colour in (("pruned", "|", TRIAL), ("failed", "x", FAILED)):
+        ended = [trial.number for trial in result.trials if trial.state == state]
+        if ended:
+            axes.scatter(
+                ended,
+                np.full(len(ended), bottom - 2 * room),
+                34,
+                color=colour,
+                marker=marker,
+                linewidth=1.5,
+                label=state,
+            )
+    last = result.trials[-1].number
+    best = np.minimum.accumulate(values)
+    axes.step([*numbers, last], [*best, best[-1]], where="post", color=BEST, linewidth=2, label="best so far")
+    axes.axhline(result.naive_value, color=NAIVE, linestyle=(0, (5, 3)), linewidth=1.6, label=f"naive ({result.naive})")
+    axes.plot(result.best.number, result.best_value, "o", color=BEST, markersize=9, markeredgecolor=PAPER)
+    axes.set_ylim(bottom - 3.2 * room, top + 2 * room)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.grid(axis="x", visible=False)
+    axes.set(xlabel="trial", ylabel=f"{result.spec.metric_label}, mean over the folds")
+    put_legend(axes, columns)
+
+
+def draw_importance(axes: "Axes", importance: Importance) -> None:
+    """Draw the share of variance that each parameter explains."""
+    names = list(importance.shares)[::-1]
+    shares = [importance.shares[name] for name in names]
+    axes.barh(names, shares, 0.6, color=BEST)
+    for place, share in enumerate(shares):
+        axes.annotate(
+            percent(share, digits=0),
+            (share, place),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=11.5,
+            color=INK,
+        )
+    axes.set_xlim(0, max(shares) * 1.14)
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
+    axes.set_xticks([])
+    axes.tick_params(axis="y", labelcolor=INK)
+
+
+def draw_forecasts(axes: "Axes", forecasts: FoldForecasts, target: str) -> None:
+    """Draw what came as a line, and the forecasts of it: one line, broken where another origin begins."""
+    moments = _moments(forecasts.stamps)
+    axes.plot(moments, forecasts.actual, color=TRIAL, linewidth=1.2, label="actual")
+    for start in range(0, len(moments), forecasts.block) if forecasts.block > 1 else [0]:
+        stop = start + forecasts.block if forecasts.block > 1 else len(moments)
+        axes.plot(
+            moments[start:stop],
+            forecasts.forecast[start:stop],
+            color=BEST,
+            linewidth=1.8,
+            label="forecast" if start == 0 else None,
+        )
+    _show_dates(axes, moments)
+    axes.set_ylabel(target)
+    put_legend(axes, columns=2)
+
+
+def draw_scatter(axes: "Axes", forecasts: FoldForecasts) -> None:
+    """Draw each forecast against what came, beside the line on which they are equal."""
+    both = [*forecasts.actual, *forecasts.forecast]
+    margin = 0.05 * (max(both) - min(both)) or 1.0
+    low, high = min(both) - margin, max(both) + margin
+    axes.axline((low, low), (high, high), color=SOFT, linewidth=1, linestyle=(0, (2, 3)))
+    axes.scatter(forecasts.forecast, forecasts.actual, 14, color=BEST, alpha=0.55, linewidth=0)
+    axes.set(xlabel="forecast", ylabel="actual", xlim=(low, high), ylim=(low, high))
+    axes.set_box_aspect(1)
+    axes.locator_params(nbins=4)
+
+
+def draw_seconds(axes: "Axes", result: TuningResult, *, columns: int) -> None:
+    """Draw the seconds of fits of each trial, by how it ended."""
+    from matplotlib.ticker import MaxNLocator
+
+    kinds: Sequence[tuple[str, str]] = (("complete", TRIAL), ("pruned", PRUNED), ("failed", FAILED))
+    for state, colour in kinds:
+        trials = [trial for trial in result.trials if trial.state == state and trial.number != result.best.number]
+        if trials:
+            axes.bar(
+                [trial.number for trial in trials], [trial.seconds for trial in trials], 0.8, color=colour, label=state
+            )
+    axes.bar(result.best.number, result.best.seconds, 0.8, color=BEST, label="best")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.grid(axis="x", visible=False)
+    axes.set(xlabel="trial", ylabel="seconds of fits")
+    put_legend(axes, columns)
+
+
+def draw_comparisons(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
+    """Draw the share of the error that the model saves against each other on the hold-out, with its interval."""
+    compared = [
+        (f"naive ({evaluation.naive})", evaluation.against_naive),
+        ("ridge", evaluation.against_ridge),
+        *([] if evaluation.against_in_use is None else [("model in use", evaluation.against_in_use)]),
+    ][::-1]
+    for place, (_, each) in enumerate(compared):
+        colour = BEST if each.low > 0 else NAIVE if each.high < 0 else TRIAL
+        axes.plot([each.low, each.high], [place, place], color=colour, linewidth=3)
+        axes.plot(each.gain, place, "o", color=colour, markersize=9, markeredgecolor=PAPER)
+    axes.axvline(0, color=SOFT, linewidth=1.2)
+    axes.set_yticks(range(len(compared)), [name for name, _ in compared])
+    axes.tick_params(axis="y", labelcolor=INK)
+    axes.set_ylim(-0.6, len(compared) - 0.4)
+    axes.grid(axis="y", visible=False)
+    axes.locator_params(axis="x", nbins=5)
+    axes.xaxis.set_major_formatter(lambda value, _: percent(value, digits=None))
+    axes.set_xlabel(f"{evaluation.score} that the model saves")
+
+
+def put_legend(axes: "Axes", columns: int) -> None:
+    """Name what is drawn, above the axes."""
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=columns, borderaxespad=0.1, columnspacing=1.2)
+
+
+def value_limit(result: TuningResult) -> float:
+    """Return the value up to which a picture shows trials: a wild one must not press all others into a line."""
+    values = np.array([trial.value for trial in result.trials if trial.value is not None])
+    low = min(values.min(), result.naive_value)
+    usual = max(np.quantile(values, 0.75), result.naive_value)
+    return float(min(max(values.max(), result.naive_value), low + 2.5 * (usual - low)) if usual > low else low * 1.01)
+
+
+def percent(share: float, digits: int | None = 2) -> str:
+    """Return a share in per cent, with a true minus sign; without digits, as few as tell it."""
+    text = f"{100 * share:.{digits}f}" if digits is not None else f"{round(100 * share, 6):g}"
+    text = text.replace("-", "" if float(text) == 0 else "\u2212")
+    return f"{text}%"
+
+
+def _fold_label(row: dict[str, Any], *, has_room: bool) -> str:
+    name = str(row["fold"])
+    return f"{name}\n{str(row['validation_start'])[:10]}" if has_room else name.removesuffix(" step")
+
+
+def _moments(stamps: Sequence[str | int]) -> Any:
+    return np.array(stamps, dtype="datetime64[ns]") if isinstance(stamps[0], str) else np.array(stamps)
+
+
+def _show_dates(axes: "Axes", moments: Any) -> None:
+    if moments.dtype.kind != "M":
+        return
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

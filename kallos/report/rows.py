@@ -1,0 +1,135 @@
+"""What is shown and stored of a result: the best-parameters document, markdown, and tables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kallos.architectures.study_space import ARCHITECTURE
+from kallos.specs.metrics import metric_label, metric_of_one_target
+from kallos.specs.study import metric_with_unit, study_title
+from kallos.study.best_params import asset_rows, since_last_run, target_rows
+from kallos.study.lines import verdict
+from kallos.study.result import TuningResult
+from kallos.study.trials import TrialRecord
+from kallos.words import counted, day, short, signed
+
+
+def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
+    """Return a row per fold, the open step last: its window, the best trial's error, the naive one's, and the gain.
+
+    A gain is, here and wherever one is shown, the share of the other's error that is saved: below zero it is worse.
+    """
+    shown = [
+        (str(number), window, score)
+        for number, (window, score) in enumerate(zip(result.windows, result.best.scores, strict=True), start=1)
+    ]
+    if result.open_window is not None and result.open_score is not None:
+        shown.append(("open step", result.open_window, result.open_score))
+    return [
+        {
+            "fold": name,
+            "validation_start": day(window.validation_start),
+            "validation_end": day(window.validation_end),
+            "value": score.value,
+            "naive_value": window.naive_values[result.naive],
+            "gain": 1 - score.value / window.naive_values[result.naive],
+            "epochs": score.best_epoch,
+        }
+        for name, window, score in shown
+    ]
+
+
+def architecture_rows(result: TuningResult) -> list[dict[str, Any]]:
+    """Return a row per architecture where several were to choose from: its trials, the best value, and the failed."""
+    if not result.trials or ARCHITECTURE not in result.best.params:
+        return []
+    by_name: dict[str, list[TrialRecord]] = {}
+    for trial in result.trials:
+        by_name.setdefault(trial.params[ARCHITECTURE], []).append(trial)
+    return [
+        {
+            "architecture": name,
+            "trials": len(trials),
+            "value": min((trial.value for trial in trials if trial.value is not None), default=None),
+            "failed": sum(trial.state == "failed" for trial in trials),
+        }
+        for name, trials in sorted(by_name.items())
+    ]
+
+
+def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
+    """Return a row per trial: number, state, value, gain, seconds, and the parameters that any trial has."""
+    names = dict.fromkeys(name for trial in result.trials for name in trial.params)
+    return [
+        {
+            "trial": trial.number,
+            "state": trial.state,
+            result.spec.metric: trial.value,
+            "gain over naive": None if trial.value is None else round(1 - trial.value / result.naive_value, 4),
+            "seconds": round(trial.seconds, 1),
+            **{name: trial.params.get(name) for name in names},
+            "reason": trial.reason,
+        }
+        for trial in result.trials
+    ]
+
+
+def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = None, page: str | None = None) -> str:
+    """Return the result as markdown: verdict, the last run's best, parameters, the folds, and the report's address."""
+    spec, data, label = result.spec, result.data, metric_with_unit(result.spec)
+    params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best.params.items())
+    folds = "\n".join(
+        f"| {row['fold']} | {row['validation_start']} to {row['validation_end']} | {row['value']:.6g} "
+        f"| {row['naive_value']:.6g} | {signed(row['gain'])} |"
+        for row in fold_rows(result)
+    )
+    naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
+    whole = "" if page is None else f"{_link(page)}\n\n"
+    parts = _assets_markdown(result) + _targets_markdown(result)
+    return f"""# {study_title(spec)}
+
+**{label} {result.best_value:.6g}** (mean over {counted(len(result.windows), "fold")}), {verdict(result)}.
+
+{since_last_run(result, last)}
+
+{whole}Naive forecasts: {naive}. Best is trial {result.best.number}, of {counted(len(result.trials), "trial")}.
+
+| parameter | best |
+| --- | --- |
+{params}
+
+| fold | validation | {spec.metric_label} | naive ({result.naive}) | gain |
+| --- | --- | --- | --- | --- |
+{folds}
+
+{parts}Target `{spec.features.target_label}`, {spec.horizon} ahead; {data.rows} rows,
+{day(data.start)} to {day(data.end)} (`{data.sha256[:12]}`); seed {spec.seed}.
+"""
+
+
+def _assets_markdown(result: TuningResult) -> str:
+    rows = "\n".join(
+        f"| {row['asset']} | {row['value']:.6g} | {row['naive_value']:.6g} | {signed(row['gain'])} |"
+        for row in asset_rows(result)
+    )
+    if not rows:
+        return ""
+    label = result.spec.metric_label
+    return f"| asset | {label} | {result.naive} | gain |\n| --- | --- | --- | --- |\n{rows}\n\n"
+
+
+def _targets_markdown(result: TuningResult) -> str:
+    rows = "\n".join(
+        f"| {row['target']} | {row['value']:.6g} | {row['naive_value']:.6g} ({row['naive']}) | {signed(row['gain'])} |"
+        for row in target_rows(result)
+    )
+    if not rows:
+        return ""
+    label = metric_label(metric_of_one_target(result.spec.metric))
+    return f"| target | {label} | its best naive | gain |\n| --- | --- | --- | --- |\n{rows}\n\n"
+
+
+def _link(page: str) -> str:
+    """Return a link to the report; one of this machine opens where it lies, elsewhere its path says where that is."""
+    address = page if "://" in page else Path(page).expanduser().absolute().as_uri()
+    return f"[The whole report]({address}): `{page}`"

@@ -1,0 +1,246 @@
+"""The report's numbers as tables."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kallos.evaluation.results import ForecastScores, HoldoutEvaluation
+from kallos.report.banner import interval
+from kallos.report.forecasts import BestForecasts
+from kallos.report.importance import Importance
+from kallos.report.plots import percent
+from kallos.report.rows import architecture_rows, fold_rows
+from kallos.specs.metrics import metric_label, metric_of_one_target
+from kallos.specs.study import metric_with_unit
+from kallos.study.best_params import asset_rows, target_rows
+from kallos.study.lines import outcome
+from kallos.study.result import TuningResult
+from kallos.words import day, short
+
+_NONE = "\u2013"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as they are shown; columns from `numbers` on hold numbers, and the row `mark` is the one to look at."""
+
+    caption: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: int
+    mark: int | None = None
+
+
+def fold_table(result: TuningResult) -> Table:
+    """Return a row per fold, the open step and the mean over the complete folds last."""
+    rows = [
+        (
+            str(row["fold"]),
+            f"{row['validation_start']} to {row['validation_end']}",
+            f"{row['value']:.6g}",
+            f"{row['naive_value']:.6g}",
+            percent(row["gain"]),
+            str(row["epochs"]),
+        )
+        for row in fold_rows(result)
+    ]
+    mean = ("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", percent(result.gain), "")
+    n_folds = len(result.windows)
+    label = metric_with_unit(result.spec)
+    return Table(
+        f"{label} of the best trial beside naive's, of which the gain is the share that is saved",
+        ("fold", "validation", result.spec.metric_label, f"naive ({result.naive})", "gain", "best epoch"),
+        (*rows[:n_folds], mean, *rows[n_folds:]),
+        numbers=2,
+        mark=n_folds,
+    )
+
+
+def asset_table(result: TuningResult) -> Table:
+    """Return a row per asset, of several, with means over the complete folds."""
+    rows = tuple(
+        (
+            row["asset"],
+            f"{row['value']:.6g}",
+            f"{row['naive_value']:.6g}",
+            percent(row["gain"]),
+        )
+        for row in asset_rows(result)
+    )
+    headings = ("asset", result.spec.metric_label, f"naive ({result.naive})", "gain")
+    return Table("By asset, mean over the folds", headings, rows, numbers=1)
+
+
+def target_table(result: TuningResult) -> Table:
+    """Return a row per target, of several, with means over the complete folds."""
+    rows = tuple(
+        (row["target"], f"{row['value']:.6g}", f"{row['naive_value']:.6g} ({row['naive']})", _share(row["gain"]))
+        for row in target_rows(result)
+    )
+    headings = ("target", metric_label(metric_of_one_target(result.spec.metric)), "its best naive", "gain")
+    return Table("By target, mean over the folds", headings, rows, numbers=1)
+
+
+def architecture_table(result: TuningResult) -> Table:
+    """Return a row per architecture, where several were to choose from."""
+    rows = tuple(
+        (
+            row["architecture"],
+            str(row["trials"]),
+            _NONE if row["value"] is None else f"{row['value']:.6g}",
+            str(row["failed"]),
+        )
+        for row in architecture_rows(result)
+    )
+    headings = ("architecture", "trials", f"best {result.spec.metric_label}", "failed")
+    return Table("By architecture", headings, rows, numbers=1)
+
+
+def trial_table(result: TuningResult) -> Table:
+    """Return a row per trial with its parameters, those that it does not have left open."""
+    names = list(dict.fromkeys(name for trial in result.trials for name in trial.params))
+    rows = tuple(
+        (
+            str(trial.number),
+            outcome(trial) if trial.value is None else "complete",
+            _NONE if trial.value is None else f"{trial.value:.6g}",
+            _NONE if trial.value is None else percent(1 - trial.value / result.naive_value),
+            f"{trial.seconds:.1f}",
+            *(short(trial.params.get(name, _NONE)) for name in names),
+        )
+        for trial in result.trials
+    )
+    headings = ("trial", "ended", result.spec.metric_label, "gain", "seconds", *names)
+    return Table("All trials, and their gain over naive", headings, rows, numbers=2, mark=result.best.number)
+
+
+def params_table(result: TuningResult) -> Table:
+    """Return the best trial's parameters."""
+    rows = tuple((name, short(value)) for name, value in result.best_params.items())
+    return Table(f"Parameters of the best trial ({result.best.number})", ("parameter", "best"), rows, numbers=1)
+
+
+def importance_table(importance: Importance) -> Table:
+    """Return each parameter's share of the variance."""
+    rows = tuple((name, percent(share, digits=1)) for name, share in importance.shares.items())
+    return Table("Share of variance explained", ("parameter", "share"), rows, numbers=1)
+
+
+def forecast_table(forecasts: BestForecasts) -> Table:
+    """Return each row's forecast beside what came."""
+    fold = forecasts.last_fold
+    rows = tuple(
+        (day(moment), f"{forecast:.6g}", f"{actual:.6g}", f"{forecast - actual:.3g}")
+        for moment, forecast, actual in zip(fold.stamps, fold.forecast, fold.actual, strict=True)
+    )
+    return Table(f"Forecasts of trial {forecasts.trial}", ("row", "forecast", "actual", "error"), rows, numbers=1)
+
+
+def seconds_table(result: TuningResult) -> Table:
+    """Return the seconds of fits by how their trials ended, and of the open step."""
+    rows = []
+    for state in ("complete", "pruned", "failed"):
+        trials = [trial for trial in result.trials if trial.state == state]
+        if trials:
+            n_fits, seconds = sum(len(trial.scores) for trial in trials), sum(trial.seconds for trial in trials)
+            rows.append((state, str(len(trials)), str(n_fits), f"{seconds:.1f}", _each(seconds, n_fits)))
+    if result.open_score is not None:
+        rows.append(("open step", _NONE, "1", f"{result.open_score.seconds:.1f}", _each(result.open_score.seconds, 1)))
+    headings = ("trials that ended", "trials", "folds fitted", "seconds", "seconds a fold")
+    return Table("Where the time went", headings, tuple(rows), numbers=1)
+
+
+def score_table(evaluation: HoldoutEvaluation) -> Table:
+    """Return a row per forecaster on the hold-out."""
+    rows = tuple(
+        (name, *(f"{error:.6g}" for error in _errors(each)), *map(_score, _others(each)))
+        for name, each in evaluation.scores.items()
+    )
+    own = () if evaluation.scores["model"].measured is None else (evaluation.metric_label,)
+    headings = ("forecaster", "RMSE", "MAE", *own, "MASE", "right direction", "rank correlation")
+    return Table("Scores on the hold-out", headings, rows, numbers=1, mark=0)
+
+
+def comparison_table(evaluation: HoldoutEvaluation) -> Table:
+    """Return a row per forecaster that the model is held against on the hold-out."""
+    compared = (evaluation.against_naive, evaluation.against_ridge, evaluation.against_in_use)
+    rows = tuple(
+        (each.other, percent(each.gain), interval(each), f"{each.statistic:.2f}", f"{each.p_value:.2g}")
+        for each in compared
+        if each is not None
+    )
+    headings = ("against", "gain", "interval (block bootstrap)", "Diebold-Mariano", "p-value")
+    caption = f"The model against others on the hold-out: the gain is the share of {evaluation.score} that is saved"
+    return Table(caption, headings, rows, numbers=1)
+
+
+def data_table(result: TuningResult) -> Table:
+    """Return which rows the study saw."""
+    data, spec, windows = result.data, result.spec, result.windows
+    open_step = result.open_window
+    rows: list[tuple[str, str]] = [
+        ("asset", ", ".join(spec.data.assets)),
+        ("source", spec.data.source),
+        ("rows", f"{data.rows:,}"),
+        ("first row", day(data.start)),
+        ("last row", day(data.end)),
+        ("validated", f"{day(windows[0].validation_start)} to {day(windows[-1].validation_end)}"),
+        ("open step", "none" if open_step is None else f"from {day(open_step.validation_start)}"),
+        (
+            "hold-out",
+            "none kept" if result.holdout_start is None else f"from {day(result.holdout_start)}, kept apart",
+        ),
+        ("target", spec.features.target_label),
+        ("horizon", f"{spec.horizon} ahead, {spec.forecast}"),
+        ("SHA-256 of the rows", data.sha256),
+        ("study", result.study_name),
+        ("seed", str(spec.seed)),
+    ]
+    return Table("The rows", ("what", "value"), tuple(rows), numbers=2)
+
+
+def spec_table(result: TuningResult) -> Table:
+    """Return every field of the specification."""
+    rows = tuple(_flattened(result.spec.model_dump(mode="json")))
+    return Table("The specification", ("field", "value"), rows, numbers=2)
+
+
+def version_table(result: TuningResult) -> Table:
+    """Return the versions that the study was run with."""
+    return Table("Versions", ("package", "version"), tuple(result.versions.items()), numbers=2)
+
+
+def _flattened(fields: dict[str, Any], before: str = "") -> Iterable[tuple[str, str]]:
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", _in_words(value)
+
+
+def _in_words(value: object) -> str:
+    if value is None:
+        return _NONE
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(str, value)) or _NONE
+    return str(value)
+
+
+def _errors(score: ForecastScores) -> tuple[float, ...]:
+    return (score.rmse, score.mae, *([] if score.measured is None else [score.measured]))
+
+
+def _others(score: ForecastScores) -> tuple[float | None, ...]:
+    return score.mase, score.directional_accuracy, score.rank_correlation
+
+
+def _score(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.3f}"
+
+
+def _share(gain: float | None) -> str:
+    return _NONE if gain is None else percent(gain)
+
+
+def _each(seconds: float, fits: int) -> str:
+    return f"{seconds / fits:.2f}" if fits else _NONE

@@ -1,0 +1,188 @@
+"""Training of one Darts model on one thread, stopped early, its best weights kept in memory.
+
+Importing this module imports torch and Lightning: do so where a model is trained.
+"""
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
+from darts.utils.data.torch_datasets.training_dataset import SequentialTorchTrainingDataset
+from darts.utils.data.torch_datasets.utils import TorchTrainingBatch, _batch_collate_fn_train
+from pytorch_lightning.callbacks import EarlyStopping
+from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:
+    from darts import TimeSeries
+    from darts.models.forecasting.forecasting_model import GlobalForecastingModel
+
+    from kallos.folds.columns import PreparedFold
+    from kallos.folds.grid import InnerCut
+
+_MONITOR = "val_loss"
+_MOST_SAMPLE_BYTES = 2**28
+_FEW = 4
+
+
+class BestWeights(pl.Callback):
+    """Keeps the weights of the epoch with the least inner validation loss, and puts them back at the end."""
+
+    def __init__(self) -> None:
+        self.best_loss = math.inf
+        self.best_epoch = 0
+        self._weights: dict[str, Any] | None = None
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Copy the weights if this epoch is the best so far."""
+        loss = float(trainer.callback_metrics[_MONITOR])
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, trainer.current_epoch + 1
+            self._weights = {name: value.detach().clone() for name, value in pl_module.state_dict().items()}
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the best weights back; a fit whose loss was never finite keeps its last ones."""
+        if self._weights is not None:
+            pl_module.load_state_dict(self._weights)
+
+
+def early_stopping(patience: int) -> list[pl.Callback]:
+    """Return new callbacks for one fit: they carry state, so no two fits may share them."""
+    return [EarlyStopping(monitor=_MONITOR, patience=patience, mode="min"), BestWeights()]
+
+
+def fit(
+    model: "GlobalForecastingModel", series: Sequence["PreparedFold"], cuts: Sequence["InnerCut"]
+) -> tuple[int, int]:
+    """Train a model in place; return the epochs that it ran and the one whose weights it kept.
+
+    Of each series, weights are fitted on the rows before its cut's `fit_stop`, and early stopping watches forecasts of
+    the training rows from `inner_start` on, which may look back on the rows before. All are positions from the series'
+    first row. With no such rows there are no epochs to choose among: the model is fitted once, and the epochs are 0.
+    """
+    learnt = [slice(cut.fit_stop) for cut in cuts]
+    if all(cut.inner_start == each.fold.train_stop for each, cut in zip(series, cuts, strict=True)):
+        model.fit(_targets(series, learnt), _covariates(series, learnt))
+        return 0, 0
+    look_back = model.input_chunk_length + model.output_chunk_shift
+    watched = [slice(cut.inner_start - look_back, each.fold.train_stop) for each, cut in zip(series, cuts, strict=True)]
+    with _whole_batches(model):
+        model.fit(
+            _targets(series, learnt),
+            past_covariates=_covariates(series, learnt),
+            val_series=_targets(series, watched),
+            val_past_covariates=_covariates(series, watched),
+            dataloader_kwargs={"collate_fn": _collate},
+            verbose=False,
+        )
+    best = next(entry for entry in model.trainer.callbacks if isinstance(entry, BestWeights))
+    return int(model.epochs_trained), best.best_epoch
+
+
+def _targets(series: Sequence["PreparedFold"], rows: Sequence[slice]) -> list["TimeSeries"]:
+    return [each.target[some] for each, some in zip(series, rows, strict=True)]
+
+
+def _covariates(series: Sequence["PreparedFold"], rows: Sequence[slice]) -> list["TimeSeries"] | None:
+    cut = [
+        each.past_covariates[some] for each, some in zip(series, rows, strict=True) if each.past_covariates is not None
+    ]
+    return cut or None
+
+
+def fit_all_epochs(model: "GlobalForecastingModel", target: "TimeSeries", past_covariates: "TimeSeries | None") -> None:
+    """Train a model in place on all rows, a network for as many epochs as it was created with, none stopped early."""
+    if not isinstance(model, TorchForecastingModel):
+        model.fit(target, past_covariates=past_covariates)
+        return
+    with _whole_batches(model):
+        model.fit(target, past_covariates=past_covariates, dataloader_kwargs={"collate_fn": _collate}, verbose=False)
+
+
+def make_fitted(model: "GlobalForecastingModel", n_covariates: int, n_targets: int = 1) -> None:
+    """Bring a model to where what it learns has its place: a network that was created for no epochs, without a step.
+
+    A regression, which has no epochs, is fitted on a few rows of zeros.
+    """
+    target, covariates = series_of_zeros(model, n_covariates, n_targets)
+    model.fit(target, past_covariates=covariates)
+
+
+def series_of_zeros(
+    model: "GlobalForecastingModel", n_covariates: int, n_targets: int = 1
+) -> "tuple[TimeSeries, TimeSeries | None]":
+    """Return a target and covariates that are just long enough for a model to train on and to forecast from."""
+    from darts import TimeSeries
+
+    n_rows = -model.extreme_lags[0] + model.output_chunk_shift + model.output_chunk_length + _FEW
+    target, covariates = (
+        TimeSeries.from_values(np.zeros((n_rows, width), np.float32)) if width else None
+        for width in (n_targets, n_covariates)
+    )
+    return target, covariates
+
+
+class _WholeBatches(SequentialTorchTrainingDataset):  # type: ignore[misc]
+    """Darts' samples, cut once instead of once an epoch, and taken a batch at a time: the same batches, sooner."""
+
+    def __init__(self, dataset: SequentialTorchTrainingDataset) -> None:
+        self.__dict__.update(dataset.__dict__)
+        self._samples = _batch_collate_fn_train([dataset[place] for place in range(len(dataset))])
+
+    def __getitems__(self, places: list[int]) -> TorchTrainingBatch:
+        """Return a batch, in torch's own protocol for datasets that can."""
+        chosen = torch.as_tensor(places)
+        parts = {field.name: getattr(self._samples, field.name) for field in fields(TorchTrainingBatch)}
+        return TorchTrainingBatch(**{name: None if part is None else part[chosen] for name, part in parts.items()})
+
+
+@contextmanager
+def _whole_batches(model: TorchForecastingModel) -> Iterator[None]:
+    """Let a model cut its samples once, where they fit into memory, and leave it as it was."""
+    build = model._build_train_dataset
+
+    def build_once(*args: Any, **kwargs: Any) -> SequentialTorchTrainingDataset:
+        dataset = build(*args, **kwargs)
+        return _WholeBatches(dataset) if _sample_bytes(dataset) <= _MOST_SAMPLE_BYTES else dataset
+
+    model._build_train_dataset = build_once
+    try:
+        yield
+    finally:
+        del model._build_train_dataset
+
+
+def _sample_bytes(dataset: SequentialTorchTrainingDataset) -> int:
+    sample = dataset[0]
+    parts = (getattr(sample, field.name) for field in fields(sample))
+    return int(len(dataset) * sum(part.nbytes for part in parts if part is not None))
+
+
+def _collate(batch: Any) -> TorchTrainingBatch:
+    return batch if isinstance(batch, TorchTrainingBatch) else _batch_collate_fn_train(batch)
+
+
+@contextmanager
+def quiet_single_thread() -> Iterator[None]:
+    """Run with one torch and one BLAS thread, on which bits depend, and without the libraries' chatter."""
+    threads = torch.get_num_threads()
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "darts")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""Trials, their record, and their result."""

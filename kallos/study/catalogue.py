@@ -1,0 +1,239 @@
+"""What the storage holds of all studies, for those who look: nothing here runs a study, and reading writes nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel, ConfigDict, computed_field
+from sqlalchemy.engine import URL
+
+from kallos.errors import StudyError, UsageError, did_you_mean, shorten
+from kallos.features.databases import shown
+from kallos.planning import DataSummary, FoldWindow, mean_naive_values
+from kallos.specs.metrics import RMSE
+from kallos.study.locks import running_studies, study_lock
+from kallos.study.record import CREATED, DATA, SPEC, WARM, WINDOWS, must_answer, opened_if_there, parse_storage_url
+from kallos.study.trials import PARAMS, TrialRecord, WarmStart, best_of
+
+if TYPE_CHECKING:
+    from optuna.study._frozen import FrozenStudy
+
+
+class TrialCounts(BaseModel):
+    """How a study's trials have ended, and how many have not."""
+
+    model_config = ConfigDict(frozen=True)
+
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    open: int = 0
+
+    @property
+    def ended(self) -> int:
+        """Trials that have ended, however."""
+        return self.complete + self.pruned + self.failed
+
+
+class StudySummary(BaseModel):
+    """A study in a line; what its record does not say, as those of earlier versions, is None.
+
+    Values are mean errors over the folds, by the study's metric. Moments are in UTC.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    asset: str | None
+    model: str | None
+    trials: TrialCounts
+    n_trials: int | None
+    metric: str | None
+    best_value: float | None
+    naive: str | None
+    naive_value: float | None
+    created: datetime | None
+    last_activity: datetime | None
+    is_running: bool
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def gain(self) -> float | None:
+        """Share of the naive forecast's error that the best trial saves."""
+        if self.best_value is None or not self.naive_value:
+            return None
+        return 1 - self.best_value / self.naive_value
+
+
+class RecordedStudy(BaseModel):
+    """A study with all that its record says of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    summary: StudySummary
+    spec: dict[str, Any]
+    data: DataSummary | None
+    windows: tuple[FoldWindow, ...]
+    warm_start: WarmStart
+    best: TrialRecord | None
+    best_trials: tuple[TrialRecord, ...]
+
+    @property
+    def folds_won(self) -> int | None:
+        """Folds in which the best trial's error is below that of the naive forecast; None where that is not known."""
+        naive = self.summary.naive
+        if self.best is None or naive is None:
+            return None
+        pairs = zip(self.windows, self.best.scores, strict=True)
+        return sum(score.value < window.naive_values[naive] for window, score in pairs)
+
+
+def list_studies(storage_url: str) -> list[StudySummary]:
+    """Return all studies of a storage in the order in which they were created.
+
+    There are none where there is no such file, or a database without Optuna's tables. Raises `DatabaseError` if the
+    storage does not answer, `UsageError` for a URL that is none.
+    """
+    url = parse_storage_url(storage_url)
+    with _reading(url) as storage:
+        if storage is None:
+            return []
+        studies = storage.get_all_studies()
+        running = running_studies(url, [study.study_name for study in studies])
+        return [
+            _summary(study, trials, study.study_name in running)
+            for study in studies
+            if (trials := _trials(storage, study)) is not None
+        ]
+
+
+def read_study(storage_url: str, name: str, *, n_best: int = 5) -> RecordedStudy:
+    """Return one study with its best trials.
+
+    Raises as `list_studies` does, and `UsageError` if there is no study of this name.
+    """
+    url = parse_storage_url(storage_url)
+    with _reading(url) as storage:
+        study = _find([] if storage is None else storage.get_all_studies(), [name], url)[0]
+        assert storage is not None
+        trials, running = _trials(storage, study), running_studies(url, [name])
+    if trials is None:
+        raise StudyError(f"a study must stay while it is read, and {name} was deleted meanwhile: read it again")
+    attrs = study.user_attrs
+    records = [TrialRecord.of(trial.number, trial) for trial in trials if _is_ours(trial)]
+    complete = sorted((each for each in records if each.value is not None), key=lambda each: (each.value, each.number))
+    return RecordedStudy(
+        summary=_summary(study, trials, name in running),
+        spec=attrs.get(SPEC, {}),
+        data=None if DATA not in attrs else DataSummary.model_validate(attrs[DATA]),
+        windows=_windows(attrs),
+        warm_start=WarmStart.model_validate(attrs.get(WARM, {})),
+        best=best_of(records),
+        best_trials=tuple(complete[:n_best]),
+    )
+
+
+def rows_in_use(storage_url: str) -> frozenset[str]:
+    """Return the hashes of the rows that the studies which run now, recorded in a storage, are on.
+
+    Raises as `list_studies` does.
+    """
+    url = parse_storage_url(storage_url)
+    with _reading(url) as storage:
+        studies = [] if storage is None else storage.get_all_studies()
+        running = running_studies(url, [study.study_name for study in studies])
+    return frozenset(
+        study.user_attrs[DATA]["sha256"]
+        for study in studies
+        if study.study_name in running and DATA in study.user_attrs
+    )
+
+
+def delete_studies(storage_url: str, names: Sequence[str]) -> None:
+    """Remove these studies from the storage, all or none; fold scores in the cache stay.
+
+    Raises `StudyError` if a run holds one of them, and as `read_study` does.
+    """
+    url = parse_storage_url(storage_url)
+    with _reading(url) as storage, ExitStack() as locks:
+        found = _find([] if storage is None else storage.get_all_studies(), names, url)
+        assert storage is not None
+        if held := sorted(running_studies(url, [study.study_name for study in found])):
+            raise StudyError(f"a study that a run holds must stay: {shorten(held)}; let the run end first")
+        for study in found:
+            locks.enter_context(study_lock(url, study.study_name).held("fail"))
+        for study in found:
+            storage.delete_study(study._study_id)
+
+
+@contextmanager
+def _reading(url: URL) -> Iterator[BaseStorage | None]:
+    with must_answer(url), opened_if_there(url) as storage:
+        yield storage
+
+
+def _trials(storage: BaseStorage, study: "FrozenStudy") -> list[FrozenTrial] | None:
+    """Return a study's trials, or None if somebody has deleted it since it was found."""
+    try:
+        return storage.get_all_trials(study._study_id, deepcopy=False)
+    except KeyError:
+        return None
+
+
+def _find(studies: Sequence["FrozenStudy"], names: Sequence[str], url: URL) -> list["FrozenStudy"]:
+    by_name = {study.study_name: study for study in studies}
+    for name in names:
+        if name not in by_name:
+            known = did_you_mean(name, by_name)
+            raise UsageError(f"a study must be one that {shown(url)} holds, not {name!r}: {known}")
+    return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], is_running: bool) -> StudySummary:
+    attrs, naive = study.user_attrs, _naive_values(study.user_attrs)
+    spec: Mapping[str, Any] = attrs.get(SPEC, {})
+    states = [trial.state for trial in trials]
+    name = min(naive, key=naive.__getitem__) if naive else None
+    created = datetime.fromisoformat(attrs[CREATED]) if CREATED in attrs else None
+    moments = [moment for trial in trials for moment in (trial.datetime_start, trial.datetime_complete) if moment]
+    return StudySummary(
+        name=study.study_name,
+        asset=_assets(spec),
+        model=spec.get("model_name"),
+        trials=TrialCounts(
+            complete=states.count(TrialState.COMPLETE),
+            pruned=states.count(TrialState.PRUNED),
+            failed=states.count(TrialState.FAIL),
+            open=states.count(TrialState.RUNNING) + states.count(TrialState.WAITING),
+        ),
+        n_trials=spec.get("n_trials"),
+        metric=spec.get("metric", RMSE) if spec else None,
+        best_value=min(
+            (trial.values[0] for trial in trials if trial.state is TrialState.COMPLETE and trial.values), default=None
+        ),
+        naive=name,
+        naive_value=None if name is None else naive[name],
+        created=created,
+        last_activity=max((moment.astimezone(UTC) for moment in moments), default=created),
+        is_running=is_running,
+    )
+
+
+def _assets(spec: Mapping[str, Any]) -> str | None:
+    asset = spec.get("data", {}).get("asset_id")
+    return "+".join(asset) if isinstance(asset, list | tuple) else asset
+
+
+def _windows(attrs: Mapping[str, Any]) -> tuple[FoldWindow, ...]:
+    return tuple(FoldWindow.model_validate(window) for window in attrs.get(WINDOWS, ()))
+
+
+def _naive_values(attrs: Mapping[str, Any]) -> dict[str, float]:
+    return mean_naive_values(_windows(attrs))
+
+
+def _is_ours(trial: FrozenTrial) -> bool:
+    return trial.state.is_finished() and PARAMS in trial.user_attrs

@@ -1,0 +1,77 @@
+"""Chosen parameters once more on the study's folds, with several seeds: how much of a score is the seed's luck."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from kallos.architectures import Params
+from kallos.errors import StudyError
+from kallos.planning import StudyPlan
+from kallos.scoring.fold import evaluate_fold
+from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.metrics import mean
+
+
+class Confirmation(BaseModel):
+    """What the chosen parameters reach on the folds with each seed, beside naive; errors in the target's own units.
+
+    `rmse` has the mean over the folds of each seed, the study's own first, of another metric where the study minimises
+    one; `mean` and `sd` are over the seeds, `sd` with n - 1, and None of a single one. `median_epoch` is the median of
+    the best epochs of all fits.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seeds: tuple[int, ...]
+    rmse: tuple[float, ...]
+    mean: float
+    sd: float | None
+    median_epoch: int
+    naive: str
+    naive_value: float
+
+
+def seeds_from(first: int, number: int) -> tuple[int, ...]:
+    """Return so many seeds, the study's own first."""
+    return tuple((first + place) % 2**32 for place in range(number))
+
+
+def confirm(
+    plan: StudyPlan,
+    params: Params,
+    *,
+    seeds: int = 3,
+    score_fold: Callable[[FoldJob], FoldScore] = evaluate_fold,
+    workers: int = 1,
+) -> Confirmation:
+    """Run a parameter set on the study's folds with so many seeds.
+
+    `score_fold` is called by so many threads as `workers`: `evaluate_fold` itself takes one alone. Raises `FitError` if
+    a fold cannot be fitted, and `StudyError` for less than one seed.
+    """
+    if seeds < 1:
+        raise StudyError(f"a confirmation needs one seed or more, not {seeds}")
+    numbers = seeds_from(plan.spec.seed, seeds)
+    jobs = [
+        replace(plan.job(f"seed-{seed}-fold-{planned.fold.number}", params, planned), seed=seed)
+        for seed in numbers
+        for planned in plan.folds
+    ]
+    with ThreadPoolExecutor(workers) as threads:
+        scores = list(threads.map(score_fold, jobs))
+    n_folds = len(plan.folds)
+    rmse = tuple(
+        mean([score.value for score in scores[place : place + n_folds]]) for place in range(0, len(scores), n_folds)
+    )
+    return Confirmation(
+        seeds=numbers,
+        rmse=rmse,
+        mean=mean(list(rmse)),
+        sd=float(np.std(rmse, ddof=1)) if len(rmse) > 1 else None,
+        median_epoch=round(float(np.median([score.best_epoch for score in scores]))),
+        naive=plan.naive,
+        naive_value=plan.naive_value,
+    )

@@ -1,0 +1,74 @@
+"""A study's whole result as a file beside its best parameters, from which its report is made again."""
+
+import json
+import posixpath
+from typing import Any
+
+from pydantic import ValidationError
+
+from kallos.errors import DataError, UsageError, scrubbed
+from kallos.storage import read_text, split_address, write_text
+from kallos.study.best_params import read_best_params_file
+from kallos.study.names import BEST_PARAMS, STUDY, study_folder
+from kallos.study.result import TuningResult
+
+# Raise this whenever a change makes files of before unreadable.
+FORMAT = 1
+
+_KIND = "kallos study"
+
+
+def write_study(result: TuningResult, folder: str) -> str:
+    """Write the result into the study's folder as `study.json`, and return its address.
+
+    Raises `KallosError` if the folder cannot be written.
+    """
+    document = {"kind": _KIND, "format": FORMAT, "result": result.model_dump(mode="json")}
+    return write_text(folder, STUDY, json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def study_address(params_address: str) -> str:
+    """Return where the study's file is: beside its best parameters, or in its own folder beside a copy of them.
+
+    Raises `DataError` for a copy that cannot be read.
+    """
+    folder, name = split_address(params_address)
+    if name != BEST_PARAMS:
+        folder = study_folder(folder, read_best_params_file(params_address).study)
+    return posixpath.join(folder, STUDY)
+
+
+def read_study(address: str) -> TuningResult:
+    """Return the result that a file (a path or an fsspec URL) holds, the very one that was written.
+
+    Raises `UsageError` if the file is not there or is no study's, `DataError` if it is damaged or was written by a
+    version whose files are others.
+    """
+    shown = scrubbed(address)
+    text = read_text(*split_address(address))
+    if text is None:
+        raise UsageError(f"a study's file must be there: {shown} is not; 'kallos-run tune' writes it")
+    try:
+        document: Any = json.loads(text)
+    except ValueError:
+        raise DataError(
+            f"a study's file must be whole: {shown} is damaged; the same 'kallos-run tune' writes it again"
+        ) from None
+    if not isinstance(document, dict) or document.get("kind") != _KIND:
+        raise UsageError(
+            f"a study's file must be one that 'kallos-run tune' wrote (STUDY_NAME/study.json): not {shown}"
+        )
+    if document.get("format") != FORMAT:
+        raise DataError(
+            f"a study's file must be of format {FORMAT}: {shown} is of format {document.get('format')!r}, by another "
+            f"version of Kallos; the same 'kallos-run tune' writes it again"
+        )
+    try:
+        return TuningResult.model_validate(document.get("result"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "result"
+        raise DataError(
+            f"a study's file must be whole: {shown} is damaged at {field} ({first['msg']}); the same 'kallos-run tune' "
+            f"writes it again"
+        ) from None

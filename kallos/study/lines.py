@@ -1,0 +1,84 @@
+"""A study in single lines, for the terminal, logs and artifacts."""
+
+from collections.abc import Iterator
+
+from kallos.architectures.study_space import ARCHITECTURE
+from kallos.specs.metrics import RMSE
+from kallos.study.events import StudyFinished, StudyStarted
+from kallos.study.result import TuningResult
+from kallos.study.trials import TrialRecord
+from kallos.words import beside, counted
+
+
+def verdict(result: TuningResult) -> str:
+    """Return in one sentence how the best value stands to the naive forecast, and how it was chosen."""
+    naive = f"the naive forecast ({result.naive})"
+    if result.gain <= 0:
+        return f"{beside(result.gain, naive)}: no better than guessing"
+    won = sum(
+        score.value < window.naive_values[result.naive]
+        for window, score in zip(result.windows, result.best.scores, strict=True)
+    )
+    return (
+        f"{beside(result.gain, naive)}, in {won} of {len(result.windows)} folds; "
+        f"the best of {counted(len(result.trials), 'trial')}, chosen on these very folds"
+    )
+
+
+def trial_label(trial: TrialRecord) -> str:
+    """Return which trial it is, with its architecture where that is drawn: `trial 3 (gru)`."""
+    drawn = trial.params.get(ARCHITECTURE)
+    return f"trial {trial.number}" if drawn is None else f"trial {trial.number} ({drawn})"
+
+
+def outcome(trial: TrialRecord, metric: str = RMSE) -> str:
+    """Return in a few words how a trial has ended."""
+    match trial.state:
+        case "complete":
+            return f"{metric} {trial.value:.6g}"
+        case "pruned":
+            return f"pruned behind fold {len(trial.scores)}"
+        case _:
+            return f"failed: {trial.reason}"
+
+
+def opening(started: StudyStarted) -> Iterator[str]:
+    """Yield in a line or two which study a run carries on, or begins, and what it starts from."""
+    name, n_trials = started.plan.study_name, started.n_trials
+    if started.recorded:
+        yield f"study {name}: {started.recorded} of {counted(n_trials, 'trial')} recorded, and not run again"
+    else:
+        wanted = counted(started.plan.spec.n_trials, "trial")
+        yield f"study {name}: new, {wanted}" + (
+            f", the first {n_trials} now" if n_trials < started.plan.spec.n_trials else ""
+        )
+    if started.again_from is not None:
+        yield (
+            f"trial {started.again_from} failed with other code or packages: it is tried again, and so are those "
+            f"behind it"
+        )
+    if started.warm_start.study:
+        sets = counted(len(started.warm_start.params), "parameter set")
+        yield f"warm start: the best {sets} of {started.warm_start.study}"
+    elif started.plan.spec.warm_start and not started.recorded:
+        yield "cold start: no study of earlier folds is recorded to start from"
+
+
+def run_summary(finished: StudyFinished) -> str:
+    """Return in a sentence what a run took, what pruning spared it, and which budget ended it, if one did."""
+    result = finished.result
+    took = f"{counted(finished.fits, 'fold')} fitted in this run"
+    if finished.spared:
+        took += f", {finished.spared} spared by pruning"
+    failed = sum(trial.state == "failed" for trial in result.trials)
+    if failed:
+        took += f"; {failed} of {counted(len(result.trials), 'trial')} failed"
+    if finished.stopped is None:
+        return took
+    numbers = [trial.number for trial in result.trials]
+    which = "the first" if numbers == list(range(len(numbers))) else "what has ended,"
+    pending = f", {result.pending} more begun and not in it" if result.pending else ""
+    return (
+        f"{finished.stopped}: {took}; the result is that of {which} {len(numbers)} of "
+        f"{counted(result.spec.n_trials, 'trial')}{pending}, and the same command carries on"
+    )

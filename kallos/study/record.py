@@ -1,0 +1,394 @@
+"""The record of a study in a database: what survives a crash, written by one run at a time."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import optuna
+import sqlalchemy
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+
+from kallos.errors import DatabaseError, StudyError, UsageError, require, require_one_of
+from kallos.features.databases import parse_url, reason_of, shown
+from kallos.planning import StudyPlan
+from kallos.scoring.job import FoldScore
+from kallos.study.locks import IfRunning, TakenOverError, study_lock
+from kallos.study.trials import SCORES, StudyTrial, WarmStart
+
+_log = logging.getLogger(__name__)
+
+Done = TypeVar("Done")
+
+# What a study's record says of it, for those who look at it later.
+SPEC, CREATED, DATA, WINDOWS, WARM = "spec", "created", "data", "windows", "warm_start"
+_FAMILY, _UNTIL = "family", "validation_end"
+_ENDED_ATTRS = "attrs_while_running"
+# A database that restarts is back within this time, in seconds; each pause is a try.
+_PAUSES = (1, 1, 2, 4, 8, 16, 30)
+_IN_MEMORY = URL.create("sqlite")
+
+
+class StudyRecord:
+    """All trials of one study, in Optuna's own tables, so that Optuna's own tools can show them.
+
+    A trial is written whole when its parameters are drawn, and ended when it has ended. A trial that a killed run
+    has left running is carried on by the next one.
+    """
+
+    def __init__(
+        self,
+        storage: BaseStorage,
+        study_id: int,
+        url: URL = _IN_MEMORY,
+        *,
+        guard: Callable[[], None] = lambda: None,
+        pauses: tuple[float, ...] = (),
+    ) -> None:
+        self._kept_in = storage
+        self._storage = optuna.storages.get_storage(storage)
+        self._study_id = study_id
+        self._url = url
+        self._guard = guard
+        self._pauses = pauses
+        self._trial_ids: list[int] = []
+
+    @classmethod
+    def in_memory(cls, plan: StudyPlan) -> "StudyRecord":
+        """Return a record that lasts as long as this process."""
+        storage = optuna.storages.InMemoryStorage()
+        return cls(storage, storage.create_new_study([StudyDirection.MINIMIZE], plan.study_name))
+
+    @property
+    def warm_start(self) -> WarmStart:
+        """Parameters that the first trials take instead of drawing them, settled when the study was created."""
+        attrs = self._persistently(lambda _: self._storage.get_study_user_attrs(self._study_id))
+        return WarmStart.model_validate(attrs.get(WARM, {}))
+
+    def trials(self) -> list[StudyTrial]:
+        """Return all trials by number."""
+        return [_read(trial) for trial in self._persistently(lambda _: self._all_trials())]
+
+    def begin(self, number: int, begun: FrozenTrial) -> None:
+        """Write a trial whose parameters are drawn."""
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params=begun.params,
+            distributions=begun.distributions,
+            system_attrs=begun.system_attrs,
+            user_attrs=begun.user_attrs,
+        )
+
+        self._persistently(partial(self._write_anew, number, template))
+
+    def end(self, number: int, begun: FrozenTrial, ended: FrozenTrial) -> None:
+        """Write how a trial has ended; the values of its steps are in its scores, and not written twice."""
+        noted = {key: value for key, value in ended.system_attrs.items() if key not in begun.system_attrs}
+        attrs = {key: value for key, value in ended.user_attrs.items() if key not in begun.user_attrs}
+        trial_id = self._trial_ids[number]
+
+        def write(again: bool) -> None:
+            if again and self._storage.get_trial(trial_id).state.is_finished():
+                return
+            for key, value in {**attrs, **({_ENDED_ATTRS: noted} if noted else {})}.items():
+                self._storage.set_trial_user_attr(trial_id, key, value)
+            self._storage.set_trial_state_values(trial_id, ended.state, ended.values)
+
+        self._persistently(write)
+
+    def forget(self) -> None:
+        """Remove all trials; what the study starts from stays settled."""
+        self.forget_from(0)
+
+    def forget_from(self, first: int) -> None:
+        """Remove the trials from this number on, all at once or none; those before it stay as they are."""
+        self._persistently(lambda _: self._remove_from(first))
+
+    def _remove_from(self, first: int) -> None:
+        if isinstance(self._kept_in, optuna.storages.RDBStorage):
+            _remove_trials(self._kept_in.engine, self._study_id, first)
+            # What is cached of them goes, too.
+            self._storage = optuna.storages.get_storage(self._kept_in)
+        else:
+            kept, name = self._all_trials()[:first], self._storage.get_study_name_from_id(self._study_id)
+            self._storage.delete_study(self._study_id)
+            self._study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], name)
+            for trial in kept:
+                self._storage.create_new_trial(self._study_id, trial)
+        self._all_trials()
+
+    def _write_anew(self, number: int, trial: FrozenTrial, again: bool) -> None:
+        if again:
+            self._all_trials()
+        if len(self._trial_ids) == number:
+            self._trial_ids.append(self._storage.create_new_trial(self._study_id, trial))
+
+    def _all_trials(self) -> list[FrozenTrial]:
+        trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        self._trial_ids = [trial._trial_id for trial in trials]
+        return trials
+
+    def _persistently(self, act: Callable[[bool], Done]) -> Done:
+        """Do an act again and again while a database restarts; it is told if there was a try before."""
+        for number, pause in enumerate((*self._pauses, None)):
+            try:
+                self._guard()
+                return act(number > 0)
+            except TakenOverError as error:
+                if pause is None:
+                    raise StudyError(
+                        f"one run at a time may write a study, and {error}; the finished folds of this run are kept"
+                    ) from None
+                time.sleep(pause)
+            except (StorageInternalError, SQLAlchemyError) as error:
+                if pause is None:
+                    raise DatabaseError(_unwritten(error, self._url)) from None
+                reason = reason_of(error, self._url)
+                _log.warning("the study's storage does not answer, next try in %d s: %s", pause, reason)
+                time.sleep(pause)
+        raise AssertionError
+
+
+def parse_storage_url(storage_url: str) -> URL:
+    """Return the URL of a database that can hold records, or raise `UsageError` without showing its secrets."""
+    require(str, storage_url=storage_url)
+    try:
+        url = parse_url(storage_url)
+    except UsageError as error:
+        raise UsageError(f"`storage_url`: {error}") from None
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise UsageError("`storage_url`: the record must outlive this process, give SQLite a file")
+    return url
+
+
+def refuse_missing_file(storage_url: str) -> None:
+    """Raise `UsageError` if a storage is a SQLite file that is not there: who only looks does not make it."""
+    url = parse_storage_url(storage_url)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        raise UsageError(f"`storage_url` must name a storage of studies, and there is no such file: {url.database}")
+
+
+@contextmanager
+def open_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "wait") -> Iterator[StudyRecord]:
+    """Open the record of the plan's study in a database (SQLite or PostgreSQL), creating it if need be.
+
+    The block holds a lock on the study that ends with its holder, however it ends. `if_running` says what happens
+    while another run holds it: wait for it, or raise `StudyError`.
+
+    Raises `DatabaseError` if the database cannot be reached or written, `UsageError` for a URL that is none.
+    """
+    require(StudyPlan, plan=plan)
+    require_one_of(("wait", "fail"), if_running=if_running)
+    url = parse_storage_url(storage_url)
+    is_file = url.get_backend_name() == "sqlite"
+    lock = study_lock(url, plan.study_name)
+    with must_answer(url), lock.held(if_running), opened_storage(url) as storage:
+        study_id = _open_study(storage, plan)
+        yield StudyRecord(storage, study_id, url, guard=lock.ensure, pauses=() if is_file else _PAUSES)
+
+
+def check_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "wait") -> None:
+    """Raise at once what `open_record` would: the database does not answer, or another run holds the study."""
+    require(StudyPlan, plan=plan)
+    require_one_of(("wait", "fail"), if_running=if_running)
+    url = parse_storage_url(storage_url)
+    with must_answer(url):
+        study_lock(url, plan.study_name).look(if_running)
+
+
+@contextmanager
+def must_answer(url: URL) -> Iterator[None]:
+    """Turn what a storage says that cannot be reached or written into a `DatabaseError` without its secrets."""
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        raise DatabaseError(_unanswered(error, url)) from None
+
+
+@contextmanager
+def opened_storage(url: URL) -> Iterator[optuna.storages.RDBStorage]:
+    """Open the storage of all studies in a database for the block, making its tables if need be."""
+    with quiet_optuna():
+        storage = _open_storage(url)
+        if url.get_backend_name() == "sqlite":
+            _commit_fast(storage)
+        try:
+            yield storage
+        finally:
+            storage.engine.dispose()
+
+
+@contextmanager
+def opened_if_there(url: URL) -> Iterator[optuna.storages.RDBStorage | None]:
+    """Open the storage for the block as it is, or yield None where a database holds none: opening it writes nothing."""
+    if not _is_there(url):
+        yield None
+        return
+    with quiet_optuna():
+        storage = _open_storage(url, skip_table_creation=True)
+        try:
+            yield storage
+        finally:
+            storage.engine.dispose()
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Run the block without Optuna's own lines about studies and trials: ours say more."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _is_there(url: URL) -> bool:
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        return False
+    with sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool).connect() as connection:
+        tables = sqlalchemy.inspect(connection)
+        return tables.has_table("studies") and tables.has_table("version_info")
+
+
+def _open_storage(url: URL, *, skip_table_creation: bool = False) -> optuna.storages.RDBStorage:
+    sqlite = url.get_backend_name() == "sqlite"
+    arguments: dict[str, Any] = (
+        {"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+    )
+    for pause in (0.5, 1, 2, None):
+        try:
+            return optuna.storages.RDBStorage(
+                url.render_as_string(hide_password=False),
+                engine_kwargs=arguments,
+                skip_table_creation=skip_table_creation,
+            )
+        except RuntimeError as error:
+            # Optuna's own words for tables of another version; they name the command that mends it.
+            raise DatabaseError(f"the study's storage must be of this version of Optuna: {error}") from None
+        except (StorageInternalError, SQLAlchemyError):
+            # Two runs that make the same tables at once: the second finds them at its next try.
+            if pause is None:
+                raise
+            time.sleep(pause)
+    raise AssertionError
+
+
+def _commit_fast(storage: optuna.storages.RDBStorage) -> None:
+    """Let SQLite commit without waiting for the disk.
+
+    A killed process loses nothing, a machine without power the last trials, which the same command computes again.
+    """
+
+    @sqlalchemy.event.listens_for(storage.engine, "connect")
+    def set_pragmas(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    storage.engine.dispose()
+
+
+def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> int:
+    study = optuna.create_study(study_name=plan.study_name, storage=storage, direction="minimize", load_if_exists=True)
+    recorded = study.user_attrs
+    said: dict[str, Any] = {
+        SPEC: plan.spec.model_dump(mode="json"),
+        _UNTIL: plan.windows[-1].validation_end,
+        CREATED: datetime.now(UTC).isoformat(),
+        _FAMILY: plan.family,
+        DATA: plan.data.model_dump(mode="json"),
+        WINDOWS: [window.model_dump(mode="json") for window in plan.windows],
+    }
+    # A record of an earlier version says less; its name holds the same folds, and so the rest is true of it, too.
+    for key, value in said.items():
+        if key not in recorded:
+            study.set_user_attr(key, value)
+    if WARM not in recorded:
+        # The last of all: a study is ready when it says what it starts from.
+        study.set_user_attr(WARM, _warm_start(storage, plan).model_dump(mode="json"))
+    return storage.get_study_id_from_name(plan.study_name)
+
+
+def _warm_start(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> WarmStart:
+    """Return the drawn parameters of the best trials of the latest study of the same family on earlier folds.
+
+    Folds that end no earlier than this study's own are none to learn from: the same ones are no news, and later ones
+    would be a look ahead.
+    """
+    if not plan.spec.warm_start:
+        return WarmStart()
+    until = plan.windows[-1].validation_end
+    earlier = [
+        study
+        for study in optuna.get_all_study_summaries(storage)
+        if study.user_attrs.get(_FAMILY) == plan.family
+        and type(study.user_attrs[_UNTIL]) is type(until)
+        and study.user_attrs[_UNTIL] < until
+        and study.best_trial is not None
+    ]
+    if not earlier:
+        return WarmStart()
+    latest = max(earlier, key=lambda study: (study.user_attrs[_UNTIL], study.user_attrs[CREATED]))
+    complete = optuna.load_study(study_name=latest.study_name, storage=storage).get_trials(
+        deepcopy=False, states=(TrialState.COMPLETE,)
+    )
+    best = sorted(complete, key=lambda trial: (trial.value, trial.number))[: plan.spec.warm_start]
+    return WarmStart(study=latest.study_name, params=tuple(plan.fitting(trial.params) for trial in best))
+
+
+def _remove_trials(engine: sqlalchemy.Engine, study_id: int, first: int) -> None:
+    """Remove a study's trials from this number on, with all that Optuna's tables hold of them, in one transaction.
+
+    Optuna itself removes whole studies only, and one that is written anew is half there when its run is killed.
+    """
+    schema = sqlalchemy.MetaData()
+    schema.reflect(engine, only=lambda name, _: name == "trials" or name.startswith("trial_"), resolve_fks=False)
+    trials = schema.tables["trials"]
+    gone = sqlalchemy.select(trials.c.trial_id).where(trials.c.study_id == study_id, trials.c.number >= first)
+    of_trials = [
+        table
+        for table in schema.tables.values()
+        if any(key.target_fullname == "trials.trial_id" for key in table.foreign_keys)
+    ]
+    with engine.begin() as connection:
+        for table in (*of_trials, trials):
+            connection.execute(table.delete().where(table.c.trial_id.in_(gone)))
+
+
+def _read(trial: FrozenTrial) -> StudyTrial:
+    """Return a trial as it began, and as it ended."""
+    if not trial.state.is_finished():
+        return StudyTrial(begun=trial)
+    attrs = {**trial.system_attrs, **trial.user_attrs.get(_ENDED_ATTRS, {})}
+    ended = create_trial(
+        state=trial.state,
+        value=trial.value,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=trial.user_attrs,
+        system_attrs=attrs,
+        intermediate_values={
+            fold: FoldScore(**score).value for fold, score in enumerate(trial.user_attrs[SCORES], start=1)
+        },
+    )
+    return StudyTrial(begun=trial, ended=ended)
+
+
+def _unanswered(error: Exception, url: URL) -> str:
+    return f"the study's storage must answer, and {shown(url)} did not: {reason_of(error, url)}"
+
+
+def _unwritten(error: Exception, url: URL) -> str:
+    return (
+        f"the study's storage must take what is written to it, and {shown(url)} did not: "
+        f"{reason_of(error, url)}; finished folds are kept, and the same command carries on"
+    )

@@ -1,0 +1,109 @@
+"""Asking for trials so that what each may know depends on its number alone, not on what ran when."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.search_space import IntersectionSearchSpace
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from kallos.study.pruning import make_pruner
+from kallos.study.trials import StudyTrial
+
+
+class TrialSource:
+    """Trials in the order of their numbers, each in an Optuna study of its own that time stands still in.
+
+    In it the trials up to `lookahead` before have ended, and those between run. So sampler and pruner of a trial
+    see one history, whatever else has ended by then, on any number of workers and after any crash. There are
+    `lookahead` such studies in memory, and each serves every `lookahead`-th trial: by then its last one has ended.
+    """
+
+    def __init__(self, study_name: str, *, seed: str, lookahead: int, pruner: str) -> None:
+        self._seed = seed
+        self._spaces = [IntersectionSearchSpace(include_pruned=True) for _ in range(lookahead)]
+        self._views = [
+            optuna.create_study(
+                study_name=study_name,
+                direction="minimize",
+                storage=optuna.storages.InMemoryStorage(),
+                pruner=make_pruner(pruner),
+            )
+            for _ in range(lookahead)
+        ]
+
+    def ask(
+        self,
+        earlier: Sequence[StudyTrial],
+        *,
+        begun: FrozenTrial | None = None,
+        fixed: Mapping[str, Any] | None = None,
+    ) -> Trial:
+        """Return the trial behind `earlier`, which are all before it, for its parameters to be drawn at once.
+
+        Of those, all but the last `lookahead - 1` must have ended. A trial that an earlier run has `begun` keeps its
+        parameters; otherwise `fixed` ones are not drawn.
+        """
+        number = len(earlier)
+        view, space = self._views[number % len(self._views)], self._spaces[number % len(self._views)]
+        n_ended = max(number - len(self._views) + 1, 0)
+        there = view.get_trials(deepcopy=False)
+        # All but the last few of those that are there have ended there, too.
+        for place in range(max(len(there) - len(self._views), 0), number):
+            if place >= len(there):
+                view.add_trial(_running(earlier[place].begun))
+            if place < n_ended and not (place < len(there) and there[place].state.is_finished()):
+                ended = earlier[place].ended
+                assert ended is not None
+                _end(view, place, ended)
+        view.sampler = _SeededSampler(trial_seed(self._seed, number), space)
+        if begun is not None:
+            view.add_trial(_running(begun))
+            return Trial(view, view.get_trials(deepcopy=False)[number]._trial_id)
+        if fixed is not None:
+            view.enqueue_trial(dict(fixed))
+        return view.ask()
+
+
+class _SeededSampler(optuna.samplers.TPESampler):
+    """Optuna's TPE with a seed of its own for one trial, and a memory of the space that its view's trials share.
+
+    Without that memory each trial would look at the spaces of all trials before it again.
+    """
+
+    def __init__(self, seed: int, space: IntersectionSearchSpace) -> None:
+        super().__init__(seed=seed)
+        self._shared = space
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the parameters that are drawn together: those that all trials so far have."""
+        shared = self._shared.calculate(study)
+        return {name: distribution for name, distribution in shared.items() if not distribution.single()}
+
+
+def trial_seed(study_seed: str, number: int) -> int:
+    """Return the seed of a trial's sampler, which no other trial shares."""
+    digest = hashlib.sha256(f"{study_seed}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def _running(begun: FrozenTrial) -> FrozenTrial:
+    """Return a trial as samplers and pruners see one that runs."""
+    return create_trial(
+        state=TrialState.RUNNING,
+        params=begun.params,
+        distributions=begun.distributions,
+        system_attrs=begun.system_attrs,
+    )
+
+
+def _end(view: optuna.Study, number: int, ended: FrozenTrial) -> None:
+    """End a trial that runs in a view the way it did end elsewhere."""
+    trial = Trial(view, view.get_trials(deepcopy=False)[number]._trial_id)
+    for step, value in ended.intermediate_values.items():
+        trial.report(value, step)
+    for key, attribute in ended.system_attrs.items():
+        trial.storage.set_trial_system_attr(trial._trial_id, key, attribute)
+    view.tell(number, ended.value if ended.state is TrialState.COMPLETE else None, state=ended.state)

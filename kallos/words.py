@@ -1,0 +1,54 @@
+"""Small words for people: numbers, dates, names of files, skills and targets."""
+
+import re
+import shlex
+from collections.abc import Iterable
+from importlib.metadata import requires
+
+
+def pip_install(package: str) -> str:
+    """Return the command that installs the requirements of the extra of that name, with their bounds, or the package.
+
+    An architecture of one's own may need a package of which there is no extra.
+    """
+    lines = (line.partition(";") for line in requires("kallos") or ())
+    of_extra = sorted(
+        name.strip() for name, _, marker in lines if re.search(rf"extra == .{re.escape(package)}.$", marker)
+    )
+    return " ".join(["pip install", *map(shlex.quote, of_extra or [package])])
+
+
+def signed(gain: float | None) -> str:
+    """Return a gain in per cent with its sign, one that rounds to zero without any, and nothing if there is none."""
+    if gain is None:
+        return ""
+    text = f"{gain:+.2%}"
+    return "0.00%" if text[1:] == "0.00%" else text
+
+
+def beside(gain: float, other: str) -> str:
+    """Return in words how a forecaster stands to another: `4.20% better than zero`."""
+    share = f"{abs(gain):.2%}"
+    if share == "0.00%":
+        return f"as good as {other}"
+    return f"{share} {'better' if gain > 0 else 'worse'} than {other}"
+
+
+def target_label(target: str | Iterable[str]) -> str:
+    """Return the name of a target, or the names of several."""
+    return target if isinstance(target, str) else ", ".join(target)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def short(value: object) -> str:
+    """Return a parameter for people: of a number as many digits as tell it from the next."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def day(moment: str | int) -> str:
+    """Return a stamp for people: a date alone where it is midnight."""
+    return str(moment).removesuffix("T00:00:00").replace("T", " ")

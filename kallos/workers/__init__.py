@@ -1,0 +1,1 @@
+"""Where folds run: processes of this machine, or a Dask cluster."""

@@ -1,0 +1,149 @@
+"""Processes that fits run in: one fit each at a time, replaced when they die or hang, gone when their parent is."""
+
+import logging
+import os
+import queue
+import signal
+from collections.abc import Callable
+from concurrent.futures import Executor
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import Self, TypeVar
+
+from loky import cpu_count
+from loky.process_executor import ProcessPoolExecutor
+
+from kallos.errors import StudyError, require_callable, require_positive, require_whole
+from kallos.scoring.fold import evaluate_fold
+from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.machine import machine
+from kallos.workers.remote import UnfitForFoldError, UnfitWorkerError, with_same_code
+from kallos.workers.watchdog import leave_with_parent
+
+_log = logging.getLogger(__name__)
+
+Done = TypeVar("Done")
+
+
+class WorkerLostError(OSError):
+    """A worker process ended, or was ended, before its fold: nothing is known of the job, and a retry may do."""
+
+
+def physical_cores() -> int:
+    """Return the number of physical cores that this process may use."""
+    return max(1, int(cpu_count(only_physical_cores=True)))
+
+
+def trying_again(score: Callable[[FoldJob], FoldScore], job: FoldJob, retries: int) -> FoldScore:
+    """Return the score of a job, tried so many times again where its worker is lost."""
+    for _ in range(retries):
+        try:
+            return score(job)
+        except WorkerLostError as lost:
+            note_another_try(lost)
+    return score(job)
+
+
+def note_another_try(lost: WorkerLostError) -> None:
+    """Log that a fold was lost with its worker, and is tried again: it explains a slow night."""
+    _log.warning("%s; the fold is tried again", lost)
+
+
+class FoldPool:
+    """A fixed number of worker processes, each started with its first fold.
+
+    Each is an executor of its own, so that one which dies, or hangs for longer than `fold_timeout` seconds, costs
+    its own fold alone. `retries` is how often a lost fold is tried again here. Use it as a context: its end ends
+    the processes. They also end themselves, within seconds, when this process is killed.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        *,
+        fold_timeout: float | None = None,
+        retries: int = 0,
+        evaluate: Callable[[FoldJob], FoldScore] = evaluate_fold,
+    ) -> None:
+        require_whole(1, workers=workers)
+        require_whole(0, retries=retries)
+        if fold_timeout is not None:
+            require_positive(fold_timeout=fold_timeout)
+        require_callable(evaluate=evaluate)
+        self._fold_timeout = fold_timeout
+        self._retries = retries
+        self._evaluate = evaluate
+        self._free: queue.SimpleQueue[Executor] = queue.SimpleQueue()
+        for _ in range(workers):
+            self._free.put(_one_process())
+
+    def score(self, job: FoldJob) -> FoldScore:
+        """Evaluate a fold in the next free process and wait for it.
+
+        Raises `WorkerLostError` if the process dies or the fold takes too long, `StudyError` if it has loaded other
+        code than this one, and whatever the evaluation raises.
+        """
+        return trying_again(self._score_once, job, self._retries)
+
+    def _score_once(self, job: FoldJob) -> FoldScore:
+        return self.run(self._evaluate, job)
+
+    def run(self, work: Callable[[FoldJob], Done], job: FoldJob) -> Done:
+        """Do any work on a fold in the next free process, once, and wait for it; raises as `score` does."""
+        process = self._free.get()
+        try:
+            # A process that starts late loads what lies there by then.
+            done = process.submit(with_same_code, work, job, job.fingerprint, machine())
+            try:
+                return done.result(self._fold_timeout)
+            except TimeoutError:
+                if done.done():
+                    return done.result()
+                process = _replaced(process)
+                raise WorkerLostError(
+                    f"a fold must end within `fold_timeout`, and {job.name} did not in {self._fold_timeout:g} s"
+                ) from None
+        except (UnfitForFoldError, UnfitWorkerError) as why:
+            raise StudyError(
+                f"code must stay as it was when a run began, and a worker process that began later has other at "
+                f"{job.name}: {why}; finished folds are kept, and the same command begins with the code as it is now"
+            ) from None
+        # Lightning makes an exit of a SIGTERM, which comes back like any exception.
+        except (BrokenProcessPool, SystemExit):
+            process = _replaced(process)
+            raise WorkerLostError(
+                f"the worker process of {job.name} was killed: by hand, or for want of memory (fewer `workers` "
+                f"need less)"
+            ) from None
+        finally:
+            self._free.put(process)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while not self._free.empty():
+            self._free.get().shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
+
+
+def _one_process() -> Executor:
+    executor: Executor = ProcessPoolExecutor(
+        max_workers=1,
+        initializer=_begin_worker,
+        initargs=(os.getpid(),),
+        env={"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )
+    return executor
+
+
+def _replaced(process: Executor) -> Executor:
+    process.shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
+    return _one_process()
+
+
+def _begin_worker(parent: int) -> None:
+    leave_with_parent(parent)
+    # Ctrl-C in a terminal reaches the whole process group; who started the workers ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,128 @@
+"""The folds of the open trials, scored by a fixed number of threads, the most urgent first."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextvars import copy_context
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from kallos.scoring.job import FoldJob, FoldScore
+
+ScoreFold = Callable[[FoldJob], FoldScore]
+
+
+@dataclass
+class _OpenTrial:
+    jobs: Sequence[FoldJob]
+    scores: list["Future[FoldScore]"]
+    turn: int = 0
+    waits: bool = False
+
+    def next_unbegun(self) -> int | None:
+        """Position of the first fold that no thread has taken."""
+        for place, score in enumerate(self.scores):
+            if not score.running() and not score.done():
+                return place
+        return None
+
+
+class FoldQueue:
+    """Scores folds in threads, each in a copy of the caller's context, as Prefect's tasks need it.
+
+    A thread takes the fold that a trial waits for, of the lowest trial first. Only when every open trial waits for a
+    fold that is being scored, and no further trial can be opened, does a thread run ahead and take a trial's later
+    fold: it costs nothing then, even if the trial is pruned before. Where there may be fewer workers than threads,
+    `has_room` says whether one is idle, and no thread runs ahead if none is. The end of the context waits for running
+    folds.
+    """
+
+    def __init__(self, score_fold: ScoreFold, threads: int, has_room: Callable[[], bool] = lambda: True) -> None:
+        self._score_fold = score_fold
+        self._has_room = has_room
+        self._changed = threading.Condition()
+        self._trials: dict[int, _OpenTrial] = {}
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=copy_context().run, args=(self._work,), name=f"fold-{number}", daemon=True)
+            for number in range(threads)
+        ]
+
+    def open(self, trial: int, jobs: Sequence[FoldJob]) -> None:
+        """Add a trial's folds, in the order in which it will ask for them."""
+        with self._changed:
+            self._trials[trial] = _OpenTrial(jobs, [Future() for _ in jobs])
+
+    def score(self, trial: int) -> FoldScore:
+        """Wait for the trial's next score; raises what scoring it raised."""
+        with self._changed:
+            mine = self._trials[trial]
+            mine.waits = True
+            self._changed.notify_all()
+        try:
+            return mine.scores[mine.turn].result()
+        finally:
+            with self._changed:
+                mine.turn += 1
+                mine.waits = False
+
+    def close(self, trial: int) -> int:
+        """Drop a trial, and its folds that no thread has taken; return how many were taken and not asked for."""
+        with self._changed:
+            closed = self._trials.pop(trial)
+            self._changed.notify_all()
+            return sum(score.running() or score.done() for score in closed.scores[closed.turn :])
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self._closed = True
+            for trial in self._trials.values():
+                for score in trial.scores:
+                    score.cancel()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while (taken := self._take()) is not None:
+            job, score = taken
+            try:
+                score.set_result(self._score_fold(job))
+            except BaseException as error:
+                score.set_exception(error)
+
+    def _take(self) -> tuple[FoldJob, "Future[FoldScore]"] | None:
+        with self._changed:
+            while not self._closed:
+                chosen = self._most_urgent()
+                if chosen is not None:
+                    trial, place = chosen
+                    trial.scores[place].set_running_or_notify_cancel()
+                    return trial.jobs[place], trial.scores[place]
+                self._changed.wait()
+        return None
+
+    def _most_urgent(self) -> tuple[_OpenTrial, int] | None:
+        unbegun = [
+            (place - trial.turn, number, place)
+            for number, trial in self._trials.items()
+            if (place := trial.next_unbegun()) is not None and trial.waits
+        ]
+        if not unbegun:
+            return None
+        ahead, number, place = min(unbegun)
+        if ahead and not (all(self._is_being_scored(trial) for trial in self._trials.values()) and self._has_room()):
+            return None
+        return self._trials[number], place
+
+    @staticmethod
+    def _is_being_scored(trial: _OpenTrial) -> bool:
+        return trial.waits and trial.scores[trial.turn].running()

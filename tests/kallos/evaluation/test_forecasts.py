@@ -1,0 +1,244 @@
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import mean_absolute_error, mean_pinball_loss
+from sklearn.preprocessing import StandardScaler
+
+from kallos.baselines.holdout import Holdout
+from kallos.errors import DataError
+from kallos.evaluation.forecasts import evaluate_forecasts
+from kallos.evaluation.results import HoldoutEvaluation
+from kallos.evaluation.significance import diebold_mariano
+from kallos.features.frequency import Frequency
+from kallos.report.evaluation import evaluation_markdown, loss_line
+
+AR = -0.7
+
+
+def holdout_of(values, *, start, horizon=1, lead=1, frequency="D", target="y", levels=None, **columns):
+    index = pd.date_range("2020-01-01", periods=len(values), freq="D")
+    frame = pd.DataFrame({"y": values, **columns}, index=index)
+    return Holdout(frame, start, len(values), target, horizon, lead, Frequency.of(frequency), levels)
+
+
+def autoregression(n_rows, *, seed):
+    values = np.random.default_rng(seed).normal(size=n_rows)
+    for row in range(1, n_rows):
+        values[row] += AR * values[row - 1]
+    return values
+
+
+def true_forecast(holdout):
+    """Forecast an autoregression by its own coefficient."""
+    return holdout.values[holdout.origins][:, None] * AR ** (holdout.lead + np.arange(holdout.horizon))
+
+
+def evaluate(holdout, forecast, **over):
+    arguments = {"model_id": "new", "asset_id": "ABC", "looks": 1, "tests": 1, **over}
+    return evaluate_forecasts(holdout, {"0": forecast}, **arguments)
+
+
+@lru_cache
+def evaluated_autoregression():
+    holdout = holdout_of(autoregression(900, seed=0), start=600, horizon=2)
+    return holdout, evaluate(holdout, true_forecast(holdout))
+
+
+def test_a_model_that_knows_the_law_of_a_series_is_shipped_with_about_the_gain_that_the_law_gives():
+    _, evaluation = evaluated_autoregression()
+    assert evaluation.verdict.decision == "ship"
+    # Of a variance of 1 / (1 - a²), the true forecast leaves 1 one step ahead, and 1 + a² two steps ahead.
+    true_gain = 1 - np.sqrt((1 + 1 + AR**2) / 2 * (1 - AR**2))
+    assert evaluation.naive in ("zero", "mean")
+    assert evaluation.against_naive.gain == pytest.approx(true_gain, abs=0.05)
+    assert evaluation.against_naive.low < true_gain < evaluation.against_naive.high
+
+
+def test_on_noise_no_model_is_better_than_naive():
+    noise = np.random.default_rng(1)
+    for _ in range(10):
+        holdout = holdout_of(noise.normal(size=300), start=200)
+        evaluation = evaluate(holdout, 0.2 * noise.normal(size=(100, 1)))
+        assert evaluation.verdict.decision == "no better than naive"
+
+
+def test_an_evaluation_survives_json():
+    _, evaluation = evaluated_autoregression()
+    assert HoldoutEvaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
+
+
+def test_an_evaluation_is_the_same_each_time():
+    holdout, evaluation = evaluated_autoregression()
+    assert evaluate(holdout, true_forecast(holdout)) == evaluation
+
+
+def test_the_model_is_the_mean_of_its_seeds():
+    holdout, evaluation = evaluated_autoregression()
+    off = np.random.default_rng(2).normal(size=holdout.actual.shape)
+    seeds = {"0": true_forecast(holdout) + off, "1": true_forecast(holdout) - off}
+    both = evaluate_forecasts(holdout, seeds, model_id="new", asset_id="ABC", looks=1, tests=1)
+    assert both.scores["model"].rmse == pytest.approx(evaluation.scores["model"].rmse)
+    errors = seeds["1"] - holdout.actual
+    assert both.rmse_by_seed["1"] == pytest.approx(np.sqrt((errors**2).mean()))
+
+
+def test_a_model_that_is_as_good_as_the_one_in_use_leaves_it_there():
+    holdout, _ = evaluated_autoregression()
+    forecast = true_forecast(holdout)
+    same = evaluate(holdout, forecast, in_use=forecast, in_use_id="old")
+    assert (same.verdict.decision, same.against_in_use.p_value, same.against_in_use.gain) == ("keep", 1.0, 0.0)
+    worse = 0.3 * forecast
+    assert evaluate(holdout, forecast, in_use=worse, in_use_id="old").verdict.decision == "ship"
+    assert evaluate(holdout, worse * 0, in_use=worse, in_use_id="old").verdict.decision == "no better than naive"
+
+
+@pytest.mark.parametrize(
+    ("horizon", "rows", "message"),
+    [
+        (
+            1,
+            29,
+            "a verdict needs 30 forecast origins, and the hold-out of 29 rows has 29 with horizon 1: .* 1 rows more",
+        ),
+        (10, 58, "needs 50 forecast origins, and the hold-out of 58 rows has 49 with horizon 10"),
+    ],
+)
+def test_too_few_origins_for_a_verdict_are_refused_with_the_number_of_rows_to_bring(horizon, rows, message):
+    holdout = holdout_of(autoregression(200, seed=0), start=200 - rows, horizon=horizon)
+    with pytest.raises(DataError, match=message):
+        evaluate(holdout, np.zeros(holdout.actual.shape))
+
+
+def test_a_hold_out_that_no_horizon_or_origin_fits_is_refused():
+    values = autoregression(200, seed=0)
+    with pytest.raises(DataError, match="must hold one whole horizon: it has 20 rows, and the horizon is 40"):
+        holdout_of(values, start=180, horizon=40)
+    with pytest.raises(DataError, match="must begin 5 rows or more behind the first row"):
+        holdout_of(values, start=4, lead=5)
+
+
+@pytest.mark.parametrize(
+    ("forecast", "message"),
+    [
+        (np.zeros((100, 2)), r"shape \(100, 1\): those of 0 have \(100, 2\)"),
+        (np.full((100, 1), np.nan), "forecasts must be finite, and those of 0 are not"),
+    ],
+)
+def test_forecasts_that_do_not_fit_the_origins_are_refused(forecast, message):
+    with pytest.raises(DataError, match=message):
+        evaluate(holdout_of(autoregression(300, seed=0), start=200), forecast)
+
+
+def test_a_target_that_stands_still_is_refused():
+    with pytest.raises(DataError, match=r"the naive one \(last\) makes no error"):
+        evaluate(holdout_of(np.ones(300), start=200), np.ones((100, 1)))
+
+
+def test_an_evaluation_by_rmse_is_written_as_it_was_before_there_were_other_metrics():
+    _, evaluation = evaluated_autoregression()
+    document = evaluation.model_dump(mode="json")
+    assert not {"metric", "loss", "score"} & document.keys()
+    assert "measured" not in document["scores"]["model"]
+    assert evaluation.loss == "squared error"
+
+
+def test_a_study_of_mae_is_judged_by_absolute_errors():
+    holdout, by_rmse = evaluated_autoregression()
+    forecast = true_forecast(holdout)
+    evaluation = evaluate(holdout, forecast, metric="mae")
+    mae = {
+        "model": mean_absolute_error(holdout.actual, forecast),
+        "zero": mean_absolute_error(holdout.actual, 0 * forecast),
+    }
+    assert evaluation.naive in ("zero", "mean")
+    against = evaluation.against_naive
+    assert against.gain == pytest.approx(1 - mae["model"] / mae["zero"], abs=0.002)
+    assert against.low < against.gain < against.high
+    errors = np.abs(holdout.actual - forecast).mean(axis=1), np.abs(holdout.actual).mean(axis=1)
+    assert against.statistic == pytest.approx(diebold_mariano(*errors, overlap=2).statistic, rel=0.05)
+    assert "its MAE is" in evaluation.verdict.reasons[0]
+    assert by_rmse.against_naive.statistic != against.statistic
+    assert loss_line(evaluation) == "The test is of the absolute error."
+
+
+LEVELS = (0.1, 0.5, 0.9)
+
+
+def pinball(actual, quantiles):
+    """Return the mean pinball loss over the levels, by scikit-learn."""
+    return np.mean(
+        [
+            mean_pinball_loss(actual.ravel(), quantiles[..., place].ravel(), alpha=level)
+            for place, level in enumerate(LEVELS)
+        ]
+    )
+
+
+def test_quantiles_are_judged_by_their_pinball_loss_beside_quantiles_of_naive_errors():
+    values = autoregression(900, seed=0)
+    holdout = holdout_of(values, start=600, horizon=2, levels=LEVELS)
+    # Of normal errors, one and two steps ahead.
+    spread = np.array([1, np.sqrt(1 + AR**2)])[:, None] * norm.ppf(LEVELS)
+    quantiles = true_forecast(holdout)[..., None] + spread
+    evaluation = evaluate(holdout, quantiles, metric="crps")
+    assert evaluation.scores["model"].measured == pytest.approx(2 * pinball(holdout.actual, quantiles))
+    assert evaluation.scores["model"].mae == pytest.approx(mean_absolute_error(holdout.actual, true_forecast(holdout)))
+    # The first origin is row 599. What zeros miss is the value itself, of the first step from row 1 on, and so on.
+    of_zero = np.stack([np.quantile(values[1:599], LEVELS), np.quantile(values[2:600], LEVELS)])
+    zero = pinball(holdout.actual, np.broadcast_to(of_zero, quantiles.shape))
+    assert evaluation.scores["zero"].measured == pytest.approx(2 * zero)
+    last = np.stack(
+        [np.quantile(values[1:599] - values[:598], LEVELS), np.quantile(values[2:600] - values[:598], LEVELS)]
+    )
+    last = pinball(holdout.actual, values[599:898, None, None] + last)
+    assert evaluation.scores["last"].measured == pytest.approx(2 * last)
+    assert evaluation.against_naive.gain == pytest.approx(1 - pinball(holdout.actual, quantiles) / zero, abs=0.01)
+    assert evaluation.verdict.decision == "ship"
+    assert "its CRPS is" in evaluation.verdict.reasons[0]
+    assert evaluation.loss == "pinball loss"
+    assert HoldoutEvaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
+    assert "| forecaster | rmse | mae | CRPS |" in evaluation_markdown(evaluation)
+    # By RMSE the same quantiles are judged by their median.
+    by_rmse = evaluate(holdout, quantiles, metric="rmse")
+    assert by_rmse.scores["model"] == evaluated_autoregression()[1].scores["model"]
+
+
+def test_a_metric_of_ones_own_is_shown_and_the_verdict_is_on_squared_errors(tmp_path, monkeypatch):
+    (tmp_path / "worst_metric.py").write_text(
+        "def worst(forecasts, actual):\n    return abs(forecasts - actual).max()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    holdout, by_rmse = evaluated_autoregression()
+    evaluation = evaluate(holdout, true_forecast(holdout), metric="worst_metric:worst")
+    assert evaluation.scores["zero"].measured == np.abs(holdout.actual).max()
+    assert evaluation.against_naive == by_rmse.against_naive
+    assert loss_line(evaluation) == "worst_metric:worst is no mean over forecasts: the test is of the squared error."
+
+
+def test_several_targets_are_judged_together_in_standard_deviations_of_what_is_known():
+    first, second = autoregression(900, seed=0), autoregression(900, seed=1)
+
+    def evaluated(size):
+        holdout = holdout_of(first, start=600, horizon=2, target=("y", "z"), z=size * second)
+        last = holdout.observed[holdout.origins]
+        ahead = AR ** (1 + np.arange(2))
+        return holdout, evaluate(holdout, last[:, None] * ahead[:, None])
+
+    holdout, evaluation = evaluated(1.0)
+    assert holdout.actual.shape == (299, 2, 2)
+    scaled = StandardScaler().fit(holdout.observed[:600]).transform(holdout.observed)
+    moves = np.stack([scaled[600 + step : 899 + step] - scaled[599:898] for step in (0, 1)], axis=1)
+    assert evaluation.scores["last"].rmse == pytest.approx(np.sqrt(np.mean(moves**2)))
+    true_gain = 1 - np.sqrt((1 + 1 + AR**2) / 2 * (1 - AR**2))
+    assert evaluation.against_naive.gain == pytest.approx(true_gain, abs=0.03)
+    assert evaluation.verdict.decision == "ship"
+    assert evaluation.target_label == "y, z"
+    assert "standard deviations of each target" in loss_line(evaluation)
+    # The units of a target say nothing of its weight.
+    other = evaluated(1e6)[1]
+    for name, scores in evaluation.scores.items():
+        assert other.scores[name].model_dump() == pytest.approx(scores.model_dump()), name
+    assert other.against_naive.p_value == pytest.approx(evaluation.against_naive.p_value)

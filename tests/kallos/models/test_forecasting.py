@@ -1,0 +1,144 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from kallos.errors import DataError, UsageError
+from kallos.features.frequency import find_frequency
+from kallos.folds.columns import study_frame
+from kallos.models.forecasting import forecast_next, forecast_windows, next_stamps
+from kallos.models.trainer import TrainedModel
+from kallos.scoring.rolling import rows_before
+from tests.samples import make_features
+from tests.small_models import finished_study, small_model
+
+
+def trained_on(folder, frame=None, **over) -> TrainedModel:
+    return small_model(finished_study(folder, frame=frame, **over))
+
+
+@pytest.fixture(scope="module")
+def next_day(tmp_path_factory) -> TrainedModel:
+    return trained_on(tmp_path_factory.mktemp("next"), horizon=3)
+
+
+@pytest.fixture(scope="module")
+def label_of_four(tmp_path_factory) -> TrainedModel:
+    return trained_on(tmp_path_factory.mktemp("label"), horizon=2, features={"label_horizon": 4})
+
+
+def rows_of(model: TrainedModel, frame: pd.DataFrame) -> pd.DataFrame:
+    return study_frame(frame, model.manifest.spec.features)
+
+
+@pytest.mark.parametrize("which", ["next_day", "label_of_four"])
+def test_the_next_forecast_is_that_of_the_same_origin_in_a_window(which, request):
+    model = request.getfixturevalue(which)
+    rows, lead, horizon = rows_of(model, make_features()), model.manifest.lead, model.manifest.horizon
+    origin = 330
+    following = forecast_next(model, rows, rows.index[origin])
+    window = forecast_windows(model, rows, origin + lead, origin + lead + horizon)
+    assert following.as_of == rows.index[origin].isoformat()
+    for seed, values in following.by_seed.items():
+        # One origin at a time and all at once are other sums of float32.
+        np.testing.assert_allclose(values, window[seed][0], rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(following.values, np.mean(list(following.by_seed.values()), axis=0), rtol=1e-12)
+    # Daily rows: the target of step k is known k - 1 + lead days after the origin.
+    days = [rows.index[origin] + pd.Timedelta(days=lead + step) for step in range(horizon)]
+    assert following.target_times == tuple(day.isoformat() for day in days)
+
+
+@pytest.fixture(scope="module")
+def quantiles_of_two(tmp_path_factory) -> TrainedModel:
+    two = {"target": ["log_return_close", "macd"]}
+    levels = {"likelihood": "quantile", "quantiles": (0.1, 0.5, 0.9)}
+    return trained_on(tmp_path_factory.mktemp("two"), horizon=3, features=two, **levels)
+
+
+def test_quantiles_of_several_targets_are_those_of_the_same_origin_in_a_window(quantiles_of_two):
+    model = quantiles_of_two
+    rows = rows_of(model, make_features())
+    following = forecast_next(model, rows, rows.index[330])
+    window = {seed: each[0] for seed, each in forecast_windows(model, rows, 331, 334).items()}
+    assert [(target, step) for target, step, _ in following.places] == [
+        ("log_return_close", 1), ("log_return_close", 2), ("log_return_close", 3), ("macd", 1), ("macd", 2), ("macd", 3)
+    ]  # fmt: skip
+    mean = np.mean(list(window.values()), axis=0)
+    for level, place in zip((0.1, 0.5, 0.9), range(3), strict=True):
+        expected = [*mean[:, 0, place], *mean[:, 1, place]]
+        np.testing.assert_allclose(following.quantiles[level], expected, rtol=1e-4, atol=1e-9)
+    assert following.values == following.quantiles[0.5]
+    np.testing.assert_allclose(
+        following.by_seed["43"], [*window["43"][:, 0, 1], *window["43"][:, 1, 1]], rtol=1e-4, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("which", ["next_day", "label_of_four", "quantiles_of_two"])
+def test_nothing_behind_the_origin_moves_a_forecast_and_what_is_known_there_does(which, request):
+    model = request.getfixturevalue(which)
+    frame = make_features()
+    label = model.manifest.spec.features.label_horizon
+    origin = 350
+    now = frame.index[origin]
+    changed = frame.copy()
+    changed.iloc[origin + 1 :] = np.abs(changed.iloc[origin + 1 :]) * 7 + 1
+    # Labels that look behind the origin are not known there.
+    changed.iloc[origin + 1 - label :, 0] = 5.0
+    before = forecast_next(model, rows_of(model, frame), now)
+    assert forecast_next(model, rows_of(model, changed), now) == before
+    changed.iloc[origin, 2] *= 3
+    assert forecast_next(model, rows_of(model, changed), now) != before
+
+
+def test_a_window_has_a_forecast_for_every_origin_whose_horizon_fits(next_day):
+    rows = rows_of(next_day, make_features())
+    forecasts = forecast_windows(next_day, rows, 300, 340)
+    assert {seed: values.shape for seed, values in forecasts.items()} == {"42": (38, 3), "43": (38, 3)}
+    shifted = forecast_windows(next_day, rows, 310, 340)
+    np.testing.assert_allclose(shifted["42"], forecasts["42"][10:], rtol=1e-4, atol=1e-9)
+    # Columns in another order, and ones that the model never saw, change nothing.
+    other = rows[rows.columns[::-1]].assign(more=1.0)
+    np.testing.assert_array_equal(forecast_windows(next_day, other, 300, 340)["42"], forecasts["42"])
+
+
+def test_an_origin_before_the_studys_end_is_in_sample(next_day):
+    rows = rows_of(next_day, make_features(420))
+    assert forecast_next(next_day, rows, rows.index[398]).in_sample
+    assert not forecast_next(next_day, rows, rows.index[399]).in_sample
+    assert not forecast_next(next_day, rows).in_sample
+
+
+def test_what_a_model_cannot_forecast_from_is_refused(next_day):
+    rows = rows_of(next_day, make_features())
+    first = max(map(rows_before, next_day.members))
+    with pytest.raises(DataError, match="2 are missing: rsi_14, macd"):
+        forecast_next(next_day, rows.drop(columns=["macd", "rsi_14"]))
+    with pytest.raises(DataError, match=rf"needs {first} rows, and there are {first - 1}"):
+        forecast_next(next_day, rows.iloc[: first - 1])
+    with pytest.raises(DataError, match="and there are 0 up to 2019"):
+        forecast_next(next_day, rows, pd.Timestamp("2019-01-01"))
+    with pytest.raises(UsageError, match="indexed by timestamps"):
+        forecast_next(next_day, rows, 17)
+    with pytest.raises(DataError, match=f"needs {first} rows before its first forecast, not {first - 1}"):
+        forecast_windows(next_day, rows, first - 1, 300)
+    for start, stop in ((300, 302), (390, 401)):
+        with pytest.raises(DataError, match="must hold one whole horizon of 3 rows"):
+            forecast_windows(next_day, rows, start, stop)
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        # 2021-07-14 is a Wednesday.
+        (pd.bdate_range("2020-01-01", periods=401), ["2021-07-15", "2021-07-16", "2021-07-19"]),
+        (pd.date_range("2020-01-01", periods=401, freq="h"), ["2020-01-17T17", "2020-01-17T18", "2020-01-17T19"]),
+        (pd.date_range("2020-01-31", periods=401, freq="ME"), ["2053-06-30", "2053-07-31", "2053-08-31"]),
+        (pd.RangeIndex(0, 802, 2), [802, 804, 806]),
+        (pd.Index([*range(400), 450]), [None, None, None]),
+    ],
+    ids=["sessions", "hours", "months", "integers", "integers with gaps"],
+)
+def test_the_next_stamps_are_those_of_the_rows_frequency(index, expected):
+    found = next_stamps(index, find_frequency(index), 1, 3)
+    assert [each if each is None or isinstance(each, int) else pd.Timestamp(each) for each in found] == [
+        pd.Timestamp(each) if isinstance(each, str) else each for each in expected
+    ]

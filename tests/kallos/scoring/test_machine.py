@@ -1,0 +1,97 @@
+"""What a result depends on, and what a failure may come from."""
+
+import platform
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from kallos.architectures import get_architecture
+from kallos.scoring.machine import environment_sha256, version_here
+from kallos.specs.metrics import check_metric
+
+
+@pytest.fixture
+def environment():
+    """A function that returns the hash as a new process would."""
+
+    def look() -> str:
+        environment_sha256.cache_clear()
+        return environment_sha256()
+
+    yield look
+    environment_sha256.cache_clear()
+
+
+def test_an_environment_is_another_with_each_package_and_each_module_of_ones_own(tmp_path, monkeypatch, environment):
+    before = environment()
+    assert environment() == before
+    (tmp_path / "thing-2.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    installed = environment()
+    helper = tmp_path / "helper_of_mine.py"
+    helper.write_text("LEAVES = 2")
+    __import__("helper_of_mine")
+    loaded = environment()
+    helper.write_text("LEAVES = 3")
+    edited = environment()
+    assert len({before, installed, loaded, edited}) == 4
+    del sys.modules["helper_of_mine"]
+    assert environment() == installed
+
+
+def test_the_environment_of_a_process_stays_what_it_was_at_first(tmp_path, monkeypatch, environment):
+    before = environment()
+    (tmp_path / "thing-2.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert environment_sha256() == before
+
+
+def test_an_update_of_the_operating_system_makes_no_other_environment(monkeypatch, environment):
+    before = environment()
+    monkeypatch.setattr(platform, "platform", lambda *_, **__: "Linux-99.0-x86_64-with-glibc2.99")
+    assert environment() == before
+    monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")
+    assert environment() != before
+
+
+BUILD = """
+from kallos.architectures import Architecture
+from kallos.architectures.space import Int
+from helper_of_{name} import LEAVES
+
+def build(params, context): ...
+
+MINE = Architecture("mine", {{"input_chunk_length": Int(low=1, high=2)}}, {{"input_chunk_length": 1}}, build)
+
+def metric(forecasts, actual):
+    return LEAVES
+"""
+
+
+@pytest.mark.parametrize("kind", ["architecture", "metric"])
+@pytest.mark.parametrize("edited", ["{name}.py", "helper_of_{name}.py"])
+def test_an_environment_has_the_text_that_was_loaded_whatever_the_file_holds_by_now(
+    tmp_path, monkeypatch, environment, kind, edited
+):
+    name = f"own_{kind}_{len(edited)}"
+    (tmp_path / f"{name}.py").write_text(BUILD.format(name=name))
+    (tmp_path / f"helper_of_{name}.py").write_text("LEAVES = 2")
+    monkeypatch.syspath_prepend(tmp_path)
+    if kind == "metric":
+        check_metric(f"{name}:metric")
+    else:
+        get_architecture(f"{name}:MINE")
+    loaded = environment()
+    with (tmp_path / edited.format(name=name)).open("a") as file:
+        file.write("\n# An edit")
+    assert environment() == loaded
+
+
+def test_a_library_has_the_version_that_is_loaded_whatever_is_installed_by_now(monkeypatch):
+    version_here.cache_clear()
+    monkeypatch.setitem(sys.modules, "darts", SimpleNamespace(__version__="0.1"))
+    assert version_here("darts") == "0.1"
+    monkeypatch.setitem(sys.modules, "darts", SimpleNamespace(__version__="0.2"))
+    assert version_here("darts") == "0.1"
+    version_here.cache_clear()

@@ -1,0 +1,285 @@
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import mean_absolute_error, mean_pinball_loss
+
+from kallos.architectures import registry
+from kallos.baselines.scores import naive_scores
+from kallos.errors import DataError, FitError, UsageError
+from kallos.folds.grid import Fold
+from kallos.report.rows import best_params_markdown
+from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
+from kallos.scoring.metrics import Forecast, measure
+from kallos.scoring.targets import actual_targets
+from kallos.specs.data import FeatureSpec
+from kallos.specs.metrics import custom_metric
+from kallos.specs.study import parse_tune_spec
+from kallos.study.best_params import best_params_document
+from kallos.tuner import run_tuning
+from tests.samples import make_features, small_job, small_plan, small_spec
+
+LEVELS = (0.1, 0.5, 0.9)
+DLINEAR = {"model_name": "dlinear", "training": {"max_epochs": 1}}
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A module of metrics of one's own."""
+    module = tmp_path / "own_metrics.py"
+    module.write_text(
+        "import numpy as np\n"
+        "def largest(forecasts, actual):\n    return np.abs(forecasts - actual).max()\n"
+        "def broken(forecasts, actual):\n    raise ValueError('no luck')\n"
+        "def below(forecasts, actual):\n    return -1.0\n"
+        "number = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield module
+    sys.modules.pop("own_metrics", None)
+
+
+def test_pinball_loss_and_crps_are_those_of_others():
+    rng = np.random.default_rng(0)
+    actual, quantiles = rng.normal(size=(7, 3)), rng.normal(size=(7, 3, 3))
+    forecast = Forecast(quantiles[..., 1], quantiles, LEVELS)
+    expected = np.mean(
+        [
+            mean_pinball_loss(actual.ravel(), quantiles[..., place].ravel(), alpha=level)
+            for place, level in enumerate(LEVELS)
+        ]
+    )
+    assert measure("pinball", forecast, actual) == pytest.approx(expected)
+    assert measure("crps", forecast, actual) == pytest.approx(2 * expected)
+    assert measure("mae", forecast, actual) == pytest.approx(mean_absolute_error(actual, quantiles[..., 1]))
+
+
+def test_the_crps_of_many_quantiles_is_that_of_the_normal_distribution():
+    from scipy.stats import norm
+
+    levels = tuple(((np.arange(2000) + 0.5) / 2000).tolist())
+    actual = np.array([[0.7]])
+    forecast = Forecast(np.zeros((1, 1)), norm.ppf(levels)[None, None], levels)
+    # Gneiting and Raftery (2007), "Strictly proper scoring rules, prediction, and estimation", section 4.2.
+    closed = 0.7 * (2 * norm.cdf(0.7) - 1) + 2 * norm.pdf(0.7) - 1 / np.sqrt(np.pi)
+    assert measure("crps", forecast, actual) == pytest.approx(closed, rel=1e-3)
+
+
+def test_the_default_metric_is_written_nowhere_that_a_hash_or_document_would_see(tmp_path):
+    spec = small_spec()
+    assert not {"metric", "likelihood", "quantiles"} & spec.model_dump().keys()
+    assert parse_tune_spec(json.loads(spec.model_dump_json())) == spec
+    other = small_spec(metric="mae", likelihood="quantile", quantiles=[0.9, 0.5, 0.1])
+    assert parse_tune_spec(json.loads(other.model_dump_json())) == other
+    assert other.quantiles == LEVELS
+    assert "measured" not in evaluate_fold(small_job(tmp_path, **DLINEAR)).model_dump()
+
+
+def test_each_metric_and_each_set_of_quantiles_is_another_study(tmp_path, own):
+    overs = [
+        {},
+        {"metric": "mae"},
+        {"likelihood": "quantile"},
+        {"likelihood": "quantile", "metric": "crps"},
+        {"likelihood": "quantile", "quantiles": LEVELS},
+        {"metric": "own_metrics:largest"},
+    ]
+    plans = [small_plan(tmp_path, **over) for over in overs]
+    assert len({plan.study_name for plan in plans}) == len({plan.family for plan in plans}) == len(overs)
+    before = plans[-1].trial_jobs(0, {})[0].fingerprint
+    own.write_text(own.read_text() + "\n# another\n")
+    # What runs here is what was loaded; a new process loads the other one.
+    assert plans[-1].trial_jobs(0, {})[0].fingerprint == before
+    sys.modules.pop("own_metrics")
+    custom_metric.cache_clear()
+    assert plans[-1].trial_jobs(0, {})[0].fingerprint != before
+
+
+def test_a_study_minimises_its_metric_and_says_its_name(tmp_path):
+    result = run_tuning(small_plan(tmp_path, **DLINEAR, metric="mae", n_trials=2))
+    assert result.best_value == pytest.approx(np.mean([score.mae for score in result.best.scores]))
+    assert result.best_value == min(trial.value for trial in result.trials if trial.value is not None)
+    target = make_features()["log_return_close"]
+    assert result.naive_values["zero"] == pytest.approx(target.iloc[320:].abs().mean())
+    document = best_params_document(result)
+    assert document["metric"] == "mae"
+    assert document["folds"][0]["measured"] == document["folds"][0]["mae"]
+    assert "**MAE " in best_params_markdown(result)
+
+
+def test_a_metric_of_ones_own_is_minimised(tmp_path, own):
+    job = small_job(tmp_path, **DLINEAR, metric="own_metrics:largest", horizon=2)
+    forecast = forecasts_of(job, fit_fold(job)).point
+    actual = np.lib.stride_tricks.sliding_window_view(make_features()["log_return_close"].to_numpy()[320:360], 2)
+    assert evaluate_fold(job).value == pytest.approx(np.abs(forecast - actual).max())
+
+
+@pytest.mark.parametrize(
+    ("over", "said"),
+    [
+        ({"metric": "rsme"}, "metric must be one of rmse, mae, pinball, crps.*did you mean 'rmse'"),
+        ({"metric": "no_such_module:f"}, "must be module:NAME of a function that can be imported"),
+        ({"metric": "own_metrics:number"}, "must name a function .forecasts, actual. -> float"),
+        ({"metric": "crps"}, "'crps' needs forecasts of quantiles: give likelihood 'quantile' too"),
+        ({"quantiles": [0.4, 0.5, 0.6]}, "quantiles need likelihood 'quantile'"),
+        ({"likelihood": "quantile", "quantiles": [0.1, 0.5]}, "must lie between 0 and 1, each once, with 0.5"),
+        ({"likelihood": "quantile", "model_name": "gru,ridge"}, "needs networks, and 'ridge' is none"),
+        ({"likelihood": "quantile", "forecast": "block"}, "needs forecast 'rolling'"),
+        ({"features": {"target": ["a", "a"]}}, "must name each column once"),
+        ({"features": {"target": ["a", "b"]}, "forecast": "block"}, "forecast 'block' takes one target"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_scored_is_refused_in_one_line(over, said, own):
+    with pytest.raises(UsageError, match=said) as raised:
+        parse_tune_spec({"data": {"asset_id": "ABC"}, **over})
+    assert "\n" not in str(raised.value)
+
+
+def test_a_metric_that_raises_or_falls_below_zero_is_refused_before_the_first_fit(tmp_path, own):
+    with pytest.raises(FitError, match="own_metrics:broken raises ValueError: no luck"):
+        small_plan(tmp_path, metric="own_metrics:broken")
+    with pytest.raises(UsageError, match="must be a number of zero or more"):
+        small_plan(tmp_path, metric="own_metrics:below")
+
+
+@pytest.mark.parametrize("name", ["dlinear", "tft", "gru"])
+def test_networks_forecast_quantiles_without_drawing_samples(tmp_path, name):
+    over = {"model_name": name, "likelihood": "quantile", "quantiles": LEVELS, "metric": "crps", "horizon": 2}
+    job = small_job(tmp_path, **over, training={"max_epochs": 1})
+    fitted = fit_fold(job)
+    forecast = forecasts_of(job, fitted)
+    assert forecast.quantiles.shape == (39, 2, 3)
+    fold = fitted.prepared.fold
+    known = slice(0, fold.validation_start)
+    alone = fitted.model.predict(
+        2,
+        series=fitted.prepared.target[known],
+        past_covariates=fitted.prepared.past_covariates[known],
+        predict_likelihood_parameters=True,
+        verbose=False,
+    )
+    for place, level in enumerate(LEVELS):
+        own = fitted.prepared.target_scale.restore(alone[f"log_return_close_q{level:.3f}"].values()[:, 0])
+        np.testing.assert_allclose(forecast.quantiles[0, :, place], own, rtol=1e-3, atol=1e-6)
+    np.testing.assert_array_equal(forecast.point, forecast.quantiles[..., 1])
+    first, second = evaluate_fold(job), evaluate_fold(job)
+    assert first.value == second.value == first.measured
+    assert first.rmse == evaluate_fold(replace(job, metric="rmse")).rmse
+
+
+def test_trained_quantiles_lie_above_as_many_values_as_they_say(tmp_path):
+    frame = make_features()[["log_return_close"]]
+    over = {"likelihood": "quantile", "quantiles": LEVELS, "metric": "pinball", "training": {"max_epochs": 30}}
+    job = small_job(tmp_path, frame, model_name="dlinear", **over)
+    job = replace(job, params={**job.params, "input_chunk_length": 3, "lr": 0.01})
+    forecast = forecasts_of(job, fit_fold(job))
+    actual = frame["log_return_close"].to_numpy()[320:360, None, None]
+    assert (actual < forecast.quantiles).mean(axis=(0, 1)) == pytest.approx(LEVELS, abs=0.15)
+
+
+def test_quantiles_of_naive_forecasts_are_their_errors_on_the_training_rows_alone():
+    rows = [0.0, 1.0, 3.0, 2.0, 5.0, 4.0, 9.0]
+    fold = Fold(1, 0, 5, 5, 7)
+    features = FeatureSpec()
+    frame = pd.DataFrame({"log_return_close": rows})
+    scores = naive_scores(frame, fold, features, 1, metric="pinball", quantiles=LEVELS)
+    steps, levels = np.diff(rows[:5]), np.quantile(rows[1:5], LEVELS)
+    last = np.mean(
+        [
+            mean_pinball_loss([4.0, 9.0], np.array([5.0, 4.0]) + np.quantile(steps, level), alpha=level)
+            for level in LEVELS
+        ]
+    )
+    zero = np.mean(
+        [mean_pinball_loss([4.0, 9.0], [at, at], alpha=level) for at, level in zip(levels, LEVELS, strict=True)]
+    )
+    # Known at the window's first origin, and so is the error of the mean on these rows.
+    around_mean = np.quantile(np.subtract(rows[1:5], 2.2), LEVELS) + 2.2
+    mean = np.mean(
+        [mean_pinball_loss([4.0, 9.0], [at, at], alpha=level) for at, level in zip(around_mean, LEVELS, strict=True)]
+    )
+    assert scores == {"zero": pytest.approx(zero), "last": pytest.approx(last), "mean": pytest.approx(mean)}
+
+
+TWO = {"target": ["log_return_close", "macd"]}
+
+
+def test_several_targets_are_scored_in_standard_deviations_of_their_training_rows(tmp_path):
+    frame = make_features()
+    job = small_job(tmp_path, frame, **DLINEAR, features=TWO, horizon=3)
+    fitted = fit_fold(job)
+    forecast = forecasts_of(job, fitted).point
+    assert forecast.shape == (38, 3, 2)
+    names = TWO["target"]
+    scale = frame[names].iloc[:320].std(ddof=0).to_numpy()
+    actual = np.stack([frame[names].to_numpy()[row : row + 3] for row in range(320, 358)])
+    np.testing.assert_array_equal(actual_targets(frame, job.fold, job.features, 3), actual)
+    score = evaluate_fold(job)
+    assert score.rmse == pytest.approx(np.sqrt(np.mean(((forecast - actual) / scale) ** 2)))
+    assert score.n_forecasts == actual.size
+    # One origin at a time, from what is known there.
+    known = slice(0, 320)
+    alone = fitted.model.predict(
+        3, series=fitted.prepared.target[known], past_covariates=fitted.prepared.past_covariates[known], verbose=False
+    )
+    np.testing.assert_allclose(forecast[0], fitted.prepared.target_scale.restore(alone.values()), rtol=1e-3, atol=1e-6)
+
+
+def test_the_last_value_of_several_targets_is_that_of_a_standard_scaler(tmp_path):
+    from sklearn.preprocessing import StandardScaler
+
+    frame, names = make_features(), TWO["target"]
+    plan = small_plan(tmp_path, frame, features=TWO)
+    scaled = StandardScaler().fit(frame[names].iloc[:320]).transform(frame[names])
+    expected = np.sqrt(np.mean((scaled[320:360] - scaled[319:359]) ** 2))
+    assert plan.windows[0].naive_rmse["last"] == pytest.approx(expected)
+
+
+def test_several_targets_have_quantiles_of_their_own(tmp_path):
+    over = {"likelihood": "quantile", "quantiles": LEVELS, "metric": "crps", "horizon": 2}
+    job = small_job(tmp_path, **DLINEAR, features=TWO, **over)
+    fitted = fit_fold(job)
+    quantiles = forecasts_of(job, fitted).quantiles
+    assert quantiles.shape == (39, 2, 2, 3)
+    known = slice(0, 320)
+    alone = fitted.model.predict(
+        2,
+        series=fitted.prepared.target[known],
+        past_covariates=fitted.prepared.past_covariates[known],
+        predict_likelihood_parameters=True,
+        verbose=False,
+    )
+    scale = fitted.prepared.target_scale
+    highest = alone[["log_return_close_q0.900", "macd_q0.900"]].values()
+    np.testing.assert_allclose(quantiles[0, :, :, 2], scale.restore(highest), rtol=1e-3, atol=1e-6)
+
+
+def test_a_target_that_stands_still_among_several_is_named(tmp_path):
+    frame = make_features().assign(still=1.0)
+    with pytest.raises(DataError, match="'still' is constant in fold 1"):
+        small_plan(tmp_path, frame, features={"target": ["log_return_close", "still"]})
+
+
+def test_one_target_in_a_list_is_that_target():
+    assert small_spec(features={"target": ["macd"]}) == small_spec(features={"target": "macd"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, each in registry().items() if each.stops_early])
+def test_every_network_forecasts_quantiles_of_several_targets(tmp_path, name):
+    over = {"likelihood": "quantile", "quantiles": LEVELS, "metric": "crps", "horizon": 2}
+    job = small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, **over)
+    # What Darts' NLinear cannot have beside a likelihood.
+    fitting = {"normalize": False} if name == "nlinear" else {}
+    assert 0 < evaluate_fold(replace(job, params={**job.params, **fitting})).value < 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ridge", "lightgbm"])
+def test_every_regression_forecasts_several_targets(tmp_path, name):
+    pytest.importorskip("lightgbm")
+    assert 0 < evaluate_fold(small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, horizon=2)).rmse < 2

@@ -1,0 +1,31 @@
+"""Leaner fits learn the same."""
+
+from contextlib import nullcontext
+
+import pytest
+
+import kallos.scoring.training
+from kallos.architectures import registry
+from kallos.scoring.fold import evaluate_fold, fit_fold
+from tests.samples import small_job
+
+
+@pytest.mark.parametrize("model_name", registry())
+def test_batches_that_are_taken_whole_are_those_of_darts(tmp_path, monkeypatch, model_name):
+    job = small_job(tmp_path, model_name=model_name, horizon=2)
+    whole = evaluate_fold(job)
+    monkeypatch.setattr(kallos.scoring.training, "_whole_batches", lambda model: nullcontext())
+    one_by_one = evaluate_fold(job)
+    monkeypatch.undo()
+    monkeypatch.setattr(kallos.scoring.training, "_MOST_SAMPLE_BYTES", 0)
+    too_large = evaluate_fold(job)
+    assert whole.rmse == one_by_one.rmse == too_large.rmse
+    assert whole.mae == one_by_one.mae == too_large.mae
+
+
+def test_a_fitted_model_can_be_saved_and_loaded(tmp_path):
+    fitted = fit_fold(small_job(tmp_path))
+    fitted.model.save(str(tmp_path / "model.pt"))
+    loaded = type(fitted.model).load(str(tmp_path / "model.pt"), trusted=True)
+    known = {"series": fitted.prepared.target, "past_covariates": fitted.prepared.past_covariates, "verbose": False}
+    assert loaded.predict(1, **known) == fitted.model.predict(1, **known)
