@@ -107,7 +107,7 @@ def main(spec: TuneSpec, run: RunSpec, out: Path, trivial: bool) -> dict[str, An
             return trivial_score(job)
 
         if trivial:
-            flows.tune.FoldPool = without_fits(note)  # type: ignore[assignment, misc]
+            flows.places.FoldPool = without_fits(note)  # type: ignore[assignment, misc]
         clock = Clock()
         with watching(clock):
             result = flows.tune.tune(spec, run, str(out))

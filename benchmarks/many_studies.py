@@ -48,7 +48,7 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
     from kallos.settings import Settings
     from kallos.specs.grid import ALL, StudyGrid
 
-    flows.tune.FoldPool = without_fits()  # type: ignore[assignment, misc]
+    flows.places.FoldPool = without_fits()  # type: ignore[assignment, misc]
     with FeatureStore(Settings.read().features_url) as store:
         store.write({f"A{number:04}": features(number) for number in range(studies)})
     spec = TuneSpec.model_validate(

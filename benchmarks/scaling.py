@@ -86,7 +86,7 @@ def coordinator(asset: str, trials: int) -> None:
     import flows.tune
     from flows.watching import watching
 
-    flows.tune.FoldPool = without_fits()  # type: ignore[assignment, misc]
+    flows.places.FoldPool = without_fits()  # type: ignore[assignment, misc]
     clock, process, cpu = Clock(), psutil.Process(), [0.0, 0.0]
 
     def watch(event: Any) -> None:

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from prefect.states import Failed
 
+import flows.places
 import flows.tune
 from flows.places import place_of, shared_pools
 from flows.tune import may_pass_later
@@ -31,7 +32,7 @@ def process_of(_: FoldJob) -> FoldScore:
 @pytest.fixture
 def process_of_a_study(tmp_path, monkeypatch):
     """A function that runs a study of one fold, and returns the process that computed it."""
-    monkeypatch.setattr(flows.tune, "FoldPool", partial(FoldPool, evaluate=process_of))
+    monkeypatch.setattr(flows.places, "FoldPool", partial(FoldPool, evaluate=process_of))
     plan, job = small_plan(tmp_path), small_job(tmp_path)
 
     def process(error: Exception | None = None) -> int:
@@ -70,7 +71,7 @@ def test_on_a_cluster_as_many_folds_are_asked_for_as_a_study_can_use_and_its_wor
         addresses.append(address)
         return nullcontext(SimpleNamespace(score=process_of, has_room=lambda: next(idle)))
 
-    monkeypatch.setattr(flows.tune, "DaskPool", cluster)
+    monkeypatch.setattr(flows.places, "DaskPool", cluster)
     plan, run = small_plan(tmp_path), RunSpec(executor="dask", dask_address="tcp://here:8786")
     with shared_pools(run):
         for expected in (True, False):
@@ -83,7 +84,7 @@ def test_on_a_cluster_as_many_folds_are_asked_for_as_a_study_can_use_and_its_wor
 
 def test_a_fold_that_waits_for_a_cluster_is_asked_for_within_the_budget_and_is_not_tried_again(tmp_path, monkeypatch):
     cluster = SimpleNamespace(score=lambda job, may_begin: may_begin(), has_room=lambda: True)
-    monkeypatch.setattr(flows.tune, "DaskPool", lambda *_, **__: nullcontext(cluster))
+    monkeypatch.setattr(flows.places, "DaskPool", lambda *_, **__: nullcontext(cluster))
     run = RunSpec(executor="dask", dask_address="tcp://here:8786")
     with (
         place_of(run, small_plan(tmp_path)) as place,

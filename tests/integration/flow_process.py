@@ -42,5 +42,5 @@ def fill_up(folder: Path) -> None:
 
 if __name__ == "__main__":
     spec, run, folder = sys.argv[1:]
-    flows.tune.FoldPool = partial(FoldPool, evaluate=partial(evaluate_and_note, Path(folder)))  # type: ignore[misc]
+    flows.places.FoldPool = partial(FoldPool, evaluate=partial(evaluate_and_note, Path(folder)))  # type: ignore[misc]
     flows.tune.tune(TuneSpec.model_validate_json(spec), RunSpec.model_validate_json(run), str(Path(folder) / "results"))

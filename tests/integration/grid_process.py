@@ -34,6 +34,6 @@ if __name__ == "__main__":
     def score(job: FoldJob) -> FoldScore:
         return score_and_note(Path(folder), int(hang_after), job)
 
-    flows.tune.FoldPool = lambda *_, **__: nullcontext(stand_in_pool(score))  # type: ignore[assignment, misc]
+    flows.places.FoldPool = lambda *_, **__: nullcontext(stand_in_pool(score))  # type: ignore[assignment, misc]
     sys.argv = ["kallos-run", *arguments]
     main()

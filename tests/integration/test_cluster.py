@@ -14,6 +14,7 @@ import optuna
 import pytest
 from prefect.client.orchestration import get_client
 
+import flows.places
 import flows.tune
 from flows.server.diagnosis import check_cluster
 from kallos.architectures import lookup
@@ -219,7 +220,7 @@ def test_the_flow_on_a_cluster_shares_a_store_and_shows_its_folds_as_ever(tmp_pa
     caplog.set_level(logging.INFO)
     monkeypatch.setenv("KALLOS_STORE", f"file://{tmp_path}/shared")
     monkeypatch.setenv("KALLOS_DASK_ADDRESS", cluster.address)
-    monkeypatch.setattr(flows.tune, "DaskPool", partial(DaskPool, evaluate=by_learning_rate))
+    monkeypatch.setattr(flows.places, "DaskPool", partial(DaskPool, evaluate=by_learning_rate))
     with FeatureStore(Settings.read().features_url) as store:
         store.write({"ABC": make_features()})
     cluster.add_worker()

@@ -16,6 +16,7 @@ import pytest
 from prefect.artifacts import Artifact
 from prefect.settings import PREFECT_API_URL
 
+import flows.places
 import flows.tune
 import flows.tune_all
 from flows.commands.tune_all import run_flow
@@ -23,7 +24,6 @@ from flows.commands.tune_all import tune_all as tune_all_command
 from flows.tune_all import find_assets, tune_all
 from kallos.errors import DataError, KallosError, StudyError, UsageError
 from kallos.features.store import FeatureStore
-from kallos.report import page
 from kallos.report.leaderboard import write_leaderboard
 from kallos.settings import Settings
 from kallos.specs.grid import StudyGrid
@@ -144,7 +144,7 @@ def test_all_studies_of_a_run_share_one_pool_and_their_results_are_those_of_each
         pools.append("opened")
         return nullcontext(stand_in_pool(by_parameters))
 
-    monkeypatch.setattr(flows.tune, "FoldPool", pool)
+    monkeypatch.setattr(flows.places, "FoldPool", pool)
     board = tune_all(StudyGrid(spec=small_spec(), assets=("ABC", "DEF"), models=("gru",)), output_dir=str(tmp_path))
     assert pools == ["opened"]
     for number, (asset, entry) in enumerate(zip(("ABC", "DEF"), board.entries, strict=True)):
@@ -155,8 +155,8 @@ def test_all_studies_of_a_run_share_one_pool_and_their_results_are_those_of_each
 def test_neither_a_result_that_cannot_be_read_nor_a_leaderboard_that_cannot_be_written_stops_other_studies(
     command, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(flows.tune, "FoldPool", lambda *_, **__: nullcontext(stand_in_pool(by_parameters)))
-    monkeypatch.setattr(page, "report_html", lambda *_, **__: "page")
+    monkeypatch.setattr(flows.places, "FoldPool", lambda *_, **__: nullcontext(stand_in_pool(by_parameters)))
+    monkeypatch.setattr(flows.tune, "report_html", lambda *_, **__: "page")
     folder = tmp_path / "results"
     (folder / "gru_ABC_best_params.json").mkdir(parents=True)
     written = []

@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.states import Failed
 from pydantic import SecretStr
 
+import flows.places
 import flows.tune
 from flows.server.failures import note_failure
 from flows.server.fold_storage import FoldStorage
@@ -26,7 +27,6 @@ from kallos.cache import FoldCache
 from kallos.errors import DataError, FitError
 from kallos.features.store import FeatureStore
 from kallos.planning import plan_study
-from kallos.report import page
 from kallos.scoring.fold import evaluate_fold
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
@@ -53,7 +53,7 @@ ALONE = RunSpec(workers=1)
 
 def score_by(monkeypatch, score, forecast=flat_forecasts) -> None:
     """Score the flow's folds by a function in this process, and forecast by another."""
-    monkeypatch.setattr(flows.tune, "FoldPool", lambda *_, **__: nullcontext(stand_in_pool(score, forecast)))
+    monkeypatch.setattr(flows.places, "FoldPool", lambda *_, **__: nullcontext(stand_in_pool(score, forecast)))
 
 
 def forget_the_record() -> None:
@@ -65,7 +65,7 @@ def forget_the_record() -> None:
 def in_this_process(monkeypatch) -> None:
     """Processes take seconds to start, and pages to draw; the tests about them have their own."""
     score_by(monkeypatch, evaluate_fold)
-    monkeypatch.setattr(page, "report_html", lambda result, **_: result.study_name)
+    monkeypatch.setattr(flows.tune, "report_html", lambda result, **_: result.study_name)
 
 
 @pytest.fixture
@@ -346,7 +346,7 @@ def test_a_budget_ends_the_flow_with_a_result(database, monkeypatch, caplog):
 def kept_pages(monkeypatch) -> list[dict]:
     """Keep what pages are made from, in place of making them."""
     made: list[dict] = []
-    monkeypatch.setattr(page, "report_html", lambda result, **rest: made.append(rest) or "page")
+    monkeypatch.setattr(flows.tune, "report_html", lambda result, **rest: made.append(rest) or "page")
     return made
 
 
@@ -379,7 +379,7 @@ def test_a_picture_that_fails_costs_neither_the_page_nor_the_result(database, mo
     tune(small_spec(), ALONE, "results")
     assert pages[0]["no_forecasts"] == "FitError: the loss is NaN"
     assert "the best trial's forecasts are left out of the report: FitError: the loss is NaN" in caplog.text
-    monkeypatch.setattr(page, "report_html", fail)
+    monkeypatch.setattr(flows.tune, "report_html", fail)
     state = tune(small_spec(), ALONE, "results", return_state=True)
     assert state.is_completed()
     assert "the report could not be written, and the result is whole: FitError" in caplog.text
