@@ -15,7 +15,7 @@ from flows.watching import ArtifactStore
 from kallos import checks
 from kallos.baselines.holdout import Holdout
 from kallos.errors import KallosError
-from kallos.evaluation.holdout import refuse_too_few
+from kallos.evaluation.forecasts import refuse_too_few
 from kallos.evaluation.models import (
     Contender,
     Evaluated,

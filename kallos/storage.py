@@ -1,4 +1,4 @@
-"""Where results are left: a folder of this machine, or one of an object store by its fsspec URL."""
+"""Files that are written whole or not at all, in a folder of this machine or of an object store by its fsspec URL."""
 
 import os
 import posixpath

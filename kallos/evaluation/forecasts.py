@@ -9,13 +9,13 @@ from kallos.baselines.forecasts import RIDGE, rules_by_target, yardsticks
 from kallos.baselines.holdout import Holdout
 from kallos.baselines.scores import EACH_BEST
 from kallos.errors import DataError
-from kallos.evaluation.holdout import refuse_too_few
 from kallos.evaluation.metrics import rmse, score_forecasts
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.evaluation.significance import diebold_mariano, gain_interval
 from kallos.evaluation.verdict import LEVEL, decide
 from kallos.features.moments import stamp
 from kallos.features.snapshots import frame_sha256
+from kallos.folds.grid import fewest_origins
 from kallos.scoring.losses import loss_of
 from kallos.scoring.metrics import Forecast, measure
 from kallos.specs.metrics import OF_QUANTILES, RMSE
@@ -155,6 +155,18 @@ def compare(
         statistic=test.statistic,
         p_value=test.p_value,
     )
+
+
+def refuse_too_few(holdout: Holdout) -> None:
+    """Raise `DataError` if a hold-out has too few origins for a verdict."""
+    needed = fewest_origins(holdout.lead, holdout.horizon)
+    there = len(holdout.actual)
+    if there < needed:
+        raise DataError(
+            f"a verdict needs {needed} forecast origins, and the hold-out of {holdout.stop - holdout.start} rows has "
+            f"{there} with horizon {holdout.horizon}: choose an earlier `test_start_date` or a later `test_end_date`, "
+            f"{needed - there} rows more"
+        )
 
 
 def _refuse_unfit(name: str, forecast: Array, actual: tuple[int, ...], levels: tuple[float, ...] | None) -> None:

@@ -1,4 +1,4 @@
-"""What is shown and stored of a result: the best-parameters document, markdown, and tables."""
+"""A study's result as rows of tables and as markdown."""
 
 from collections.abc import Mapping
 from pathlib import Path

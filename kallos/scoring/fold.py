@@ -1,4 +1,4 @@
-"""The unit of all work: one parameter set, trained and scored on one fold."""
+"""A fold's job carried out: the model is fitted, forecasts are made and scored."""
 
 import time
 from collections.abc import Iterator, Sequence

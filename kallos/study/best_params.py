@@ -1,4 +1,4 @@
-"""A study's best-parameters document, read back: what was tuned, on which rows, and how it did on which folds."""
+"""A study's best-parameters document, written and read back: what was tuned, on which rows, and how it did."""
 
 import json
 import posixpath
