@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 from prefect.artifacts import Artifact
-from tests.kallos.test_evaluation_of_models import SEASONAL, seasonal_features
 
 from flows.evaluate import evaluate
 from flows.nightly import nightly
@@ -22,6 +21,7 @@ from kallos.scoring.fold import evaluate_fold
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
 from kallos.study.events import StepStarted
+from tests.kallos.evaluation.test_models import SEASONAL, seasonal_features
 from tests.samples import small_spec
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")

@@ -255,7 +255,7 @@ def test_a_failed_run_keeps_the_line_that_says_why_and_leaves_a_note(database):
     (note,) = (path for path in Path("results").rglob("*") if path.is_file())
     failure = json.loads(note.read_text())
     assert re.fullmatch(r"results/failures/gru_ABD-[0-9a-f]{8}\.json", str(note))
-    assert (failure["state"], failure["of"]) == ("Failed", "gru on ABD: log_return_close")
+    assert (failure["state"], failure["of"]) == ("Failed", "gru on ABD")
     assert "did you mean 'ABC'" in failure["message"]
     assert "at once with `refresh_cache`" in failure["remedy"]
 

@@ -10,7 +10,7 @@ from kallos.architectures import Architecture
 from kallos.baselines.scores import naive_scores
 from kallos.errors import DataError, FitError
 from kallos.folds.grid import Fold
-from kallos.scoring import job, machine
+from kallos.scoring import job
 from kallos.scoring.fold import evaluate_fold, fit_fold, forecast_fold
 from kallos.specs.data import FeatureSpec
 from kallos.specs.study import TrainingSpec
@@ -190,7 +190,7 @@ def test_the_fingerprint_moves_with_whatever_moves_the_score(tmp_path, change):
     ("owner", "name", "value"),
     [
         (job, "EVALUATION_VERSION", 0),
-        (machine, "machine", lambda: {"darts": "0.1"}),
+        (job, "machine", lambda: {"darts": "0.1"}),
         (Architecture, "source_sha256", "0"),
     ],
     ids=["evaluation", "machine and libraries", "recipe"],
