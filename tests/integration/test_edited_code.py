@@ -69,6 +69,7 @@ def test_scores_of_the_code_before_an_edit_are_not_those_of_the_code_behind_it(f
     assert all(new != old for new, old in zip(again["values"], before["values"], strict=True))
 
 
+@pytest.mark.slow
 def test_a_worker_that_has_loaded_edited_code_leaves_no_score(folder):
     stopped = run(folder, "worker", "STRENGTH, SCALE = 1.0", "STRENGTH, SCALE = 1e6")
     assert re.search(

@@ -33,7 +33,7 @@ ALONE = RunSpec(workers=1)
 def in_this_process(monkeypatch) -> None:
     """Processes take seconds to start, and the tests about them have their own."""
     pool = SimpleNamespace(score=evaluate_fold, run=lambda work, job: work(job))
-    for module in ("flows.tune", "flows.train"):
+    for module in ("flows.places", "flows.train"):
         monkeypatch.setattr(f"{module}.FoldPool", lambda *_, **__: nullcontext(pool))
 
 
