@@ -322,7 +322,8 @@ def place(folder: Path) -> Iterator[None]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KALLOS_")}
     with (
         mock.patch.dict(os.environ, {**kept, "HOME": str(folder), "COLUMNS": "120"}, clear=True),
-        mock.patch.object(sys, "path", ["", *sys.path]),
+        # Worker processes are handed this path, on which "" is where this process began.
+        mock.patch.object(sys, "path", ["", str(folder), *sys.path]),
         contextlib.chdir(folder),
     ):
         yield
