@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,6 @@ from kallos.scoring.targets import actual_targets, error_unit, targets_of
 from kallos.specs.data import FeatureSpec
 from kallos.specs.metrics import RMSE
 from kallos.specs.study import TuneSpec
-
-if TYPE_CHECKING:
-    pass
-
 
 Array = npt.NDArray[np.float64]
 

@@ -1,12 +1,6 @@
 """Timestamps as JSON holds them."""
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
-
-if TYPE_CHECKING:
-    pass
-
 
 Stamp = str | int
 

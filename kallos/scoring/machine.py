@@ -8,13 +8,10 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import kallos
 from kallos.architectures.references import own_modules, text_as_loaded
-
-if TYPE_CHECKING:
-    pass
-
 
 _LIBRARIES = ("kallos", "darts", "torch", "optuna", "numpy", "pandas", "scikit-learn")
 # Libraries that are imported by another name than they are installed by.
@@ -48,7 +45,7 @@ def environment_sha256() -> str:
     digest = hashlib.sha256(f"{platform.python_version()} {sysconfig.get_config_var('SOABI')}".encode())
     for name in sorted(set(_installed_packages())):
         digest.update(name.encode())
-    for file in sorted({*Path(__file__).parent.rglob("*.py"), *own_modules(sys.modules)}):
+    for file in sorted({*Path(kallos.__file__).parent.rglob("*.py"), *own_modules(sys.modules)}):
         digest.update(text_as_loaded(file))
     return digest.hexdigest()
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import kallos
 from kallos.architectures import get_architecture
 from kallos.scoring.machine import environment_sha256, version_here
 from kallos.specs.metrics import check_metric
@@ -38,6 +39,17 @@ def test_an_environment_is_another_with_each_package_and_each_module_of_ones_own
     assert len({before, installed, loaded, edited}) == 4
     del sys.modules["helper_of_mine"]
     assert environment() == installed
+
+
+def test_an_environment_is_another_with_the_text_of_any_package_of_kallos(tmp_path, monkeypatch, environment):
+    monkeypatch.setattr(kallos, "__file__", str(tmp_path / "kallos" / "__init__.py"))
+    seen = set()
+    for room in ("study", "scoring", "features/files"):
+        file = tmp_path / "kallos" / room / "new.py"
+        file.parent.mkdir(parents=True)
+        file.write_text(f"ROOM = {room!r}")
+        seen.add(environment())
+    assert len(seen) == 3
 
 
 def test_the_environment_of_a_process_stays_what_it_was_at_first(tmp_path, monkeypatch, environment):
