@@ -8,6 +8,8 @@ KallosError                 one line for the user: the rule, the value, the reme
 │                           trial fails, is not retried, and the study goes on
 ├── StudyError              the study as a whole has no result                         (exit code 1)
 └── BrokenPromiseError      an architecture does not keep to its contract (`kallos.contracts`)
+
+With them stand the checks at the door that raise them: of arguments (`require` and its kin) and of a URL's password.
 """
 
 import json
