@@ -21,12 +21,12 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from kallos.baselines.holdout import Holdout
+from kallos.baselines.naive import naive_forecasts
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import t
 
-from kallos.baselines.holdout import Holdout
-from kallos.baselines.naive import naive_forecasts
 from kallos.evaluation.significance import diebold_mariano, long_run_variance
 from kallos.features.frequency import Frequency
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def trivial_score(job: FoldJob) -> FoldScore:
     """Score by a closed form with some noise: an architecture that takes no time to train."""
-    params = job.params
+    params = job.fit.params
     noise = random.Random(f"{sorted(params.items())}{job.rows_sha256}").uniform(0, 0.1)
     error = 1 + (math.log10(params["lr"]) + 3) ** 2 + 0.01 * params["hidden_dim"] + noise
     return FoldScore(rmse=error, mae=error, n_forecasts=1, epochs=1, best_epoch=1, seconds=0.0)
@@ -42,14 +42,14 @@ def trivial_forecasts(job: FoldJob) -> "FoldForecasts":
     from kallos.features.snapshots import read_snapshot
     from kallos.report.forecasts import FoldForecasts
 
-    rows = read_snapshot(job.snapshot).iloc[job.fold.validation_start : job.fold.validation_stop]
+    rows = read_snapshot(job.snapshot).iloc[job.folds[0].validation_start : job.folds[0].validation_stop]
     return FoldForecasts(
         fingerprint=job.fingerprint,
-        fold=job.fold.number,
+        fold=job.number,
         block=1,
         rmse=trivial_score(job).rmse,
         stamps=tuple(stamp(moment) for moment in rows.index),
-        actual=tuple(rows[job.features.targets[0]].tolist()),
+        actual=tuple(rows[job.fit.features.targets[0]].tolist()),
         forecast=(0.0,) * len(rows),
     )
 

@@ -13,7 +13,7 @@ from prefect.utilities.annotations import quote
 
 from flows.watching import ArtifactStore
 from kallos import checks
-from kallos.baselines.holdout import Holdout
+from kallos.baselines.window import Window
 from kallos.errors import KallosError
 from kallos.evaluation.forecasts import refuse_too_few
 from kallos.evaluation.models import (
@@ -154,7 +154,7 @@ def _as_it_is(value: object) -> Any:
     return quote(value)
 
 
-def _opponent(against: str, manifest: Manifest, dates: ScoredDates, holdout: Holdout) -> Opponent:
+def _opponent(against: str, manifest: Manifest, dates: ScoredDates, holdout: Window) -> Opponent:
     """Return the model in use, ready to forecast the hold-out; where the registry's cannot, the reason."""
     if against == NOBODY:
         return Opponent()
@@ -162,7 +162,7 @@ def _opponent(against: str, manifest: Manifest, dates: ScoredDates, holdout: Hol
         if read_manifest(against).model_id == manifest.model_id:
             return Opponent(is_itself=True)
         in_use = load_contender(against, dates.end)
-        opposing(in_use, dates, holdout, manifest.spec.metric)
+        opposing(in_use, dates, holdout)
         return Opponent(in_use)
     registry = Registry(Settings.read().registry_folder)
     current = registry.current(manifest.asset_id, manifest.target_label, manifest.horizon)
@@ -172,7 +172,7 @@ def _opponent(against: str, manifest: Manifest, dates: ScoredDates, holdout: Hol
         return Opponent(is_itself=True)
     try:
         in_use = load_contender(registry.folder_of(current.model_id), dates.end)
-        opposing(in_use, dates, holdout, manifest.spec.metric)
+        opposing(in_use, dates, holdout)
     except KallosError as error:
         missing = (
             f"The model in use, {current.model_id}, could not be held against it, so that it is kept: {error}. To use "

@@ -26,7 +26,7 @@ from kallos.specs.study import TuneSpec, require_holdout
 from kallos.storage import (
     refuse_relative,
 )
-from kallos.study.best_params import read_one_se
+from kallos.study.best_params import read_best_params
 from kallos.study.events import StepStarted, StudyFinished
 from kallos.study.names import BEST_PARAMS, artifact_key, model_folder, study_folder
 
@@ -48,11 +48,11 @@ def register(folder: str, evaluation: HoldoutEvaluation, by_verdict: bool) -> st
 @task(cache_policy=NO_CACHE)
 def write_verdict(finished: StudyFinished, evaluation: HoldoutEvaluation, folder: str) -> str:
     """Write the page in the study's own folder once more, the verdict first, and return its address."""
-    result = finished.result
+    result, best = finished.result, read_best_params(folder)
     page = report_html(
         result,
         evaluation=evaluation,
-        one_se=read_one_se(result, folder),
+        one_se=None if best is None else best.one_se,
         deflation=deflate(result),
         forecasts=read_forecasts(result, folder),
         run=finished,

@@ -22,7 +22,6 @@ from flows.server.fold_storage import FoldStorage
 from flows.watching import ArtifactStore, Ending, ProgressArtifact, RunLogger, TrialLog, is_worth_a_line, tell_all
 from kallos import checks, tuner
 from kallos.architectures import Params
-from kallos.architectures.study_space import model_of
 from kallos.cache import FoldCache
 from kallos.choosing.selection import deflate, one_standard_error
 from kallos.errors import KallosError
@@ -39,7 +38,7 @@ from kallos.report.forecasts import (
 from kallos.report.page import remove_report, report_html
 from kallos.report.plots import report_png
 from kallos.report.rows import best_params_markdown, trial_rows
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FitSpec, FoldJob, FoldScore
 from kallos.scoring.operations import count_operations
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
@@ -160,21 +159,10 @@ def study(plan: StudyPlan, run: RunSpec, place: Place) -> StudyFinished:
 @task(cache_policy=NO_CACHE)
 def choose(plan: StudyPlan, result: TuningResult) -> HonestChoice:
     """Find the cheapest trial within one standard error of the best, and what is left of the best one's gain."""
-    spec = plan.spec
-    n_targets = len(spec.features.targets)
-    n_covariates = len(read_snapshot(plan.snapshot).columns) - n_targets
+    n_covariates = len(read_snapshot(plan.snapshot).columns) - len(plan.spec.features.targets)
 
     def operations_of(params: Params) -> int:
-        name, own = model_of(spec.model_name, params)
-        return count_operations(
-            name,
-            own,
-            horizon=spec.horizon,
-            lead=spec.features.lead,
-            n_covariates=n_covariates,
-            n_targets=n_targets,
-            quantiles=spec.levels,
-        )
+        return count_operations(FitSpec.of(plan.spec, params), n_covariates)
 
     return HonestChoice(one_se=one_standard_error(result, operations_of), deflation=deflate(result))
 

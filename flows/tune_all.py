@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
 from prefect import flow, get_run_logger, runtime, task
@@ -27,7 +27,7 @@ from kallos.specs.grid import ALL, StudyGrid
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec
 from kallos.storage import prepare_folder, refuse_relative
-from kallos.study.best_params import best_params_document, read_best_params
+from kallos.study.best_params import BestParams, read_best_params
 from kallos.study.names import leaderboard_key, study_folder
 from kallos.workers.dask import cluster_line
 from kallos.workers.scheduler import cluster_address
@@ -191,7 +191,7 @@ def _finished(spec: TuneSpec, folder: str) -> Entry | None:
         return None
 
 
-def _found_now(spec: TuneSpec, results: str) -> dict[str, Any] | None:
+def _found_now(spec: TuneSpec, results: str) -> BestParams | None:
     """Return the document of the study on the rows of now, or None if it is not there."""
     plan = _plan_now(spec)
     document = read_best_params(study_folder(results, plan.study_name))
@@ -216,7 +216,7 @@ def _run_here(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> Entry:
         raise
     except Exception as error:  # Whatever ails one study, the others go on.
         return Entry.failed(spec, _reason(error))
-    return Entry.of(spec, best_params_document(result))
+    return Entry.of(spec, BestParams.of(result))
 
 
 def _reason(error: Exception) -> str:

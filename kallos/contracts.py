@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from kallos.architectures import Params, create_model, get_architecture
@@ -29,10 +30,12 @@ from kallos.architectures.study_space import study_space
 from kallos.errors import DataError, FitError, KallosError, UsageError, require
 from kallos.folds.grid import Fold
 from kallos.planning import plan_study
-from kallos.scoring.fold import evaluate_fold, fit_fold, forecast_fold
+from kallos.scoring.fold import FittedFold, evaluate_fold, fit_fold, forecasts_of, model_of_fit
 from kallos.scoring.job import FoldJob
 from kallos.scoring.weights import restore_weights, weights_bytes
 from kallos.specs.study import TuneSpec
+
+Array = npt.NDArray[np.float64]
 
 _HORIZON = 3
 _NORM = "use_reversible_instance_norm"
@@ -86,14 +89,14 @@ def every_corner_of_the_space_builds(name: str, folder: str) -> None:
 def both_ends_of_the_space_fit(name: str, folder: str) -> None:
     """The smallest and the largest model train for an epoch, and forecast."""
     for drawn in _corner_params(name)[:2]:
-        rmse = evaluate_fold(replace(_job(name, folder), params=drawn)).rmse
+        rmse = evaluate_fold(_with_params(_job(name, folder), drawn)).rmse
         _must(math.isfinite(rmse), f"the error of a model must be a number, and is {rmse} with {drawn}")
 
 
 def every_corner_of_the_space_fits(name: str, folder: str) -> None:
     """The model of every choice trains for an epoch, and forecasts: not one of `CHECKS`, since it takes its time."""
     for drawn in _corner_params(name)[2:]:
-        rmse = evaluate_fold(replace(_job(name, folder), params=drawn)).rmse
+        rmse = evaluate_fold(_with_params(_job(name, folder), drawn)).rmse
         _must(math.isfinite(rmse), f"the error of a model must be a number, and is {rmse} with {drawn}")
 
 
@@ -115,24 +118,24 @@ def forecasts_keep_to_the_horizon_and_see_no_future(name: str, folder: str) -> N
         fixed = {} if norm is None else {_NORM: norm}
         job, frame = _job(name, folder, fixed=fixed, **over), _frame()
         changed = frame.copy()
-        changed.iloc[label_horizon + job.fold.validation_start + 10 :] *= 2
+        changed.iloc[label_horizon + job.folds[0].validation_start + 10 :] *= 2
         other = _job(name, folder, changed, fixed=fixed, **over)
         fitted = fit_fold(job)
-        before, after = forecast_fold(job, fitted), forecast_fold(other, fit_fold(other))
-        n_origins = job.fold.validation_stop - job.fold.validation_start - _HORIZON + 1
-        _must(before.shape == (n_origins, _HORIZON), "there must be a forecast of the horizon from each origin")
+        before, after = _forecast(job, fitted), _forecast(other, fit_fold(other))
+        n_origins = job.folds[0].validation_stop - job.folds[0].validation_start - _HORIZON + 1
+        _must(before.shape == (n_origins, _HORIZON, 1), "there must be a forecast of the horizon from each origin")
         # The first changed row is the tenth of the window, and known to no origin before it.
         n_same = 10 + max(label_horizon, 1)
         _must(np.array_equal(before[:n_same], after[:n_same]), "a forecast must not see behind its origin")
         _must(not np.array_equal(before, after), "a forecast must see what is known at its origin")
         # What is known at the origin, and not a row more, is all that a forecast needs.
-        prepared = fitted.prepared
+        (prepared,) = fitted.series
         assert prepared.past_covariates is not None
-        known = slice(0, prepared.fold.validation_start - job.features.lead + 1)
+        known = slice(0, prepared.fold.validation_start - job.fit.lead + 1)
         alone = fitted.model.predict(
             _HORIZON, series=prepared.target[known], past_covariates=prepared.past_covariates[known], verbose=False
         )
-        alone = prepared.target_scale.restore(alone.values()[:, 0])
+        alone = prepared.target_scale.restore(alone.values())
         _must(
             np.allclose(before[0], alone, rtol=1e-3, atol=1e-6),
             f"a forecast must need no more than is known at its origin: it is {before[0]}, and from that alone {alone}",
@@ -159,7 +162,6 @@ def it_learns_from_several_assets(name: str, folder: str) -> None:
     both = pd.concat({"ABC": frame, "XYZ": frame.iloc[30:] * 3})
     job = _job(name, folder, both, data={"asset_id": ["ABC", "XYZ"]})
     score = evaluate_fold(job)
-    assert score.by_asset is not None
     _must(all(map(math.isfinite, score.by_asset)), "the error of each asset must be a number")
     _must(score.rmse == evaluate_fold(job).rmse, "two fits with one seed must have one score")
 
@@ -170,13 +172,13 @@ def it_saves_and_loads(name: str, folder: str) -> None:
 
     job = _job(name, folder)
     fitted = fit_fold(job)
-    covariates = fitted.prepared.past_covariates
+    covariates = fitted.series[0].past_covariates
     assert covariates is not None
-    before = forecast_fold(job, fitted)
-    loaded = create_model(name, job.params, horizon=_HORIZON, lead=job.features.lead, max_epochs=0, seed=job.seed + 1)
+    before = _forecast(job, fitted)
+    loaded = model_of_fit(replace(job.fit, seed=job.fit.seed + 1), True, max_epochs=0)
     with quiet_single_thread():
         restore_weights(loaded, weights_bytes(fitted.model), covariates.n_components, "a model")
-    after = forecast_fold(job, replace(fitted, model=loaded))
+    after = _forecast(job, replace(fitted, model=loaded))
     _must(np.array_equal(before, after), "a model that was saved and loaded must forecast as before")
 
 
@@ -186,9 +188,9 @@ def too_few_rows_are_refused_in_one_line(name: str, folder: str) -> None:
         _job(name, folder, _frame(32), folds={"n_folds": 1, "step": 12})
     job = _job(name, folder)
     # One row less than a single sample takes.
-    too_few = Fold(1, 0, job.params[INPUT] + _HORIZON - 1, 160, 200)
+    too_few = Fold(1, 0, job.fit.params[INPUT] + _HORIZON - 1, 160, 200)
     with _raises(FitError, "cannot be fitted"):
-        evaluate_fold(replace(job, fold=too_few))
+        evaluate_fold(replace(job, folds=(too_few,)))
 
 
 def a_parameter_that_it_does_not_have_is_refused(name: str, folder: str) -> None:
@@ -234,6 +236,15 @@ def _job(
     )
     plan = plan_study(_frame() if frame is None else frame, spec, folder)
     return plan.trial_jobs(0, {**plan.space.defaults(name), **(fixed or {})})[0]
+
+
+def _with_params(job: FoldJob, params: Params) -> FoldJob:
+    return replace(job, fit=replace(job.fit, params=params))
+
+
+def _forecast(job: FoldJob, fitted: FittedFold) -> Array:
+    (forecast,) = forecasts_of(job, fitted)
+    return forecast.point
 
 
 def _frame(n_rows: int = 200) -> pd.DataFrame:

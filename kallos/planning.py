@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,54 +10,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from kallos.architectures import Architecture, Params, get_architecture
 from kallos.architectures.lookup import refuse_missing_packages
-from kallos.architectures.study_space import StudySpace, model_of
-from kallos.baselines.scores import (
-    Errors,
-    better_by_target,
-    naive_by_asset,
-    naive_by_target,
-)
+from kallos.architectures.study_space import StudySpace
+from kallos.baselines.scores import BaselineScores, score_baselines
 from kallos.errors import DataError, UsageError, require, shorten
 from kallos.features.moments import Stamp, stamp
 from kallos.features.snapshots import frame_sha256, write_snapshot
 from kallos.folds.cut import cut_panel, inner_cuts_of, is_short
 from kallos.folds.grid import Fold
 from kallos.folds.panel import Panel
-from kallos.scoring.job import FoldJob, rows_sha256
+from kallos.scoring.job import FitSpec, FoldJob, rows_sha256
 from kallos.scoring.machine import version_here
 from kallos.scoring.metrics import mean
-from kallos.specs.metrics import RMSE, metric_source
+from kallos.specs.metrics import metric_source
 from kallos.specs.study import TuneSpec
 
 if TYPE_CHECKING:
     from optuna import Trial
 
-_log = logging.getLogger(__name__)
-
-
 # Raise this whenever a change to asking, telling or pruning moves a trial.
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 
 
 class DataSummary(BaseModel):
-    """Which rows a study saw."""
+    """Which rows a study saw; `rows_by_asset` counts those of each asset."""
 
     model_config = ConfigDict(frozen=True)
 
     sha256: str
     rows: int
+    rows_by_asset: dict[str, int]
     start: Stamp
     end: Stamp
-    # Rows of each asset, where there are several.
-    by_asset: dict[str, int] | None = Field(None, exclude_if=lambda by_asset: by_asset is None)
 
 
 class FoldWindow(BaseModel):
-    """A fold in the data's own stamps, all inclusive, with the naive forecasts' RMSE in it."""
+    """A fold in the data's own stamps, all inclusive, with the naive forecasts' errors in it.
+
+    `naive_values` are by the study's metric, and so are those of each asset and of each target. All but those by asset
+    are means over the assets.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -66,31 +60,24 @@ class FoldWindow(BaseModel):
     train_end: Stamp
     validation_start: Stamp
     validation_end: Stamp
+    naive_values: dict[str, float]
     naive_rmse: dict[str, float]
-    # Not written where it is the RMSE: such studies are as they were when nothing else could be minimised.
-    naive_measured: dict[str, float] | None = Field(None, exclude_if=lambda measured: measured is None)
-    # By the study's metric, for each asset, where there are several: the others are means over the assets then.
-    naive_by_asset: dict[str, tuple[float, ...]] | None = Field(None, exclude_if=lambda by_asset: by_asset is None)
-    # Likewise for each target alone, where there are several.
-    naive_by_target: dict[str, tuple[float, ...]] | None = Field(None, exclude_if=lambda by_target: by_target is None)
-
-    @property
-    def naive_values(self) -> dict[str, float]:
-        """The naive forecasts' errors by the study's metric."""
-        return self.naive_rmse if self.naive_measured is None else self.naive_measured
+    naive_by_asset: dict[str, tuple[float, ...]]
+    naive_by_target: dict[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class PlannedFold:
-    """A fold, where it lies in the data, and the hash of the rows that it sees.
+    """A fold of each asset, where it lies in the data, and the hash of the rows that it sees."""
 
-    Of several assets, `fold` is that of the first, and the others' are `beside` it.
-    """
-
-    fold: Fold
+    folds: tuple[Fold, ...]
     window: FoldWindow
     rows_sha256: str
-    beside: tuple[Fold, ...] = ()
+
+    @property
+    def number(self) -> int:
+        """Number of the fold."""
+        return self.folds[0].number
 
 
 @dataclass(frozen=True)
@@ -132,9 +119,7 @@ class StudyPlan:
             ENGINE_VERSION,
             [spec.seed, spec.pruner, spec.lookahead, spec.warm_start],
             version_here("optuna"),
-            # A space that fits as a whole is the one that studies had before any was clipped.
-            *([] if self.longest_input is None else [self.longest_input]),
-            *self._own_space,
+            self.space.content,
         ]
         return f"{spec.model_label}-{spec.data.asset_label}-{_sha256(content)[:16]}"
 
@@ -150,25 +135,14 @@ class StudyPlan:
     def family(self) -> str:
         """Hash of what studies have in common that may start from each other's best parameters."""
         spec, features = self.spec, self.spec.features
-        forecast = [features.target, features.label_horizon, spec.horizon, spec.forecast, *self._own_measure]
-        sources = "".join(get_architecture(name).source_sha256 for name in self.space.spaces)
-        return _sha256([spec.data.asset_label, ",".join(self.space.spaces), sources, forecast, *self._own_space])
-
-    @cached_property
-    def _own_space(self) -> list[Any]:
-        """What the study file has made of the search space, if it has, and that of architectures of one's own.
-
-        Those of the recipes that are shipped are in the hash of their source.
-        """
-        space = self.spec.search_space
-        return [each for each in (space.differing(), space.of_ones_own()) if each]
-
-    @property
-    def _own_measure(self) -> list[Any]:
-        """What is minimised and forecast, if it is other than the RMSE of points."""
-        spec = self.spec
-        measure = [] if spec.metric == RMSE else [[spec.metric, metric_source(spec.metric)]]
-        return measure if spec.levels is None else [*measure, list(spec.levels)]
+        content = [
+            spec.data.assets,
+            [[name, get_architecture(name).source_sha256] for name in self.space.spaces],
+            [features.targets, features.label_horizon, spec.horizon],
+            [spec.metric, metric_source(spec.metric), spec.likelihood, spec.levels],
+            spec.search_space.content,
+        ]
+        return _sha256(content)
 
     @property
     def windows(self) -> tuple[FoldWindow, ...]:
@@ -200,28 +174,18 @@ class StudyPlan:
 
     def job(self, name: str, params: Params, planned: PlannedFold) -> FoldJob:
         """Return the job of one parameter set on one fold."""
-        spec = self.spec
-        model_name, own_params = model_of(spec.model_name, params)
         return FoldJob(
             name=name,
             snapshot=self.snapshot,
             rows_sha256=planned.rows_sha256,
-            fold=planned.fold,
-            beside=planned.beside,
-            model_name=model_name,
-            params=own_params,
-            features=spec.features,
-            training=spec.training,
-            horizon=spec.horizon,
-            forecast=spec.forecast,
-            seed=spec.seed,
-            metric=spec.metric,
-            quantiles=spec.levels,
+            folds=planned.folds,
+            fit=FitSpec.of(self.spec, params),
+            metric=self.spec.metric,
         )
 
     def trial_jobs(self, number: int, params: Params) -> list[FoldJob]:
         """Return the jobs of a trial, in the order of the folds."""
-        return [self.job(f"trial-{number}-fold-{planned.fold.number}", params, planned) for planned in self.folds]
+        return [self.job(f"trial-{number}-fold-{planned.number}", params, planned) for planned in self.folds]
 
     def open_job(self, number: int, params: Params) -> FoldJob | None:
         """Return the job of a trial on the step that is not over yet, or None where there is no such step."""
@@ -240,8 +204,6 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str | Path) -> St
     require(TuneSpec, spec=spec)
     require((str, Path), snapshots=snapshots)
     refuse_missing_packages(spec.model_name)
-    if spec.forecast == "block":
-        _log.warning("forecast 'block' reads covariates of the future beyond the horizon: compare by it, trust it not")
     cut = cut_panel(frame, spec)
     panel, grid, open_fold = cut.panel, cut.grid, cut.grid.open_fold
     if open_fold is not None and not _can_be_scored(panel, open_fold, spec, cut.longest_input):
@@ -277,7 +239,7 @@ def _summary(panel: Panel, spec: TuneSpec) -> DataSummary:
         rows=len(frame),
         start=stamp(calendar[0]),
         end=stamp(calendar[-1]),
-        by_asset=dict(zip(spec.data.assets, panel.lengths, strict=True)) if len(panel.lengths) > 1 else None,
+        rows_by_asset=dict(zip(spec.data.assets, panel.lengths, strict=True)),
     )
 
 
@@ -286,7 +248,7 @@ def _can_be_scored(panel: Panel, open_fold: Fold, spec: TuneSpec, longest_input:
     folds = panel.folds_of(open_fold)
     if any(is_short(fold, spec) for fold in folds):
         return False
-    return len(folds) == 1 or all(
+    return all(
         cut.fit_stop >= (longest_input or spec.search_space.longest_input) + spec.features.lead + spec.horizon
         for cut in inner_cuts_of(panel, folds, spec)
     )
@@ -307,32 +269,24 @@ def planned_folds(
 ) -> tuple[tuple[PlannedFold, ...], tuple[PlannedFold, ...]]:
     """Return folds of the calendar as ones of each asset, with their windows, naive scores, and hashes of their rows.
 
-    Of several targets each has its own better naive forecast by the mean over the folds, which those `beyond` have no
-    part in: they come second. Raises `DataError` if a target that is not alone is constant over an asset's training
-    rows.
+    Those `beyond` come second, and have no part in which naive forecast is the better one. Raises `DataError` as
+    `score_baselines`.
     """
-    by_target = [naive_by_target(panel, fold, spec) for fold in folds]
-    rules = better_by_target(by_target)
-    return (
-        tuple(_planned(panel, fold, spec, each, rules) for fold, each in zip(folds, by_target, strict=True)),
-        tuple(_planned(panel, fold, spec, naive_by_target(panel, fold, spec), rules) for fold in beyond),
-    )
+    scores = score_baselines(panel, folds, spec, beyond=beyond)
+    planned = tuple(_planned(panel, *each) for each in zip((*folds, *beyond), scores, strict=True))
+    return planned[: len(folds)], planned[len(folds) :]
 
 
-def _planned(panel: Panel, fold: Fold, spec: TuneSpec, by_target: Errors | None, rules: tuple[str, ...]) -> PlannedFold:
+def _planned(panel: Panel, fold: Fold, scores: BaselineScores) -> PlannedFold:
     folds = panel.folds_of(fold)
-    # One that is the same for all targets is there by its own name.
-    own_rules = rules if len(set(rules)) > 1 else None
-    by_rmse = naive_by_asset(panel, folds, spec, RMSE, own_rules)
-    measured = None if spec.metric == RMSE else naive_by_asset(panel, folds, spec, spec.metric, own_rules)
     window = FoldWindow(
         train_start=stamp(panel.calendar[fold.train_start]),
         train_end=stamp(panel.calendar[fold.train_stop - 1]),
         validation_start=stamp(panel.calendar[fold.validation_start]),
         validation_end=stamp(panel.calendar[fold.validation_stop - 1]),
-        naive_rmse={name: mean(errors) for name, errors in by_rmse.items()},
-        naive_measured=None if measured is None else {name: mean(errors) for name, errors in measured.items()},
-        naive_by_asset=None if len(folds) == 1 else by_rmse if measured is None else measured,
-        naive_by_target=by_target,
+        naive_values=scores.values,
+        naive_rmse=scores.rmse,
+        naive_by_asset=scores.by_asset,
+        naive_by_target=scores.by_target,
     )
-    return PlannedFold(folds[0], window, rows_sha256(panel.frame, folds), beside=folds[1:])
+    return PlannedFold(folds, window, rows_sha256(panel.frame, folds))

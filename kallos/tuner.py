@@ -62,10 +62,10 @@ def objective(
         for job in jobs:
             score = score_fold(job)
             if not math.isfinite(score.value):
-                raise FitError(f"a fold's score must be finite, and that of fold {job.fold.number} is {score.value}")
+                raise FitError(f"a fold's score must be finite, and that of fold {job.number} is {score.value}")
             scores.append(score)
-            watcher(FoldScored(trial.number, job.fold.number, score))
-            trial.report(score.value, job.fold.number)
+            watcher(FoldScored(trial.number, job.number, score))
+            trial.report(score.value, job.number)
             if len(scores) < len(jobs) and trial.should_prune():
                 raise optuna.TrialPruned
     finally:

@@ -63,16 +63,16 @@ def small_job(folder: Path, frame: pd.DataFrame | None = None, *, fold: int = 0,
 
 def by_learning_rate(job: FoldJob) -> FoldScore:
     """Score a job by a closed form: the learning rate, and a tenth more on each later fold."""
-    error = job.params["lr"] + 0.1 * (job.fold.number - 1)
+    error = job.fit.params["lr"] + 0.1 * (job.number - 1)
     return FoldScore(rmse=error, mae=error, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)
 
 
 def by_parameters(job: FoldJob) -> FoldScore:
     """Score a job by a closed form with a best place, on folds of unlike hardness, with noise of its own."""
-    params = job.params
-    noise = random.Random(f"{sorted(params.items())}{job.fold.number}").uniform(0, 0.02)
+    params = job.fit.params
+    noise = random.Random(f"{sorted(params.items())}{job.number}").uniform(0, 0.02)
     error = 0.2 + (math.log10(params["lr"]) + 3) ** 2 + 0.05 * params["n_rnn_layers"] + 0.001 * params["hidden_dim"]
-    error = error * (1 + 0.3 * job.fold.number) + noise
+    error = error * (1 + 0.3 * job.number) + noise
     return FoldScore(rmse=error, mae=error, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)
 
 
@@ -80,7 +80,7 @@ def flat_forecasts(job: FoldJob) -> FoldForecasts:
     """Forecast two rows of a fold without a fit."""
     return FoldForecasts(
         fingerprint=job.fingerprint,
-        fold=job.fold.number,
+        fold=job.number,
         block=1,
         rmse=0.01,
         stamps=("2021-01-01T00:00:00", "2021-01-02T00:00:00"),

@@ -113,17 +113,14 @@ def _last_snapshot(spec: TuneSpec, settings: Settings) -> _Earlier:
     from kallos.study.best_params import read_latest
 
     folder = settings.results or "kallos-results"
-    document = read_latest(spec, folder)
-    if document is None:
+    last = read_latest(spec, folder)
+    if last is None:
         return _Earlier(None, why_none=scrubbed(f"{folder} holds no earlier result of this model, asset and target"))
     try:
-        then = document["spec"]["features"]
-        target, label_horizon = then["target"], then["label_horizon"]
-        rows = read_snapshot(f"{settings.snapshots}/{document['data']['sha256']}.parquet")
-    except (KeyError, TypeError):
-        return _Earlier(None, why_none=scrubbed(f"the last result in {folder} cannot be read"))
+        rows = read_snapshot(f"{settings.snapshots}/{last.data.sha256}.parquet")
     except OSError:
         why_none = f"the snapshot of the last result is not in {settings.snapshots} any more"
         return _Earlier(None, why_none=scrubbed(why_none))
-    is_stamped_alike = (target, label_horizon) == (spec.features.target, spec.features.label_horizon)
-    return _Earlier(rows, target=None if is_stamped_alike else target)
+    then, now = last.spec.features, spec.features
+    is_stamped_alike = (then.target, then.label_horizon) == (now.target, now.label_horizon)
+    return _Earlier(rows, target=None if is_stamped_alike else then.only_target)

@@ -32,16 +32,17 @@ def report(
     from kallos.report.forecasts import read_forecasts
     from kallos.report.page import report_html, write_report
     from kallos.storage import split_address, write_text
-    from kallos.study.best_params import read_one_se
+    from kallos.study.best_params import read_best_params
     from kallos.study.files import read_study, study_address
 
     address = study_file or study_address(params_file or "")
     result = read_study(address)
     folder, _ = split_address(address)
+    best = read_best_params(folder)
     page = report_html(
         result,
         evaluation=None if evaluation is None else read_evaluation(evaluation, result),
-        one_se=read_one_se(result, folder),
+        one_se=best.one_se if best is not None and best.study == result.study_name else None,
         deflation=deflate(result),
         forecasts=read_forecasts(result, folder),
     )

@@ -1,6 +1,6 @@
 """What a study looks like on a terminal: a progress bar where there is one, plain lines elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,11 +16,11 @@ from kallos.report.page import find_report
 from kallos.report.rows import architecture_rows, fold_rows
 from kallos.specs.study import metric_with_unit, study_title
 from kallos.study import lines
-from kallos.study.best_params import asset_rows, shown_address, target_rows
+from kallos.study.best_params import shown_address
 from kallos.study.events import Event, FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening, run_summary, trial_label
 from kallos.study.names import BEST_PARAMS, REPORT, study_folder
-from kallos.study.result import TuningResult
+from kallos.study.result import PartScore, TuningResult
 from kallos.study.trials import TrialRecord
 from kallos.words import day, short, signed
 
@@ -146,12 +146,9 @@ def show_result(console: Console, result: TuningResult, results: str) -> None:
     table.add_section()
     table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", signed(result.gain))
     console.print(table)
-    by_asset = asset_rows(result)
-    if by_asset:
-        console.print(_part_table("asset", f"naive: {result.naive}", by_asset))
-    by_target = [{**row, "target": f"{row['target']} (naive: {row['naive']})"} for row in target_rows(result)]
-    if by_target:
-        console.print(_part_table("target", "naive", by_target))
+    for part, scores in (("asset", result.by_asset), ("target", result.by_target)):
+        if len(scores) > 1:
+            console.print(_part_table(part, scores))
     architectures = architecture_rows(result)
     if architectures:
         console.print(_architecture_table(architectures))
@@ -165,7 +162,7 @@ def show_result(console: Console, result: TuningResult, results: str) -> None:
     console.print(f"all of this study: {own}", highlight=False, markup=False, soft_wrap=True)
     if result.holdout_start is not None and result.holdout_end is not None:
         # One model over several assets is for tuning, so far.
-        what_next = "" if by_asset else f"; next: kallos-run train --params-file {address}"
+        what_next = "" if len(result.by_asset) > 1 else f"; next: kallos-run train --params-file {address}"
         console.print(
             f"held out: {day(result.holdout_start)} to {day(result.holdout_end)}{what_next}",
             highlight=False,
@@ -174,14 +171,14 @@ def show_result(console: Console, result: TuningResult, results: str) -> None:
         )
 
 
-def _part_table(part: str, naive: str, rows: list[dict[str, Any]]) -> Table:
+def _part_table(part: str, scores: Sequence[PartScore]) -> Table:
     table = Table(title=f"by {part}, mean over the folds", title_justify="left", title_style="bold")
     table.add_column(part)
-    for heading in ("best", naive, "gain"):
+    for heading in ("best", "naive", "gain"):
         table.add_column(heading, justify="right")
-    for row in rows:
-        values = (f"{row['value']:.6g}", f"{row['naive_value']:.6g}", signed(row["gain"]))
-        table.add_row(Text(row[part]), *values)
+    for each in scores:
+        values = (f"{each.value:.6g}", f"{each.naive_value:.6g}", signed(each.gain))
+        table.add_row(Text(f"{each.name} (naive: {each.naive})"), *values)
     return table
 
 

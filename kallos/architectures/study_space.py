@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kallos.architectures.inputs import INPUT, clipped, longer_than, longest_input, nearest_input, shortest_input
-from kallos.architectures.lookup import architecture_names, beside_source, get_architecture, is_shipped
+from kallos.architectures.lookup import architecture_names, get_architecture
 from kallos.architectures.overrides import lay_over
 from kallos.architectures.recipe import Params
 from kallos.architectures.space import Categorical, Constant, Space, draw, with_factors
@@ -99,23 +99,10 @@ class StudySpace:
         """Return an architecture's default parameters as a trial of this study has them."""
         return {**({ARCHITECTURE: name} if self.is_choice else {}), **get_architecture(name).defaults}
 
-    def differing(self) -> dict[str, Any]:
-        """Return the spaces that are not those of their recipes, as plain values."""
-        return {
-            name: _dumped(space)
-            for name, space in self.spaces.items()
-            # What is drawn depends on the order, too.
-            if list(space.items()) != list(get_architecture(name).space.items())
-        }
-
-    def of_ones_own(self) -> list[Any]:
-        """Return the architectures that are not shipped, as plain values: a source may not hold their spaces."""
-        return [
-            # Pairs, since what is drawn depends on the order, too.
-            [name, list(_dumped(space).items()), beside_source(name)]
-            for name, space in self.spaces.items()
-            if not is_shipped(name)
-        ]
+    @property
+    def content(self) -> list[Any]:
+        """The spaces as plain values, in pairs: what is drawn depends on the order, too."""
+        return [[name, list(_dumped(space).items())] for name, space in self.spaces.items()]
 
     def document(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Return per architecture and parameter what it is drawn from, and its default, as plain values."""

@@ -17,12 +17,12 @@ from kallos.features.moments import stamp
 from kallos.features.snapshots import frame_sha256, write_snapshot
 from kallos.folds.columns import prepare_fold
 from kallos.folds.grid import Fold
-from kallos.scoring.fold import cuts_of, fit_fold, forecast_fold
-from kallos.scoring.job import FoldJob
+from kallos.scoring.fold import fit_fold, forecasts_of, training_cuts
+from kallos.scoring.job import FitSpec, FoldJob
 from kallos.specs.study import TuneSpec
 
 Array = npt.NDArray[np.float64]
-# Rows in, forecasts of the fold's validation window out, of shape (origins, steps), by weights that are fixed.
+# Rows in, forecasts of the fold's validation window out, of shape (origins, steps, targets), by weights that are fixed.
 Forecast = Callable[[pd.DataFrame], Array]
 # Rows in, a model out that has learnt what it may learn of them.
 Fit = Callable[[pd.DataFrame], Forecast]
@@ -79,6 +79,8 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
     # Of several architectures the first: all are fed by the same way.
     name = architecture_names(spec.model_name)[0]
     training = spec.training.model_copy(update={"max_epochs": 1})
+    whole = FitSpec.of(spec.model_copy(update={"model_name": name}), get_architecture(name).defaults)
+    quick = replace(whole, training=training)
     with tempfile.TemporaryDirectory(prefix="kallos-audit-") as folder:
 
         def fit(rows: pd.DataFrame) -> Forecast:
@@ -86,23 +88,17 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
                 name="audit",
                 snapshot=write_snapshot(rows, folder),
                 rows_sha256=frame_sha256(rows.iloc[fold.rows]),
-                fold=fold,
-                model_name=name,
-                params=dict(get_architecture(name).defaults),
-                features=spec.features,
-                training=training,
-                horizon=spec.horizon,
-                forecast=spec.forecast,
-                seed=spec.seed,
+                folds=(fold,),
+                fit=quick,
                 metric=spec.metric,
-                quantiles=spec.levels,
             )
             fitted = fit_fold(job)
 
             def forecast(seen: pd.DataFrame) -> Array:
-                (cut,) = cuts_of(job, rows)
+                (cut,) = training_cuts(rows.index, job.folds, quick)
                 prepared = prepare_fold(seen, fold, spec.features, fit_rows=cut.fit_stop)
-                return forecast_fold(job, replace(fitted, prepared=prepared))
+                (forecast,) = forecasts_of(job, replace(fitted, series=(prepared,)))
+                return forecast.point
 
             return forecast
 
@@ -123,7 +119,7 @@ def _by_column(
             verdict="leak",
             evidence=f"fold {fold.number}: forecasts made up to {stamp(rows.index[origin])} move when values behind it "
             f"change",
-            remedy="forecast from nothing behind the origin (`forecast` rolling)",
+            remedy="forecast from nothing behind the origin",
         )
         for name in names or [None]
     ]

@@ -1,50 +1,59 @@
-"""What every model is held against: naive forecasts and a ridge regression, with quantiles of their own."""
+"""What every model is held against: the simple forecasts and a ridge regression, with quantiles of their own."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from kallos.baselines.naive import naive_forecasts
-from kallos.baselines.ridge import ridge_forecast
-from kallos.scoring.losses import Loss
+from kallos.baselines.ridge import ridge
+from kallos.baselines.simple import drift, last, mean, seasonal, zero
+from kallos.baselines.window import Origins, Window
 from kallos.scoring.metrics import Forecast
 
-if TYPE_CHECKING:
-    from kallos.baselines.holdout import Holdout
-
 Array = npt.NDArray[np.float64]
+Baseline = Callable[[Window, Origins], Array | None]
 
 RIDGE = "ridge"
+SIMPLE: Mapping[str, Baseline] = {"zero": zero, "last": last, "drift": drift, "mean": mean, "seasonal": seasonal}
+BASELINES: Mapping[str, Baseline] = {**SIMPLE, RIDGE: ridge}
+# The simple forecast that is, for each of several targets, the one that is best for it.
+EACH_BEST = "each target's best"
 
 
-def yardsticks(holdout: "Holdout") -> dict[str, Forecast]:
-    """Return each naive forecast, and that of ridge, in the hold-out's units.
+def baseline_forecasts(window: Window, names: Iterable[str] = BASELINES) -> dict[str, Forecast]:
+    """Return the forecasts of each baseline that the window has, in its units, from all of its origins.
 
-    Where the model forecasts quantiles, theirs are those of their own errors on the rows known at the first origin, for
-    each step ahead, added to the forecast: as a study's naive forecasts have them (`kallos.baselines.scores`).
+    Where a study forecasts quantiles, theirs are those of their own errors on the rows known at the first origin, for
+    each step ahead, added to the forecast.
     """
-    past = holdout.past_origins if holdout.levels is not None else np.arange(0)
-    origins = np.concatenate([past, holdout.origins])
-    points = {**naive_forecasts(holdout, origins), RIDGE: ridge_forecast(holdout, origins)}
-    if holdout.levels is None:
-        return {name: Forecast(point) for name, point in points.items()}
-    came = holdout.values[past[:, None] + holdout.lead + np.arange(holdout.horizon)]
-    return {
-        name: _with_quantiles(point[len(past) :], came - point[: len(past)], holdout.levels)
-        for name, point in points.items()
-    }
+    levels = window.spec.levels
+    past = window.past_origins if len(levels) > 1 else np.arange(0)
+    origins = np.concatenate([past, window.origins])
+    actual = window.values[past[:, None] + window.lead + np.arange(window.horizon)]
+    forecasts = {}
+    for name in names:
+        point = BASELINES[name](window, origins)
+        if point is not None:
+            before, now = point[: len(past)], point[len(past) :]
+            forecasts[name] = _with_quantiles(now, actual - before, levels) if len(past) else Forecast.of_points(now)
+    return forecasts
 
 
-def rules_by_target(naive: Mapping[str, Forecast], actual: Array, loss: Loss) -> tuple[str, ...]:
-    """Return the naive forecast of least mean loss for each target of several, on what is scored."""
-    losses = {name: loss.by_target(forecast, actual) for name, forecast in naive.items()}
-    return tuple(min(losses, key=lambda name: losses[name][place]) for place in range(actual.shape[2]))
+def best_by_target(errors: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
+    """Return the baseline of least error for each target."""
+    n_targets = len(next(iter(errors.values())))
+    return tuple(min(errors, key=lambda name: errors[name][i]) for i in range(n_targets))
+
+
+def with_each_best(forecasts: Mapping[str, Forecast], rules: Sequence[str]) -> dict[str, Forecast]:
+    """Return these forecasts, and one that follows a rule for each target, where the rules are not all the same."""
+    if len(set(rules)) == 1:
+        return dict(forecasts)
+    return {**forecasts, EACH_BEST: Forecast.by_target([forecasts[rule] for rule in rules])}
 
 
 def _with_quantiles(point: Array, past_errors: Array, levels: tuple[float, ...]) -> Forecast:
     """Return forecasts with the quantiles of past errors, less those of origins that had too few rows before them."""
-    has_all = np.isfinite(past_errors).reshape(len(past_errors), -1).all(axis=1)
+    has_all = np.isfinite(past_errors).all(axis=(1, 2))
     spread = np.moveaxis(np.quantile(past_errors[has_all], levels, axis=0), 0, -1)
     return Forecast(point, point[..., None] + spread, levels)

@@ -1,13 +1,9 @@
 """Ridge regression on lags: what a linear model makes of the same columns in a second."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from kallos.baselines.holdout import Holdout
-
+from kallos.baselines.window import Origins, Window
 
 Array = npt.NDArray[np.float64]
 
@@ -18,29 +14,26 @@ _SAMPLES_PER_LAG = 10
 _STRENGTHS = np.logspace(-2, 7, 10)
 
 
-def ridge_forecast(holdout: "Holdout", origins: npt.NDArray[np.int64] | None = None) -> Array:
-    """Return forecasts by ridge regressions on lags of all columns, of shape (origins, horizon[, targets]).
+def ridge(window: Window, origins: Origins) -> Array:
+    """Return forecasts by ridge regressions on lags of all columns, of shape (origins, horizon, targets).
 
-    They are fitted once, on rows known at the hold-out's first origin alone; lags are standardised there, and each step
-    has the strength of the least leave-one-out error. Deterministic. The origins are those of the hold-out, or others:
-    NaN where there are fewer rows than lags.
+    They are fitted once, on rows known at the window's first origin alone; lags are standardised there, and each step
+    has the strength of the least leave-one-out error. Deterministic. NaN where there are fewer rows than lags.
     """
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
-    known = holdout.origins[0] + 1
-    n_lags = lags_of(known, holdout.frame.shape[1])
-    reach = holdout.lead + holdout.horizon - 1
-    first, stop = n_lags - 1, known - reach
-    origins = holdout.origins if origins is None else origins
-    shape = (len(origins), *holdout.actual.shape[1:])
+    known = window.origins[0] + 1
+    n_lags = lags_of(known, window.frame.shape[1])
+    first, stop = n_lags - 1, known - window.overlap
+    shape = (len(origins), *window.actual.shape[1:])
     if stop - first < 2:
-        return np.broadcast_to(holdout.history.mean(axis=0), shape)
-    table = holdout.frame.to_numpy(np.float64)
+        return np.broadcast_to(window.history.mean(axis=0), shape)
+    table = window.frame.to_numpy(np.float64)
     samples = np.arange(first, stop)
-    wanted = holdout.values[samples[:, None] + holdout.lead + np.arange(holdout.horizon)].reshape(len(samples), -1)
+    wanted = window.values[samples[:, None] + window.lead + np.arange(window.horizon)].reshape(len(samples), -1)
     model = make_pipeline(StandardScaler(), RidgeCV(_STRENGTHS, alpha_per_target=wanted.shape[1] > 1))
     # The bits of a product of matrices depend on the number of threads.
     with threadpool_limits(1):
@@ -55,7 +48,7 @@ def lags_of(known: int, n_columns: int) -> int:
     return max(1, min(LAGS, _MOST_REGRESSORS // n_columns, known // _SAMPLES_PER_LAG))
 
 
-def _lags(table: Array, origins: npt.NDArray[np.int64], n_lags: int) -> Array:
+def _lags(table: Array, origins: Origins, n_lags: int) -> Array:
     """Return for each origin the rows up to it, side by side."""
     rows: Array = table[origins[:, None] - np.arange(n_lags)]
     return rows.reshape(len(origins), -1)

@@ -1,159 +1,84 @@
-"""Naive forecasts, scored on the very (origin, step) pairs that models are."""
+"""The errors of baselines in a study's folds, over the very (origin, step) pairs that models are scored on."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
-from kallos.folds.cut import said_of
+from kallos.baselines.forecasts import baseline_forecasts, best_by_target, with_each_best
+from kallos.baselines.window import Window
+from kallos.features.frequency import Frequency, find_frequency
+from kallos.folds.cut import naming
 from kallos.folds.grid import Fold
 from kallos.folds.panel import Panel
-from kallos.scoring.metrics import Forecast, mean_of_each, measure, measure_by_target
-from kallos.scoring.targets import actual_targets, error_unit, targets_of
-from kallos.specs.data import FeatureSpec
-from kallos.specs.metrics import RMSE
+from kallos.scoring.metrics import Forecast, ForecastErrors, errors_of, mean, mean_of_each
 from kallos.specs.study import TuneSpec
 
-Array = npt.NDArray[np.float64]
+IN_FOLDS = ("zero", "last", "mean")
 
-# The naive forecast that is, for each of several targets, the one that is best for it.
-EACH_BEST = "each target's best"
-
-
-def naive_scores(
-    frame: pd.DataFrame,
-    fold: Fold,
-    features: FeatureSpec,
-    horizon: int,
-    forecast: str = "rolling",
-    *,
-    metric: str = RMSE,
-    quantiles: tuple[float, ...] | None = None,
-    is_alone: bool = True,
-    rules: tuple[str, ...] | None = None,
-) -> dict[str, float]:
-    """Return the error of each naive forecast over the very (origin, step) pairs that models are scored on.
-
-    `zero` forecasts nothing but zeros, `last` repeats the last target known at the origin, `mean` that of the fold's
-    targets known at the window's first origin. Their quantiles are those of their own errors on the fold's training
-    rows, for each step ahead, added to them. The asset `is_alone`, or one of several. With `rules`, a naive forecast
-    for each target, of several, there is one that is made of these.
-    """
-    forecasts, actual = _naive_forecasts(frame, fold, features, horizon, forecast, quantiles, is_alone)
-    if rules is not None:
-        forecasts[EACH_BEST] = Forecast.by_target([forecasts[rule] for rule in rules])
-    return {name: measure(metric, each, actual) for name, each in forecasts.items()}
-
-
-def naive_scores_by_target(
-    frame: pd.DataFrame,
-    fold: Fold,
-    features: FeatureSpec,
-    horizon: int,
-    forecast: str = "rolling",
-    *,
-    metric: str = RMSE,
-    quantiles: tuple[float, ...] | None = None,
-    is_alone: bool = True,
-) -> dict[str, tuple[float, ...]]:
-    """Return the errors of each naive forecast on each target alone, of several; else as `naive_scores`."""
-    forecasts, actual = _naive_forecasts(frame, fold, features, horizon, forecast, quantiles, is_alone)
-    return {name: measure_by_target(metric, each, actual) for name, each in forecasts.items()}
-
-
-def _naive_forecasts(
-    frame: pd.DataFrame,
-    fold: Fold,
-    features: FeatureSpec,
-    horizon: int,
-    forecast: str,
-    quantiles: tuple[float, ...] | None,
-    is_alone: bool,
-) -> tuple[dict[str, Forecast], Array]:
-    """Return each naive forecast, and what came, in what errors are counted in."""
-    steps = fold.validation_stop - fold.validation_start if forecast == "block" else horizon
-    actual, unit = actual_targets(frame, fold, features, steps), error_unit(frame, fold, features, is_alone=is_alone)
-    targets = targets_of(frame, features)
-    # The origin's own row is known, and so are those that are purged from training.
-    known_mean = targets[fold.train_start : fold.validation_start - features.lead + 1].mean(axis=0)
-    points = _naive_points(targets, fold, features.lead, actual, known_mean)
-    past: dict[str, Array] = {}
-    if quantiles is not None:
-        rows = Fold(0, fold.train_start, fold.train_stop, fold.train_start + features.lead, fold.train_stop)
-        came = actual_targets(frame, rows, features, steps)
-        past = {
-            name: np.moveaxis(np.quantile(came - point, quantiles, axis=0), 0, -1)
-            for name, point in _naive_points(targets, rows, features.lead, came, known_mean).items()
-        }
-    forecasts = {
-        name: Forecast(point, point[..., None] + past[name] if past else None, quantiles or ()).over(unit)
-        for name, point in points.items()
-    }
-    return forecasts, actual / unit
-
-
-def _naive_points(targets: Array, fold: Fold, lead: int, actual: Array, known_mean: Array) -> dict[str, Array]:
-    origins = np.arange(fold.validation_start, fold.validation_start + len(actual)) - lead
-    return {
-        "zero": np.zeros_like(actual),
-        "last": np.broadcast_to(targets[origins][:, None], actual.shape),
-        "mean": np.broadcast_to(known_mean, actual.shape),
-    }
-
-
-# Of each naive forecast, one for each asset or target.
 Errors = dict[str, tuple[float, ...]]
 
 
-Scored = TypeVar("Scored")
+@dataclass(frozen=True)
+class BaselineScores:
+    """Errors of each baseline in one fold: `values`, one an asset and one a target by the study's metric.
+
+    All but those by asset are means over the assets. What is made of several rules has no errors by target.
+    """
+
+    values: dict[str, float]
+    rmse: dict[str, float]
+    by_asset: Errors
+    by_target: Errors
 
 
-def better_by_target(folds: Sequence[Errors | None]) -> tuple[str, ...]:
-    """Return for each target, of several, the naive forecast of least mean error; none where a fold has no errors."""
-    each = [errors for errors in folds if errors is not None]
-    if not each or len(each) < len(folds):
-        return ()
-    means = {name: mean_of_each([errors[name] for errors in each]) for name in each[0]}
-    n_targets = len(next(iter(means.values())))
-    return tuple(min(means, key=lambda name: means[name][place]) for place in range(n_targets))
+def score_baselines(
+    panel: Panel, folds: Sequence[Fold], spec: TuneSpec, *, beyond: Sequence[Fold] = ()
+) -> list[BaselineScores]:
+    """Return the errors of the baselines in these folds of the calendar, then in those beyond.
+
+    Of several targets each has its own best baseline by the mean over the folds, which those `beyond` have no part in.
+    Raises `DataError` if a target is constant where errors are counted in its standard deviations.
+    """
+    frequencies = [find_frequency(stamps, spec.data.frequency) for stamps in panel.stamps]
+    windows = [_windows(panel, fold, spec, frequencies) for fold in (*folds, *beyond)]
+    forecasts = [[baseline_forecasts(window, IN_FOLDS) for window in fold] for fold in windows]
+    errors = [_errors(spec.metric, *fold) for fold in zip(windows, forecasts, strict=True)]
+    rules = best_by_target(mean_by_target([_by_target(each) for each in errors[: len(folds)]]))
+    with_best = [[with_each_best(each, rules) for each in fold] for fold in forecasts]
+    whole = [_errors(spec.metric, *fold) for fold in zip(windows, with_best, strict=True)]
+    return [
+        BaselineScores(
+            values={name: mean([asset.value for asset in each]) for name, each in all_.items()},
+            rmse={name: mean([asset.rmse for asset in each]) for name, each in all_.items()},
+            by_asset={name: tuple(asset.value for asset in each) for name, each in all_.items()},
+            by_target=_by_target(own),
+        )
+        for all_, own in zip(whole, errors, strict=True)
+    ]
 
 
-def naive_by_asset(
-    panel: Panel, folds: Sequence[Fold], spec: TuneSpec, metric: str, rules: tuple[str, ...] | None
-) -> Errors:
-    """Return the errors of each naive forecast, one for each asset."""
-    each = _of_each_asset(partial(naive_scores, rules=rules), panel, folds, spec, metric)
-    return {name: tuple(errors[name] for errors in each) for name in each[0]}
+def mean_by_target(folds: Sequence[Errors]) -> Errors:
+    """Return each baseline's error on each target, the mean over the folds."""
+    return {name: mean_of_each([errors[name] for errors in folds]) for name in folds[0]}
 
 
-def naive_by_target(panel: Panel, fold: Fold, spec: TuneSpec) -> Errors | None:
-    """Return the errors of each naive forecast, one for each target, the mean over the assets; None of one target."""
-    if len(spec.features.targets) == 1:
-        return None
-    each = _of_each_asset(naive_scores_by_target, panel, panel.folds_of(fold), spec, spec.metric)
-    return {name: mean_of_each([errors[name] for errors in each]) for name in each[0]}
+def _windows(panel: Panel, fold: Fold, spec: TuneSpec, frequencies: Sequence[Frequency]) -> list[Window]:
+    """Return the fold's window of each asset; what is wrong with one names it."""
+    windows = []
+    for asset, own, frequency in zip(spec.data.assets, panel.folds_of(fold), frequencies, strict=True):
+        with naming(asset, spec):
+            windows.append(Window.of_fold(panel.frame, own, spec, frequency))
+    return windows
 
 
-def _of_each_asset(
-    score: Callable[..., dict[str, Scored]], panel: Panel, folds: Sequence[Fold], spec: TuneSpec, metric: str
-) -> list[dict[str, Scored]]:
-    """Return what the naive forecasts of each asset score; what is said of one names it."""
-    each = []
-    for asset, fold in zip(spec.data.assets, folds, strict=True):
-        with said_of(asset, spec):
-            each.append(
-                score(
-                    panel.frame,
-                    fold,
-                    spec.features,
-                    spec.horizon,
-                    spec.forecast,
-                    metric=metric,
-                    quantiles=None if metric == RMSE else spec.levels,
-                    is_alone=len(folds) == 1,
-                )
-            )
-    return each
+def _errors(
+    metric: str, windows: Sequence[Window], forecasts: Sequence[Mapping[str, Forecast]]
+) -> dict[str, list[ForecastErrors]]:
+    """Return the errors of each baseline, one for each asset."""
+    return {
+        name: [errors_of(metric, each[name], window.actual) for window, each in zip(windows, forecasts, strict=True)]
+        for name in forecasts[0]
+    }
+
+
+def _by_target(errors: Mapping[str, Sequence[ForecastErrors]]) -> Errors:
+    return {name: mean_of_each([asset.by_target for asset in each]) for name, each in errors.items()}

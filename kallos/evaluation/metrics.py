@@ -1,39 +1,31 @@
-"""Scores of forecasts. All arrays are of shape (origins, steps[, targets]), in the hold-out's units."""
+"""Scores of forecasts. All arrays are of shape (origins, steps, targets), in the hold-out's units."""
 
 import numpy as np
 import numpy.typing as npt
 
 from kallos.evaluation.results import ForecastScores
+from kallos.scoring.metrics import Forecast, errors_of
 
 Array = npt.NDArray[np.float64]
 
 
 def score_forecasts(
-    actual: Array, forecast: Array, *, reference: Array, history: Array, measured: float | None = None
+    actual: Array, forecast: Forecast, metric: str, *, reference: Array, history: Array
 ) -> ForecastScores:
-    """Return how one forecaster did over all (origin, step[, target]).
+    """Return how one forecaster did over all (origin, step, target).
 
     `reference` broadcasts to the forecasts: direction and rank are those of what forecast and actual lie above it.
-    `history` holds the targets known at the first origin. `measured` is the error by a metric that is none of these.
+    `history` holds the targets known at the first origin.
     """
+    errors = errors_of(metric, forecast, actual)
     return ForecastScores(
-        rmse=rmse(actual, forecast),
-        mae=mae(actual, forecast),
-        measured=measured,
-        mase=mase(actual, forecast, history),
-        directional_accuracy=directional_accuracy(actual, forecast, reference),
-        rank_correlation=rank_correlation(actual, forecast, reference),
+        value=errors.value,
+        rmse=errors.rmse,
+        mae=errors.mae,
+        mase=mase(actual, forecast.point, history),
+        directional_accuracy=directional_accuracy(actual, forecast.point, reference),
+        rank_correlation=rank_correlation(actual, forecast.point, reference),
     )
-
-
-def rmse(actual: Array, forecast: Array) -> float:
-    """Return the root of the mean squared error."""
-    return float(np.sqrt(np.mean(np.square(forecast - actual))))
-
-
-def mae(actual: Array, forecast: Array) -> float:
-    """Return the mean absolute error."""
-    return float(np.mean(np.abs(forecast - actual)))
 
 
 def mase(actual: Array, forecast: Array, history: Array, *, period: int = 1) -> float | None:
@@ -45,7 +37,7 @@ def mase(actual: Array, forecast: Array, history: Array, *, period: int = 1) -> 
     if len(history) <= period:
         return None
     scale = float(np.mean(np.abs(history[period:] - history[:-period])))
-    return mae(actual, forecast) / scale if scale > 0 else None
+    return float(np.mean(np.abs(forecast - actual))) / scale if scale > 0 else None
 
 
 def directional_accuracy(actual: Array, forecast: Array, reference: Array) -> float | None:

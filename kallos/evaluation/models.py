@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kallos.baselines.holdout import Holdout
+from kallos.baselines.window import Window
 from kallos.errors import UsageError, shorten
-from kallos.evaluation.forecasts import evaluate_forecasts
+from kallos.evaluation.forecasts import evaluate_forecasts, mean_forecast
 from kallos.evaluation.results import HoldoutEvaluation, Stamp
 from kallos.evaluation.window import find_window
 from kallos.features.moments import stamp
 from kallos.features.snapshots import frame_sha256
-from kallos.models.forecasting import forecast_windows, mean_forecast
+from kallos.models.forecasting import forecast_windows
 from kallos.models.looks import Look, LookCount
 from kallos.models.manifest import Manifest
 from kallos.models.trainer import TrainedModel
@@ -32,24 +32,15 @@ class Contender:
     model: TrainedModel
     rows: pd.DataFrame
 
-    def holdout(self, window: "ScoredDates") -> Holdout:
+    def holdout(self, window: "ScoredDates") -> Window:
         """Return the rows that are scored, behind all that the model's study saw; raises as `find_window`."""
         manifest = self.model.manifest
         scored = find_window(
             self.rows.index, manifest.spec, study_end=manifest.data.end, start_date=window.start, end_date=window.end
         )
-        return Holdout(
-            self.rows.iloc[: scored.stop],
-            scored.start,
-            scored.stop,
-            manifest.target,
-            manifest.horizon,
-            manifest.lead,
-            manifest.frequency,
-            manifest.spec.levels,
-        )
+        return Window.of_holdout(self.rows, scored, manifest.spec, manifest.frequency)
 
-    def look(self, holdout: Holdout, time: datetime) -> Look:
+    def look(self, holdout: Window, time: datetime) -> Look:
         """Return the look at the hold-out that an evaluation is."""
         manifest = self.model.manifest
         return Look(
@@ -58,14 +49,14 @@ class Contender:
             target=manifest.target_label,
             horizon=manifest.horizon,
             test_start=stamp(holdout.frame.index[holdout.start]),
-            test_end=stamp(holdout.frame.index[holdout.stop - 1]),
-            data_sha256=frame_sha256(holdout.frame.iloc[: holdout.stop]),
+            test_end=stamp(holdout.frame.index[-1]),
+            data_sha256=frame_sha256(holdout.frame),
             time=time,
         )
 
-    def forecasts(self, holdout: Holdout) -> dict[str, Array]:
-        """Return the forecasts of each seed, of shape (origins, horizon[, targets][, quantiles])."""
-        return forecast_windows(self.model, holdout.frame, holdout.start, holdout.stop)
+    def forecasts(self, holdout: Window) -> dict[str, Array]:
+        """Return the forecasts of each seed, of shape (origins, horizon, targets, levels)."""
+        return forecast_windows(self.model, holdout.frame, holdout.start, len(holdout.frame))
 
     @property
     def rows_have_changed(self) -> bool:
@@ -131,17 +122,15 @@ def evaluate_model(
     `DataError` if there are too few rows.
     """
     holdout = contender.holdout(dates)
-    forecasts, metric = contender.forecasts(holdout), contender.model.manifest.spec.metric
+    forecasts = contender.forecasts(holdout)
     evaluation = evaluate_forecasts(
         holdout,
         forecasts,
         model_id=contender.model.model_id,
-        asset_id=contender.model.manifest.asset_id,
         looks=looks.looks,
         tests=looks.tests,
         in_use_id=None if in_use is None else in_use.model.model_id,
-        in_use=None if in_use is None else _forecast_in_use(in_use, opposing(in_use, dates, holdout, metric), metric),
-        metric=metric,
+        in_use=None if in_use is None else _forecast_in_use(in_use, opposing(in_use, dates, holdout)),
     )
     if is_in_use:
         evaluation = _kept(evaluation, "It is the model in use.")
@@ -149,17 +138,12 @@ def evaluate_model(
         evaluation = _kept(evaluation, unopposed)
     if contender.rows_have_changed:
         evaluation = _with_reason(evaluation, "Rows that the study saw have changed since it ran.")
-    rows = slice(holdout.start, holdout.stop - holdout.horizon + 1)
-    first_step = Forecast.of(mean_forecast(forecasts), holdout.levels).point[:, 0]
-    return Evaluated(
-        evaluation,
-        holdout.frame.index[rows],
-        _of_first_target(holdout.observed[rows]),
-        _of_first_target(first_step),
-    )
+    rows = slice(holdout.start, len(holdout.frame) - holdout.horizon + 1)
+    first_step = mean_forecast(forecasts, holdout.spec.levels).point[:, 0]
+    return Evaluated(evaluation, holdout.frame.index[rows], holdout.observed[rows, 0], first_step[:, 0])
 
 
-def opposing(in_use: Contender, dates: ScoredDates, holdout: Holdout, metric: str) -> Holdout:
+def opposing(in_use: Contender, dates: ScoredDates, holdout: Window) -> Window:
     """Return the rows that the model in use is scored on.
 
     Raises `UsageError` if its study has seen them, or it forecasts other values than the hold-out's, or other quantiles
@@ -173,22 +157,17 @@ def opposing(in_use: Contender, dates: ScoredDates, holdout: Holdout, metric: st
     scored, its_scored = (each.observed[each.start :] for each in (holdout, its_own))
     if its_own.horizon != holdout.horizon or not np.array_equal(its_scored, scored):
         raise UsageError(f"the model in use must forecast the same values, and {model_id} forecasts others")
-    if metric in OF_QUANTILES and its_own.levels != holdout.levels:
+    metric, levels = holdout.spec.metric, its_own.spec.levels
+    if metric in OF_QUANTILES and levels != holdout.spec.levels:
         raise UsageError(
             f"by {metric} the model in use must forecast the same quantiles, and {model_id} forecasts "
-            f"{'points' if its_own.levels is None else shorten(its_own.levels)}"
+            f"{shorten(levels) if len(levels) > 1 else 'points'}"
         )
     return its_own
 
 
-def _forecast_in_use(in_use: Contender, holdout: Holdout, metric: str) -> Array:
-    """Return what the model in use forecasts, points unless the metric is of quantiles."""
-    forecast = Forecast.of(mean_forecast(in_use.forecasts(holdout)), holdout.levels)
-    return forecast.quantiles if metric in OF_QUANTILES and forecast.quantiles is not None else forecast.point
-
-
-def _of_first_target(values: Array) -> Array:
-    return values if values.ndim == 1 else values[:, 0]
+def _forecast_in_use(in_use: Contender, holdout: Window) -> Forecast:
+    return mean_forecast(in_use.forecasts(holdout), holdout.spec.levels)
 
 
 def _kept(evaluation: HoldoutEvaluation, reason: str) -> HoldoutEvaluation:

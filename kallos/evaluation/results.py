@@ -19,14 +19,13 @@ class Result(BaseModel):
 class ForecastScores(Result):
     """How one forecaster did over all (origin, step) pairs; None where a score is not defined.
 
-    `rmse`, `mae` and `measured` are in the target's own units, of several targets in each one's standard deviations;
-    the others have none. `measured` is by the study's metric, where that is none of them.
+    `value` is by the study's metric. It, `rmse` and `mae` are in the target's own units, of several targets in each
+    one's standard deviations; the others have none.
     """
 
+    value: float
     rmse: float
     mae: float
-    # Not written where it is the RMSE or MAE: evaluations are as they were when nothing else could be minimised.
-    measured: float | None = Field(None, exclude_if=lambda measured: measured is None)
     mase: float | None
     directional_accuracy: float | None
     rank_correlation: float | None
@@ -87,9 +86,9 @@ class HoldoutEvaluation(Result):
     looks: int = Field(ge=1)
     tests: int = Field(ge=1)
     verdict: Verdict
-    metric: str = Field("rmse", exclude_if=lambda metric: metric == "rmse")
-    loss: str = Field("squared error", exclude_if=lambda loss: loss == "squared error")
-    score: str = Field("RMSE", exclude_if=lambda score: score == "RMSE")
+    metric: str
+    loss: str
+    score: str
 
     @property
     def target_label(self) -> str:
@@ -109,8 +108,4 @@ class HoldoutEvaluation(Result):
     @property
     def errors(self) -> dict[str, float]:
         """Each forecaster's error by the study's metric."""
-        named = "mae" if self.metric == "mae" else "rmse"
-        return {
-            name: getattr(scores, named) if scores.measured is None else scores.measured
-            for name, scores in self.scores.items()
-        }
+        return {name: scores.value for name, scores in self.scores.items()}

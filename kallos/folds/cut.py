@@ -56,7 +56,7 @@ def cut_stamps(stamps: Mapping[str, pd.Index], spec: TuneSpec) -> tuple[Panel, F
     """
     features = spec.features
     for asset, index in stamps.items():
-        with said_of(asset, spec):
+        with naming(asset, spec):
             refuse_long_label(len(index), features)
     whole = Panel.of({asset: pd.DataFrame(index=index[features.label_horizon :]) for asset, index in stamps.items()})
     return whole, whole.cut_folds(spec.folds, lead=features.lead, frequency=spec.data.frequency)
@@ -100,14 +100,14 @@ def _by_asset(frame: pd.DataFrame, spec: TuneSpec) -> dict[str, pd.DataFrame]:
 def _panel_of(rows: Mapping[str, pd.DataFrame], spec: TuneSpec) -> Panel:
     panel = {}
     for asset, each in rows.items():
-        with said_of(asset, spec):
+        with naming(asset, spec):
             panel[asset] = study_frame(each, spec.features, fill=spec.data.fill)
     return Panel.of(panel)
 
 
 @contextmanager
-def said_of(asset: str, spec: TuneSpec) -> Iterator[None]:
-    """Name the asset in what is said of it, where there are several."""
+def naming(asset: str, spec: TuneSpec) -> Iterator[None]:
+    """Name the asset in an error about it, where there are several."""
     try:
         yield
     except DataError as error:
@@ -126,7 +126,7 @@ def _longest_input(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> int |
     cuts = [inner_cuts_of(panel, fold, spec) for fold in of_assets]
     fits = []
     for place, asset in enumerate(spec.data.assets):
-        with said_of(asset, spec):
+        with naming(asset, spec):
             own = [fold[place] for fold in of_assets]
             for fold, dates in zip(own, folds, strict=True):
                 if fold.validation_stop == fold.validation_start and len(cuts[0]) > 1:

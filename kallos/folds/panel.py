@@ -1,7 +1,7 @@
 """Rows of one asset, or of several one below the other, and folds by date across all of them.
 
 Dates are those of the calendar, which holds every stamp that any asset has: a cut in it is a cut in each asset's rows.
-Of a single asset the calendar is its own index, and nothing is other than without one.
+Of a single asset the calendar is its own index.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ class Panel:
                     f"{shorten([pasteable(each) for each in differing], 3)}: name these in 'exclude'"
                 )
         parts = [frame, *(other[frame.columns] for _, other in others)]
-        return cls(pd.concat(parts) if others else frame, tuple(map(len, parts)))
+        return cls(pd.concat(parts), tuple(map(len, parts)))
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
@@ -59,8 +59,6 @@ class Panel:
     def before(self, stop: int) -> "Panel":
         """Return the rows before a position of the calendar."""
         lengths = tuple(rows_before(stamps, self.calendar, stop) for stamps in self.stamps)
-        if len(lengths) == 1:
-            return Panel(self.frame.iloc[:stop], lengths)
         parts = [self.frame.iloc[start : start + n] for start, n in zip(self.starts, lengths, strict=True)]
         return Panel(pd.concat(parts), lengths)
 
@@ -70,8 +68,6 @@ class Panel:
         Whatever trains was known at the first forecast origin behind a cut, that of whichever asset has the earliest.
         `frequency` is that of each asset, found out by default.
         """
-        if len(self.lengths) == 1:
-            return cut_folds(self.calendar, spec, lead=lead, frequency=frequency)
         grid = cut_folds(self.calendar, spec, lead=lead, frequency=self._rhythm(frequency))
 
         def known_before(start: int, stop: int) -> int:

@@ -30,13 +30,13 @@ _FITTED: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class TargetScale:
-    """The target's mean and standard deviation over the rows that trained, in the target's own units.
+    """Each target's mean and standard deviation over the rows that trained.
 
-    Of several targets there is one of each, and values have the targets along their last axis.
+    Values have the targets along their last axis.
     """
 
-    mean: float | tuple[float, ...]
-    std: float | tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
     def normalise(self, values: Array) -> Array:
         """Return values in standard deviations from the mean."""
@@ -92,16 +92,13 @@ class GroupDocument(BaseModel):
 
 
 class PreparationDocument(BaseModel):
-    """A preparation as JSON holds it: floats as Python writes them, which come back to the bit.
-
-    Of several targets, `target`, `mean` and `std` are lists.
-    """
+    """A preparation as JSON holds it: floats as Python writes them, which come back to the bit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    target: str | tuple[str, ...]
-    mean: FiniteFloat | Numbers
-    std: FiniteFloat | Numbers
+    targets: tuple[str, ...]
+    mean: Numbers
+    std: Numbers
     groups: tuple[GroupDocument, ...]
 
 
@@ -151,8 +148,9 @@ class Preparation:
             # Of equal values that binary cannot hold, the standard deviation is rounding noise.
             if not np.ptp(target) > 0:
                 raise FitError(f"the target {name!r} must vary over the {len(target)} training rows, and is constant")
-        means, stds = tuple(float(each.mean()) for each in columns), tuple(float(each.std()) for each in columns)
-        scale = TargetScale(*((means[0], stds[0]) if len(columns) == 1 else (means, stds)))
+        scale = TargetScale(
+            mean=tuple(float(each.mean()) for each in columns), std=tuple(float(each.std()) for each in columns)
+        )
         scalers = (
             _fit_group(group, tuple(names), _values(rows, names), features) for group, names in groups.items() if names
         )
@@ -187,7 +185,7 @@ class Preparation:
     def document(self) -> PreparationDocument:
         """Return the preparation as JSON can hold it; `restore` makes the same of it again, to the bit."""
         return PreparationDocument(
-            target=self.targets[0] if len(self.targets) == 1 else self.targets,
+            targets=self.targets,
             mean=self.target_scale.mean,
             std=self.target_scale.std,
             groups=tuple(
@@ -199,10 +197,9 @@ class Preparation:
     @classmethod
     def restore(cls, document: PreparationDocument, features: FeatureSpec) -> Self:
         """Return the preparation that a document describes; raises `DataError` if it is that of other features."""
-        if document.target != features.target:
+        if document.targets != features.targets:
             raise DataError(f"the target must be {features.target_label!r}, as its features say")
-        one = np.shape(features.targets) if len(features.targets) > 1 else ()
-        if not np.shape(document.mean) == np.shape(document.std) == one:
+        if not len(document.mean) == len(document.std) == len(features.targets):
             raise DataError("the target's mean and standard deviation must be one for each target")
         scalers = []
         for each in document.groups:

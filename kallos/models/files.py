@@ -3,19 +3,20 @@
 import json
 import logging
 import posixpath
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
-from kallos.architectures import create_model, get_architecture
+from kallos.architectures import get_architecture
 from kallos.architectures.references import is_loaded
-from kallos.architectures.study_space import ARCHITECTURE, model_of
+from kallos.architectures.study_space import ARCHITECTURE
 from kallos.errors import DataError, KallosError, explain, require, scrubbed, shorten
 from kallos.folds.scalers import Preparation, PreparationDocument
 from kallos.models.manifest import FORMAT, FileRecord, Manifest
 from kallos.models.trainer import PREPARATION_FILE, TrainedModel
-from kallos.scoring.fold import errors_of
-from kallos.scoring.job import EVALUATION_VERSION
+from kallos.scoring.fold import as_fit_errors, model_of_fit
+from kallos.scoring.job import EVALUATION_VERSION, FitSpec
 from kallos.scoring.machine import installed_versions, machine
 from kallos.scoring.weights import restore_weights
 from kallos.storage import file_names, read_bytes, write_bytes, write_files
@@ -115,18 +116,10 @@ def load_model(folder: str) -> TrainedModel:
         if sorted(preparation.columns) != sorted(manifest.columns):
             raise DataError("its columns are not those of the manifest")
         members = []
-        with quiet_single_thread(), errors_of(manifest.architecture):
+        with quiet_single_thread(), as_fit_errors(manifest.architecture):
+            fit = FitSpec.of(spec, manifest.choice.params)
             for member in manifest.members:
-                model = create_model(
-                    manifest.architecture,
-                    model_of(spec.model_name, manifest.choice.params)[1],
-                    horizon=manifest.horizon,
-                    lead=manifest.lead,
-                    max_epochs=0,
-                    seed=member.seed,
-                    has_covariates=preparation.n_covariates > 0,
-                    quantiles=spec.levels,
-                )
+                model = model_of_fit(replace(fit, seed=member.seed), preparation.n_covariates > 0, max_epochs=0)
                 restore_weights(
                     model,
                     contents[member.weights],

@@ -1,7 +1,4 @@
-"""Forecasts in a database: a row a step, the same rows however often they are written.
-
-Of several targets there is a row for each of them, of quantiles one for each of those.
-"""
+"""Forecasts in a database: a row for each target, step and quantile, the same rows however often they are written."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,9 +18,9 @@ from kallos.models.forecasting import Forecasts
 def write_forecasts(forecasts: Forecasts, db_url: str, table_name: str = "forecasts") -> int:
     """Write the forecasts of one origin in one transaction, making the table if need be; return the number of rows.
 
-    The table has the key `model_id`, `as_of`, `step`, of several targets also `target`, and of quantiles `quantile`;
-    beside it `target_time` (NULL where it cannot be told) and `value`. Rows of the same key are replaced. Raises
-    `DatabaseError` for a database that refuses, or a table of another shape.
+    The table has the key `model_id`, `as_of`, `target`, `step`, `quantile` (0.5 of point forecasts); beside it
+    `target_time` (NULL where it cannot be told) and `value`. Rows of the same key are replaced. Raises `DatabaseError`
+    for a database that refuses, or a table of another shape.
     """
     url = parse_url(db_url)
     backend = url.get_backend_name()
@@ -34,9 +31,9 @@ def write_forecasts(forecasts: Forecasts, db_url: str, table_name: str = "foreca
         MetaData(),
         Column("model_id", String, primary_key=True),
         Column("as_of", moment, primary_key=True),
-        *([Column("target", String, primary_key=True)] if _has_several(forecasts) else []),
+        Column("target", String, primary_key=True),
         Column("step", Integer, primary_key=True, autoincrement=False),
-        *([Column("quantile", Float(53), primary_key=True)] if forecasts.quantiles else []),
+        Column("quantile", Float(53), primary_key=True),
         Column("target_time", moment),
         Column("value", Float(53), nullable=False),
         schema=schema,
@@ -57,42 +54,45 @@ def write_forecasts(forecasts: Forecasts, db_url: str, table_name: str = "foreca
 
 
 def forecast_rows(forecasts: Forecasts) -> list[dict[str, Any]]:
-    """Return a row a target and step: model_id, as_of, target, step (from 1), target_time, value, q0.05 and so on.
+    """Return a row a target and step: model_id, as_of, target, step (from 1), target_time, value.
 
-    The target is left out where there is one, and the value of quantiles is the median.
+    Of a model of quantiles the value is the median, and each quantile stands behind it: q0.05 and so on.
     """
+    levels = forecasts.levels if len(forecasts.levels) > 1 else ()
     return [
-        {**row, **{f"q{level}": values[place] for level, values in forecasts.quantiles.items()}}
-        for place, row in enumerate(_rows(forecasts))
+        {
+            **row,
+            "value": float(forecasts.point[step, target]),
+            **{f"q{level}": float(forecasts.quantiles[step, target, i]) for i, level in enumerate(levels)},
+        }
+        for step, target, row in _rows(forecasts)
     ]
 
 
 def _stored_rows(forecasts: Forecasts) -> list[dict[str, Any]]:
-    """Return the rows of the table: of quantiles one for each."""
-    rows = list(_rows(forecasts))
-    if not forecasts.quantiles:
-        return rows
+    """Return the rows of the table."""
     return [
-        {**row, "quantile": level, "value": values[place]}
-        for place, row in enumerate(rows)
-        for level, values in forecasts.quantiles.items()
+        {**row, "quantile": level, "value": float(forecasts.quantiles[step, target, i])}
+        for step, target, row in _rows(forecasts)
+        for i, level in enumerate(forecasts.levels)
     ]
 
 
-def _rows(forecasts: Forecasts) -> Iterator[dict[str, Any]]:
-    for (target, step, time), value in zip(forecasts.places, forecasts.values, strict=True):
-        yield {
-            "model_id": forecasts.model_id,
-            "as_of": _moment(forecasts.as_of),
-            **({"target": target} if _has_several(forecasts) else {}),
-            "step": step,
-            "target_time": None if time is None else _moment(time),
-            "value": value,
-        }
-
-
-def _has_several(forecasts: Forecasts) -> bool:
-    return len(forecasts.targets) > 1
+def _rows(forecasts: Forecasts) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yield the positions of each target's steps, and what all rows of such a one have."""
+    for i, target in enumerate(forecasts.targets):
+        for step, time in enumerate(forecasts.target_times):
+            yield (
+                step,
+                i,
+                {
+                    "model_id": forecasts.model_id,
+                    "as_of": _moment(forecasts.as_of),
+                    "target": target,
+                    "step": step + 1,
+                    "target_time": None if time is None else _moment(time),
+                },
+            )
 
 
 def _moment(stamp: Stamp) -> Any:

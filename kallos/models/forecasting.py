@@ -1,6 +1,6 @@
 """What a trained model forecasts: over past rows from every origin, and of the rows that nobody has seen."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
@@ -12,9 +12,9 @@ from kallos.features.clock import next_rows
 from kallos.features.frequency import Frequency
 from kallos.features.moments import Stamp, stamp
 from kallos.models.trainer import TrainedModel
-from kallos.scoring.fold import errors_of
+from kallos.scoring.fold import as_fit_errors
 from kallos.scoring.metrics import Forecast
-from kallos.scoring.rolling import in_own_units, look_back, rolling_forecasts, rows_before
+from kallos.scoring.rolling import look_back, next_forecast, rolling_forecasts, rows_before
 
 Array = npt.NDArray[np.float64]
 
@@ -25,39 +25,28 @@ class Forecasts:
 
     Step k is the target k - 1 + lead rows behind the origin `as_of`, in the study's rows, which stamp a target when it
     is known. `target_times` has None where the stamp of that row cannot be told. `in_sample` says that the model has
-    learnt from rows behind the origin. `values`, those `by_seed` and the `quantiles` of each level have a number for
-    each of the `places`: all steps of the first target, then those of the next.
+    learnt from rows behind the origin. `point` and those `by_seed` are of shape (steps, targets); `quantiles` have the
+    `levels` along one more axis.
     """
 
     model_id: str
     asset_id: str
-    target: str | tuple[str, ...]
+    targets: tuple[str, ...]
     as_of: Stamp
     target_times: tuple[Stamp | None, ...]
-    values: tuple[float, ...]
-    by_seed: dict[str, tuple[float, ...]]
+    point: Array
+    quantiles: Array
+    levels: tuple[float, ...]
+    by_seed: dict[str, Array]
     in_sample: bool
-    quantiles: dict[float, tuple[float, ...]] = field(default_factory=dict)
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The columns that are forecast."""
-        return (self.target,) if isinstance(self.target, str) else self.target
-
-    @property
-    def places(self) -> list[tuple[str, int, Stamp | None]]:
-        """Target, step from 1, and target time of each value."""
-        steps = list(enumerate(self.target_times, start=1))
-        return [(target, step, time) for target in self.targets for step, time in steps]
 
 
 def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop: int) -> dict[str, Array]:
     """Return each member's forecasts, by its seed, from all origins whose whole horizon lies in rows [start, stop).
 
     `frame` is a study's (`kallos.folds.columns.study_frame`), and the rows are positions in it. Each array is of shape
-    (origins, horizon), in the target's own units: its first row forecasts rows `start` to `start + horizon - 1`, from
-    what is known `lead` rows before `start`. Several targets have an axis more, and so have a model's quantiles, the
-    last one.
+    (origins, horizon, targets, levels), in the target's own units: its first row forecasts rows `start` to
+    `start + horizon - 1`, from what is known `lead` rows before `start`.
 
     Raises `DataError` if the model's columns are missing, there are too few rows before `start`, or no horizon fits.
     """
@@ -76,10 +65,10 @@ def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop:
             f"a window must hold one whole horizon of {manifest.horizon} rows, and [{start}, {stop}) of {len(rows)} "
             f"does not"
         )
-    with quiet_single_thread(), errors_of(manifest.architecture):
+    with quiet_single_thread(), as_fit_errors(manifest.architecture):
         prepared = model.preparation.apply(rows.iloc[start - before : stop])
         return {
-            str(seed): rolling_forecasts(member, prepared, before, manifest.horizon, manifest.spec.levels)
+            str(seed): rolling_forecasts(member, prepared, before, manifest.horizon)
             for seed, member in zip(model.seeds, model.members, strict=True)
         }
 
@@ -109,48 +98,26 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
     if len(rows) < needed:
         until = "" if as_of is None else f" up to {as_of}"
         raise DataError(f"a forecast of {manifest.model_id} needs {needed} rows, and there are {len(rows)}{until}")
-    with quiet_single_thread(), errors_of(manifest.architecture):
+    with quiet_single_thread(), as_fit_errors(manifest.architecture):
         prepared = model.preparation.apply(rows.iloc[-needed:])
         by_seed = {
-            str(seed): in_own_units(
-                member.predict(
-                    manifest.horizon,
-                    series=prepared.target,
-                    past_covariates=prepared.past_covariates,
-                    verbose=False,
-                    predict_likelihood_parameters=levels is not None,
-                ).values(copy=False)[None],
-                prepared,
-                levels,
-            )[0]
+            str(seed): next_forecast(member, prepared, manifest.horizon)
             for seed, member in zip(model.seeds, model.members, strict=True)
         }
-    forecast = Forecast.of(mean_forecast(by_seed), levels)
+    forecast = Forecast.of_quantiles(np.mean(list(by_seed.values()), axis=0), levels)
     origin, end = rows.index[-1], manifest.data.end
     return Forecasts(
         model_id=manifest.model_id,
         asset_id=manifest.asset_id,
-        target=manifest.target,
+        targets=manifest.spec.features.targets,
         as_of=stamp(origin),
         target_times=next_stamps(rows.index, manifest.frequency, manifest.lead, manifest.horizon),
-        values=_in_places(forecast.point),
-        by_seed={seed: _in_places(Forecast.of(values, levels).point) for seed, values in by_seed.items()},
+        point=forecast.point[0],
+        quantiles=forecast.quantiles[0],
+        levels=levels,
+        by_seed={seed: Forecast.of_quantiles(each, levels).point[0] for seed, each in by_seed.items()},
         in_sample=bool(origin < (pd.Timestamp(end) if isinstance(end, str) else end)),
-        quantiles={}
-        if forecast.quantiles is None
-        else {level: _in_places(forecast.quantiles[..., place]) for place, level in enumerate(forecast.levels)},
     )
-
-
-def mean_forecast(forecasts: dict[str, Array]) -> Array:
-    """Return the forecast of a model: the mean of its members, of quantiles each level's own."""
-    mean: Array = np.mean(list(forecasts.values()), axis=0)
-    return mean
-
-
-def _in_places(values: Array) -> tuple[float, ...]:
-    """Return values of shape (steps,), or (steps, targets), in the order of `Forecasts.places`."""
-    return tuple(values.T.ravel().tolist())
 
 
 def _columns_of(model: TrainedModel, frame: pd.DataFrame) -> pd.DataFrame:

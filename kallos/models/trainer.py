@@ -1,13 +1,12 @@
 """A study's chosen parameters, refitted on all of its rows: the model that forecasts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from kallos.architectures import Params, create_model, get_architecture
-from kallos.architectures.study_space import model_of
+from kallos.architectures import get_architecture
 from kallos.errors import DataError, FitError, UsageError
 from kallos.features.frequency import find_frequency
 from kallos.features.moments import stamp
@@ -16,11 +15,10 @@ from kallos.folds.columns import PreparedFold, prepare_fold
 from kallos.folds.grid import Fold, InnerCut
 from kallos.folds.scalers import Preparation
 from kallos.models.manifest import Choice, FileRecord, Manifest, MemberRecord, Refit, Select
-from kallos.scoring.fold import FittedFold, errors_of, fit_prepared, training_cuts
-from kallos.scoring.job import EVALUATION_VERSION
+from kallos.scoring.fold import FittedFold, as_fit_errors, fit_prepared, model_of_fit, training_cuts
+from kallos.scoring.job import EVALUATION_VERSION, FitSpec
 from kallos.scoring.machine import installed_versions, machine
 from kallos.scoring.weights import weights_bytes, weights_of
-from kallos.specs.study import TuneSpec
 from kallos.study.best_params import BestParams
 from kallos.study.confirmation import Confirmation, seeds_from
 
@@ -101,12 +99,13 @@ def train(
     first = 0 if spec.folds.train_rows is None else max(len(rows) - spec.folds.train_rows, 0)
     whole = Fold(0, first, len(rows), len(rows), len(rows))
     n_epochs = _median_epochs(best, choice, confirmation) if refit == "median-epochs" else None
-    name, params = model_of(spec.model_name, choice.params)
-    (cut,) = training_cuts(rows.index, (whole,), name, spec.training, lead=spec.features.lead, horizon=spec.horizon)
+    fit = FitSpec.of(spec, choice.params)
+    name = fit.model_name
+    (cut,) = training_cuts(rows.index, (whole,), fit)
     numbers = seeds_from(spec.seed, seeds)
-    with quiet_single_thread(), errors_of(name):
+    with quiet_single_thread(), as_fit_errors(name):
         prepared = prepare_fold(rows, whole, spec.features, fit_rows=cut.fit_stop if n_epochs is None else None)
-        fitted = [_fit_member(spec, name, params, prepared, seed, cut, n_epochs) for seed in numbers]
+        fitted = [_fit_member(replace(fit, seed=seed), prepared, cut, n_epochs) for seed in numbers]
     if len(fitted) > 1 and _all_alike(fitted):
         numbers, fitted = numbers[:1], fitted[:1]
     records = tuple(
@@ -164,44 +163,16 @@ def _median_epochs(best: BestParams, choice: Choice, confirmation: Confirmation 
     return max(round(float(pd.Series([fold.best_epoch for fold in best.folds]).median())), 1)
 
 
-def _fit_member(
-    spec: TuneSpec,
-    name: str,
-    params: Params,
-    prepared: PreparedFold,
-    seed: int,
-    cut: InnerCut,
-    n_epochs: int | None,
-) -> FittedFold:
+def _fit_member(fit: FitSpec, prepared: PreparedFold, cut: InnerCut, n_epochs: int | None) -> FittedFold:
     """Return a fitted model, stopped early, or trained for a given number of epochs and on every row."""
     from kallos.scoring.training import fit_all_epochs
 
-    lead, horizon = spec.features.lead, spec.horizon
     if n_epochs is None:
-        fitted = fit_prepared(
-            (prepared,),
-            (cut,),
-            name,
-            params,
-            training=spec.training,
-            lead=lead,
-            horizon=horizon,
-            seed=seed,
-            quantiles=spec.levels,
-        )
+        fitted = fit_prepared((prepared,), (cut,), fit)
     else:
-        model = create_model(
-            name,
-            params,
-            horizon=horizon,
-            lead=lead,
-            max_epochs=n_epochs,
-            seed=seed,
-            has_covariates=prepared.past_covariates is not None,
-            quantiles=spec.levels,
-        )
+        model = model_of_fit(fit, prepared.past_covariates is not None, max_epochs=n_epochs)
         fit_all_epochs(model, prepared.target, prepared.past_covariates)
-        fitted = FittedFold(model, prepared, n_epochs, n_epochs)
+        fitted = FittedFold(model, (prepared,), n_epochs, n_epochs)
     if not all(bool(each.isfinite().all()) for each in weights_of(fitted.model).values()):
-        raise FitError(f"trained weights must be finite, and those of {name} with seed {seed} are not")
+        raise FitError(f"trained weights must be finite, and those of {fit.model_name} with seed {fit.seed} are not")
     return fitted

@@ -57,7 +57,7 @@ def score_names(evaluation: HoldoutEvaluation) -> dict[str, str]:
     """Return what is in the rows, for people; one's own metric by the name of its function."""
     metric = evaluation.metric_label.rpartition(":")[2]
     names = {name: name.replace("_", " ") for name in score_rows(evaluation)[0] if name != "forecaster"}
-    return {**names, **({"measured": metric} if "measured" in names else {})}
+    return {**names, "value": metric}
 
 
 def loss_line(evaluation: HoldoutEvaluation) -> str:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kallos.features.moments import Stamp, stamp
 from kallos.features.snapshots import read_snapshot
 from kallos.planning import StudyPlan
-from kallos.scoring.fold import errors_by_asset, fit_fold, forecast_fold
+from kallos.scoring.fold import errors_by_asset, fit_fold, forecasts_of
 from kallos.scoring.job import FoldJob
 from kallos.scoring.metrics import mean
 from kallos.storage import read_text, write_text
@@ -54,14 +54,14 @@ def last_fold_job(plan: StudyPlan, result: TuningResult) -> FoldJob:
 def forecast_job(job: FoldJob) -> FoldForecasts:
     """Fit a job's model again and return its forecasts; raises `FitError` as `evaluate_fold` does."""
     fitted, frame = fit_fold(job), read_snapshot(job.snapshot)
-    forecasts = forecast_fold(job, fitted)
-    block = forecasts.shape[1]
-    rows = frame.iloc[job.fold.validation_start : job.fold.validation_stop]
-    target = rows[job.features.targets[0]].to_numpy(np.float64)
-    shown = forecasts[::block].reshape(-1, len(job.features.targets))[:, 0]
+    point = forecasts_of(job, fitted)[0].point
+    block, fold = job.fit.horizon, job.folds[0]
+    rows = frame.iloc[fold.validation_start : fold.validation_stop]
+    target = rows[job.fit.features.targets[0]].to_numpy(np.float64)
+    shown = point[::block, :, 0].ravel()
     return FoldForecasts(
         fingerprint=job.fingerprint,
-        fold=job.fold.number,
+        fold=job.number,
         block=block,
         rmse=mean([asset.rmse for asset in errors_by_asset(job, fitted, frame)]),
         stamps=tuple(stamp(moment) for moment in rows.index[: len(shown)]),

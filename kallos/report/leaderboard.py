@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,6 +11,7 @@ from kallos.specs.grid import StudyGrid
 from kallos.specs.metrics import RMSE, metric_label
 from kallos.specs.study import TuneSpec
 from kallos.storage import write_text
+from kallos.study.best_params import BestParams
 from kallos.study.names import LEADERBOARD, grid_folder, latest_leaderboard
 from kallos.words import signed
 
@@ -54,27 +55,23 @@ class Entry(BaseModel):
         return cls.waiting(spec).model_copy(update={"status": "failed", "reason": " ".join(reason.split())})
 
     @classmethod
-    def of(cls, spec: TuneSpec, document: Mapping[str, Any]) -> "Entry":
-        """Return the entry of a study by its best-parameters document; raises `ValueError` if that is none."""
-        try:
-            folds = document["folds"]
-            return cls(
-                asset=spec.data.asset_label,
-                model=spec.model_name,
-                status="done",
-                value=document["best_value"],
-                naive=document["naive"],
-                naive_value=document["naive_value"],
-                folds_won=sum(is_won(fold) for fold in folds),
-                folds=len(folds),
-                trials=document["n_trials"],
-                pending=document.get("n_pending", 0),
-                n_trials=spec.n_trials,
-                metric=spec.metric,
-                study=document["study"],
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"the best-parameters document lacks {error}") from None
+    def of(cls, spec: TuneSpec, best: BestParams) -> "Entry":
+        """Return the entry of a study by its best-parameters document."""
+        return cls(
+            asset=spec.data.asset_label,
+            model=spec.model_name,
+            status="done",
+            value=best.best_value,
+            naive=best.naive,
+            naive_value=best.naive_value,
+            folds_won=sum(fold.is_won for fold in best.folds),
+            folds=len(best.folds),
+            trials=best.n_trials,
+            pending=best.n_pending,
+            n_trials=spec.n_trials,
+            metric=spec.metric,
+            study=best.study,
+        )
 
 
 class Row(BaseModel):
@@ -156,11 +153,6 @@ class Leaderboard(BaseModel):
         for entry in self.entries:
             by_asset.setdefault(entry.asset, []).append(entry)
         return by_asset
-
-
-def is_won(fold: Mapping[str, float]) -> bool:
-    """Return whether the best trial beats the naive forecast in a fold of the document."""
-    return fold.get("measured", fold["rmse"]) < fold.get("naive_measured", fold["naive_rmse"])
 
 
 def write_leaderboard(board: Leaderboard, grid: StudyGrid, results: str) -> str:

@@ -1,13 +1,12 @@
 """A study's result as rows of tables and as markdown."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kallos.architectures.study_space import ARCHITECTURE
 from kallos.specs.metrics import metric_label, metric_of_one_target
 from kallos.specs.study import metric_with_unit, study_title
-from kallos.study.best_params import asset_rows, since_last_run, target_rows
+from kallos.study.best_params import BestParams, since_last_run
 from kallos.study.lines import verdict
 from kallos.study.result import TuningResult
 from kallos.study.trials import TrialRecord
@@ -74,7 +73,7 @@ def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
     ]
 
 
-def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = None, page: str | None = None) -> str:
+def best_params_markdown(result: TuningResult, last: BestParams | None = None, page: str | None = None) -> str:
     """Return the result as markdown: verdict, the last run's best, parameters, the folds, and the report's address."""
     spec, data, label = result.spec, result.data, metric_with_unit(result.spec)
     params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best.params.items())
@@ -109,10 +108,9 @@ def best_params_markdown(result: TuningResult, last: Mapping[str, Any] | None = 
 
 def _assets_markdown(result: TuningResult) -> str:
     rows = "\n".join(
-        f"| {row['asset']} | {row['value']:.6g} | {row['naive_value']:.6g} | {signed(row['gain'])} |"
-        for row in asset_rows(result)
+        f"| {part.name} | {part.value:.6g} | {part.naive_value:.6g} | {signed(part.gain)} |" for part in result.by_asset
     )
-    if not rows:
+    if len(result.by_asset) == 1:
         return ""
     label = result.spec.metric_label
     return f"| asset | {label} | {result.naive} | gain |\n| --- | --- | --- | --- |\n{rows}\n\n"
@@ -120,10 +118,10 @@ def _assets_markdown(result: TuningResult) -> str:
 
 def _targets_markdown(result: TuningResult) -> str:
     rows = "\n".join(
-        f"| {row['target']} | {row['value']:.6g} | {row['naive_value']:.6g} ({row['naive']}) | {signed(row['gain'])} |"
-        for row in target_rows(result)
+        f"| {part.name} | {part.value:.6g} | {part.naive_value:.6g} ({part.naive}) | {signed(part.gain)} |"
+        for part in result.by_target
     )
-    if not rows:
+    if len(result.by_target) == 1:
         return ""
     label = metric_label(metric_of_one_target(result.spec.metric))
     return f"| target | {label} | its best naive | gain |\n| --- | --- | --- | --- |\n{rows}\n\n"

@@ -12,9 +12,8 @@ from kallos.report.plots import percent
 from kallos.report.rows import architecture_rows, fold_rows
 from kallos.specs.metrics import metric_label, metric_of_one_target
 from kallos.specs.study import metric_with_unit
-from kallos.study.best_params import asset_rows, target_rows
 from kallos.study.lines import outcome
-from kallos.study.result import TuningResult
+from kallos.study.result import PartScore, TuningResult
 from kallos.words import day, short
 
 _NONE = "\u2013"
@@ -58,26 +57,15 @@ def fold_table(result: TuningResult) -> Table:
 
 def asset_table(result: TuningResult) -> Table:
     """Return a row per asset, of several, with means over the complete folds."""
-    rows = tuple(
-        (
-            row["asset"],
-            f"{row['value']:.6g}",
-            f"{row['naive_value']:.6g}",
-            percent(row["gain"]),
-        )
-        for row in asset_rows(result)
-    )
     headings = ("asset", result.spec.metric_label, f"naive ({result.naive})", "gain")
+    rows = tuple((each.name, *_beside_naive(each)) for each in result.by_asset)
     return Table("By asset, mean over the folds", headings, rows, numbers=1)
 
 
 def target_table(result: TuningResult) -> Table:
     """Return a row per target, of several, with means over the complete folds."""
-    rows = tuple(
-        (row["target"], f"{row['value']:.6g}", f"{row['naive_value']:.6g} ({row['naive']})", _share(row["gain"]))
-        for row in target_rows(result)
-    )
-    headings = ("target", metric_label(metric_of_one_target(result.spec.metric)), "its best naive", "gain")
+    rows = tuple((f"{each.name} (naive: {each.naive})", *_beside_naive(each)) for each in result.by_target)
+    headings = ("target", metric_label(metric_of_one_target(result.spec.metric)), "naive", "gain")
     return Table("By target, mean over the folds", headings, rows, numbers=1)
 
 
@@ -153,11 +141,10 @@ def seconds_table(result: TuningResult) -> Table:
 def score_table(evaluation: HoldoutEvaluation) -> Table:
     """Return a row per forecaster on the hold-out."""
     rows = tuple(
-        (name, *(f"{error:.6g}" for error in _errors(each)), *map(_score, _others(each)))
+        (name, *(f"{error:.6g}" for error in (each.value, each.rmse, each.mae)), *map(_score, _others(each)))
         for name, each in evaluation.scores.items()
     )
-    own = () if evaluation.scores["model"].measured is None else (evaluation.metric_label,)
-    headings = ("forecaster", "RMSE", "MAE", *own, "MASE", "right direction", "rank correlation")
+    headings = ("forecaster", evaluation.metric_label, "RMSE", "MAE", "MASE", "right direction", "rank correlation")
     return Table("Scores on the hold-out", headings, rows, numbers=1, mark=0)
 
 
@@ -191,7 +178,7 @@ def data_table(result: TuningResult) -> Table:
             "none kept" if result.holdout_start is None else f"from {day(result.holdout_start)}, kept apart",
         ),
         ("target", spec.features.target_label),
-        ("horizon", f"{spec.horizon} ahead, {spec.forecast}"),
+        ("horizon", f"{spec.horizon} ahead"),
         ("SHA-256 of the rows", data.sha256),
         ("study", result.study_name),
         ("seed", str(spec.seed)),
@@ -226,10 +213,6 @@ def _in_words(value: object) -> str:
     return str(value)
 
 
-def _errors(score: ForecastScores) -> tuple[float, ...]:
-    return (score.rmse, score.mae, *([] if score.measured is None else [score.measured]))
-
-
 def _others(score: ForecastScores) -> tuple[float | None, ...]:
     return score.mase, score.directional_accuracy, score.rank_correlation
 
@@ -238,8 +221,9 @@ def _score(value: float | None) -> str:
     return _NONE if value is None else f"{value:.3f}"
 
 
-def _share(gain: float | None) -> str:
-    return _NONE if gain is None else percent(gain)
+def _beside_naive(part: PartScore) -> tuple[str, str, str]:
+    gain = _NONE if part.gain is None else percent(part.gain)
+    return f"{part.value:.6g}", f"{part.naive_value:.6g}", gain
 
 
 def _each(seconds: float, fits: int) -> str:

@@ -1,20 +1,18 @@
 """What of a study's result must be there for the study to need no further run."""
 
 import posixpath
-from collections.abc import Mapping
-from typing import Any
 
 from kallos.errors import DataError, UsageError
 from kallos.planning import StudyPlan
 from kallos.report.forecasts import read_forecasts
 from kallos.report.page import find_report
 from kallos.storage import read_text
-from kallos.study.best_params import read_best_params
+from kallos.study.best_params import BestParams, read_best_params
 from kallos.study.files import read_study
 from kallos.study.names import STUDY, failure_name, failures_folder, study_folder
 
 
-def whole_document(plan: StudyPlan, results: str) -> dict[str, Any] | None:
+def whole_document(plan: StudyPlan, results: str) -> BestParams | None:
     """Return the best-parameters document of a plan's study whose whole result is among these, or None.
 
     Whole is a result of all trials with its study file, forecasts and report, from which no budget and no failure has
@@ -22,10 +20,10 @@ def whole_document(plan: StudyPlan, results: str) -> dict[str, Any] | None:
     """
     spec, folder = plan.spec, study_folder(results, plan.study_name)
     document = read_best_params(folder)
-    if document is None or not is_of(plan, document) or document.get("n_trials") != spec.n_trials:
+    if document is None or not is_of(plan, document) or document.n_trials != spec.n_trials:
         return None
     # The step that is not over lacks its score for a spent budget or for a failed fit: either way it is missing.
-    if document.get("open_fold_failure") is not None:
+    if document.open_fold_failure is not None:
         return None
     # All these are written after the document, and a run may have been killed in between.
     try:
@@ -41,11 +39,7 @@ def whole_document(plan: StudyPlan, results: str) -> dict[str, Any] | None:
     return document if is_whole else None
 
 
-def is_of(plan: StudyPlan, document: Mapping[str, Any]) -> bool:
+def is_of(plan: StudyPlan, document: BestParams) -> bool:
     """Return whether a best-parameters document is of the plan's specification and rows, the open step's among them."""
     # The name holds all that the trials depend on, the data the rows of the step that is not over.
-    return (document.get("spec"), document.get("study"), document.get("data")) == (
-        plan.spec.model_dump(mode="json"),
-        plan.study_name,
-        plan.data.model_dump(mode="json"),
-    )
+    return (document.spec, document.study, document.data) == (plan.spec, plan.study_name, plan.data)

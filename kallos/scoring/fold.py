@@ -1,65 +1,40 @@
 """A fold's job carried out: the model is fitted, forecasts are made and scored."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from kallos.architectures import Params, create_model, get_architecture
+from kallos.architectures import create_model, get_architecture
 from kallos.errors import DataError, FitError, KallosError, require, scrubbed
 from kallos.features.snapshots import read_snapshot
 from kallos.folds.columns import PreparedFold, prepare_fold
 from kallos.folds.grid import Fold, InnerCut
 from kallos.folds.panel import inner_cuts
-from kallos.scoring.job import FoldJob, FoldScore, rows_sha256
-from kallos.scoring.metrics import Forecast, mean, mean_of_each, measure, measure_by_target, rmse
+from kallos.scoring.job import FitSpec, FoldJob, FoldScore, rows_sha256
+from kallos.scoring.metrics import Forecast, ForecastErrors, errors_of, mean, mean_of_each
 from kallos.scoring.rolling import rolling_forecasts
 from kallos.scoring.targets import actual_targets, error_unit
 from kallos.specs.data import FeatureSpec
-from kallos.specs.metrics import RMSE
-from kallos.specs.study import TrainingSpec
 
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
-Array = npt.NDArray[np.float64]
-
-
-def training_cuts(
-    index: pd.Index, folds: Sequence[Fold], model_name: str, training: TrainingSpec, *, lead: int, horizon: int
-) -> tuple[InnerCut, ...]:
-    """Return where in each asset's fold the rows end that fit the weights, and those begin that stop early, if any do.
-
-    `index` is that of the frame in which the folds lie; the cuts are counted from a fold's first row.
-    """
-    if not get_architecture(model_name).stops_early:
-        n_rows = [fold.train_stop - fold.train_start for fold in folds]
-        return tuple(InnerCut(fit_stop=n, inner_start=n) for n in n_rows)
-    stamps = [index[fold.train_start : fold.train_stop] for fold in folds]
-    return inner_cuts(stamps, training.inner_validation, lead=lead, horizon=horizon)
-
 
 @dataclass(frozen=True)
 class FittedFold:
-    """A model with the weights of its best epoch, and the series that it was fitted on, those of each asset."""
+    """A model with the weights of its best epoch, and the series of each asset that it was fitted on."""
 
     model: "GlobalForecastingModel"
-    prepared: PreparedFold
+    series: tuple[PreparedFold, ...]
     epochs: int
     best_epoch: int
-    beside: tuple[PreparedFold, ...] = ()
-
-    @property
-    def series(self) -> tuple[PreparedFold, ...]:
-        """The series of each asset."""
-        return (self.prepared, *self.beside)
 
 
 def evaluate_fold(job: FoldJob) -> FoldScore:
@@ -78,15 +53,13 @@ def evaluate_fold(job: FoldJob) -> FoldScore:
     import_module("kallos.scoring.training")
     started = time.perf_counter()
     fitted = fit_fold(job)
-    frame = read_snapshot(job.snapshot)
-    each = errors_by_asset(job, fitted, frame)
-    by_metric = [asset.measured for asset in each]
+    each = errors_by_asset(job, fitted, read_snapshot(job.snapshot))
     return FoldScore(
+        value=mean([asset.value for asset in each]),
         rmse=mean([asset.rmse for asset in each]),
         mae=mean([asset.mae for asset in each]),
-        measured=None if job.metric == RMSE else mean(by_metric),
-        by_asset=tuple(by_metric) if job.beside else None,
-        by_target=mean_of_each([asset.by_target for asset in each]) or None,
+        by_asset=tuple(asset.value for asset in each),
+        by_target=mean_of_each([asset.by_target for asset in each]),
         n_forecasts=sum(asset.n_forecasts for asset in each),
         epochs=fitted.epochs,
         best_epoch=fitted.best_epoch,
@@ -94,37 +67,16 @@ def evaluate_fold(job: FoldJob) -> FoldScore:
     )
 
 
-@dataclass(frozen=True)
-class FoldErrors:
-    """The errors of an asset's forecasts; `measured` is that by the study's metric, and `by_target`, of several."""
-
-    rmse: float
-    mae: float
-    measured: float
-    by_target: tuple[float, ...]
-    n_forecasts: int
-
-
-def errors_by_asset(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> list[FoldErrors]:
-    """Return the errors of each asset's forecasts; raises `FitError` if one of these is not finite."""
-    return [_errors_of(job, fitted, frame, place) for place in range(len(job.folds))]
-
-
-def _errors_of(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame, place: int) -> FoldErrors:
-    fold = job.folds[place]
-    unit = error_unit(frame, fold, job.features, is_alone=not job.beside)
-    forecast = forecasts_of(job, fitted, place).over(unit)
-    actual = actual_targets(frame, fold, job.features, forecast.point.shape[1]) / unit
-    errors = forecast.point - actual
-    if not np.isfinite(errors).all() or not (forecast.quantiles is None or np.isfinite(forecast.quantiles).all()):
-        raise FitError(f"forecasts must be finite, and those of {job.model_name} are not")
-    return FoldErrors(
-        rmse=rmse(errors),
-        mae=float(np.abs(errors).mean()),
-        measured=measure(job.metric, forecast, actual),
-        by_target=measure_by_target(job.metric, forecast, actual) if len(job.features.targets) > 1 else (),
-        n_forecasts=errors.size,
-    )
+def errors_by_asset(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> list[ForecastErrors]:
+    """Return the errors of each asset's forecasts; raises `FitError` if a forecast is not finite."""
+    each = []
+    for fold, forecast in zip(job.folds, forecasts_of(job, fitted), strict=True):
+        if not (np.isfinite(forecast.point).all() and np.isfinite(forecast.quantiles).all()):
+            raise FitError(f"forecasts must be finite, and those of {job.fit.model_name} are not")
+        unit = error_unit(frame, fold, job.fit.features, in_own_units=job.in_own_units)
+        actual = actual_targets(frame, fold, job.fit.features, job.fit.horizon) / unit
+        each.append(errors_of(job.metric, forecast.over(unit), actual))
+    return each
 
 
 def fit_fold(job: FoldJob) -> FittedFold:
@@ -132,81 +84,71 @@ def fit_fold(job: FoldJob) -> FittedFold:
     from kallos.scoring.training import quiet_single_thread
 
     frame = read_snapshot(job.snapshot)  # One that cannot be read is no fault of the job.
-    cuts = cuts_of(job, frame)
+    cuts = training_cuts(frame.index, job.folds, job.fit)
     fit_stops = tuple(cut.fit_stop for cut in cuts)
-    with quiet_single_thread(), errors_of(job.model_name):
-        return fit_prepared(
-            _prepared(job.snapshot, job.rows_sha256, job.folds, job.features, fit_stops),
-            cuts,
-            job.model_name,
-            job.params,
-            training=job.training,
-            lead=job.features.lead,
-            horizon=job.horizon,
-            seed=job.seed,
-            quantiles=job.quantiles,
-        )
+    with quiet_single_thread(), as_fit_errors(job.fit.model_name):
+        series = _prepared(job.snapshot, job.rows_sha256, job.folds, job.fit.features, fit_stops)
+        return fit_prepared(series, cuts, job.fit)
 
 
-def cuts_of(job: FoldJob, frame: pd.DataFrame) -> tuple[InnerCut, ...]:
-    """Return where in each asset's fold the rows end that fit the weights, and those begin that stop early."""
-    return training_cuts(
-        frame.index, job.folds, job.model_name, job.training, lead=job.features.lead, horizon=job.horizon
-    )
+def training_cuts(index: pd.Index, folds: Sequence[Fold], fit: FitSpec) -> tuple[InnerCut, ...]:
+    """Return where in each asset's fold the rows end that fit the weights, and those begin that stop early, if any do.
+
+    `index` is that of the frame in which the folds lie; the cuts are counted from a fold's first row.
+    """
+    if not get_architecture(fit.model_name).stops_early:
+        n_rows = [fold.train_stop - fold.train_start for fold in folds]
+        return tuple(InnerCut(fit_stop=n, inner_start=n) for n in n_rows)
+    stamps = [index[fold.train_start : fold.train_stop] for fold in folds]
+    return inner_cuts(stamps, fit.training.inner_validation, lead=fit.lead, horizon=fit.horizon)
 
 
-def fit_prepared(
-    series: Sequence[PreparedFold],
-    cuts: Sequence[InnerCut],
-    model_name: str,
-    params: Params,
-    *,
-    training: TrainingSpec,
-    lead: int,
-    horizon: int,
-    seed: int,
-    quantiles: tuple[float, ...] | None = None,
-) -> FittedFold:
+def fit_prepared(series: Sequence[PreparedFold], cuts: Sequence[InnerCut], fit: FitSpec) -> FittedFold:
     """Return a model that was trained on the folds' training rows before the cuts, stopped early on those behind."""
-    from kallos.scoring.training import early_stopping, fit
+    from kallos.scoring.training import early_stopping, train
 
-    model = create_model(
-        model_name,
-        params,
-        horizon=horizon,
-        lead=lead,
-        max_epochs=training.max_epochs,
-        seed=seed,
-        make_callbacks=lambda: early_stopping(training.patience),
-        has_covariates=series[0].past_covariates is not None,
-        quantiles=quantiles,
+    has_covariates = series[0].past_covariates is not None
+    model = model_of_fit(fit, has_covariates, make_callbacks=lambda: early_stopping(fit.training.patience))
+    epochs, best_epoch = train(model, series, cuts)
+    return FittedFold(model, tuple(series), epochs, best_epoch)
+
+
+def model_of_fit(
+    fit: FitSpec,
+    has_covariates: bool,
+    *,
+    max_epochs: int | None = None,
+    make_callbacks: Callable[[], list[Any]] = list,
+) -> "GlobalForecastingModel":
+    """Return the untrained model of a fit, for so many epochs in place of the fit's own."""
+    return create_model(
+        fit.model_name,
+        fit.params,
+        horizon=fit.horizon,
+        lead=fit.lead,
+        max_epochs=fit.training.max_epochs if max_epochs is None else max_epochs,
+        seed=fit.seed,
+        make_callbacks=make_callbacks,
+        has_covariates=has_covariates,
+        quantiles=fit.quantiles,
     )
-    epochs, best_epoch = fit(model, series, cuts)
-    return FittedFold(model, series[0], epochs, best_epoch, beside=tuple(series[1:]))
 
 
-def forecast_fold(job: FoldJob, fitted: FittedFold) -> Array:
-    """Return point forecasts of the validation window in the target's own units, of shape (origins, steps).
-
-    Several targets are along one more axis.
-    """
-    return forecasts_of(job, fitted).point
-
-
-def forecasts_of(job: FoldJob, fitted: FittedFold, place: int = 0) -> Forecast:
-    """Return forecasts of the validation window in the target's own units, with the job's quantiles.
-
-    Of several assets they are those of the one in this place.
-    """
+def forecasts_of(job: FoldJob, fitted: FittedFold) -> list[Forecast]:
+    """Return the forecasts of each asset's validation window, in the targets' own units."""
     from kallos.scoring.training import quiet_single_thread
 
-    with quiet_single_thread(), errors_of(job.model_name):
-        values = _forecast(fitted.model, fitted.series[place], job.horizon, job.forecast, job.quantiles)
-    return Forecast.of(values, job.quantiles)
+    with quiet_single_thread(), as_fit_errors(job.fit.model_name):
+        return [
+            Forecast.of_quantiles(
+                rolling_forecasts(fitted.model, each, each.fold.validation_start, job.fit.horizon), job.fit.levels
+            )
+            for each in fitted.series
+        ]
 
 
 @contextmanager
-def errors_of(model_name: str) -> Iterator[None]:
+def as_fit_errors(model_name: str) -> Iterator[None]:
     """Say what a library makes of a model's parameters and rows as `FitError`: it will make the same of them again."""
     try:
         yield
@@ -217,26 +159,6 @@ def errors_of(model_name: str) -> Iterator[None]:
         if "allocate memory" in str(error) or "start new thread" in str(error):
             raise MemoryError(str(error)) from error
         raise FitError(f"{model_name} cannot be fitted: {type(error).__name__}: {error}") from error
-
-
-def _forecast(
-    model: "GlobalForecastingModel",
-    prepared: PreparedFold,
-    horizon: int,
-    mode: str,
-    quantiles: tuple[float, ...] | None,
-) -> Array:
-    """Return forecasts in the target's own units, as `rolling_forecasts` does; in mode `block` from one origin."""
-    fold = prepared.fold
-    if mode == "block":
-        whole = model.predict(
-            fold.validation_stop - fold.validation_start,
-            series=prepared.target[: fold.validation_start - model.output_chunk_shift],
-            past_covariates=prepared.past_covariates,
-            verbose=False,
-        )
-        return prepared.target_scale.restore(whole.values().reshape(1, -1))
-    return rolling_forecasts(model, prepared, fold.validation_start, horizon, quantiles)
 
 
 @lru_cache(maxsize=32)

@@ -5,88 +5,89 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from kallos.architectures import Params, get_architecture
 from kallos.architectures.lookup import beside_source
+from kallos.architectures.study_space import model_of
 from kallos.features.snapshots import frame_sha256
 from kallos.folds.grid import Fold
-from kallos.specs.data import FeatureSpec
-from kallos.specs.metrics import RMSE, metric_source
-from kallos.specs.study import TrainingSpec
-
-if TYPE_CHECKING:
-    pass
 from kallos.scoring.machine import installed, machine
+from kallos.specs.data import FeatureSpec
+from kallos.specs.metrics import MEDIAN, metric_source
+from kallos.specs.study import TrainingSpec, TuneSpec
 
 # Raise this whenever a change to preparation, training or scoring moves a single bit of a score.
-EVALUATION_VERSION = 1
+EVALUATION_VERSION = 2
 
 
 class FoldScore(BaseModel):
-    """How one parameter set did on one fold; errors are in the target's own units, of several as `error_unit` says."""
+    """How one parameter set did on one fold; less is better, and errors are in what `error_unit` says.
+
+    `value` is by the study's metric, and so are `by_asset` and `by_target`, an error each. All others are means over
+    the assets.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    value: float
     rmse: float
     mae: float
+    by_asset: tuple[float, ...]
+    by_target: tuple[float, ...]
     n_forecasts: int
     epochs: int
     best_epoch: int
     seconds: float
-    # Not written where it is the RMSE: such scores are as they were when nothing else could be minimised.
-    measured: float | None = Field(None, exclude_if=lambda measured: measured is None)
-    # Errors of each asset by the metric, of several: the others are means over the assets then.
-    by_asset: tuple[float, ...] | None = Field(None, exclude_if=lambda by_asset: by_asset is None)
-    # Errors of each target by the metric, of several; the cache has scores of before there were any.
-    by_target: tuple[float, ...] | None = Field(None, exclude_if=lambda by_target: by_target is None)
-
-    @property
-    def value(self) -> float:
-        """The error that the study minimises: `measured` by its metric, or the RMSE."""
-        return self.rmse if self.measured is None else self.measured
 
 
 @dataclass(frozen=True)
-class FoldJob:
-    """All that a fold's score depends on, and beside it a name for people and the rows' address.
+class FitSpec:
+    """What is fitted, and how: an architecture with its parameters, on which columns, to forecast what.
 
-    Where one model learns from several assets, `fold` is the first one's, and the others' are `beside` it.
+    `quantiles` are those that it learns, None where it learns points.
     """
 
-    name: str
-    snapshot: str
-    rows_sha256: str
-    fold: Fold
     model_name: str
     params: Params
     features: FeatureSpec
     training: TrainingSpec
     horizon: int
-    forecast: str
+    quantiles: tuple[float, ...] | None
     seed: int
-    metric: str = RMSE
-    quantiles: tuple[float, ...] | None = None
-    beside: tuple[Fold, ...] = ()
+
+    @classmethod
+    def of(cls, spec: TuneSpec, params: Params) -> Self:
+        """Return what a study fits with the parameters that one of its trials has drawn."""
+        model_name, own_params = model_of(spec.model_name, params)
+        return cls(
+            model_name=model_name,
+            params=own_params,
+            features=spec.features,
+            training=spec.training,
+            horizon=spec.horizon,
+            quantiles=None if spec.likelihood is None else spec.quantiles,
+            seed=spec.seed,
+        )
 
     @property
-    def folds(self) -> tuple[Fold, ...]:
-        """The fold of each asset."""
-        return (self.fold, *self.beside)
+    def lead(self) -> int:
+        """Rows from the last known target to the first forecast one."""
+        return self.features.lead
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """Hash of everything that may move a bit of the score."""
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The levels of its forecasts."""
+        return self.quantiles or (MEDIAN,)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """All that the fit depends on beside its rows, as JSON can hold it."""
         architecture = get_architecture(self.model_name)
-        content = {
-            "evaluation": EVALUATION_VERSION,
-            "rows": self.rows_sha256,
-            "fold": vars(self.fold.shifted()),
-            # Which columns were taken is seen in the rows.
-            "features": self.features.model_dump(mode="json", exclude={"columns", "known_ahead"}),
+        return {
             "architecture": [
                 self.model_name,
                 architecture.source_sha256,
@@ -95,15 +96,49 @@ class FoldJob:
                 *([installed(architecture.requires)] if architecture.requires else []),
             ],
             "params": dict(self.params),
+            # Which columns were taken is seen in the rows.
+            "features": self.features.model_dump(mode="json", exclude={"columns", "known_ahead"}),
             "training": self.training.model_dump(mode="json"),
             "horizon": self.horizon,
-            "forecast": self.forecast,
+            "quantiles": self.quantiles,
             "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """All that a fold's score depends on, and beside it a name for people and the rows' address.
+
+    One model learns from the rows of each asset, which has a fold of its own in `folds`.
+    """
+
+    name: str
+    snapshot: str
+    rows_sha256: str
+    folds: tuple[Fold, ...]
+    fit: FitSpec
+    metric: str
+
+    @property
+    def number(self) -> int:
+        """Number of the fold."""
+        return self.folds[0].number
+
+    @property
+    def in_own_units(self) -> bool:
+        """Whether errors are counted in the target's own units, as `TuneSpec.in_own_units`."""
+        return len(self.folds) == len(self.fit.features.targets) == 1
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything that may move a bit of the score."""
+        content = {
+            "evaluation": EVALUATION_VERSION,
+            "rows": self.rows_sha256,
+            "folds": [vars(fold.shifted()) for fold in self.folds],
+            "fit": self.fit.document,
+            "metric": [self.metric, metric_source(self.metric)],
             "machine": machine(),
-            # What every job was before it could be chosen is not in the hash.
-            **({} if self.metric == RMSE else {"metric": [self.metric, metric_source(self.metric)]}),
-            **({} if self.quantiles is None else {"quantiles": self.quantiles}),
-            **({"beside": [vars(fold.shifted()) for fold in self.beside]} if self.beside else {}),
         }
         canonical = json.dumps(content, sort_keys=True, allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
@@ -111,5 +146,4 @@ class FoldJob:
 
 def rows_sha256(frame: pd.DataFrame, folds: Sequence[Fold]) -> str:
     """Return the hash of the rows that a fold sees of each asset."""
-    parts = [frame.iloc[fold.rows] for fold in folds]
-    return frame_sha256(parts[0] if len(parts) == 1 else pd.concat(parts))
+    return frame_sha256(pd.concat([frame.iloc[fold.rows] for fold in folds]))

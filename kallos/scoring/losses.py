@@ -26,11 +26,10 @@ class Loss:
         losses: Array = self.each(forecast, actual).reshape(len(actual), -1).mean(axis=1)
         return losses
 
-    def by_target(self, forecast: Forecast, actual: Array) -> Array:
-        """Return one loss a target, of several: the mean over origins, steps and quantiles."""
+    def by_target(self, forecast: Forecast, actual: Array) -> tuple[float, ...]:
+        """Return one loss a target: the mean over origins, steps and quantiles."""
         losses = np.moveaxis(self.each(forecast, actual), 2, 0)
-        by_target: Array = losses.reshape(len(losses), -1).mean(axis=1)
-        return by_target
+        return tuple(losses.reshape(len(losses), -1).mean(axis=1).tolist())
 
 
 def loss_of(metric: str) -> Loss:

@@ -21,48 +21,74 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Forecast:
-    """Point forecasts of shape (origins, steps), or (origins, steps, targets) of several.
+    """Point forecasts of shape (origins, steps, targets), and quantiles of the levels, along one more axis.
 
-    `quantiles` are those of the `levels`, along one more axis, the last.
+    Where only points are forecast, they stand for the median.
     """
 
     point: Array
-    quantiles: Array | None = None
-    levels: tuple[float, ...] = ()
+    quantiles: Array
+    levels: tuple[float, ...] = (MEDIAN,)
 
     @classmethod
-    def of(cls, values: Array, levels: tuple[float, ...] | None) -> Self:
-        """Return forecasts as an array has them: points, or with the levels' quantiles along the last axis."""
-        return cls(values) if levels is None else cls(values[..., levels.index(MEDIAN)], values, levels)
+    def of_points(cls, point: Array) -> Self:
+        """Return point forecasts."""
+        return cls(point, point[..., None])
 
-    def over(self, unit: Array) -> "Forecast":
-        """Return the same forecasts in units of such a size, one for all, or of shape (targets,)."""
-        quantiles = None if self.quantiles is None else self.quantiles / np.expand_dims(unit, -1)
-        return Forecast(self.point / unit, quantiles, self.levels)
-
-    def of_targets(self) -> "list[Forecast]":
-        """Return the forecasts of each target, of several."""
-        quantiles = self.quantiles
-        return [
-            Forecast(self.point[:, :, place], None if quantiles is None else quantiles[:, :, place], self.levels)
-            for place in range(self.point.shape[2])
-        ]
+    @classmethod
+    def of_quantiles(cls, quantiles: Array, levels: tuple[float, ...]) -> Self:
+        """Return forecasts whose points are the medians among the quantiles."""
+        return cls(quantiles[..., levels.index(MEDIAN)], quantiles, levels)
 
     @classmethod
     def by_target(cls, each: "Sequence[Forecast]") -> Self:
         """Return one forecast of several targets, the first one's taken from the first of these, and so on."""
-        points = [forecast.point[:, :, place] for place, forecast in enumerate(each)]
-        quantiles = [
-            forecast.quantiles[:, :, place] for place, forecast in enumerate(each) if forecast.quantiles is not None
-        ]
-        return cls(np.stack(points, axis=2), np.stack(quantiles, axis=2) if quantiles else None, each[0].levels)
+        return cls(
+            np.stack([forecast.point[:, :, target] for target, forecast in enumerate(each)], axis=2),
+            np.stack([forecast.quantiles[:, :, target] for target, forecast in enumerate(each)], axis=2),
+            each[0].levels,
+        )
+
+    def over(self, unit: Array) -> "Forecast":
+        """Return the same forecasts in units of such a size, of shape (targets,)."""
+        return Forecast(self.point / unit, self.quantiles / unit[:, None], self.levels)
+
+    def of_target(self, target: int) -> "Forecast":
+        """Return the forecasts of the target at this position alone."""
+        return Forecast(self.point[:, :, [target]], self.quantiles[:, :, [target]], self.levels)
+
+
+@dataclass(frozen=True)
+class ForecastErrors:
+    """The errors of forecasts, over all origins, steps and targets; `value` and `by_target` are by a study's metric."""
+
+    value: float
+    rmse: float
+    mae: float
+    by_target: tuple[float, ...]
+    n_forecasts: int
+
+
+def errors_of(metric: str, forecast: Forecast, actual: Array) -> ForecastErrors:
+    """Return the errors of forecasts, of a model or a baseline; `actual` is of shape (origins, steps, targets).
+
+    Raises `FitError` as `measure` does.
+    """
+    errors = forecast.point - actual
+    return ForecastErrors(
+        value=measure(metric, forecast, actual),
+        rmse=rmse(errors),
+        mae=float(np.abs(errors).mean()),
+        by_target=measure_by_target(metric, forecast, actual),
+        n_forecasts=errors.size,
+    )
 
 
 def measure(name: str, forecast: Forecast, actual: Array) -> float:
     """Return the error of forecasts; less is better.
 
-    `actual` has the shape of the point forecasts. Raises `FitError` if a metric of one's own raises, or returns what is
-    no number.
+    `actual` is of shape (origins, steps, targets). Raises `FitError` if a metric of one's own raises, or returns what
+    is no number.
     """
     match name:
         case "rmse":
@@ -78,9 +104,9 @@ def measure(name: str, forecast: Forecast, actual: Array) -> float:
 
 
 def measure_by_target(name: str, forecast: Forecast, actual: Array) -> tuple[float, ...]:
-    """Return the error of each target's forecasts alone, of several, by `metric_of_one_target`."""
+    """Return the error of each target's forecasts alone, by `metric_of_one_target`."""
     own = metric_of_one_target(name)
-    return tuple(measure(own, each, actual[:, :, place]) for place, each in enumerate(forecast.of_targets()))
+    return tuple(measure(own, forecast.of_target(i), actual[:, :, [i]]) for i in range(actual.shape[2]))
 
 
 def rmse(errors: Array) -> float:
@@ -105,7 +131,6 @@ def pinball(forecast: Forecast, actual: Array) -> float:
 
 def pinball_losses(forecast: Forecast, actual: Array) -> Array:
     """Return the pinball loss of each quantile, of the quantiles' shape."""
-    assert forecast.quantiles is not None
     levels = np.array(forecast.levels)
     above = actual[..., None] - forecast.quantiles
     losses: Array = np.maximum(levels * above, (levels - 1) * above)

@@ -5,25 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kallos.architectures import Params, create_model
 from kallos.errors import KallosError
+from kallos.scoring.fold import model_of_fit
+from kallos.scoring.job import FitSpec
 from kallos.scoring.weights import estimators_of
 
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
 
-def count_operations(
-    model_name: str,
-    params: Params,
-    *,
-    horizon: int,
-    lead: int,
-    n_covariates: int,
-    n_targets: int = 1,
-    quantiles: tuple[float, ...] | None = None,
-) -> int:
-    """Return how many multiply-adds one forecast of a model of these parameters takes.
+def count_operations(fit: FitSpec, n_covariates: int) -> int:
+    """Return how many multiply-adds one forecast of a model with so many covariates takes.
 
     Of a network, those of the matrix products, convolutions and attention of one forward pass: a recurrent weight
     counts once for each step of the input. Of a regression, its coefficients. Of trees, the nodes from root to leaf,
@@ -33,16 +25,9 @@ def count_operations(
     """
     from kallos.scoring.training import make_fitted, quiet_single_thread
 
+    n_targets = len(fit.features.targets)
     with quiet_single_thread():
-        model = create_model(
-            model_name,
-            params,
-            horizon=horizon,
-            lead=lead,
-            max_epochs=0,
-            has_covariates=n_covariates > 0,
-            quantiles=quantiles,
-        )
+        model = model_of_fit(fit, n_covariates > 0, max_epochs=0)
         make_fitted(model, n_covariates, n_targets)
         if hasattr(model.model, "forward"):
             return _of_network(model, n_covariates, n_targets)

@@ -14,17 +14,11 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 
 
-def rolling_forecasts(
-    model: "GlobalForecastingModel",
-    prepared: PreparedSeries,
-    start: int,
-    horizon: int,
-    quantiles: tuple[float, ...] | None = None,
-) -> Array:
+def rolling_forecasts(model: "GlobalForecastingModel", prepared: PreparedSeries, start: int, horizon: int) -> Array:
     """Return forecasts from every origin whose whole horizon lies in the rows from `start` to the series' end.
 
-    They are in the target's own units, of shape (origins, horizon): the first one's first step is row `start`. Several
-    targets have an axis more, and so have the `quantiles` of a model that has learnt these, the last one.
+    They are in the target's own units, of shape (origins, horizon, targets, levels): the first one's first step is row
+    `start`. A model that has learnt no quantiles has one level.
     """
     first_row = start - rows_before(model)
     series = model.historical_forecasts(
@@ -36,19 +30,29 @@ def rolling_forecasts(
         last_points_only=False,
         verbose=False,
         show_warnings=False,
-        predict_likelihood_parameters=quantiles is not None,
+        predict_likelihood_parameters=_has_learnt_quantiles(model),
     )
-    return in_own_units(np.stack([each.values(copy=False) for each in series]), prepared, quantiles)
+    return _restored(np.stack([each.values(copy=False) for each in series]), prepared)
 
 
-def in_own_units(values: Array, prepared: PreparedSeries, quantiles: tuple[float, ...] | None) -> Array:
+def next_forecast(model: "GlobalForecastingModel", prepared: PreparedSeries, horizon: int) -> Array:
+    """Return the forecast behind the series' last row, as `rolling_forecasts` does from that one origin."""
+    series = model.predict(
+        horizon,
+        series=prepared.target,
+        past_covariates=prepared.past_covariates,
+        verbose=False,
+        predict_likelihood_parameters=_has_learnt_quantiles(model),
+    )
+    return _restored(series.values(copy=False)[None], prepared)
+
+
+def _restored(values: Array, prepared: PreparedSeries) -> Array:
     """Return what Darts forecasts, of shape (origins, steps, components), as `rolling_forecasts` does."""
     # Of each target, Darts has its quantiles side by side.
-    n_targets, n_levels = prepared.target.width, len(quantiles or [None])
-    by_level = np.moveaxis(values.reshape(*values.shape[:2], n_targets, n_levels), 2, -1)
+    by_level = np.moveaxis(values.reshape(*values.shape[:2], prepared.target.width, -1), 2, -1)
     restored: Array = np.moveaxis(prepared.target_scale.restore(by_level), -1, 2)
-    restored = restored if quantiles is not None else restored[..., 0]
-    return restored[:, :, 0] if n_targets == 1 else restored
+    return restored
 
 
 def look_back(model: "GlobalForecastingModel") -> int:
@@ -60,3 +64,7 @@ def look_back(model: "GlobalForecastingModel") -> int:
 def rows_before(model: "GlobalForecastingModel") -> int:
     """Return how many rows a forecast needs before its first step, the purged ones that it does not see among them."""
     return look_back(model) + int(model.output_chunk_shift)
+
+
+def _has_learnt_quantiles(model: "GlobalForecastingModel") -> bool:
+    return hasattr(getattr(model, "likelihood", None), "quantiles")

@@ -58,7 +58,7 @@ def early_stopping(patience: int) -> list[pl.Callback]:
     return [EarlyStopping(monitor=_MONITOR, patience=patience, mode="min"), BestWeights()]
 
 
-def fit(
+def train(
     model: "GlobalForecastingModel", series: Sequence["PreparedFold"], cuts: Sequence["InnerCut"]
 ) -> tuple[int, int]:
     """Train a model in place; return the epochs that it ran and the one whose weights it kept.

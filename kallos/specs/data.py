@@ -36,11 +36,6 @@ def _known_zone(zone: str | None) -> str | None:
     return None if zone is None else check_zone(zone)
 
 
-# What every study was before it could be chosen is not written down: their documents and hashes stay as they were.
-def unwritten(default: Any) -> Any:
-    return lambda value: value == default
-
-
 def _name_or_names(value: Any) -> Any:
     names = value if isinstance(value, list | tuple) else [value]
     if not names or not all(isinstance(name, str) for name in names):
@@ -99,7 +94,6 @@ class DataSpec(Spec):
         None,
         description="Zone whose days the timestamps are, such as America/New_York: midnight there, they are its dates. "
         "By default that of their own offsets, where they have some; 'UTC' takes them as moments.",
-        exclude_if=unwritten(None),
     )
     fill: Literal["none", "forward"] = Field(
         "none",

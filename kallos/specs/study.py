@@ -21,8 +21,8 @@ from kallos.architectures import registry
 from kallos.architectures.lookup import AUTO, architecture_names, canonical, get_architecture
 from kallos.architectures.study_space import StudySpace, study_space
 from kallos.errors import UsageError, explain
-from kallos.specs.data import DEFAULT_TARGET, DataSpec, FeatureSpec, Spec, unwritten
-from kallos.specs.metrics import OF_QUANTILES, RMSE, check_metric, metric_label
+from kallos.specs.data import DEFAULT_TARGET, DataSpec, FeatureSpec, Spec
+from kallos.specs.metrics import MEDIAN, OF_QUANTILES, RMSE, check_metric, metric_label
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CalendarStep = Literal["day", "week", "month", "quarter", "year"]
@@ -109,33 +109,25 @@ class TuneSpec(Spec):
     folds: FoldSpec = FoldSpec()
     training: TrainingSpec = TrainingSpec()
     horizon: PositiveInt = Field(1, description="Steps forecast from each origin.")
-    forecast: Literal["rolling", "block"] = Field(
-        "rolling",
-        description="'rolling': a forecast from every row, with what was known there. 'block': one forecast "
-        "over the whole window, which reads covariates of the future; for comparison only.",
-    )
     metric: Annotated[str, AfterValidator(_known_metric)] = Field(
         RMSE,
         description="What is minimised: 'rmse', 'mae', with a likelihood 'pinball' or 'crps', or module:NAME of a "
         "function of your own.",
-        exclude_if=unwritten(RMSE),
     )
     likelihood: Literal["quantile"] | None = Field(
         None,
         description="'quantile': networks forecast quantiles, of which the median is the point forecast.",
-        exclude_if=unwritten(None),
     )
     quantiles: tuple[float, ...] = Field(
         QUANTILES,
         description="Quantiles of likelihood 'quantile': the median, and as many below as above it.",
-        exclude_if=unwritten(QUANTILES),
     )
     n_trials: PositiveInt = Field(20, description="Parameter sets that are tried.")
     seed: int = Field(42, ge=0, lt=2**32, description="Seed of the sampler and of every fit.")
-    pruner: Literal["folds", "none", "median", "percentile", "wilcoxon", "successive_halving", "hyperband"] = Field(
+    pruner: Literal["folds", "none", "median"] = Field(
         "folds",
-        description="What ends a hopeless trial early: 'folds' (not in the best third on the same folds), 'none', "
-        "or one of Optuna's.",
+        description="What ends a hopeless trial early: 'folds' (not in the best third on the same folds), 'median' "
+        "(Optuna's), or 'none'.",
     )
     lookahead: PositiveInt = Field(
         4,
@@ -182,9 +174,14 @@ class TuneSpec(Spec):
         return metric_label(self.metric)
 
     @property
-    def levels(self) -> tuple[float, ...] | None:
-        """The quantiles that are forecast, None where forecasts are points."""
-        return None if self.likelihood is None else self.quantiles
+    def levels(self) -> tuple[float, ...]:
+        """The quantiles that are forecast; of point forecasts the median's level alone."""
+        return (MEDIAN,) if self.likelihood is None else self.quantiles
+
+    @property
+    def in_own_units(self) -> bool:
+        """Whether errors are counted in the target's own units: of several targets or assets in standard deviations."""
+        return len(self.features.targets) == len(self.data.assets) == 1
 
     @property
     def search_space(self) -> StudySpace:
@@ -202,15 +199,8 @@ class TuneSpec(Spec):
         for target in self.features.targets:
             if target in self.features.exclude:
                 raise ValueError(f"the target {target!r} is excluded: take it out of 'exclude'")
-        if self.forecast == "block" and len(self.features.targets) > 1:
-            raise ValueError("forecast 'block' takes one target: choose 'rolling'")
-        if len(self.data.assets) > 1:
-            if self.forecast == "block":
-                raise ValueError("forecast 'block' takes one asset: choose 'rolling'")
-            if self.features.log_return_pca is not None:
-                raise ValueError("log_return_pca takes one asset: each has components of its own; leave it out")
-        if self.forecast == "block" and self.features.label_horizon > 1:
-            raise ValueError("forecast 'block' needs a label that looks 1 row ahead at most: choose 'rolling'")
+        if len(self.data.assets) > 1 and self.features.log_return_pca is not None:
+            raise ValueError("log_return_pca takes one asset: each has components of its own; leave it out")
         # Raises where a parameter has no value that fits the horizon and the likelihood.
         _ = self.search_space
         if self.likelihood is None:
@@ -219,8 +209,6 @@ class TuneSpec(Spec):
             if self.quantiles != QUANTILES:
                 raise ValueError("quantiles need likelihood 'quantile': give it, or take them out")
             return self
-        if self.forecast == "block":
-            raise ValueError("likelihood 'quantile' needs forecast 'rolling', not 'block'")
         unfit = [name for name in architecture_names(self.model_name) if not get_architecture(name).stops_early]
         if unfit:
             raise ValueError(f"likelihood 'quantile' needs networks, and {unfit[0]!r} is none: name others")
@@ -272,7 +260,7 @@ def study_title(spec: TuneSpec) -> str:
 
 def unit(spec: TuneSpec) -> str:
     """Return what errors are counted in: the target's own units, of several targets or assets standard deviations."""
-    return "own" if len(spec.features.targets) == len(spec.data.assets) == 1 else "standard deviations"
+    return "own" if spec.in_own_units else "standard deviations"
 
 
 def metric_with_unit(spec: TuneSpec) -> str:

@@ -51,8 +51,7 @@ def plan_again(best: BestParams, rows: pd.DataFrame, snapshot: str) -> StudyPlan
 
     Raises `DataError` if a fold's stamps are none of the rows'.
     """
-    by_asset = best.data.by_asset
-    panel = Panel(rows, (len(rows),) if by_asset is None else tuple(by_asset.values()))
+    panel = Panel(rows, tuple(best.data.rows_by_asset.values()))
     windows = [_fold(number, window, panel.calendar) for number, window in enumerate(best.folds, start=1)]
     folds, _ = planned_folds(panel, windows, best.spec)
     return StudyPlan(

@@ -5,7 +5,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from kallos.baselines.scores import EACH_BEST
 from kallos.study.catalogue import RecordedStudy
 
 # What two values must have in common, each with its place in the specification.
@@ -14,7 +13,6 @@ _YARDSTICK = {
     "target": ("features", "target"),
     "label_horizon": ("features", "label_horizon"),
     "horizon": ("horizon",),
-    "forecast": ("forecast",),
     "metric": ("metric",),
     "likelihood": ("likelihood",),
     "quantiles": ("quantiles",),
@@ -73,15 +71,10 @@ def _other_yardsticks(studies: Sequence[RecordedStudy]) -> list[str]:
     if any(each != windows[0] for each in windows):
         spans = ", ".join(f"{len(each)} from {_day(each[0][0])} to {_day(each[-1][1])}" for each in windows)
         why.append(f"folds differ: {spans}")
-    naive = [[_simple(window.naive_values) for window in study.windows] for study in studies]
+    naive = [[window.naive_values for window in study.windows] for study in studies]
     if not why and any(each != naive[0] for each in naive):
         why.append("rows differ: on the same dates, the naive forecasts of the one do not err as those of the other")
     return why
-
-
-def _simple(naive: Mapping[str, float]) -> dict[str, float]:
-    # One that is made of others is not in studies of earlier versions.
-    return {name: error for name, error in naive.items() if name != EACH_BEST}
 
 
 def _differences(flat: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:

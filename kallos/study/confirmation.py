@@ -56,9 +56,9 @@ def confirm(
         raise StudyError(f"a confirmation needs one seed or more, not {seeds}")
     numbers = seeds_from(plan.spec.seed, seeds)
     jobs = [
-        replace(plan.job(f"seed-{seed}-fold-{planned.fold.number}", params, planned), seed=seed)
+        replace(job, name=f"seed-{seed}-fold-{job.number}", fit=replace(job.fit, seed=seed))
         for seed in numbers
-        for planned in plan.folds
+        for job in plan.trial_jobs(0, params)
     ]
     with ThreadPoolExecutor(workers) as threads:
         scores = list(threads.map(score_fold, jobs))

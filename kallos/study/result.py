@@ -1,15 +1,39 @@
 """What comes out of a study."""
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from kallos.architectures.study_space import model_of
+from kallos.baselines.forecasts import best_by_target
+from kallos.baselines.scores import mean_by_target
 from kallos.features.moments import Stamp
 from kallos.planning import DataSummary, FoldWindow
 from kallos.scoring.job import FoldScore
+from kallos.scoring.metrics import mean_of_each
 from kallos.specs.study import TuneSpec
 from kallos.study.trials import TrialRecord, WarmStart
+
+
+class PartScore(BaseModel):
+    """The best trial's error on one asset or target, its mean over the folds, beside its naive forecast's.
+
+    `gain` is None where the naive forecast makes no error.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    value: float
+    naive: str
+    naive_value: float
+    gain: float | None
+
+    @classmethod
+    def of(cls, name: str, value: float, naive: str, naive_value: float) -> Self:
+        """Return the score with its gain."""
+        gain = 1 - value / naive_value if naive_value else None
+        return cls(name=name, value=value, naive=naive, naive_value=naive_value, gain=gain)
 
 
 class TuningResult(BaseModel):
@@ -66,3 +90,21 @@ class TuningResult(BaseModel):
         folds = len(self.windows)
         spared = sum(folds - len(trial.scores) for trial in self.trials if trial.state == "pruned")
         return spared / (folds * len(self.trials))
+
+    @property
+    def by_asset(self) -> tuple[PartScore, ...]:
+        """The best trial on each asset, beside the naive forecast."""
+        values = mean_of_each([score.by_asset for score in self.best.scores])
+        naive = mean_of_each([window.naive_by_asset[self.naive] for window in self.windows])
+        parts = zip(self.spec.data.assets, values, naive, strict=True)
+        return tuple(PartScore.of(asset, value, self.naive, naive_value) for asset, value, naive_value in parts)
+
+    @property
+    def by_target(self) -> tuple[PartScore, ...]:
+        """The best trial on each target, beside the naive forecast that is the best one for it."""
+        values = mean_of_each([score.by_target for score in self.best.scores])
+        naive = mean_by_target([window.naive_by_target for window in self.windows])
+        return tuple(
+            PartScore.of(target, values[i], rule, naive[rule][i])
+            for i, (target, rule) in enumerate(zip(self.spec.features.targets, best_by_target(naive), strict=True))
+        )

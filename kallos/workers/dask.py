@@ -145,7 +145,7 @@ class DaskPool:
             self._client.close(timeout=ANSWER_SECONDS)
 
     def _score_once(self, job: FoldJob, may_begin: Callable[[], None]) -> FoldScore:
-        kind = (job.model_name, job.metric)
+        kind = (job.fit.model_name, job.metric)
         fold = RemoteFold(job, job.fingerprint, machine(), self._fold_timeout, self._evaluate)
         while True:
             worker = self._take(kind, may_begin)

@@ -21,9 +21,13 @@ from tests.samples import make_features, small_plan
 
 def by_architecture(job: FoldJob) -> FoldScore:
     """Score so that ridge is best, and short inputs are better."""
-    noise = random.Random(f"{job.model_name}{sorted(job.params.items())}{job.fold.number}").uniform(0, 0.02)
-    error = {"gru": 0.5, "lstm": 0.8, "ridge": 0.3}[job.model_name] + 0.002 * job.params["input_chunk_length"] + noise
-    error *= 1 + 0.3 * job.fold.number
+    noise = random.Random(f"{job.fit.model_name}{sorted(job.fit.params.items())}{job.number}").uniform(0, 0.02)
+    error = (
+        {"gru": 0.5, "lstm": 0.8, "ridge": 0.3}[job.fit.model_name]
+        + 0.002 * job.fit.params["input_chunk_length"]
+        + noise
+    )
+    error *= 1 + 0.3 * job.number
     return FoldScore(rmse=error, mae=error, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)
 
 
@@ -311,7 +315,7 @@ def test_a_factor_that_is_no_parameter_and_a_partial_build_are_no_fault(tmp_path
 
 def test_a_result_says_which_architecture_did_what_and_how_many_trials_failed(tmp_path):
     def score(job):
-        if job.model_name == "lstm":
+        if job.fit.model_name == "lstm":
             # Of reasons that are all alike a study ends.
             raise FitError(f"{job.name} cannot be fitted")
         return by_architecture(job)

@@ -23,10 +23,10 @@ from tests.samples import make_features, small_plan
 
 
 def by_what_is_drawn(job: FoldJob) -> FoldScore:
-    params = job.params
-    noise = random.Random(f"{sorted(params.items())}{job.fold.number}").uniform(0, 0.02)
+    params = job.fit.params
+    noise = random.Random(f"{sorted(params.items())}{job.number}").uniform(0, 0.02)
     error = 0.2 + (math.log10(params["lr"]) + 3) ** 2 + 0.2 * params["dropout"] + 0.002 * params["input_chunk_length"]
-    error = (error + noise) * (1 + 0.3 * job.fold.number)
+    error = (error + noise) * (1 + 0.3 * job.number)
     return FoldScore(rmse=error, mae=error, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)
 
 

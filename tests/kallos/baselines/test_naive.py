@@ -3,13 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from kallos.baselines.holdout import Holdout
+from kallos.baselines.naive import naive_forecasts
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from kallos.baselines.forecasts import yardsticks
-from kallos.baselines.holdout import Holdout
-from kallos.baselines.naive import naive_forecasts
 from kallos.baselines.ridge import ridge_forecast
 from kallos.features.frequency import Frequency, find_frequency
 

@@ -3,11 +3,11 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 import pytest
+from kallos.baselines.holdout import Holdout
 from scipy.stats import norm
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 from sklearn.preprocessing import StandardScaler
 
-from kallos.baselines.holdout import Holdout
 from kallos.errors import DataError
 from kallos.evaluation.forecasts import evaluate_forecasts
 from kallos.evaluation.results import HoldoutEvaluation

@@ -43,7 +43,7 @@ TWO = {"features": {"target": ["log_return_close", "macd"]}}
 def test_a_model_of_a_folds_training_rows_forecasts_as_that_fold_does_to_the_bit(tmp_path, over):
     study = finished_study(tmp_path, **over)
     job = plan_of(study).trial_jobs(0, study.best.best_params)[1]
-    fold = job.fold
+    fold = job.folds[0]
     past = study.rows.iloc[: fold.train_stop]
     model = train(on_rows(study.best, past), past, choose(study.best), seeds=1)
     forecasts = forecast_windows(model, study.rows, fold.validation_start, fold.validation_stop)
@@ -141,7 +141,7 @@ def test_a_confirmation_is_the_mean_and_spread_over_seeds_of_the_mean_over_folds
 
     def score(job):
         scored = by_parameters(job)
-        return scored.model_copy(update={"rmse": 1.0 + job.seed - 42 + 0.5 * job.fold.number})
+        return scored.model_copy(update={"rmse": 1.0 + job.fit.seed - 42 + 0.5 * job.number})
 
     confirmed = confirm(plan, study.best.best_params, seeds=3, score_fold=score, workers=2)
     # Means over folds 1 and 2: 1.75, 2.75 and 3.75.

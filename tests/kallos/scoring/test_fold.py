@@ -61,7 +61,7 @@ def test_the_score_is_that_of_forecasts_made_one_origin_at_a_time(tmp_path, hori
     fitted = fit_fold(job)
     fold, lead = fitted.prepared.fold, max(label_horizon, 1)
     frame = make_features()
-    actual = frame["log_return_close"].shift(label_horizon).iloc[label_horizon:].to_numpy()[job.fold.rows]
+    actual = frame["log_return_close"].shift(label_horizon).iloc[label_horizon:].to_numpy()[job.folds[0].rows]
     errors = []
     for first in range(fold.validation_start, fold.validation_stop - horizon + 1):
         # What is known at the origin, and not a row more, is all that the model is shown.
@@ -88,10 +88,10 @@ def test_nothing_after_the_training_end_moves_a_trained_weight(tmp_path_factory,
     spec = {"features": {"label_horizon": label_horizon}}
     job = small_job(folder, frame, fold=fold, **spec)
     changed = frame.copy()
-    later = slice(job.fold.train_stop + label_horizon, None)
+    later = slice(job.folds[0].train_stop + label_horizon, None)
     changed.iloc[later] = np.abs(np.random.default_rng(seed).normal(size=changed.iloc[later].shape)) * 100
     other = small_job(folder, changed, fold=fold, **spec)
-    assert other.fold == job.fold
+    assert other.fold == job.folds[0]
     assert other.rows_sha256 != job.rows_sha256
     before, after = (fit_fold(each).model.model.state_dict() for each in (job, other))
     assert all(before[name].equal(after[name]) for name in before)
@@ -102,7 +102,7 @@ def test_the_rows_that_stop_training_early_scale_nothing(tmp_path, label_horizon
     frame = make_features()
     spec = {"features": {"label_horizon": label_horizon}}
     job = small_job(tmp_path, frame, **spec)
-    inner = job.fold.train_stop - round(0.15 * job.fold.train_stop)
+    inner = job.folds[0].train_stop - round(0.15 * job.folds[0].train_stop)
     changed = frame.copy()
     changed.iloc[inner + label_horizon :] *= 5
     before, after = (fit_fold(each).prepared for each in (job, small_job(tmp_path, changed, **spec)))
@@ -119,7 +119,7 @@ def test_values_that_are_not_known_yet_move_no_forecast(tmp_path_factory, seed, 
     job = small_job(folder, frame, **spec)
     # Forecast `row` of the window is made `lead` rows before it. All later rows of the table change, and of a
     # forward label all values that look at them.
-    origin = label_horizon + job.fold.validation_start + row - max(label_horizon, 1)
+    origin = label_horizon + job.folds[0].validation_start + row - max(label_horizon, 1)
     changed = frame.copy()
     later = slice(origin + 1, None)
     changed.iloc[later] = np.abs(np.random.default_rng(seed).normal(size=changed.iloc[later].shape)) * 100
@@ -146,7 +146,7 @@ def test_another_seed_is_another_score(tmp_path):
 
 def test_training_stops_early_and_keeps_the_weights_of_its_best_epoch(tmp_path):
     job = small_job(tmp_path, training={"max_epochs": 60, "patience": 3})
-    job = replace(job, params={**job.params, "lr": 0.01})
+    job = replace(job, fit=replace(job.fit, params={**job.fit.params, "lr": 0.01}))
     score = evaluate_fold(job)
     assert score.epochs == score.best_epoch + 3 < 60
     # A training that ends just there has the same weights, and so the same score.
@@ -157,13 +157,13 @@ def test_training_stops_early_and_keeps_the_weights_of_its_best_epoch(tmp_path):
 def test_a_model_that_cannot_be_built_is_a_property_of_the_job(tmp_path):
     job = small_job(tmp_path)
     with pytest.raises(FitError, match=r"gru cannot be fitted: .*hidden"):
-        evaluate_fold(replace(job, params={**job.params, "hidden_dim": -1}))
+        evaluate_fold(replace(job, fit=replace(job.fit, params={**job.fit.params, "hidden_dim": -1})))
 
 
 def test_forecasts_that_are_not_finite_are_a_property_of_the_job(tmp_path):
     job = small_job(tmp_path)
     with pytest.raises(FitError):
-        evaluate_fold(replace(job, params={**job.params, "lr": 1e30}))
+        evaluate_fold(replace(job, fit=replace(job.fit, params={**job.fit.params, "lr": 1e30})))
 
 
 @pytest.mark.parametrize(
@@ -216,6 +216,6 @@ def test_a_snapshot_that_cannot_be_read_is_no_property_of_the_job(tmp_path):
 
 def test_the_fingerprint_stands_still_for_names_and_places(tmp_path):
     job = small_job(tmp_path)
-    fold = job.fold
+    fold = job.folds[0]
     moved = Fold(9, fold.train_start + 5, fold.train_stop + 5, fold.validation_start + 5, fold.validation_stop + 5)
     assert replace(job, name="x", snapshot="y", fold=moved).fingerprint == job.fingerprint

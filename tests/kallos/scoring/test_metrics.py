@@ -175,7 +175,7 @@ def test_trained_quantiles_lie_above_as_many_values_as_they_say(tmp_path):
     frame = make_features()[["log_return_close"]]
     over = {"likelihood": "quantile", "quantiles": LEVELS, "metric": "pinball", "training": {"max_epochs": 30}}
     job = small_job(tmp_path, frame, model_name="dlinear", **over)
-    job = replace(job, params={**job.params, "input_chunk_length": 3, "lr": 0.01})
+    job = replace(job, fit=replace(job.fit, params={**job.fit.params, "input_chunk_length": 3, "lr": 0.01}))
     forecast = forecasts_of(job, fit_fold(job))
     actual = frame["log_return_close"].to_numpy()[320:360, None, None]
     assert (actual < forecast.quantiles).mean(axis=(0, 1)) == pytest.approx(LEVELS, abs=0.15)
@@ -217,7 +217,7 @@ def test_several_targets_are_scored_in_standard_deviations_of_their_training_row
     names = TWO["target"]
     scale = frame[names].iloc[:320].std(ddof=0).to_numpy()
     actual = np.stack([frame[names].to_numpy()[row : row + 3] for row in range(320, 358)])
-    np.testing.assert_array_equal(actual_targets(frame, job.fold, job.features, 3), actual)
+    np.testing.assert_array_equal(actual_targets(frame, job.folds[0], job.fit.features, 3), actual)
     score = evaluate_fold(job)
     assert score.rmse == pytest.approx(np.sqrt(np.mean(((forecast - actual) / scale) ** 2)))
     assert score.n_forecasts == actual.size
@@ -275,7 +275,7 @@ def test_every_network_forecasts_quantiles_of_several_targets(tmp_path, name):
     job = small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, **over)
     # What Darts' NLinear cannot have beside a likelihood.
     fitting = {"normalize": False} if name == "nlinear" else {}
-    assert 0 < evaluate_fold(replace(job, params={**job.params, **fitting})).value < 2
+    assert 0 < evaluate_fold(replace(job, fit=replace(job.fit, params={**job.fit.params, **fitting}))).value < 2
 
 
 @pytest.mark.slow

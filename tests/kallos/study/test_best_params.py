@@ -88,7 +88,7 @@ def test_a_best_trial_is_reproduced_to_the_bit_and_an_altered_file_is_not(study,
     altered.write_text(json.dumps(document))
     recorded = {fold: FoldScore(mae=0, n_forecasts=1, epochs=1, best_epoch=1, seconds=0, rmse=window.rmse)
                 for fold, window in enumerate(study.best.folds, start=1)}  # fmt: skip
-    compared = reproduce(read_best_params_file(str(altered)), plan, score_fold=lambda job: recorded[job.fold.number])
+    compared = reproduce(read_best_params_file(str(altered)), plan, score_fold=lambda job: recorded[job.number])
     assert [each.is_same for each in compared] == [True, False, True]
 
 

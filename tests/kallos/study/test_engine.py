@@ -299,7 +299,7 @@ def test_trials_are_told_in_their_order(tmp_path):
 
 def test_failed_trials_are_the_same_on_any_number_of_workers(tmp_path):
     def fail_some_in_any_order(job) -> FoldScore:
-        if job.params["hidden_dim"] % 5 == 0:
+        if job.fit.params["hidden_dim"] % 5 == 0:
             raise FitError("five does not fit")
         return out_of_order(1)(job)
 
@@ -314,7 +314,7 @@ def fail(job) -> FoldScore:
 
 
 def fail_some(job) -> FoldScore:
-    return fail(job) if job.params["hidden_dim"] % 5 == 0 else by_parameters(job)
+    return fail(job) if job.fit.params["hidden_dim"] % 5 == 0 else by_parameters(job)
 
 
 @pytest.fixture
@@ -361,7 +361,7 @@ def test_trials_behind_one_that_is_tried_again_are_those_of_the_study_in_which_i
     # Folds that were scored are not fitted again; those of the trial that failed are.
     again = [job for job in fitted if job.fingerprint in known]
     assert again
-    assert all(job.params["hidden_dim"] % 5 == 0 for job in again)
+    assert all(job.fit.params["hidden_dim"] % 5 == 0 for job in again)
     with open_record(url, plan) as record:
         assert run_tuning(plan, score_fold=refuse, record=record) == whole
 

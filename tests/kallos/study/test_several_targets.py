@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-
 from kallos.baselines.holdout import Holdout
+
 from kallos.baselines.scores import EACH_BEST
 from kallos.evaluation.forecasts import evaluate_forecasts
 from kallos.features.frequency import Frequency
@@ -82,8 +82,8 @@ def test_a_fold_is_scored_for_each_target_by_itself(tmp_path):
     frame = features()
     job = small_job(tmp_path, frame, **OVER)
     score, forecast = evaluate_fold(job), forecasts_of(job, fit_fold(job)).point[:, 0]
-    rows = slice(job.fold.validation_start, job.fold.validation_stop)
-    scale = frame[TARGETS].iloc[job.fold.train_start : job.fold.train_stop].std(ddof=0).to_numpy()
+    rows = slice(job.folds[0].validation_start, job.folds[0].validation_stop)
+    scale = frame[TARGETS].iloc[job.folds[0].train_start : job.folds[0].train_stop].std(ddof=0).to_numpy()
     errors = (frame[TARGETS].to_numpy()[rows] - forecast) / scale
     assert score.by_target == pytest.approx(np.sqrt((errors**2).mean(axis=0)))
     assert evaluate_fold(replace(job, metric="mae")).by_target == pytest.approx(np.abs(errors).mean(axis=0))

@@ -93,7 +93,7 @@ def two_workers(monkeypatch) -> FakeClient:
 
 
 def without_lstm(job):
-    if job.model_name == "lstm":
+    if job.fit.model_name == "lstm":
         raise ImportError("No module named 'lstm'")
     return by_parameters(job)
 
