@@ -21,14 +21,15 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from kallos.baselines.holdout import Holdout
-from kallos.baselines.naive import naive_forecasts
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import t
 
+from kallos.baselines.forecasts import SIMPLE, baseline_forecasts
+from kallos.baselines.window import Window
 from kallos.evaluation.significance import diebold_mariano, long_run_variance
 from kallos.features.frequency import Frequency
+from kallos.specs.study import TuneSpec
 
 Array = npt.NDArray[np.float64]
 
@@ -40,6 +41,7 @@ KINDS = ("normal", "t, GARCH")
 _SIGNAL = 0.15
 _BURN_IN = 200
 _KNOWN = 500
+_SPEC = TuneSpec.model_validate({"data": {"asset_id": "simulated"}, "features": {"target": "y"}})
 
 
 def returns(rng: np.random.Generator, kind: str, shape: tuple[int, int]) -> Array:
@@ -96,7 +98,7 @@ def size_table(rng: np.random.Generator, n_series: int) -> Table:
 
 def known_signals(
     rng: np.random.Generator, kind: str, gain: float, n: int, n_series: int
-) -> Iterator[tuple[Holdout, Array]]:
+) -> Iterator[tuple[Window, Array]]:
     """Yield series with a signal, and the true forecast, which saves this share of the RMSE of zeros."""
     share = 1 - (1 - gain) ** 2
     shape = (n_series, _KNOWN + n)
@@ -104,13 +106,14 @@ def known_signals(
     for true, noise in zip(math.sqrt(share) * signal, math.sqrt(1 - share) * rest, strict=True):
         days = pd.bdate_range("2001-01-01", periods=_KNOWN + n)
         rows = pd.DataFrame({"y": true + noise}, index=days)
-        yield Holdout(rows, _KNOWN, _KNOWN + n, "y", 1, 1, Frequency("D", has_gaps=True)), true[_KNOWN:]
+        yield Window.of_holdout(rows, slice(_KNOWN, _KNOWN + n), _SPEC, Frequency("D", has_gaps=True)), true[_KNOWN:]
 
 
-def p_against_best_naive(holdout: Holdout, forecast: Array) -> float:
+def p_against_best_naive(holdout: Window, forecast: Array) -> float:
     """Return the p value of forecasts one step ahead against the naive forecast of least error on the hold-out."""
-    actual = holdout.actual[:, 0]
-    naive = min((np.square(each[:, 0] - actual) for each in naive_forecasts(holdout).values()), key=np.mean)
+    actual = holdout.actual.ravel()
+    baselines = baseline_forecasts(holdout, SIMPLE).values()
+    naive = min((np.square(each.point.ravel() - actual) for each in baselines), key=np.mean)
     return diebold_mariano(np.square(forecast - actual), naive).p_value
 
 
@@ -129,7 +132,7 @@ def verdict_table(rng: np.random.Generator, n_series: int) -> Table:
     return table
 
 
-def _twice(holdout: Holdout, forecast: Array) -> tuple[Holdout, Array]:
+def _twice(holdout: Window, forecast: Array) -> tuple[Window, Array]:
     return holdout, 2 * forecast
 
 

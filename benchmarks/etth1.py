@@ -21,15 +21,18 @@ import pandas as pd
 from benchmarks.studies import DATA
 from kallos.architectures.linear import DLINEAR_DEFAULTS, DLINEAR_SPACE, NLINEAR_DEFAULTS, NLINEAR_SPACE
 from kallos.architectures.recipe import Architecture, ModelContext, Params, darts_arguments
-from kallos.baselines.scores import naive_scores
+from kallos.baselines.forecasts import baseline_forecasts
+from kallos.baselines.window import Window
 from kallos.errors import shorten
+from kallos.features.frequency import Frequency
 from kallos.features.snapshots import frame_sha256, write_snapshot
 from kallos.folds.grid import Fold
 from kallos.planning import plan_study
 from kallos.report.leaderboard import Entry, Leaderboard, leaderboard_markdown
 from kallos.scoring.fold import evaluate_fold
+from kallos.scoring.metrics import rmse
 from kallos.specs.study import TuneSpec
-from kallos.study.best_params import best_params_document
+from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
 
 if TYPE_CHECKING:
@@ -86,19 +89,20 @@ def etth1(model: str, horizon: int, folder: str) -> str:
     )
     started = time.perf_counter()
     plan = plan_study(rows.iloc[: TRAIN + VALIDATION], spec, folder)
-    assert vars(plan.folds[0].fold) == vars(Fold(1, 0, TRAIN, TRAIN, TRAIN + VALIDATION))
+    assert vars(plan.folds[0].folds[0]) == vars(Fold(1, 0, TRAIN, TRAIN, TRAIN + VALIDATION))
     result = run_tuning(plan)
     # Rows between training and test are seen by forecasts, and by no weight and no scale.
     fold = Fold(1, 0, TRAIN, TRAIN + VALIDATION, len(rows))
     rows = rows.astype(float)
     test = replace(
         plan.job("test", result.best.params, plan.folds[0]),
-        fold=fold,
+        folds=(fold,),
         snapshot=write_snapshot(rows, folder),
         rows_sha256=frame_sha256(rows),
     )
     score = evaluate_fold(test)
-    last = naive_scores(rows, fold, spec.features, horizon)["last"]
+    window = Window.of_fold(rows, fold, spec, Frequency(None))
+    last = rmse(baseline_forecasts(window, ["last"])["last"].point - window.actual)
     published = PUBLISHED[horizon]
     return (
         f"| {model}, {horizon} | {last**2:.3f} | {published.get('last', '')} | {score.rmse**2:.3f} | {score.mae:.3f} "
@@ -127,7 +131,7 @@ def exchange(horizon: int, folder: str) -> str:
             }
         )
         result = run_tuning(plan_study(rows, spec, folder))
-        entries.append(Entry.of(spec, best_params_document(result)))
+        entries.append(Entry.of(spec, BestParams.of(result)))
     return leaderboard_markdown(Leaderboard(entries=tuple(entries)))
 
 

@@ -33,7 +33,17 @@ def trivial_score(job: FoldJob) -> FoldScore:
     params = job.fit.params
     noise = random.Random(f"{sorted(params.items())}{job.rows_sha256}").uniform(0, 0.1)
     error = 1 + (math.log10(params["lr"]) + 3) ** 2 + 0.01 * params["hidden_dim"] + noise
-    return FoldScore(rmse=error, mae=error, n_forecasts=1, epochs=1, best_epoch=1, seconds=0.0)
+    return FoldScore(
+        value=error,
+        rmse=error,
+        mae=error,
+        by_asset=(error,),
+        by_target=(error,),
+        n_forecasts=1,
+        epochs=1,
+        best_epoch=1,
+        seconds=0.0,
+    )
 
 
 def trivial_forecasts(job: FoldJob) -> "FoldForecasts":

@@ -29,7 +29,7 @@ from benchmarks.studies import features_url, plan_of, spec_of
 
 def tune(study_name: str, home: Path, params: list[dict], n_trials: int | None = None) -> dict:
     spec = spec_of(study_name)
-    folds = [planned.fold for planned in plan_of(spec, home).folds]
+    folds = [planned.folds[0] for planned in plan_of(spec, home).folds]
     engine = sqlalchemy.create_engine(features_url(home))
 
     def objective(trial: optuna.Trial) -> float:

@@ -132,7 +132,17 @@ def cache(home: Path, _: str | None) -> None:
     from kallos.cache import FoldCache
     from kallos.scoring.job import FoldScore
 
-    score = FoldScore(rmse=math.pi, mae=math.e, n_forecasts=60, epochs=8, best_epoch=3, seconds=4.2)
+    score = FoldScore(
+        value=math.pi,
+        rmse=math.pi,
+        mae=math.e,
+        by_asset=(math.pi,),
+        by_target=(math.pi,),
+        n_forecasts=60,
+        epochs=8,
+        best_epoch=3,
+        seconds=4.2,
+    )
     names = [f"{number * 7919 % 2**32:064x}"[::-1] for number in range(ENTRIES)]
     for kind, folder in {"folder": home / "cache", "file URL": f"file://{home}/by-url"}.items():
         entries = FoldCache(folder)

@@ -32,7 +32,7 @@ from kallos.models.trainer import choose, train
 from kallos.planning import StudyPlan, plan_study
 from kallos.scoring.operations import count_operations
 from kallos.specs.study import TuneSpec, parse_tune_spec
-from kallos.study.best_params import BestParams, best_params_document
+from kallos.study.best_params import BestParams
 from kallos.study.choice import HonestChoice
 from kallos.tuner import run_tuning
 
@@ -126,7 +126,7 @@ def night(case: Case) -> tuple[Case, HoldoutEvaluation]:
         plan = plan_study(frame, spec, folder)
         result = run_tuning(plan)
         chosen = HonestChoice(one_se=one_standard_error(result, lambda params: _operations(plan, params)))
-        best = BestParams.model_validate(json.loads(json.dumps(best_params_document(result, chosen))))
+        best = BestParams.of(result, chosen)
         model = train(best, read_snapshot(plan.snapshot), choose(best), seeds=2)
     rows = study_frame(frame, spec.features)
     dates = scored_dates(model.manifest)

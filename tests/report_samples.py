@@ -12,7 +12,7 @@ from kallos.scoring.job import FoldJob, FoldScore
 from kallos.study.choice import Deflation, OneStandardError
 from kallos.study.result import TuningResult
 from kallos.tuner import run_tuning
-from tests.samples import by_parameters, make_features, small_plan
+from tests.samples import by_parameters, fold_score, make_features, small_plan
 
 
 def score(job: FoldJob) -> FoldScore:
@@ -20,7 +20,7 @@ def score(job: FoldJob) -> FoldScore:
     if job.name.startswith("trial-2-"):
         raise FitError("the loss is <NaN>")
     rmse = 0.01 * (0.9 + math.tanh(0.1 * by_parameters(job).rmse))
-    return FoldScore(rmse=rmse, mae=rmse, n_forecasts=40, epochs=3, best_epoch=2, seconds=2.0)
+    return fold_score(job, rmse, epochs=3, best_epoch=2)
 
 
 def study_result(folder: Path, **over: Any) -> TuningResult:
@@ -55,7 +55,9 @@ def holdout_evaluation(decision: str = "ship", **over: Any) -> HoldoutEvaluation
         statistic=-2.86,
         p_value=0.0042,
     )
-    scores = ForecastScores(rmse=0.0104, mae=0.008, mase=0.97, directional_accuracy=None, rank_correlation=0.08)
+    scores = ForecastScores(
+        value=0.0104, rmse=0.0104, mae=0.008, mase=0.97, directional_accuracy=None, rank_correlation=0.08
+    )
     values = {
         "model_id": "gru-ABC-1",
         "in_use_id": None,
@@ -75,6 +77,9 @@ def holdout_evaluation(decision: str = "ship", **over: Any) -> HoldoutEvaluation
         "against_in_use": None,
         "looks": 3,
         "tests": 2,
+        "metric": "rmse",
+        "loss": "squared error",
+        "score": "RMSE",
         "verdict": Verdict(decision=decision, reasons=("the gain over <b>zero</b> is beyond chance",)),
     }
     return HoldoutEvaluation.model_validate({**values, **over})

@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kallos.baselines.forecasts import baseline_forecasts
+from kallos.baselines.scores import IN_FOLDS
+from kallos.baselines.window import Window
+from kallos.features.frequency import Frequency
+from kallos.folds.grid import Fold
 from kallos.planning import StudyPlan, plan_study
 from kallos.report.forecasts import FoldForecasts
 from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.metrics import errors_of
 from kallos.specs.files import merge
 from kallos.specs.study import TuneSpec
 
@@ -61,10 +67,34 @@ def small_job(folder: Path, frame: pd.DataFrame | None = None, *, fold: int = 0,
     return plan.trial_jobs(0, dict(plan.architecture.defaults))[fold]
 
 
+def baseline_values(frame: pd.DataFrame, fold: Fold, spec: TuneSpec) -> dict[str, float]:
+    """Return the error of each baseline in a fold of numbered rows, by the study's metric."""
+    window = Window.of_fold(frame, fold, spec, Frequency(None))
+    forecasts = baseline_forecasts(window, IN_FOLDS)
+    return {name: errors_of(spec.metric, each, window.actual).value for name, each in forecasts.items()}
+
+
+def fold_score(job: FoldJob, error: float, **over: Any) -> FoldScore:
+    """Return a score of this error by each measure, on each asset and target."""
+    targets = job.fit.features.targets
+    values = {
+        "value": error,
+        "rmse": error,
+        "mae": error,
+        "by_asset": [error for _ in job.folds],
+        "by_target": [error for _ in targets],
+        "n_forecasts": 40,
+        "epochs": 1,
+        "best_epoch": 1,
+        "seconds": 2.0,
+    }
+    return FoldScore.model_validate({**values, **over})
+
+
 def by_learning_rate(job: FoldJob) -> FoldScore:
     """Score a job by a closed form: the learning rate, and a tenth more on each later fold."""
     error = job.fit.params["lr"] + 0.1 * (job.number - 1)
-    return FoldScore(rmse=error, mae=error, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)
+    return fold_score(job, error)
 
 
 def by_parameters(job: FoldJob) -> FoldScore:
@@ -73,7 +103,7 @@ def by_parameters(job: FoldJob) -> FoldScore:
     noise = random.Random(f"{sorted(params.items())}{job.number}").uniform(0, 0.02)
     error = 0.2 + (math.log10(params["lr"]) + 3) ** 2 + 0.05 * params["n_rnn_layers"] + 0.001 * params["hidden_dim"]
     error = error * (1 + 0.3 * job.number) + noise
-    return FoldScore(rmse=error, mae=error, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)
+    return fold_score(job, error)
 
 
 def flat_forecasts(job: FoldJob) -> FoldForecasts:

@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from kallos.features.snapshots import frame_sha256
+from kallos.models.forecast_table import forecast_rows
+from kallos.models.forecasting import Forecasts
 from kallos.models.manifest import Manifest
 from kallos.models.trainer import TrainedModel, choose, train
 from kallos.study.again import study_rows
@@ -41,6 +45,13 @@ def finished_study(folder: Path, frame: pd.DataFrame | None = None, **over: Any)
 def small_model(study: FinishedStudy, **arguments: Any) -> TrainedModel:
     """Return the study's best trial, trained with two seeds."""
     return train(study.best, study.rows, choose(study.best), **{"seeds": 2, **arguments})
+
+
+def are_same(one: Forecasts, other: Forecasts) -> bool:
+    """Return whether no bit of two forecasts differs."""
+    return pickle.dumps(forecast_rows(one)) == pickle.dumps(forecast_rows(other)) and all(
+        np.array_equal(values, other.by_seed[seed]) for seed, values in one.by_seed.items()
+    )
 
 
 def on_rows(best: BestParams, rows: pd.DataFrame) -> BestParams:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kallos.architectures.inputs import INPUT, clipped, longer_than, longest_input, nearest_input, shortest_input
-from kallos.architectures.lookup import architecture_names, get_architecture
+from kallos.architectures.lookup import architecture_names, beside_source, get_architecture
 from kallos.architectures.overrides import lay_over
 from kallos.architectures.recipe import Params
 from kallos.architectures.space import Categorical, Constant, Space, draw, with_factors
@@ -102,7 +102,7 @@ class StudySpace:
     @property
     def content(self) -> list[Any]:
         """The spaces as plain values, in pairs: what is drawn depends on the order, too."""
-        return [[name, list(_dumped(space).items())] for name, space in self.spaces.items()]
+        return [[name, list(_dumped(space).items()), beside_source(name)] for name, space in self.spaces.items()]
 
     def document(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Return per architecture and parameter what it is drawn from, and its default, as plain values."""

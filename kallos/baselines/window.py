@@ -41,7 +41,7 @@ class Window:
     @classmethod
     def of_holdout(cls, frame: pd.DataFrame, rows: slice, spec: TuneSpec, frequency: Frequency) -> Self:
         """Return the rows that judge a model, with all rows before them."""
-        fold = Fold(0, 0, rows.start, rows.start, rows.stop)
+        fold = Fold(0, 0, rows.start - spec.features.lead + 1, rows.start, rows.stop)
         return cls.of_fold(frame, fold, spec, frequency)
 
     def __post_init__(self) -> None:

@@ -51,7 +51,11 @@ def evaluate_forecasts(
     simple = {name: forecast for name, forecast in baselines.items() if name in SIMPLE}
     rules = best_by_target({name: loss.by_target(each, actual) for name, each in simple.items()})
     simple = with_each_best(simple, rules)
-    forecasters = {"model": mean_forecast(forecasts, spec.levels).over(unit), **simple, RIDGE: baselines[RIDGE]}
+    forecasters = {
+        "model": Forecast.mean_of(forecasts.values(), spec.levels).over(unit),
+        **simple,
+        RIDGE: baselines[RIDGE],
+    }
     if in_use is not None:
         forecasters["in use"] = in_use.over(unit)
     losses = {name: loss.by_origin(each, actual) for name, each in forecasters.items()}
@@ -136,11 +140,6 @@ def compare(
         statistic=test.statistic,
         p_value=test.p_value,
     )
-
-
-def mean_forecast(forecasts: Mapping[str, Array], levels: tuple[float, ...]) -> Forecast:
-    """Return the forecast of a model: the mean of its members, of quantiles each level's own."""
-    return Forecast.of_quantiles(np.mean(list(forecasts.values()), axis=0), levels)
 
 
 def refuse_too_few(holdout: Window) -> None:

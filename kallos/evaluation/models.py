@@ -9,7 +9,7 @@ import pandas as pd
 
 from kallos.baselines.window import Window
 from kallos.errors import UsageError, shorten
-from kallos.evaluation.forecasts import evaluate_forecasts, mean_forecast
+from kallos.evaluation.forecasts import evaluate_forecasts
 from kallos.evaluation.results import HoldoutEvaluation, Stamp
 from kallos.evaluation.window import find_window
 from kallos.features.moments import stamp
@@ -139,7 +139,7 @@ def evaluate_model(
     if contender.rows_have_changed:
         evaluation = _with_reason(evaluation, "Rows that the study saw have changed since it ran.")
     rows = slice(holdout.start, len(holdout.frame) - holdout.horizon + 1)
-    first_step = mean_forecast(forecasts, holdout.spec.levels).point[:, 0]
+    first_step = Forecast.mean_of(forecasts.values(), holdout.spec.levels).point[:, 0]
     return Evaluated(evaluation, holdout.frame.index[rows], holdout.observed[rows, 0], first_step[:, 0])
 
 
@@ -167,7 +167,7 @@ def opposing(in_use: Contender, dates: ScoredDates, holdout: Window) -> Window:
 
 
 def _forecast_in_use(in_use: Contender, holdout: Window) -> Forecast:
-    return mean_forecast(in_use.forecasts(holdout), holdout.spec.levels)
+    return Forecast.mean_of(in_use.forecasts(holdout).values(), holdout.spec.levels)
 
 
 def _kept(evaluation: HoldoutEvaluation, reason: str) -> HoldoutEvaluation:

@@ -19,7 +19,7 @@ from kallos.scoring.rolling import look_back, next_forecast, rolling_forecasts, 
 Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Forecasts:
     """The next forecasts of one origin, in the target's own units: the mean over the members, and each one's own.
 
@@ -104,7 +104,7 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
             str(seed): next_forecast(member, prepared, manifest.horizon)
             for seed, member in zip(model.seeds, model.members, strict=True)
         }
-    forecast = Forecast.of_quantiles(np.mean(list(by_seed.values()), axis=0), levels)
+    forecast = Forecast.mean_of(by_seed.values(), levels)
     origin, end = rows.index[-1], manifest.data.end
     return Forecasts(
         model_id=manifest.model_id,

@@ -6,7 +6,7 @@ the CRPS is the integral of twice that over all p (Gneiting and Ranjan, 2011, "C
 threshold- and quantile-weighted scoring rules"), here twice the mean over the quantiles that there are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -39,6 +39,11 @@ class Forecast:
     def of_quantiles(cls, quantiles: Array, levels: tuple[float, ...]) -> Self:
         """Return forecasts whose points are the medians among the quantiles."""
         return cls(quantiles[..., levels.index(MEDIAN)], quantiles, levels)
+
+    @classmethod
+    def mean_of(cls, members: Iterable[Array], levels: tuple[float, ...]) -> Self:
+        """Return the mean of the members' quantiles, each level's own."""
+        return cls.of_quantiles(np.mean(list(members), axis=0), levels)
 
     @classmethod
     def by_target(cls, each: "Sequence[Forecast]") -> Self:

@@ -14,12 +14,11 @@ Array = npt.NDArray[np.float64]
 def error_unit(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, *, in_own_units: bool) -> Array:
     """Return what errors are counted in, of shape (targets,): ones, or the targets' standard deviations.
 
-    These are over the rows of the fold that are known at the window's first origin. Raises `DataError` for a target
-    that is constant over them.
+    These are over the fold's training rows. Raises `DataError` for a target that is constant over them.
     """
     if in_own_units:
         return np.ones(len(features.targets))
-    rows = frame.iloc[fold.train_start : fold.validation_start - features.lead + 1]
+    rows = frame.iloc[fold.train_start : fold.train_stop]
     constant = [name for name in features.targets if not np.ptp(rows[name]) > 0]
     if constant:
         raise DataError(

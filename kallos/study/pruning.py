@@ -1,6 +1,5 @@
-"""Ending a trial early: by folds, paired with the best trial so far, or by one of Optuna's own pruners."""
+"""Ending a trial early: by folds, compared with the trials so far on the same ones, or by Optuna's median."""
 
-import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -37,18 +36,12 @@ PRUNERS: Mapping[str, Callable[[], BasePruner]] = {
     "folds": FoldPruner,
     "none": optuna.pruners.NopPruner,
     "median": optuna.pruners.MedianPruner,
-    "percentile": lambda: optuna.pruners.PercentilePruner(25.0),
-    "wilcoxon": optuna.pruners.WilcoxonPruner,
-    "successive_halving": optuna.pruners.SuccessiveHalvingPruner,
-    "hyperband": optuna.pruners.HyperbandPruner,
 }
 
 
 def make_pruner(name: str) -> BasePruner:
     """Return a new pruner of that name, or raise `UsageError` with the nearest one."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return PRUNERS[name]()
+        return PRUNERS[name]()
     except KeyError:
         raise UsageError(f"pruner must be a known one, not {name!r}: {did_you_mean(name, PRUNERS)}") from None

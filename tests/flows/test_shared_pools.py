@@ -20,13 +20,13 @@ from kallos.scoring.job import FoldJob, FoldScore
 from kallos.specs.run import RunSpec
 from kallos.study.budget import Budget, BudgetSpentError
 from kallos.workers.processes import FoldPool
-from tests.samples import small_job, small_plan
+from tests.samples import fold_score, small_job, small_plan
 
 ALONE = RunSpec(workers=1)
 
 
-def process_of(_: FoldJob) -> FoldScore:
-    return FoldScore(rmse=1, mae=1, n_forecasts=1, epochs=os.getpid(), best_epoch=1, seconds=1)
+def process_of(job: FoldJob) -> FoldScore:
+    return fold_score(job, 1.0, epochs=os.getpid())
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from kallos.architectures import lookup
 from kallos.cache import FoldCache
 from kallos.errors import FitError, StudyError
 from kallos.features.store import FeatureStore
-from kallos.scoring.job import FoldScore
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
 from kallos.study.record import open_record
@@ -39,7 +38,7 @@ from tests.integration.dask_cluster import (
     wait_until,
     with_a_loss_and_a_late_one,
 )
-from tests.samples import by_learning_rate, by_parameters, make_features, small_job, small_plan, small_spec
+from tests.samples import by_learning_rate, by_parameters, fold_score, make_features, small_job, small_plan, small_spec
 
 
 @pytest.fixture
@@ -85,7 +84,7 @@ def test_a_cluster_that_loses_and_gains_a_worker_computes_what_one_machine_does(
 
 
 def score_alike(job):
-    return FoldScore(rmse=1, mae=1, n_forecasts=1, epochs=0, best_epoch=0, seconds=1)
+    return fold_score(job, 1.0)
 
 
 OTHER_BITS = """

@@ -397,7 +397,7 @@ def test_one_model_over_two_assets_is_read_tuned_and_shown(database, tmp_path):
     by_library = run_tuning(plan_study(pd.concat({"ABC": make_features(), "XYZ": other}), spec, str(tmp_path)))
     assert result.study_name == by_library.study_name
     document = json.loads(Path("results/ridge_ABC+XYZ_best_params.json").read_text())
-    assert [row["asset"] for row in document["by_asset"]] == ["ABC", "XYZ"]
+    assert [row["name"] for row in document["by_asset"]] == ["ABC", "XYZ"]
     assert document["best_value"] == by_library.best_value
     markdown = Artifact.get(artifact_key("best-params", spec))
     assert "| XYZ |" in markdown.data

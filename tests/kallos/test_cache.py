@@ -14,7 +14,17 @@ from kallos.scoring.job import FoldScore
 from kallos.tuner import run_tuning
 from tests.samples import by_learning_rate, small_plan
 
-SCORE = FoldScore(rmse=0.1 + 0.2, mae=0.25, n_forecasts=40, epochs=3, best_epoch=2, seconds=1.5)
+SCORE = FoldScore(
+    value=0.1 + 0.2,
+    rmse=0.1 + 0.2,
+    mae=0.25,
+    by_asset=(0.1 + 0.2,),
+    by_target=(0.1 + 0.2,),
+    n_forecasts=40,
+    epochs=3,
+    best_epoch=2,
+    seconds=1.5,
+)
 KEY = "ab" * 32
 
 

@@ -131,8 +131,8 @@ def test_the_open_step_is_scored_for_the_best_trial_and_left_out_of_its_value(tm
 
     result = run_tuning(small_plan(tmp_path, make_features(390)), score_fold=note)
     assert jobs[-1].name == f"trial-{result.best.number}-open-step"
-    assert (jobs[-1].fold.validation_start, jobs[-1].fold.validation_stop) == (360, 390)
-    assert jobs[-1].params == result.best_params
+    assert (jobs[-1].folds[0].validation_start, jobs[-1].folds[0].validation_stop) == (360, 390)
+    assert jobs[-1].fit.params == result.best_params
     assert result.open_score.rmse == by_learning_rate(jobs[-1]).rmse
     assert result.best_value == pytest.approx(result.best_params["lr"] + 0.05)
 
@@ -207,15 +207,6 @@ def test_an_open_step_that_cannot_be_scored_costs_no_result(tmp_path):
 def test_rows_that_are_not_unique_and_sorted_are_refused(tmp_path, order):
     with pytest.raises(DataError, match="unique and sorted"):
         small_plan(tmp_path, make_features().iloc[order], data={"frequency": "sessions"})
-
-
-def test_in_block_mode_naive_forecasts_are_made_from_one_origin_too(tmp_path, caplog):
-    plan = small_plan(tmp_path, forecast="block")
-    target = make_features()["log_return_close"].to_numpy()
-    last = ((target[320:360] - target[319]) ** 2).mean() ** 0.5
-    assert plan.windows[0].naive_rmse["last"] == pytest.approx(last)
-    assert "covariates of the future" in caplog.text
-    assert evaluate_fold(plan.trial_jobs(0, dict(plan.architecture.defaults))[0]).n_forecasts == 40
 
 
 def test_of_a_hold_out_no_row_reaches_the_study(tmp_path):

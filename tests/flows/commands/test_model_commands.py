@@ -77,9 +77,9 @@ def test_predict_shows_the_next_values_and_writes_them_to_a_file_and_a_table(
     assert all(len(line) <= 80 for line in shown.out.splitlines())
     with FeatureStore(Settings.read().features_url) as store:
         rows = study_frame(store.load(model.manifest.spec.data), model.manifest.spec.features)
-    expected = list(forecast_next(model, rows).values)
+    expected = forecast_next(model, rows).point[:, 0].tolist()
     table = pd.read_csv("next.csv", float_precision="round_trip")
-    assert table.columns.tolist() == ["model_id", "as_of", "step", "target_time", "value"]
+    assert table.columns.tolist() == ["model_id", "as_of", "target", "step", "target_time", "value"]
     assert table["value"].tolist() == expected
     with sqlite3.connect(database) as connection:
         found = connection.execute("select model_id, step, value from forecasts order by step").fetchall()

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from flows.terminal.grid import shown_studies
 from kallos.report.leaderboard import Entry, Leaderboard
-from kallos.study.best_params import best_params_document
+from kallos.study.best_params import BestParams
 from kallos.study.record import open_record
 from kallos.tuner import run_tuning
 from tests.samples import by_parameters, small_plan
@@ -31,7 +31,7 @@ def test_each_line_says_what_was_fitted_what_carried_on_and_what_not_run_again(t
                 result = run_tuning(
                     plan, score_fold=by_parameters, record=record, more_trials=more, watcher=shown.watch
                 )
-            entry = Entry.of(plan.spec, best_params_document(result))
+            entry = Entry.of(plan.spec, BestParams.of(result))
             shown.note(entry, waiting.updated(entry))
         cut_short = entry.model_copy(update={"trials": 2, "pending": 1})
         shown.note(cut_short, waiting.updated(cut_short))

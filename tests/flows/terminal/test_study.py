@@ -9,11 +9,10 @@ from flows.terminal.study import show_result, shown_progress
 from flows.terminal.workers import shown_workers
 from kallos.report.rows import best_params_markdown, trial_rows
 from kallos.report.tables import fold_table
-from kallos.scoring.job import FoldScore
 from kallos.study.events import StepStarted
 from kallos.tuner import run_tuning
 from kallos.workers.processes import WorkerLostError, trying_again
-from tests.samples import by_parameters, small_job, small_plan
+from tests.samples import by_parameters, fold_score, small_job, small_plan
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -54,7 +53,7 @@ def test_a_lost_worker_is_a_line_for_each_time_that_its_fold_is_tried_again(tmp_
 def test_a_gain_is_above_zero_in_every_view_where_the_best_trial_is_the_better_one(tmp_path):
     def better_at_first(job):
         rmse = 0.005 if job.number == 1 else 0.05
-        return FoldScore(rmse=rmse, mae=rmse, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)
+        return fold_score(job, rmse)
 
     result = run_tuning(small_plan(tmp_path, n_trials=1), score_fold=better_at_first)
     pairs = zip(result.windows, result.best.scores, strict=True)

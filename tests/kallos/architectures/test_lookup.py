@@ -11,12 +11,12 @@ from kallos.errors import DataError, FitError, UsageError
 from kallos.report.rows import architecture_rows, best_params_markdown, trial_rows
 from kallos.scoring.job import FoldJob, FoldScore
 from kallos.specs.study import parse_tune_spec
-from kallos.study.best_params import best_params_document, write_best_params
+from kallos.study.best_params import BestParams, write_best_params
 from kallos.study.events import StudyFinished
 from kallos.study.lines import run_summary, trial_label
 from kallos.study.record import open_record
 from kallos.tuner import run_tuning
-from tests.samples import make_features, small_plan
+from tests.samples import fold_score, make_features, small_plan
 
 
 def by_architecture(job: FoldJob) -> FoldScore:
@@ -28,7 +28,7 @@ def by_architecture(job: FoldJob) -> FoldScore:
         + noise
     )
     error *= 1 + 0.3 * job.number
-    return FoldScore(rmse=error, mae=error, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)
+    return fold_score(job, error)
 
 
 def a_plan(folder, **over):
@@ -92,7 +92,7 @@ def test_names_that_auto_holds_anyway_are_left_out():
 def test_the_result_names_the_architecture_that_was_chosen(tmp_path):
     plan = a_plan(tmp_path, space={"input_chunk_length": {"high": 40}, "ridge": {"alpha": 3}})
     result = run_tuning(plan, score_fold=by_architecture)
-    document = best_params_document(result)
+    document = BestParams.of(result).model_dump(mode="json")
     assert document["model_name"] == result.model_name == "ridge"
     create_model(document["model_name"], document["best_params"])
     assert document["best_params"].keys() == {"alpha", "input_chunk_length"}

@@ -19,7 +19,7 @@ from kallos.scoring.job import FoldJob, FoldScore
 from kallos.specs.files import read_study_file
 from kallos.specs.study import TuneSpec, parse_tune_spec
 from kallos.tuner import run_tuning
-from tests.samples import make_features, small_plan
+from tests.samples import fold_score, make_features, small_plan
 
 
 def by_what_is_drawn(job: FoldJob) -> FoldScore:
@@ -27,7 +27,7 @@ def by_what_is_drawn(job: FoldJob) -> FoldScore:
     noise = random.Random(f"{sorted(params.items())}{job.number}").uniform(0, 0.02)
     error = 0.2 + (math.log10(params["lr"]) + 3) ** 2 + 0.2 * params["dropout"] + 0.002 * params["input_chunk_length"]
     error = (error + noise) * (1 + 0.3 * job.number)
-    return FoldScore(rmse=error, mae=error, n_forecasts=40, epochs=1, best_epoch=1, seconds=2.0)
+    return fold_score(job, error)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from kallos.audit import (
     audit_revisions,
     audit_study,
 )
-from kallos.audit.forecasts import quick_fit
 from kallos.audit.labels import match_label
 from kallos.errors import DataError
 from kallos.features.store import FeatureStore
@@ -538,14 +537,6 @@ def test_weights_that_have_seen_the_rows_that_are_scored_are_found():
     (verdict,) = audit_forecasts(FRAME, FOLDS[0], fit, target="log_return_close")
     assert (verdict.stage, verdict.verdict) == ("forecast", "leak")
     assert "trained anew" in verdict.evidence
-
-
-def test_forecasts_of_a_whole_window_read_covariates_of_the_future():
-    spec = small_spec(forecast="block", training={"max_epochs": 1})
-    with quick_fit(spec, FOLDS[0]) as fit:
-        found = leaks(audit_forecasts(FRAME, FOLDS[0], fit, target="log_return_close"))
-    assert set(found) == set(FRAME.columns) - {"log_return_close"}
-    assert "`forecast` rolling" in found["macd"].remedy
 
 
 @pytest.mark.parametrize("label_horizon", [0, 4])

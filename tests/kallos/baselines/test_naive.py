@@ -1,32 +1,44 @@
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
-from kallos.baselines.holdout import Holdout
-from kallos.baselines.naive import naive_forecasts
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from kallos.baselines.forecasts import yardsticks
-from kallos.baselines.ridge import ridge_forecast
+from kallos.baselines.forecasts import baseline_forecasts
+from kallos.baselines.window import Window
 from kallos.features.frequency import Frequency, find_frequency
+from tests.samples import small_spec
 
 
 def make_holdout(n_rows=120, *, start=90, horizon=2, lead=1, frequency="D", seed=0):
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame({"y": rng.normal(size=n_rows).cumsum(), "x": rng.normal(size=n_rows)})
     frame.index = pd.date_range("2020-01-01", periods=n_rows, freq="D")
-    return Holdout(frame, start, n_rows, "y", horizon, lead, Frequency.of(frequency))
+    return holdout_of(frame, start, Frequency.of(frequency), horizon=horizon, lead=lead)
+
+
+def holdout_of(frame, start, frequency, *, horizon=1, lead=1, target="y", levels=None):
+    likelihood = {} if levels is None else {"likelihood": "quantile", "quantiles": levels}
+    spec = small_spec(features={"target": target, "label_horizon": lead}, horizon=horizon, **likelihood)
+    return Window.of_holdout(frame, slice(start, len(frame)), spec, frequency)
+
+
+def naive_forecasts(holdout):
+    """Return the points of all baselines of a single target."""
+    return {name: each.point[..., 0] for name, each in baseline_forecasts(holdout).items()}
 
 
 def test_a_hold_out_scores_all_origins_whose_horizon_lies_in_it():
     holdout = make_holdout(12, start=8, horizon=2, lead=3)
     values = holdout.frame["y"].to_numpy()
-    assert holdout.actual.tolist() == [[values[8], values[9]], [values[9], values[10]], [values[10], values[11]]]
+    assert holdout.actual[..., 0].tolist() == [
+        [values[8], values[9]],
+        [values[9], values[10]],
+        [values[10], values[11]],
+    ]
     assert holdout.origins.tolist() == [5, 6, 7]
-    assert holdout.history.tolist() == values[:6].tolist()
+    assert holdout.history[:, 0].tolist() == values[:6].tolist()
     assert holdout.overlap == 4
 
 
@@ -49,7 +61,7 @@ def test_naive_forecasts_are_those_of_darts():
 
 def test_naive_forecasts_of_a_label_that_looks_ahead_take_the_last_labels_that_are_known():
     holdout = make_holdout(60, start=30, horizon=2, lead=4)
-    y, forecasts = holdout.values, naive_forecasts(holdout)
+    y, forecasts = holdout.values[:, 0], naive_forecasts(holdout)
     # The first forecast row is 30, and the last label that is known when it is made is that of row 26.
     assert forecasts["last"][0].tolist() == [y[26], y[26]]
     assert forecasts["drift"][0] == pytest.approx(y[26] + (y[26] - y[0]) / 26 * np.array([4, 5]))
@@ -63,39 +75,46 @@ def test_no_forecast_moves_with_a_row_behind_its_origin(lead, horizon):
     middle = 10
     frame = before.frame.copy()
     frame.iloc[before.origins[middle] + 1 :] += 100
-    after = Holdout(frame, before.start, before.stop, "y", horizon, lead, Frequency("D"))
-    for name, forecast in {**naive_forecasts(before), "ridge": ridge_forecast(before)}.items():
-        moved = {**naive_forecasts(after), "ridge": ridge_forecast(after)}[name]
+    after = holdout_of(frame, before.start, Frequency("D"), horizon=horizon, lead=lead)
+    of_after = naive_forecasts(after)
+    for name, forecast in naive_forecasts(before).items():
+        moved = of_after[name]
         assert np.array_equal(forecast[: middle + 1], moved[: middle + 1]), name
         assert name in ("zero", "mean") or not np.array_equal(forecast[-1], moved[-1]), name
 
 
 def test_no_quantile_moves_with_a_row_behind_the_first_origin_and_each_is_of_errors_before():
-    holdout = replace(make_holdout(horizon=3, lead=2), levels=(0.1, 0.5, 0.9))
+    points = make_holdout(horizon=3, lead=2)
+    form = {"horizon": 3, "lead": 2, "levels": (0.1, 0.5, 0.9)}
+    holdout = holdout_of(points.frame, points.start, points.frequency, **form)
     frame = holdout.frame.copy()
     frame.iloc[holdout.origins[0] + 1 :] += 100
-    moved = yardsticks(replace(holdout, frame=frame))
-    for name, forecast in yardsticks(holdout).items():
+    moved = baseline_forecasts(holdout_of(frame, points.start, points.frequency, **form))
+    for name, forecast in baseline_forecasts(holdout).items():
         assert np.array_equal(forecast.quantiles[0], moved[name].quantiles[0]), name
     # Repeating the value of a week before takes an origin from row 5 on, and one whose last step is row 88 or before.
-    y, forecast = holdout.values, yardsticks(holdout)["seasonal"]
+    y, forecast = holdout.values[:, 0], baseline_forecasts(holdout)["seasonal"]
     errors = [[y[origin + ahead] - y[origin + ahead - 7] for ahead in (2, 3, 4)] for origin in range(5, 85)]
     expected = np.quantile(errors, (0.1, 0.5, 0.9), axis=0).T
-    np.testing.assert_allclose(forecast.quantiles - forecast.point[..., None], np.broadcast_to(expected, (28, 3, 3)))
+    spread = (forecast.quantiles - forecast.point[..., None])[:, :, 0]
+    np.testing.assert_allclose(spread, np.broadcast_to(expected, (28, 3, 3)))
 
 
 def test_several_targets_have_each_the_forecasts_that_it_has_alone():
     one, other = make_holdout(60, start=30, horizon=9), make_holdout(60, start=30, horizon=9, seed=1)
     frame = pd.DataFrame({"y": one.frame["y"], "z": other.frame["y"]})
-    both = replace(one, frame=frame, target=("y", "z"))
-    together = naive_forecasts(both)
-    for place, alone in enumerate((one, other)):
-        assert both.unit[place] == pytest.approx(alone.values[:30].std())
+    both = holdout_of(frame, 30, one.frequency, horizon=9, target=["y", "z"])
+    together = baseline_forecasts(both)
+    for position, alone in enumerate((one, other)):
+        assert both.unit[position] == pytest.approx(alone.values[:30].std())
         for name, forecast in naive_forecasts(alone).items():
-            np.testing.assert_allclose(together[name][..., place] * both.unit[place], forecast, atol=1e-12)
+            if name != "ridge":
+                own = together[name].point[..., position] * both.unit[position]
+                np.testing.assert_allclose(own, forecast, atol=1e-12)
     # A ridge regression of each target on the lags of both.
-    of_both = ridge_forecast(both) * both.unit
-    np.testing.assert_allclose(of_both[..., 0], ridge_forecast(replace(both, target="y")), rtol=1e-6)
+    of_both = together["ridge"].point[..., 0] * both.unit[0]
+    of_one = naive_forecasts(holdout_of(frame, 30, one.frequency, horizon=9))["ridge"]
+    np.testing.assert_allclose(of_both, of_one, rtol=1e-6)
 
 
 def test_a_season_needs_two_periods_that_are_known():
@@ -117,15 +136,19 @@ def test_hours_that_are_missing_move_no_season(lead, levels):
     full = pd.date_range("2024-01-01", "2024-04-30 23:00", freq="h")
     lacking = full.delete([501, 502, 900])
     of_full, of_lacking = (
-        yardsticks(Holdout(hours_of(index), len(index) - 720, len(index), "y", 1, lead, frequency, levels))["seasonal"]
+        baseline_forecasts(holdout_of(hours_of(index), len(index) - 720, frequency, lead=lead, levels=levels))[
+            "seasonal"
+        ]
         for index, frequency in ((full, Frequency("h")), (lacking, find_frequency(lacking, "sessions")))
     )
     days_before = 24 * (-(-lead // 24))
     april = hours_of(full)["y"].to_numpy()
-    assert np.array_equal(of_full.point[:, 0], april[-720 - days_before : len(april) - days_before])
+    assert np.array_equal(of_full.point[:, 0, 0], april[-720 - days_before : len(april) - days_before])
     assert np.array_equal(of_lacking.point, of_full.point)
     # The difference of two noises.
-    assert np.sqrt(np.mean((of_lacking.point[:, 0] - april[-720:]) ** 2)) == pytest.approx(0.05 * np.sqrt(2), rel=0.05)
+    assert np.sqrt(np.mean((of_lacking.point[:, 0, 0] - april[-720:]) ** 2)) == pytest.approx(
+        0.05 * np.sqrt(2), rel=0.05
+    )
     if levels is not None:
         assert of_lacking.quantiles == pytest.approx(of_full.quantiles, abs=0.01)
 
@@ -136,10 +159,10 @@ def test_ridge_finds_the_coefficients_of_a_series_that_follows_its_lags_and_a_co
     x, noise, y = rng.normal(size=n_rows), 0.1 * rng.normal(size=n_rows), np.zeros(n_rows)
     for row in range(2, n_rows):
         y[row] = 0.6 * y[row - 1] - 0.3 * y[row - 2] + 0.5 * x[row - 1] + noise[row]
-    holdout = Holdout(pd.DataFrame({"y": y, "x": x}), 1200, n_rows, "y", 1, 1, Frequency(None))
+    holdout = holdout_of(pd.DataFrame({"y": y, "x": x}), 1200, Frequency(None))
     best = (y - noise)[1200:]
     # 48 coefficients from 1,200 rows: an error of .1 times the root of .04 is to be expected.
-    assert np.sqrt(np.mean((ridge_forecast(holdout)[:, 0] - best) ** 2)) < 0.03
+    assert np.sqrt(np.mean((naive_forecasts(holdout)["ridge"][:, 0] - best) ** 2)) < 0.03
 
 
 def test_ridge_is_that_of_darts_on_the_same_lags():
@@ -157,7 +180,7 @@ def test_ridge_is_that_of_darts_on_the_same_lags():
     )
     target, covariates = (TimeSeries.from_values(holdout.frame[[name]].to_numpy()) for name in ("y", "x"))
     model.fit(target[:149], past_covariates=covariates[:149])
-    forecast = ridge_forecast(holdout)
+    forecast = naive_forecasts(holdout)["ridge"]
     for row in (0, 20):
         known = 149 + row
         expected = model.predict(3, series=target[:known], past_covariates=covariates[:known]).values()[:, 0]

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kallos.baselines.seasons import Season
 
+from kallos.baselines.seasonal import Season
 from kallos.features.frequency import Frequency, find_frequency
 from tests.calendars import KINDS, exchange, with_gaps
 

@@ -30,7 +30,14 @@ def study(scores, naive=None, *, pruned=()):
         naive_values={"zero": float(naive.mean())},
         windows=tuple(
             FoldWindow(
-                train_start=0, train_end=1, validation_start=2, validation_end=3, naive_rmse={"zero": float(value)}
+                train_start=0,
+                train_end=1,
+                validation_start=2,
+                validation_end=3,
+                naive_values={"zero": float(value)},
+                naive_rmse={"zero": float(value)},
+                naive_by_asset={"zero": (float(value),)},
+                naive_by_target={"zero": (float(value),)},
             )
             for value in naive
         ),
@@ -39,7 +46,7 @@ def study(scores, naive=None, *, pruned=()):
         open_reason=None,
         study_name="gru-ABC-0",
         warm_start=WarmStart(),
-        data=DataSummary(sha256="0", rows=4, start=0, end=3),
+        data=DataSummary(sha256="0", rows=4, rows_by_asset={"ABC": 4}, start=0, end=3),
         spec=small_spec(),
         versions={},
     )
@@ -47,7 +54,17 @@ def study(scores, naive=None, *, pruned=()):
 
 def trial(number, row, *, is_pruned):
     scores = [
-        FoldScore(rmse=value, mae=value, n_forecasts=1, epochs=1, best_epoch=1, seconds=1.0)
+        FoldScore(
+            value=value,
+            rmse=value,
+            mae=value,
+            by_asset=(value,),
+            by_target=(value,),
+            n_forecasts=1,
+            epochs=1,
+            best_epoch=1,
+            seconds=1.0,
+        )
         for value in (row[:1] if is_pruned else row)
     ]
     return TrialRecord(

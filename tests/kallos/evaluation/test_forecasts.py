@@ -1,27 +1,38 @@
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 import pytest
-from kallos.baselines.holdout import Holdout
 from scipy.stats import norm
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 from sklearn.preprocessing import StandardScaler
 
+from kallos.baselines.window import Window
 from kallos.errors import DataError
 from kallos.evaluation.forecasts import evaluate_forecasts
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.evaluation.significance import diebold_mariano
 from kallos.features.frequency import Frequency
 from kallos.report.evaluation import evaluation_markdown, loss_line
+from kallos.scoring.metrics import Forecast
+from tests.samples import small_spec
 
 AR = -0.7
 
 
-def holdout_of(values, *, start, horizon=1, lead=1, frequency="D", target="y", levels=None, **columns):
+def holdout_of(values, *, start, horizon=1, lead=1, target="y", levels=None, metric="rmse", **columns):
     index = pd.date_range("2020-01-01", periods=len(values), freq="D")
     frame = pd.DataFrame({"y": values, **columns}, index=index)
-    return Holdout(frame, start, len(values), target, horizon, lead, Frequency.of(frequency), levels)
+    likelihood = {} if levels is None else {"likelihood": "quantile", "quantiles": levels}
+    features = {"target": target, "label_horizon": lead}
+    spec = small_spec(features=features, horizon=horizon, metric=metric, **likelihood)
+    return Window.of_holdout(frame, slice(start, len(values)), spec, Frequency("D"))
+
+
+def measured_by(metric, holdout, **likelihood):
+    """Return the same rows, measured otherwise."""
+    return replace(holdout, spec=holdout.spec.model_copy(update={"metric": metric, **likelihood}))
 
 
 def autoregression(n_rows, *, seed):
@@ -33,12 +44,17 @@ def autoregression(n_rows, *, seed):
 
 def true_forecast(holdout):
     """Forecast an autoregression by its own coefficient."""
-    return holdout.values[holdout.origins][:, None] * AR ** (holdout.lead + np.arange(holdout.horizon))
+    return holdout.values[holdout.origins] * AR ** (holdout.lead + np.arange(holdout.horizon))
 
 
 def evaluate(holdout, forecast, **over):
-    arguments = {"model_id": "new", "asset_id": "ABC", "looks": 1, "tests": 1, **over}
-    return evaluate_forecasts(holdout, {"0": forecast}, **arguments)
+    arguments = {"model_id": "new", "looks": 1, "tests": 1, **over}
+    return evaluate_forecasts(holdout, {"0": in_full(holdout, forecast)}, **arguments)
+
+
+def in_full(holdout, forecast):
+    """Return forecasts of a single target, or without levels, with all axes."""
+    return np.reshape(forecast, (*np.shape(forecast)[:2], len(holdout.targets), len(holdout.spec.levels)))
 
 
 @lru_cache
@@ -77,22 +93,25 @@ def test_an_evaluation_is_the_same_each_time():
 
 def test_the_model_is_the_mean_of_its_seeds():
     holdout, evaluation = evaluated_autoregression()
-    off = np.random.default_rng(2).normal(size=holdout.actual.shape)
-    seeds = {"0": true_forecast(holdout) + off, "1": true_forecast(holdout) - off}
-    both = evaluate_forecasts(holdout, seeds, model_id="new", asset_id="ABC", looks=1, tests=1)
+    true = in_full(holdout, true_forecast(holdout))
+    off = np.random.default_rng(2).normal(size=true.shape)
+    seeds = {"0": true + off, "1": true - off}
+    both = evaluate_forecasts(holdout, seeds, model_id="new", looks=1, tests=1)
     assert both.scores["model"].rmse == pytest.approx(evaluation.scores["model"].rmse)
-    errors = seeds["1"] - holdout.actual
+    errors = seeds["1"][..., 0] - holdout.actual
     assert both.rmse_by_seed["1"] == pytest.approx(np.sqrt((errors**2).mean()))
 
 
 def test_a_model_that_is_as_good_as_the_one_in_use_leaves_it_there():
     holdout, _ = evaluated_autoregression()
     forecast = true_forecast(holdout)
-    same = evaluate(holdout, forecast, in_use=forecast, in_use_id="old")
+    old = {"in_use": Forecast.of_points(forecast[..., None]), "in_use_id": "old"}
+    same = evaluate(holdout, forecast, **old)
     assert (same.verdict.decision, same.against_in_use.p_value, same.against_in_use.gain) == ("keep", 1.0, 0.0)
     worse = 0.3 * forecast
-    assert evaluate(holdout, forecast, in_use=worse, in_use_id="old").verdict.decision == "ship"
-    assert evaluate(holdout, worse * 0, in_use=worse, in_use_id="old").verdict.decision == "no better than naive"
+    old["in_use"] = Forecast.of_points(worse[..., None])
+    assert evaluate(holdout, forecast, **old).verdict.decision == "ship"
+    assert evaluate(holdout, worse * 0, **old).verdict.decision == "no better than naive"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +142,7 @@ def test_a_hold_out_that_no_horizon_or_origin_fits_is_refused():
 @pytest.mark.parametrize(
     ("forecast", "message"),
     [
-        (np.zeros((100, 2)), r"shape \(100, 1\): those of 0 have \(100, 2\)"),
+        (np.zeros((100, 2)), r"shape \(100, 1, 1\): those of 0 have \(100, 2, 1\)"),
         (np.full((100, 1), np.nan), "forecasts must be finite, and those of 0 are not"),
     ],
 )
@@ -137,27 +156,17 @@ def test_a_target_that_stands_still_is_refused():
         evaluate(holdout_of(np.ones(300), start=200), np.ones((100, 1)))
 
 
-def test_an_evaluation_by_rmse_is_written_as_it_was_before_there_were_other_metrics():
-    _, evaluation = evaluated_autoregression()
-    document = evaluation.model_dump(mode="json")
-    assert not {"metric", "loss", "score"} & document.keys()
-    assert "measured" not in document["scores"]["model"]
-    assert evaluation.loss == "squared error"
-
-
 def test_a_study_of_mae_is_judged_by_absolute_errors():
     holdout, by_rmse = evaluated_autoregression()
     forecast = true_forecast(holdout)
-    evaluation = evaluate(holdout, forecast, metric="mae")
-    mae = {
-        "model": mean_absolute_error(holdout.actual, forecast),
-        "zero": mean_absolute_error(holdout.actual, 0 * forecast),
-    }
+    evaluation = evaluate(measured_by("mae", holdout), forecast)
+    actual = holdout.actual[..., 0]
+    mae = {"model": mean_absolute_error(actual, forecast), "zero": mean_absolute_error(actual, 0 * forecast)}
     assert evaluation.naive in ("zero", "mean")
     against = evaluation.against_naive
     assert against.gain == pytest.approx(1 - mae["model"] / mae["zero"], abs=0.002)
     assert against.low < against.gain < against.high
-    errors = np.abs(holdout.actual - forecast).mean(axis=1), np.abs(holdout.actual).mean(axis=1)
+    errors = np.abs(actual - forecast).mean(axis=1), np.abs(actual).mean(axis=1)
     assert against.statistic == pytest.approx(diebold_mariano(*errors, overlap=2).statistic, rel=0.05)
     assert "its MAE is" in evaluation.verdict.reasons[0]
     assert by_rmse.against_naive.statistic != against.statistic
@@ -179,30 +188,31 @@ def pinball(actual, quantiles):
 
 def test_quantiles_are_judged_by_their_pinball_loss_beside_quantiles_of_naive_errors():
     values = autoregression(900, seed=0)
-    holdout = holdout_of(values, start=600, horizon=2, levels=LEVELS)
+    holdout = holdout_of(values, start=600, horizon=2, levels=LEVELS, metric="crps")
+    actual = holdout.actual[..., 0]
     # Of normal errors, one and two steps ahead.
     spread = np.array([1, np.sqrt(1 + AR**2)])[:, None] * norm.ppf(LEVELS)
     quantiles = true_forecast(holdout)[..., None] + spread
-    evaluation = evaluate(holdout, quantiles, metric="crps")
-    assert evaluation.scores["model"].measured == pytest.approx(2 * pinball(holdout.actual, quantiles))
-    assert evaluation.scores["model"].mae == pytest.approx(mean_absolute_error(holdout.actual, true_forecast(holdout)))
+    evaluation = evaluate(holdout, quantiles)
+    assert evaluation.scores["model"].value == pytest.approx(2 * pinball(actual, quantiles))
+    assert evaluation.scores["model"].mae == pytest.approx(mean_absolute_error(actual, true_forecast(holdout)))
     # The first origin is row 599. What zeros miss is the value itself, of the first step from row 1 on, and so on.
     of_zero = np.stack([np.quantile(values[1:599], LEVELS), np.quantile(values[2:600], LEVELS)])
-    zero = pinball(holdout.actual, np.broadcast_to(of_zero, quantiles.shape))
-    assert evaluation.scores["zero"].measured == pytest.approx(2 * zero)
+    zero = pinball(actual, np.broadcast_to(of_zero, quantiles.shape))
+    assert evaluation.scores["zero"].value == pytest.approx(2 * zero)
     last = np.stack(
         [np.quantile(values[1:599] - values[:598], LEVELS), np.quantile(values[2:600] - values[:598], LEVELS)]
     )
-    last = pinball(holdout.actual, values[599:898, None, None] + last)
-    assert evaluation.scores["last"].measured == pytest.approx(2 * last)
-    assert evaluation.against_naive.gain == pytest.approx(1 - pinball(holdout.actual, quantiles) / zero, abs=0.01)
+    last = pinball(actual, values[599:898, None, None] + last)
+    assert evaluation.scores["last"].value == pytest.approx(2 * last)
+    assert evaluation.against_naive.gain == pytest.approx(1 - pinball(actual, quantiles) / zero, abs=0.01)
     assert evaluation.verdict.decision == "ship"
     assert "its CRPS is" in evaluation.verdict.reasons[0]
     assert evaluation.loss == "pinball loss"
     assert HoldoutEvaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
-    assert "| forecaster | rmse | mae | CRPS |" in evaluation_markdown(evaluation)
+    assert "| forecaster | CRPS | rmse | mae |" in evaluation_markdown(evaluation)
     # By RMSE the same quantiles are judged by their median.
-    by_rmse = evaluate(holdout, quantiles, metric="rmse")
+    by_rmse = evaluate(measured_by("rmse", holdout), quantiles)
     assert by_rmse.scores["model"] == evaluated_autoregression()[1].scores["model"]
 
 
@@ -212,8 +222,8 @@ def test_a_metric_of_ones_own_is_shown_and_the_verdict_is_on_squared_errors(tmp_
     )
     monkeypatch.syspath_prepend(tmp_path)
     holdout, by_rmse = evaluated_autoregression()
-    evaluation = evaluate(holdout, true_forecast(holdout), metric="worst_metric:worst")
-    assert evaluation.scores["zero"].measured == np.abs(holdout.actual).max()
+    evaluation = evaluate(measured_by("worst_metric:worst", holdout), true_forecast(holdout))
+    assert evaluation.scores["zero"].value == np.abs(holdout.actual).max()
     assert evaluation.against_naive == by_rmse.against_naive
     assert loss_line(evaluation) == "worst_metric:worst is no mean over forecasts: the test is of the squared error."
 
@@ -222,7 +232,7 @@ def test_several_targets_are_judged_together_in_standard_deviations_of_what_is_k
     first, second = autoregression(900, seed=0), autoregression(900, seed=1)
 
     def evaluated(size):
-        holdout = holdout_of(first, start=600, horizon=2, target=("y", "z"), z=size * second)
+        holdout = holdout_of(first, start=600, horizon=2, target=["y", "z"], z=size * second)
         last = holdout.observed[holdout.origins]
         ahead = AR ** (1 + np.arange(2))
         return holdout, evaluate(holdout, last[:, None] * ahead[:, None])

@@ -4,7 +4,8 @@ import pytest
 from scipy.stats import rankdata
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
-from kallos.evaluation.metrics import directional_accuracy, mae, mase, rank_correlation, rmse, score_forecasts
+from kallos.evaluation.metrics import directional_accuracy, mase, rank_correlation, score_forecasts
+from kallos.scoring.metrics import Forecast, errors_of
 
 ACTUAL = np.array([[1.0, -2.0], [3.0, 4.0], [-1.0, 0.5]])
 FORECAST = np.array([[0.5, 1.0], [2.0, 5.0], [-2.0, -0.5]])
@@ -12,9 +13,10 @@ FORECAST = np.array([[0.5, 1.0], [2.0, 5.0], [-2.0, -0.5]])
 
 def test_errors_are_those_of_scikit_learn_over_all_pairs():
     rng = np.random.default_rng(0)
-    actual, forecast = rng.normal(size=(2, 30, 4))
-    assert rmse(actual, forecast) == pytest.approx(root_mean_squared_error(actual.ravel(), forecast.ravel()))
-    assert mae(actual, forecast) == pytest.approx(mean_absolute_error(actual.ravel(), forecast.ravel()))
+    actual, forecast = rng.normal(size=(2, 30, 4, 1))
+    errors = errors_of("mae", Forecast.of_points(forecast), actual)
+    assert errors.rmse == pytest.approx(root_mean_squared_error(actual.ravel(), forecast.ravel()))
+    assert errors.mae == errors.value == pytest.approx(mean_absolute_error(actual.ravel(), forecast.ravel()))
 
 
 @pytest.mark.parametrize("period", [1, 7])
@@ -73,10 +75,12 @@ def test_rank_correlation_is_of_the_moves_from_the_reference_and_not_of_the_leve
 
 
 def test_scores_are_taken_together():
-    scores = score_forecasts(ACTUAL, FORECAST, reference=np.zeros((3, 2)), history=np.array([1.0, 3.0]))
+    forecast, actual = Forecast.of_points(FORECAST[..., None]), ACTUAL[..., None]
+    scores = score_forecasts(actual, forecast, "mae", reference=np.zeros((3, 2, 1)), history=np.array([[1.0], [3.0]]))
     expected = pd.Series(ACTUAL.ravel()).corr(pd.Series(FORECAST.ravel()), method="spearman")
     assert scores.model_dump() == pytest.approx(
         {
+            "value": 7.5 / 6,
             "rmse": np.sqrt((0.25 + 9 + 1 + 1 + 1 + 1) / 6),
             "mae": 7.5 / 6,
             "mase": 0.625,

@@ -13,7 +13,7 @@ from kallos.errors import UsageError
 from kallos.evaluation.models import Contender, ScoredDates, evaluate_model, scored_dates
 from kallos.features.snapshots import frame_sha256
 from kallos.folds.columns import study_frame
-from kallos.models.forecasting import forecast_windows, mean_forecast
+from kallos.models.forecasting import forecast_windows
 from kallos.models.looks import LookCount
 from tests.samples import make_features
 from tests.small_models import finished_study, small_model
@@ -42,7 +42,7 @@ def test_by_default_the_hold_out_that_the_study_kept_is_scored(model):
     assert (evaluation.test_start, evaluation.test_end) == (HELD_OUT[0].isoformat(), HELD_OUT[-1].isoformat())
     assert evaluation.n_origins == 80
     rows = contender(model).rows
-    forecast = mean_forecast(forecast_windows(model, rows, 320, 400))[:, 0]
+    forecast = np.mean(list(forecast_windows(model, rows, 320, 400).values()), axis=0)[:, 0, 0, 0]
     actual = rows["log_return_close"].to_numpy()[320:]
     assert evaluation.scores["model"].rmse == pytest.approx(np.sqrt(np.mean((forecast - actual) ** 2)), rel=1e-12)
     assert evaluation.scores["zero"].rmse == pytest.approx(np.sqrt(np.mean(actual**2)), rel=1e-12)
@@ -77,7 +77,7 @@ def test_a_model_is_held_against_the_one_in_use_on_the_same_rows(model):
     evaluation = evaluation_of(model, in_use=contender(other))
     assert evaluation.in_use_id == model.model_id
     rows = contender(model).rows
-    alone = forecast_windows(model, rows, 320, 400)["42"][:, 0]
+    alone = forecast_windows(model, rows, 320, 400)["42"][:, 0, 0, 0]
     actual = rows["log_return_close"].to_numpy()[320:]
     assert evaluation.scores["in use"].rmse == pytest.approx(np.sqrt(np.mean((alone - actual) ** 2)), rel=1e-12)
     assert evaluation.against_in_use is not None
@@ -109,12 +109,12 @@ QUANTILES = {"likelihood": "quantile", "quantiles": (0.1, 0.5, 0.9), "metric": "
 def test_quantiles_of_a_model_are_held_against_the_same_of_the_model_in_use(model, tmp_path):
     of_quantiles = small_model(finished_study(tmp_path, folds={"holdout": 2}, **QUANTILES), seeds=1)
     evaluation = evaluation_of(of_quantiles, in_use=contender(of_quantiles))
-    quantiles = forecast_windows(of_quantiles, contender(of_quantiles).rows, 320, 400)["42"]
+    quantiles = forecast_windows(of_quantiles, contender(of_quantiles).rows, 320, 400)["42"][:, :, 0]
     actual = contender(of_quantiles).rows["log_return_close"].to_numpy()[320:]
     losses = [
         mean_pinball_loss(actual, quantiles[:, 0, place], alpha=level) for place, level in enumerate((0.1, 0.5, 0.9))
     ]
-    assert evaluation.scores["model"].measured == pytest.approx(2 * np.mean(losses))
+    assert evaluation.scores["model"].value == pytest.approx(2 * np.mean(losses))
     assert evaluation.scores["in use"] == evaluation.scores["model"]
     with pytest.raises(UsageError, match=r"by crps the model in use must forecast the same quantiles, and .* points"):
         evaluation_of(of_quantiles, in_use=contender(model))
@@ -134,7 +134,7 @@ def test_a_model_of_several_targets_is_scored_over_all_of_them(tmp_path):
     rows = contender(two).rows
     targets = rows[names].to_numpy()
     actual = np.stack([targets[320:399], targets[321:400]], axis=1)
-    errors = (forecast_windows(two, rows, 320, 400)["42"] - actual) / targets[:320].std(axis=0)
+    errors = (forecast_windows(two, rows, 320, 400)["42"][..., 0] - actual) / targets[:320].std(axis=0)
     assert evaluation.scores["model"].rmse == pytest.approx(np.sqrt(np.mean(errors**2)))
     assert evaluation.scores["in use"] == evaluation.scores["model"]
     look = contender(two).look(contender(two).holdout(scored_dates(two.manifest)), datetime(2024, 1, 1, tzinfo=UTC))

@@ -1,6 +1,5 @@
 """Several assets in one study: folds by date across all of them, one model, a score for each."""
 
-import json
 from itertools import pairwise
 
 import numpy as np
@@ -18,12 +17,12 @@ from kallos.folds.panel import Panel, inner_cuts
 from kallos.models.trainer import choose
 from kallos.planning import StudyPlan, plan_study
 from kallos.report.rows import best_params_markdown
-from kallos.scoring.fold import evaluate_fold, fit_fold, forecast_fold, forecasts_of
+from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
 from kallos.scoring.job import FoldJob
 from kallos.specs.grid import parse_grid
 from kallos.specs.study import FoldSpec, TuneSpec
 from kallos.study.again import plan_again
-from kallos.study.best_params import BestParams, best_params_document
+from kallos.study.best_params import BestParams
 from kallos.study.names import BEST_PARAMS, artifact_key, latest_name
 from kallos.tuner import run_tuning
 from tests.samples import make_features, small_spec
@@ -140,7 +139,7 @@ def test_each_assets_forecasts_are_made_from_what_it_knew(tmp_path):
                 2, series=prepared.target[:first], past_covariates=prepared.past_covariates[:first], verbose=False
             )
             row = fold.train_start + first
-            errors.append(prepared.target_scale.restore(forecast.values()[:, 0]) - target[row : row + 2])
+            errors.append(prepared.target_scale.restore(forecast.values())[:, 0] - target[row : row + 2])
         by_asset.append(np.sqrt(np.mean(np.square(errors))) / target[fold.train_start : fold.train_stop].std())
     score = evaluate_fold(job)
     assert score.by_asset == pytest.approx(by_asset, rel=1e-5)
@@ -149,13 +148,13 @@ def test_each_assets_forecasts_are_made_from_what_it_knew(tmp_path):
 
 def test_one_model_learns_from_the_training_rows_of_all_and_from_no_later_ones(tmp_path):
     job = panel_job(tmp_path)
-    fold = job.beside[0]
+    fold = job.folds[1]
     last_known = read_snapshot(job.snapshot).index[fold.train_stop - 1]
     earlier, later = WORKDAYS.copy(), WORKDAYS.copy()
     earlier.loc[:last_known, "log_return_close"] *= -1
     later.loc[later.index > last_known] *= 3
     forecasts = {
-        name: forecast_fold(each, fit_fold(each))
+        name: forecasts_of(each, fit_fold(each))[0].point
         for name, each in {
             "as it is": job,
             "earlier": panel_job(tmp_path, work=earlier),
@@ -170,7 +169,7 @@ def test_naive_errors_are_in_standard_deviations_of_each_asset_and_their_mean(tm
     plan = panel_plan(tmp_path)
     (planned, _), frame = plan.folds, read_snapshot(plan.snapshot)["log_return_close"].to_numpy()
     zero, last, mean = [], [], []
-    for fold in (planned.fold, *planned.beside):
+    for fold in planned.folds:
         unit = frame[fold.train_start : fold.train_stop].std()
         came = frame[fold.validation_start : fold.validation_stop]
         zero.append(np.sqrt(np.mean(came**2)) / unit)
@@ -179,7 +178,6 @@ def test_naive_errors_are_in_standard_deviations_of_each_asset_and_their_mean(tm
         known = frame[fold.train_start : fold.validation_start]
         mean.append(np.sqrt(np.mean((came - known.mean()) ** 2)) / unit)
     window = planned.window
-    assert window.naive_by_asset is not None
     assert window.naive_by_asset["zero"] == pytest.approx(zero)
     assert window.naive_by_asset["last"] == pytest.approx(last)
     assert window.naive_by_asset["mean"] == pytest.approx(mean)
@@ -190,9 +188,9 @@ def test_quantiles_of_several_targets_are_forecast_for_each_asset(tmp_path):
     over = {"features": {"target": ["log_return_close", "roc_5"]}, "likelihood": "quantile", "metric": "crps"}
     job = panel_job(tmp_path, model_name="dlinear", **over)
     fitted, score = fit_fold(job), evaluate_fold(job)
-    shapes = [forecasts_of(job, fitted, place).quantiles.shape for place in (0, 1)]
+    shapes = [forecast.quantiles.shape for forecast in forecasts_of(job, fitted)]
     assert [shape[1:] for shape in shapes] == [(1, 2, 5), (1, 2, 5)]
-    assert score.measured == pytest.approx(np.mean(score.by_asset))
+    assert score.value == pytest.approx(np.mean(score.by_asset))
 
 
 def test_a_network_learns_from_all_and_is_the_same_again(tmp_path):
@@ -204,8 +202,8 @@ def test_a_network_learns_from_all_and_is_the_same_again(tmp_path):
 
 def test_the_result_says_how_each_asset_did(tmp_path):
     result = run_tuning(panel_plan(tmp_path, n_trials=2))
-    document = json.loads(json.dumps(best_params_document(result)))
-    by_asset = {row["asset"]: row for row in document["by_asset"]}
+    document = BestParams.of(result).model_dump(mode="json")
+    by_asset = {row["name"]: row for row in document["by_asset"]}
     assert list(by_asset) == ["DAY", "WORK"]
     folds = [fold["by_asset"] for fold in document["folds"]]
     assert [by_asset[name]["value"] for name in by_asset] == pytest.approx(np.mean(folds, axis=0))
@@ -217,7 +215,7 @@ def test_the_result_says_how_each_asset_did(tmp_path):
 def test_a_finished_study_is_planned_again_as_it_was(tmp_path):
     plan = panel_plan(tmp_path, folds={"holdout": 1})
     result = run_tuning(plan)
-    best = BestParams.model_validate(json.loads(json.dumps(best_params_document(result))))
+    best = BestParams.model_validate_json(BestParams.of(result).model_dump_json())
     again = plan_again(best, read_snapshot(plan.snapshot), plan.snapshot)
     params = best.trial_params
     assert [job.fingerprint for job in again.trial_jobs(0, params)] == [
@@ -254,7 +252,6 @@ def test_names_of_files_and_studies_tell_assets_apart_and_stay_short(tmp_path):
         ({"data": {"asset_id": []}}, "must be a name or a list of names"),
         ({"data": {"asset_id": ["A", "A"]}}, r"must name each asset once, not \['A', 'A'\]"),
         ({"data": {"asset_id": ["A", "B"], "single_asset": True}}, "a table of a single asset holds no 2"),
-        ({"forecast": "block"}, "forecast 'block' takes one asset"),
         ({"features": {"log_return_pca": 0.9}}, "log_return_pca takes one asset"),
     ],
 )
@@ -287,9 +284,7 @@ def test_features_of_one_asset_are_no_panel_of_two(tmp_path):
 
 
 def test_what_takes_one_asset_says_so(tmp_path):
-    best = BestParams.model_validate(
-        json.loads(json.dumps(best_params_document(run_tuning(panel_plan(tmp_path, n_trials=1)))))
-    )
+    best = BestParams.of(run_tuning(panel_plan(tmp_path, n_trials=1)))
     with pytest.raises(UsageError, match="take one asset, and the study has 2: DAY, WORK"):
         choose(best)
     with pytest.raises(UsageError, match="take one asset"):
@@ -299,7 +294,7 @@ def test_what_takes_one_asset_says_so(tmp_path):
 def test_folds_follow_each_other(tmp_path):
     plan = panel_plan(tmp_path)
     for before, after in pairwise(plan.folds):
-        for one, next_ in zip((before.fold, *before.beside), (after.fold, *after.beside), strict=True):
+        for one, next_ in zip(before.folds, after.folds, strict=True):
             assert one.validation_stop == next_.validation_start
 
 
@@ -319,7 +314,7 @@ def test_stamps_at_unlike_hours_share_a_calendar_of_days(tmp_path):
     later = DAILY.copy()
     later.index = later.index + pd.Timedelta(hours=16)
     plan = panel_plan(tmp_path, work=later, folds={"n_folds": 2, "step": "month"})
-    day, evening = (plan.folds[0].fold, *plan.folds[0].beside)
+    day, evening = plan.folds[0].folds
     assert day.validation_stop - day.validation_start == evening.validation_stop - evening.validation_start == 31
     # The last one that trains of the evening's was known when the other's first forecast was made, at midnight before.
     assert day.train_stop - day.train_start == evening.train_stop - evening.train_start + 1

@@ -17,7 +17,7 @@ from kallos.models import files
 from kallos.models.files import load_model, write_model
 from kallos.models.forecasting import forecast_next, forecast_windows
 from kallos.models.trainer import TrainedModel
-from tests.small_models import FinishedStudy, finished_study, forge, small_model
+from tests.small_models import FinishedStudy, are_same, finished_study, forge, small_model
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ sys.stdout.buffer.write(pickle.dumps((model.model_id, windows, forecast_next(mod
     here = forecast_windows(model, study.rows, 300, 350)
     assert windows.keys() == here.keys() == {"42", "43"}
     assert all(windows[seed].tobytes() == here[seed].tobytes() for seed in here)
-    assert following == forecast_next(model, study.rows)
+    assert are_same(following, forecast_next(model, study.rows))
 
 
 def test_the_manifest_says_what_the_model_is_and_the_same_model_is_the_same_bytes(study, model, written, tmp_path):
@@ -94,15 +94,15 @@ def test_a_model_of_quantiles_or_of_several_targets_comes_back_to_the_bit(tmp_pa
     assert (loaded.manifest, loaded.files()) == (model.manifest, model.files())
     before, after = (forecast_windows(each, study.rows, 300, 320)["42"] for each in (model, loaded))
     assert before.tobytes() == after.tobytes()
-    assert forecast_next(loaded, study.rows) == forecast_next(model, study.rows)
+    assert are_same(forecast_next(loaded, study.rows), forecast_next(model, study.rows))
 
 
 def test_a_scale_of_other_targets_is_refused(copied):
-    edit(copied, "preparation.json", target=["log_return_close", "macd"])
+    edit(copied, "preparation.json", targets=["log_return_close", "macd"])
     forge(copied)
     with pytest.raises(DataError, match="the target must be 'log_return_close'"):
         load_model(str(copied))
-    edit(copied, "preparation.json", target="log_return_close", mean=[0.0, 0.0])
+    edit(copied, "preparation.json", targets=["log_return_close"], mean=[0.0, 0.0])
     forge(copied)
     with pytest.raises(DataError, match="must be one for each target"):
         load_model(str(copied))
@@ -182,7 +182,7 @@ def other_columns(folder: Path) -> None:
         (lambda folder: (folder / "manifest.json").unlink(), False, "must have a manifest.json"),
         (lambda folder: (folder / "manifest.json").write_text("{"), False, "not that of a model"),
         (lambda folder: (folder / "manifest.json").write_text('{"name": "npm"}'), False, "not that of a model"),
-        (lambda folder: edit(folder, "manifest.json", format=1), False, "it has format 1, and this version reads 2"),
+        (lambda folder: edit(folder, "manifest.json", format=1), False, "it has format 1, and this version reads 3"),
         (lambda folder: edit(folder, "manifest.json", more=1), False, "damaged: more is not a field"),
         (lambda folder: edit(folder, "manifest.json", horizon=3), False, "damaged: specification must be that of"),
         (lambda folder: edit(folder, "manifest.json", frequency="B"), False, "damaged: .*frequency.* no regular clock"),
@@ -254,7 +254,7 @@ def test_a_model_of_another_patch_release_is_loaded(model, copied):
 @pytest.mark.parametrize(
     ("owner", "name", "value", "said"),
     [
-        (files, "EVALUATION_VERSION", 2, "by evaluation 1 of Kallos, and here is 2"),
+        (files, "EVALUATION_VERSION", 3, "by evaluation 2 of Kallos, and here is 3"),
         (Architecture, "source_sha256", "0", "the code that builds gru has changed"),
     ],
 )

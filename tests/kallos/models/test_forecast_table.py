@@ -1,6 +1,7 @@
 from dataclasses import replace
 from datetime import datetime
 
+import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -12,13 +13,19 @@ from kallos.models.forecasting import Forecasts
 DAY = Forecasts(
     model_id="gru-ABC-1",
     asset_id="ABC",
-    target="log_return_close",
+    targets=("log_return_close",),
     as_of="2024-01-02T00:00:00",
     target_times=("2024-01-03T00:00:00", None),
-    values=(0.1, -0.2),
-    by_seed={"1": (0.1, -0.2)},
+    point=np.array([[0.1], [-0.2]]),
+    quantiles=np.array([[[0.1]], [[-0.2]]]),
+    levels=(0.5,),
+    by_seed={"1": np.array([[0.1], [-0.2]])},
     in_sample=False,
 )
+
+
+def of_points(forecasts, *point):
+    return replace(forecasts, point=np.array(point)[:, None], quantiles=np.array(point)[:, None, None])
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -55,8 +62,8 @@ def rows_in(url: str) -> list:
 def test_a_second_run_replaces_the_same_rows_and_leaves_the_others(url, table):
     assert write_forecasts(DAY, url, table) == 2
     write_forecasts(replace(DAY, model_id="gru-ABC-2"), url, table)
-    write_forecasts(replace(DAY, values=(0.3, 0.4)), url, table)
-    write_forecasts(replace(DAY, values=(0.3, 0.4)), url, table)
+    write_forecasts(of_points(DAY, 0.3, 0.4), url, table)
+    write_forecasts(of_points(DAY, 0.3, 0.4), url, table)
     first, second, third = datetime(2024, 1, 2), datetime(2024, 1, 3), None
     assert rows_in(url) == [
         ("gru-ABC-1", first, 1, second, 0.3),
@@ -70,7 +77,7 @@ def test_a_write_that_is_refused_changes_nothing(url, table):
     write_forecasts(DAY, url, table)
     before = rows_in(url)
     with pytest.raises(DatabaseError):
-        write_forecasts(replace(DAY, values=(0.9, None)), url, table)
+        write_forecasts(replace(DAY, levels=(0.5, None), quantiles=np.full((2, 1, 2), 0.9)), url, table)
     assert rows_in(url) == before
 
 
@@ -80,7 +87,9 @@ def test_a_table_of_another_shape_or_kind_of_stamps_is_refused(url, table):
         write_forecasts(replace(DAY, as_of=17, target_times=(18, 19)), url, table)
     execute(url, "DROP TABLE made_here")
     execute(url, "CREATE TABLE made_here (model_id TEXT PRIMARY KEY, value FLOAT)")
-    with pytest.raises(DatabaseError, match="'made_here' lacks as_of, step, target_time: name another"):
+    with pytest.raises(
+        DatabaseError, match="'made_here' lacks as_of, target, step, quantile, target_time: name another"
+    ):
         write_forecasts(DAY, url, table)
 
 
@@ -91,40 +100,38 @@ def test_integers_are_stamps_too(url, table):
 
 BOTH = replace(
     DAY,
-    target=("log_return_close", "macd"),
-    values=(0.1, -0.2, 1.0, 2.0),
-    by_seed={"1": (0.1, -0.2, 1.0, 2.0)},
-    quantiles={0.1: (0.0, -0.3, 0.5, 1.5), 0.5: (0.1, -0.2, 1.0, 2.0), 0.9: (0.2, 0.1, 1.5, 2.5)},
+    targets=("log_return_close", "macd"),
+    levels=(0.1, 0.5, 0.9),
+    # A row a step, of each target its quantiles.
+    quantiles=np.array([[[0.0, 0.1, 0.2], [0.5, 1.0, 1.5]], [[-0.3, -0.2, 0.1], [1.5, 2.0, 2.5]]]),
+    point=np.array([[0.1, 1.0], [-0.2, 2.0]]),
+    by_seed={"1": np.array([[0.1, 1.0], [-0.2, 2.0]])},
 )
 
 
-def test_rows_have_a_target_where_there_are_several_and_a_column_for_each_quantile():
+def test_rows_have_a_target_and_a_column_for_each_quantile_that_was_learnt():
     rows = forecast_rows(BOTH)
     assert [(row["target"], row["step"], row["value"]) for row in rows] == [
         ("log_return_close", 1, 0.1), ("log_return_close", 2, -0.2), ("macd", 1, 1.0), ("macd", 2, 2.0)
     ]  # fmt: skip
     assert [row["q0.9"] for row in rows] == [0.2, 0.1, 1.5, 2.5]
     assert [*rows[0]] == ["model_id", "as_of", "target", "step", "target_time", "value", "q0.1", "q0.5", "q0.9"]
-    assert [*forecast_rows(DAY)[0]] == ["model_id", "as_of", "step", "target_time", "value"]
+    assert [*forecast_rows(DAY)[0]] == ["model_id", "as_of", "target", "step", "target_time", "value"]
 
 
-def test_quantiles_of_several_targets_have_a_row_each_and_a_table_of_their_own(url, table):
+def test_quantiles_of_several_targets_have_a_row_each_beside_the_points_of_other_models(url, table):
     for _ in range(2):
         assert write_forecasts(BOTH, url, table) == 12
     stored = execute(url, "SELECT target, step, quantile, value FROM made_here ORDER BY target, step, quantile")
     assert stored == [
-        (target, step, level, values[2 * place + step - 1])
-        for place, target in enumerate(BOTH.target)
-        for step in (1, 2)
-        for level, values in BOTH.quantiles.items()
+        (target, step + 1, level, BOTH.quantiles[step, i, j])
+        for i, target in enumerate(BOTH.targets)
+        for step in (0, 1)
+        for j, level in enumerate(BOTH.levels)
     ]
-    with pytest.raises(DatabaseError, match=r"'made_here' has the key model_id, as_of, .*quantile: name another"):
-        write_forecasts(DAY, url, table)
-    execute(url, "DROP TABLE made_here")
-    write_forecasts(DAY, url, table)
-    with pytest.raises(DatabaseError, match="'made_here' lacks target, quantile: name another as `forecasts_table`"):
-        write_forecasts(BOTH, url, table)
-    assert len(rows_in(url)) == 2
+    write_forecasts(replace(DAY, model_id="points"), url, table)
+    stored = execute(url, "SELECT target, step, quantile, value FROM made_here WHERE model_id = 'points' ORDER BY step")
+    assert stored == [("log_return_close", 1, 0.5, 0.1), ("log_return_close", 2, 0.5, -0.2)]
 
 
 def test_a_name_is_a_name_and_no_statement(tmp_path):

@@ -47,8 +47,8 @@ def test_a_model_of_a_folds_training_rows_forecasts_as_that_fold_does_to_the_bit
     past = study.rows.iloc[: fold.train_stop]
     model = train(on_rows(study.best, past), past, choose(study.best), seeds=1)
     forecasts = forecast_windows(model, study.rows, fold.validation_start, fold.validation_stop)
-    of_fold = forecasts_of(job, fit_fold(job))
-    np.testing.assert_array_equal(forecasts["42"], of_fold.point if of_fold.quantiles is None else of_fold.quantiles)
+    (of_fold,) = forecasts_of(job, fit_fold(job))
+    np.testing.assert_array_equal(forecasts["42"], of_fold.quantiles)
 
 
 def test_of_models_that_no_seed_tells_apart_one_is_kept(tmp_path):
@@ -141,7 +141,7 @@ def test_a_confirmation_is_the_mean_and_spread_over_seeds_of_the_mean_over_folds
 
     def score(job):
         scored = by_parameters(job)
-        return scored.model_copy(update={"rmse": 1.0 + job.fit.seed - 42 + 0.5 * job.number})
+        return scored.model_copy(update={"value": 1.0 + job.fit.seed - 42 + 0.5 * job.number})
 
     confirmed = confirm(plan, study.best.best_params, seeds=3, score_fold=score, workers=2)
     # Means over folds 1 and 2: 1.75, 2.75 and 3.75.

@@ -5,7 +5,7 @@ from kallos.evaluation.results import Comparison, ForecastScores, HoldoutEvaluat
 from kallos.report.evaluation import evaluation_markdown, headline, score_rows
 from kallos.report.holdout_pictures import evaluation_png
 
-SCORES = ForecastScores(rmse=0.02, mae=0.015, mase=0.7, directional_accuracy=0.55, rank_correlation=None)
+SCORES = ForecastScores(value=0.02, rmse=0.02, mae=0.015, mase=0.7, directional_accuracy=0.55, rank_correlation=None)
 
 
 def small_evaluation() -> HoldoutEvaluation:
@@ -30,7 +30,7 @@ def small_evaluation() -> HoldoutEvaluation:
         n_origins=91,
         data_sha256="0" * 64,
         level=0.01,
-        scores={"model": SCORES, "zero": SCORES.model_copy(update={"rmse": 0.0203}), "last": SCORES},
+        scores={"model": SCORES, "zero": SCORES.model_copy(update={"value": 0.0203, "rmse": 0.0203}), "last": SCORES},
         rmse_by_seed={"42": 0.021, "43": 0.0215},
         naive="zero",
         against_naive=against,
@@ -38,6 +38,9 @@ def small_evaluation() -> HoldoutEvaluation:
         against_in_use=None,
         looks=2,
         tests=1,
+        metric="rmse",
+        loss="squared error",
+        score="RMSE",
         verdict=Verdict(decision="ship", reasons=("the model is better than zero",)),
     )
 
@@ -52,7 +55,7 @@ def test_the_verdict_comes_first_with_its_interval_and_the_hold_out():
     assert "1.00% worse than ridge" in text
     assert "Level 1%;\n2 looks at this hold-out, 1 test" in text
     assert [row["forecaster"] for row in score_rows(small_evaluation())] == ["model", "last", "zero"]
-    assert "| model | 0.02 | 0.015 | 0.7 | 0.55 | - |" in text
+    assert "| model | 0.02 | 0.02 | 0.015 | 0.7 | 0.55 | - |" in text
 
 
 def test_the_picture_is_the_same_for_the_same_evaluation():

@@ -149,10 +149,9 @@ def test_the_same_study_is_the_same_page_to_the_byte(bare, result):
 def test_what_comes_from_data_is_text_and_never_markup(result):
     spec = result.spec.model_copy(update={"data": result.spec.data.model_copy(update={"asset_id": MARKUP})})
     trials = tuple(trial.model_copy(update={"reason": MARKUP} if trial.reason else {}) for trial in result.trials)
+    errors = {"naive_values": {"$x$": 0.01}, "naive_rmse": {"$x$": 0.01}, "naive_by_asset": {"$x$": (0.01,)}}
     naive = {"naive": "$x$", "naive_values": {"$x$": result.naive_value}}
-    windows = [
-        window.model_copy(update={"naive_rmse": {"$x$": 0.01}}) for window in (*result.windows, result.open_window)
-    ]
+    windows = [window.model_copy(update=errors) for window in (*result.windows, result.open_window)]
     of_folds = {"windows": tuple(windows[:-1]), "open_window": windows[-1]}
     hostile = result.model_copy(update={"spec": spec, "trials": trials, **naive, **of_folds})
     page = report_html(

@@ -14,7 +14,7 @@ from kallos.report.rows import best_params_markdown, fold_rows, trial_rows
 from kallos.specs.study import TuneSpec
 from kallos.storage import prepare_folder, refuse_relative
 from kallos.study.best_params import (
-    best_params_document,
+    BestParams,
     is_latest,
     read_best_params,
     read_latest,
@@ -87,7 +87,7 @@ def test_no_result_of_another_study_replaces_a_studys_own_nor_one_of_another_tar
     for name in ("horizon", "seed"):
         write_best_params(others[name], str(results))
         assert json.loads((results / "gru_ABC_best_params.json").read_text())["study"] == others[name].study_name
-        assert read_best_params(str(results / result.study_name)) == best_params_document(result)
+        assert read_best_params(str(results / result.study_name)) == BestParams.of(result)
     assert not is_latest(result, str(results))
     assert shown_address(result, str(results), "report.html").endswith(f"{result.study_name}/report.html")
     assert shown_address(others["seed"], str(results), "report.html").endswith("results/gru_ABC_report.html")
@@ -123,7 +123,7 @@ def test_results_may_lie_in_an_object_store(result):
     address = write_best_params(result, folder)
     assert address == f"memory://bucket/nightly/{result.study_name}/best_params.json"
     own = read_best_params(f"memory://bucket/nightly/{result.study_name}")
-    assert own == read_latest(result.spec, folder) == best_params_document(result)
+    assert own == read_latest(result.spec, folder) == BestParams.of(result)
     assert fsspec.filesystem("memory").find("/bucket") == [
         f"/bucket/nightly/{result.study_name}/best_params.json",
         "/bucket/nightly/gru_ABC_best_params.json",
@@ -142,7 +142,7 @@ def test_a_result_removes_the_note_of_an_earlier_failure_of_the_same_specificati
 
 def test_the_last_runs_best_is_held_against_this_ones_on_the_same_folds_alone(result, tmp_path):
     def since(**changed):
-        return since_last_run(result, {**best_params_document(result), **changed})
+        return since_last_run(result, BestParams.of(result).model_copy(update=changed))
 
     assert since_last_run(result, None) == "There is no result of an earlier run."
     assert (
@@ -151,11 +151,10 @@ def test_the_last_runs_best_is_held_against_this_ones_on_the_same_folds_alone(re
     )
     assert since(best_value=2 * result.best_value).startswith("50.00% better than the last run's best")
     assert since(best_value=result.best_value / 2).startswith("100.00% worse than the last run's best")
-    fewer = best_params_document(result)["folds"][1:]
-    other_target = {**result.spec.model_dump(mode="json"), "horizon": 9}
+    fewer = BestParams.of(result).folds[1:]
+    other_target = result.spec.model_copy(update={"horizon": 9})
     assert "not comparable" in since(folds=fewer)
     assert "not comparable" in since(spec=other_target)
-    assert since(folds=None) == "The result of the last run cannot be read."
     (tmp_path / "gru_ABC_best_params.json").write_text("{cut off")
     assert read_latest(result.spec, str(tmp_path)) is None
 
@@ -179,7 +178,7 @@ def test_a_failed_trial_is_in_the_table_with_its_reason(tmp_path):
     result = run_tuning(small_plan(tmp_path), score_fold=fail_first)
     row = trial_rows(result)[0]
     assert (row["state"], row["rmse"], row["reason"]) == ("failed", None, "the loss is NaN")
-    assert best_params_document(result)["n_failed"] == 1
+    assert BestParams.of(result).n_failed == 1
 
 
 def test_the_picture_of_a_study_is_as_large_as_the_ui_shows_it(result):

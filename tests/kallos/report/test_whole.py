@@ -9,7 +9,7 @@ from kallos.planning import StudyPlan
 from kallos.report.forecasts import BestForecasts, forecasts_of_best, last_fold_job
 from kallos.report.page import write_report
 from kallos.report.whole import whole_document
-from kallos.study.best_params import write_best_params, write_failure
+from kallos.study.best_params import read_best_params, write_best_params, write_failure
 from kallos.study.budget import Budget
 from kallos.study.files import write_study
 from kallos.study.names import failure_name
@@ -42,7 +42,7 @@ def folder(plan, tmp_path) -> Path:
 
 
 def test_a_whole_result_is_the_document_that_was_written(plan, folder):
-    assert whole_document(plan, str(folder)) == json.loads((folder / plan.study_name / "best_params.json").read_text())
+    assert whole_document(plan, str(folder)) == read_best_params(str(folder / plan.study_name))
     assert whole_document(plan, str(folder / "elsewhere")) is None
 
 

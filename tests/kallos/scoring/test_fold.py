@@ -7,21 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kallos.architectures import Architecture
-from kallos.baselines.scores import naive_scores
 from kallos.errors import DataError, FitError
 from kallos.folds.grid import Fold
 from kallos.scoring import job
-from kallos.scoring.fold import evaluate_fold, fit_fold, forecast_fold
+from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
 from kallos.specs.data import FeatureSpec
 from kallos.specs.study import TrainingSpec
 from kallos.tuner import run_tuning
-from tests.samples import make_features, small_job, small_plan
+from tests.samples import baseline_values, make_features, small_job, small_plan, small_spec
 
 
 def test_naive_forecasts_are_scored_over_every_origin_and_step():
     frame = pd.DataFrame({"log_return_close": [9.0, 1.0, 2.0, 4.0, 8.0]})
     fold = Fold(1, 0, 2, 2, 5)
-    scores = naive_scores(frame, fold, FeatureSpec(), horizon=2)
+    scores = baseline_values(frame, fold, small_spec(horizon=2))
     # Origins at rows 1 and 2 forecast (2, 4) and (4, 8); the last known values are 1 and 2.
     assert scores["zero"] == pytest.approx(np.sqrt((4 + 16 + 16 + 64) / 4))
     assert scores["last"] == pytest.approx(np.sqrt((1 + 9 + 4 + 36) / 4))
@@ -31,7 +30,7 @@ def test_naive_forecasts_are_scored_over_every_origin_and_step():
 
 def test_the_last_value_of_a_forward_label_is_the_last_one_that_was_known():
     frame = pd.DataFrame({"log_return_close": [5.0, 1.0, 2.0, 4.0, 8.0]})
-    scores = naive_scores(frame, Fold(1, 0, 1, 3, 5), FeatureSpec(label_horizon=3), horizon=1)
+    scores = baseline_values(frame, Fold(1, 0, 1, 3, 5), small_spec(features={"label_horizon": 3}))
     assert scores["last"] == pytest.approx(np.sqrt(((4 - 5) ** 2 + (8 - 1) ** 2) / 2))
     # Of the rows before the window, 1 and 2 are not known at its first origin.
     assert scores["mean"] == pytest.approx(np.sqrt(((4 - 5) ** 2 + (8 - 5) ** 2) / 2))
@@ -40,7 +39,7 @@ def test_the_last_value_of_a_forward_label_is_the_last_one_that_was_known():
 def test_the_mean_that_forecasts_a_fold_is_that_of_the_rows_that_the_fold_sees():
     frame = pd.DataFrame({"log_return_close": [99.0, 1.0, 3.0, 5.0, 8.0, 2.0]})
     # The row between training and window is purged, and known.
-    scores = naive_scores(frame, Fold(1, 1, 3, 4, 6), FeatureSpec(), horizon=1)
+    scores = baseline_values(frame, Fold(1, 1, 3, 4, 6), small_spec())
     assert scores["mean"] == pytest.approx(np.sqrt(((8 - 3) ** 2 + (2 - 3) ** 2) / 2))
 
 
@@ -59,7 +58,8 @@ def test_of_a_coin_no_model_is_held_against_less_than_the_share_of_heads(tmp_pat
 def test_the_score_is_that_of_forecasts_made_one_origin_at_a_time(tmp_path, horizon, label_horizon):
     job = small_job(tmp_path, horizon=horizon, features={"label_horizon": label_horizon})
     fitted = fit_fold(job)
-    fold, lead = fitted.prepared.fold, max(label_horizon, 1)
+    (prepared,) = fitted.series
+    fold, lead = prepared.fold, max(label_horizon, 1)
     frame = make_features()
     actual = frame["log_return_close"].shift(label_horizon).iloc[label_horizon:].to_numpy()[job.folds[0].rows]
     errors = []
@@ -68,12 +68,12 @@ def test_the_score_is_that_of_forecasts_made_one_origin_at_a_time(tmp_path, hori
         known = first - lead + 1
         forecast = fitted.model.predict(
             horizon,
-            series=fitted.prepared.target[:known],
-            past_covariates=fitted.prepared.past_covariates[:known],
+            series=prepared.target[:known],
+            past_covariates=prepared.past_covariates[:known],
             verbose=False,
         )
         assert forecast.start_time() == first
-        errors.append(fitted.prepared.target_scale.restore(forecast.values()[:, 0]) - actual[first : first + horizon])
+        errors.append(prepared.target_scale.restore(forecast.values())[:, 0] - actual[first : first + horizon])
     score = evaluate_fold(job)
     assert score.n_forecasts == np.size(errors) == (40 - horizon + 1) * horizon
     # One origin at a time and all at once are other sums of float32.
@@ -91,7 +91,7 @@ def test_nothing_after_the_training_end_moves_a_trained_weight(tmp_path_factory,
     later = slice(job.folds[0].train_stop + label_horizon, None)
     changed.iloc[later] = np.abs(np.random.default_rng(seed).normal(size=changed.iloc[later].shape)) * 100
     other = small_job(folder, changed, fold=fold, **spec)
-    assert other.fold == job.folds[0]
+    assert other.folds == job.folds
     assert other.rows_sha256 != job.rows_sha256
     before, after = (fit_fold(each).model.model.state_dict() for each in (job, other))
     assert all(before[name].equal(after[name]) for name in before)
@@ -105,7 +105,7 @@ def test_the_rows_that_stop_training_early_scale_nothing(tmp_path, label_horizon
     inner = job.folds[0].train_stop - round(0.15 * job.folds[0].train_stop)
     changed = frame.copy()
     changed.iloc[inner + label_horizon :] *= 5
-    before, after = (fit_fold(each).prepared for each in (job, small_job(tmp_path, changed, **spec)))
+    before, after = (fit_fold(each).series[0] for each in (job, small_job(tmp_path, changed, **spec)))
     assert before.target_scale == after.target_scale
     assert before.past_covariates[:inner] == after.past_covariates[:inner]
     assert before.past_covariates != after.past_covariates
@@ -126,9 +126,9 @@ def test_values_that_are_not_known_yet_move_no_forecast(tmp_path_factory, seed, 
     changed.iloc[origin + 1 - label_horizon :, frame.columns.get_loc("log_return_close")] = 7.0
     other = small_job(folder, changed, **spec)
     fitted = fit_fold(job)
-    before = forecast_fold(job, fitted)
+    before = forecasts_of(job, fitted)[0].point
     # The weights of the first: what they may depend on is tested above.
-    after = forecast_fold(other, replace(fitted, prepared=fit_fold(other).prepared))
+    after = forecasts_of(other, replace(fitted, series=fit_fold(other).series))[0].point
     np.testing.assert_array_equal(before[: row + 1], after[: row + 1])
     assert not np.array_equal(before, after)
 
@@ -141,7 +141,7 @@ def test_a_job_has_one_score_to_the_bit(tmp_path):
 
 def test_another_seed_is_another_score(tmp_path):
     job = small_job(tmp_path)
-    assert evaluate_fold(job).rmse != evaluate_fold(replace(job, seed=7)).rmse
+    assert evaluate_fold(job).rmse != evaluate_fold(replace(job, fit=replace(job.fit, seed=7))).rmse
 
 
 def test_training_stops_early_and_keeps_the_weights_of_its_best_epoch(tmp_path):
@@ -150,7 +150,9 @@ def test_training_stops_early_and_keeps_the_weights_of_its_best_epoch(tmp_path):
     score = evaluate_fold(job)
     assert score.epochs == score.best_epoch + 3 < 60
     # A training that ends just there has the same weights, and so the same score.
-    shorter = evaluate_fold(replace(job, training=TrainingSpec(max_epochs=score.best_epoch, patience=3)))
+    shorter = evaluate_fold(
+        replace(job, fit=replace(job.fit, training=TrainingSpec(max_epochs=score.best_epoch, patience=3)))
+    )
     assert shorter.rmse == score.rmse
 
 
@@ -171,17 +173,25 @@ def test_forecasts_that_are_not_finite_are_a_property_of_the_job(tmp_path):
     [
         {"seed": 7},
         {"horizon": 2},
-        {"rows_sha256": "0"},
         {"params": {"hidden_dim": 33}},
         {"model_name": "lstm"},
         {"training": TrainingSpec(max_epochs=9)},
         {"features": FeatureSpec(label_horizon=2)},
-        {"fold": Fold(1, 0, 319, 320, 360)},
-        {"forecast": "block"},
+        {"quantiles": (0.1, 0.5, 0.9)},
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_the_fingerprint_moves_with_whatever_moves_the_score(tmp_path, change):
+def test_the_fingerprint_moves_with_what_is_fitted(tmp_path, change):
+    job = small_job(tmp_path)
+    assert replace(job, fit=replace(job.fit, **change)).fingerprint != job.fingerprint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"rows_sha256": "0"}, {"folds": (Fold(1, 0, 319, 320, 360),)}, {"metric": "mae"}],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_fingerprint_moves_with_what_is_scored(tmp_path, change):
     job = small_job(tmp_path)
     assert replace(job, **change).fingerprint != job.fingerprint
 
@@ -218,4 +228,4 @@ def test_the_fingerprint_stands_still_for_names_and_places(tmp_path):
     job = small_job(tmp_path)
     fold = job.folds[0]
     moved = Fold(9, fold.train_start + 5, fold.train_stop + 5, fold.validation_start + 5, fold.validation_stop + 5)
-    assert replace(job, name="x", snapshot="y", fold=moved).fingerprint == job.fingerprint
+    assert replace(job, name="x", snapshot="y", folds=(moved,)).fingerprint == job.fingerprint

@@ -8,19 +8,17 @@ import pytest
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
 from kallos.architectures import registry
-from kallos.baselines.scores import naive_scores
 from kallos.errors import DataError, FitError, UsageError
 from kallos.folds.grid import Fold
 from kallos.report.rows import best_params_markdown
 from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
 from kallos.scoring.metrics import Forecast, measure
 from kallos.scoring.targets import actual_targets
-from kallos.specs.data import FeatureSpec
 from kallos.specs.metrics import custom_metric
 from kallos.specs.study import parse_tune_spec
-from kallos.study.best_params import best_params_document
+from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
-from tests.samples import make_features, small_job, small_plan, small_spec
+from tests.samples import baseline_values, make_features, small_job, small_plan, small_spec
 
 LEVELS = (0.1, 0.5, 0.9)
 DLINEAR = {"model_name": "dlinear", "training": {"max_epochs": 1}}
@@ -44,8 +42,8 @@ def own(tmp_path, monkeypatch):
 
 def test_pinball_loss_and_crps_are_those_of_others():
     rng = np.random.default_rng(0)
-    actual, quantiles = rng.normal(size=(7, 3)), rng.normal(size=(7, 3, 3))
-    forecast = Forecast(quantiles[..., 1], quantiles, LEVELS)
+    actual, quantiles = rng.normal(size=(7, 3, 1)), rng.normal(size=(7, 3, 1, 3))
+    forecast = Forecast.of_quantiles(quantiles, LEVELS)
     expected = np.mean(
         [
             mean_pinball_loss(actual.ravel(), quantiles[..., place].ravel(), alpha=level)
@@ -54,28 +52,28 @@ def test_pinball_loss_and_crps_are_those_of_others():
     )
     assert measure("pinball", forecast, actual) == pytest.approx(expected)
     assert measure("crps", forecast, actual) == pytest.approx(2 * expected)
-    assert measure("mae", forecast, actual) == pytest.approx(mean_absolute_error(actual, quantiles[..., 1]))
+    assert measure("mae", forecast, actual) == pytest.approx(
+        mean_absolute_error(actual.ravel(), quantiles[..., 1].ravel())
+    )
 
 
 def test_the_crps_of_many_quantiles_is_that_of_the_normal_distribution():
     from scipy.stats import norm
 
     levels = tuple(((np.arange(2000) + 0.5) / 2000).tolist())
-    actual = np.array([[0.7]])
-    forecast = Forecast(np.zeros((1, 1)), norm.ppf(levels)[None, None], levels)
+    actual = np.array([[[0.7]]])
+    forecast = Forecast(np.zeros((1, 1, 1)), norm.ppf(levels)[None, None, None], levels)
     # Gneiting and Raftery (2007), "Strictly proper scoring rules, prediction, and estimation", section 4.2.
     closed = 0.7 * (2 * norm.cdf(0.7) - 1) + 2 * norm.pdf(0.7) - 1 / np.sqrt(np.pi)
     assert measure("crps", forecast, actual) == pytest.approx(closed, rel=1e-3)
 
 
-def test_the_default_metric_is_written_nowhere_that_a_hash_or_document_would_see(tmp_path):
+def test_a_specification_survives_json():
     spec = small_spec()
-    assert not {"metric", "likelihood", "quantiles"} & spec.model_dump().keys()
     assert parse_tune_spec(json.loads(spec.model_dump_json())) == spec
     other = small_spec(metric="mae", likelihood="quantile", quantiles=[0.9, 0.5, 0.1])
     assert parse_tune_spec(json.loads(other.model_dump_json())) == other
     assert other.quantiles == LEVELS
-    assert "measured" not in evaluate_fold(small_job(tmp_path, **DLINEAR)).model_dump()
 
 
 def test_each_metric_and_each_set_of_quantiles_is_another_study(tmp_path, own):
@@ -104,15 +102,15 @@ def test_a_study_minimises_its_metric_and_says_its_name(tmp_path):
     assert result.best_value == min(trial.value for trial in result.trials if trial.value is not None)
     target = make_features()["log_return_close"]
     assert result.naive_values["zero"] == pytest.approx(target.iloc[320:].abs().mean())
-    document = best_params_document(result)
-    assert document["metric"] == "mae"
-    assert document["folds"][0]["measured"] == document["folds"][0]["mae"]
+    document = BestParams.of(result)
+    assert document.metric == "mae"
+    assert document.folds[0].value == document.folds[0].mae
     assert "**MAE " in best_params_markdown(result)
 
 
 def test_a_metric_of_ones_own_is_minimised(tmp_path, own):
     job = small_job(tmp_path, **DLINEAR, metric="own_metrics:largest", horizon=2)
-    forecast = forecasts_of(job, fit_fold(job)).point
+    forecast = forecasts_of(job, fit_fold(job))[0].point[..., 0]
     actual = np.lib.stride_tricks.sliding_window_view(make_features()["log_return_close"].to_numpy()[320:360], 2)
     assert evaluate_fold(job).value == pytest.approx(np.abs(forecast - actual).max())
 
@@ -127,9 +125,9 @@ def test_a_metric_of_ones_own_is_minimised(tmp_path, own):
         ({"quantiles": [0.4, 0.5, 0.6]}, "quantiles need likelihood 'quantile'"),
         ({"likelihood": "quantile", "quantiles": [0.1, 0.5]}, "must lie between 0 and 1, each once, with 0.5"),
         ({"likelihood": "quantile", "model_name": "gru,ridge"}, "needs networks, and 'ridge' is none"),
-        ({"likelihood": "quantile", "forecast": "block"}, "needs forecast 'rolling'"),
         ({"features": {"target": ["a", "a"]}}, "must name each column once"),
-        ({"features": {"target": ["a", "b"]}, "forecast": "block"}, "forecast 'block' takes one target"),
+        ({"forecast": "rolling"}, "forecast is not a field"),
+        ({"pruner": "hyperband"}, "pruner"),
     ],
     ids=str,
 )
@@ -151,23 +149,22 @@ def test_networks_forecast_quantiles_without_drawing_samples(tmp_path, name):
     over = {"model_name": name, "likelihood": "quantile", "quantiles": LEVELS, "metric": "crps", "horizon": 2}
     job = small_job(tmp_path, **over, training={"max_epochs": 1})
     fitted = fit_fold(job)
-    forecast = forecasts_of(job, fitted)
-    assert forecast.quantiles.shape == (39, 2, 3)
-    fold = fitted.prepared.fold
-    known = slice(0, fold.validation_start)
+    (forecast,), (prepared,) = forecasts_of(job, fitted), fitted.series
+    assert forecast.quantiles.shape == (39, 2, 1, 3)
+    known = slice(0, prepared.fold.validation_start)
     alone = fitted.model.predict(
         2,
-        series=fitted.prepared.target[known],
-        past_covariates=fitted.prepared.past_covariates[known],
+        series=prepared.target[known],
+        past_covariates=prepared.past_covariates[known],
         predict_likelihood_parameters=True,
         verbose=False,
     )
     for place, level in enumerate(LEVELS):
-        own = fitted.prepared.target_scale.restore(alone[f"log_return_close_q{level:.3f}"].values()[:, 0])
-        np.testing.assert_allclose(forecast.quantiles[0, :, place], own, rtol=1e-3, atol=1e-6)
+        own = prepared.target_scale.restore(alone[f"log_return_close_q{level:.3f}"].values())
+        np.testing.assert_allclose(forecast.quantiles[0, ..., place], own, rtol=1e-3, atol=1e-6)
     np.testing.assert_array_equal(forecast.point, forecast.quantiles[..., 1])
     first, second = evaluate_fold(job), evaluate_fold(job)
-    assert first.value == second.value == first.measured
+    assert first.value == second.value
     assert first.rmse == evaluate_fold(replace(job, metric="rmse")).rmse
 
 
@@ -176,17 +173,16 @@ def test_trained_quantiles_lie_above_as_many_values_as_they_say(tmp_path):
     over = {"likelihood": "quantile", "quantiles": LEVELS, "metric": "pinball", "training": {"max_epochs": 30}}
     job = small_job(tmp_path, frame, model_name="dlinear", **over)
     job = replace(job, fit=replace(job.fit, params={**job.fit.params, "input_chunk_length": 3, "lr": 0.01}))
-    forecast = forecasts_of(job, fit_fold(job))
-    actual = frame["log_return_close"].to_numpy()[320:360, None, None]
-    assert (actual < forecast.quantiles).mean(axis=(0, 1)) == pytest.approx(LEVELS, abs=0.15)
+    (forecast,) = forecasts_of(job, fit_fold(job))
+    actual = frame["log_return_close"].to_numpy()[320:360, None, None, None]
+    assert (actual < forecast.quantiles).mean(axis=(0, 1, 2)) == pytest.approx(LEVELS, abs=0.15)
 
 
 def test_quantiles_of_naive_forecasts_are_their_errors_on_the_training_rows_alone():
     rows = [0.0, 1.0, 3.0, 2.0, 5.0, 4.0, 9.0]
     fold = Fold(1, 0, 5, 5, 7)
-    features = FeatureSpec()
     frame = pd.DataFrame({"log_return_close": rows})
-    scores = naive_scores(frame, fold, features, 1, metric="pinball", quantiles=LEVELS)
+    scores = baseline_values(frame, fold, small_spec(likelihood="quantile", quantiles=LEVELS, metric="pinball"))
     steps, levels = np.diff(rows[:5]), np.quantile(rows[1:5], LEVELS)
     last = np.mean(
         [
@@ -212,7 +208,7 @@ def test_several_targets_are_scored_in_standard_deviations_of_their_training_row
     frame = make_features()
     job = small_job(tmp_path, frame, **DLINEAR, features=TWO, horizon=3)
     fitted = fit_fold(job)
-    forecast = forecasts_of(job, fitted).point
+    (prepared,), forecast = fitted.series, forecasts_of(job, fitted)[0].point
     assert forecast.shape == (38, 3, 2)
     names = TWO["target"]
     scale = frame[names].iloc[:320].std(ddof=0).to_numpy()
@@ -224,9 +220,9 @@ def test_several_targets_are_scored_in_standard_deviations_of_their_training_row
     # One origin at a time, from what is known there.
     known = slice(0, 320)
     alone = fitted.model.predict(
-        3, series=fitted.prepared.target[known], past_covariates=fitted.prepared.past_covariates[known], verbose=False
+        3, series=prepared.target[known], past_covariates=prepared.past_covariates[known], verbose=False
     )
-    np.testing.assert_allclose(forecast[0], fitted.prepared.target_scale.restore(alone.values()), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(forecast[0], prepared.target_scale.restore(alone.values()), rtol=1e-3, atol=1e-6)
 
 
 def test_the_last_value_of_several_targets_is_that_of_a_standard_scaler(tmp_path):
@@ -243,17 +239,17 @@ def test_several_targets_have_quantiles_of_their_own(tmp_path):
     over = {"likelihood": "quantile", "quantiles": LEVELS, "metric": "crps", "horizon": 2}
     job = small_job(tmp_path, **DLINEAR, features=TWO, **over)
     fitted = fit_fold(job)
-    quantiles = forecasts_of(job, fitted).quantiles
+    (prepared,), quantiles = fitted.series, forecasts_of(job, fitted)[0].quantiles
     assert quantiles.shape == (39, 2, 2, 3)
     known = slice(0, 320)
     alone = fitted.model.predict(
         2,
-        series=fitted.prepared.target[known],
-        past_covariates=fitted.prepared.past_covariates[known],
+        series=prepared.target[known],
+        past_covariates=prepared.past_covariates[known],
         predict_likelihood_parameters=True,
         verbose=False,
     )
-    scale = fitted.prepared.target_scale
+    scale = prepared.target_scale
     highest = alone[["log_return_close_q0.900", "macd_q0.900"]].values()
     np.testing.assert_allclose(quantiles[0, :, :, 2], scale.restore(highest), rtol=1e-3, atol=1e-6)
 

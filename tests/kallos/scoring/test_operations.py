@@ -3,21 +3,19 @@
 import pytest
 
 from kallos.architectures import registry
+from kallos.scoring.job import FitSpec
 from kallos.scoring.operations import count_operations
+from tests.samples import small_spec
 
 ROWS, COLUMNS, HORIZON = 30, 4, 2
 
 
 def operations(name, *, n_targets=1, quantiles=None, **params):
-    return count_operations(
-        name,
-        {**registry()[name].defaults, "input_chunk_length": ROWS, **params},
-        horizon=HORIZON,
-        lead=1,
-        n_covariates=COLUMNS - n_targets,
-        n_targets=n_targets,
-        quantiles=quantiles,
-    )
+    targets = [f"target_{i}" for i in range(n_targets)]
+    likelihood = {} if quantiles is None else {"likelihood": "quantile", "quantiles": quantiles}
+    spec = small_spec(model_name=name, features={"target": targets}, horizon=HORIZON, **likelihood)
+    fit = FitSpec.of(spec, {**registry()[name].defaults, "input_chunk_length": ROWS, **params})
+    return count_operations(fit, COLUMNS - n_targets)
 
 
 @pytest.mark.parametrize(("name", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4)])

@@ -27,5 +27,5 @@ def test_a_fitted_model_can_be_saved_and_loaded(tmp_path):
     fitted = fit_fold(small_job(tmp_path))
     fitted.model.save(str(tmp_path / "model.pt"))
     loaded = type(fitted.model).load(str(tmp_path / "model.pt"), trusted=True)
-    known = {"series": fitted.prepared.target, "past_covariates": fitted.prepared.past_covariates, "verbose": False}
+    known = {"series": fitted.series[0].target, "past_covariates": fitted.series[0].past_covariates, "verbose": False}
     assert loaded.predict(1, **known) == fitted.model.predict(1, **known)

@@ -27,7 +27,6 @@ VALID = {"data": {"asset_id": "BTC"}}
         ({"folds": {"step": "fortnight"}}, "folds.step.*'quarter'"),
         ({"training": {"inner_validation": 0.9}}, "training.inner_validation must be less than 0.5, not 0.9"),
         ({"features": {"exclude": ["log_return_close"]}}, "target 'log_return_close' is excluded"),
-        ({"forecast": "block", "features": {"label_horizon": 7}}, "choose 'rolling'"),
         ({"n_trials": 0, "seed": -1}, "n_trials must be .*; seed must be "),
     ],
 )

@@ -5,11 +5,10 @@ import pytest
 
 from kallos.errors import DataError
 from kallos.features.store import FeatureStore
-from kallos.scoring.job import FoldScore
 from kallos.study.again import plan_again, study_rows
 from kallos.study.best_params import read_best_params_file
 from kallos.study.reproduction import reproduce, what_differs
-from tests.samples import make_features, small_plan
+from tests.samples import fold_score, make_features, small_plan
 from tests.small_models import NO_DATABASE, finished_study
 
 
@@ -83,12 +82,12 @@ def test_a_best_trial_is_reproduced_to_the_bit_and_an_altered_file_is_not(study,
     assert what_differs(study.best, plan) == []
     assert [each.is_same for each in reproduce(study.best, plan)] == [True] * 3
     document = json.loads(Path(study.file).read_text())
-    document["folds"][1]["rmse"] *= 1 + 2**-52
+    document["folds"][1]["value"] *= 1 + 2**-52
     altered = tmp_path / "altered.json"
     altered.write_text(json.dumps(document))
-    recorded = {fold: FoldScore(mae=0, n_forecasts=1, epochs=1, best_epoch=1, seconds=0, rmse=window.rmse)
-                for fold, window in enumerate(study.best.folds, start=1)}  # fmt: skip
-    compared = reproduce(read_best_params_file(str(altered)), plan, score_fold=lambda job: recorded[job.number])
+    recorded = {fold: window.value for fold, window in enumerate(study.best.folds, start=1)}
+    altered_best = read_best_params_file(str(altered))
+    compared = reproduce(altered_best, plan, score_fold=lambda job: fold_score(job, recorded[job.number]))
     assert [each.is_same for each in compared] == [True, False, True]
 
 

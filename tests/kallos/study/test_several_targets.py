@@ -1,22 +1,21 @@
-import json
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from kallos.baselines.holdout import Holdout
 
-from kallos.baselines.scores import EACH_BEST
+from kallos.baselines.forecasts import EACH_BEST
+from kallos.baselines.window import Window
 from kallos.evaluation.forecasts import evaluate_forecasts
 from kallos.features.frequency import Frequency
 from kallos.report.rows import best_params_markdown
 from kallos.report.tables import target_table
 from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
 from kallos.scoring.job import FoldScore
-from kallos.study.best_params import best_params_document
+from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
 from kallos.words import beside, signed
-from tests.samples import make_features, small_job, small_plan
+from tests.samples import fold_score, make_features, small_job, small_plan, small_spec
 
 TARGETS = ["log_return_close", "level"]
 OVER = {"model_name": "dlinear", "features": {"target": TARGETS}}
@@ -53,10 +52,10 @@ def test_a_study_of_several_targets_is_held_against_the_better_naive_forecast_of
             EACH_BEST: ("mean", "last"),
         }
         for name, rule in by_rule.items():
-            together, _ = naive_rmse(frame, planned.fold, rule)
+            together, _ = naive_rmse(frame, planned.folds[0], rule)
             assert planned.window.naive_rmse[name] == pytest.approx(together)
         assert planned.window.naive_by_target["zero"] == pytest.approx(
-            naive_rmse(frame, planned.fold, by_rule["zero"])[1]
+            naive_rmse(frame, planned.folds[0], by_rule["zero"])[1]
         )
     assert plan.naive_value < 0.8 * min(plan.naive_values[name] for name in ("zero", "last", "mean"))
     assert EACH_BEST in plan.open_fold.window.naive_values if plan.open_fold else True
@@ -66,7 +65,8 @@ def test_where_one_rule_is_better_for_all_targets_it_keeps_its_name(tmp_path):
     plan = small_plan(tmp_path, features={"target": ["log_return_close", "weekday"]})
     assert list(plan.naive_values) == ["zero", "last", "mean"]
     assert plan.naive == "mean"
-    assert small_plan(tmp_path).windows[0].naive_by_target is None
+    window = small_plan(tmp_path).windows[0]
+    assert window.naive_by_target == {name: (value,) for name, value in window.naive_values.items()}
 
 
 def test_quantiles_of_several_targets_have_a_naive_forecast_of_each_target_too(tmp_path):
@@ -75,13 +75,13 @@ def test_quantiles_of_several_targets_have_a_naive_forecast_of_each_target_too(t
     window = plan.windows[0]
     # The pinball loss of several targets is the mean of each one's.
     mean, last = window.naive_by_target["mean"][0], window.naive_by_target["last"][1]
-    assert window.naive_measured[EACH_BEST] == pytest.approx((mean + last) / 2)
+    assert window.naive_values[EACH_BEST] == pytest.approx((mean + last) / 2)
 
 
 def test_a_fold_is_scored_for_each_target_by_itself(tmp_path):
     frame = features()
     job = small_job(tmp_path, frame, **OVER)
-    score, forecast = evaluate_fold(job), forecasts_of(job, fit_fold(job)).point[:, 0]
+    score, forecast = evaluate_fold(job), forecasts_of(job, fit_fold(job))[0].point[:, 0]
     rows = slice(job.folds[0].validation_start, job.folds[0].validation_stop)
     scale = frame[TARGETS].iloc[job.folds[0].train_start : job.folds[0].train_stop].std(ddof=0).to_numpy()
     errors = (frame[TARGETS].to_numpy()[rows] - forecast) / scale
@@ -92,7 +92,7 @@ def test_a_fold_is_scored_for_each_target_by_itself(tmp_path):
 
 def scored(by_target=(0.5, 0.2)):
     def score(job):
-        return FoldScore(rmse=0.4, mae=0.3, n_forecasts=80, epochs=1, best_epoch=1, seconds=0.1, by_target=by_target)
+        return fold_score(job, 0.4, mae=0.3, by_target=by_target)
 
     return score
 
@@ -100,9 +100,9 @@ def scored(by_target=(0.5, 0.2)):
 def test_a_result_of_several_targets_has_a_row_of_each_beside_its_own_naive_forecast(tmp_path):
     plan = small_plan(tmp_path, features(), **OVER)
     result = run_tuning(plan, score_fold=scored())
-    document = json.loads(json.dumps(best_params_document(result), allow_nan=False))
+    document = BestParams.of(result).model_dump(mode="json")
     rows = document["by_target"]
-    assert [(row["target"], row["value"], row["naive"]) for row in rows] == [
+    assert [(row["name"], row["value"], row["naive"]) for row in rows] == [
         ("log_return_close", 0.5, "mean"),
         ("level", 0.2, "last"),
     ]
@@ -112,39 +112,33 @@ def test_a_result_of_several_targets_has_a_row_of_each_beside_its_own_naive_fore
     assert document["folds"][0]["by_target"] == [0.5, 0.2]
     assert document["unit"] == "standard deviations"
     assert "**RMSE (in standard deviations) 0.4**" in best_params_markdown(result)
-    assert best_params_document(run_tuning(small_plan(tmp_path), score_fold=scored(None)))["unit"] == "own"
+    assert BestParams.of(run_tuning(small_plan(tmp_path), score_fold=scored((0.4,)))).unit == "own"
     assert "| level | 0.2 |" in best_params_markdown(result)
-    assert [row[0] for row in target_table(result).rows] == TARGETS
+    assert [row[0] for row in target_table(result).rows] == ["log_return_close (naive: mean)", "level (naive: last)"]
 
 
-def test_scores_of_before_there_were_any_by_target_have_no_table(tmp_path):
-    old = FoldScore.model_validate(
-        {"rmse": 0.4, "mae": 0.3, "n_forecasts": 80, "epochs": 1, "best_epoch": 1, "seconds": 0.1}
-    )
-    result = run_tuning(small_plan(tmp_path, features(), **OVER), score_fold=lambda job: old)
-    assert "by_target" not in best_params_document(result)
-    assert not target_table(result).rows
-    assert "by target" not in best_params_markdown(result)
+def holdout_of(frame, target):
+    return Window.of_holdout(frame, slice(500, 600), small_spec(features={"target": target}), Frequency("D"))
 
 
 def test_a_verdict_on_several_targets_is_against_the_best_naive_forecast_of_each_on_the_hold_out():
     noise = np.random.default_rng(0)
     index = pd.date_range("2020-01-01", periods=600, freq="D")
     frame = pd.DataFrame({"r": noise.normal(size=600), "level": 50 + np.cumsum(noise.normal(size=600))}, index=index)
-    holdout = Holdout(frame, 500, 600, ("r", "level"), 1, 1, Frequency("D"))
+    holdout = holdout_of(frame, ["r", "level"])
     values = frame.to_numpy()
     # What leaves the returns alone and repeats the level is no news.
     forecast = np.stack([0 * values[499:599, 0], values[499:599, 1]], axis=1)[:, None]
-    evaluation = evaluate_forecasts(holdout, {"0": forecast}, model_id="m", asset_id="A", looks=1, tests=1)
+    evaluation = evaluate_forecasts(holdout, {"0": forecast[..., None]}, model_id="m", looks=1, tests=1)
     assert evaluation.naive == EACH_BEST
     assert evaluation.against_naive.gain <= 0
     assert evaluation.verdict.decision == "no better than naive"
     assert list(evaluation.scores)[-1] == "ridge"
     each = [
         evaluate_forecasts(
-            replace(holdout, target=name), {"0": forecast[..., place]}, model_id="m", asset_id="A", looks=1, tests=1
+            holdout_of(frame, name), {"0": forecast[..., [position], None]}, model_id="m", looks=1, tests=1
         )
-        for place, name in enumerate(holdout.target)
+        for position, name in enumerate(holdout.targets)
     ]
     scale = frame.iloc[:500].std(ddof=0).to_numpy()
     least = [one.scores[one.naive].rmse / unit for one, unit in zip(each, scale, strict=True)]
