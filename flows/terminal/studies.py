@@ -1,7 +1,6 @@
 """What the studies of a storage look like on a terminal, in 80 columns."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
 from rich.align import AlignMethod
 from rich.console import Console
@@ -39,14 +38,12 @@ def show_list(console: Console, studies: Sequence[StudySummary]) -> None:
 
 
 def _listed(study: StudySummary) -> list[Text]:
-    state = (
-        ("running", "bold green") if study.is_running else f"{_date(study.last_activity)} {_time(study.last_activity)}"
-    )
+    state = ("running", "bold green") if study.is_running else f"{study.last_activity:%Y-%m-%d %H:%M}"
     return [
         Text(_progress(study)),
         _best(study),
-        Text.assemble(_value(study.naive_value), (f" {study.naive or _NONE}".rstrip(), "dim")),
-        Text(_gain(study.gain), "green" if study.gain is not None and study.gain > 0 else ""),
+        Text.assemble(_value(study.naive_value), (f" {study.naive}", "dim")),
+        Text(signed(study.gain), "green" if study.gain is not None and study.gain > 0 else ""),
         Text.assemble(state),
     ]
 
@@ -63,14 +60,12 @@ def show_study(console: Console, study: RecordedStudy) -> None:
     if study.best_trials:
         console.print()
         console.print(_best_trials(study))
-    if study.windows:
-        console.print()
-        console.print(_folds(study))
-    if study.spec:
-        console.print()
-        console.print(Text("specification", "bold"))
-        for name, value in _settings(study.spec):
-            console.print(f"  {name} = {value}", soft_wrap=False)
+    console.print()
+    console.print(_folds(study))
+    console.print()
+    console.print(Text("specification", "bold"))
+    for name, value in _settings(study.spec):
+        console.print(f"  {name} = {value}", soft_wrap=False)
 
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
@@ -80,10 +75,10 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
         console.print(f"{sign} {_title(study.summary)}: {study.summary.name}", soft_wrap=True)
     for reason in comparison.why:
         console.print(Text(reason, "yellow"))
-    if comparison.comparable is False:
-        console.print(Text("their values cannot be compared", "bold yellow"))
-    elif comparison.comparable:
+    if comparison.comparable:
         console.print("scored on the same forecasts: their values can be compared")
+    else:
+        console.print(Text("their values cannot be compared", "bold yellow"))
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
     for sign in numbers:
@@ -91,7 +86,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     rows = [(study.summary, study) for study in comparison.studies]
     table.add_row("best", *(_marked(each, comparison) for each, _ in rows))
     table.add_row("naive", *(_value(each.naive_value) for each, _ in rows))
-    table.add_row("gain", *(_gain(each.gain) for each, _ in rows))
+    table.add_row("gain", *(signed(each.gain) for each, _ in rows))
     table.add_row("folds won", *(_won(study) for _, study in rows))
     table.add_row("trials", *(_progress(each) for each, _ in rows))
     if comparison.comparable:
@@ -109,42 +104,34 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     console.print(table)
 
 
-def _metric(study: StudySummary) -> str:
-    """Return what the values are; where a record does not say so, they are just values."""
-    return "value" if study.metric is None else metric_label(study.metric)
-
-
 def _best(study: StudySummary, style: str = "") -> Text:
     """Return the best value with its metric, as far as there are such."""
     if study.best_value is None:
         return Text(_NONE)
-    metric = _NONE if study.metric is None else f" {metric_label(study.metric)}"
-    return Text.assemble((_value(study.best_value), style), (metric, "dim"))
+    return Text.assemble((_value(study.best_value), style), (f" {metric_label(study.metric)}", "dim"))
 
 
 def _facts(study: RecordedStudy) -> Iterator[str]:
     summary = study.summary
     if summary.is_running:
         yield "a run holds it now"
-    elif summary.last_activity:
-        yield f"last activity {_date(summary.last_activity)} {_time(summary.last_activity)} UTC"
+    else:
+        yield f"last activity {summary.last_activity:%Y-%m-%d %H:%M} UTC"
     yield f"trials: {_progress(summary)} ({_states(summary)})"
-    if study.data:
-        data = study.data
-        yield f"data: {counted(data.rows, 'row')}, {day(data.start)} to {day(data.end)}, {data.sha256[:12]}"
+    data = study.data
+    yield f"data: {counted(data.rows, 'row')}, {day(data.start)} to {day(data.end)}, {data.sha256[:12]}"
     if study.warm_start.study:
         yield f"warm start: {counted(len(study.warm_start.params), 'parameter set')} of {study.warm_start.study}"
     if summary.best_value is not None:
-        line = f"best {_metric(summary)} {_value(summary.best_value)}"
-        if summary.gain is not None:
-            line += f", naive ({summary.naive}) {_value(summary.naive_value)}, gain {_gain(summary.gain)}"
-            line += f", {_won(study)} folds won"
-        yield line
+        yield (
+            f"best {metric_label(summary.metric)} {_value(summary.best_value)}, naive ({summary.naive}) "
+            f"{_value(summary.naive_value)}, gain {signed(summary.gain)}, {_won(study)} folds won"
+        )
 
 
 def _best_trials(study: RecordedStudy) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("trial", _metric(study.summary), "seconds"):
+    for heading in ("trial", metric_label(study.summary.metric), "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("parameters", overflow="fold")
     for trial in study.best_trials:
@@ -161,13 +148,13 @@ def _folds(study: RecordedStudy) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     scores = study.best.scores if study.best else (None,) * len(study.windows)
     for number, (window, score) in enumerate(zip(study.windows, scores, strict=True), start=1):
-        naive = window.naive_values[str(study.summary.naive)]
+        naive = window.naive_values[study.summary.naive]
         table.add_row(
             str(number),
             f"{day(window.validation_start)[:10]} to {day(window.validation_end)[:10]}",
             _value(score.value) if score else _NONE,
             _value(naive),
-            _gain(1 - score.value / naive if score and naive else None),
+            signed(1 - score.value / naive if score and naive else None),
         )
     return table
 
@@ -181,11 +168,11 @@ def _settings(spec: dict[str, object], path: str = "") -> Iterator[tuple[str, ob
 
 
 def _title(study: StudySummary) -> str:
-    return f"{study.model} on {study.asset}" if study.model and study.asset else "(not described)"
+    return f"{study.model} on {study.asset}"
 
 
 def _progress(study: StudySummary) -> str:
-    return f"{study.trials.ended} of {study.n_trials}" if study.n_trials else str(study.trials.ended)
+    return f"{study.trials.ended} of {study.n_trials}"
 
 
 def _states(study: StudySummary) -> str:
@@ -203,15 +190,3 @@ def _won(study: RecordedStudy) -> str:
 
 def _value(value: float | None) -> str:
     return _NONE if value is None else f"{value:.5g}"
-
-
-def _gain(gain: float | None) -> str:
-    return signed(gain)
-
-
-def _date(moment: datetime | None) -> str:
-    return _NONE if moment is None else f"{moment:%Y-%m-%d}"
-
-
-def _time(moment: datetime | None) -> str:
-    return _NONE if moment is None else f"{moment:%H:%M}"

@@ -13,10 +13,9 @@ from sqlalchemy.engine import URL
 from kallos.errors import StudyError, UsageError, did_you_mean, shorten
 from kallos.features.databases import shown
 from kallos.planning import DataSummary, FoldWindow, mean_naive_values
-from kallos.specs.metrics import RMSE
 from kallos.study.locks import running_studies, study_lock
 from kallos.study.record import CREATED, DATA, SPEC, WARM, WINDOWS, must_answer, opened_if_there, parse_storage_url
-from kallos.study.trials import PARAMS, TrialRecord, WarmStart, best_of
+from kallos.study.trials import TrialRecord, WarmStart, best_of
 
 if TYPE_CHECKING:
     from optuna.study._frozen import FrozenStudy
@@ -39,7 +38,7 @@ class TrialCounts(BaseModel):
 
 
 class StudySummary(BaseModel):
-    """A study in a line; what its record does not say, as those of earlier versions, is None.
+    """A study in a line; `best_value` is None as long as no trial is complete.
 
     Values are mean errors over the folds, by the study's metric. Moments are in UTC.
     """
@@ -47,25 +46,23 @@ class StudySummary(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
-    asset: str | None
-    model: str | None
+    asset: str
+    model: str
     trials: TrialCounts
-    n_trials: int | None
-    metric: str | None
+    n_trials: int
+    metric: str
     best_value: float | None
-    naive: str | None
-    naive_value: float | None
-    created: datetime | None
-    last_activity: datetime | None
+    naive: str
+    naive_value: float
+    created: datetime
+    last_activity: datetime
     is_running: bool
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def gain(self) -> float | None:
         """Share of the naive forecast's error that the best trial saves."""
-        if self.best_value is None or not self.naive_value:
-            return None
-        return 1 - self.best_value / self.naive_value
+        return None if self.best_value is None else 1 - self.best_value / self.naive_value
 
 
 class RecordedStudy(BaseModel):
@@ -75,7 +72,7 @@ class RecordedStudy(BaseModel):
 
     summary: StudySummary
     spec: dict[str, Any]
-    data: DataSummary | None
+    data: DataSummary
     windows: tuple[FoldWindow, ...]
     warm_start: WarmStart
     best: TrialRecord | None
@@ -83,16 +80,15 @@ class RecordedStudy(BaseModel):
 
     @property
     def folds_won(self) -> int | None:
-        """Folds in which the best trial's error is below that of the naive forecast; None where that is not known."""
-        naive = self.summary.naive
-        if self.best is None or naive is None:
+        """Folds in which the best trial's error is below that of the naive forecast; None if no trial is complete."""
+        if self.best is None:
             return None
         pairs = zip(self.windows, self.best.scores, strict=True)
-        return sum(score.value < window.naive_values[naive] for window, score in pairs)
+        return sum(score.value < window.naive_values[self.summary.naive] for window, score in pairs)
 
 
 def list_studies(storage_url: str) -> list[StudySummary]:
-    """Return all studies of a storage in the order in which they were created.
+    """Return all studies of a storage in the order in which they were created, but for those of other programs.
 
     There are none where there is no such file, or a database without Optuna's tables. Raises `DatabaseError` if the
     storage does not answer, `UsageError` for a URL that is none.
@@ -101,7 +97,7 @@ def list_studies(storage_url: str) -> list[StudySummary]:
     with _reading(url) as storage:
         if storage is None:
             return []
-        studies = storage.get_all_studies()
+        studies = _ours(storage)
         running = running_studies(url, [study.study_name for study in studies])
         return [
             _summary(study, trials, study.study_name in running)
@@ -117,20 +113,20 @@ def read_study(storage_url: str, name: str, *, n_best: int = 5) -> RecordedStudy
     """
     url = parse_storage_url(storage_url)
     with _reading(url) as storage:
-        study = _find([] if storage is None else storage.get_all_studies(), [name], url)[0]
+        study = _find(_ours(storage), [name], url)[0]
         assert storage is not None
         trials, running = _trials(storage, study), running_studies(url, [name])
     if trials is None:
         raise StudyError(f"a study must stay while it is read, and {name} was deleted meanwhile: read it again")
     attrs = study.user_attrs
-    records = [TrialRecord.of(trial.number, trial) for trial in trials if _is_ours(trial)]
+    records = [TrialRecord.of(trial.number, trial) for trial in trials if trial.state.is_finished()]
     complete = sorted((each for each in records if each.value is not None), key=lambda each: (each.value, each.number))
     return RecordedStudy(
         summary=_summary(study, trials, name in running),
-        spec=attrs.get(SPEC, {}),
-        data=None if DATA not in attrs else DataSummary.model_validate(attrs[DATA]),
+        spec=attrs[SPEC],
+        data=DataSummary.model_validate(attrs[DATA]),
         windows=_windows(attrs),
-        warm_start=WarmStart.model_validate(attrs.get(WARM, {})),
+        warm_start=WarmStart.model_validate(attrs[WARM]),
         best=best_of(records),
         best_trials=tuple(complete[:n_best]),
     )
@@ -143,13 +139,9 @@ def rows_in_use(storage_url: str) -> frozenset[str]:
     """
     url = parse_storage_url(storage_url)
     with _reading(url) as storage:
-        studies = [] if storage is None else storage.get_all_studies()
+        studies = _ours(storage)
         running = running_studies(url, [study.study_name for study in studies])
-    return frozenset(
-        study.user_attrs[DATA]["sha256"]
-        for study in studies
-        if study.study_name in running and DATA in study.user_attrs
-    )
+    return frozenset(study.user_attrs[DATA]["sha256"] for study in studies if study.study_name in running)
 
 
 def delete_studies(storage_url: str, names: Sequence[str]) -> None:
@@ -159,7 +151,7 @@ def delete_studies(storage_url: str, names: Sequence[str]) -> None:
     """
     url = parse_storage_url(storage_url)
     with _reading(url) as storage, ExitStack() as locks:
-        found = _find([] if storage is None else storage.get_all_studies(), names, url)
+        found = _find(_ours(storage), names, url)
         assert storage is not None
         if held := sorted(running_studies(url, [study.study_name for study in found])):
             raise StudyError(f"a study that a run holds must stay: {shorten(held)}; let the run end first")
@@ -173,6 +165,11 @@ def delete_studies(storage_url: str, names: Sequence[str]) -> None:
 def _reading(url: URL) -> Iterator[BaseStorage | None]:
     with must_answer(url), opened_if_there(url) as storage:
         yield storage
+
+
+def _ours(storage: BaseStorage | None) -> list["FrozenStudy"]:
+    """Return the studies that say what they start from, which is the last thing that is said of a new one."""
+    return [] if storage is None else [study for study in storage.get_all_studies() if WARM in study.user_attrs]
 
 
 def _trials(storage: BaseStorage, study: "FrozenStudy") -> list[FrozenTrial] | None:
@@ -193,47 +190,37 @@ def _find(studies: Sequence["FrozenStudy"], names: Sequence[str], url: URL) -> l
 
 
 def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], is_running: bool) -> StudySummary:
-    attrs, naive = study.user_attrs, _naive_values(study.user_attrs)
-    spec: Mapping[str, Any] = attrs.get(SPEC, {})
+    attrs = study.user_attrs
+    spec, naive, created = attrs[SPEC], mean_naive_values(_windows(attrs)), datetime.fromisoformat(attrs[CREATED])
     states = [trial.state for trial in trials]
-    name = min(naive, key=naive.__getitem__) if naive else None
-    created = datetime.fromisoformat(attrs[CREATED]) if CREATED in attrs else None
+    name = min(naive, key=naive.__getitem__)
     moments = [moment for trial in trials for moment in (trial.datetime_start, trial.datetime_complete) if moment]
     return StudySummary(
         name=study.study_name,
-        asset=_assets(spec),
-        model=spec.get("model_name"),
+        asset=_label(spec["data"]["asset_id"]),
+        model=spec["model_name"],
         trials=TrialCounts(
             complete=states.count(TrialState.COMPLETE),
             pruned=states.count(TrialState.PRUNED),
             failed=states.count(TrialState.FAIL),
             open=states.count(TrialState.RUNNING) + states.count(TrialState.WAITING),
         ),
-        n_trials=spec.get("n_trials"),
-        metric=spec.get("metric", RMSE) if spec else None,
+        n_trials=spec["n_trials"],
+        metric=spec["metric"],
         best_value=min(
             (trial.values[0] for trial in trials if trial.state is TrialState.COMPLETE and trial.values), default=None
         ),
         naive=name,
-        naive_value=None if name is None else naive[name],
+        naive_value=naive[name],
         created=created,
         last_activity=max((moment.astimezone(UTC) for moment in moments), default=created),
         is_running=is_running,
     )
 
 
-def _assets(spec: Mapping[str, Any]) -> str | None:
-    asset = spec.get("data", {}).get("asset_id")
-    return "+".join(asset) if isinstance(asset, list | tuple) else asset
+def _label(asset_id: str | list[str]) -> str:
+    return asset_id if isinstance(asset_id, str) else "+".join(asset_id)
 
 
 def _windows(attrs: Mapping[str, Any]) -> tuple[FoldWindow, ...]:
-    return tuple(FoldWindow.model_validate(window) for window in attrs.get(WINDOWS, ()))
-
-
-def _naive_values(attrs: Mapping[str, Any]) -> dict[str, float]:
-    return mean_naive_values(_windows(attrs))
-
-
-def _is_ours(trial: FrozenTrial) -> bool:
-    return trial.state.is_finished() and PARAMS in trial.user_attrs
+    return tuple(FoldWindow.model_validate(window) for window in attrs[WINDOWS])

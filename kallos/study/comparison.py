@@ -22,14 +22,14 @@ _YARDSTICK = {
 class Comparison(BaseModel):
     """Studies side by side, in the order given.
 
-    `comparable` is None where a record says too little, and `why` has a reason for whatever is not True. `settings` are
-    the fields of the specifications that differ, each with a value per study, None where a record does not have it.
+    `why` has a reason for each way in which they are not `comparable`. `settings` are the fields of the specifications
+    that differ, each with a value per study, None where a specification does not have it.
     """
 
     model_config = ConfigDict(frozen=True)
 
     studies: tuple[RecordedStudy, ...]
-    comparable: bool | None
+    comparable: bool
     why: tuple[str, ...]
     settings: dict[str, tuple[Any, ...]]
 
@@ -49,13 +49,10 @@ def compare(studies: Sequence[RecordedStudy]) -> Comparison:
     validation windows, with the same rows in them. That the rows are the same is seen by the naive forecasts, which
     err by the same there. On what rows before those a model has been trained does not matter.
     """
-    unknown = [each.summary.name for each in studies if not each.windows or not each.spec]
-    why = [f"the record of {name} does not say on what it was scored" for name in unknown]
-    if not unknown:
-        why += _other_yardsticks(studies)
+    why = _other_yardsticks(studies)
     return Comparison(
         studies=tuple(studies),
-        comparable=None if unknown else not why,
+        comparable=not why,
         why=tuple(why),
         settings=_differences([_flat(each.spec) for each in studies]),
     )

@@ -308,7 +308,7 @@ def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> int:
         DATA: plan.data.model_dump(mode="json"),
         WINDOWS: [window.model_dump(mode="json") for window in plan.windows],
     }
-    # A record of an earlier version says less; its name holds the same folds, and so the rest is true of it, too.
+    # A run may have been killed in between.
     for key, value in said.items():
         if key not in recorded:
             study.set_user_attr(key, value)

@@ -6,6 +6,7 @@ from io import StringIO
 from rich.console import Console
 
 from flows.terminal.studies import show_comparison, show_list, show_study
+from kallos.planning import DataSummary
 from kallos.study.catalogue import RecordedStudy, StudySummary, TrialCounts
 from kallos.study.comparison import compare
 from kallos.study.trials import WarmStart
@@ -35,7 +36,7 @@ def test_a_name_is_never_broken_and_all_else_fits_in_80_columns():
     studies = [
         summary("gru-BTC-0123456789abcdef"),
         summary(long, metric="mae", best_value=0.02, is_running=True),
-        summary("theirs", n_trials=None, best_value=None, naive=None, naive_value=None, last_activity=None),
+        summary("gru-BTC-begun", best_value=None),
     ]
     console = Console(width=80, file=StringIO())
     show_list(console, studies)
@@ -46,14 +47,14 @@ def test_a_name_is_never_broken_and_all_else_fits_in_80_columns():
     assert lines[1].endswith("  10 pruned, 2 failed")
     assert lines[2].split()[3:] == ["0.012346", "RMSE", "0.013123", "zero", "+5.93%", "2024-03-31", "06:05"]
     assert lines[4].split()[3:] == ["0.02", "MAE", "0.013123", "zero", "-52.40%", "running"]
-    assert lines[6].split() == ["100"]
+    assert lines[6].split() == ["100", "of", "100", "0.013123", "zero", "2024-03-31", "06:05"]
 
 
 def recorded(**over) -> RecordedStudy:
     return RecordedStudy(
         summary=summary("a-study", **over),
         spec={},
-        data=None,
+        data=DataSummary(sha256="0" * 64, rows=9, rows_by_asset={"BTC": 9}, start=0, end=8),
         windows=(),
         warm_start=WarmStart(),
         best=None,
@@ -61,14 +62,12 @@ def recorded(**over) -> RecordedStudy:
     )
 
 
-def test_every_best_value_is_shown_with_its_metric_where_the_record_has_one():
+def test_every_best_value_is_shown_with_its_metric():
     console = Console(width=80, file=StringIO())
     show_study(console, recorded())
-    show_study(console, recorded(metric=None))
     show_comparison(console, compare([recorded(), recorded(metric="mae")]))
     shown = [line.strip() for line in console.file.getvalue().splitlines()]
     assert [" ".join(line.split(", ")[0].split()) for line in shown if line.startswith("best ")] == [
         "best RMSE 0.012346",
-        "best value 0.012346",
         "best 0.012346 RMSE 0.012346 MAE",
     ]

@@ -83,31 +83,11 @@ def test_one_study_is_shown_with_its_specification_best_trials_and_folds(file_ur
     assert study.folds_won == sum(score.rmse < each for score, each in zip(result.best.scores, naive, strict=True))
 
 
-def test_a_record_of_an_earlier_version_is_shown_with_blanks_and_completed_by_the_next_run(file_url, tmp_path):
-    name = tuned(file_url, tmp_path).study_name
-    storage = optuna.storages.RDBStorage(parse_url(file_url).render_as_string())
-    whole = storage.get_all_studies()[0].user_attrs
-    trials = storage.get_all_trials(1)
-    storage.delete_study(1)
-    storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], name)
-    for key in whole.keys() - {"data", "windows"}:
-        storage.set_study_user_attr(1, key, whole[key])
-    for trial in trials:
-        storage.create_new_trial(1, trial)
-    storage.engine.dispose()
-    (study,) = list_studies(file_url)
-    assert (study.asset, study.naive, study.naive_value, study.gain) == ("ABC", None, None, None)
-    assert read_study(file_url, name).windows == ()
-    assert compare([read_study(file_url, name)] * 2).comparable is None
-    again = tuned(file_url, tmp_path)
-    assert list_studies(file_url)[0].naive_value == again.naive_value
-
-
-def test_a_study_of_somebody_else_is_listed_with_blanks(file_url):
+def test_a_study_of_somebody_else_is_not_among_ours(file_url):
     optuna.create_study(storage=parse_url(file_url).render_as_string(), study_name="theirs")
-    (study,) = list_studies(file_url)
-    assert (study.name, study.asset, study.model, study.best_value, study.last_activity) == ("theirs", *[None] * 4)
-    assert read_study(file_url, "theirs").best is None
+    assert list_studies(file_url) == []
+    with pytest.raises(UsageError, match="not 'theirs'"):
+        read_study(file_url, "theirs")
 
 
 def test_looking_makes_no_file(file_url, tmp_path):
