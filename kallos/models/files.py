@@ -18,9 +18,11 @@ from kallos.scoring.fold import errors_of
 from kallos.scoring.job import EVALUATION_VERSION
 from kallos.scoring.machine import installed_versions, machine
 from kallos.scoring.weights import restore_weights
-from kallos.storage import file_names, read_bytes, write_bytes, write_files
+from kallos.storage import Folder
 
 _log = logging.getLogger(__name__)
+
+_WHAT = "a model directory"
 
 MANIFEST_FILE = "manifest.json"
 
@@ -37,19 +39,20 @@ def write_model(trained: TrainedModel, folder: str) -> str:
     manifest = json.dumps(trained.manifest.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
     files = {**trained.files(), MANIFEST_FILE: manifest.encode()}
     refuse_foreign_folder(folder)
-    if not file_names(folder):
-        write_files(folder, files)
+    directory = Folder(folder, _WHAT)
+    if not directory.names():
+        directory.write_all(files)
     else:
         _refuse_other_model(trained, folder)
         for name, content in files.items():
-            if read_bytes(folder, name) != content:
-                write_bytes(folder, name, content)
+            if directory.read(name) != content:
+                directory.write(name, content)
     return scrubbed(folder)
 
 
 def refuse_foreign_folder(folder: str) -> None:
     """Raise `KallosError` if a folder holds anything but a model, so that this is said before one is trained for it."""
-    there = file_names(folder)
+    there = Folder(folder, _WHAT).names()
     if there and MANIFEST_FILE not in there:
         raise KallosError(
             f"a model needs a folder of its own, and {scrubbed(folder)} holds {shorten(there, 3)}: name another"
@@ -61,7 +64,7 @@ def read_manifest(folder: str) -> Manifest:
 
     Raises `DataError` if there is none, or it is not one that this version of Kallos wrote.
     """
-    content = read_bytes(folder, MANIFEST_FILE)
+    content = Folder(folder, _WHAT).read(MANIFEST_FILE)
     if content is None:
         raise DataError(
             f"a model directory must have a {MANIFEST_FILE}, and {scrubbed(folder)} has none: name a directory that "
@@ -195,7 +198,7 @@ def _release(version: str) -> list[str]:
 def _checked(folder: str, name: str, record: FileRecord) -> bytes:
     if posixpath.basename(name) != name:
         raise _unfit(folder, f"its files must lie in it, and {name!r} does not")
-    content = read_bytes(folder, name)
+    content = Folder(folder, _WHAT).read(name)
     if content is None:
         raise _unfit(folder, f"its file {name} is missing")
     found = FileRecord.of(content)

@@ -1,7 +1,5 @@
 """The unit of all work: a fold's job, its fingerprint, and its score."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +15,7 @@ from kallos.folds.grid import Fold
 from kallos.specs.data import FeatureSpec
 from kallos.specs.metrics import RMSE, metric_source
 from kallos.specs.study import TrainingSpec
+from kallos.storage import json_sha256
 
 if TYPE_CHECKING:
     pass
@@ -105,8 +104,7 @@ class FoldJob:
             **({} if self.quantiles is None else {"quantiles": self.quantiles}),
             **({"beside": [vars(fold.shifted()) for fold in self.beside]} if self.beside else {}),
         }
-        canonical = json.dumps(content, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return json_sha256(content)
 
 
 def rows_sha256(frame: pd.DataFrame, folds: Sequence[Fold]) -> str:

@@ -1,7 +1,6 @@
 """A study's best-parameters document, written and read back: what was tuned, on which rows, and how it did."""
 
 import json
-import posixpath
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from kallos.scoring.job import FoldScore
 from kallos.scoring.metrics import mean_of_each
 from kallos.specs.metrics import RMSE, metric_label
 from kallos.specs.study import TuneSpec, unit
-from kallos.storage import address_of, read_bytes, read_text, remove_text, write_text
+from kallos.storage import Folder, address_of, read_at
 from kallos.study.choice import NO_CHOICE, HonestChoice, OneStandardError
 from kallos.study.names import BEST_PARAMS, failure_name, failures_folder, latest_name, study_folder
 from kallos.study.result import TuningResult
@@ -72,8 +71,7 @@ def read_best_params_file(address: str) -> BestParams:
 
     Raises `DataError` if it cannot be read, or is no such document of this version.
     """
-    folder, name = posixpath.split(address)
-    content = read_bytes(folder or ".", name)
+    content = read_at(address)
     if content is None:
         raise DataError(
             f"a best-parameters file must exist, and {scrubbed(address)} does not: 'kallos-run tune' makes one"
@@ -157,20 +155,20 @@ def write_best_params(result: TuningResult, results: str, chosen: HonestChoice =
     failure is removed. Raises `KallosError` if the results cannot be written.
     """
     text = json.dumps(best_params_document(result, chosen), indent=2, allow_nan=False) + "\n"
-    address = write_text(study_folder(results, result.study_name), BEST_PARAMS, text)
-    write_text(results, latest_name(result.spec, BEST_PARAMS), text)
-    remove_text(failures_folder(results), failure_name(result.spec))
+    address = Folder(study_folder(results, result.study_name)).write(BEST_PARAMS, text)
+    Folder(results).write(latest_name(result.spec, BEST_PARAMS), text)
+    Folder(failures_folder(results)).remove(failure_name(result.spec))
     return address
 
 
 def read_best_params(folder: str) -> dict[str, Any] | None:
     """Return the document of the study whose own folder this is, or None if there is none that can be read."""
-    return _read(folder, BEST_PARAMS)
+    return Folder(folder).read_object(BEST_PARAMS)
 
 
 def read_latest(spec: TuneSpec, results: str) -> dict[str, Any] | None:
     """Return the document of the latest study of this model, asset and target, or None as above."""
-    document = _read(results, latest_name(spec, BEST_PARAMS))
+    document = Folder(results).read_object(latest_name(spec, BEST_PARAMS))
     # Names that differ by their case alone are one where the disk does not tell them apart.
     return document if document is not None and _subject(document.get("spec")) == _subject(spec.model_dump()) else None
 
@@ -189,15 +187,7 @@ def shown_address(result: TuningResult, results: str, name: str) -> str:
 
 def write_failure(name: str, results: str, failure: Mapping[str, Any]) -> str:
     """Write what became of a run as `failures/NAME` among the results, and return its address."""
-    return write_text(failures_folder(results), name, json.dumps(failure, indent=2) + "\n")
-
-
-def _read(folder: str, name: str) -> dict[str, Any] | None:
-    try:
-        document = json.loads(read_text(folder, name) or "null")
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) else None
+    return Folder(failures_folder(results)).write(name, json.dumps(failure, indent=2) + "\n")
 
 
 def _subject(spec: Any) -> tuple[Any, ...] | None:
