@@ -1,7 +1,5 @@
 """Everything about a study that is settled before its first trial: rows, folds, naive scores, fold jobs."""
 
-import hashlib
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -33,6 +31,7 @@ from kallos.scoring.machine import version_here
 from kallos.scoring.metrics import mean
 from kallos.specs.metrics import RMSE, metric_source
 from kallos.specs.study import TuneSpec
+from kallos.storage import json_sha256
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -136,7 +135,7 @@ class StudyPlan:
             *([] if self.longest_input is None else [self.longest_input]),
             *self._own_space,
         ]
-        return f"{spec.model_label}-{spec.data.asset_label}-{_sha256(content)[:16]}"
+        return f"{spec.model_label}-{spec.data.asset_label}-{json_sha256(content)[:16]}"
 
     @property
     def sampler_seed(self) -> str:
@@ -152,7 +151,7 @@ class StudyPlan:
         spec, features = self.spec, self.spec.features
         forecast = [features.target, features.label_horizon, spec.horizon, spec.forecast, *self._own_measure]
         sources = "".join(get_architecture(name).source_sha256 for name in self.space.spaces)
-        return _sha256([spec.data.asset_label, ",".join(self.space.spaces), sources, forecast, *self._own_space])
+        return json_sha256([spec.data.asset_label, ",".join(self.space.spaces), sources, forecast, *self._own_space])
 
     @cached_property
     def _own_space(self) -> list[Any]:
@@ -296,10 +295,6 @@ def mean_naive_values(windows: Sequence[FoldWindow]) -> dict[str, float]:
     """Return the mean error over the folds of each naive forecast, none where there is no fold."""
     names = windows[0].naive_values if windows else ()
     return {name: mean([window.naive_values[name] for window in windows]) for name in names}
-
-
-def _sha256(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def planned_folds(

@@ -17,7 +17,7 @@ from kallos.study.confirmation import Confirmation
 from kallos.study.names import file_part
 
 # Raise this whenever a model directory of before can no longer be read.
-FORMAT = 2
+FORMAT = 3
 
 Select = Literal["one-se", "best"]
 Refit = Literal["inner-validation", "median-epochs"]
@@ -53,7 +53,7 @@ class MemberRecord(Part):
     seed: int
     epochs: int
     best_epoch: int
-    weights: str = Field(pattern=r"^weights-\d+\.pt$")
+    weights: str = Field(pattern=r"^weights-\d+\.safetensors$")
 
 
 class FileRecord(Part):
@@ -75,7 +75,7 @@ class Manifest(Part):
     targets first. `lead` is the distance in rows from a forecast's origin to its first step.
     """
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     model_id: str = ""
     asset_id: str
     architecture: str

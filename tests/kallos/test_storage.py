@@ -51,7 +51,7 @@ def test_a_whole_folder_is_written_at_once_and_cleared(folder):
     files = {"weights": b"1", "looks/a.json": b"2", "manifest.json": b"3"}
     folder.write_all(files)
     assert {name: folder.read(name) for name in folder.files()} == files
-    assert (folder / "..").names() == ("made",)
+    assert Folder(split_address(folder.url)[0]).names() == ("made",)
     for _ in range(2):
         folder.clear()
     assert folder.names() == ()
