@@ -109,7 +109,7 @@ def _snapshot(address: str) -> "pd.DataFrame":
 
 def _last_snapshot(spec: TuneSpec, settings: Settings) -> _Earlier:
     """Return the rows of the latest result of this model, asset and target."""
-    from kallos.features.snapshots import read_snapshot
+    from kallos.features.snapshots import read_snapshot, snapshot_address
     from kallos.study.best_params import read_latest
 
     folder = settings.results or "kallos-results"
@@ -119,7 +119,7 @@ def _last_snapshot(spec: TuneSpec, settings: Settings) -> _Earlier:
     try:
         then = document["spec"]["features"]
         target, label_horizon = then["target"], then["label_horizon"]
-        rows = read_snapshot(f"{settings.snapshots}/{document['data']['sha256']}.parquet")
+        rows = read_snapshot(snapshot_address(document["data"]["sha256"], settings.snapshots))
     except (KeyError, TypeError):
         return _Earlier(None, why_none=scrubbed(f"the last result in {folder} cannot be read"))
     except OSError:

@@ -12,6 +12,7 @@ from kallos.architectures.references import is_loaded
 from kallos.architectures.study_space import ARCHITECTURE, model_of
 from kallos.errors import DataError, KallosError, explain, require, scrubbed, shorten
 from kallos.folds.scalers import Preparation, PreparationDocument
+from kallos.models.looks import MANIFEST
 from kallos.models.manifest import FORMAT, FileRecord, Manifest
 from kallos.models.trainer import PREPARATION_FILE, TrainedModel
 from kallos.scoring.fold import errors_of
@@ -24,8 +25,6 @@ _log = logging.getLogger(__name__)
 
 _WHAT = "a model directory"
 
-MANIFEST_FILE = "manifest.json"
-
 # Between releases of these, so far apart, nobody promises the same bits.
 _SAME_RELEASE = ("darts", "torch")
 
@@ -37,7 +36,7 @@ def write_model(trained: TrainedModel, folder: str) -> str:
     else, or cannot be written.
     """
     manifest = json.dumps(trained.manifest.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
-    files = {**trained.files(), MANIFEST_FILE: manifest.encode()}
+    files = {**trained.files(), MANIFEST: manifest.encode()}
     refuse_foreign_folder(folder)
     directory = Folder(folder, _WHAT)
     if not directory.names():
@@ -53,7 +52,7 @@ def write_model(trained: TrainedModel, folder: str) -> str:
 def refuse_foreign_folder(folder: str) -> None:
     """Raise `KallosError` if a folder holds anything but a model, so that this is said before one is trained for it."""
     there = Folder(folder, _WHAT).names()
-    if there and MANIFEST_FILE not in there:
+    if there and MANIFEST not in there:
         raise KallosError(
             f"a model needs a folder of its own, and {scrubbed(folder)} holds {shorten(there, 3)}: name another"
         )
@@ -64,10 +63,10 @@ def read_manifest(folder: str) -> Manifest:
 
     Raises `DataError` if there is none, or it is not one that this version of Kallos wrote.
     """
-    content = Folder(folder, _WHAT).read(MANIFEST_FILE)
+    content = Folder(folder, _WHAT).read(MANIFEST)
     if content is None:
         raise DataError(
-            f"a model directory must have a {MANIFEST_FILE}, and {scrubbed(folder)} has none: name a directory that "
+            f"a model directory must have a {MANIFEST}, and {scrubbed(folder)} has none: name a directory that "
             f"'kallos-run train' wrote"
         )
     try:
@@ -76,16 +75,16 @@ def read_manifest(folder: str) -> Manifest:
     except (ValueError, KeyError, RecursionError):
         found = None
     if found is None:
-        raise _unfit(folder, f"its {MANIFEST_FILE} is not that of a model")
+        raise _unfit(folder, f"its {MANIFEST} is not that of a model")
     if found != FORMAT:
         raise _unfit(folder, f"it has format {found!r}, and this version reads {FORMAT}: train the model again")
     _refuse_unknown_code(values, folder)
     try:
         manifest = Manifest.model_validate(values)
     except ValidationError as error:
-        raise _unfit(folder, f"its {MANIFEST_FILE} is damaged: {explain(error)}") from None
+        raise _unfit(folder, f"its {MANIFEST} is damaged: {explain(error)}") from None
     if manifest.named().model_id != manifest.model_id:
-        raise _unfit(folder, f"its {MANIFEST_FILE} was changed: what it says is not what its model_id is the hash of")
+        raise _unfit(folder, f"its {MANIFEST} was changed: what it says is not what its model_id is the hash of")
     return manifest
 
 

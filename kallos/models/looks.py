@@ -12,13 +12,13 @@ from typing import Any, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from kallos.errors import KallosError
-from kallos.storage import Folder, address_of
+from kallos.storage import Folder
 from kallos.words import target_label
 
 _log = logging.getLogger(__name__)
 
-# The folder of a model's looks, within the model's own; it grows, and is not among the files that make the model.
-LOOKS = "looks"
+# What lies in a model's folder: what it says of itself, and the looks; they grow, and are no part of the model.
+MANIFEST, LOOKS = "manifest.json", "looks"
 
 Stamp = str | int
 
@@ -162,7 +162,7 @@ class _Logged:
 
     @property
     def address(self) -> str:
-        return address_of(posixpath.join(self.folder, LOOKS), self.name)
+        return _looks(self.folder).address(self.name)
 
     @property
     def model_id(self) -> str:
@@ -183,7 +183,7 @@ class _Logged:
     @cached_property
     def _manifest(self) -> dict[str, Any]:
         try:
-            return Folder(self.folder).read_object("manifest.json") or {}
+            return Folder(self.folder).read_object(MANIFEST) or {}
         except KallosError:
             return {}
 

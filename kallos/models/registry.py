@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from pydantic import AliasChoices, BaseModel, Field, PositiveInt, ValidationError
 
 from kallos.errors import KallosError, UsageError, did_you_mean, require, require_callable, scrubbed
-from kallos.models.looks import LOOKS, Look, looks_in
+from kallos.models.looks import LOOKS, MANIFEST, Look, looks_in
 from kallos.models.registry_index import (
     INDEX,
     Change,
@@ -31,8 +31,6 @@ from kallos.models.registry_index import (
 )
 from kallos.storage import Folder, json_sha256
 from kallos.words import target_label
-
-MANIFEST = "manifest.json"
 
 _PATIENCE_SECONDS = 60.0
 
