@@ -10,7 +10,7 @@ import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -58,7 +58,7 @@ class Holdings:
 class Folder:
     """A folder of this machine, or of an object store by its fsspec URL; it need not be there before it is written.
 
-    A file of this machine is written under a hidden name and renamed, one of an object store is put in one request:
+    A file of this machine is written under a hidden name and renamed, one of an object store is put as a whole:
     readers see it whole or not at all, whoever else writes the same name. `what` the folder holds stands in messages.
     Raises `UsageError` for a URL whose password can be read in two ways, and `StorageError`, without the password, for
     a store that cannot be opened; so does every method for a folder that cannot be read or written.
@@ -243,10 +243,10 @@ class Folder:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise StorageError(scrubbed(f"{rule}: {self.url}: {reason}")) from None
 
-    def _reading(self) -> Any:
+    def _reading(self) -> AbstractContextManager[None]:
         return self._errors(f"{self._what} must be readable")
 
-    def _writing(self) -> Any:
+    def _writing(self) -> AbstractContextManager[None]:
         return self._errors(f"{self._what} must be writable")
 
 
