@@ -34,7 +34,7 @@ from kallos.models.registry import Registry
 from kallos.report.evaluation import evaluation_markdown, headline, write_evaluation
 from kallos.report.holdout_pictures import evaluation_png
 from kallos.settings import Settings
-from kallos.storage import prepare_folder, refuse_relative, write_bytes
+from kallos.storage import Folder, prepare_folder, refuse_relative
 from kallos.study.names import artifact_key, evaluation_name
 
 
@@ -131,7 +131,7 @@ def evaluate(
     for place in (model, Settings.read().registry_folder):
         record_look(place, look.model_copy(update={"decision": evaluation.verdict.decision}))
     path = write_evaluation(evaluation, folder)
-    write_bytes(folder, evaluation_name(evaluation.model_id, "png"), picture)
+    Folder(folder).write(evaluation_name(evaluation.model_id, "png"), picture)
     logger.info("%s; the evaluation is in %s", headline(evaluation), path)
     artifacts = ArtifactStore(logger)
     artifacts.store(

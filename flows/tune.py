@@ -24,7 +24,7 @@ from kallos import checks, tuner
 from kallos.architectures import Params
 from kallos.cache import FoldCache
 from kallos.choosing.selection import deflate, one_standard_error
-from kallos.errors import KallosError
+from kallos.errors import KallosError, StorageError
 from kallos.features.snapshots import read_snapshot
 from kallos.planning import StudyPlan, plan_study
 from kallos.report import page
@@ -67,8 +67,12 @@ def fold_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
 
 
 def may_pass_later(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether a retry can mend a failure: our own errors are properties of the job, the data or the run."""
-    return not isinstance(state.result(raise_on_failure=False), (KallosError, BudgetSpentError))
+    """Return whether a retry can mend a failure: our own errors are properties of the job, the data or the run.
+
+    A store may answer later.
+    """
+    failure = state.result(raise_on_failure=False)
+    return isinstance(failure, StorageError) or not isinstance(failure, (KallosError, BudgetSpentError))
 
 
 @task

@@ -1,41 +1,45 @@
 """The store of fold scores, shared by all studies: each under the fingerprint of all that it depends on."""
 
-import hashlib
 import json
 import logging
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kallos.errors import require
+from kallos.errors import StorageError, require
 from kallos.scoring.job import FoldJob, FoldScore
-from kallos.storage import Holdings, entries_of, open_entry_files, surplus
+from kallos.storage import Folder, Holdings, StoredFile, json_sha256, surplus
 
 _log = logging.getLogger(__name__)
+
+# An entry, or what a killed process left of one.
+_ENTRY = re.compile(r"[^/]{2}/[^/]+")
 
 
 class FoldCache:
     """A folder of small JSON files with checksums; what is damaged, foreign or not finite is never believed.
 
     The folder is one of this machine, or the fsspec URL of one, such as `s3://bucket/folder`, that machines share.
-    Raises `KallosError` if the URL's store cannot be opened.
+    Raises `StorageError` if the URL's store cannot be opened, as every method but `read` does if it fails.
     """
 
     def __init__(self, folder: Path | str) -> None:
         require((str, Path), folder=folder)
-        self._store = open_entry_files(folder)
+        self._folder = Folder(str(folder), "the fold cache")
 
     def read(self, fingerprint: str) -> FoldScore | None:
         """Return the score under a fingerprint, or None; an entry that cannot be believed is logged."""
         name = _name(fingerprint)
         try:
-            return _believe(self._store.read(name), fingerprint)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            _log.warning("a cached fold is computed again, for its entry %s: %s", error, self._store.shown(name))
-            return None
+            content = self._folder.read(name)
+            return None if content is None else _believe(content, fingerprint)
+        except StorageError as error:
+            _log.warning("a cached fold is computed again: %s: %s", error, name)
+        except ValueError as error:
+            _log.warning("a cached fold is computed again, for its entry %s: %s", error, self._folder.address(name))
+        return None
 
     def __contains__(self, fingerprint: str) -> bool:
         """Whether there is a score under a fingerprint that can be believed."""
@@ -45,7 +49,7 @@ class FoldCache:
         """Store a score, whole or not at all, whoever else writes the same."""
         values = score.model_dump()
         text = json.dumps({"score": values, "sha256": _checksum(fingerprint, values)}, allow_nan=False)
-        self._store.write(_name(fingerprint), text)
+        self._folder.write(_name(fingerprint), text, is_checked=True)
 
     def through(self, score_fold: Callable[[FoldJob], FoldScore]) -> Callable[[FoldJob], FoldScore]:
         """Return `score_fold` behind the cache: what is there is read, what is not is computed and stored."""
@@ -61,36 +65,39 @@ class FoldCache:
 
     def holdings(self) -> Holdings:
         """Return how much there is."""
-        return Holdings.of(entries_of(self._store))
+        return Holdings.of(self._entries())
 
     def remove(self, fingerprint: str) -> None:
         """Forget the score under a fingerprint, if there is one."""
-        self._store.remove(_name(fingerprint))
+        self._folder.remove(_name(fingerprint))
 
     def prune(self, *, written_before: float | None = None, max_bytes: int | None = None) -> Holdings:
         """Remove entries written before a moment (seconds since the epoch), then the oldest beyond a size.
 
         Returns what was removed. An entry that a study needs again is computed again.
         """
-        removed = surplus(entries_of(self._store), written_before=written_before, max_bytes=max_bytes)
+        removed = surplus(self._entries(), written_before=written_before, max_bytes=max_bytes)
         for file in removed:
-            self._store.remove(file.name)
+            self._folder.remove(file.name)
         return Holdings.of(removed)
+
+    def _entries(self) -> list[StoredFile]:
+        return [file for file in self._folder.stored() if _ENTRY.fullmatch(file.name)]
 
 
 def _name(fingerprint: str) -> str:
     return f"{fingerprint[:2]}/{fingerprint}.json"
 
 
-def _believe(text: str, fingerprint: str) -> FoldScore:
+def _believe(content: bytes, fingerprint: str) -> FoldScore:
     """Return the score in an entry, or raise `ValueError` with what is wrong with it."""
     try:
-        entry = json.loads(text)
+        entry = json.loads(content)
         score = FoldScore.model_validate(entry["score"])
-        checksum = entry["sha256"]
+        is_as_written = entry["sha256"] == _checksum(fingerprint, entry["score"])
     except (ValueError, KeyError, TypeError):
         raise ValueError("is none") from None
-    if checksum != _checksum(fingerprint, entry["score"]):
+    if not is_as_written:
         raise ValueError("has another checksum")
     if not all(map(math.isfinite, (score.rmse, score.mae, score.value))):
         raise ValueError("is not finite")
@@ -99,5 +106,4 @@ def _believe(text: str, fingerprint: str) -> FoldScore:
 
 def _checksum(fingerprint: str, values: dict[str, Any]) -> str:
     """Hash the score with its own name: an entry that was copied to another name is foreign."""
-    canonical = json.dumps([fingerprint, values], sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return json_sha256([fingerprint, values])

@@ -7,6 +7,8 @@ KallosError                 one line for the user: the rule, the value, the reme
 ├── FitError                one fold cannot be fitted: a property of the job, so the
 │                           trial fails, is not retried, and the study goes on
 ├── StudyError              the study as a whole has no result                         (exit code 1)
+├── StorageError            a folder or a file in it cannot be read or written: an     (exit code 1)
+│                           `OSError` too, which a retry may mend
 └── BrokenPromiseError      an architecture does not keep to its contract (`kallos.contracts`)
 
 With them stand the checks at the door that raise them: of arguments (`require` and its kin) and of a URL's password.
@@ -55,6 +57,10 @@ class FitError(KallosError):
 
 class StudyError(KallosError):
     """The study has no result."""
+
+
+class StorageError(KallosError, OSError):
+    """A folder, or a file in it, cannot be read or written; it may be so later."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

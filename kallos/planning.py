@@ -1,7 +1,5 @@
 """Everything about a study that is settled before its first trial: rows, folds, naive scores, fold jobs."""
 
-import hashlib
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from kallos.scoring.machine import version_here
 from kallos.scoring.metrics import mean
 from kallos.specs.metrics import metric_source
 from kallos.specs.study import TuneSpec
+from kallos.storage import json_sha256
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -121,7 +120,7 @@ class StudyPlan:
             version_here("optuna"),
             self.space.content,
         ]
-        return f"{spec.model_label}-{spec.data.asset_label}-{_sha256(content)[:16]}"
+        return f"{spec.model_label}-{spec.data.asset_label}-{json_sha256(content)[:16]}"
 
     @property
     def sampler_seed(self) -> str:
@@ -142,7 +141,7 @@ class StudyPlan:
             [spec.metric, metric_source(spec.metric), spec.likelihood, spec.levels],
             spec.search_space.content,
         ]
-        return _sha256(content)
+        return json_sha256(content)
 
     @property
     def windows(self) -> tuple[FoldWindow, ...]:
@@ -258,10 +257,6 @@ def mean_naive_values(windows: Sequence[FoldWindow]) -> dict[str, float]:
     """Return the mean error over the folds of each naive forecast, none where there is no fold."""
     names = windows[0].naive_values if windows else ()
     return {name: mean([window.naive_values[name] for window in windows]) for name in names}
-
-
-def _sha256(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def planned_folds(

@@ -99,7 +99,7 @@ def write_manifest(result: TuningResult, folder: Path, trial: int, **over: Any) 
         frequency="D",
         choice=Choice(select="best", trial=trial, params=result.trials[trial].params),
         confirmation=None,
-        members=(MemberRecord(seed=42, epochs=1, best_epoch=1, weights="weights-42.pt"),),
+        members=(MemberRecord(seed=42, epochs=1, best_epoch=1, weights="weights-42.safetensors"),),
         data=result.data,
         train_start=result.data.start,
         holdout_start=None,

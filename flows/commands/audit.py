@@ -109,7 +109,7 @@ def _snapshot(address: str) -> "pd.DataFrame":
 
 def _last_snapshot(spec: TuneSpec, settings: Settings) -> _Earlier:
     """Return the rows of the latest result of this model, asset and target."""
-    from kallos.features.snapshots import read_snapshot
+    from kallos.features.snapshots import read_snapshot, snapshot_address
     from kallos.study.best_params import read_latest
 
     folder = settings.results or "kallos-results"
@@ -117,7 +117,7 @@ def _last_snapshot(spec: TuneSpec, settings: Settings) -> _Earlier:
     if last is None:
         return _Earlier(None, why_none=scrubbed(f"{folder} holds no earlier result of this model, asset and target"))
     try:
-        rows = read_snapshot(f"{settings.snapshots}/{last.data.sha256}.parquet")
+        rows = read_snapshot(snapshot_address(last.data.sha256, settings.snapshots))
     except OSError:
         why_none = f"the snapshot of the last result is not in {settings.snapshots} any more"
         return _Earlier(None, why_none=scrubbed(why_none))

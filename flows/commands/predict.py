@@ -1,7 +1,6 @@
 """`kallos-run predict`: what a model forecasts of the rows that nobody has seen."""
 
 import json
-import posixpath
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -136,12 +135,11 @@ def _write_rows(forecasts: "Forecasts", output: str) -> str:
     import pandas as pd
 
     from kallos.models.forecast_table import forecast_rows
-    from kallos.storage import write_text
+    from kallos.storage import write_at
 
-    folder, name = posixpath.split(output)
     rows = forecast_rows(forecasts)
-    if name.endswith(".json"):
+    if output.endswith(".json"):
         text = json.dumps(rows, indent=2, default=lambda moment: moment.isoformat(), allow_nan=False) + "\n"
     else:
         text = pd.DataFrame(rows).to_csv(index=False)
-    return write_text(folder or ".", name, text)
+    return write_at(output, text)

@@ -31,7 +31,7 @@ def report(
     from kallos.report.evaluation import read_evaluation
     from kallos.report.forecasts import read_forecasts
     from kallos.report.page import report_html, write_report
-    from kallos.storage import split_address, write_text
+    from kallos.storage import split_address, write_at
     from kallos.study.best_params import read_best_params
     from kallos.study.files import read_study, study_address
 
@@ -46,5 +46,5 @@ def report(
         deflation=deflate(result),
         forecasts=read_forecasts(result, folder),
     )
-    written = write_text(*split_address(output), page) if output else write_report(result, page, folder)
+    written = write_at(output, page) if output else write_report(result, page, folder)
     Console(soft_wrap=True).print(f"report: {written}")

@@ -1,7 +1,6 @@
 """`kallos-run train`: the flow `train`, run in this process."""
 
 import logging
-import posixpath
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -41,7 +40,7 @@ def train(
     from kallos.errors import UsageError
     from kallos.models.files import refuse_foreign_folder
     from kallos.models.summary import model_lines
-    from kallos.storage import prepare_folder
+    from kallos.storage import prepare_folder, split_address
     from kallos.study.again import plan_again, study_rows
     from kallos.study.best_params import read_best_params_file
     from kallos.study.names import model_folder, models_folder
@@ -65,7 +64,7 @@ def train(
         plan = plan_again(best, rows, snapshot)
         if output_dir is not None:
             refuse_foreign_folder(output_dir)
-        prepare_folder(models_folder(results) if output_dir is None else _parent(output_dir))
+        prepare_folder(models_folder(results) if output_dir is None else split_address(output_dir.rstrip("/"))[0])
     with prefect_api(console, "flows.train"):
         from flows.server.interruption import ending_at_once
         from flows.train import train as train_flow
@@ -79,7 +78,3 @@ def train(
         console.print(line)
     console.print(f"model {manifest.model_id}", soft_wrap=True)
     console.print(f"written to {output_dir or model_folder(results, manifest.model_id)}", soft_wrap=True)
-
-
-def _parent(folder: str) -> str:
-    return posixpath.dirname(folder.rstrip("/")) or "."

@@ -5,20 +5,18 @@ import os
 import posixpath
 import re
 import time
-import uuid
 from collections.abc import Collection
 from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
+from io import BytesIO
 
-import fsspec
 import numpy as np
 import pandas as pd
-from fsspec import AbstractFileSystem
-from fsspec.implementations.local import LocalFileSystem
 
-from kallos.errors import IN_STORES, DataError, refuse_unclear_password, scrubbed
-from kallos.storage import EntryFile, EntryFiles, Holdings, entries_of, open_entry_files, surplus
+from kallos.errors import StorageError, scrubbed
+from kallos.storage import Folder, Holdings, StoredFile, split_address, surplus
+
+_WHAT = "a snapshot"
 
 # A study that is planned is recorded within this time, and its snapshot is known to be needed.
 _PLANNED_SECONDS = 3600
@@ -40,29 +38,28 @@ def frame_sha256(frame: pd.DataFrame) -> str:
 
 def snapshot_address(content: str, folder: str) -> str:
     """Return where the snapshot of rows with this hash is, if it is there."""
-    return posixpath.join(folder, f"{content}.parquet")
+    return posixpath.join(folder, _name(content))
 
 
 def write_snapshot(frame: pd.DataFrame, folder: str) -> str:
-    """Write the frame as Parquet into a folder (an fsspec URL), if it is not there yet; return its address."""
-    refuse_unclear_password(folder, IN_STORES, "the URL of a store")
+    """Write the frame as Parquet into a folder (an fsspec URL), if it is not there yet; return its address.
+
+    Raises `StorageError` if the folder cannot be written.
+    """
     content = frame_sha256(frame)
-    address = snapshot_address(content, folder)
-    try:
-        filesystem, path = fsspec.core.url_to_fs(address)
-        if filesystem.exists(path) and _holds(address, content):
-            _mark_as_used(filesystem, path)
-        else:
-            _write(frame, filesystem, path)
-    except Exception as error:  # Each store has errors of its own, for a missing package or a wrong key.
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DataError(scrubbed(f"a snapshot of the rows must be writable in {folder}: {reason}")) from None
-    return address
+    store, name = Folder(folder, _WHAT), _name(content)
+    if _holds(store, name, content):
+        _mark_as_used(store, name)
+    else:
+        parquet = BytesIO()
+        frame.to_parquet(parquet)
+        store.write(name, parquet.getvalue())
+    return snapshot_address(content, folder)
 
 
 def snapshot_holdings(folder: str) -> Holdings:
     """Return how many snapshots a folder (or fsspec URL) holds, and what killed processes left unfinished."""
-    return Holdings.of(_files(open_entry_files(folder, "*")))
+    return Holdings.of(_snapshots(Folder(folder, _WHAT)))
 
 
 def prune_snapshots(
@@ -77,11 +74,11 @@ def prune_snapshots(
     Those of rows with a `needed` hash stay, and those of the last hour: somebody may be about to record a study on
     them. In an object store the age of a snapshot counts from when it was written. Returns what was removed.
     """
-    store = open_entry_files(folder, "*")
+    store = Folder(folder, _WHAT)
     planned_on = time.time() - _PLANNED_SECONDS
     removed = [
         file
-        for file in surplus(_files(store), written_before=written_before, max_bytes=max_bytes)
+        for file in surplus(_snapshots(store), written_before=written_before, max_bytes=max_bytes)
         if file.written < planned_on and file.name.partition(".")[0] not in needed
     ]
     for file in removed:
@@ -93,52 +90,46 @@ def prune_snapshots(
 def read_snapshot(address: str) -> pd.DataFrame:
     """Return a snapshot's frame. A process keeps the last few, so the frame must not be changed.
 
-    Raises `OSError` if it cannot be read.
+    Raises `StorageError` if it cannot be read.
     """
-    return _read(address)
+    folder, name = split_address(address)
+    frame = _read(Folder(folder, _WHAT), name)
+    if frame is None:
+        raise StorageError(f"a snapshot must be readable: there is no {scrubbed(address)}")
+    return frame
 
 
-def _holds(address: str, content: str) -> bool:
-    """Return whether a snapshot can be read and is what its name says: a crash may have cut it off."""
+def _name(content: str) -> str:
+    return f"{content}.parquet"
+
+
+def _holds(store: Folder, name: str, content: str) -> bool:
+    """Return whether a snapshot can be read and is what its name says: it may be damaged."""
     try:
-        return frame_sha256(_read(address)) == content
-    except OSError:
+        frame = _read(store, name)
+    except StorageError:
         return False
+    return frame is not None and frame_sha256(frame) == content
 
 
-def _files(store: EntryFiles) -> list[EntryFile]:
+def _snapshots(store: Folder) -> list[StoredFile]:
     """Return the snapshots among the files of a folder, which may hold others."""
-    return [file for file in entries_of(store) if _OURS.fullmatch(file.name)]
+    return [file for file in store.stored() if _OURS.fullmatch(file.name)]
 
 
-def _mark_as_used(filesystem: AbstractFileSystem, path: str) -> None:
+def _mark_as_used(store: Folder, name: str) -> None:
     """Let a snapshot's age count from now; object stores know nothing but when it was written."""
-    # Who reads another's folder may not be allowed to.
-    with suppress(OSError):
-        if isinstance(filesystem, LocalFileSystem):
-            os.utime(path)
+    if store.local is not None:
+        # Who reads another's folder may not be allowed to.
+        with suppress(OSError):
+            os.utime(store.local / name)
 
 
-def _write(frame: pd.DataFrame, filesystem: AbstractFileSystem, path: str) -> None:
-    folder, name = posixpath.split(path)
-    filesystem.makedirs(folder, exist_ok=True)
-    unfinished = posixpath.join(folder, f".{name}.{os.getpid()}-{uuid.uuid4().hex}")
+def _read(store: Folder, name: str) -> pd.DataFrame | None:
+    content = store.read(name)
+    if content is None:
+        return None
     try:
-        with filesystem.open(unfinished, "wb") as file:
-            frame.to_parquet(file)
-        if isinstance(filesystem, LocalFileSystem):
-            Path(unfinished).replace(path)
-        else:
-            filesystem.mv(unfinished, path)
-    except BaseException:
-        with suppress(Exception):
-            filesystem.rm(unfinished)
-        raise
-
-
-def _read(address: str) -> pd.DataFrame:
-    try:
-        with fsspec.open(address, "rb") as file:
-            return pd.read_parquet(file)
-    except Exception as error:  # As above.
-        raise OSError(scrubbed(f"a snapshot must be readable: {address}: {error}")) from None
+        return pd.read_parquet(BytesIO(content))
+    except Exception as error:  # Its readers have errors of their own for a damaged file.
+        raise StorageError(scrubbed(f"a snapshot must be readable: {store.address(name)}: {error}")) from None

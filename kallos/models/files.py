@@ -13,17 +13,18 @@ from kallos.architectures.references import is_loaded
 from kallos.architectures.study_space import ARCHITECTURE
 from kallos.errors import DataError, KallosError, explain, require, scrubbed, shorten
 from kallos.folds.scalers import Preparation, PreparationDocument
+from kallos.models.looks import MANIFEST
 from kallos.models.manifest import FORMAT, FileRecord, Manifest
 from kallos.models.trainer import PREPARATION_FILE, TrainedModel
 from kallos.scoring.fold import as_fit_errors, model_of_fit
 from kallos.scoring.job import EVALUATION_VERSION, FitSpec
 from kallos.scoring.machine import installed_versions, machine
 from kallos.scoring.weights import restore_weights
-from kallos.storage import file_names, read_bytes, write_bytes, write_files
+from kallos.storage import Folder
 
 _log = logging.getLogger(__name__)
 
-MANIFEST_FILE = "manifest.json"
+_WHAT = "a model directory"
 
 # Between releases of these, so far apart, nobody promises the same bits.
 _SAME_RELEASE = ("darts", "torch")
@@ -36,22 +37,23 @@ def write_model(trained: TrainedModel, folder: str) -> str:
     else, or cannot be written.
     """
     manifest = json.dumps(trained.manifest.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
-    files = {**trained.files(), MANIFEST_FILE: manifest.encode()}
+    files = {**trained.files(), MANIFEST: manifest.encode()}
     refuse_foreign_folder(folder)
-    if not file_names(folder):
-        write_files(folder, files)
+    directory = Folder(folder, _WHAT)
+    if not directory.names():
+        directory.write_all(files)
     else:
         _refuse_other_model(trained, folder)
         for name, content in files.items():
-            if read_bytes(folder, name) != content:
-                write_bytes(folder, name, content)
+            if directory.read(name) != content:
+                directory.write(name, content)
     return scrubbed(folder)
 
 
 def refuse_foreign_folder(folder: str) -> None:
     """Raise `KallosError` if a folder holds anything but a model, so that this is said before one is trained for it."""
-    there = file_names(folder)
-    if there and MANIFEST_FILE not in there:
+    there = Folder(folder, _WHAT).names()
+    if there and MANIFEST not in there:
         raise KallosError(
             f"a model needs a folder of its own, and {scrubbed(folder)} holds {shorten(there, 3)}: name another"
         )
@@ -62,10 +64,10 @@ def read_manifest(folder: str) -> Manifest:
 
     Raises `DataError` if there is none, or it is not one that this version of Kallos wrote.
     """
-    content = read_bytes(folder, MANIFEST_FILE)
+    content = Folder(folder, _WHAT).read(MANIFEST)
     if content is None:
         raise DataError(
-            f"a model directory must have a {MANIFEST_FILE}, and {scrubbed(folder)} has none: name a directory that "
+            f"a model directory must have a {MANIFEST}, and {scrubbed(folder)} has none: name a directory that "
             f"'kallos-run train' wrote"
         )
     try:
@@ -74,16 +76,16 @@ def read_manifest(folder: str) -> Manifest:
     except (ValueError, KeyError, RecursionError):
         found = None
     if found is None:
-        raise _unfit(folder, f"its {MANIFEST_FILE} is not that of a model")
+        raise _unfit(folder, f"its {MANIFEST} is not that of a model")
     if found != FORMAT:
         raise _unfit(folder, f"it has format {found!r}, and this version reads {FORMAT}: train the model again")
     _refuse_unknown_code(values, folder)
     try:
         manifest = Manifest.model_validate(values)
     except ValidationError as error:
-        raise _unfit(folder, f"its {MANIFEST_FILE} is damaged: {explain(error)}") from None
+        raise _unfit(folder, f"its {MANIFEST} is damaged: {explain(error)}") from None
     if manifest.named().model_id != manifest.model_id:
-        raise _unfit(folder, f"its {MANIFEST_FILE} was changed: what it says is not what its model_id is the hash of")
+        raise _unfit(folder, f"its {MANIFEST} was changed: what it says is not what its model_id is the hash of")
     return manifest
 
 
@@ -188,7 +190,7 @@ def _release(version: str) -> list[str]:
 def _checked(folder: str, name: str, record: FileRecord) -> bytes:
     if posixpath.basename(name) != name:
         raise _unfit(folder, f"its files must lie in it, and {name!r} does not")
-    content = read_bytes(folder, name)
+    content = Folder(folder, _WHAT).read(name)
     if content is None:
         raise _unfit(folder, f"its file {name} is missing")
     found = FileRecord.of(content)

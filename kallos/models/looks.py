@@ -1,6 +1,5 @@
 """Looks at a hold-out: each is logged beside the model that was evaluated, and counted over all models."""
 
-import json
 import logging
 import posixpath
 import uuid
@@ -13,13 +12,13 @@ from typing import Any, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from kallos.errors import KallosError
-from kallos.storage import address_of, list_files, list_folders, local_path, read_text, write_text
+from kallos.storage import Folder
 from kallos.words import target_label
 
 _log = logging.getLogger(__name__)
 
-# The folder of a model's looks, within the model's own; it grows, and is not among the files that make the model.
-LOOKS = "looks"
+# What lies in a model's folder: what it says of itself, and the looks; they grow, and are no part of the model.
+MANIFEST, LOOKS = "manifest.json", "looks"
 
 Stamp = str | int
 
@@ -81,7 +80,7 @@ def record_look(model_folder: str, look: Look) -> str:
     folder cannot be written.
     """
     name = f"{look.time.astimezone(UTC):%Y%m%dT%H%M%SZ}-{look.look_id}.json"
-    return write_text(posixpath.join(model_folder, LOOKS), name, look.model_dump_json(indent=2) + "\n")
+    return _looks(model_folder).write(name, look.model_dump_json(indent=2) + "\n")
 
 
 def looks_in(model_folder: str) -> tuple[Look, ...]:
@@ -118,9 +117,9 @@ def count_looks(folders: Iterable[str], look: Look) -> LookCount:
 
 def sibling_folders(model_folder: str) -> tuple[str, ...]:
     """Return the folders that lie beside a model's, itself among them; raises `KallosError` as above."""
-    path = local_path(model_folder)
+    path = Folder(model_folder).local
     parent = str(path.resolve().parent) if path is not None else posixpath.dirname(model_folder.rstrip("/"))
-    return tuple(posixpath.join(parent, name) for name in list_folders(parent))
+    return tuple(posixpath.join(parent, name) for name in Folder(parent, "a folder of models").folders())
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ class _Logged:
 
     @property
     def address(self) -> str:
-        return address_of(posixpath.join(self.folder, LOOKS), self.name)
+        return _looks(self.folder).address(self.name)
 
     @property
     def model_id(self) -> str:
@@ -184,17 +183,20 @@ class _Logged:
     @cached_property
     def _manifest(self) -> dict[str, Any]:
         try:
-            manifest = json.loads(read_text(self.folder, "manifest.json") or "null")
-        except (ValueError, KallosError):
+            return Folder(self.folder).read_object(MANIFEST) or {}
+        except KallosError:
             return {}
-        return manifest if isinstance(manifest, dict) else {}
 
 
 def _logged_in(folder: str) -> Iterator[_Logged]:
-    logged = posixpath.join(folder, LOOKS)
-    for name in list_files(logged):
+    logged = _looks(folder)
+    for name in logged.files():
         try:
-            look = Look.model_validate_json(read_text(logged, name) or "")
+            look = Look.model_validate_json(logged.read(name) or b"")
         except (ValidationError, KallosError):
             look = None
         yield _Logged(folder, name, look)
+
+
+def _looks(model_folder: str) -> Folder:
+    return Folder(model_folder, "a model's folder") / LOOKS

@@ -1,7 +1,6 @@
 """What a model directory says of itself: where the model comes from, and what each of its files must be."""
 
 import hashlib
-import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
@@ -12,6 +11,7 @@ from kallos.features.frequency import Frequency
 from kallos.features.moments import Stamp
 from kallos.planning import DataSummary
 from kallos.specs.study import TuneSpec
+from kallos.storage import json_sha256
 from kallos.study.choice import OneStandardError
 from kallos.study.confirmation import Confirmation
 from kallos.study.names import file_part
@@ -53,7 +53,7 @@ class MemberRecord(Part):
     seed: int
     epochs: int
     best_epoch: int
-    weights: str = Field(pattern=r"^weights-\d+\.pt$")
+    weights: str = Field(pattern=r"^weights-\d+\.safetensors$")
 
 
 class FileRecord(Part):
@@ -117,9 +117,7 @@ class Manifest(Part):
 
     def named(self) -> "Manifest":
         """Return the manifest with the id that its content gives it."""
-        content = self.model_dump(mode="json", exclude={"model_id"})
-        canonical = json.dumps(content, sort_keys=True, allow_nan=False)
-        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        digest = json_sha256(self.model_dump(mode="json", exclude={"model_id"}))
         return self.model_copy(
             update={"model_id": f"{file_part(self.architecture)}-{file_part(self.asset_id)}-{digest[:16]}"}
         )

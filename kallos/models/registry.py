@@ -6,8 +6,6 @@ object store that takes one writer.
 """
 
 import hashlib
-import json
-import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from filelock import FileLock, Timeout
 from pydantic import AliasChoices, BaseModel, Field, PositiveInt, ValidationError
 
 from kallos.errors import KallosError, UsageError, did_you_mean, require, require_callable, scrubbed
-from kallos.models.looks import LOOKS, Look, looks_in
+from kallos.models.looks import LOOKS, MANIFEST, Look, looks_in
 from kallos.models.registry_index import (
     INDEX,
     Change,
@@ -31,21 +29,8 @@ from kallos.models.registry_index import (
     first_fault,
     parse_index,
 )
-from kallos.storage import (
-    address_of,
-    list_files,
-    local_path,
-    read_bytes,
-    read_text,
-    remove_folder,
-    remove_unfinished,
-    write_bytes,
-    write_files,
-    write_text,
-)
+from kallos.storage import Folder, json_sha256
 from kallos.words import target_label
-
-MANIFEST = "manifest.json"
 
 _PATIENCE_SECONDS = 60.0
 
@@ -65,13 +50,13 @@ class Registry:
     def __init__(self, folder: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         require(str, folder=folder)
         require_callable(now=now)
-        self._folder = folder
+        self._folder = Folder(folder, "the registry")
         self._now = now
 
     @property
     def address(self) -> str:
         """Where the registry is, without a password."""
-        return scrubbed(self._folder)
+        return scrubbed(self._folder.url)
 
     def entries(self) -> tuple[Entry, ...]:
         """Return all models, in the order in which they were added; raises `KallosError` for an index unfit."""
@@ -90,11 +75,11 @@ class Registry:
         index = self._index()
         entry = index.entry(model_id)
         history = tuple(change for change in index.history if model_id in (change.model_id, change.replaces))
-        return ModelRecord(entry, history, address_of(self._folder, model_id))
+        return ModelRecord(entry, history, self._folder.address(model_id))
 
     def folder_of(self, model_id: str) -> str:
         """Return the folder of a model, password and all: for loading, never for showing."""
-        return posixpath.join(self._folder, model_id)
+        return (self._folder / model_id).url
 
     def folders(self, asset_id: str, target: str, horizon: int) -> tuple[str, ...]:
         """Return the folders of all models of a slot, as above; their looks are counted together."""
@@ -103,7 +88,8 @@ class Registry:
 
     def looks(self, model_id: str) -> tuple[Look, ...]:
         """Return the looks that a model had, by time: logged beside it, or beside the registry's models."""
-        found = {look.look_id: look for folder in (self._folder, self.folder_of(model_id)) for look in looks_in(folder)}
+        folders = (self._folder.url, self.folder_of(model_id))
+        found = {look.look_id: look for folder in folders for look in looks_in(folder)}
         return tuple(sorted((look for look in found.values() if look.model_id == model_id), key=lambda look: look.time))
 
     def slot(self, asset_id: str, target: str | None = None, horizon: int | None = None) -> Slot:
@@ -189,7 +175,7 @@ class Registry:
     def _change(self, index: Index, verb: Verb, model_id: str, reason: str) -> Change:
         if verb != "retire" and not self._is_whole(index.entry(model_id)):
             raise KallosError(
-                f"the copy of a current model must be whole, and {address_of(self._folder, model_id)} is damaged: add "
+                f"the copy of a current model must be whole, and {self._folder.address(model_id)} is damaged: add "
                 f"the model again from where it was made, or retire it; nothing was changed"
             )
         changed = index.changed(verb, model_id, reason, self._now())
@@ -197,16 +183,16 @@ class Registry:
         return changed.history[-1]
 
     def _index(self) -> Index:
-        text = read_text(self._folder, INDEX)
-        return Index() if text is None else parse_index(text, address_of(self._folder, INDEX))
+        content = self._folder.read(INDEX)
+        return Index() if content is None else parse_index(content, self._folder.address(INDEX))
 
     def _write(self, index: Index) -> None:
-        write_text(self._folder, INDEX, index.model_dump_json(indent=2) + "\n")
+        self._folder.write(INDEX, index.model_dump_json(indent=2) + "\n")
 
     @contextmanager
     def _changing(self, *, make: bool = False) -> Iterator[Index]:
         """Hold the registry for the block and yield its index; a folder that is not there is made if so asked."""
-        path = local_path(self._folder)
+        path = self._folder.local
         if path is None or not (make or path.is_dir()):
             yield self._index()
             return
@@ -225,54 +211,48 @@ class Registry:
             reason = error.strerror if isinstance(error, OSError) else error
             raise KallosError(f"the registry must be writable: {path}: {reason}") from None
         try:
-            remove_unfinished(self._folder)
+            self._folder.remove_unfinished()
             yield self._index()
         finally:
             lock.release()
 
     def _is_whole(self, entry: Entry) -> bool:
-        return _content(_read_files(self.folder_of(entry.model_id))) == entry.sha256
+        return _content(_read_files(self._folder / entry.model_id)) == entry.sha256
 
     def _copy(self, entry: Entry, files: Mapping[str, bytes]) -> None:
-        folder = self.folder_of(entry.model_id)
+        folder = self._folder / entry.model_id
         # Of what a killed copy left, or of a damaged one, the looks are kept.
         looks = {name: content for name, content in _read_files(folder).items() if _is_look(name)}
-        remove_folder(folder)
-        write_files(folder, {**looks, **files})
+        folder.clear()
+        folder.write_all({**looks, **files})
         if not self._is_whole(entry):
-            raise KallosError(f"a copy must have the bytes of its source, and that in {scrubbed(folder)} has not")
+            raise KallosError(f"a copy must have the bytes of its source, and that in {scrubbed(folder.url)} has not")
 
     def _copy_looks(self, model_id: str, files: Mapping[str, bytes]) -> None:
-        there = set(list_files(self.folder_of(model_id)))
-        for name in filter(_is_look, files.keys() - there):
-            folder = posixpath.join(self.folder_of(model_id), posixpath.dirname(name))
-            write_bytes(folder, posixpath.basename(name), files[name])
+        folder = self._folder / model_id
+        for name in filter(_is_look, files.keys() - set(folder.files())):
+            folder.write(name, files[name])
 
 
 def _is_look(name: str) -> bool:
     return name.startswith(f"{LOOKS}/")
 
 
-def _own_files(folder: str) -> list[str]:
-    """Return the paths of a model's files: what its manifest declares, the manifest and looks; others lie beside it."""
-    try:
-        declared = json.loads(read_bytes(folder, MANIFEST) or b"{}").get("files", {})
-    except (ValueError, AttributeError):
-        declared = {}
-    return [name for name in list_files(folder) if name == MANIFEST or name in declared or _is_look(name)]
+def _read_files(folder: Folder) -> dict[str, bytes]:
+    """Return the content of a model's files by their names, the manifest last.
 
-
-def _read_files(folder: str) -> dict[str, bytes]:
-    """Return the content of a model's files by their paths, the manifest last."""
-    names = sorted(_own_files(folder), key=lambda name: (name == MANIFEST, name))
-    contents = ((name, read_bytes(folder, name)) for name in names)
+    They are what its manifest declares, the manifest and looks; others may lie beside them.
+    """
+    declared = (folder.read_object(MANIFEST) or {}).get("files") or {}
+    own = [name for name in folder.files() if name == MANIFEST or name in declared or _is_look(name)]
+    contents = ((name, folder.read(name)) for name in sorted(own, key=lambda name: (name == MANIFEST, name)))
     return {name: content for name, content in contents if content is not None}
 
 
 def _content(files: Mapping[str, bytes]) -> str:
     """Hash all files but the looks, which come later."""
     named = {name: hashlib.sha256(content).hexdigest() for name, content in files.items() if not _is_look(name)}
-    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
+    return json_sha256(named)
 
 
 class _File(BaseModel):
@@ -294,20 +274,21 @@ class _Manifest(BaseModel):
 
 def _read_candidate(folder: str, now: datetime) -> tuple[Entry, dict[str, bytes]]:
     """Return the entry that a model's folder makes, and its files; raises `UsageError` if it is no whole model's."""
-    address = address_of(folder, MANIFEST)
+    source = Folder(folder, "a model directory")
+    address = source.address(MANIFEST)
     # What is no model is not read as a whole: it may be any folder.
-    content = read_bytes(folder, MANIFEST)
+    content = source.read(MANIFEST)
     if content is None:
         raise UsageError(f"a model's folder must hold {MANIFEST}: there is no {address}")
     try:
         manifest = _Manifest.model_validate_json(content)
     except ValidationError as error:
         raise UsageError(f"{address} must be the manifest of a model: {first_fault(error)}") from None
-    files = _read_files(folder)
+    files = _read_files(source)
     for name, declared in manifest.files.items():
         if name not in files or hashlib.sha256(files[name]).hexdigest() != declared.sha256:
             raise UsageError(
-                f"a model must be what its manifest says, and {address_of(folder, name)} is "
+                f"a model must be what its manifest says, and {source.address(name)} is "
                 f"{'changed' if name in files else 'missing'}: train it again"
             )
     told = {**manifest.model_dump(exclude={"files"}), "target": target_label(manifest.target)}

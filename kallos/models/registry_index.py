@@ -179,11 +179,11 @@ def _change(
     )
 
 
-def parse_index(text: str, address: str) -> Index:
-    """Return the index in a text; raises `KallosError` if it is damaged, foreign, or of a newer Kallos."""
+def parse_index(content: bytes, address: str) -> Index:
+    """Return the index in a file's content; raises `KallosError` if it is damaged, foreign, or of a newer Kallos."""
     remedy = "put a copy of it back; nothing was changed"
     try:
-        found: Any = json.loads(text)
+        found: Any = json.loads(content)
     except ValueError:
         raise KallosError(f"the registry's index must be JSON, and {address} is not: {remedy}") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:

@@ -10,7 +10,7 @@ from kallos.errors import KallosError, UsageError, explain, scrubbed
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.models.files import read_manifest
 from kallos.report.holdout_pictures import comparisons
-from kallos.storage import file_names, read_text, split_address, write_text
+from kallos.storage import Folder, read_at
 from kallos.study.choice import OneStandardError
 from kallos.study.names import evaluated_model, evaluation_name, model_folder
 from kallos.study.result import TuningResult
@@ -23,7 +23,7 @@ def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
     Raises `KallosError` if that fails.
     """
     text = evaluation.model_dump_json(indent=2) + "\n"
-    return write_text(folder, evaluation_name(evaluation.model_id), text)
+    return Folder(folder).write(evaluation_name(evaluation.model_id), text)
 
 
 def headline(evaluation: HoldoutEvaluation) -> str:
@@ -106,11 +106,11 @@ def read_evaluation(address: str, result: TuningResult) -> HoldoutEvaluation:
     Raises `UsageError` if the file is not there, holds none, or one of another asset, target or horizon.
     """
     shown = scrubbed(address)
-    text = read_text(*split_address(address))
-    if text is None:
+    content = read_at(address)
+    if content is None:
         raise UsageError(f"an evaluation must be there: {shown} is not; 'kallos-run evaluate' writes it")
     try:
-        evaluation = HoldoutEvaluation.model_validate_json(text)
+        evaluation = HoldoutEvaluation.model_validate_json(content)
     except ValidationError as error:
         raise UsageError(
             f"an evaluation must be one that 'kallos-run evaluate' wrote, and {shown} is none: {explain(error)}"
@@ -134,7 +134,7 @@ def find_evaluation(result: TuningResult, results: str, one_se: OneStandardError
     """
     chosen = {result.best.number, *([] if one_se is None else [one_se.trial])}
     found = []
-    for name in file_names(results):
+    for name in Folder(results).names():
         model_id = evaluated_model(name)
         if model_id is not None:
             with suppress(KallosError):

@@ -11,7 +11,7 @@ from kallos.planning import StudyPlan
 from kallos.scoring.fold import errors_by_asset, fit_fold, forecasts_of
 from kallos.scoring.job import FoldJob
 from kallos.scoring.metrics import mean
-from kallos.storage import read_text, write_text
+from kallos.storage import Folder
 from kallos.study.names import FORECASTS
 from kallos.study.result import TuningResult
 
@@ -87,7 +87,7 @@ def forecasts_of_best(
     is_there = kept is not None and kept.last_fold.fingerprint == job.fingerprint
     last_fold = kept.last_fold if kept and is_there else forecast(job)
     made = BestForecasts(study=result.study_name, trial=result.best.number, last_fold=last_fold)
-    write_text(folder, FORECASTS, made.model_dump_json() + "\n")
+    Folder(folder).write(FORECASTS, made.model_dump_json() + "\n")
     return made
 
 
@@ -98,8 +98,8 @@ def read_forecasts(result: TuningResult, folder: str) -> BestForecasts | None:
 
 
 def _read(folder: str) -> BestForecasts | None:
-    text = read_text(folder, FORECASTS)
+    content = Folder(folder).read(FORECASTS)
     try:
-        return None if text is None else BestForecasts.model_validate_json(text)
+        return None if content is None else BestForecasts.model_validate_json(content)
     except ValidationError:
         return None

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from kallos.specs.grid import StudyGrid
 from kallos.specs.metrics import RMSE, metric_label
 from kallos.specs.study import TuneSpec
-from kallos.storage import write_text
+from kallos.storage import Folder
 from kallos.study.best_params import BestParams
 from kallos.study.names import LEADERBOARD, grid_folder, latest_leaderboard
 from kallos.words import signed
@@ -162,8 +162,8 @@ def write_leaderboard(board: Leaderboard, grid: StudyGrid, results: str) -> str:
     be written.
     """
     text = leaderboard_csv(board)
-    write_text(results, latest_leaderboard(grid), text)
-    return write_text(grid_folder(results, grid), LEADERBOARD, text)
+    Folder(results).write(latest_leaderboard(grid), text)
+    return Folder(grid_folder(results, grid)).write(LEADERBOARD, text)
 
 
 def leaderboard_csv(board: Leaderboard) -> str:

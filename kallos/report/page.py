@@ -38,7 +38,7 @@ from kallos.report.tables import (
     version_table,
 )
 from kallos.specs.study import study_title
-from kallos.storage import address_of, read_text, remove_text, write_text
+from kallos.storage import Folder
 from kallos.study.best_params import is_latest
 from kallos.study.choice import Deflation, OneStandardError
 from kallos.study.events import StudyFinished
@@ -105,9 +105,9 @@ def write_report(result: TuningResult, page: str, folder: str) -> str:
     `KallosError` if the folder cannot be written.
     """
     results = results_of(folder, result.study_name)
-    address = write_text(folder, REPORT, page)
+    address = Folder(folder).write(REPORT, page)
     if results is not None and is_latest(result, results):
-        write_text(results, latest_name(result.spec, REPORT), page)
+        Folder(results).write(latest_name(result.spec, REPORT), page)
     return address
 
 
@@ -117,14 +117,15 @@ def remove_report(result: TuningResult, folder: str) -> None:
     None must lie beside a result that it does not show.
     """
     results = results_of(folder, result.study_name)
-    remove_text(folder, REPORT)
+    Folder(folder).remove(REPORT)
     if results is not None:
-        remove_text(results, latest_name(result.spec, REPORT))
+        Folder(results).remove(latest_name(result.spec, REPORT))
 
 
 def find_report(folder: str) -> str | None:
     """Return the address of the page in a study's own folder, or None if there is none."""
-    return None if read_text(folder, REPORT) is None else address_of(folder, REPORT)
+    own = Folder(folder)
+    return own.address(REPORT) if REPORT in own.names() else None
 
 
 def _holdout(evaluation: HoldoutEvaluation) -> Section:

@@ -6,7 +6,7 @@ from kallos.errors import DataError, UsageError
 from kallos.planning import StudyPlan
 from kallos.report.forecasts import read_forecasts
 from kallos.report.page import find_report
-from kallos.storage import read_text
+from kallos.storage import Folder
 from kallos.study.best_params import BestParams, read_best_params
 from kallos.study.files import read_study
 from kallos.study.names import STUDY, failure_name, failures_folder, study_folder
@@ -34,7 +34,7 @@ def whole_document(plan: StudyPlan, results: str) -> BestParams | None:
         (result.study_name, result.data) == (plan.study_name, plan.data)
         and read_forecasts(result, folder) is not None
         and find_report(folder) is not None
-        and read_text(failures_folder(results), failure_name(spec)) is None
+        and Folder(failures_folder(results)).read(failure_name(spec)) is None
     )
     return document if is_whole else None
 

@@ -1,7 +1,5 @@
 """The unit of all work: a fold's job, its fingerprint, and its score."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +17,7 @@ from kallos.scoring.machine import installed, machine
 from kallos.specs.data import FeatureSpec
 from kallos.specs.metrics import MEDIAN, metric_source
 from kallos.specs.study import TrainingSpec, TuneSpec
+from kallos.storage import json_sha256
 
 # Raise this whenever a change to preparation, training or scoring moves a single bit of a score.
 EVALUATION_VERSION = 2
@@ -140,8 +139,7 @@ class FoldJob:
             "metric": [self.metric, metric_source(self.metric)],
             "machine": machine(),
         }
-        canonical = json.dumps(content, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return json_sha256(content)
 
 
 def rows_sha256(frame: pd.DataFrame, folds: Sequence[Fold]) -> str:

@@ -1,6 +1,5 @@
 """What a model has learnt as bytes, and back: plain tensors by their names, of which loading executes nothing."""
 
-import io
 from typing import TYPE_CHECKING, Any
 
 from kallos.errors import DataError, KallosError, shorten
@@ -27,7 +26,7 @@ def weights_of(model: "GlobalForecastingModel") -> "dict[str, torch.Tensor]":
     weights: dict[str, torch.Tensor] = {}
     for place, estimator in enumerate(estimators_of(learnt)):
         if hasattr(estimator, "coef_"):
-            weights[f"{place}.coef_"] = torch.tensor(estimator.coef_)
+            weights[f"{place}.coef_"] = torch.tensor(estimator.coef_).contiguous()
             weights[f"{place}.intercept_"] = torch.tensor(estimator.intercept_)
         elif hasattr(estimator, "booster_"):
             text = estimator.booster_.model_to_string(num_iteration=-1).encode()
@@ -40,12 +39,10 @@ def weights_of(model: "GlobalForecastingModel") -> "dict[str, torch.Tensor]":
 
 
 def weights_bytes(model: "GlobalForecastingModel") -> bytes:
-    """Return what a fitted model has learnt in torch's own format, the same bytes for the same weights."""
-    import torch
+    """Return what a fitted model has learnt in the safetensors format, the same bytes for the same weights."""
+    from safetensors.torch import save
 
-    buffer = io.BytesIO()
-    torch.save(weights_of(model), buffer)
-    return buffer.getvalue()
+    return save(weights_of(model))
 
 
 def restore_weights(
@@ -55,21 +52,20 @@ def restore_weights(
 
     Raises `DataError` if the file holds anything but the weights of such a model.
     """
-    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
     from kallos.scoring.training import make_fitted
 
     try:
-        weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # Torch has no error of its own for a file that is none of its own.
-        raise DataError(f"{name} must hold weights and nothing else, and does not: {_first_line(error)}") from None
-    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
-        raise DataError(f"{name} must hold tensors by their names, and does not")
+        weights = load(content)
+    except SafetensorError as error:
+        raise DataError(f"{name} must hold weights and nothing else, and does not: {error}") from None
     make_fitted(model, n_covariates, n_targets)
     expected = weights_of(model)
     differing = [
-        str(key)
-        for key in sorted(expected.keys() | weights.keys(), key=str)
+        key
+        for key in sorted(expected.keys() | weights.keys())
         if key not in expected or key not in weights or _kind_of(key, expected[key]) != _kind_of(key, weights[key])
     ]
     if differing:
@@ -77,6 +73,17 @@ def restore_weights(
             f"{name} must hold the weights of this architecture with these parameters, and does not: "
             f"{shorten(differing, 3)} differ in name, shape or type"
         )
+    set_weights(model, weights)
+
+
+def set_weights(model: "GlobalForecastingModel", weights: "dict[str, torch.Tensor]") -> None:
+    """Give a fitted model the weights of another that is like it.
+
+    A model that is given its own has them in memory as one that is read from a file: only then do sums over them run in
+    the same order, and forecasts agree to the bit.
+    """
+    import torch
+
     if isinstance(model.model, torch.nn.Module):
         model.model.load_state_dict(weights, strict=True)
         return
@@ -103,9 +110,4 @@ def _restore_estimator(estimator: Any, weights: "dict[str, torch.Tensor]") -> No
 
 def _kind_of(key: str, tensor: "torch.Tensor") -> tuple[object, ...]:
     shape = (tensor.ndim,) if key.endswith(f".{_TEXT}") else tuple(tensor.shape)
-    return shape, tensor.dtype, tensor.layout
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return shape, tensor.dtype

@@ -1,7 +1,6 @@
 """A study's best-parameters document: what was tuned, on which rows, and how it did. All later stages read it."""
 
 import json
-import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -14,7 +13,7 @@ from kallos.planning import DataSummary, FoldWindow
 from kallos.scoring.job import FoldScore
 from kallos.specs.metrics import metric_label
 from kallos.specs.study import TuneSpec, unit
-from kallos.storage import address_of, read_bytes, read_text, remove_text, write_text
+from kallos.storage import Folder, address_of, read_at
 from kallos.study.choice import NO_CHOICE, Deflation, HonestChoice, OneStandardError
 from kallos.study.names import BEST_PARAMS, failure_name, failures_folder, latest_name, study_folder
 from kallos.study.result import PartScore, TuningResult
@@ -155,8 +154,7 @@ def read_best_params_file(address: str) -> BestParams:
 
     Raises `DataError` if it cannot be read, or is no such document of this version.
     """
-    folder, name = posixpath.split(address)
-    content = read_bytes(folder or ".", name)
+    content = read_at(address)
     if content is None:
         raise DataError(
             f"a best-parameters file must exist, and {scrubbed(address)} does not: 'kallos-run tune' makes one"
@@ -182,9 +180,9 @@ def write_best_params(result: TuningResult, results: str, chosen: HonestChoice =
     """
     document = BestParams.of(result, chosen).model_dump(mode="json")
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    address = write_text(study_folder(results, result.study_name), BEST_PARAMS, text)
-    write_text(results, latest_name(result.spec, BEST_PARAMS), text)
-    remove_text(failures_folder(results), failure_name(result.spec))
+    address = Folder(study_folder(results, result.study_name)).write(BEST_PARAMS, text)
+    Folder(results).write(latest_name(result.spec, BEST_PARAMS), text)
+    Folder(failures_folder(results)).remove(failure_name(result.spec))
     return address
 
 
@@ -215,12 +213,12 @@ def shown_address(result: TuningResult, results: str, name: str) -> str:
 
 def write_failure(name: str, results: str, failure: Mapping[str, Any]) -> str:
     """Write what became of a run as `failures/NAME` among the results, and return its address."""
-    return write_text(failures_folder(results), name, json.dumps(failure, indent=2) + "\n")
+    return Folder(failures_folder(results)).write(name, json.dumps(failure, indent=2) + "\n")
 
 
 def _read(folder: str, name: str) -> BestParams | None:
     try:
-        return BestParams.model_validate_json(read_text(folder, name) or "")
+        return BestParams.model_validate(Folder(folder).read_object(name))
     except ValidationError:
         return None
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kallos.errors import DataError, UsageError, scrubbed
-from kallos.storage import read_text, split_address, write_text
+from kallos.storage import Folder, read_at, split_address
 from kallos.study.best_params import read_best_params_file
 from kallos.study.names import BEST_PARAMS, STUDY, study_folder
 from kallos.study.result import TuningResult
@@ -24,7 +24,7 @@ def write_study(result: TuningResult, folder: str) -> str:
     Raises `KallosError` if the folder cannot be written.
     """
     document = {"kind": _KIND, "format": FORMAT, "result": result.model_dump(mode="json")}
-    return write_text(folder, STUDY, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    return Folder(folder).write(STUDY, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
 def study_address(params_address: str) -> str:
@@ -45,11 +45,11 @@ def read_study(address: str) -> TuningResult:
     version whose files are others.
     """
     shown = scrubbed(address)
-    text = read_text(*split_address(address))
-    if text is None:
+    content = read_at(address)
+    if content is None:
         raise UsageError(f"a study's file must be there: {shown} is not; 'kallos-run tune' writes it")
     try:
-        document: Any = json.loads(text)
+        document: Any = json.loads(content)
     except ValueError:
         raise DataError(
             f"a study's file must be whole: {shown} is damaged; the same 'kallos-run tune' writes it again"

@@ -25,6 +25,7 @@ from typing import Any
 from kallos.specs.data import DEFAULT_TARGET
 from kallos.specs.grid import StudyGrid
 from kallos.specs.study import TuneSpec
+from kallos.storage import json_sha256
 from kallos.words import target_label
 
 BEST_PARAMS, STUDY, FORECASTS, REPORT = "best_params.json", "study.json", "forecasts.json", "report.html"
@@ -64,12 +65,12 @@ def failures_folder(results: str) -> str:
 
 def failure_name(spec: TuneSpec) -> str:
     """Return the name of a failure's note: that of the specification, however many trials it asks for."""
-    return f"{_stem(spec)}-{_hash(_canonical(spec.model_dump(mode='json', exclude={'n_trials'})), 8)}.json"
+    return f"{_stem(spec)}-{json_sha256(spec.model_dump(mode='json', exclude={'n_trials'}))[:8]}.json"
 
 
 def unread_failure_name(parameters: Any) -> str:
     """Return the name of the note of a run whose parameters hold no specification that can be read."""
-    return f"unread-{_hash(_canonical(parameters), 8)}.json"
+    return f"unread-{_hash(json.dumps(parameters, sort_keys=True, default=str), 8)}.json"
 
 
 def models_folder(results: str) -> str:
@@ -96,7 +97,7 @@ def evaluated_model(name: str) -> str | None:
 def grid_folder(results: str, grid: StudyGrid) -> str:
     """Return the folder of a grid's own leaderboard: that of its studies, however many trials they ask for."""
     content = grid.model_dump(mode="json", exclude={"spec": {"n_trials"}})
-    return posixpath.join(results, f"tune-all-{_hash(_canonical(content), 16)}")
+    return posixpath.join(results, f"tune-all-{json_sha256(content)[:16]}")
 
 
 def latest_leaderboard(grid: StudyGrid) -> str:
@@ -172,10 +173,6 @@ def _key_part(label: str, usual: Callable[[str], str], names: Sequence[str] = ()
 
 def _in_words(part: str) -> str:
     return part.replace("-", "_")
-
-
-def _canonical(content: Any) -> str:
-    return json.dumps(content, sort_keys=True, default=str)
 
 
 def _hash(text: str, length: int) -> str:

@@ -15,7 +15,7 @@ import flows.tune
 from flows.places import place_of, shared_pools
 from flows.tune import may_pass_later
 from flows.watching import is_worth_a_line
-from kallos.errors import StudyError
+from kallos.errors import FitError, StorageError, StudyError
 from kallos.scoring.job import FoldJob, FoldScore
 from kallos.specs.run import RunSpec
 from kallos.study.budget import Budget, BudgetSpentError
@@ -92,5 +92,7 @@ def test_a_fold_that_waits_for_a_cluster_is_asked_for_within_the_budget_and_is_n
     ):
         place.within(Budget(timeout=0))(small_job(tmp_path))
     assert not may_pass_later(None, None, Failed(data=spent.value))
+    assert not may_pass_later(None, None, Failed(data=FitError("the fold cannot be fitted")))
+    assert may_pass_later(None, None, Failed(data=StorageError("a snapshot must be readable")))
     record = logging.makeLogRecord({"task_name": "fold", "msg": f"Finished in state Failed('an exception {spent!r}')"})
     assert not is_worth_a_line(record)

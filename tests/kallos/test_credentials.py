@@ -13,7 +13,7 @@ from kallos.errors import KallosError, UsageError, scrubbed
 from kallos.features.databases import parse_url, reason_of, shown
 from kallos.features.snapshots import write_snapshot
 from kallos.settings import check_dask_address
-from kallos.storage import address_of, prepare_folder, read_text
+from kallos.storage import Folder, address_of, prepare_folder, read_at
 from kallos.study.record import check_record
 from tests.samples import make_features, small_plan
 
@@ -74,7 +74,8 @@ def test_no_part_of_a_password_is_in_what_a_store_is_refused_with(password):
         for act in (
             lambda url=url: FoldCache(url),
             lambda url=url: prepare_folder(url),
-            lambda url=url: read_text(url, "a.json"),
+            lambda url=url: Folder(url).read("a.json"),
+            lambda url=url: read_at(f"{url}/a.json"),
             lambda url=url: write_snapshot(make_features(5), url),
         ):
             with pytest.raises(KallosError) as refused:

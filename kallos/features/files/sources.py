@@ -1,10 +1,7 @@
 """Files of rows as they lie on disk: found, opened, and each row with the number that an editor shows it at."""
 
-import bz2
 import csv
-import gzip
 import io
-import lzma
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from fsspec.core import OpenFile
+from fsspec.implementations.local import LocalFileSystem
 from pyarrow import ipc
 
 from kallos.errors import DataError, KallosError, UsageError, shorten
@@ -238,28 +237,29 @@ def _rows(reader: Any, width: int, lines_above: int) -> tuple[list[list[pa.Array
 
 @contextmanager
 def _opened(source: Source) -> Iterator[IO[bytes]]:
-    path = source.path
-    if path is None:
-        stream: Any = io.BytesIO(source.content)
-    else:
-        packed = path.suffix.lower()
-        if packed == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                names = archive.namelist()
-                if len(names) != 1:
-                    raise _unreadable(source, f"an archive must hold one file, not {len(names)}")
-                stream = io.BytesIO(archive.read(names[0]))
-        elif packed == ".zst":
-            stream = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
-        else:
-            opener: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(packed, open)
-            stream = opener(path, "rb")
-    with stream:
+    with _unpacked(source) as stream:
         # Compressed streams cannot all be looked ahead in.
-        buffered = io.BufferedReader(stream) if not isinstance(stream, io.BufferedReader) else stream
+        buffered = io.BufferedReader(stream)
         if buffered.peek(2)[:2] in _MARKS_OF_UTF_16:
             raise _unreadable(source, "it is UTF-16: save it as UTF-8")
         yield buffered
+
+
+def _unpacked(source: Source) -> Any:
+    """Return a source's bytes as a stream to enter; fsspec tells by a file's name how it is packed."""
+    path = source.path
+    if path is None:
+        return io.BytesIO(source.content)
+    packed = path.suffix.lower()
+    if packed == ".zst":
+        # For which fsspec needs a package more.
+        return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+    if packed == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            n_files = len(archive.namelist())
+        if n_files != 1:
+            raise _unreadable(source, f"an archive must hold one file, not {n_files}")
+    return OpenFile(LocalFileSystem(), str(path.absolute()), compression="infer")
 
 
 def _refuse_doubled(names: Sequence[str], source: Source) -> None:

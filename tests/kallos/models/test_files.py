@@ -10,6 +10,7 @@ import fsspec
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from kallos.architectures import Architecture, references
 from kallos.errors import DataError, KallosError
@@ -18,6 +19,8 @@ from kallos.models.files import load_model, write_model
 from kallos.models.forecasting import forecast_next, forecast_windows
 from kallos.models.trainer import TrainedModel
 from tests.small_models import FinishedStudy, are_same, finished_study, forge, small_model
+
+WEIGHTS = "weights-42.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,7 @@ def test_the_manifest_says_what_the_model_is_and_the_same_model_is_the_same_byte
     assert manifest["choice"]["params"] == study.best.best_params
     assert manifest["columns"] == list(study.rows.columns)
     assert (manifest["horizon"], manifest["lead"]) == (2, 3)
-    assert sorted(manifest["files"]) == ["preparation.json", "weights-42.pt", "weights-43.pt"]
+    assert sorted(manifest["files"]) == ["preparation.json", "weights-42.safetensors", "weights-43.safetensors"]
     assert sorted(path.name for path in written.iterdir()) == sorted([*manifest["files"], "manifest.json"])
     write_model(small_model(study), str(tmp_path / "again"))
     for path in written.iterdir():
@@ -130,7 +133,7 @@ def test_a_model_is_never_written_over_another_nor_among_other_files(study, mode
 
 
 def test_writing_the_same_model_again_mends_it(model, copied):
-    (copied / "weights-42.pt").write_bytes(b"")
+    (copied / WEIGHTS).write_bytes(b"")
     write_model(model, str(copied))
     assert load_model(str(copied)).manifest == model.manifest
 
@@ -157,14 +160,14 @@ def edit(folder: Path, name: str, **changes: object) -> None:
 
 
 def rename_weight(folder: Path) -> None:
-    weights = torch.load(folder / "weights-42.pt", weights_only=True)
+    weights = load_file(folder / WEIGHTS)
     first = next(iter(weights))
-    torch.save({("x" if name == first else name): value for name, value in weights.items()}, folder / "weights-42.pt")
+    save_file({("x" if name == first else name): value for name, value in weights.items()}, folder / WEIGHTS)
 
 
 def reshape_weight(folder: Path) -> None:
-    weights = torch.load(folder / "weights-42.pt", weights_only=True)
-    torch.save({name: value[:-1] if value.ndim else value for name, value in weights.items()}, folder / "weights-42.pt")
+    weights = load_file(folder / WEIGHTS)
+    save_file({name: value[:-1] if value.ndim else value for name, value in weights.items()}, folder / WEIGHTS)
 
 
 def other_columns(folder: Path) -> None:
@@ -176,7 +179,7 @@ def other_columns(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "forged", "said"),
     [
-        (lambda folder: flip(folder / "weights-42.pt"), False, "its file weights-42.pt was changed"),
+        (lambda folder: flip(folder / WEIGHTS), False, "its file weights-42.safetensors was changed"),
         (lambda folder: flip(folder / "preparation.json"), False, "its file preparation.json was changed"),
         (lambda folder: (folder / "preparation.json").unlink(), False, "its file preparation.json is missing"),
         (lambda folder: (folder / "manifest.json").unlink(), False, "must have a manifest.json"),
@@ -192,8 +195,8 @@ def other_columns(folder: Path) -> None:
         (other_columns, True, "its columns are not those of the manifest"),
         (rename_weight, True, "differ in name, shape or type"),
         (reshape_weight, True, "differ in name, shape or type"),
-        (lambda folder: torch.save([1, 2], folder / "weights-42.pt"), True, "must hold tensors by their names"),
-        (lambda folder: (folder / "weights-42.pt").write_bytes(b"gone"), True, "must hold weights and nothing else"),
+        (lambda folder: torch.save([1, 2], folder / WEIGHTS), True, "must hold weights and nothing else"),
+        (lambda folder: (folder / WEIGHTS).write_bytes(b"gone"), True, "must hold weights and nothing else"),
     ],
 )  # fmt: skip
 def test_a_directory_that_is_not_as_it_was_written_is_refused_in_one_line(copied, damage, forged, said):
@@ -217,19 +220,19 @@ class Malicious:
 @pytest.mark.parametrize("save", [lambda thing, file: file.write_bytes(pickle.dumps(thing)), torch.save])
 def test_a_pickle_in_place_of_the_weights_is_refused_and_not_executed_however_well_forged(copied, tmp_path, save):
     mark = tmp_path / "executed"
-    save(Malicious(mark), copied / "weights-43.pt")
+    save(Malicious(mark), copied / "weights-43.safetensors")
     forge(copied)
-    with pytest.raises(DataError, match=r"weights-43\.pt must hold weights and nothing else") as raised:
+    with pytest.raises(DataError, match=r"weights-43\.safetensors must hold weights and nothing else") as raised:
         load_model(str(copied))
     assert "\n" not in str(raised.value)
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("name", ["../outside.pt", "/etc/passwd"])
+@pytest.mark.parametrize("name", ["../outside.safetensors", "/etc/passwd"])
 def test_a_manifest_cannot_name_files_outside_of_its_folder(copied, name):
     values = json.loads((copied / "manifest.json").read_text())
     forge(copied)
-    values["files"][name] = values["files"].pop("weights-43.pt")
+    values["files"][name] = values["files"].pop("weights-43.safetensors")
     (copied / "manifest.json").write_text(json.dumps(values))
     with pytest.raises(DataError, match="cannot be used"):
         load_model(str(copied))

@@ -99,11 +99,17 @@ def test_a_copy_of_another_asset_is_none_of_this_ones_where_a_disk_does_not_tell
     assert read_latest(small_spec(data={"asset_id": "Abc"}), str(tmp_path)) is None
 
 
-@pytest.mark.parametrize("folder", ["{tmp_path}/file/results", "nowhere://bucket/results"])
-def test_a_folder_that_cannot_be_written_is_named(tmp_path, folder):
+@pytest.mark.parametrize(
+    ("folder", "rule"),
+    [
+        ("{tmp_path}/file/results", "the output folder must be writable"),
+        ("nowhere://bucket/results", "a folder must be a path, or an fsspec URL that can be opened here"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, folder, rule):
     (tmp_path / "file").write_text("")
     folder = folder.format(tmp_path=tmp_path)
-    with pytest.raises(KallosError, match=f"the output folder must be writable: {folder}: "):
+    with pytest.raises(KallosError, match=f"{rule}: {folder}: "):
         prepare_folder(folder)
 
 

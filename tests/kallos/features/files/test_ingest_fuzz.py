@@ -146,6 +146,12 @@ def test_a_packed_csv_file_is_imported_and_one_that_is_cut_short_refused(door: D
     assert isinstance(door.take(path), str)
 
 
+def test_a_file_is_taken_by_its_very_name(door: Door) -> None:
+    taken = door.take(door.put("~zip::b?*.csv", GOOD.encode()))
+    assert isinstance(taken, dict), taken
+    assert taken["BTC"]["close"].tolist() == CLOSES
+
+
 # CSV files that are none
 
 
