@@ -52,16 +52,14 @@ def build_dlinear(params: Params, context: ModelContext) -> "DLinearModel":
     """Return DLinear as published: one layer for all columns, each forecast from its own past."""
     from darts.models import DLinearModel
 
-    own = {name: params[name] for name in ("kernel_size", "const_init")}
-    return DLinearModel(shared_weights=True, **own, **darts_arguments(params, context))
+    return DLinearModel(shared_weights=True, **darts_arguments(params, context))
 
 
 def build_nlinear(params: Params, context: ModelContext) -> "NLinearModel":
     """Return NLinear as published: one layer for all columns, each forecast from its own past."""
     from darts.models import NLinearModel
 
-    own = {name: params[name] for name in ("normalize", "const_init")}
-    return NLinearModel(shared_weights=True, **own, **darts_arguments(params, context))
+    return NLinearModel(shared_weights=True, **darts_arguments(params, context))
 
 
 # With several targets, Darts' own default has a weight from each column's past to each column's future.
