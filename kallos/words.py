@@ -2,8 +2,9 @@
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import requires
+from typing import Any
 
 
 def pip_install(package: str) -> str:
@@ -49,6 +50,22 @@ def short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def day(moment: str | int) -> str:
-    """Return a stamp for people: a date alone where it is midnight."""
-    return str(moment).removesuffix("T00:00:00").replace("T", " ")
+def day(moment: object) -> str:
+    """Return a row's stamp for people: a date alone where it is midnight."""
+    return str(moment).replace("T", " ").removesuffix(" 00:00:00")
+
+
+def percent(share: float, digits: int | None = 2) -> str:
+    """Return a share in per cent, with a true minus sign; without digits, as few as tell it."""
+    text = f"{100 * share:.{digits}f}" if digits is not None else f"{round(100 * share, 6):g}"
+    text = text.replace("-", "" if float(text) == 0 else "\u2212")
+    return f"{text}%"
+
+
+def flattened(fields: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the fields of nested tables, by names such as `data.asset_id`, with their values."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value

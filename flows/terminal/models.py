@@ -8,7 +8,8 @@ from rich.text import Text
 
 from kallos.models.looks import Look
 from kallos.models.registry import ModelRecord, Registry
-from kallos.models.registry_index import Change, Entry, Stamp, State
+from kallos.models.registry_index import Change, Entry, State
+from kallos.words import day
 
 _STYLES: dict[State, str] = {"current": "bold green", "candidate": "yellow", "retired": "dim"}
 
@@ -28,7 +29,7 @@ def show_models(console: Console, entries: Sequence[Entry], registry: Registry) 
         )
         for state in _STYLES:
             for entry in (each for each in of_slot if each.state == state):
-                table.add_row(_state(state), Text(entry.model_id), _day(entry.data.end), f"{entry.since:%Y-%m-%d}")
+                table.add_row(_state(state), Text(entry.model_id), day(entry.data.end), f"{entry.since:%Y-%m-%d}")
         console.print(table)
         before = registry.before(slot)
         if before:
@@ -45,16 +46,16 @@ def show_model(console: Console, record: ModelRecord, looks: Sequence[Look]) -> 
     facts.add_row("state", Text.assemble(_state(entry.state), f" since {entry.since:%Y-%m-%d %H:%M} UTC"))
     facts.add_row("forecasts", str(entry.slot))
     facts.add_row("architecture", entry.model_name)
-    facts.add_row("trained on", f"{entry.data.rows} rows, {_day(entry.data.start)} to {_day(entry.data.end)}")
+    facts.add_row("trained on", f"{entry.data.rows} rows, {day(entry.data.start)} to {day(entry.data.end)}")
     if entry.holdout_start is not None:
-        facts.add_row("hold-out", f"from {_day(entry.holdout_start)}")
+        facts.add_row("hold-out", f"from {day(entry.holdout_start)}")
     facts.add_row("folder", record.address)
     console.print(facts)
     if looks:
         table = _table("looks at hold-outs", "time (UTC)", "from", "to", "decision")
         for look in looks:
             table.add_row(
-                f"{look.time:%Y-%m-%d %H:%M}", _day(look.test_start), _day(look.test_end), look.decision or "none"
+                f"{look.time:%Y-%m-%d %H:%M}", day(look.test_start), day(look.test_end), look.decision or "none"
             )
         console.print(table)
     table = _table("history", "time (UTC)", "change", "reason")
@@ -80,8 +81,3 @@ def _told(change: Change, model_id: str) -> str:
 
 def _state(state: State) -> Text:
     return Text(state, style=_STYLES[state])
-
-
-def _day(stamp: Stamp) -> str:
-    """Return a stamp without a midnight."""
-    return str(stamp).removesuffix("T00:00:00")

@@ -11,7 +11,7 @@ from rich.text import Text
 from kallos.specs.metrics import metric_label
 from kallos.study.catalogue import RecordedStudy, StudySummary
 from kallos.study.comparison import Comparison
-from kallos.words import counted, day, short, signed
+from kallos.words import counted, day, flattened, short, signed
 
 _NONE = ""
 
@@ -46,7 +46,7 @@ def _listed(study: StudySummary) -> list[Text]:
         Text(_progress(study)),
         _best(study),
         Text.assemble(_value(study.naive_value), (f" {study.naive or _NONE}".rstrip(), "dim")),
-        Text(_gain(study.gain), "green" if study.gain is not None and study.gain > 0 else ""),
+        Text(signed(study.gain), "green" if study.gain is not None and study.gain > 0 else ""),
         Text.assemble(state),
     ]
 
@@ -69,8 +69,10 @@ def show_study(console: Console, study: RecordedStudy) -> None:
     if study.spec:
         console.print()
         console.print(Text("specification", "bold"))
-        for name, value in _settings(study.spec):
-            console.print(f"  {name} = {value}", soft_wrap=False)
+        for name, value in flattened(study.spec):
+            if value is not None:
+                shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+                console.print(f"  {name} = {shown}", soft_wrap=False)
 
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
@@ -91,7 +93,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     rows = [(study.summary, study) for study in comparison.studies]
     table.add_row("best", *(_marked(each, comparison) for each, _ in rows))
     table.add_row("naive", *(_value(each.naive_value) for each, _ in rows))
-    table.add_row("gain", *(_gain(each.gain) for each, _ in rows))
+    table.add_row("gain", *(signed(each.gain) for each, _ in rows))
     table.add_row("folds won", *(_won(study) for _, study in rows))
     table.add_row("trials", *(_progress(each) for each, _ in rows))
     if comparison.comparable:
@@ -137,7 +139,7 @@ def _facts(study: RecordedStudy) -> Iterator[str]:
     if summary.best_value is not None:
         line = f"best {_metric(summary)} {_value(summary.best_value)}"
         if summary.gain is not None:
-            line += f", naive ({summary.naive}) {_value(summary.naive_value)}, gain {_gain(summary.gain)}"
+            line += f", naive ({summary.naive}) {_value(summary.naive_value)}, gain {signed(summary.gain)}"
             line += f", {_won(study)} folds won"
         yield line
 
@@ -167,17 +169,9 @@ def _folds(study: RecordedStudy) -> Table:
             f"{day(window.validation_start)[:10]} to {day(window.validation_end)[:10]}",
             _value(score.value) if score else _NONE,
             _value(naive),
-            _gain(1 - score.value / naive if score and naive else None),
+            signed(1 - score.value / naive if score and naive else None),
         )
     return table
-
-
-def _settings(spec: dict[str, object], path: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in spec.items():
-        if isinstance(value, dict):
-            yield from _settings(value, f"{path}{name}.")
-        elif value is not None:
-            yield f"{path}{name}", ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _title(study: StudySummary) -> str:
@@ -203,10 +197,6 @@ def _won(study: RecordedStudy) -> str:
 
 def _value(value: float | None) -> str:
     return _NONE if value is None else f"{value:.5g}"
-
-
-def _gain(gain: float | None) -> str:
-    return signed(gain)
 
 
 def _date(moment: datetime | None) -> str:

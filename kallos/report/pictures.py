@@ -30,11 +30,10 @@ from kallos.report.plots import (
     draw_importance,
     draw_scatter,
     draw_seconds,
-    percent,
 )
 from kallos.report.rows import fold_rows
 from kallos.study.result import TuningResult
-from kallos.words import counted, day
+from kallos.words import counted, day, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

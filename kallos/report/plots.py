@@ -12,6 +12,7 @@ from kallos.report.forecasts import FoldForecasts
 from kallos.report.importance import Importance
 from kallos.report.rows import fold_rows
 from kallos.study.result import TuningResult
+from kallos.words import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -265,13 +266,6 @@ def value_limit(result: TuningResult) -> float:
     low = min(values.min(), result.naive_value)
     usual = max(np.quantile(values, 0.75), result.naive_value)
     return float(min(max(values.max(), result.naive_value), low + 2.5 * (usual - low)) if usual > low else low * 1.01)
-
-
-def percent(share: float, digits: int | None = 2) -> str:
-    """Return a share in per cent, with a true minus sign; without digits, as few as tell it."""
-    text = f"{100 * share:.{digits}f}" if digits is not None else f"{round(100 * share, 6):g}"
-    text = text.replace("-", "" if float(text) == 0 else "\u2212")
-    return f"{text}%"
 
 
 def _fold_label(row: dict[str, Any], *, has_room: bool) -> str:

@@ -1,21 +1,19 @@
 """The report's numbers as tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kallos.evaluation.results import ForecastScores, HoldoutEvaluation
 from kallos.report.banner import interval
 from kallos.report.forecasts import BestForecasts
 from kallos.report.importance import Importance
-from kallos.report.plots import percent
 from kallos.report.rows import architecture_rows, fold_rows
 from kallos.specs.metrics import metric_label, metric_of_one_target
 from kallos.specs.study import metric_with_unit
 from kallos.study.best_params import asset_rows, target_rows
 from kallos.study.lines import outcome
 from kallos.study.result import TuningResult
-from kallos.words import day, short
+from kallos.words import day, flattened, percent, short
 
 _NONE = "\u2013"
 
@@ -201,21 +199,13 @@ def data_table(result: TuningResult) -> Table:
 
 def spec_table(result: TuningResult) -> Table:
     """Return every field of the specification."""
-    rows = tuple(_flattened(result.spec.model_dump(mode="json")))
+    rows = tuple((name, _in_words(value)) for name, value in flattened(result.spec.model_dump(mode="json")))
     return Table("The specification", ("field", "value"), rows, numbers=2)
 
 
 def version_table(result: TuningResult) -> Table:
     """Return the versions that the study was run with."""
     return Table("Versions", ("package", "version"), tuple(result.versions.items()), numbers=2)
-
-
-def _flattened(fields: dict[str, Any], before: str = "") -> Iterable[tuple[str, str]]:
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            yield from _flattened(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", _in_words(value)
 
 
 def _in_words(value: object) -> str:
