@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from kallos.errors import KallosError, UsageError, explain, scrubbed
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.models.files import read_manifest
-from kallos.report.holdout_pictures import comparisons
 from kallos.storage import file_names, read_text, split_address, write_text
 from kallos.study.choice import OneStandardError
 from kallos.study.names import evaluated_model, evaluation_name, model_folder
@@ -75,7 +74,7 @@ def evaluation_markdown(evaluation: HoldoutEvaluation) -> str:
         for row in score_rows(evaluation)
     )
     reasons = "\n".join(f"- {reason}" for reason in evaluation.verdict.reasons)
-    against = "\n".join(f"- {gain_line(comparison, evaluation.tests)}" for comparison in comparisons(evaluation))
+    against = "\n".join(f"- {gain_line(comparison, evaluation.tests)}" for comparison in evaluation.comparisons)
     return f"""# {evaluation.verdict.decision}: {evaluation.model_id}
 
 {reasons}

@@ -148,15 +148,15 @@ def seconds_picture(result: TuningResult) -> Picture:
 
 def comparison_picture(evaluation: HoldoutEvaluation) -> Picture:
     """Return what the model saves on the hold-out against each other forecaster."""
-    compared = (evaluation.against_naive, evaluation.against_ridge, evaluation.against_in_use)
+    compared = evaluation.comparisons
     shown = "; ".join(
-        f"{each.other} {percent(each.gain)} ({percent(each.low)} to {percent(each.high)})" for each in compared if each
+        f"{each.other} {percent(each.gain)} ({percent(each.low)} to {percent(each.high)})" for each in compared
     )
     return _picture(
         "comparisons",
         f"Points with intervals: share of {evaluation.score} that the model saves on the hold-out. {shown}.",
         lambda figure, _: draw_comparisons(figure.subplots(), evaluation),
-        height=90 + 34 * sum(each is not None for each in compared),
+        height=90 + 34 * len(compared),
     )
 
 

@@ -161,11 +161,9 @@ def score_table(evaluation: HoldoutEvaluation) -> Table:
 
 def comparison_table(evaluation: HoldoutEvaluation) -> Table:
     """Return a row per forecaster that the model is held against on the hold-out."""
-    compared = (evaluation.against_naive, evaluation.against_ridge, evaluation.against_in_use)
     rows = tuple(
         (each.other, percent(each.gain), interval(each), f"{each.statistic:.2f}", f"{each.p_value:.2g}")
-        for each in compared
-        if each is not None
+        for each in evaluation.comparisons
     )
     headings = ("against", "gain", "interval (block bootstrap)", "Diebold-Mariano", "p-value")
     caption = f"The model against others on the hold-out: the gain is the share of {evaluation.score} that is saved"
