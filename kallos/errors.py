@@ -27,12 +27,17 @@ if TYPE_CHECKING:
 class KallosError(Exception):
     """An error that its message explains in full; it is shown without a traceback.
 
-    What was given, or may be given otherwise, stands in backquotes by its name in a specification or a signature, as in
-    "take fewer `n_folds`": who asked by a study file, a form or from Python finds it there, and the command line shows
-    it as its flag.
+    It is the `rule` with the value that breaks it, and the `remedy`, where that is told apart. What was given, or may
+    be given otherwise, stands in backquotes by its name in a specification or a signature, as in "take fewer
+    `n_folds`": who asked by a study file, a form or from Python finds it there, and the command line shows it as its
+    flag.
     """
 
     exit_code = 1
+
+    def __init__(self, rule: str, remedy: str = "") -> None:
+        super().__init__(f"{rule}; {remedy}" if remedy else rule)
+        self.rule, self.remedy = rule, remedy
 
 
 class UsageError(KallosError):
@@ -46,7 +51,20 @@ class DatabaseError(KallosError):
 
 
 class DataError(KallosError):
-    """The rows or columns are unfit for what was asked."""
+    """The rows or columns are unfit for what was asked.
+
+    `place` says which fault it is, and where, by the fields of `kallos.checks.Finding`.
+    """
+
+    def __init__(self, rule: str, remedy: str = "", **place: Any) -> None:
+        super().__init__(rule, remedy)
+        self.place = place
+
+
+def refuse(found: Iterable[KallosError]) -> None:
+    """Raise the first of the errors that were found, if there is one."""
+    for error in found:
+        raise error
 
 
 class FitError(KallosError):
