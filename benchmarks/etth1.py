@@ -22,7 +22,6 @@ from benchmarks.studies import DATA
 from kallos.architectures.linear import DLINEAR_DEFAULTS, DLINEAR_SPACE, NLINEAR_DEFAULTS, NLINEAR_SPACE
 from kallos.architectures.recipe import Architecture, ModelContext, Params, darts_arguments
 from kallos.baselines.scores import naive_scores
-from kallos.errors import shorten
 from kallos.features.snapshots import frame_sha256, write_snapshot
 from kallos.folds.grid import Fold
 from kallos.planning import plan_study
@@ -31,6 +30,7 @@ from kallos.scoring.fold import evaluate_fold
 from kallos.specs.study import TuneSpec
 from kallos.study.best_params import best_params_document
 from kallos.tuner import run_tuning
+from kallos.words import shorten
 
 if TYPE_CHECKING:
     from darts.models import DLinearModel, NLinearModel

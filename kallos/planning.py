@@ -22,7 +22,7 @@ from kallos.baselines.scores import (
     naive_by_asset,
     naive_by_target,
 )
-from kallos.errors import DataError, UsageError, require, shorten
+from kallos.errors import DataError, UsageError, require
 from kallos.features.moments import Stamp, stamp
 from kallos.features.snapshots import frame_sha256, write_snapshot
 from kallos.folds.cut import cut_panel, inner_cuts_of, is_short
@@ -33,6 +33,7 @@ from kallos.scoring.machine import version_here
 from kallos.scoring.metrics import mean
 from kallos.specs.metrics import RMSE, metric_source
 from kallos.specs.study import TuneSpec
+from kallos.words import shorten
 
 if TYPE_CHECKING:
     from optuna import Trial

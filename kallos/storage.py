@@ -17,7 +17,11 @@ import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from kallos.errors import IN_STORES, KallosError, UsageError, refuse_unclear_password, scrubbed
+from kallos.errors import KallosError, UsageError
+from kallos.words import scrubbed
+
+# What the stores' libraries end a password at, as a browser does; a port and a path are none.
+IN_STORES = re.compile(r"(?!\d+/).*[@/?#\[\]]", re.DOTALL)
 
 
 def refuse_relative(folder: str) -> None:
@@ -179,6 +183,17 @@ def remove_folder(folder: str) -> None:
     with _opened(folder, "the output folder must be writable") as (filesystem, path):
         if filesystem.exists(path):
             filesystem.rm(path, recursive=True)
+
+
+def refuse_unclear_password(url: str, unclear: re.Pattern[str], what: str) -> None:
+    """Raise `UsageError`, without showing any of it, for a URL whose password can be read in two ways."""
+    rest = url.partition("://")[2]
+    user, _, password = rest.rpartition("@")[0].partition(":")
+    if "/" not in user and ("?" in user or unclear.match(password)):
+        raise UsageError(
+            f"the password in {what} must be percent-encoded: write @ as %40, / as %2F, : as %3A, ? as %3F, # as %23, "
+            f"[ as %5B, ] as %5D and % as %25"
+        )
 
 
 @contextmanager

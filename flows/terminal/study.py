@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.wording import in_flags
-from kallos.errors import scrubbed
 from kallos.planning import StudyPlan
 from kallos.report.page import find_report
 from kallos.report.rows import architecture_rows, fold_rows
@@ -22,7 +21,7 @@ from kallos.study.lines import opening, run_summary, trial_label
 from kallos.study.names import BEST_PARAMS, REPORT, study_folder
 from kallos.study.result import TuningResult
 from kallos.study.trials import TrialRecord
-from kallos.words import day, short, signed
+from kallos.words import day, scrubbed, short, signed
 
 
 @contextmanager

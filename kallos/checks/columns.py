@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
-from kallos.errors import pasteable, shorten
 from kallos.folds.columns import NUMBERS, study_columns, unknown_columns
 from kallos.specs.data import FeatureSpec
 from kallos.specs.study import TuneSpec
+from kallos.words import pasteable, shorten
 
 # Whole numbers beyond it lose digits as float64.
 _EXACT = 2**53

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from kallos.errors import DataError, pasteable
+from kallos.errors import DataError
+from kallos.words import pasteable
 
 Severity = Literal["error", "warning"]
 

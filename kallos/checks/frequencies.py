@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
-from kallos.errors import DataError, shorten
+from kallos.errors import DataError
 from kallos.features.frequency import UNITS, Frequency, find_frequency, off_clock, shifted_rows, usual_step
 from kallos.specs.data import DataSpec
+from kallos.words import shorten
 
 
 def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) -> Frequency | None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from kallos.checks.findings import Finding, first_few, noted
 from kallos.checks.frequencies import examine_frequency
-from kallos.errors import DataError, shorten
+from kallos.errors import DataError
 from kallos.features.frequency import Frequency
 from kallos.features.local_days import clock_of, days_or_moments, offsets_of
 from kallos.features.store import (
@@ -22,6 +22,7 @@ from kallos.features.store import (
 )
 from kallos.features.unfinished import ends_after, is_off_clock, not_over_before
 from kallos.specs.data import DataSpec
+from kallos.words import shorten
 
 _EPOCH, _DAY_AFTER, _MONTH_AFTER, _YEAR_AFTER = (
     pd.Timestamp(day) for day in ("1970-01-01", "1970-01-02", "1970-02-01", "1971-01-01")

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from kallos.checks.findings import Finding, SeenFold, noted
-from kallos.errors import DataError, pasteable
+from kallos.errors import DataError
 from kallos.features.frequency import SESSIONS, Frequency
 from kallos.folds.cut import clip_input, describe_clip, refuse_short_holdout, refuse_short_window
 from kallos.folds.grid import Fold, cut_folds, cut_inner
 from kallos.specs.study import TuneSpec
+from kallos.words import pasteable
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
-from kallos.errors import pasteable
 from kallos.folds.columns import negative_volumes
 from kallos.specs.study import TuneSpec
+from kallos.words import pasteable
 
 # The commonest value of a near-constant column takes this share of the rows, or its spread is this small.
 _COMMONEST = 0.995

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.baselines.holdout import Holdout
-from kallos.errors import UsageError, shorten
+from kallos.errors import UsageError
 from kallos.evaluation.forecasts import evaluate_forecasts
 from kallos.evaluation.results import HoldoutEvaluation, Stamp
 from kallos.evaluation.window import find_window
@@ -21,6 +21,7 @@ from kallos.models.trainer import TrainedModel
 from kallos.scoring.metrics import Forecast
 from kallos.specs.metrics import OF_QUANTILES
 from kallos.specs.study import TuneSpec
+from kallos.words import shorten
 
 Array = npt.NDArray[np.float64]
 

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
-from kallos.errors import DataError, UsageError, refuse, require, shorten
+from kallos.errors import DataError, UsageError, refuse, require
+from kallos.words import shorten
 
 ROWS = "rows"
 SESSIONS = "sessions"

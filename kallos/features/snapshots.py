@@ -17,8 +17,18 @@ import pandas as pd
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from kallos.errors import IN_STORES, DataError, refuse_unclear_password, scrubbed
-from kallos.storage import EntryFile, EntryFiles, Holdings, entries_of, open_entry_files, surplus
+from kallos.errors import DataError
+from kallos.storage import (
+    IN_STORES,
+    EntryFile,
+    EntryFiles,
+    Holdings,
+    entries_of,
+    open_entry_files,
+    refuse_unclear_password,
+    surplus,
+)
+from kallos.words import scrubbed
 
 # A study that is planned is recorded within this time, and its snapshot is known to be needed.
 _PLANNED_SECONDS = 3600

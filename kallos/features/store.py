@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, refuse, shorten
+from kallos.errors import DatabaseError, DataError, UsageError, refuse
 from kallos.features.chunks import OnRows, frame_of
 from kallos.features.databases import parse_url, read_only_engine, reason_of, shown, timed_out, why_read_only_fails
 from kallos.features.dates import FIRST_MOMENT, LAST_MOMENT, bounds
@@ -31,6 +31,7 @@ from kallos.features.unfinished import is_off_clock, without_off_clock
 from kallos.features.writing import Written, write_features
 from kallos.settings import DB_TIMEOUT
 from kallos.specs.data import DataSpec
+from kallos.words import did_you_mean, shorten
 
 # The stamps that can be read, in words.
 _READABLE = "ISO 8601, 1678 to 2261"

@@ -7,20 +7,12 @@ from fnmatch import fnmatchcase
 import numpy as np
 import pandas as pd
 
-from kallos.errors import (
-    DataError,
-    did_you_mean,
-    pasteable,
-    refuse,
-    require,
-    require_columns,
-    require_one_of,
-    require_rows,
-    shorten,
-)
+from kallos.errors import DataError, refuse, require, require_one_of
 from kallos.folds.grid import Fold
+from kallos.folds.rows import require_columns, require_rows
 from kallos.folds.scalers import Preparation, PreparedSeries
 from kallos.specs.data import FeatureSpec
+from kallos.words import did_you_mean, pasteable, shorten
 
 # Kinds of NumPy types that a column of features may have.
 NUMBERS = "iuf"

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from kallos.errors import DataError, require_rows, shorten
+from kallos.errors import DataError
 from kallos.features.store import with_own_types
 from kallos.folds.columns import refuse_long_label, study_frame
 from kallos.folds.grid import Fold, FoldGrid, InnerCut, cut_inner, fewest_origins
 from kallos.folds.panel import Panel, inner_cuts
+from kallos.folds.rows import require_rows
 from kallos.specs.study import TuneSpec
+from kallos.words import shorten
 
 # Fewer training samples than this teach nothing, and Darts would train on a single one without a word.
 FEWEST_SAMPLES = 30

@@ -10,10 +10,11 @@ from functools import cached_property, reduce
 
 import pandas as pd
 
-from kallos.errors import DataError, pasteable, shorten
+from kallos.errors import DataError
 from kallos.features.frequency import Frequency, find_frequency
 from kallos.folds.grid import Fold, FoldGrid, InnerCut, cut_folds, cut_inner
 from kallos.specs.study import FoldSpec
+from kallos.words import pasteable, shorten
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from kallos.architectures import create_model, get_architecture
 from kallos.architectures.references import is_loaded
 from kallos.architectures.study_space import ARCHITECTURE, model_of
-from kallos.errors import DataError, KallosError, explain, require, scrubbed, shorten
+from kallos.errors import DataError, KallosError, explain, require
 from kallos.folds.scalers import Preparation, PreparationDocument
 from kallos.models.manifest import FORMAT, FileRecord, Manifest
 from kallos.models.trainer import PREPARATION_FILE, TrainedModel
@@ -19,6 +19,7 @@ from kallos.scoring.job import EVALUATION_VERSION
 from kallos.scoring.machine import installed_versions, machine
 from kallos.scoring.weights import restore_weights
 from kallos.storage import file_names, read_bytes, write_bytes, write_files
+from kallos.words import scrubbed, shorten
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from filelock import FileLock, Timeout
 from pydantic import AliasChoices, BaseModel, Field, PositiveInt, ValidationError
 
-from kallos.errors import KallosError, UsageError, did_you_mean, require, require_callable, scrubbed
+from kallos.errors import KallosError, UsageError, require, require_callable
 from kallos.models.looks import LOOKS, Look, looks_in
 from kallos.models.registry_index import (
     INDEX,
@@ -43,7 +43,7 @@ from kallos.storage import (
     write_files,
     write_text,
 )
-from kallos.words import target_label
+from kallos.words import did_you_mean, scrubbed, target_label
 
 MANIFEST = "manifest.json"
 

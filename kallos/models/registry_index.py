@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from kallos.errors import KallosError, UsageError, did_you_mean
-from kallos.words import counted
+from kallos.errors import KallosError, UsageError
+from kallos.words import counted, did_you_mean
 
 FORMAT: Literal["kallos-registry"] = "kallos-registry"
 VERSION: Literal[1] = 1

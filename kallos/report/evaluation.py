@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kallos.errors import KallosError, UsageError, explain, scrubbed
+from kallos.errors import KallosError, UsageError, explain
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.models.files import read_manifest
 from kallos.storage import file_names, read_text, split_address, write_text
 from kallos.study.choice import OneStandardError
 from kallos.study.names import evaluated_model, evaluation_name, model_folder
 from kallos.study.result import TuningResult
-from kallos.words import beside, counted, day, signed
+from kallos.words import beside, counted, day, scrubbed, signed
 
 
 def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.architectures import Params, create_model, get_architecture
-from kallos.errors import DataError, FitError, KallosError, require, scrubbed
+from kallos.errors import DataError, FitError, KallosError, require
 from kallos.features.snapshots import read_snapshot
 from kallos.folds.columns import PreparedFold, prepare_fold
 from kallos.folds.grid import Fold, InnerCut
@@ -25,6 +25,7 @@ from kallos.scoring.targets import actual_targets, error_unit
 from kallos.specs.data import FeatureSpec
 from kallos.specs.metrics import RMSE
 from kallos.specs.study import TrainingSpec
+from kallos.words import scrubbed
 
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel

@@ -3,7 +3,8 @@
 import io
 from typing import TYPE_CHECKING, Any
 
-from kallos.errors import DataError, KallosError, shorten
+from kallos.errors import DataError, KallosError
+from kallos.words import shorten
 
 if TYPE_CHECKING:
     import torch

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from kallos.errors import DataError, scrubbed, shorten
+from kallos.errors import DataError
 from kallos.features.moments import moment
 from kallos.features.snapshots import frame_sha256, read_snapshot, snapshot_address, write_snapshot
 from kallos.features.store import FeatureStore
@@ -12,6 +12,7 @@ from kallos.folds.panel import Panel
 from kallos.planning import StudyPlan, planned_folds
 from kallos.settings import DB_TIMEOUT
 from kallos.study.best_params import BestParams, ScoredWindow
+from kallos.words import scrubbed, shorten
 
 
 def study_rows(

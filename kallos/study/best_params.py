@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from kallos.architectures.study_space import as_drawn
 from kallos.baselines.scores import better_by_target
-from kallos.errors import DataError, explain, scrubbed, shorten
+from kallos.errors import DataError, explain
 from kallos.features.moments import Stamp
 from kallos.planning import DataSummary, FoldWindow
 from kallos.scoring.job import FoldScore
@@ -20,7 +20,7 @@ from kallos.storage import address_of, read_bytes, read_text, remove_text, write
 from kallos.study.choice import NO_CHOICE, HonestChoice, OneStandardError
 from kallos.study.names import BEST_PARAMS, failure_name, failures_folder, latest_name, study_folder
 from kallos.study.result import TuningResult
-from kallos.words import beside
+from kallos.words import beside, scrubbed, shorten
 
 
 class ScoredWindow(BaseModel):

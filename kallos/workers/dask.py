@@ -13,11 +13,11 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from kallos.errors import StudyError, require, require_callable, require_positive, require_whole, shorten
+from kallos.errors import StudyError, require, require_callable, require_positive, require_whole
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.job import FoldJob, FoldScore
 from kallos.scoring.machine import differences, machine
-from kallos.words import counted
+from kallos.words import counted, shorten
 from kallos.workers.processes import WorkerLostError, trying_again
 from kallos.workers.remote import RemoteFold, UnfitForFoldError, UnfitWorkerError
 from kallos.workers.scheduler import ANSWER_SECONDS, connect

@@ -11,13 +11,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kallos.errors import DataError, UsageError, did_you_mean, shorten
+from kallos.errors import DataError, UsageError
 from kallos.features.files.faults import Rejected, RowFaults, shortened
 from kallos.features.files.keys import asset_column, own_name, stamp_column
 from kallos.features.files.layouts import MISSING, FileLayout
 from kallos.features.files.numbers import NumberRule, read_numbers
 from kallos.features.files.sources import RawTable, Source, read_table
 from kallos.features.files.timestamps import StampReading, as_written, read_stamps
+from kallos.words import did_you_mean, shorten
 
 _LONGEST_NAME = 200
 

@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
-from kallos.errors import DataError, KallosError, UsageError, shorten
+from kallos.errors import DataError, KallosError, UsageError
 from kallos.features.files.layouts import FileLayout, FoundLayout, find_layout, first_lines
+from kallos.words import shorten
 
 _PARQUET = (".parquet", ".pq")
 _FEATHER = (".feather", ".arrow")
