@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 from rich.text import Text
 
+from flows.terminal.tables import titled
 from flows.wording import in_flags
 from kallos.report.leaderboard import Entry, Leaderboard, Row, notes, of, place, value
 from kallos.specs.study import study_title
@@ -103,7 +103,7 @@ class ShownStudies:
 
 def show_leaderboard(console: Console, board: Leaderboard) -> None:
     """Print the rows by asset, and what is to be known of them."""
-    table = Table(title=Text("leaderboard"), title_justify="left", title_style="bold")
+    table = titled("leaderboard")
     table.add_column("asset", overflow="fold")
     table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("model", overflow="fold")

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.terminal.tables import titled
 from kallos.models.looks import Look
 from kallos.models.registry import ModelRecord, Registry
 from kallos.models.registry_index import Change, Entry, State
@@ -19,11 +20,7 @@ def show_models(console: Console, entries: Sequence[Entry], registry: Registry) 
     for number, slot in enumerate(dict.fromkeys(entry.slot for entry in entries)):
         if number:
             console.print()
-        table = Table(title=Text(str(slot)), title_justify="left", title_style="bold")
-        table.add_column("state")
-        table.add_column("model", overflow="fold")
-        table.add_column("data until")
-        table.add_column("since")
+        table = titled(str(slot), "state", "model", "data until", "since")
         of_slot = sorted(
             (entry for entry in entries if entry.slot == slot), key=lambda entry: entry.since, reverse=True
         )
@@ -52,23 +49,16 @@ def show_model(console: Console, record: ModelRecord, looks: Sequence[Look]) -> 
     facts.add_row("folder", record.address)
     console.print(facts)
     if looks:
-        table = _table("looks at hold-outs", "time (UTC)", "from", "to", "decision")
+        table = titled("looks at hold-outs", "time (UTC)", "from", "to", "decision")
         for look in looks:
             table.add_row(
                 f"{look.time:%Y-%m-%d %H:%M}", day(look.test_start), day(look.test_end), look.decision or "none"
             )
         console.print(table)
-    table = _table("history", "time (UTC)", "change", "reason")
+    table = titled("history", "time (UTC)", "change", "reason")
     for change in record.history:
         table.add_row(f"{change.time:%Y-%m-%d %H:%M}", Text(_told(change, entry.model_id)), Text(change.reason))
     console.print(table)
-
-
-def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
 
 
 def _told(change: Change, model_id: str) -> str:
