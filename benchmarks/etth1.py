@@ -23,7 +23,6 @@ from kallos.architectures.linear import DLINEAR_DEFAULTS, DLINEAR_SPACE, NLINEAR
 from kallos.architectures.recipe import Architecture, ModelContext, Params, darts_arguments
 from kallos.baselines.forecasts import baseline_forecasts
 from kallos.baselines.window import Window
-from kallos.errors import shorten
 from kallos.features.frequency import Frequency
 from kallos.features.snapshots import frame_sha256, write_snapshot
 from kallos.folds.grid import Fold
@@ -34,6 +33,7 @@ from kallos.scoring.metrics import rmse
 from kallos.specs.study import TuneSpec
 from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
+from kallos.words import shorten
 
 if TYPE_CHECKING:
     from darts.models import DLinearModel, NLinearModel
@@ -55,16 +55,14 @@ def build_dlinear(params: Params, context: ModelContext) -> "DLinearModel":
     """Return DLinear as published: one layer for all columns, each forecast from its own past."""
     from darts.models import DLinearModel
 
-    own = {name: params[name] for name in ("kernel_size", "const_init")}
-    return DLinearModel(shared_weights=True, **own, **darts_arguments(params, context))
+    return DLinearModel(shared_weights=True, **darts_arguments(params, context))
 
 
 def build_nlinear(params: Params, context: ModelContext) -> "NLinearModel":
     """Return NLinear as published: one layer for all columns, each forecast from its own past."""
     from darts.models import NLinearModel
 
-    own = {name: params[name] for name in ("normalize", "const_init")}
-    return NLinearModel(shared_weights=True, **own, **darts_arguments(params, context))
+    return NLinearModel(shared_weights=True, **darts_arguments(params, context))
 
 
 # With several targets, Darts' own default has a weight from each column's past to each column's future.

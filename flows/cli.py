@@ -7,7 +7,8 @@ from cyclopts import CycloptsError
 
 from flows.wording import in_flags
 from kallos import __version__
-from kallos.errors import KallosError, scrubbed
+from kallos.errors import KallosError
+from kallos.words import scrubbed
 
 app = cyclopts.App(
     name="kallos-run",

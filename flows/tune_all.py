@@ -17,7 +17,7 @@ from flows.tune import tune
 from flows.watching import ArtifactStore
 from kallos import checks
 from kallos.checks.loading import shared_rows
-from kallos.errors import DataError, KallosError, StudyError, scrubbed, shorten
+from kallos.errors import DataError, KallosError, StudyError
 from kallos.features.store import FeatureStore
 from kallos.planning import StudyPlan, plan_study
 from kallos.report.leaderboard import Entry, Leaderboard, leaderboard_markdown, write_leaderboard
@@ -29,6 +29,7 @@ from kallos.specs.study import TuneSpec
 from kallos.storage import prepare_folder, refuse_relative
 from kallos.study.best_params import BestParams, read_best_params
 from kallos.study.names import leaderboard_key, study_folder
+from kallos.words import scrubbed, shorten
 from kallos.workers.dask import cluster_line
 from kallos.workers.scheduler import cluster_address
 

@@ -5,11 +5,12 @@ from datetime import date
 
 import pandas as pd
 
-from kallos.errors import require, require_callable, require_positive, require_rows, require_whole
+from kallos.errors import require, require_callable, require_positive, require_whole
 from kallos.features.chunks import OnRows
 from kallos.features.store import FeatureStore
 from kallos.folds.columns import PreparedFold, prepare_fold, study_columns
 from kallos.folds.grid import Fold, cut_folds, splits
+from kallos.folds.rows import require_rows
 from kallos.settings import DB_TIMEOUT
 from kallos.specs.data import DataSpec, FeatureSpec
 from kallos.specs.study import CalendarStep, FoldSpec, parse_spec

@@ -13,8 +13,11 @@ from pydantic import BaseModel, ConfigDict
 from kallos.architectures import Architecture, Params, get_architecture
 from kallos.architectures.lookup import refuse_missing_packages
 from kallos.architectures.study_space import StudySpace
-from kallos.baselines.scores import BaselineScores, score_baselines
-from kallos.errors import DataError, UsageError, require, shorten
+from kallos.baselines.scores import (
+    BaselineScores,
+    score_baselines,
+)
+from kallos.errors import DataError, UsageError, require
 from kallos.features.moments import Stamp, stamp
 from kallos.features.snapshots import frame_sha256, write_snapshot
 from kallos.folds.cut import cut_panel, inner_cuts_of, is_short
@@ -26,6 +29,7 @@ from kallos.scoring.metrics import mean
 from kallos.specs.metrics import metric_source
 from kallos.specs.study import TuneSpec
 from kallos.storage import json_sha256
+from kallos.words import shorten
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -19,7 +19,11 @@ from typing import Any, Self
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from kallos.errors import IN_STORES, StorageError, UsageError, refuse_unclear_password, scrubbed
+from kallos.errors import StorageError, UsageError
+from kallos.words import scrubbed
+
+# What the stores' libraries end a password at, as a browser does; a port and a path are none.
+IN_STORES = re.compile(r"(?!\d+/).*[@/?#\[\]]", re.DOTALL)
 
 _HIDDEN = re.compile(r"(^|/)\.")
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")
@@ -257,6 +261,17 @@ def _write_through(path: Path, content: bytes, *, flushed: bool = True) -> None:
         if flushed:
             file.flush()
             os.fsync(file.fileno())
+
+
+def refuse_unclear_password(url: str, unclear: re.Pattern[str], what: str) -> None:
+    """Raise `UsageError`, without showing any of it, for a URL whose password can be read in two ways."""
+    rest = url.partition("://")[2]
+    user, _, password = rest.rpartition("@")[0].partition(":")
+    if "/" not in user and ("?" in user or unclear.match(password)):
+        raise UsageError(
+            f"the password in {what} must be percent-encoded: write @ as %40, / as %2F, : as %3A, ? as %3F, # as %23, "
+            f"[ as %5B, ] as %5D and % as %25"
+        )
 
 
 def refuse_relative(folder: str) -> None:

@@ -1,9 +1,12 @@
-"""Small words for people: numbers, dates, names of files, skills and targets."""
+"""Small words for people: numbers, dates, names, skills and targets."""
 
+import json
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from importlib.metadata import requires
+from typing import Any
 
 
 def pip_install(package: str) -> str:
@@ -49,6 +52,57 @@ def short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def day(moment: str | int) -> str:
-    """Return a stamp for people: a date alone where it is midnight."""
-    return str(moment).removesuffix("T00:00:00").replace("T", " ")
+def day(moment: object) -> str:
+    """Return a row's stamp for people: a date alone where it is midnight."""
+    return str(moment).replace("T", " ").removesuffix(" 00:00:00")
+
+
+def percent(share: float, digits: int | None = 2) -> str:
+    """Return a share in per cent, with a true minus sign; without digits, as few as tell it."""
+    text = f"{100 * share:.{digits}f}" if digits is not None else f"{round(100 * share, 6):g}"
+    text = text.replace("-", "" if float(text) == 0 else "\u2212")
+    return f"{text}%"
+
+
+def flattened(fields: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the fields of nested tables, by names such as `data.asset_id`, with their values."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the closest known word as a question, with the words that there are."""
+    words = sorted(known)
+    by_folded = {each.casefold(): each for each in words}
+    close = [by_folded[each] for each in get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.5)]
+    choices = f"there are {shorten(words, 12)}" if words else "there are none"
+    return f"did you mean {close[0]!r}? ({choices})" if close else choices
+
+
+def shorten(items: Sequence[object], most: int = 5) -> str:
+    """Return the first few items in words, with the number of those left out."""
+    shown = ", ".join(str(item) for item in items[:most])
+    return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
+
+
+def pasteable(name: str) -> str:
+    """Return a column's name as it can be pasted into a study file: as it is if it is one plain word, else in quotes.
+
+    The quotes are TOML's; blanks that a line of text would not keep are written as escapes.
+    """
+    if re.fullmatch(r"[\w.-]+", name):
+        return name
+    quoted = json.dumps(name, ensure_ascii=False)
+    return re.sub(r"[^\S ]|\x7f|(?<= ) ", lambda blank: f"\\u{ord(blank[0]):04x}", quoted)
+
+
+def scrubbed(message: str) -> str:
+    """Return a message without the user names and passwords of URLs.
+
+    A password may hold any character, a raw @ too: all goes up to the last @ before the next URL, or else in the line.
+    """
+    login = r"//[^/\s:]*:"
+    return re.sub(rf"{login}(?:(?!\s[\w+.-]+://).)*@|{login}.*@", "//***@", message)

@@ -8,9 +8,10 @@ from cyclopts import Parameter
 
 from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, read_spec, with_flags
 from flows.wording import Console
-from kallos.errors import UsageError, scrubbed
+from kallos.errors import UsageError
 from kallos.settings import Settings
 from kallos.specs.study import TuneSpec
+from kallos.words import scrubbed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,10 +9,11 @@ from cyclopts import Parameter
 from flows.commands.studies import Storage, studies_address
 from flows.wording import Console
 from kallos.cache import FoldCache
-from kallos.errors import UsageError, scrubbed
+from kallos.errors import UsageError
 from kallos.features.snapshots import prune_snapshots, snapshot_holdings
 from kallos.settings import Settings
 from kallos.storage import Holdings
+from kallos.words import scrubbed
 
 _DAY, _MEGABYTE = 86_400, 1_000_000
 _SCORES, _SNAPSHOTS = "fold scores", "snapshots"

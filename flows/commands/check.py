@@ -188,11 +188,11 @@ def _lines_of(finding: "Finding", width: int) -> Iterator[str]:
 
 
 def _seen(examination: "Examination", spec: TuneSpec) -> Iterator[str]:
-    from kallos.words import counted
+    from kallos.words import counted, day
 
     if examination.first is None or examination.last is None:
         return
-    said = f"a study sees {counted(examination.rows, 'row')}, {_day(examination.first)} to {_day(examination.last)}"
+    said = f"a study sees {counted(examination.rows, 'row')}, {day(examination.first)} to {day(examination.last)}"
     if examination.columns is None:  # Of several assets together.
         yield said
     else:
@@ -202,7 +202,7 @@ def _seen(examination: "Examination", spec: TuneSpec) -> Iterator[str]:
         yield f"  {counted(examination.left_out, 'row')} outside the dates asked for"
     if examination.holdout_rows and examination.holdout_first is not None:
         yield (
-            f"  {counted(examination.holdout_rows, 'row')} behind them, from {_day(examination.holdout_first)} on, are "
+            f"  {counted(examination.holdout_rows, 'row')} behind them, from {day(examination.holdout_first)} on, are "
             f"kept for the hold-out, and are not looked at before 'evaluate'"
         )
     if examination.columns is not None:
@@ -210,10 +210,6 @@ def _seen(examination: "Examination", spec: TuneSpec) -> Iterator[str]:
         yield f"  target {spec.features.target_label}; covariates: {groups or 'none'}"
     for fold in examination.folds:
         yield (
-            f"  fold {fold.number}: trains to {_day(fold.train_end)}, "
-            f"scored {_day(fold.validation_start)} to {_day(fold.validation_end)}"
+            f"  fold {fold.number}: trains to {day(fold.train_end)}, "
+            f"scored {day(fold.validation_start)} to {day(fold.validation_end)}"
         )
-
-
-def _day(stamp: str) -> str:
-    return stamp.removesuffix(" 00:00:00")

@@ -21,6 +21,7 @@ from kallos.features.files.sources import Source, find_sources
 from kallos.features.files.timestamps import StampReading
 from kallos.features.writing import OnConflict, Written, write_features
 from kallos.settings import Settings
+from kallos.words import counted
 
 _MOST_ASSETS, _FIRST_ASSETS = 10, 5
 
@@ -189,7 +190,7 @@ def _line(name: str, written: Written, on_conflict: OnConflict) -> str:
     there = "skipped" if on_conflict == "skip" else "updated"
     kept = f"; {written.kept} before them stay as they are" if written.kept else ""
     return (
-        f"{name}: {_counted(written.rows, 'row')} of {_counted(written.features, 'feature')}, "
+        f"{name}: {counted(written.rows, 'row')} of {counted(written.features, 'feature')}, "
         f"{written.start:%Y-%m-%d} to "
         f"{written.end:%Y-%m-%d} ({written.new_rows} new, {written.rows - written.new_rows} {there}{kept})"
     )
@@ -198,14 +199,10 @@ def _line(name: str, written: Written, on_conflict: OnConflict) -> str:
 def _rejected(rejected: Sequence[Rejected]) -> list[str]:
     if not rejected:
         return []
-    lines = [f"{_counted(sum(each.n_rows for each in rejected), 'bad row')} left out:"]
+    lines = [f"{counted(sum(each.n_rows for each in rejected), 'bad row')} left out:"]
     for each in rejected:
-        lines.append(f"  {each.file}, {_counted(each.n_rows, 'row')}: {each.rule}")
+        lines.append(f"  {each.file}, {counted(each.n_rows, 'row')}: {each.rule}")
         lines += [f"    {first}" for first in each.first]
         if each.n_rows > len(each.first):
             lines.append(f"    and {each.n_rows - len(each.first)} more")
     return lines
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

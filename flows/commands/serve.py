@@ -9,11 +9,12 @@ from zoneinfo import available_timezones
 from cyclopts import Parameter
 
 from flows.server.api import set_environment
-from kallos.errors import UsageError, did_you_mean
+from kallos.errors import UsageError
 from kallos.specs.files import read_study_file
 from kallos.specs.run import RunSpec
 from kallos.specs.study import parse_spec, parse_tune_spec
 from kallos.storage import refuse_relative
+from kallos.words import did_you_mean
 
 
 def serve(

@@ -19,11 +19,12 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
-from kallos.errors import KallosError, UsageError, scrubbed, shorten
+from kallos.errors import KallosError, UsageError
 from kallos.report.leaderboard import Entry
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec
 from kallos.study.best_params import read_latest
+from kallos.words import scrubbed, shorten
 
 Found = TypeVar("Found")
 

@@ -31,10 +31,11 @@ from sqlalchemy import ColumnClause
 from sqlalchemy.exc import SQLAlchemyError
 
 import kallos
-from kallos.errors import KallosError, scrubbed
+from kallos.errors import KallosError
 from kallos.features.databases import parse_url, reason_of, shown
 from kallos.settings import Settings
 from kallos.storage import prepare_folder
+from kallos.words import scrubbed
 from kallos.workers.dask import DaskPool
 
 # All that people deploy or serve.

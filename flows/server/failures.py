@@ -7,12 +7,13 @@ from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 
-from kallos.errors import KallosError, scrubbed
+from kallos.errors import KallosError
 from kallos.settings import Settings
 from kallos.specs.study import TuneSpec, parse_tune_spec, study_title
 from kallos.study.best_params import write_failure
 from kallos.study.names import failure_name, unread_failure_name
 from kallos.study.trials import TRY_AGAIN
+from kallos.words import scrubbed
 
 
 def note_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

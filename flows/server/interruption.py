@@ -18,7 +18,7 @@ from prefect.settings import get_current_settings
 from rich.console import Console
 
 from flows.wording import in_flags
-from kallos.errors import scrubbed
+from kallos.words import scrubbed
 
 
 @contextmanager

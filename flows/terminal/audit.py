@@ -7,9 +7,8 @@ from rich.text import Text
 from flows.wording import in_flags
 from kallos.audit import STAGES, AuditReport
 from kallos.audit.verdicts import FINDINGS, Finding, Verdict
-from kallos.errors import pasteable, shorten
 from kallos.specs.study import TuneSpec
-from kallos.words import counted
+from kallos.words import counted, pasteable, shorten
 
 _HEADINGS = {"revisions": "revised", "association": "assoc.", "preparation": "prep."}
 _SIGNS: dict[Finding, tuple[str, str]] = {

@@ -3,9 +3,9 @@
 import textwrap
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from flows.terminal.tables import titled
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.report.evaluation import loss_line, score_names, score_rows, shown_score, span
 
@@ -25,11 +25,9 @@ def show_evaluation(console: Console, evaluation: HoldoutEvaluation) -> None:
     console.print(Text.assemble((decision, _STYLES[decision]), f"  {evaluation.model_id}"), soft_wrap=True)
     for reason in evaluation.verdict.reasons:
         console.print(textwrap.fill(reason, console.width - 1, initial_indent="- ", subsequent_indent="  "))
-    table = Table(title=Text(f"{span(evaluation)}"), title_justify="left", title_style="bold")
-    table.add_column("forecaster")
     names = score_names(evaluation)
-    for name, shown in names.items():
-        table.add_column(_HEADINGS.get(name, shown), justify="right")
+    headings = tuple(_HEADINGS.get(name, shown) for name, shown in names.items())
+    table = titled(span(evaluation), "forecaster", numbers=headings)
     for row in score_rows(evaluation):
         style = "bold" if row["forecaster"] == "model" else None
         table.add_row(row["forecaster"], *(shown_score(row[name]) for name in names), style=style)

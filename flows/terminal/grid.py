@@ -5,15 +5,15 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 from rich.text import Text
 
+from flows.terminal.tables import titled
 from flows.wording import in_flags
-from kallos import words
-from kallos.report.leaderboard import Entry, Leaderboard, Row, notes, of, place, share, value
+from kallos.report.leaderboard import Entry, Leaderboard, Row, notes, of, place, value
 from kallos.specs.study import study_title
 from kallos.study.events import Event, StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening
+from kallos.words import counted, signed
 
 _STYLES = {"naive": "italic", "failed": "red", "waiting": "dim", "done": ""}
 
@@ -70,14 +70,14 @@ class ShownStudies:
         elif entry.value is not None and entry.naive_value:
             gain = 1 - entry.value / entry.naive_value
             line += (
-                f"{entry.metric} {value(entry.value)}  naive {value(entry.naive_value)} ({entry.naive})  {share(gain)}"
+                f"{entry.metric} {value(entry.value)}  naive {value(entry.naive_value)} ({entry.naive})  {signed(gain)}"
             )
         if entry.pending:
             line += f"  ({entry.trials} of {entry.n_trials} trials, {entry.pending} more begun)"
         if entry.is_found:
             line += "  (complete, not run again)"
         elif self._recorded:
-            line += f"  (carried on from {words.counted(self._recorded, 'trial')})"
+            line += f"  (carried on from {counted(self._recorded, 'trial')})"
         self._recorded = 0
         self._print(line, "red" if entry.status == "failed" else "")
 
@@ -91,7 +91,7 @@ class ShownStudies:
     def fitted(self, board: Leaderboard) -> str:
         """Return in a sentence how many folds the studies have fitted that ran here."""
         but = "; those of studies that failed are not counted" if board.failed else ""
-        return f"{words.counted(self._fits, 'fold')} fitted in this run{but}"
+        return f"{counted(self._fits, 'fold')} fitted in this run{but}"
 
     def close(self) -> None:
         """Take the bar away."""
@@ -103,7 +103,7 @@ class ShownStudies:
 
 def show_leaderboard(console: Console, board: Leaderboard) -> None:
     """Print the rows by asset, and what is to be known of them."""
-    table = Table(title=Text("leaderboard"), title_justify="left", title_style="bold")
+    table = titled("leaderboard")
     table.add_column("asset", overflow="fold")
     table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("model", overflow="fold")
@@ -127,7 +127,7 @@ def _cells(row: Row, *, is_first: bool) -> list[str]:
         place(row.rank),
         row.model,
         value(row.value),
-        share(row.gain),
+        signed(row.gain),
         of(row.folds_won, row.folds),
         of(row.trials, row.n_trials),
         "" if row.status in ("done", "naive") else row.status,

@@ -6,9 +6,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.terminal.tables import titled
 from kallos.models.looks import Look
 from kallos.models.registry import ModelRecord, Registry
-from kallos.models.registry_index import Change, Entry, Stamp, State
+from kallos.models.registry_index import Change, Entry, State
+from kallos.words import day
 
 _STYLES: dict[State, str] = {"current": "bold green", "candidate": "yellow", "retired": "dim"}
 
@@ -18,17 +20,13 @@ def show_models(console: Console, entries: Sequence[Entry], registry: Registry) 
     for number, slot in enumerate(dict.fromkeys(entry.slot for entry in entries)):
         if number:
             console.print()
-        table = Table(title=Text(str(slot)), title_justify="left", title_style="bold")
-        table.add_column("state")
-        table.add_column("model", overflow="fold")
-        table.add_column("data until")
-        table.add_column("since")
+        table = titled(str(slot), "state", "model", "data until", "since")
         of_slot = sorted(
             (entry for entry in entries if entry.slot == slot), key=lambda entry: entry.since, reverse=True
         )
         for state in _STYLES:
             for entry in (each for each in of_slot if each.state == state):
-                table.add_row(_state(state), Text(entry.model_id), _day(entry.data.end), f"{entry.since:%Y-%m-%d}")
+                table.add_row(_state(state), Text(entry.model_id), day(entry.data.end), f"{entry.since:%Y-%m-%d}")
         console.print(table)
         before = registry.before(slot)
         if before:
@@ -45,29 +43,22 @@ def show_model(console: Console, record: ModelRecord, looks: Sequence[Look]) -> 
     facts.add_row("state", Text.assemble(_state(entry.state), f" since {entry.since:%Y-%m-%d %H:%M} UTC"))
     facts.add_row("forecasts", str(entry.slot))
     facts.add_row("architecture", entry.model_name)
-    facts.add_row("trained on", f"{entry.data.rows} rows, {_day(entry.data.start)} to {_day(entry.data.end)}")
+    facts.add_row("trained on", f"{entry.data.rows} rows, {day(entry.data.start)} to {day(entry.data.end)}")
     if entry.holdout_start is not None:
-        facts.add_row("hold-out", f"from {_day(entry.holdout_start)}")
+        facts.add_row("hold-out", f"from {day(entry.holdout_start)}")
     facts.add_row("folder", record.address)
     console.print(facts)
     if looks:
-        table = _table("looks at hold-outs", "time (UTC)", "from", "to", "decision")
+        table = titled("looks at hold-outs", "time (UTC)", "from", "to", "decision")
         for look in looks:
             table.add_row(
-                f"{look.time:%Y-%m-%d %H:%M}", _day(look.test_start), _day(look.test_end), look.decision or "none"
+                f"{look.time:%Y-%m-%d %H:%M}", day(look.test_start), day(look.test_end), look.decision or "none"
             )
         console.print(table)
-    table = _table("history", "time (UTC)", "change", "reason")
+    table = titled("history", "time (UTC)", "change", "reason")
     for change in record.history:
         table.add_row(f"{change.time:%Y-%m-%d %H:%M}", Text(_told(change, entry.model_id)), Text(change.reason))
     console.print(table)
-
-
-def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
 
 
 def _told(change: Change, model_id: str) -> str:
@@ -80,8 +71,3 @@ def _told(change: Change, model_id: str) -> str:
 
 def _state(state: State) -> Text:
     return Text(state, style=_STYLES[state])
-
-
-def _day(stamp: Stamp) -> str:
-    """Return a stamp without a midnight."""
-    return str(stamp).removesuffix("T00:00:00")

@@ -10,7 +10,7 @@ from rich.text import Text
 from kallos.specs.metrics import metric_label
 from kallos.study.catalogue import RecordedStudy, StudySummary
 from kallos.study.comparison import Comparison
-from kallos.words import counted, day, short, signed
+from kallos.words import counted, day, flattened, short, signed
 
 _NONE = ""
 
@@ -64,8 +64,10 @@ def show_study(console: Console, study: RecordedStudy) -> None:
     console.print(_folds(study))
     console.print()
     console.print(Text("specification", "bold"))
-    for name, value in _settings(study.spec):
-        console.print(f"  {name} = {value}", soft_wrap=False)
+    for name, value in flattened(study.spec):
+        if value is not None:
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            console.print(f"  {name} = {shown}", soft_wrap=False)
 
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
@@ -157,14 +159,6 @@ def _folds(study: RecordedStudy) -> Table:
             signed(1 - score.value / naive if score and naive else None),
         )
     return table
-
-
-def _settings(spec: dict[str, object], path: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in spec.items():
-        if isinstance(value, dict):
-            yield from _settings(value, f"{path}{name}.")
-        elif value is not None:
-            yield f"{path}{name}", ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _title(study: StudySummary) -> str:

@@ -9,8 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from flows.terminal.tables import titled
 from flows.wording import in_flags
-from kallos.errors import scrubbed
 from kallos.planning import StudyPlan
 from kallos.report.page import find_report
 from kallos.report.rows import architecture_rows, fold_rows
@@ -22,7 +22,7 @@ from kallos.study.lines import opening, run_summary, trial_label
 from kallos.study.names import BEST_PARAMS, REPORT, study_folder
 from kallos.study.result import PartScore, TuningResult
 from kallos.study.trials import TrialRecord
-from kallos.words import day, short, signed
+from kallos.words import day, scrubbed, short, signed
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def show_result(console: Console, result: TuningResult, results: str) -> None:
     address, page = shown_address(result, results, BEST_PARAMS), report_address(result, results)
     metric = metric_with_unit(result.spec)
     title = f"{study_title(result.spec)}: {metric} of the best trial ({result.best.number})"
-    table = Table(title=Text(title), title_justify="left", title_style="bold")
+    table = titled(title)
     for heading in ("fold", "validation"):
         table.add_column(heading, no_wrap=True)
     for heading in ("best", f"naive: {result.naive}", "gain"):
@@ -172,10 +172,7 @@ def show_result(console: Console, result: TuningResult, results: str) -> None:
 
 
 def _part_table(part: str, scores: Sequence[PartScore]) -> Table:
-    table = Table(title=f"by {part}, mean over the folds", title_justify="left", title_style="bold")
-    table.add_column(part)
-    for heading in ("best", "naive", "gain"):
-        table.add_column(heading, justify="right")
+    table = titled(f"by {part}, mean over the folds", part, numbers=("best", "naive", "gain"))
     for each in scores:
         values = (f"{each.value:.6g}", f"{each.naive_value:.6g}", signed(each.gain))
         table.add_row(Text(f"{each.name} (naive: {each.naive})"), *values)
@@ -183,10 +180,7 @@ def _part_table(part: str, scores: Sequence[PartScore]) -> Table:
 
 
 def _architecture_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(title="by architecture", title_justify="left", title_style="bold")
-    table.add_column("architecture")
-    for heading in ("trials", "best", "failed"):
-        table.add_column(heading, justify="right")
+    table = titled("by architecture", "architecture", numbers=("trials", "best", "failed"))
     for row in rows:
         value = "" if row["value"] is None else f"{row['value']:.6g}"
         table.add_row(Text(row["architecture"]), str(row["trials"]), value, str(row["failed"]))

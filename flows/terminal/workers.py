@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from flows.wording import in_flags
-from kallos.errors import scrubbed
+from kallos.words import scrubbed
 
 _POOLS = ("kallos.workers.dask", "kallos.workers.processes")
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from kallos.architectures.lookup import get_architecture, registry
 from kallos.architectures.recipe import Architecture, ModelContext, Params, darts_arguments
 from kallos.architectures.space import Float, Int
-from kallos.errors import FitError, UsageError, did_you_mean, in_one_line, require, require_callable, require_whole
+from kallos.errors import FitError, UsageError, in_one_line, require, require_callable, require_whole
+from kallos.words import did_you_mean
 
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel

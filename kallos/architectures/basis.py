@@ -44,15 +44,7 @@ def build_nbeats(params: Params, context: ModelContext) -> "NBEATSModel":
     """Return generic N-BEATS."""
     from darts.models import NBEATSModel
 
-    return NBEATSModel(
-        num_stacks=params["num_stacks"],
-        num_blocks=params["num_blocks"],
-        num_layers=params["num_layers"],
-        layer_widths=params["layer_widths"],
-        expansion_coefficient_dim=params["expansion_coefficient_dim"],
-        dropout=params["dropout"],
-        **darts_arguments(params, context),
-    )
+    return NBEATSModel(**darts_arguments(params, context))
 
 
 NBEATS = Architecture("nbeats", NBEATS_SPACE, NBEATS_DEFAULTS, build_nbeats)
@@ -79,14 +71,7 @@ def build_nhits(params: Params, context: ModelContext) -> "NHiTSModel":
     """Return N-HiTS."""
     from darts.models import NHiTSModel
 
-    return NHiTSModel(
-        num_stacks=params["num_stacks"],
-        num_blocks=params["num_blocks"],
-        num_layers=params["num_layers"],
-        layer_widths=params["layer_widths"],
-        dropout=params["dropout"],
-        **darts_arguments(params, context),
-    )
+    return NHiTSModel(**darts_arguments(params, context))
 
 
 NHITS = Architecture("nhits", NHITS_SPACE, NHITS_DEFAULTS, build_nhits)

@@ -37,13 +37,7 @@ def build(params: Params, context: ModelContext) -> "TCNModel":
     """Return a stack of dilated causal convolutions, as deep as its input is long."""
     from darts.models import TCNModel
 
-    return TCNModel(
-        kernel_size=params["kernel_size"],
-        num_filters=params["num_filters"],
-        dilation_base=params["dilation_base"],
-        dropout=params["dropout"],
-        **darts_arguments(params, context),
-    )
+    return TCNModel(**darts_arguments(params, context))
 
 
 TCN = Architecture("tcn", SPACE, DEFAULTS, build)

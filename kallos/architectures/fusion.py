@@ -46,12 +46,6 @@ def build(params: Params, context: ModelContext) -> "TFTModel":
     from torch.nn import MSELoss
 
     return TFTModel(
-        hidden_size=params["hidden_size"],
-        num_attention_heads=params["num_attention_heads"],
-        lstm_layers=params["lstm_layers"],
-        hidden_continuous_size=params["hidden_continuous_size"],
-        full_attention=params["full_attention"],
-        dropout=params["dropout"],
         # It queries known inputs of the future, and the place of a step is the one that all studies have.
         add_relative_index=True,
         # Without a loss Darts would train quantiles, and a forecast would be a random draw from them.

@@ -63,13 +63,9 @@ def build_lightgbm(params: Params, context: ModelContext) -> "LightGBMModel":
     """Return gradient boosted trees, grown on one thread the same way each time."""
     from darts.models import LightGBMModel
 
+    trees = {name: value for name, value in params.items() if name not in LAGS}
     return LightGBMModel(
-        n_estimators=params["n_estimators"],
-        learning_rate=params["learning_rate"],
-        num_leaves=params["num_leaves"],
-        min_child_samples=params["min_child_samples"],
-        colsample_bytree=params["colsample_bytree"],
-        reg_lambda=params["reg_lambda"],
+        **trees,
         n_jobs=1,
         deterministic=True,
         force_row_wise=True,

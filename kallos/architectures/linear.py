@@ -36,11 +36,7 @@ def build_dlinear(params: Params, context: ModelContext) -> "DLinearModel":
     """Return a linear layer for the moving average, and one for what is left of the input."""
     from darts.models import DLinearModel
 
-    return DLinearModel(
-        kernel_size=params["kernel_size"],
-        const_init=params["const_init"],
-        **darts_arguments(params, context),
-    )
+    return DLinearModel(**darts_arguments(params, context))
 
 
 DLINEAR = Architecture("dlinear", DLINEAR_SPACE, DLINEAR_DEFAULTS, build_dlinear)
@@ -61,11 +57,7 @@ def build_nlinear(params: Params, context: ModelContext) -> "NLinearModel":
     """Return a linear layer over the input, less its last value if `normalize`."""
     from darts.models import NLinearModel
 
-    return NLinearModel(
-        normalize=params["normalize"],
-        const_init=params["const_init"],
-        **darts_arguments(params, context),
-    )
+    return NLinearModel(**darts_arguments(params, context))
 
 
 NLINEAR = Architecture("nlinear", NLINEAR_SPACE, NLINEAR_DEFAULTS, build_nlinear)

@@ -15,8 +15,8 @@ from kallos.architectures.inputs import INPUT
 from kallos.architectures.recipe import Architecture
 from kallos.architectures.references import load_reference
 from kallos.architectures.space import KINDS, looked_at, misplaced, uncountable
-from kallos.errors import UsageError, did_you_mean, in_one_line, shorten
-from kallos.words import pip_install
+from kallos.errors import UsageError, in_one_line
+from kallos.words import did_you_mean, pip_install, shorten
 
 GROUP = "kallos.architectures"
 # In place of names: all architectures of this package that need no extra, the same on every machine.

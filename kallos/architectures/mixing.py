@@ -48,17 +48,7 @@ def build_tide(params: Params, context: ModelContext) -> "TiDEModel":
     """Return TiDE."""
     from darts.models import TiDEModel
 
-    return TiDEModel(
-        num_encoder_layers=params["num_encoder_layers"],
-        num_decoder_layers=params["num_decoder_layers"],
-        decoder_output_dim=params["decoder_output_dim"],
-        hidden_size=params["hidden_size"],
-        temporal_width_past=params["temporal_width_past"],
-        temporal_decoder_hidden=params["temporal_decoder_hidden"],
-        use_layer_norm=params["use_layer_norm"],
-        dropout=params["dropout"],
-        **darts_arguments(params, context),
-    )
+    return TiDEModel(**darts_arguments(params, context))
 
 
 TIDE = Architecture("tide", TIDE_SPACE, TIDE_DEFAULTS, build_tide)
@@ -87,15 +77,7 @@ def build_tsmixer(params: Params, context: ModelContext) -> "TSMixerModel":
     """Return TSMixer."""
     from darts.models import TSMixerModel
 
-    return TSMixerModel(
-        num_blocks=params["num_blocks"],
-        hidden_size=params["hidden_size"],
-        ff_size=params["ff_size"],
-        norm_type=params["norm_type"],
-        normalize_before=params["normalize_before"],
-        dropout=params["dropout"],
-        **darts_arguments(params, context),
-    )
+    return TSMixerModel(**darts_arguments(params, context))
 
 
 TSMIXER = Architecture("tsmixer", TSMIXER_SPACE, TSMIXER_DEFAULTS, build_tsmixer)

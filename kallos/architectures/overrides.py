@@ -21,7 +21,7 @@ from kallos.architectures.space import (
     misplaced,
     uncountable,
 )
-from kallos.errors import did_you_mean
+from kallos.words import did_you_mean
 
 Place = tuple[str, ...]
 

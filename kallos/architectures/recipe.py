@@ -87,15 +87,17 @@ def _source_sha256(build: Callable[..., Any]) -> str:
 
 
 def darts_arguments(params: Params, context: ModelContext) -> dict[str, Any]:
-    """Return the arguments that all Darts torch models share: quiet, on the CPU, nothing written to disk."""
+    """Return the arguments of a Darts torch model: its parameters, and what all share.
+
+    The parameters have Darts' names, but for `lr`, the optimizer's. A model is quiet, runs on the CPU, and writes
+    nothing to disk.
+    """
     return {
-        "input_chunk_length": params["input_chunk_length"],
+        **{name: value for name, value in params.items() if name != "lr"},
         # Beyond the horizon Darts would read covariates of the future.
         "output_chunk_length": context.horizon,
         "output_chunk_shift": context.lead - 1,
-        "batch_size": params["batch_size"],
         "optimizer_kwargs": {"lr": params["lr"]},
-        "use_reversible_instance_norm": params["use_reversible_instance_norm"],
         "n_epochs": context.max_epochs,
         "random_state": context.seed,
         "save_checkpoints": False,

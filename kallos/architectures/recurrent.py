@@ -34,13 +34,7 @@ def build(cell: str, params: Params, context: ModelContext) -> "BlockRNNModel":
     """Return a recurrent block model of the named cell."""
     from darts.models import BlockRNNModel
 
-    return BlockRNNModel(
-        model=cell,
-        hidden_dim=params["hidden_dim"],
-        n_rnn_layers=params["n_rnn_layers"],
-        dropout=params["dropout"],
-        **darts_arguments(params, context),
-    )
+    return BlockRNNModel(model=cell, **darts_arguments(params, context))
 
 
 GRU = Architecture("gru", SPACE, DEFAULTS, partial(build, "GRU"))

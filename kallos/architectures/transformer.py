@@ -41,15 +41,7 @@ def build(params: Params, context: ModelContext) -> "TransformerModel":
     """Return a transformer."""
     from darts.models import TransformerModel
 
-    return TransformerModel(
-        d_model=params["d_model"],
-        nhead=params["nhead"],
-        num_encoder_layers=params["num_encoder_layers"],
-        num_decoder_layers=params["num_decoder_layers"],
-        dim_feedforward=params["dim_feedforward"],
-        dropout=params["dropout"],
-        **darts_arguments(params, context),
-    )
+    return TransformerModel(**darts_arguments(params, context))
 
 
 TRANSFORMER = Architecture("transformer", SPACE, DEFAULTS, build)

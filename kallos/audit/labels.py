@@ -7,10 +7,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.audit.verdicts import Verdict
-from kallos.errors import pasteable
 from kallos.features.moments import stamp
 from kallos.specs.data import FeatureSpec
-from kallos.words import counted
+from kallos.words import counted, pasteable
 
 Array = npt.NDArray[np.float64]
 

@@ -1,7 +1,8 @@
 """Does a query's past move when its future is taken away?"""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -34,12 +35,8 @@ def audit_query(load: Load, features: FeatureSpec, *, end_date: str | None = Non
     require(FeatureSpec, features=features)
     require((str, type(None)), end_date=end_date)
     full = load(end_date)
-    ahead: dict[str, int] = {}
-    rows: dict[str, set[int]] = {name: set() for name in full.columns}
-    whole: set[str] = set()
-    lost: set[int] = set()
-    label_ahead, n_cuts, n_heedless, is_day_lost = 0, 0, 0, False
-    is_realised: list[bool] = []
+    found = _Found(full, features)
+    n_heedless = 0
     for cut in sorted({round(share * (len(full) - 1)) for share in CUTS}):
         if not _FEWEST_ROWS <= cut + 1 < len(full):
             continue
@@ -48,42 +45,18 @@ def audit_query(load: Load, features: FeatureSpec, *, end_date: str | None = Non
         except DataError:
             # So few rows may be too few for the query, or for a frequency to be found.
             continue
-        part, cut = earlier.rows, earlier.last
-        if cut + 1 >= len(full):
+        if earlier.last + 1 >= len(full):
             n_heedless += 1
-            continue
-        known = full.iloc[: cut + 1]
-        there = known.index.isin(part.index)
-        missing = np.flatnonzero(~there)
-        # A label of one row and an end date that is taken to be exclusive leave out the same row.
-        is_only_its_day = len(missing) == 1 and earlier.end == full.index[missing[0]]
-        is_day_lost |= is_only_its_day
-        if len(missing) and not is_only_its_day:
-            # Rows that the label's query leaves out, as long as it is not realised, are the label's affair.
-            label_ahead = max(label_ahead, cut + 1 - int(missing[0]))
-            lost |= {int(row) for row in missing if cut + 1 - row > features.label_horizon}
-        places = np.flatnonzero(there)
-        shared = known.iloc[places]
-        n_cuts += 1
-        for name, change in changes(shared, part.loc[shared.index]).items():
-            if len(change.rows):
-                moved = places[change.rows]
-                rows[name] |= {int(row) for row in moved}
-                ahead[name] = max(ahead.get(name, 0), cut + 1 - int(moved[0]))
-                if len(change.rows) > len(shared) // 2:
-                    whole.add(name)
-        last = places[-1]
-        if features.label_horizon > cut - last <= is_only_its_day and pd.notna(full[features.only_target].iloc[last]):
-            is_realised.append(int(last) not in rows[features.only_target])
-    if not n_cuts:
+        else:
+            found.compare(earlier)
+    if not found.n_cuts:
         return [_heedless() if n_heedless else _nothing_to_compare(len(full))]
-    verdicts = list(_features(full, features, rows, ahead, whole, n_cuts))
-    verdicts.append(_target(full, features, rows, max(ahead.get(features.only_target, 0), label_ahead), lost, n_cuts))
-    if is_realised and all(is_realised):
+    verdicts = [*(found.of_feature(name) for name in full.columns if name != features.only_target), found.of_target()]
+    if found.is_realised and all(found.is_realised):
         return [*(each for each in verdicts if each.verdict == "leak"), _reads_behind(features)]
-    hidden = max(label_ahead, int(is_day_lost))
+    hidden = max(found.label_ahead, int(found.is_day_lost))
     # A target may be left out in as many rows as its label looks ahead.
-    spared = {features.only_target} if hidden > is_day_lost or features.label_horizon else set()
+    spared = {features.only_target} if hidden > found.is_day_lost or features.label_horizon else set()
     return [_unseen(each, hidden) if hidden and each.column not in spared else each for each in verdicts]
 
 
@@ -141,64 +114,96 @@ def _moment_behind(index: pd.Index, row: int) -> str:
     return str(between.isoformat())
 
 
-def _features(
-    full: pd.DataFrame,
-    features: FeatureSpec,
-    rows: dict[str, set[int]],
-    ahead: dict[str, int],
-    whole: set[str],
-    n_cuts: int,
-) -> Iterator[Verdict]:
-    for name in full.columns:
-        if name == features.only_target:
-            continue
-        moved = sorted(rows[name])
+@dataclass
+class _Found:
+    """What earlier end dates have changed so far in the rows of the whole, by their positions.
+
+    `rows` are those of each column that have changed, `ahead` is how far before an end date at the most, and `whole`
+    has the columns of which most rows have. The query has left out the rows `lost`; `label_ahead` is how far before an
+    end date any was left out, and `is_day_lost` whether the row of an end date itself was. `is_realised` says at each
+    end date whether the label of the last row before it was there already.
+    """
+
+    full: pd.DataFrame
+    features: FeatureSpec
+    rows: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    ahead: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    whole: set[str] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
+    label_ahead: int = 0
+    n_cuts: int = 0
+    is_day_lost: bool = False
+    is_realised: list[bool] = field(default_factory=list)
+
+    def compare(self, earlier: _Earlier) -> None:
+        """Take in what an earlier end date changes."""
+        target, horizon, cut = self.features.only_target, self.features.label_horizon, earlier.last
+        known = self.full.iloc[: cut + 1]
+        there = known.index.isin(earlier.rows.index)
+        missing = np.flatnonzero(~there)
+        # A label of one row and an end date that is taken to be exclusive leave out the same row.
+        is_only_its_day = len(missing) == 1 and earlier.end == self.full.index[missing[0]]
+        self.is_day_lost |= is_only_its_day
+        if len(missing) and not is_only_its_day:
+            # Rows that the label's query leaves out, as long as it is not realised, are the label's affair.
+            self.label_ahead = max(self.label_ahead, cut + 1 - int(missing[0]))
+            self.lost |= {int(row) for row in missing if cut + 1 - row > horizon}
+        places = np.flatnonzero(there)
+        shared = known.iloc[places]
+        self.n_cuts += 1
+        for name, change in changes(shared, earlier.rows.loc[shared.index]).items():
+            if len(change.rows):
+                moved = places[change.rows]
+                self.rows[name] |= {int(row) for row in moved}
+                self.ahead[name] = max(self.ahead[name], cut + 1 - int(moved[0]))
+                if len(change.rows) > len(shared) // 2:
+                    self.whole.add(name)
+        last = places[-1]
+        if horizon > cut - last <= is_only_its_day and pd.notna(self.full[target].iloc[last]):
+            self.is_realised.append(int(last) not in self.rows[target])
+
+    def of_feature(self, name: str) -> Verdict:
+        """Return the verdict on a covariate, of which no row may have changed."""
+        moved = sorted(self.rows[name])
         if not moved:
-            yield Verdict(
-                stage="query",
-                column=name,
-                verdict="clean",
-                evidence=f"no row of {len(full)} changes at {counted(n_cuts, 'earlier end date')}"
-                + _condition(features),
-            )
-            continue
+            said = f"no row of {len(self.full)} changes at {counted(self.n_cuts, 'earlier end date')}"
+            return Verdict(stage="query", column=name, verdict="clean", evidence=said + _condition(self.features))
         reach = (
             "most rows change at once: it is computed over the whole series"
-            if name in whole
-            else f"it looks {counted(ahead[name], 'row')} ahead"
+            if name in self.whole
+            else f"it looks {counted(self.ahead[name], 'row')} ahead"
         )
-        yield Verdict(
-            stage="query",
-            column=name,
-            verdict="leak",
-            evidence=f"{len(moved)} of {len(full)} rows change with an earlier end date, first "
-            f"{stamp(full.index[moved[0]])}: {reach}",
-            remedy="compute it from the row itself and those before it (a window that ends at the current row)",
-        )
-
-
-def _target(
-    full: pd.DataFrame, features: FeatureSpec, rows: dict[str, set[int]], ahead: int, lost: set[int], n_cuts: int
-) -> Verdict:
-    name, allowed = features.only_target, features.label_horizon
-    if ahead <= allowed:
         return Verdict(
             stage="query",
             column=name,
-            verdict="clean",
-            evidence=f"looks {counted(ahead, 'row')} ahead at {counted(n_cuts, 'earlier end date')}, and "
-            f"label_horizon is {allowed}{_condition(features)}",
+            verdict="leak",
+            evidence=f"{len(moved)} of {len(self.full)} rows change with an earlier end date, first "
+            f"{stamp(self.full.index[moved[0]])}: {reach}",
+            remedy="compute it from the row itself and those before it (a window that ends at the current row)",
         )
-    moved = sorted(rows.get(name, set()) | lost)
-    first = stamp(full.index[moved[0]]) if moved else None
-    return Verdict(
-        stage="query",
-        column=name,
-        verdict="leak",
-        evidence=f"the label looks {counted(ahead, 'row')} ahead (rows change or vanish with an earlier end date, "
-        f"first {first}), and label_horizon is {allowed}: the purge is too short",
-        remedy=f"give `label_horizon` {ahead}, or compute the target from less of the future",
-    )
+
+    def of_target(self) -> Verdict:
+        """Return the verdict on the target, of which as many rows may have changed as its label looks ahead."""
+        name, allowed = self.features.only_target, self.features.label_horizon
+        ahead = max(self.ahead[name], self.label_ahead)
+        if ahead <= allowed:
+            return Verdict(
+                stage="query",
+                column=name,
+                verdict="clean",
+                evidence=f"looks {counted(ahead, 'row')} ahead at {counted(self.n_cuts, 'earlier end date')}, and "
+                f"label_horizon is {allowed}{_condition(self.features)}",
+            )
+        moved = sorted(self.rows[name] | self.lost)
+        first = stamp(self.full.index[moved[0]]) if moved else None
+        return Verdict(
+            stage="query",
+            column=name,
+            verdict="leak",
+            evidence=f"the label looks {counted(ahead, 'row')} ahead (rows change or vanish with an earlier end date, "
+            f"first {first}), and label_horizon is {allowed}: the purge is too short",
+            remedy=f"give `label_horizon` {ahead}, or compute the target from less of the future",
+        )
 
 
 def _condition(features: FeatureSpec) -> str:

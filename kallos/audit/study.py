@@ -11,11 +11,12 @@ from kallos.audit.preparation import audit_fill, audit_preparation
 from kallos.audit.query import Load, audit_query, audit_table
 from kallos.audit.revisions import audit_revisions, not_testable
 from kallos.audit.verdicts import Stage, Verdict
-from kallos.errors import DataError, require, require_callable, require_rows
+from kallos.errors import DataError, require, require_callable
 from kallos.features.moments import stamp
 from kallos.folds.columns import columns_of_numbers, study_frame
 from kallos.folds.cut import cut_stamps, first_rows, rows_of_study
 from kallos.folds.grid import FoldGrid, cut_folds
+from kallos.folds.rows import require_rows
 from kallos.specs.study import TuneSpec
 
 

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from kallos.errors import pasteable, shorten
+from kallos.words import pasteable, shorten
 
 Stage = Literal["query", "revisions", "label", "association", "preparation", "forecast"]
 Finding = Literal["leak", "suspicious", "not testable", "clean"]

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
-from kallos.errors import did_you_mean, pasteable, shorten
-from kallos.folds.columns import NUMBERS, idle_patterns, study_columns
+from kallos.folds.columns import NUMBERS, study_columns, unknown_columns
 from kallos.specs.data import FeatureSpec
 from kallos.specs.study import TuneSpec
+from kallos.words import pasteable, shorten
 
 # Whole numbers beyond it lose digits as float64.
 _EXACT = 2**53
@@ -50,28 +50,8 @@ def with_distinct_names(rows: pd.DataFrame, findings: list[Finding]) -> pd.DataF
 
 def chosen_columns(frame: pd.DataFrame, features: FeatureSpec, findings: list[Finding]) -> pd.DataFrame:
     """Return the columns that a study uses, the target first where it is there."""
-    for field, pattern in idle_patterns(frame.columns, features):
-        findings.append(
-            Finding(
-                "idle-pattern",
-                f"every pattern must fit a column: {pattern!r} in '{field}' fits none",
-                f"correct it; {did_you_mean(pattern, frame.columns)}",
-                parameter=field,
-            )
-        )
-    names = study_columns(frame.columns, features)
-    missing = [target for target in features.targets if target not in frame.columns]
-    findings += [
-        Finding(
-            "missing-target",
-            f"the target {target!r} is not a column: {did_you_mean(target, frame.columns)}",
-            "name another as `target`",
-            column=target,
-            parameter="target",
-        )
-        for target in missing
-    ]
-    return frame[[name for name in names if name not in missing]]
+    findings += map(Finding.of, unknown_columns(frame.columns, features))
+    return frame[[name for name in study_columns(frame.columns, features) if name in frame.columns]]
 
 
 def as_numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, n_labels: int) -> pd.DataFrame:

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
-from kallos.errors import pasteable
 from kallos.folds.columns import fitting_columns
 from kallos.specs.study import TuneSpec
+from kallos.words import pasteable
 
 Array = npt.NDArray[np.float64]
 

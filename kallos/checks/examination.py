@@ -15,9 +15,9 @@ from kallos.checks.splits import unadjusted_splits
 from kallos.checks.stamps import Stamped, examine_stamps, unfinished
 from kallos.checks.study import SeenStudy, cut_study, examine_folds, seen
 from kallos.checks.values import examine_values
-from kallos.errors import require
+from kallos.errors import DataError, require
 from kallos.features.unfinished import why_unfinished
-from kallos.folds.columns import fitting_columns, group_columns, stamp_when_known
+from kallos.folds.columns import fitting_columns, group_columns, refuse_long_label, stamp_when_known
 from kallos.folds.cut import first_rows
 from kallos.specs.study import TuneSpec
 
@@ -104,15 +104,10 @@ def _study(
         if not any(finding.fault in ("no-rows", "missing-timestamps", "unreadable-timestamps") for finding in findings):
             findings.append(Finding("no-rows", "a study needs rows, and has none", "see `asset_id` and the dates"))
         return
-    if spec.features.label_horizon >= len(numbers):
-        findings.append(
-            Finding(
-                "long-label-horizon",
-                f"a label must look ahead by less than the {len(numbers)} rows: not {spec.features.label_horizon}",
-                "give a shorter `label_horizon`, or bring more rows",
-                parameter="label_horizon",
-            )
-        )
+    try:
+        refuse_long_label(len(numbers), spec.features)
+    except DataError as error:
+        findings.append(Finding.of(error))
         return
     known = numbers.where(np.isfinite(numbers))
     if all(target in numbers.columns for target in spec.features.targets):

@@ -1,12 +1,14 @@
 """What a check can find, each fault by its name, and what it hands back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import pandas as pd
 
-from kallos.errors import DataError, KallosError, pasteable
+from kallos.errors import DataError
+from kallos.words import pasteable
 
 Severity = Literal["error", "warning"]
 
@@ -99,6 +101,12 @@ class Finding:
     table: str = ""
     known_from: Any = None
     asset: str | None = None
+
+    @classmethod
+    def of(cls, error: DataError, **place: Any) -> "Finding":
+        """Return what a strict function refuses as a finding; where it does not say the place, this is it."""
+        place = {**place, **error.place}
+        return cls(message=error.rule, remedy=error.remedy, **{**place, "stamps": first_few(place.get("stamps", ()))})
 
     @property
     def severity(self) -> Severity:
@@ -216,14 +224,15 @@ class Examination:
             raise DataError("\n  ".join([f"rows must be fit for tuning, and have {len(lines)} faults:", *lines]))
 
 
-def first_few(stamps: pd.Index) -> tuple[str, ...]:
+def first_few(stamps: pd.Index | tuple[Any, ...]) -> tuple[str, ...]:
     """Return the first few stamps as text."""
     return tuple(str(stamp) for stamp in stamps[:_MOST_STAMPS])
 
 
-def said_by(error: KallosError, fault: str, **place: Any) -> Finding:
-    """Return what a strict function refused as a finding."""
-    message, joint, remedy = str(error).rpartition("; ")
-    if not joint:
-        message, _, remedy = str(error).rpartition(": ")
-    return Finding(fault, message, remedy, **place)
+@contextmanager
+def noted(findings: list[Finding], **place: Any) -> Iterator[None]:
+    """Add what a strict function refuses in this block to the findings."""
+    try:
+        yield
+    except DataError as error:
+        findings.append(Finding.of(error, **place))

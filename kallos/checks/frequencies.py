@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kallos.checks.findings import Finding, first_few, said_by
-from kallos.errors import DataError, shorten
-from kallos.features.frequency import UNITS, Frequency, compare_with_clock, find_frequency, shifted_rows, usual_step
+from kallos.checks.findings import Finding, first_few
+from kallos.errors import DataError
+from kallos.features.frequency import UNITS, Frequency, find_frequency, off_clock, shifted_rows, usual_step
 from kallos.specs.data import DataSpec
+from kallos.words import shorten
 
 
 def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) -> Frequency | None:
@@ -24,7 +25,7 @@ def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) 
         findings += _off_their_day(index, found, name)
         return found
     if len(index) < 3:
-        findings.append(said_by(refused, "too-few-stamps", column=name, parameter="frequency"))
+        findings.append(Finding.of(refused, column=name))
         return None
     frequency = spec.frequency or usual_step(index)
     change = None if spec.frequency else _change_of_frequency(index)
@@ -41,33 +42,7 @@ def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) 
             )
         )
         return None
-    try:
-        missing, extra, n_expected = compare_with_clock(index, frequency)
-    except DataError as error:
-        findings.append(said_by(error, "irregular-timestamps", column=name, stamps=first_few(index)))
-        return None
-    if len(missing):
-        findings.append(
-            Finding(
-                "missing-rows",
-                f"rows of frequency {frequency!r} must be without a gap: {len(missing)} of {n_expected} timestamps are "
-                f"missing ({shorten(missing)})",
-                "add them, or give `frequency` sessions if rows may be missing",
-                column=name,
-                stamps=first_few(missing),
-            )
-        )
-    if len(extra):
-        findings.append(
-            Finding(
-                "irregular-timestamps",
-                f"rows must lie on their frequency {frequency!r}: {len(extra)} of {len(index)} do not "
-                f"({shorten(extra)})",
-                "correct them, or give the right `frequency`",
-                column=name,
-                stamps=first_few(extra),
-            )
-        )
+    findings += [Finding.of(error, column=name) for error in off_clock(index, frequency)]
     return None
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pandas as pd
 
 from kallos.checks.findings import Examination, Finding, first_few
-from kallos.errors import shorten
 from kallos.features.dates import bounds
 from kallos.specs.data import DataSpec
+from kallos.words import shorten
 
 _MOST_NAMED = 3
 

@@ -8,8 +8,9 @@ import pandas as pd
 
 from kallos.checks.examination import examine
 from kallos.checks.findings import Examination, Finding
-from kallos.errors import UsageError, did_you_mean
+from kallos.errors import UsageError
 from kallos.specs.study import TuneSpec
+from kallos.words import did_you_mean
 
 Fix = Callable[[TuneSpec, Examination], TuneSpec]
 

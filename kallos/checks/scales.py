@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
-from kallos.errors import pasteable
+from kallos.words import pasteable
 
 Array = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.signedinteger[Any]]

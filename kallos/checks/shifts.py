@@ -9,9 +9,9 @@ import pandas as pd
 
 from kallos.checks.copies import FEWEST, SAME, varies
 from kallos.checks.findings import Finding, first_few
-from kallos.errors import pasteable
 from kallos.folds.columns import fitting_columns
 from kallos.specs.study import TuneSpec
+from kallos.words import pasteable
 
 Array = npt.NDArray[np.float64]
 # Changes from row to row of some stretches of consecutive rows: stretches x rows x columns.

@@ -10,9 +10,9 @@ import pandas as pd
 
 from kallos.checks.copies import varies
 from kallos.checks.findings import Finding
-from kallos.errors import pasteable, shorten
 from kallos.folds.columns import fitting_columns
 from kallos.specs.data import FeatureSpec
+from kallos.words import pasteable, shorten
 
 Array = npt.NDArray[np.float64]
 

@@ -7,14 +7,22 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from kallos.checks.findings import Finding, first_few, said_by
+from kallos.checks.findings import Finding, first_few, noted
 from kallos.checks.frequencies import examine_frequency
-from kallos.errors import DataError, shorten
+from kallos.errors import DataError
 from kallos.features.frequency import Frequency
 from kallos.features.local_days import clock_of, days_or_moments, offsets_of
-from kallos.features.store import READABLE, choose_dates, doubled_stamps, moments_of, odd_values, refuse_days_elsewhere
+from kallos.features.store import (
+    choose_dates,
+    moments_of,
+    no_rows_between,
+    refuse_days_elsewhere,
+    refuse_doubled,
+    unusable_stamps,
+)
 from kallos.features.unfinished import ends_after, is_off_clock, not_over_before
 from kallos.specs.data import DataSpec
+from kallos.words import shorten
 
 _EPOCH, _DAY_AFTER, _MONTH_AFTER, _YEAR_AFTER = (
     pd.Timestamp(day) for day in ("1970-01-01", "1970-01-02", "1970-02-01", "1971-01-01")
@@ -50,7 +58,7 @@ def examine_stamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> 
     stamps, others = rows[name], rows.drop(columns=name)
     index, unreadable, are_local_days = _read(stamps, spec)
     zones = _local_days(index, spec) if are_local_days else _zones(stamps[~unreadable & stamps.notna()], name)
-    findings = [*_unusable(stamps, unreadable, name), *zones]
+    findings = [*map(Finding.of, unusable_stamps(stamps, unreadable, spec)), *zones]
     readable = np.asarray(index.notna())
     if not readable.any():
         stamped = _unstamped(others, None, spec)
@@ -64,29 +72,11 @@ def examine_stamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> 
     frame = others.set_axis(index, axis=0).sort_index(kind="stable")
     chosen = choose_dates(frame, spec)
     if chosen.empty:
-        start, end = spec.start_date or "the first row", spec.end_date or "the last row"
-        findings.append(
-            Finding(
-                "no-rows",
-                f"rows must lie between the dates asked for, and none does from {start} to {end}: there are rows from "
-                f"{frame.index[0]} to {frame.index[-1]}",
-                "give other dates, or none",
-                parameter="start_date" if spec.start_date else "end_date",
-            )
-        )
+        findings.append(Finding.of(no_rows_between(spec, frame.index[0], frame.index[-1])))
     left_out, frame = len(frame) - len(chosen), chosen
-    doubled = doubled_stamps(frame.index)
-    if len(doubled):
-        findings.append(
-            Finding(
-                "duplicate-timestamps",
-                f"timestamps must be unique: {len(doubled)} are there more than once ({shorten(doubled)})",
-                "delete the rows that are wrong",
-                column=name,
-                stamps=first_few(doubled),
-            )
-        )
-        frame = frame[~frame.index.duplicated()]
+    with noted(findings):
+        refuse_doubled(frame.index, spec)
+    frame = frame[~frame.index.duplicated()]
     frame = _without_odd_dates(frame, now, findings)
     frame = _without_live_row(frame, now, spec.days_in, findings)
     stamped = Stamped(frame, findings, left_out=left_out)
@@ -96,8 +86,7 @@ def examine_stamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> 
         try:
             refuse_days_elsewhere(frame.index, spec, stamped.frequency)
         except DataError as error:
-            place = {"column": name, "stamps": first_few(frame.index), "parameter": "days_in"}
-            found = [said_by(error, "days-elsewhere", **place)]
+            found = [Finding.of(error)]
         findings += found
     return stamped
 
@@ -150,26 +139,6 @@ def _are_whole(known: pd.Series, *, is_partial: bool) -> bool:
             (np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53)).all()
         )
     return known.dtype == object and all(type(each) is int and abs(each) < 2**63 for each in known)
-
-
-def _unusable(stamps: pd.Series, unreadable: np.ndarray, name: str) -> Iterator[Finding]:
-    n_missing = int(stamps.isna().sum())
-    if n_missing:
-        yield Finding(
-            "missing-timestamps",
-            f"every row must have a timestamp: column {name!r} lacks {n_missing}",
-            "delete those rows, or give them their timestamps",
-            column=name,
-        )
-    if unreadable.any():
-        yield Finding(
-            "unreadable-timestamps",
-            f"column {name!r} must hold timestamps ({READABLE}) or integers, and rows hold none: "
-            f"{odd_values(stamps, unreadable)}",
-            "correct or delete them, or name another as `timestamp_column`",
-            column=name,
-            stamps=tuple(repr(each)[:40] for each in stamps[unreadable].iloc[:3]),
-        )
 
 
 def _zones(stamps: pd.Series, name: str) -> Iterator[Finding]:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kallos.checks.findings import Finding, SeenFold, said_by
-from kallos.errors import DataError, pasteable
+from kallos.checks.findings import Finding, SeenFold, noted
+from kallos.errors import DataError
 from kallos.features.frequency import SESSIONS, Frequency
 from kallos.folds.cut import clip_input, describe_clip, refuse_short_holdout, refuse_short_window
 from kallos.folds.grid import Fold, cut_folds, cut_inner
 from kallos.specs.study import TuneSpec
+from kallos.words import pasteable
 
 
 @dataclass(frozen=True)
@@ -39,23 +40,19 @@ def cut_study(index: pd.Index, spec: TuneSpec, frequency: Frequency | None, find
     try:
         grid = cut_folds(index, spec.folds, lead=spec.features.lead, frequency=frequency or SESSIONS)
     except DataError as error:
-        findings.append(said_by(error, "too-few-rows", parameter="n_folds"))
+        findings.append(Finding.of(error, parameter="n_folds"))
         return SeenStudy(n_rows)
-    try:
+    with noted(findings, parameter="holdout"):
         refuse_short_holdout(grid, spec)
-    except DataError as error:
-        findings.append(said_by(error, "too-few-rows", parameter="holdout"))
     cut, n_rows = grid.folds, label_horizon + grid.study_stop
     for fold in cut:
-        try:
+        with noted(findings, fold=fold.number, parameter="horizon"):
             refuse_short_window(fold, spec)
-        except DataError as error:
-            findings.append(said_by(error, "short-window", fold=fold.number, parameter="horizon"))
     shortest = min(cut, key=lambda fold: fold.train_stop - fold.train_start)
     try:
         longest_input = clip_input(cut, spec)
     except DataError as error:
-        findings.append(said_by(error, "short-training", fold=shortest.number, parameter="input_chunk_length"))
+        findings.append(Finding.of(error, fold=shortest.number, parameter="input_chunk_length"))
         return SeenStudy(n_rows, cut)
     if longest_input is not None:
         findings.append(

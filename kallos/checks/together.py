@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from kallos.checks.findings import Examination, Finding, said_by
+from kallos.checks.findings import Examination, Finding
 from kallos.checks.study import examine_folds, seen
 from kallos.errors import DataError
 from kallos.folds.cut import CutPanel, cut_panel, inner_cuts_of
@@ -25,7 +25,8 @@ def examine_together(features: pd.DataFrame, spec: TuneSpec) -> Examination:
     try:
         cut = cut_panel(features, spec)
     except DataError as error:
-        return Examination(findings=(said_by(error, "too-few-rows", parameter="n_folds"),), rows=len(features))
+        findings = [Finding.of(error, fault="too-few-rows", parameter="n_folds")]
+        return Examination(findings=tuple(findings), rows=len(features))
     panel, folds = cut.panel, cut.grid.folds
     findings = [*_standing_still(panel, folds, spec), *_halted(cut, spec)]
     return Examination(

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
-from kallos.errors import pasteable
 from kallos.folds.columns import negative_volumes
 from kallos.specs.study import TuneSpec
+from kallos.words import pasteable
 
 # The commonest value of a near-constant column takes this share of the rows, or its spread is this small.
 _COMMONEST = 0.995
@@ -37,15 +37,7 @@ def examine_values(numbers: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
             )
         yield from _missing(column if is_target else used, name, spec, ends_with_table=bool(empty_rows[-1:].any()))
         yield from _still(column, name, is_target=is_target)
-    for name, stamps in negative_volumes(numbers.iloc[horizon:], features).items():
-        yield Finding(
-            "negative-volume",
-            f"features of group 'volume' must not be negative: {pasteable(name)} at {len(stamps)} rows, first "
-            f"{stamps[0]}",
-            "correct them, or give the column another group",
-            column=name,
-            stamps=first_few(stamps),
-        )
+    yield from map(Finding.of, negative_volumes(numbers.iloc[horizon:], features))
 
 
 def _behind_label(column: pd.Series, spec: TuneSpec) -> pd.Series:

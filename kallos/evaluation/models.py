@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.baselines.window import Window
-from kallos.errors import UsageError, shorten
+from kallos.errors import UsageError
 from kallos.evaluation.forecasts import evaluate_forecasts
 from kallos.evaluation.results import HoldoutEvaluation, Stamp
 from kallos.evaluation.window import find_window
-from kallos.features.moments import stamp
+from kallos.features.moments import moment, stamp
 from kallos.features.snapshots import frame_sha256
 from kallos.models.forecasting import forecast_windows
 from kallos.models.looks import Look, LookCount
@@ -21,6 +21,7 @@ from kallos.models.trainer import TrainedModel
 from kallos.scoring.metrics import Forecast
 from kallos.specs.metrics import OF_QUANTILES
 from kallos.specs.study import TuneSpec
+from kallos.words import shorten
 
 Array = npt.NDArray[np.float64]
 
@@ -62,7 +63,7 @@ class Contender:
     def rows_have_changed(self) -> bool:
         """Whether the rows that the study saw are others by now."""
         data = self.model.manifest.data
-        first, last = self.rows.index.get_indexer(pd.Index([_moment(data.start), _moment(data.end)]))
+        first, last = self.rows.index.get_indexer(pd.Index([moment(data.start), moment(data.end)]))
         return first < 0 or last < 0 or frame_sha256(self.rows.iloc[first : last + 1]) != data.sha256
 
 
@@ -180,10 +181,6 @@ def _kept(evaluation: HoldoutEvaluation, reason: str) -> HoldoutEvaluation:
 def _with_reason(evaluation: HoldoutEvaluation, reason: str) -> HoldoutEvaluation:
     verdict = evaluation.verdict.model_copy(update={"reasons": (*evaluation.verdict.reasons, reason)})
     return evaluation.model_copy(update={"verdict": verdict})
-
-
-def _moment(stamp: Stamp) -> pd.Timestamp | int:
-    return pd.Timestamp(stamp) if isinstance(stamp, str) else stamp
 
 
 def _date(stamp: Stamp | None) -> str | None:

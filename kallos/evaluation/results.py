@@ -106,6 +106,12 @@ class HoldoutEvaluation(Result):
         return self.metric if ":" in self.metric else self.score
 
     @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """What the model was held against, the best naive forecast first."""
+        found = (self.against_naive, self.against_ridge, self.against_in_use)
+        return tuple(comparison for comparison in found if comparison is not None)
+
+    @property
     def errors(self) -> dict[str, float]:
         """Each forecaster's error by the study's metric."""
         return {name: scores.value for name, scores in self.scores.items()}

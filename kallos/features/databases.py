@@ -1,5 +1,6 @@
 """Database URLs as people write them, and what a database says when it refuses, without its secrets."""
 
+import re
 import sqlite3
 import time
 from itertools import chain
@@ -10,7 +11,20 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from kallos.errors import IN_DATABASES, UsageError, refuse_unclear_password, scrubbed, without_query
+from kallos.errors import UsageError
+from kallos.storage import refuse_unclear_password
+from kallos.words import scrubbed
+
+# SQLAlchemy ends a password at the first @, and takes what stands before an @ for one, a query too.
+_IN_DATABASES = re.compile(r".*(@|\?.*=)", re.DOTALL)
+# A login, a host and a database without a mark of a query, and a query of keys and values.
+_WITH_QUERY = re.compile(
+    r"(?P<plain>[a-z][a-z0-9+]*://([^/?#]*@)?[\w.:\[\]-]*/[\w.%-]*)\?"
+    r"(?P<query>[a-z_]+=[^&]*(&[a-z_]+=[^&]*)*)",
+    re.DOTALL,
+)
+# What would follow a password that only looks like all of that: a host with a port or a database.
+_HOST = re.compile(r"[\w.\[\]-]*(:\d+$|[:\d]*/)")
 
 # Drivers by which people name the same databases for other programs; ours are SQLite's own and psycopg 3.
 _DRIVERS = {"", "pysqlite", "aiosqlite", "psycopg", "psycopg2", "asyncpg", "pg8000"}
@@ -18,7 +32,7 @@ _DRIVERS = {"", "pysqlite", "aiosqlite", "psycopg", "psycopg2", "asyncpg", "pg80
 
 def parse_url(db_url: str) -> URL:
     """Return the URL with its driver settled, or raise `UsageError` without showing what it holds."""
-    refuse_unclear_password(without_query(db_url), IN_DATABASES, "a database URL")
+    refuse_unclear_password(_without_query(db_url), _IN_DATABASES, "a database URL")
     try:
         url = make_url(db_url)
     except (ArgumentError, ValueError):
@@ -30,6 +44,18 @@ def parse_url(db_url: str) -> URL:
     if ours is None or driver not in _DRIVERS:
         raise UsageError("a database must be SQLite or PostgreSQL: sqlite:///features.db or postgresql://host/name")
     return url.set(drivername=ours)
+
+
+def _without_query(url: str) -> str:
+    """Return a database's URL without a query whose values hold an @; as it is where that may be a password's end."""
+    found = _WITH_QUERY.fullmatch(url)
+    if found is None or "@" not in found["query"] or _HOST.match(found["query"].rpartition("@")[2]):
+        return url
+    from psycopg.pq import Conninfo  # It takes a while, and few URLs need it.
+
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    keys = {pair.partition("=")[0] for pair in found["query"].split("&")}
+    return found["plain"] if keys <= known else url
 
 
 def shown(url: URL) -> str:

@@ -5,7 +5,7 @@ regular clock: no row may be missing), `"sessions"` (a trading calendar: rows ma
 is found out), or `"sessions:15min"`, which says both.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
-from kallos.errors import DataError, UsageError, require, shorten
+from kallos.errors import DataError, UsageError, refuse, require
+from kallos.words import shorten
 
 ROWS = "rows"
 SESSIONS = "sessions"
@@ -113,20 +114,25 @@ def find_frequency(index: pd.Index, given: str | None = None) -> Frequency:
         return Frequency(usual_step(index), has_gaps=True)
     if given is not None:
         frequency = Frequency.of(given)
-        (_refuse_close_rows if frequency.has_gaps else _refuse_rows_off_clock)(index, frequency)
+        if frequency.has_gaps:
+            _refuse_close_rows(index, frequency)
+        else:
+            refuse(off_clock(index, given))
         return frequency
     if len(index) < 3:
         raise DataError(
-            f"a frequency can be found from 3 rows or more, and there are {len(index)}: give it as `frequency`"
+            f"a frequency can be found from 3 rows or more, and there are {len(index)}",
+            "give it as `frequency`",
+            fault="too-few-stamps",
+            parameter="frequency",
         )
     frequency = Frequency(usual_step(index))
-    try:
-        _refuse_rows_off_clock(index, frequency)
-    except DataError:
-        if not _is_trading_calendar(index, frequency):
-            raise
-        return Frequency(frequency.step, has_gaps=True)
-    return frequency
+    found = next(off_clock(index, str(frequency)), None)
+    if found is None:
+        return frequency
+    if not _is_trading_calendar(index, frequency):
+        raise found
+    return Frequency(frequency.step, has_gaps=True)
 
 
 def usual_step(index: pd.DatetimeIndex) -> str:
@@ -193,34 +199,34 @@ def shifted_rows(index: pd.DatetimeIndex, frequency: Frequency) -> pd.DatetimeIn
     return off_their_day if has_one_each else index[:0]
 
 
-def compare_with_clock(index: pd.DatetimeIndex, step: str) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex, int]:
-    """Return the missing stamps of a regular frequency, the rows that do not lie on it, and how many stamps it has.
-
-    Raises `DataError` if nearly all of its stamps are missing.
-    """
+def off_clock(index: pd.DatetimeIndex, step: str) -> Iterator[DataError]:
+    """Yield what keeps rows from a regular clock: stamps of it that are missing, and rows that do not lie on it."""
     offset = to_offset(step)
     following = index[0] + offset
     if (index[-1] - index[0]) / (following - index[0]) > _SPARSEST * len(index) + 1_000_000:
         # To list them all would fill the memory.
-        raise DataError(
-            f"rows of frequency {step!r} must be without a gap: there are {len(index)} from {index[0]} to "
-            f"{index[-1]}; correct their timestamps, or give the right `frequency`"
+        yield DataError(
+            f"rows of frequency {step!r} must be without a gap: there are {len(index)} from {index[0]} to {index[-1]}",
+            "correct their timestamps, or give the right `frequency`",
+            fault="irregular-timestamps",
+            stamps=index,
         )
+        return
     expected = pd.date_range(index[0], index[-1], freq=offset)
-    return expected.difference(index), index.difference(expected), len(expected)
-
-
-def _refuse_rows_off_clock(index: pd.DatetimeIndex, frequency: Frequency) -> None:
-    missing, extra, n_expected = compare_with_clock(index, str(frequency))
-    if len(missing):
-        raise DataError(
-            f"rows of frequency {str(frequency)!r} must be without a gap: {len(missing)} of {n_expected} timestamps "
-            f"are missing ({shorten(missing)}); add them, or give `frequency` sessions if rows may be missing"
+    if len(missing := expected.difference(index)):
+        yield DataError(
+            f"rows of frequency {step!r} must be without a gap: {len(missing)} of {len(expected)} timestamps are "
+            f"missing ({shorten(missing)})",
+            "add them, or give `frequency` sessions if rows may be missing",
+            fault="missing-rows",
+            stamps=missing,
         )
-    if len(extra):
-        raise DataError(
-            f"rows must lie on their frequency {str(frequency)!r}: {len(extra)} of {len(index)} do not "
-            f"({shorten(extra)}); correct them, or give the right `frequency`"
+    if len(extra := index.difference(expected)):
+        yield DataError(
+            f"rows must lie on their frequency {step!r}: {len(extra)} of {len(index)} do not ({shorten(extra)})",
+            "correct them, or give the right `frequency`",
+            fault="irregular-timestamps",
+            stamps=extra,
         )
 
 

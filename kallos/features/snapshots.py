@@ -13,8 +13,9 @@ from io import BytesIO
 import numpy as np
 import pandas as pd
 
-from kallos.errors import StorageError, scrubbed
+from kallos.errors import StorageError
 from kallos.storage import Folder, Holdings, StoredFile, split_address, surplus
+from kallos.words import scrubbed
 
 _WHAT = "a snapshot"
 

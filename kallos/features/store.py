@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from kallos.errors import DatabaseError, DataError, UsageError, did_you_mean, shorten
+from kallos.errors import DatabaseError, DataError, UsageError, refuse
 from kallos.features.chunks import OnRows, frame_of
 from kallos.features.databases import parse_url, read_only_engine, reason_of, shown, timed_out, why_read_only_fails
 from kallos.features.dates import FIRST_MOMENT, LAST_MOMENT, bounds
@@ -31,9 +31,10 @@ from kallos.features.unfinished import is_off_clock, without_off_clock
 from kallos.features.writing import Written, write_features
 from kallos.settings import DB_TIMEOUT
 from kallos.specs.data import DataSpec
+from kallos.words import did_you_mean, shorten
 
 # The stamps that can be read, in words.
-READABLE = "ISO 8601, 1678 to 2261"
+_READABLE = "ISO 8601, 1678 to 2261"
 
 
 class FeatureStore:
@@ -155,7 +156,7 @@ class FeatureStore:
         stamp = table.c[spec.timestamp_column]
         first, last = connection.execute(select(func.min(stamp), func.max(stamp)).where(of_asset(table, spec))).one()
         if first is not None:
-            return _no_rows_between(spec, first, last)
+            return no_rows_between(spec, first, last)
         if spec.single_asset:
             return DataError(f"{spec.source} of {self} must have rows, and is empty: fill it, or name another")
         asset = table.c[spec.asset_column]
@@ -201,7 +202,7 @@ def tidy(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     Raises `DataError` for stamps that are missing, doubled, unreadable or off their frequency.
     """
     chosen = _chosen(rows, spec)
-    _refuse_doubled(chosen.index, spec)
+    refuse_doubled(chosen.index, spec)
     return _with_frequency(without_off_clock(chosen), spec)
 
 
@@ -215,7 +216,7 @@ def _chosen(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     frame = _indexed(rows, spec)
     chosen = choose_dates(frame, spec)
     if chosen.empty:
-        raise _no_rows_between(spec, frame.index[0], frame.index[-1])
+        raise no_rows_between(spec, frame.index[0], frame.index[-1])
     return chosen
 
 
@@ -232,9 +233,13 @@ def choose_dates(frame: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     return frame.loc[start:end]
 
 
-def _no_rows_between(spec: DataSpec, first: Any, last: Any) -> DataError:
+def no_rows_between(spec: DataSpec, first: Any, last: Any) -> DataError:
+    """Return that an asset's rows, from the first to the last, lie outside the dates asked for."""
     return DataError(
-        f"asset {spec.asset_id!r} has no rows {_asked(spec)}: its rows in {spec.source} go from {first} to {last}"
+        f"asset {spec.asset_id!r} has no rows {_asked(spec)}: its rows in {spec.source} go from {first} to {last}",
+        "give other dates, or none",
+        fault="no-rows",
+        parameter="start_date" if spec.start_date else "end_date",
     )
 
 
@@ -302,19 +307,11 @@ def _of_one_asset(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
 
 def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     stamps = rows[spec.timestamp_column]
-    if stamps.isna().any():
-        raise DataError(
-            f"every row must have a timestamp: column {spec.timestamp_column!r} lacks {stamps.isna().sum()}"
-        )
     if stamps.dtype.kind in "iu":
         index = pd.Index(stamps.astype(np.int64), name=spec.timestamp_column)
     else:
         moments = moments_of(stamps)
-        if (odd := moments.isna()).any():
-            raise DataError(
-                f"column {spec.timestamp_column!r} must hold timestamps ({READABLE}) or integers: of asset "
-                f"{spec.asset_id!r} in {spec.source}, {odd_values(stamps, odd)}; correct or delete what is none"
-            )
+        refuse(unusable_stamps(stamps, moments.isna(), spec))
         index = days_or_moments(stamps, moments, spec.days_in).as_unit("ns").rename(spec.timestamp_column)
     return with_own_types(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
 
@@ -327,24 +324,46 @@ def moments_of(stamps: pd.Series) -> pd.DatetimeIndex:
     return moments.where(~np.asarray((moments < FIRST_MOMENT) | (moments > LAST_MOMENT)))
 
 
-def odd_values(stamps: pd.Series, odd: np.ndarray) -> str:
+def unusable_stamps(stamps: pd.Series, odd: np.ndarray, spec: DataSpec) -> Iterator[DataError]:
+    """Yield that stamps are missing, or that those which are odd hold something else."""
+    missing = stamps.isna().to_numpy(bool)
+    if missing.any():
+        yield DataError(
+            f"every row must have a timestamp: column {spec.timestamp_column!r} lacks {missing.sum()}",
+            "delete those rows, or give them their timestamps",
+            fault="missing-timestamps",
+            column=spec.timestamp_column,
+        )
+    odd = odd & ~missing
+    if odd.any():
+        yield DataError(
+            f"column {spec.timestamp_column!r} must hold timestamps ({_READABLE}) or integers: of asset "
+            f"{spec.asset_id!r} in {spec.source}, {_odd_values(stamps, odd)}",
+            "correct or delete what is none, or name another as `timestamp_column`",
+            fault="unreadable-timestamps",
+            column=spec.timestamp_column,
+            stamps=tuple(repr(each)[:40] for each in stamps[odd].iloc[:3]),
+        )
+
+
+def _odd_values(stamps: pd.Series, odd: np.ndarray) -> str:
     """Return in words the rows, from 1 in the order in which they were read, of odd stamps, and what they hold."""
     places = np.flatnonzero(odd)
     held = (each if isinstance(each, str) else str(each) for each in stamps.iloc[places])
     return shorten([f"row {place + 1} holds {each[:40]!r}" for place, each in zip(places, held, strict=True)], 3)
 
 
-def doubled_stamps(index: pd.Index) -> pd.Index:
-    """Return the stamps that more than one row has."""
-    return index[index.duplicated()].unique()
-
-
-def _refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
-    doubled = doubled_stamps(index)
+def refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
+    """Raise `DataError` if several rows have one stamp."""
+    doubled = index[index.duplicated()].unique()
     if len(doubled):
         raise DataError(
             f"timestamps must be unique: asset {spec.asset_id!r} has {len(doubled)} more than once "
-            f"({shorten(doubled)}) in {spec.source}; delete the rows that are wrong"
+            f"({shorten(doubled)}) in {spec.source}",
+            "delete the rows that are wrong",
+            fault="duplicate-timestamps",
+            column=spec.timestamp_column,
+            stamps=doubled,
         )
 
 
@@ -360,8 +379,12 @@ def refuse_days_elsewhere(index: pd.Index, spec: DataSpec, found: Frequency | No
     zone = zone_of_days(index)
     if zone is not None:
         raise DataError(
-            f"timestamps are read in UTC, where these are no midnights, as they are in {zone}, from {index[0]} on; "
-            f"give `days_in` {zone} if they are its days, else `frequency` sessions if rows may be missing"
+            f"timestamps are read in UTC, where these are no midnights, as they are in {zone}, from {index[0]} on",
+            f"give `days_in` {zone} if they are its days, else `frequency` sessions if rows may be missing",
+            fault="days-elsewhere",
+            column=spec.timestamp_column,
+            stamps=index,
+            parameter="days_in",
         )
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 from sqlalchemy import Connection, DateTime, Float, String, Table, inspect
 from sqlalchemy.types import Double
 
-from kallos.errors import DatabaseError, UsageError, did_you_mean, shorten
+from kallos.errors import DatabaseError, UsageError
+from kallos.words import did_you_mean, shorten
 
 KEYS = ("asset_id", "timestamp")
 # https://www.postgresql.org/docs/current/limits.html, https://www.sqlite.org/limits.html

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
-from kallos.errors import pasteable
 from kallos.features.frequency import Frequency, rows_on, usual_step
 from kallos.features.local_days import clock_of
+from kallos.words import pasteable
 
 _FEWEST_ROWS = 10
 # Rows keep to a distance if it is that of so many of them.

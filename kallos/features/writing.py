@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from kallos.errors import DatabaseError, DataError, shorten
+from kallos.errors import DatabaseError, DataError
 from kallos.features.databases import parse_url, reason_of, shown
 from kallos.features.left_out import note_left_out
 from kallos.features.tables import (
@@ -45,6 +45,7 @@ from kallos.features.tables import (
     refuse_wide_rows,
     schema_and_name,
 )
+from kallos.words import shorten
 
 # Of an asset's frame, its first stamp in the table and the frame's stamps that are there: the rows to write.
 ChooseRows = Callable[[str, pd.DataFrame, pd.Timestamp, pd.DatetimeIndex], pd.DataFrame]

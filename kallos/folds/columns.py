@@ -1,24 +1,18 @@
 """A study's columns and rows, and their normalisation by feature group, fitted on training rows alone."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
 import pandas as pd
 
-from kallos.errors import (
-    DataError,
-    did_you_mean,
-    pasteable,
-    require,
-    require_columns,
-    require_one_of,
-    require_rows,
-    shorten,
-)
+from kallos.errors import DataError, refuse, require, require_one_of
 from kallos.folds.grid import Fold
+from kallos.folds.rows import require_columns, require_rows
 from kallos.folds.scalers import Preparation, PreparedSeries
 from kallos.specs.data import FeatureSpec
+from kallos.words import did_you_mean, pasteable, shorten
 
 # Kinds of NumPy types that a column of features may have.
 NUMBERS = "iuf"
@@ -69,7 +63,12 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
 def refuse_long_label(n_rows: int, features: FeatureSpec) -> None:
     """Raise `DataError` if a label looks beyond so many rows."""
     if features.label_horizon >= n_rows:
-        raise DataError(f"a label must look ahead by less than the {n_rows} rows: not {features.label_horizon}")
+        raise DataError(
+            f"a label must look ahead by less than the {n_rows} rows: not {features.label_horizon}",
+            "give a shorter `label_horizon`, or bring more rows",
+            fault="long-label-horizon",
+            parameter="label_horizon",
+        )
 
 
 def columns_of_numbers(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFrame:
@@ -77,13 +76,7 @@ def columns_of_numbers(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFra
 
     Raises `DataError` naming what is missing or not a number.
     """
-    for target in features.targets:
-        if target not in frame.columns:
-            raise DataError(
-                f"the target {target!r} is not a column: {did_you_mean(target, frame.columns)}; "
-                f"name another as `target`"
-            )
-    _refuse_idle_patterns(frame.columns, features)
+    refuse(unknown_columns(frame.columns, features))
     chosen = frame[study_columns(frame.columns, features)]
     words = [
         f"{pasteable(name)} ({_kind_of(chosen[name])})"
@@ -152,24 +145,29 @@ def fitting_columns(columns: pd.Index, patterns: tuple[str, ...]) -> list[str]:
     return [name for name in columns if name in exact or any(fnmatchcase(name, pattern) for pattern in others)]
 
 
-def idle_patterns(columns: pd.Index, features: FeatureSpec) -> list[tuple[str, str]]:
-    """Return field and pattern of each of the user's that fits no column.
+def unknown_columns(columns: pd.Index, features: FeatureSpec) -> Iterator[DataError]:
+    """Yield each target that is no column, and each of the user's patterns that fits none.
 
     Such a pattern is a typo: what it was to leave out would be learnt from.
     """
-    return [
-        (field, pattern)
-        for field in _FIELDS_OF_PATTERNS
-        for pattern in getattr(features, field)
-        if pattern not in FeatureSpec.model_fields[field].default and not fitting_columns(columns, (pattern,))
-    ]
-
-
-def _refuse_idle_patterns(columns: pd.Index, features: FeatureSpec) -> None:
-    for field, pattern in idle_patterns(columns, features):
-        raise DataError(
-            f"every pattern must fit a column: {pattern!r} in '{field}' fits none; {did_you_mean(pattern, columns)}"
-        )
+    for target in features.targets:
+        if target not in columns:
+            yield DataError(
+                f"the target {target!r} is not a column: {did_you_mean(target, columns)}",
+                "name another as `target`",
+                fault="missing-target",
+                column=target,
+                parameter="target",
+            )
+    for field in _FIELDS_OF_PATTERNS:
+        for pattern in getattr(features, field):
+            if pattern not in FeatureSpec.model_fields[field].default and not fitting_columns(columns, (pattern,)):
+                yield DataError(
+                    f"every pattern must fit a column: {pattern!r} in '{field}' fits none",
+                    did_you_mean(pattern, columns),
+                    fault="idle-pattern",
+                    parameter=field,
+                )
 
 
 def _refuse_unfit_values(numbers: pd.DataFrame, features: FeatureSpec, fill: str) -> None:
@@ -181,18 +179,21 @@ def _refuse_unfit_values(numbers: pd.DataFrame, features: FeatureSpec, fill: str
             f"features must be finite, and {len(at_fault)} of {len(numbers.columns)} columns are not: "
             f"{shorten(at_fault, 3)}; {remedy}, or name the columns in 'exclude'"
         )
-    for name, negative in negative_volumes(numbers, features).items():
-        raise DataError(
-            f"features of group 'volume' must not be negative: {_places(negative, name)}; "
-            f"correct them, or give the column another group"
-        )
+    refuse(negative_volumes(numbers, features))
 
 
-def negative_volumes(numbers: pd.DataFrame, features: FeatureSpec) -> dict[str, pd.Index]:
-    """Return the stamps of negative values in each column of group `volume` that has some."""
-    volumes = group_columns(numbers.columns, features)["volume"]
-    negative = {name: numbers.index[numbers[name] < 0] for name in volumes}
-    return {name: stamps for name, stamps in negative.items() if len(stamps)}
+def negative_volumes(numbers: pd.DataFrame, features: FeatureSpec) -> Iterator[DataError]:
+    """Yield each column of group `volume` that has negative values."""
+    for name in group_columns(numbers.columns, features)["volume"]:
+        negative = numbers.index[numbers[name] < 0]
+        if len(negative):
+            yield DataError(
+                f"features of group 'volume' must not be negative: {_places(negative, name)}",
+                "correct them, or give the column another group",
+                fault="negative-volume",
+                column=name,
+                stamps=negative,
+            )
 
 
 def _places(index: pd.Index, name: str) -> str:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from kallos.errors import DataError, require_rows, shorten
+from kallos.errors import DataError
 from kallos.features.store import with_own_types
 from kallos.folds.columns import refuse_long_label, study_frame
 from kallos.folds.grid import Fold, FoldGrid, InnerCut, cut_inner, fewest_origins
 from kallos.folds.panel import Panel, inner_cuts
+from kallos.folds.rows import require_rows
 from kallos.specs.study import TuneSpec
+from kallos.words import shorten
 
 # Fewer training samples than this teach nothing, and Darts would train on a single one without a word.
 FEWEST_SAMPLES = 30
@@ -111,7 +113,8 @@ def naming(asset: str, spec: TuneSpec) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(f"{asset}: {error}" if len(spec.data.assets) > 1 else str(error)) from None
+        rule = f"{asset}: {error.rule}" if len(spec.data.assets) > 1 else error.rule
+        raise DataError(rule, error.remedy, **error.place) from None
 
 
 def inner_cuts_of(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> tuple[InnerCut, ...]:
@@ -132,8 +135,8 @@ def _longest_input(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> int |
                 if fold.validation_stop == fold.validation_start and len(cuts[0]) > 1:
                     raise DataError(
                         f"each asset of one model must have rows in every fold, and there are none in fold "
-                        f"{fold.number}, from {panel.calendar[dates.validation_start]} on: give other dates, or take "
-                        f"it out of asset_id"
+                        f"{fold.number}, from {panel.calendar[dates.validation_start]} on",
+                        "give other dates, or take it out of asset_id",
                     )
                 refuse_short_window(fold, spec)
             own_cuts = [cut[place] for cut in cuts]
@@ -148,7 +151,8 @@ def _refuse_short_inner(fold: Fold, cut: InnerCut, spec: TuneSpec) -> None:
     if inner < spec.horizon:
         raise DataError(
             f"the inner validation part must hold one whole horizon: in fold {fold.number} it has {inner} rows, and "
-            f"`horizon` is {spec.horizon}; take a larger `inner_validation` or a shorter `horizon`"
+            f"`horizon` is {spec.horizon}",
+            "take a larger `inner_validation` or a shorter `horizon`",
         )
 
 
@@ -160,8 +164,9 @@ def refuse_short_holdout(grid: FoldGrid, spec: TuneSpec) -> None:
     needed = fewest_origins(spec.features.lead, spec.horizon)
     if origins < needed:
         raise DataError(
-            f"a verdict needs {needed} forecast origins, and `holdout` {spec.folds.holdout} keeps {max(origins, 0)}: "
-            f"take a larger `holdout` or a longer `step`"
+            f"a verdict needs {needed} forecast origins, and `holdout` {spec.folds.holdout} keeps {max(origins, 0)}",
+            "take a larger `holdout` or a longer `step`",
+            fault="too-few-rows",
         )
 
 
@@ -171,7 +176,9 @@ def refuse_short_window(fold: Fold, spec: TuneSpec) -> None:
         window = fold.validation_stop - fold.validation_start
         raise DataError(
             f"a validation window must hold one whole horizon: fold {fold.number} has {window} rows, and `horizon` "
-            f"is {spec.horizon}; take a longer `step` or a shorter `horizon`"
+            f"is {spec.horizon}",
+            "take a longer `step` or a shorter `horizon`",
+            fault="short-window",
         )
 
 
@@ -197,14 +204,17 @@ def clip_input(folds: Sequence[Fold], spec: TuneSpec, cuts: Sequence[InnerCut] |
         raise DataError(
             f"fold {fold.number} needs {shortest + beside_input} rows to fit on ({FEWEST_SAMPLES} samples of the "
             f"shortest input_chunk_length {shortest} and the horizon), and has {cut.fit_stop} before the day on which "
-            f"the inner validation part of all assets begins: bring earlier rows, or take it out of asset_id"
+            f"the inner validation part of all assets begins",
+            "bring earlier rows, or take it out of asset_id",
+            fault="short-training",
         )
     if fits < shortest:
         needed, there = _rows_needed(shortest + beside_input, spec), fold.train_stop - fold.train_start
         raise DataError(
             f"fold {fold.number} needs {needed} training rows ({FEWEST_SAMPLES} samples of the search space's shortest "
-            f"input_chunk_length {shortest}, the horizon, and the inner validation part), and there are {there}: "
-            f"{_remedy(needed, there, spec)}"
+            f"input_chunk_length {shortest}, the horizon, and the inner validation part), and there are {there}",
+            _remedy(needed, there, spec),
+            fault="short-training",
         )
     return fits if fits < space.longest_input else None
 

@@ -85,7 +85,9 @@ def cut_folds(index: pd.Index, spec: FoldSpec, *, lead: int = 1, frequency: Freq
         raise DataError(
             f"`n_folds` {spec.n_folds}{holdout} {verb} {needed} complete steps ({_describe(step)}), the first to train "
             f"on: about {needed * _rows_per_step(index, step, frequency)} rows, and there are {len(index)} with "
-            f"{max(n_complete, 0)} complete steps; bring more rows, or take fewer folds or a shorter `step`"
+            f"{max(n_complete, 0)} complete steps",
+            "bring more rows, or take fewer folds or a shorter `step`",
+            fault="too-few-rows",
         )
     # What trains must be known `lead` rows before the first scored row.
     gap = lead - 1 + spec.embargo
@@ -97,7 +99,9 @@ def cut_folds(index: pd.Index, spec: FoldSpec, *, lead: int = 1, frequency: Freq
         if edges[-1] <= edges[-2]:
             raise DataError(
                 f"purge and embargo before a hold-out take {gap} rows, and the last validation window has "
-                f"{holdout_start - edges[-2]}: take a longer `step`, or a smaller `embargo`"
+                f"{holdout_start - edges[-2]}",
+                "take a longer `step`, or a smaller `embargo`",
+                fault="too-few-rows",
             )
     first = n_complete - spec.n_folds
     folds = tuple(
@@ -123,14 +127,17 @@ def _fold(number: int, start: int, stop: int, gap: int, train_rows: int | None) 
     train_stop = start - gap
     if train_stop <= 0:
         raise DataError(
-            f"fold {number} has {start} rows before its validation window, and purge and embargo take {gap}: "
-            f"bring earlier rows, or take fewer `n_folds`"
+            f"fold {number} has {start} rows before its validation window, and purge and embargo take {gap}",
+            "bring earlier rows, or take fewer `n_folds`",
+            fault="too-few-rows",
         )
     train_start = 0 if train_rows is None else train_stop - train_rows
     if train_start < 0:
         raise DataError(
             f"rolling training windows of {train_rows} rows do not fit: fold {number} has {train_stop} rows before "
-            f"its validation window; bring earlier rows, or take fewer `n_folds` or `train_rows`"
+            f"its validation window",
+            "bring earlier rows, or take fewer `n_folds` or `train_rows`",
+            fault="too-few-rows",
         )
     return Fold(number, train_start, train_stop, start, stop)
 

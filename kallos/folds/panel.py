@@ -10,10 +10,11 @@ from functools import cached_property, reduce
 
 import pandas as pd
 
-from kallos.errors import DataError, pasteable, shorten
+from kallos.errors import DataError
 from kallos.features.frequency import Frequency, find_frequency
 from kallos.folds.grid import Fold, FoldGrid, InnerCut, cut_folds, cut_inner
 from kallos.specs.study import FoldSpec
+from kallos.words import pasteable, shorten
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,8 @@ class Panel:
             if differing:
                 raise DataError(
                     f"assets of one model must have the same columns, and of {first} and {name} one alone has "
-                    f"{shorten([pasteable(each) for each in differing], 3)}: name these in 'exclude'"
+                    f"{shorten([pasteable(each) for each in differing], 3)}",
+                    "name these in 'exclude'",
                 )
         parts = [frame, *(other[frame.columns] for _, other in others)]
         return cls(pd.concat(parts), tuple(map(len, parts)))
@@ -81,7 +83,7 @@ class Panel:
             stop = known_before(fold.validation_start, fold.train_stop)
             start = max(fold.train_start - (fold.train_stop - stop), 0)
             if stop <= start:
-                raise DataError(f"fold {fold.number} has no row that all assets may train on: bring earlier rows")
+                raise DataError(f"fold {fold.number} has no row that all assets may train on", "bring earlier rows")
             end = max(min(fold.validation_stop, study_stop), fold.validation_start)
             return replace(fold, train_start=start, train_stop=stop, validation_stop=end)
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from kallos.architectures import get_architecture
 from kallos.architectures.references import is_loaded
 from kallos.architectures.study_space import ARCHITECTURE
-from kallos.errors import DataError, KallosError, explain, require, scrubbed, shorten
+from kallos.errors import DataError, KallosError, explain, require
 from kallos.folds.scalers import Preparation, PreparationDocument
 from kallos.models.looks import MANIFEST
 from kallos.models.manifest import FORMAT, FileRecord, Manifest
@@ -21,6 +21,7 @@ from kallos.scoring.job import EVALUATION_VERSION, FitSpec
 from kallos.scoring.machine import installed_versions, machine
 from kallos.scoring.weights import restore_weights
 from kallos.storage import Folder
+from kallos.words import scrubbed, shorten
 
 _log = logging.getLogger(__name__)
 

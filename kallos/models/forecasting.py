@@ -7,14 +7,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kallos.errors import DataError, UsageError, did_you_mean, require, require_rows, require_whole, shorten
+from kallos.errors import DataError, UsageError, require, require_whole
 from kallos.features.clock import next_rows
 from kallos.features.frequency import Frequency
 from kallos.features.moments import Stamp, stamp
+from kallos.folds.rows import require_rows
 from kallos.models.trainer import TrainedModel
 from kallos.scoring.fold import as_fit_errors
 from kallos.scoring.metrics import Forecast
 from kallos.scoring.rolling import look_back, next_forecast, rolling_forecasts, rows_before
+from kallos.words import did_you_mean, shorten
 
 Array = npt.NDArray[np.float64]
 

@@ -63,14 +63,13 @@ class Look(BaseModel):
 
 @dataclass(frozen=True)
 class LookCount:
-    """Looks at a hold-out, how many different tests they were, and which of them were counted although damaged.
+    """Looks at a hold-out, and how many different tests they were.
 
     A test is a model on a window: the same again is not another.
     """
 
     looks: int
     tests: int
-    damaged: tuple[str, ...] = ()
 
 
 def record_look(model_folder: str, look: Look) -> str:
@@ -105,14 +104,14 @@ def count_looks(folders: Iterable[str], look: Look) -> LookCount:
             if each.look is not None or each.name not in logged:
                 logged[each.name] = each
     counted = [each for each in logged.values() if each.counts_as(look)]
-    damaged = tuple(each.address for each in counted if each.look is None)
-    for address in damaged:
-        _log.warning("a look at the hold-out cannot be read, and is counted all the same: %s", address)
+    for each in counted:
+        if each.look is None:
+            _log.warning("a look at the hold-out cannot be read, and is counted all the same: %s", each.address)
     tests = {
         (each.model_id, *((each.look.test_start, each.look.test_end) if each.look else (each.name,)))
         for each in counted
     }
-    return LookCount(len(counted), len(tests), damaged)
+    return LookCount(len(counted), len(tests))
 
 
 def sibling_folders(model_folder: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from filelock import FileLock, Timeout
 from pydantic import AliasChoices, BaseModel, Field, PositiveInt, ValidationError
 
-from kallos.errors import KallosError, UsageError, did_you_mean, require, require_callable, scrubbed
+from kallos.errors import KallosError, UsageError, require, require_callable
 from kallos.models.looks import LOOKS, MANIFEST, Look, looks_in
 from kallos.models.registry_index import (
     INDEX,
@@ -29,8 +29,11 @@ from kallos.models.registry_index import (
     first_fault,
     parse_index,
 )
-from kallos.storage import Folder, json_sha256
-from kallos.words import target_label
+from kallos.storage import (
+    Folder,
+    json_sha256,
+)
+from kallos.words import did_you_mean, scrubbed, target_label
 
 _PATIENCE_SECONDS = 60.0
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from kallos.errors import KallosError, UsageError, did_you_mean
+from kallos.errors import KallosError, UsageError
+from kallos.words import counted, did_you_mean
 
 FORMAT: Literal["kallos-registry"] = "kallos-registry"
 VERSION: Literal[1] = 1
@@ -52,7 +53,7 @@ class Slot(_Stored):
 
     def __str__(self) -> str:
         """The slot in words."""
-        return f"{self.asset_id} {self.target}, {self.horizon} step{'s' if self.horizon > 1 else ''} ahead"
+        return f"{self.asset_id} {self.target}, {counted(self.horizon, 'step')} ahead"
 
 
 class TrainedOn(_Stored):

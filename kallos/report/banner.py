@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
-from kallos.report.plots import percent
 from kallos.report.rows import fold_rows
 from kallos.study.choice import Deflation, OneStandardError
 from kallos.study.result import TuningResult
-from kallos.words import beside, counted, day
+from kallos.words import beside, counted, day, percent
 
 Tone = Literal["good", "caution", "bad", "open"]
 

@@ -6,15 +6,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kallos.errors import KallosError, UsageError, explain, scrubbed
+from kallos.errors import KallosError, UsageError, explain
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.models.files import read_manifest
-from kallos.report.holdout_pictures import comparisons
 from kallos.storage import Folder, read_at
 from kallos.study.choice import OneStandardError
 from kallos.study.names import evaluated_model, evaluation_name, model_folder
 from kallos.study.result import TuningResult
-from kallos.words import beside, counted, day, signed
+from kallos.words import beside, counted, day, scrubbed, signed
 
 
 def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
@@ -75,7 +74,7 @@ def evaluation_markdown(evaluation: HoldoutEvaluation) -> str:
         for row in score_rows(evaluation)
     )
     reasons = "\n".join(f"- {reason}" for reason in evaluation.verdict.reasons)
-    against = "\n".join(f"- {gain_line(comparison, evaluation.tests)}" for comparison in comparisons(evaluation))
+    against = "\n".join(f"- {gain_line(comparison, evaluation.tests)}" for comparison in evaluation.comparisons)
     return f"""# {evaluation.verdict.decision}: {evaluation.model_id}
 
 {reasons}

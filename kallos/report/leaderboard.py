@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -13,7 +14,7 @@ from kallos.specs.study import TuneSpec
 from kallos.storage import Folder
 from kallos.study.best_params import BestParams
 from kallos.study.names import LEADERBOARD, grid_folder, latest_leaderboard
-from kallos.words import signed
+from kallos.words import counted, signed
 
 NAIVE = "naive"
 
@@ -178,7 +179,7 @@ def leaderboard_csv(board: Leaderboard) -> str:
 def leaderboard_markdown(board: Leaderboard) -> str:
     """Return the leaderboard as markdown: rows, what is to be known of them, and why studies have failed."""
     rows = "\n".join(
-        f"| {_cell(row.asset)} | {place(row.rank)} | {_cell(row.model)} | {value(row.value)} | {share(row.gain)} "
+        f"| {_cell(row.asset)} | {place(row.rank)} | {_cell(row.model)} | {value(row.value)} | {signed(row.gain)} "
         f"| {of(row.folds_won, row.folds)} | {of(row.trials, row.n_trials)} | {row.status} |"
         for row in board.rows
     )
@@ -204,19 +205,13 @@ def notes(board: Leaderboard) -> list[str]:
     if board.mean_ranks:
         ranks = ", ".join(f"{each.model} {each.rank:.2f}" for each in board.mean_ranks)
         n_assets = board.mean_ranks[0].assets
-        over = f"{n_assets} asset{'s' if n_assets > 1 else ''}"
-        said.append(f"Mean rank over {over} that all models have finished: {ranks}.")
+        said.append(f"Mean rank over {counted(n_assets, 'asset')} that all models have finished: {ranks}.")
     return said
 
 
 def value(number: float | None) -> str:
     """Return a score for people; nothing if there is none."""
     return "" if number is None else f"{number:.5g}"
-
-
-def share(gain: float | None) -> str:
-    """Return a gain for people."""
-    return signed(gain)
 
 
 def of(number: int | None, whole: int | None) -> str:
@@ -231,6 +226,8 @@ def place(rank: float | None) -> str:
 
 def _rows(entries: Sequence[Entry]) -> list[Row]:
     """Return the rows of one asset."""
+    from scipy.stats import rankdata  # It takes a while, and most commands show no leaderboard.
+
     rows = [
         Row(
             rank=None,
@@ -242,9 +239,10 @@ def _rows(entries: Sequence[Entry]) -> list[Row]:
     scored = next((each for each in entries if each.naive_value is not None), None)
     if scored is not None:
         rows.append(_naive_row(scored))
-    values = sorted(row.value for row in rows if row.value is not None)
-    ranked = [row.model_copy(update={"rank": _rank(row.value, values)}) for row in rows]
-    return sorted(ranked, key=_order)
+    rows.sort(key=_order)
+    ranks = rankdata([row.value for row in rows if row.value is not None]).tolist()
+    # Rows without a value come last, and have no rank.
+    return [row.model_copy(update={"rank": rank}) for row, rank in zip_longest(rows, ranks)]
 
 
 def _naive_row(scored: Entry) -> Row:
@@ -263,14 +261,6 @@ def _naive_row(scored: Entry) -> Row:
         study=None,
         reason=None,
     )
-
-
-def _rank(own: float | None, values: Sequence[float]) -> float | None:
-    """Return the place of a value among sorted ones, equal ones sharing the mean of their places."""
-    if own is None:
-        return None
-    first = values.index(own)
-    return first + (values.count(own) + 1) / 2
 
 
 def _order(row: Row) -> tuple[bool, float, bool, str]:

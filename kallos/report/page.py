@@ -19,7 +19,6 @@ from kallos.report.pictures import (
     parallel_picture,
     seconds_picture,
 )
-from kallos.report.plots import percent
 from kallos.report.tables import (
     Table,
     architecture_table,
@@ -45,7 +44,7 @@ from kallos.study.events import StudyFinished
 from kallos.study.lines import run_summary
 from kallos.study.names import REPORT, latest_name, results_of
 from kallos.study.result import TuningResult
-from kallos.words import counted, day
+from kallos.words import counted, day, percent
 
 # Of what nobody can forecast, the best naive forecast is one of these.
 _LITTLE_TO_KNOW = {"zero": "zero", "mean": "the mean"}

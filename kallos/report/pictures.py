@@ -30,11 +30,10 @@ from kallos.report.plots import (
     draw_importance,
     draw_scatter,
     draw_seconds,
-    percent,
 )
 from kallos.report.rows import fold_rows
 from kallos.study.result import TuningResult
-from kallos.words import counted, day
+from kallos.words import counted, day, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -149,15 +148,15 @@ def seconds_picture(result: TuningResult) -> Picture:
 
 def comparison_picture(evaluation: HoldoutEvaluation) -> Picture:
     """Return what the model saves on the hold-out against each other forecaster."""
-    compared = (evaluation.against_naive, evaluation.against_ridge, evaluation.against_in_use)
+    compared = evaluation.comparisons
     shown = "; ".join(
-        f"{each.other} {percent(each.gain)} ({percent(each.low)} to {percent(each.high)})" for each in compared if each
+        f"{each.other} {percent(each.gain)} ({percent(each.low)} to {percent(each.high)})" for each in compared
     )
     return _picture(
         "comparisons",
         f"Points with intervals: share of {evaluation.score} that the model saves on the hold-out. {shown}.",
         lambda figure, _: draw_comparisons(figure.subplots(), evaluation),
-        height=90 + 34 * sum(each is not None for each in compared),
+        height=90 + 34 * len(compared),
     )
 
 

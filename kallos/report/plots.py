@@ -12,6 +12,7 @@ from kallos.report.forecasts import FoldForecasts
 from kallos.report.importance import Importance
 from kallos.report.rows import fold_rows
 from kallos.study.result import TuningResult
+from kallos.words import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,25 +55,20 @@ STYLE: Any = {
 _PIXELS_PER_LABEL, _PIXELS_PER_NUMBER = 62, 26
 
 
-def report_png(result: TuningResult, evaluation: HoldoutEvaluation | None = None) -> bytes:
-    """Return a PNG, 1200 x 450 pixels: gain per fold and all trials, and the hold-out where one was looked at."""
+def report_png(result: TuningResult) -> bytes:
+    """Return a PNG, 1200 x 450 pixels: gain per fold and all trials."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    n_panels = 2 if evaluation is None else 3
     with mpl.rc_context({**STYLE, "figure.facecolor": "white", "text.parse_math": False}):
         # A point is a pixel, as on the page.
         figure = Figure(figsize=(1200 / 72, 450 / 72), dpi=72, layout="constrained")
-        panels = figure.subplots(1, n_panels, width_ratios=(1, 1, 0.7)[:n_panels])
-        draw_folds(panels[0], result, width=1040 // n_panels)
-        draw_history(panels[1], result, columns=6 if evaluation is None else 3)
+        of_folds, of_trials = figure.subplots(1, 2)
+        draw_folds(of_folds, result, width=520)
+        draw_history(of_trials, result, columns=6)
         label = result.spec.metric_label
-        titles = [f"Best trial: {label} saved against naive", f"All trials: mean {label} over the folds"]
-        if evaluation is not None:
-            draw_comparisons(panels[2], evaluation)
-            titles.append(f"Hold-out: {evaluation.verdict.decision}")
-        for axes, title in zip(panels, titles, strict=True):
-            axes.set_title(title, loc="left", fontsize=14, pad=30 if evaluation is None else 46)
+        of_folds.set_title(f"Best trial: {label} saved against naive", loc="left", fontsize=14, pad=30)
+        of_trials.set_title(f"All trials: mean {label} over the folds", loc="left", fontsize=14, pad=30)
         figure.suptitle(
             f"{result.spec.model_label} on {result.spec.data.asset_label}: {result.spec.features.target_label}",
             x=0.012,
@@ -235,17 +231,14 @@ def draw_seconds(axes: "Axes", result: TuningResult, *, columns: int) -> None:
 
 def draw_comparisons(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
     """Draw the share of the error that the model saves against each other on the hold-out, with its interval."""
-    compared = [
-        (f"naive ({evaluation.naive})", evaluation.against_naive),
-        ("ridge", evaluation.against_ridge),
-        *([] if evaluation.against_in_use is None else [("model in use", evaluation.against_in_use)]),
-    ][::-1]
-    for place, (_, each) in enumerate(compared):
+    compared = evaluation.comparisons[::-1]
+    names = {evaluation.naive: f"naive ({evaluation.naive})", "in use": "model in use"}
+    for place, each in enumerate(compared):
         colour = BEST if each.low > 0 else NAIVE if each.high < 0 else TRIAL
         axes.plot([each.low, each.high], [place, place], color=colour, linewidth=3)
         axes.plot(each.gain, place, "o", color=colour, markersize=9, markeredgecolor=PAPER)
     axes.axvline(0, color=SOFT, linewidth=1.2)
-    axes.set_yticks(range(len(compared)), [name for name, _ in compared])
+    axes.set_yticks(range(len(compared)), [names.get(each.other, each.other) for each in compared])
     axes.tick_params(axis="y", labelcolor=INK)
     axes.set_ylim(-0.6, len(compared) - 0.4)
     axes.grid(axis="y", visible=False)
@@ -265,13 +258,6 @@ def value_limit(result: TuningResult) -> float:
     low = min(values.min(), result.naive_value)
     usual = max(np.quantile(values, 0.75), result.naive_value)
     return float(min(max(values.max(), result.naive_value), low + 2.5 * (usual - low)) if usual > low else low * 1.01)
-
-
-def percent(share: float, digits: int | None = 2) -> str:
-    """Return a share in per cent, with a true minus sign; without digits, as few as tell it."""
-    text = f"{100 * share:.{digits}f}" if digits is not None else f"{round(100 * share, 6):g}"
-    text = text.replace("-", "" if float(text) == 0 else "\u2212")
-    return f"{text}%"
 
 
 def _fold_label(row: dict[str, Any], *, has_room: bool) -> str:

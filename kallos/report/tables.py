@@ -1,20 +1,18 @@
 """The report's numbers as tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kallos.evaluation.results import ForecastScores, HoldoutEvaluation
 from kallos.report.banner import interval
 from kallos.report.forecasts import BestForecasts
 from kallos.report.importance import Importance
-from kallos.report.plots import percent
 from kallos.report.rows import architecture_rows, fold_rows
 from kallos.specs.metrics import metric_label, metric_of_one_target
 from kallos.specs.study import metric_with_unit
 from kallos.study.lines import outcome
 from kallos.study.result import PartScore, TuningResult
-from kallos.words import day, short
+from kallos.words import day, flattened, percent, short
 
 _NONE = "\u2013"
 
@@ -150,11 +148,9 @@ def score_table(evaluation: HoldoutEvaluation) -> Table:
 
 def comparison_table(evaluation: HoldoutEvaluation) -> Table:
     """Return a row per forecaster that the model is held against on the hold-out."""
-    compared = (evaluation.against_naive, evaluation.against_ridge, evaluation.against_in_use)
     rows = tuple(
         (each.other, percent(each.gain), interval(each), f"{each.statistic:.2f}", f"{each.p_value:.2g}")
-        for each in compared
-        if each is not None
+        for each in evaluation.comparisons
     )
     headings = ("against", "gain", "interval (block bootstrap)", "Diebold-Mariano", "p-value")
     caption = f"The model against others on the hold-out: the gain is the share of {evaluation.score} that is saved"
@@ -188,21 +184,13 @@ def data_table(result: TuningResult) -> Table:
 
 def spec_table(result: TuningResult) -> Table:
     """Return every field of the specification."""
-    rows = tuple(_flattened(result.spec.model_dump(mode="json")))
+    rows = tuple((name, _in_words(value)) for name, value in flattened(result.spec.model_dump(mode="json")))
     return Table("The specification", ("field", "value"), rows, numbers=2)
 
 
 def version_table(result: TuningResult) -> Table:
     """Return the versions that the study was run with."""
     return Table("Versions", ("package", "version"), tuple(result.versions.items()), numbers=2)
-
-
-def _flattened(fields: dict[str, Any], before: str = "") -> Iterable[tuple[str, str]]:
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            yield from _flattened(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", _in_words(value)
 
 
 def _in_words(value: object) -> str:

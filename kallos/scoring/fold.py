@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from kallos.architectures import create_model, get_architecture
-from kallos.errors import DataError, FitError, KallosError, require, scrubbed
+from kallos.errors import DataError, FitError, KallosError, require
 from kallos.features.snapshots import read_snapshot
 from kallos.folds.columns import PreparedFold, prepare_fold
 from kallos.folds.grid import Fold, InnerCut
@@ -22,6 +22,7 @@ from kallos.scoring.metrics import Forecast, ForecastErrors, errors_of, mean, me
 from kallos.scoring.rolling import rolling_forecasts
 from kallos.scoring.targets import actual_targets, error_unit
 from kallos.specs.data import FeatureSpec
+from kallos.words import scrubbed
 
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel

@@ -4,7 +4,7 @@ import hashlib
 import platform
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -57,12 +57,12 @@ def _installed_packages() -> Iterator[str]:
             yield from (path.name for path in folder.glob(pattern))
 
 
-def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:
-    """Return what differs, in words such as `torch 2.12.0 then, 2.13.0 now`."""
+def differences(one: Mapping[str, Any], other: Mapping[str, Any], places: tuple[str, str]) -> list[str]:
+    """Return what differs at two places or times, in words such as `torch 2.12.0 then, 2.13.0 now`."""
     return [
-        f"{name} {then.get(name, 'absent')} then, {now.get(name, 'absent')} now"
-        for name in sorted(then.keys() | now.keys())
-        if then.get(name) != now.get(name)
+        f"{name} {one.get(name, 'missing')} {places[0]}, {other.get(name, 'missing')} {places[1]}"
+        for name in sorted(one.keys() | other.keys())
+        if one.get(name) != other.get(name)
     ]
 
 

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from kallos.errors import DataError, KallosError, shorten
+from kallos.errors import DataError, KallosError
+from kallos.words import shorten
 
 if TYPE_CHECKING:
     import torch

@@ -13,10 +13,10 @@ from pydantic import (
     model_validator,
 )
 
-from kallos.errors import UsageError, shorten
+from kallos.errors import UsageError
 from kallos.specs.query_text import one_statement
 from kallos.specs.time_zones import check_zone
-from kallos.words import target_label
+from kallos.words import shorten, target_label
 
 # A moment in the features' index: an ISO date or timestamp, or an integer, as text.
 Moment = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]

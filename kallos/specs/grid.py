@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from kallos.errors import UsageError, did_you_mean, shorten
+from kallos.errors import UsageError
 from kallos.specs.data import Spec
 from kallos.specs.files import merge
 from kallos.specs.query_text import parameters_of
 from kallos.specs.study import ArchitectureName, TuneSpec, parse_spec, parse_tune_spec
+from kallos.words import did_you_mean, shorten
 
 # All assets that the table holds.
 ALL = "*"

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kallos.architectures.references import load_reference, read_loaded
-from kallos.errors import UsageError, did_you_mean
+from kallos.errors import UsageError
+from kallos.words import did_you_mean
 
 Array = npt.NDArray[np.float64]
 

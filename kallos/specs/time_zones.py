@@ -2,7 +2,7 @@
 
 from zoneinfo import ZoneInfo, available_timezones
 
-from kallos.errors import did_you_mean
+from kallos.words import did_you_mean
 
 
 def check_zone(zone: str) -> str:

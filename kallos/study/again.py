@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from kallos.errors import DataError, scrubbed, shorten
-from kallos.features.moments import Stamp
+from kallos.errors import DataError
+from kallos.features.moments import moment
 from kallos.features.snapshots import frame_sha256, read_snapshot, snapshot_address, write_snapshot
 from kallos.features.store import FeatureStore
 from kallos.folds.cut import study_panel
@@ -12,6 +12,7 @@ from kallos.folds.panel import Panel
 from kallos.planning import StudyPlan, planned_folds
 from kallos.settings import DB_TIMEOUT
 from kallos.study.best_params import BestParams, ScoredWindow
+from kallos.words import scrubbed, shorten
 
 
 def study_rows(
@@ -35,7 +36,7 @@ def study_rows(
     with FeatureStore(features_url, timeout=timeout) as store:
         frame = store.load(source.model_copy(update={"end_date": str(data.end)}))
     panel = study_panel(frame, best.spec)
-    rows = panel.frame[(panel.frame.index >= _moment(data.start)) & (panel.frame.index <= _moment(data.end))]
+    rows = panel.frame[(panel.frame.index >= moment(data.start)) & (panel.frame.index <= moment(data.end))]
     found = frame_sha256(rows)
     if found != data.sha256:
         raise DataError(
@@ -68,11 +69,7 @@ def plan_again(best: BestParams, rows: pd.DataFrame, snapshot: str) -> StudyPlan
 
 def _fold(number: int, window: ScoredWindow, index: pd.Index) -> Fold:
     stamps = (window.train_start, window.train_end, window.validation_start, window.validation_end)
-    first, last, start, end = index.get_indexer(pd.Index([_moment(each) for each in stamps]))
+    first, last, start, end = index.get_indexer(pd.Index([moment(each) for each in stamps]))
     if not 0 <= first <= last < start <= end:
         raise DataError(f"fold {number} must lie in the study's rows, and one of {shorten(stamps)} is no row's stamp")
     return Fold(number, int(first), int(last) + 1, int(start), int(end) + 1)
-
-
-def _moment(stamp: Stamp) -> pd.Timestamp | int:
-    return pd.Timestamp(stamp) if isinstance(stamp, str) else stamp

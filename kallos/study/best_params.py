@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from kallos.architectures.study_space import as_drawn
-from kallos.errors import DataError, explain, scrubbed, shorten
+from kallos.errors import DataError, explain
 from kallos.features.moments import Stamp
 from kallos.planning import DataSummary, FoldWindow
 from kallos.scoring.job import FoldScore
@@ -18,7 +18,7 @@ from kallos.study.choice import NO_CHOICE, Deflation, HonestChoice, OneStandardE
 from kallos.study.names import BEST_PARAMS, failure_name, failures_folder, latest_name, study_folder
 from kallos.study.result import PartScore, TuningResult
 from kallos.study.trials import WarmStart
-from kallos.words import beside
+from kallos.words import beside, scrubbed, shorten
 
 
 class ScoredWindow(BaseModel):

@@ -10,12 +10,13 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict, computed_field
 from sqlalchemy.engine import URL
 
-from kallos.errors import StudyError, UsageError, did_you_mean, shorten
+from kallos.errors import StudyError, UsageError
 from kallos.features.databases import shown
 from kallos.planning import DataSummary, FoldWindow, mean_naive_values
 from kallos.study.locks import running_studies, study_lock
 from kallos.study.record import CREATED, DATA, SPEC, WARM, WINDOWS, must_answer, opened_if_there, parse_storage_url
 from kallos.study.trials import TrialRecord, WarmStart, best_of
+from kallos.words import did_you_mean, shorten
 
 if TYPE_CHECKING:
     from optuna.study._frozen import FrozenStudy

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from kallos.study.catalogue import RecordedStudy
+from kallos.words import day, flattened
 
 # What two values must have in common, each with its place in the specification.
 _YARDSTICK = {
@@ -54,7 +55,7 @@ def compare(studies: Sequence[RecordedStudy]) -> Comparison:
         studies=tuple(studies),
         comparable=not why,
         why=tuple(why),
-        settings=_differences([_flat(each.spec) for each in studies]),
+        settings=_differences([dict(flattened(each.spec)) for each in studies]),
     )
 
 
@@ -66,7 +67,7 @@ def _other_yardsticks(studies: Sequence[RecordedStudy]) -> list[str]:
             why.append(f"{name} differs: {', '.join(map(str, values))}")
     windows = [[(each.validation_start, each.validation_end) for each in study.windows] for study in studies]
     if any(each != windows[0] for each in windows):
-        spans = ", ".join(f"{len(each)} from {_day(each[0][0])} to {_day(each[-1][1])}" for each in windows)
+        spans = ", ".join(f"{len(each)} from {day(each[0][0])} to {day(each[-1][1])}" for each in windows)
         why.append(f"folds differ: {spans}")
     naive = [[window.naive_values for window in study.windows] for study in studies]
     if not why and any(each != naive[0] for each in naive):
@@ -80,20 +81,8 @@ def _differences(flat: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]
     return {name: each for name, each in values.items() if any(value != each[0] for value in each)}
 
 
-def _flat(spec: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in spec.items():
-        place = (*path, name)
-        flat |= _flat(value, place) if isinstance(value, Mapping) else {".".join(place): value}
-    return flat
-
-
 def _at(spec: Mapping[str, Any], path: Sequence[str]) -> Any:
     value: Any = spec
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
-
-
-def _day(moment: str | int) -> str:
-    return str(moment).removesuffix("T00:00:00")

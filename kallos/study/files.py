@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kallos.errors import DataError, UsageError, scrubbed
+from kallos.errors import DataError, UsageError
 from kallos.storage import Folder, read_at, split_address
 from kallos.study.best_params import read_best_params_file
 from kallos.study.names import BEST_PARAMS, STUDY, study_folder
 from kallos.study.result import TuningResult
+from kallos.words import scrubbed
 
 # Raise this whenever a change makes files of before unreadable.
 FORMAT = 1

@@ -7,7 +7,8 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
-from kallos.errors import UsageError, did_you_mean
+from kallos.errors import UsageError
+from kallos.words import did_you_mean
 
 
 class FoldPruner(BasePruner):

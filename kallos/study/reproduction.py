@@ -56,7 +56,7 @@ def reproduce(
 
 def what_differs(best: BestParams, plan: StudyPlan) -> list[str]:
     """Return what is not as it was when the file was written, so that the same bits cannot be promised."""
-    versions = differences(best.versions, installed_versions())
+    versions = differences(best.versions, installed_versions(), ("then", "now"))
     if versions or plan.study_name == best.study:
         return versions
     # The study's name is the hash of all that its folds depend on.

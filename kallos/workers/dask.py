@@ -13,12 +13,13 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from kallos.errors import StudyError, require, require_callable, require_positive, require_whole, shorten
+from kallos.errors import StudyError, require, require_callable, require_positive, require_whole
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.job import FoldJob, FoldScore
-from kallos.scoring.machine import machine
+from kallos.scoring.machine import differences, machine
+from kallos.words import counted, shorten
 from kallos.workers.processes import WorkerLostError, trying_again
-from kallos.workers.remote import RemoteFold, UnfitForFoldError, UnfitWorkerError, differences
+from kallos.workers.remote import RemoteFold, UnfitForFoldError, UnfitWorkerError
 from kallos.workers.scheduler import ANSWER_SECONDS, connect
 
 _log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class DaskPool:
             for address, there in answers.items():
                 if isinstance(there, BaseException):
                     reason = f"it has another Kallos, or none: {type(there).__name__}: {there}"
-                elif unlike := differences(there, here):
+                elif unlike := differences(there, here, ("there", "here")):
                     reason = f"it computes other bits: {'; '.join(unlike)}"
                 else:
                     continue
@@ -126,7 +127,7 @@ class DaskPool:
         with self._changed:
             n_workers = len(self._workers)
             refused = f"; not used: {self._reasons()}" if self._refused else ""
-        there = f"{n_workers} worker{'s' if n_workers > 1 else ''}" if n_workers else "no worker"
+        there = counted(n_workers, "worker") if n_workers else "no worker"
         waits = "" if n_workers else ", and the study waits for one"
         return f"the Dask cluster at {self._address} has {there}{waits}{refused}"
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from kallos.features.snapshots import read_snapshot
 from kallos.scoring.job import FoldJob, FoldScore
-from kallos.scoring.machine import machine
+from kallos.scoring.machine import differences, machine
 
 Done = TypeVar("Done")
 
@@ -73,19 +73,10 @@ def _refuse_other_bits(job: FoldJob, fingerprint: str, sender: Mapping[str, Any]
         raise UnfitForFoldError(
             f"it has another Kallos, or not the architecture or metric: {type(error).__name__}: {error}"
         ) from None
-    if unlike := differences(there, sender):
+    if unlike := differences(there, sender, ("there", "here")):
         raise UnfitWorkerError(f"it computes other bits: {'; '.join(unlike)}")
     if mine != fingerprint:
         raise UnfitForFoldError("it computes other bits: its Kallos, architecture or metric has other code")
-
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return what a worker's machine has unlike this one, each in a few words."""
-    return [
-        f"{name} is {there.get(name, 'missing')} there and {value} here"
-        for name, value in here.items()
-        if there.get(name) != value
-    ]
 
 
 @contextmanager

@@ -73,10 +73,10 @@ from kallos.architectures.space import Int
 def build(params, context):
     from darts.models import {model}
 
-    return {model}({arguments}**darts_arguments(params, context))
+    return {model}(**darts_arguments(params, context))
 
 MINE = Architecture(
-    "mine", {{"width": Int(low=2, high=8), **TRAINING_SPACE}}, {{"width": 4, **TRAINING_DEFAULTS}}, build
+    "mine", {{"hidden_dim": Int(low=2, high=8), **TRAINING_SPACE}}, {{"hidden_dim": 4, **TRAINING_DEFAULTS}}, build
 )
 """
 
@@ -93,7 +93,7 @@ def test_the_architectures_that_the_docs_add_keep_the_contract(tmp_path, monkeyp
 
 def test_an_architecture_that_looks_ahead_breaks_the_contract(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    text = OWN.format(model="BlockRNNModel", arguments="") + (
+    text = OWN.format(model="BlockRNNModel") + (
         "\nfrom dataclasses import replace\n"
         "AHEAD = replace(MINE, build=lambda params, context: build(params, replace(context, horizon=1)))\n"
     )

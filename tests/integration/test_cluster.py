@@ -104,12 +104,12 @@ def test_workers_that_would_compute_other_bits_are_refused_and_the_next_one_is_u
     settings = Settings(dask_address=cluster.address)
     (finding,) = check_cluster(settings)
     assert finding.state == "bad"
-    assert re.search(r"it computes other bits: cpu is OTHER there and \w+ here", finding.said)
+    assert re.search(r"it computes other bits: cpu OTHER there, \w+ here", finding.said)
     with DaskPool(cluster.address, evaluate=by_parameters) as pool:
         with pytest.raises(StudyError, match=r"all at tcp.* are refused: ") as refused:
             pool.score(job)
         assert re.search(r"has 2 threads, .*start it with 'dask worker --nthreads 1 --nworkers 2'", str(refused.value))
-        assert re.search(r"it computes other bits: cpu is OTHER there and \w+ here", str(refused.value))
+        assert re.search(r"it computes other bits: cpu OTHER there, \w+ here", str(refused.value))
         good = cluster.add_worker()
         cluster.wait_for_workers(3)
         assert pool.score(job) == by_parameters(job)

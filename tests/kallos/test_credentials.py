@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from kallos.cache import FoldCache
 from kallos.datasets import load_features_from_db
-from kallos.errors import KallosError, UsageError, scrubbed
+from kallos.errors import KallosError, UsageError
 from kallos.features.databases import parse_url, reason_of, shown
 from kallos.features.snapshots import write_snapshot
 from kallos.settings import check_dask_address
 from kallos.storage import Folder, address_of, prepare_folder, read_at
 from kallos.study.record import check_record
+from kallos.words import scrubbed
 from tests.samples import make_features, small_plan
 
 # Letters that no message has in this case, so that a fragment of three can be nothing else.

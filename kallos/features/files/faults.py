@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kallos.errors import DataError, shorten
+from kallos.errors import DataError
 from kallos.features.files.sources import RawTable
+from kallos.words import shorten
 
 _SHOWN = 5
 _NAMED = 20

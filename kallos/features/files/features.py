@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kallos.errors import DataError, UsageError, require, require_each, shorten
+from kallos.errors import DataError, UsageError, require, require_each
 from kallos.features.files.keys import own_name
 from kallos.features.files.numbers import NumberRule
 from kallos.features.files.rows import InputKind, InputReading, Inputs, UnfitValues, exclude_flag, read_rows
 from kallos.features.files.sources import RawTable, Source
+from kallos.words import shorten
 
 _KEYS = ("asset_id", "timestamp")
 # How Parquet files name the rows of a pandas frame that has no name for them.

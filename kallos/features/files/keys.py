@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from kallos.errors import DataError, UsageError, did_you_mean
+from kallos.errors import DataError, UsageError
 from kallos.features.files.date_formats import EPOCHS, are_written_as_days, as_text, clock_format, joined
 from kallos.features.files.layouts import ASSET_NAMES, STAMP_NAMES, names_of
 from kallos.features.files.sources import RawTable
 from kallos.features.files.timestamps import StampReading
+from kallos.words import did_you_mean
 
 _CLOCK_DIRECTIVE = re.compile(r"%[HIMSfpXcTR]")
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
-from kallos.errors import DataError, UsageError, shorten
+from kallos.errors import DataError, UsageError
+from kallos.words import shorten
 
 # What the columns of timestamps, assets and prices are usually called.
 STAMP_NAMES = ("timestamp", "date", "datetime", "time", "open_time", "open time")

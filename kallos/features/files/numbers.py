@@ -9,10 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kallos.errors import DataError, shorten
+from kallos.errors import DataError
 from kallos.features.files.faults import shortened
 from kallos.features.files.layouts import MISSING
 from kallos.features.files.sources import RawTable
+from kallos.words import shorten
 
 _DECIMAL_COMMA = r"[+-]?\d+,\d+"
 _NUMBER = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?)$"

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kallos.errors import DataError, UsageError, require, require_each, shorten
+from kallos.errors import DataError, UsageError, require, require_each
 from kallos.features.files.keys import own_name
 from kallos.features.files.layouts import BAR_NAMES
 from kallos.features.files.numbers import NumberRule
 from kallos.features.files.rows import InputKind, InputReading, Inputs, UnfitValues, read_rows
 from kallos.features.files.sources import RawTable, Source
+from kallos.words import shorten
 
 BARS = BAR_NAMES
 

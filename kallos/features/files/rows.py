@@ -11,13 +11,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kallos.errors import DataError, UsageError, did_you_mean, shorten
+from kallos.errors import DataError, UsageError
 from kallos.features.files.faults import Rejected, RowFaults, shortened
 from kallos.features.files.keys import asset_column, own_name, stamp_column
 from kallos.features.files.layouts import MISSING, FileLayout
 from kallos.features.files.numbers import NumberRule, read_numbers
 from kallos.features.files.sources import RawTable, Source, read_table
 from kallos.features.files.timestamps import StampReading, as_written, read_stamps
+from kallos.words import did_you_mean, shorten
 
 _LONGEST_NAME = 200
 
@@ -48,6 +49,7 @@ class UnfitValues:
 
     rule: str
     unfit: pd.DataFrame
+    remedy: str = "correct it"
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,17 @@ class _Rows:
         return f"asset {self.names[self.assets[row]]!r} has {{}} at {pd.Timestamp(self.moments[row])}"
 
 
+@dataclass(frozen=True)
+class _Progress:
+    """How all inputs are read, and what comes to light on the way: faults, the names of assets, and notes of a file."""
+
+    reading: InputReading
+    kind: InputKind
+    faults: RowFaults
+    seen: set[str] = field(default_factory=set)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+
+
 _MOST_NOTES = 20
 # So few unfit rows may be more than half of an input.
 _MOST_UNFIT = 100
@@ -113,9 +126,8 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
     Raises `UsageError` for an asset or a column that is asked for and not there, `DataError` for a file that is not
     what it should be, and for the first unfit row unless such rows are skipped.
     """
-    faults = RowFaults(skip=reading.skip_bad_rows)
-    seen: set[str] = set()
-    notes: list[tuple[str, str]] = []
+    progress = _Progress(reading, kind, RowFaults(skip=reading.skip_bad_rows))
+    faults, seen, notes = progress.faults, progress.seen, progress.notes
     excluded: set[str] = set()
     read = []
     for source in sources:
@@ -124,7 +136,7 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
             # Files need not all have what is to be left out of them.
             own_name(table, min(unknown), "`exclude`")
         try:
-            read.append(_read(table, reading, kind, faults, seen, notes))
+            read.append(_read(table, progress))
         except (DataError, UsageError) as error:
             raise type(error)(" ".join([str(error), *_aside(table.name, notes)])) from None
     if reading.asset_id is not None and reading.asset_id not in seen:
@@ -179,14 +191,8 @@ def _without_excluded(table: RawTable, exclude: Sequence[str], excluded: set[str
     return replace(table, columns={name: each for name, each in table.columns.items() if name not in own.values()})
 
 
-def _read(
-    table: RawTable,
-    reading: InputReading,
-    kind: InputKind,
-    faults: RowFaults,
-    seen: set[str],
-    notes: list[tuple[str, str]],
-) -> _Rows:
+def _read(table: RawTable, progress: _Progress) -> _Rows:
+    reading, kind, faults, notes = progress.reading, progress.kind, progress.faults, progress.notes
     notes += [(table.name, note) for note in table.notes]
     if table.misshapen:
         found = table.misshapen
@@ -209,7 +215,7 @@ def _read(
     notes += [(table.name, stamp.note)] if stamp.note is not None else []
     table = replace(table, columns={**table.columns, stamp.columns[0]: stamp.written})
     table, names, assets, unfit = _assets(table, asset, reading, faults)
-    seen.update(names)
+    progress.seen.update(names)
     stamps = table.columns[stamp.columns[0]]
     moments, unfit_stamps, are_local_days = read_stamps(stamps, stamp.name, table.name, stamp.reading)
     for each in unfit_stamps:
@@ -224,39 +230,29 @@ def _read(
         unfit |= each.unfit
     numbers = read_numbers(table, chosen, kind.numbers, decimal_comma=reading.layout.decimal_comma)
     rows = _Rows(table, names, assets, moments, numbers.values, are_local_days)
-    for rule, unfit_values, remedy in (
-        (kind.numbers.rule, numbers.words, numbers.remedy),
-        *((each.rule, each.unfit, "correct it") for each in kind.check(numbers.values)),
-    ):
-        _reject_values(rule, rows, unfit_values, unfit, faults, chosen, remedy)
+    words = UnfitValues(kind.numbers.rule, numbers.words, numbers.remedy)
+    for values in (words, *kind.check(numbers.values)):
+        new = values.unfit.to_numpy(bool).any(axis=1) & ~unfit
+        faults.reject(values.rule, table, new, _shown_values(values, rows, chosen), values.remedy)
+        faults.leave_out(values.rule, rows.keys(new))
+        unfit |= new
     return rows.where(~unfit)
 
 
-def _reject_values(
-    rule: str,
-    rows: _Rows,
-    unfit_values: pd.DataFrame,
-    unfit: np.ndarray,
-    faults: RowFaults,
-    chosen: Mapping[str, str],
-    remedy: str,
-) -> None:
-    flags = unfit_values.to_numpy(bool)
-    new = flags.any(axis=1) & ~unfit
+def _shown_values(values: UnfitValues, rows: _Rows, chosen: Mapping[str, str]) -> Callable[[int], str]:
+    """Return what says which values of a row are unfit, as the file has them."""
 
     def shown(row: int) -> str:
         found = []
-        for name, is_unfit in zip(unfit_values.columns, flags[row], strict=True):
-            if is_unfit:
+        for name in values.unfit.columns:
+            if values.unfit[name].iloc[row]:
                 raw = rows.table.columns[chosen[name]][row].as_py()
                 value = rows.values[name].iloc[row]
                 is_word = isinstance(raw, str) and np.isnan(value) and raw.strip().lower() not in MISSING
                 found.append(f"{name} {shortened(raw)}" if is_word else f"{name} {value}")
         return rows.place(row).format(shorten(found, 3))
 
-    faults.reject(rule, rows.table, new, shown, remedy)
-    faults.leave_out(rule, rows.keys(new))
-    unfit |= new
+    return shown
 
 
 def _assets(

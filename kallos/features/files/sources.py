@@ -18,8 +18,9 @@ from fsspec.core import OpenFile
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow import ipc
 
-from kallos.errors import DataError, KallosError, UsageError, shorten
+from kallos.errors import DataError, KallosError, UsageError
 from kallos.features.files.layouts import FileLayout, FoundLayout, find_layout, first_lines
+from kallos.words import shorten
 
 _PARQUET = (".parquet", ".pq")
 _FEATHER = (".feather", ".arrow")

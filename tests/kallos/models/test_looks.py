@@ -152,7 +152,6 @@ def test_damaged_looks_are_counted_and_warned_of_unless_a_copy_or_the_manifest_t
     counted = count_looks([copied, made, other_slot, str(no_manifest)], LOOK)
     # What cannot be read may be any test.
     assert (counted.looks, counted.tests) == (3, 3)
-    assert [Path(address).name for address in counted.damaged] == ["damaged.json", "own.json"]
-    assert [record.getMessage() for record in caplog.records] == [
-        f"a look at the hold-out cannot be read, and is counted all the same: {address}" for address in counted.damaged
-    ]
+    said, addresses = zip(*(record.getMessage().rsplit(": ", 1) for record in caplog.records), strict=True)
+    assert set(said) == {"a look at the hold-out cannot be read, and is counted all the same"}
+    assert [Path(address).name for address in addresses] == ["damaged.json", "own.json"]

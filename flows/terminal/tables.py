@@ -1,0 +1,14 @@
+"""Tables of a terminal."""
+
+from rich.table import Table
+from rich.text import Text
+
+
+def titled(title: str, *words: str, numbers: tuple[str, ...] = ()) -> Table:
+    """Return a table under its title, with columns of words, and behind them columns of numbers."""
+    table = Table(title=Text(title), title_justify="left", title_style="bold")
+    for heading in words:
+        table.add_column(heading, overflow="fold")
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    return table
