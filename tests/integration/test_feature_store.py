@@ -2,8 +2,6 @@
 
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +13,6 @@ import pytest
 from sqlalchemy import (
     BigInteger,
     Column,
-    Connection,
     Date,
     DateTime,
     Double,
@@ -23,11 +20,8 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    create_engine,
     make_url,
-    text,
 )
-from sqlalchemy.pool import NullPool
 
 from kallos.checks.examination import examine
 from kallos.datasets import load_features_from_db
@@ -39,33 +33,15 @@ from kallos.features.store import FeatureStore
 from kallos.features.writing import Written
 from kallos.specs.data import DataSpec, FeatureSpec
 from kallos.specs.study import TuneSpec
+from tests.databases import SqlDatabase, postgresql_database
 
 DAYS = pd.date_range("2020-01-01", periods=60, name="timestamp", unit="ns")
 HOURS = pd.date_range("2020-01-01", periods=240, freq="h", name="timestamp", unit="ns")
 INJECTION = "x'; DROP TABLE features; --"
 
 
-@dataclass(frozen=True)
-class Database:
+class Database(SqlDatabase):
     """One test's own database, empty at first."""
-
-    url: str
-
-    @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        url = make_url(self.url)
-        driver = "postgresql+psycopg" if url.get_backend_name() == "postgresql" else "sqlite"
-        with create_engine(url.set(drivername=driver), poolclass=NullPool).begin() as connection:
-            yield connection
-
-    def run(self, *statements: str) -> None:
-        with self.connect() as connection:
-            for statement in statements:
-                connection.execute(text(statement))
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with self.connect() as connection:
-            return [tuple(row) for row in connection.execute(text(query))]
 
     def fill(self, name: str, columns: Mapping[str, Any], rows: Sequence[tuple[Any, ...]]) -> None:
         """Make a table as a user would, with no key."""
@@ -95,13 +71,8 @@ def sqlite(tmp_path: Path) -> Database:
 
 @pytest.fixture
 def postgresql(postgres_url: str) -> Iterator[Database]:
-    server = create_engine(
-        make_url(postgres_url).set(drivername="postgresql+psycopg"), poolclass=NullPool, isolation_level="AUTOCOMMIT"
-    )
-    with server.connect() as connection:
-        connection.execute(text("CREATE DATABASE feature_store"))
-        yield Database(make_url(postgres_url).set(database="feature_store").render_as_string(hide_password=False))
-        connection.execute(text("DROP DATABASE feature_store WITH (FORCE)"))
+    with postgresql_database(postgres_url, "feature_store") as made:
+        yield Database(made.url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import make_url, text
 
 from flows.commands.ingest import ingest
 from kallos.errors import DatabaseError, DataError, KallosError, UsageError
@@ -18,6 +17,7 @@ from kallos.features.files.indicators import compute_indicators
 from kallos.features.store import FeatureStore
 from kallos.features.writing import Written, write_features
 from kallos.specs.data import DataSpec
+from tests.databases import SqlDatabase, postgresql_database
 
 DAYS = pd.date_range("2024-01-01", periods=5, name="timestamp", unit="ns")
 KEY = "PRIMARY KEY (asset_id, timestamp)"
@@ -36,16 +36,11 @@ NASTY = [
 ]
 
 
-class Base:
+class Base(SqlDatabase):
     """One test's own database, empty at first."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-
     def run(self, statement: str) -> list[tuple[Any, ...]]:
-        url = make_url(self.url)
-        driver = "postgresql+psycopg" if url.get_backend_name() == "postgresql" else "sqlite"
-        with create_engine(url.set(drivername=driver), poolclass=NullPool).begin() as connection:
+        with self.connect() as connection:
             result = connection.execute(text(statement))
             return [tuple(row) for row in result] if result.returns_rows else []
 
@@ -66,16 +61,8 @@ def sqlite(tmp_path: Path) -> Base:
 
 @pytest.fixture
 def postgresql(postgres_url: str) -> Iterator[Base]:
-    admin = create_engine(
-        make_url(postgres_url).set(drivername="postgresql+psycopg"), poolclass=NullPool, isolation_level="AUTOCOMMIT"
-    )
-    with admin.connect() as connection:
-        connection.execute(text("CREATE DATABASE ingest"))
-    try:
-        yield Base(make_url(postgres_url).set(database="ingest").render_as_string(hide_password=False))
-    finally:
-        with admin.connect() as connection:
-            connection.execute(text("DROP DATABASE ingest WITH (FORCE)"))
+    with postgresql_database(postgres_url, "ingest") as made:
+        yield Base(made.url)
 
 
 def frame(values: list[float] | np.ndarray, name: str = "x") -> pd.DataFrame:
