@@ -1,6 +1,5 @@
 """`kallos-run train`: the flow `train`, run in this process."""
 
-import logging
 import posixpath
 from typing import Annotated
 
@@ -70,7 +69,6 @@ def train(
         from flows.server.interruption import ending_at_once
         from flows.train import train as train_flow
 
-        logging.raiseExceptions = False
         fits = counted(seeds * len(plan.folds), "fold")
         status = console.status(f"confirming on {fits}, and training {counted(seeds, 'network')}")
         with status, ending_at_once(console, before=status.stop):

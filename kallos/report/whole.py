@@ -22,7 +22,7 @@ def whole_document(plan: StudyPlan, results: str) -> dict[str, Any] | None:
     """
     spec, folder = plan.spec, study_folder(results, plan.study_name)
     document = read_best_params(folder)
-    if document is None or not is_of(plan, document) or document.get("n_trials") != spec.n_trials:
+    if document is None or not _is_of(plan, document) or document.get("n_trials") != spec.n_trials:
         return None
     # The step that is not over lacks its score for a spent budget or for a failed fit: either way it is missing.
     if document.get("open_fold_failure") is not None:
@@ -41,7 +41,7 @@ def whole_document(plan: StudyPlan, results: str) -> dict[str, Any] | None:
     return document if is_whole else None
 
 
-def is_of(plan: StudyPlan, document: Mapping[str, Any]) -> bool:
+def _is_of(plan: StudyPlan, document: Mapping[str, Any]) -> bool:
     """Return whether a best-parameters document is of the plan's specification and rows, the open step's among them."""
     # The name holds all that the trials depend on, the data the rows of the step that is not over.
     return (document.get("spec"), document.get("study"), document.get("data")) == (

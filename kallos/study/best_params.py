@@ -16,7 +16,7 @@ from kallos.scoring.job import FoldScore
 from kallos.scoring.metrics import mean_of_each
 from kallos.specs.metrics import RMSE, metric_label
 from kallos.specs.study import TuneSpec, unit
-from kallos.storage import address_of, read_bytes, read_text, remove_text, write_text
+from kallos.storage import read_bytes, read_text, remove_text, write_text
 from kallos.study.choice import NO_CHOICE, HonestChoice, OneStandardError
 from kallos.study.names import BEST_PARAMS, failure_name, failures_folder, latest_name, study_folder
 from kallos.study.result import TuningResult
@@ -150,6 +150,11 @@ def best_params_document(result: TuningResult, chosen: HonestChoice = NO_CHOICE)
     }
 
 
+def best_params_of(result: TuningResult, chosen: HonestChoice = NO_CHOICE) -> BestParams:
+    """Return what later stages read of the document, without its file."""
+    return BestParams.model_validate(best_params_document(result, chosen))
+
+
 def write_best_params(result: TuningResult, results: str, chosen: HonestChoice = NO_CHOICE) -> str:
     """Write the document into the study's own folder among the results, and return its address.
 
@@ -178,13 +183,6 @@ def read_latest(spec: TuneSpec, results: str) -> dict[str, Any] | None:
 def is_latest(result: TuningResult, results: str) -> bool:
     """Return whether the study is the latest of its model, asset and target."""
     return (read_latest(result.spec, results) or {}).get("study") == result.study_name
-
-
-def shown_address(result: TuningResult, results: str, name: str) -> str:
-    """Return where a file of the study's result is, for showing: its copy under a short name, while it is there."""
-    if is_latest(result, results):
-        return address_of(results, latest_name(result.spec, name))
-    return address_of(study_folder(results, result.study_name), name)
 
 
 def write_failure(name: str, results: str, failure: Mapping[str, Any]) -> str:

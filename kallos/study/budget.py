@@ -16,7 +16,7 @@ class Budget:
     """Counts the folds that a run fits, and refuses one too many or too late.
 
     `timeout` is in seconds from now, `max_fold_fits` counts folds; None is no limit. What reads stored scores stands
-    around `within`, as in `cache.through(budget.within(score_fold))`: a stored score costs nothing, and is never refused.
+    around `within`, as in `cache.through(budget.within(score_fold))`: a stored score costs nothing, and is not refused.
     """
 
     def __init__(self, *, timeout: float | None = None, max_fold_fits: int | None = None) -> None:
