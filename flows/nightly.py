@@ -9,24 +9,24 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import PositiveInt
 
 from flows.evaluate import CURRENT, evaluate_and_keep
+from flows.server.arguments import as_it_is
 from flows.server.failures import note_failure
 from flows.session import keeping_rows, session
 from flows.train import HowTrained, train_and_keep
-from flows.tune import Tuned, tune
+from flows.tune import Tuned, tune, write_page
 from flows.watching import ArtifactStore
 from kallos.evaluation.models import scored_dates
 from kallos.evaluation.results import HoldoutEvaluation, Verdict
 from kallos.models.manifest import Refit, Select
 from kallos.models.registry import Registry
 from kallos.report.evaluation import evaluation_markdown, headline
-from kallos.report.page import report_html, write_report
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec, require_holdout
 from kallos.storage import refuse_relative
 from kallos.study.best_params import best_params_of
 from kallos.study.events import StepStarted
-from kallos.study.names import artifact_key, study_folder
+from kallos.study.names import artifact_key
 
 _DEFAULT_RUN = RunSpec()
 
@@ -53,18 +53,9 @@ def register(folder: str, evaluation: HoldoutEvaluation, by_verdict: bool) -> st
 
 
 @task(cache_policy=NO_CACHE)
-def write_verdict(tuned: Tuned, evaluation: HoldoutEvaluation, folder: str) -> str:
-    """Write the page in the study's own folder once more, the verdict first, and return its address."""
-    result = tuned.result
-    page = report_html(
-        result,
-        evaluation=evaluation,
-        one_se=tuned.chosen.one_se,
-        deflation=tuned.chosen.deflation,
-        forecasts=tuned.forecasts,
-        run=tuned.finished,
-    )
-    return write_report(result, page, folder)
+def write_verdict(tuned: Tuned, evaluation: HoldoutEvaluation, results: str) -> str:
+    """Write the study's page once more, the verdict first, and return its address."""
+    return write_page(tuned, evaluation, results)
 
 
 @flow(
@@ -107,7 +98,7 @@ def nightly(
         evaluation = evaluate_and_keep(trained, model, scored_dates(trained.manifest), CURRENT, folder)
     became = register(model, evaluation, promote == "by-verdict")
     try:
-        page = write_verdict(tuned, evaluation, study_folder(folder, tuned.result.study_name))
+        page = write_verdict(as_it_is(tuned), evaluation, folder)
     except Exception as error:  # The night's work is done, and its artifact is still to come.
         page = None
         logger.warning("the report could not be written anew: %s: %s", type(error).__name__, error)

@@ -12,11 +12,13 @@ from flows.places import Pools, SharedPools, open_pools
 from kallos import checks
 from kallos.checks import RowReader
 from kallos.features.chunks import OnRows
-from kallos.planning import StudyPlan, plan_study
+from kallos.planning import DataSummary, StudyPlan, plan_study
 from kallos.report.leaderboard import Entry, Leaderboard
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec
+from kallos.study.again import plan_again, study_rows
+from kallos.study.best_params import BestParams
 from kallos.study.events import Event
 
 
@@ -54,9 +56,12 @@ class Session:
         for watcher in self.watchers:
             watcher(event)
 
-    def prepared_for(self, spec: TuneSpec) -> Prepared | None:
-        """Return what is prepared, or None if it is not this study."""
-        return self.prepared if self.prepared is not None and self.prepared.plan.spec == spec else None
+    def prepared_for(self, spec: TuneSpec, data: DataSummary | None = None) -> Prepared | None:
+        """Return what is prepared, or None if it is not this study, on these rows where they are known."""
+        if self.prepared is None:
+            return None
+        plan = self.prepared.plan
+        return self.prepared if plan.spec == spec and data in (None, plan.data) else None
 
     def pools_of(self, run: RunSpec) -> AbstractContextManager[Pools]:
         """Return the pools for a study, for as long as a block runs: the shared ones, or its own."""
@@ -128,3 +133,15 @@ def prepare(rows: RowReader, spec: TuneSpec) -> Prepared:
     """Read and plan a study as it is now; raises what is wrong with it."""
     features, warnings = read_sound_features(rows, spec)
     return Prepared(plan_study(features, spec, Settings.read().snapshots), warnings)
+
+
+def prepare_again(best: BestParams) -> Prepared:
+    """Find the rows that a finished study saw, in their snapshot or else in the database, and plan it on them.
+
+    Raises `DataError` if the database holds others by now.
+    """
+    settings = Settings.read()
+    rows, snapshot = study_rows(
+        best, settings.snapshots, features_url=settings.features_url, timeout=settings.db_timeout
+    )
+    return Prepared(plan_again(best, rows, snapshot), warnings=())

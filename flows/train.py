@@ -6,7 +6,7 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import PositiveInt
 
-from flows.session import session
+from flows.session import prepare_again, session
 from flows.watching import ArtifactStore
 from kallos.cache import FoldCache
 from kallos.features.snapshots import read_snapshot
@@ -19,7 +19,6 @@ from kallos.planning import StudyPlan
 from kallos.settings import Settings
 from kallos.storage import refuse_relative
 from kallos.study import confirmation
-from kallos.study.again import plan_again, study_rows
 from kallos.study.best_params import BestParams, read_best_params_file
 from kallos.study.confirmation import Confirmation
 from kallos.study.events import StepStarted
@@ -41,11 +40,7 @@ class HowTrained:
 @task
 def find_study_rows(best: BestParams) -> StudyPlan:
     """Find the rows that the study saw, in their snapshot or else in the database, and its folds on them."""
-    settings = Settings.read()
-    rows, snapshot = study_rows(
-        best, settings.snapshots, features_url=settings.features_url, timeout=settings.db_timeout
-    )
-    return plan_again(best, rows, snapshot)
+    return prepare_again(best).plan
 
 
 @task
@@ -103,7 +98,8 @@ def train(
             refuse_relative(output_dir)
         refuse_foreign_folder(output_dir)
     best = read_best_params_file(params_file)
-    plan = find_study_rows(best)
+    prepared = session().prepared_for(best.spec, best.data)
+    plan = find_study_rows(best) if prepared is None else prepared.plan
     trained, _ = train_and_keep(
         best,
         plan,

@@ -4,7 +4,7 @@ import base64
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -28,6 +28,7 @@ from kallos.architectures.study_space import model_of
 from kallos.cache import FoldCache
 from kallos.choosing.selection import deflate, one_standard_error
 from kallos.errors import KallosError
+from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.snapshots import read_snapshot
 from kallos.planning import StudyPlan, plan_study
 from kallos.report import page
@@ -83,7 +84,7 @@ class Tuned:
     chosen: HonestChoice
     forecasts: BestForecasts | None
     no_forecasts: str | None
-    page: str | None
+    page: str | None = None
 
     @property
     def result(self) -> TuningResult:
@@ -228,24 +229,22 @@ def _spent(finished: StudyFinished, run: RunSpec) -> str | None:
 
 
 @task(cache_policy=NO_CACHE)
-def write_report(
-    finished: StudyFinished,
-    chosen: HonestChoice,
-    forecasts: BestForecasts | None,
-    no_forecasts: str | None,
-    results: str,
-) -> str:
+def write_report(tuned: Tuned, results: str) -> str:
     """Write the page that shows the study, and return its address."""
-    result = finished.result
-    evaluation = find_evaluation(result, results, chosen.one_se)
+    return write_page(tuned, find_evaluation(tuned.result, results, tuned.chosen.one_se), results)
+
+
+def write_page(tuned: Tuned, evaluation: HoldoutEvaluation | None, results: str) -> str:
+    """Write the page of a study in its own folder, with the verdict first if there is one, and return its address."""
+    result = tuned.result
     html = report_html(
         result,
         evaluation=evaluation,
-        one_se=chosen.one_se,
-        deflation=chosen.deflation,
-        forecasts=forecasts,
-        no_forecasts=no_forecasts,
-        run=finished,
+        one_se=tuned.chosen.one_se,
+        deflation=tuned.chosen.deflation,
+        forecasts=tuned.forecasts,
+        no_forecasts=tuned.no_forecasts,
+        run=tuned.finished,
     )
     return page.write_report(result, html, study_folder(results, result.study_name))
 
@@ -284,9 +283,10 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
         write_study(result, own)
         logger.info("%s; best parameters in %s", verdict(result), path)
         forecasts, why_none = _forecast(plan, finished, run, own, pools, logger)
-    address = _show(finished, chosen, forecasts, why_none, folder, logger)
+    tuned = Tuned(plan, finished, chosen, forecasts, why_none)
+    address = _show(tuned, folder, logger)
     _store_artifacts(result, last, address, logger)
-    return Tuned(plan, finished, chosen, forecasts, why_none, address)
+    return replace(tuned, page=address)
 
 
 def _choose(plan: StudyPlan, result: TuningResult, logger: RunLogger) -> HonestChoice:
@@ -310,21 +310,14 @@ def _forecast(
         return None, why_none
 
 
-def _show(
-    finished: StudyFinished,
-    chosen: HonestChoice,
-    forecasts: BestForecasts | None,
-    no_forecasts: str | None,
-    results: str,
-    logger: RunLogger,
-) -> str | None:
+def _show(tuned: Tuned, results: str, logger: RunLogger) -> str | None:
     """Leave the report among the results and return its address; whatever fails is a warning: the result is there."""
     try:
-        address: str = write_report(finished, chosen, forecasts, no_forecasts, results)
+        address: str = write_report(as_it_is(tuned), results)
     except Exception as error:
         logger.warning("the report could not be written, and the result is whole: %s: %s", type(error).__name__, error)
         with suppress(KallosError):
-            remove_report(finished.result, study_folder(results, finished.result.study_name))
+            remove_report(tuned.result, study_folder(results, tuned.result.study_name))
         return None
     return address
 
