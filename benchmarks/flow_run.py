@@ -107,7 +107,7 @@ def main(spec: TuneSpec, run: RunSpec, out: Path, trivial: bool) -> dict[str, An
     import torch  # noqa: F401
 
     import flows.tune
-    from flows.watching import watching
+    from flows.session import watching
 
     with temporary_settings({PREFECT_API_URL: answered()}):
         fitted: list[str] = []
@@ -120,7 +120,7 @@ def main(spec: TuneSpec, run: RunSpec, out: Path, trivial: bool) -> dict[str, An
             flows.places.FoldPool = without_fits(note)  # type: ignore[assignment, misc]
         clock = Clock()
         with watching(clock):
-            result = flows.tune.tune(spec, run, str(out))
+            result = flows.tune.tune(spec, run, str(out)).result
     return {
         "best_params": result.best_params,
         "best_value": result.best_value,

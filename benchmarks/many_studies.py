@@ -43,7 +43,8 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
     import torch  # noqa: F401
 
     import flows.tune
-    from flows.tune_all import looking_on, tune_all
+    from flows.session import BoardChanged, watching
+    from flows.tune_all import tune_all
     from kallos.features.store import FeatureStore
     from kallos.settings import Settings
     from kallos.specs.grid import ALL, StudyGrid
@@ -58,7 +59,9 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
     with temporary_settings({PREFECT_API_URL: answered()}), _counted_calls() as calls:
         server = max(psutil.Process().children(), key=lambda child: child.memory_info().rss)
 
-        def note(*_: object) -> None:
+        def note(event: object) -> None:
+            if not isinstance(event, BoardChanged):
+                return
             ended.append(
                 {
                     "at": time.perf_counter(),
@@ -73,7 +76,7 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
             )
 
         started = {"at": time.perf_counter(), "calls": calls[0]}
-        with looking_on(note):
+        with watching(note):
             tune_all(StudyGrid(spec=spec, assets=ALL, models=("gru",)), output_dir=str(home / "results"))
         again = time.perf_counter()
         tune_all(StudyGrid(spec=spec, assets=ALL, models=("gru",)), output_dir=str(home / "results"))

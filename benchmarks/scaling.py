@@ -84,7 +84,7 @@ def prefect(home: Path, url: str | None, trials: int = TRIALS) -> None:
 def coordinator(asset: str, trials: int) -> None:
     """Run one study without fits in this process, and print when its folds began and ended, and what it took."""
     import flows.tune
-    from flows.watching import watching
+    from flows.session import watching
 
     flows.places.FoldPool = without_fits()  # type: ignore[assignment, misc]
     clock, process, cpu = Clock(), psutil.Process(), [0.0, 0.0]

@@ -4,13 +4,13 @@ import base64
 import posixpath
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.utilities.annotations import quote
 
+from flows.server.arguments import as_it_is
+from flows.session import reader
 from flows.watching import ArtifactStore
 from kallos import checks
 from kallos.baselines.window import Window
@@ -31,6 +31,7 @@ from kallos.models.files import load_model, read_manifest
 from kallos.models.looks import Look, LookCount, count_looks, record_look, sibling_folders
 from kallos.models.manifest import Manifest
 from kallos.models.registry import Registry
+from kallos.models.trainer import TrainedModel
 from kallos.report.evaluation import evaluation_markdown, headline, write_evaluation
 from kallos.report.holdout_pictures import evaluation_png
 from kallos.settings import Settings
@@ -52,14 +53,10 @@ CURRENT, NOBODY = "current", "none"
 
 
 @task(cache_policy=NO_CACHE)
-def load_contender(folder: str, test_end_date: str | None) -> Contender:
-    """Load a model, and the rows of its specification up to the last one that is scored."""
-    settings = Settings.read()
-    model = load_model(folder)
+def load_contender(model: TrainedModel, test_end_date: str | None) -> Contender:
+    """Load the rows of a model's specification up to the last one that is scored."""
     spec = spec_of_rows(model.manifest, test_end_date)
-    features, examination = checks.load_features_to_score(
-        settings.features_url, spec, now=datetime.now(UTC), timeout=settings.db_timeout
-    )
+    features, examination = checks.load_features_to_score(reader(), spec, now=datetime.now(UTC))
     for warning in examination.warnings:
         get_run_logger().warning("%s", warning.line)
     return Contender(model, study_frame(features, spec.features, fill=spec.data.fill))
@@ -111,20 +108,30 @@ def evaluate(
         against: Directory of the model in use; 'current' is the registry's, 'none' is nobody.
         output_dir: Folder of the evaluation, or an fsspec URL of one; by default that of the worker's KALLOS_RESULTS.
     """
-    logger = get_run_logger()
     folder = output_dir or Settings.read().results_folder
     if runtime.deployment.id:
         refuse_relative(folder)
     prepare_folder(folder)
-    manifest = read_manifest(model)
-    dates = scored_dates(manifest, test_start_date, test_end_date)
-    contender = load_contender(model, dates.end)
+    trained = load_model(model)
+    dates = scored_dates(trained.manifest, test_start_date, test_end_date)
+    return evaluate_and_keep(trained, model, dates, against, folder)
+
+
+def evaluate_and_keep(
+    trained: TrainedModel, model: str, dates: ScoredDates, against: str, folder: str
+) -> HoldoutEvaluation:
+    """Judge a model, which lies in the folder `model`, log the look, and leave the evaluation in `folder`.
+
+    To be called in a flow: each part is a task of it.
+    """
+    logger, manifest = get_run_logger(), trained.manifest
+    contender: Contender = load_contender(as_it_is(trained), dates.end)
     holdout = contender.holdout(dates)
     opponent = _opponent(against, manifest, dates, holdout)
     refuse_too_few(holdout)
     look = contender.look(holdout, datetime.now(UTC))
     looks = log_look(model, look)
-    evaluated: Evaluated = judge(_as_it_is(contender), dates, looks, _as_it_is(opponent))
+    evaluated: Evaluated = judge(as_it_is(contender), dates, looks, as_it_is(opponent))
     evaluation = evaluated.evaluation
     picture = evaluation_png(evaluation, evaluated.stamps, evaluated.actual, evaluated.forecast)
     # One look, by its id: now with what came of it.
@@ -149,11 +156,6 @@ def evaluate(
     return evaluation
 
 
-def _as_it_is(value: object) -> Any:
-    """Keep Prefect from looking for other tasks' results in all parts of a model and its rows."""
-    return quote(value)
-
-
 def _opponent(against: str, manifest: Manifest, dates: ScoredDates, holdout: Window) -> Opponent:
     """Return the model in use, ready to forecast the hold-out; where the registry's cannot, the reason."""
     if against == NOBODY:
@@ -161,7 +163,7 @@ def _opponent(against: str, manifest: Manifest, dates: ScoredDates, holdout: Win
     if against != CURRENT:
         if read_manifest(against).model_id == manifest.model_id:
             return Opponent(is_itself=True)
-        in_use = load_contender(against, dates.end)
+        in_use = load_contender(as_it_is(load_model(against)), dates.end)
         opposing(in_use, dates, holdout)
         return Opponent(in_use)
     registry = Registry(Settings.read().registry_folder)
@@ -171,7 +173,7 @@ def _opponent(against: str, manifest: Manifest, dates: ScoredDates, holdout: Win
     if current.model_id == manifest.model_id:
         return Opponent(is_itself=True)
     try:
-        in_use = load_contender(registry.folder_of(current.model_id), dates.end)
+        in_use = load_contender(as_it_is(load_model(registry.folder_of(current.model_id))), dates.end)
         opposing(in_use, dates, holdout)
     except KallosError as error:
         missing = (

@@ -1,6 +1,6 @@
 """The flow `nightly`: tune, train, evaluate against the model in use, and say in the morning what to do."""
 
-import posixpath
+from dataclasses import dataclass
 from typing import Literal
 
 from prefect import flow, get_run_logger, runtime, task
@@ -8,29 +8,36 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import PositiveInt
 
-from flows.evaluate import CURRENT, evaluate
+from flows.evaluate import CURRENT, evaluate_and_keep
+from flows.server.arguments import as_it_is
 from flows.server.failures import note_failure
-from flows.train import train
-from flows.tune import tune
-from flows.watching import ArtifactStore, Ending, tell_all, watching
-from kallos.choosing.selection import deflate
+from flows.session import keeping_rows, session
+from flows.train import HowTrained, train_and_keep
+from flows.tune import Tuned, tune, write_page
+from flows.watching import ArtifactStore
+from kallos.evaluation.models import scored_dates
 from kallos.evaluation.results import HoldoutEvaluation, Verdict
 from kallos.models.manifest import Refit, Select
 from kallos.models.registry import Registry
 from kallos.report.evaluation import evaluation_markdown, headline
-from kallos.report.forecasts import read_forecasts
-from kallos.report.page import report_html, write_report
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec, require_holdout
-from kallos.storage import (
-    refuse_relative,
-)
-from kallos.study.best_params import read_best_params
-from kallos.study.events import StepStarted, StudyFinished
-from kallos.study.names import BEST_PARAMS, artifact_key, model_folder, study_folder
+from kallos.storage import refuse_relative
+from kallos.study.best_params import BestParams
+from kallos.study.events import StepStarted
+from kallos.study.names import artifact_key
 
 _DEFAULT_RUN = RunSpec()
+
+
+@dataclass(frozen=True)
+class Night:
+    """What a night leaves: its evaluation, a line on what became of the model, and the address of the page, if any."""
+
+    evaluation: HoldoutEvaluation
+    became: str
+    page: str | None
 
 
 @task(cache_policy=NO_CACHE)
@@ -46,18 +53,9 @@ def register(folder: str, evaluation: HoldoutEvaluation, by_verdict: bool) -> st
 
 
 @task(cache_policy=NO_CACHE)
-def write_verdict(finished: StudyFinished, evaluation: HoldoutEvaluation, folder: str) -> str:
-    """Write the page in the study's own folder once more, the verdict first, and return its address."""
-    result, best = finished.result, read_best_params(folder)
-    page = report_html(
-        result,
-        evaluation=evaluation,
-        one_se=None if best is None else best.one_se,
-        deflation=deflate(result),
-        forecasts=read_forecasts(result, folder),
-        run=finished,
-    )
-    return write_report(result, page, folder)
+def write_verdict(tuned: Tuned, evaluation: HoldoutEvaluation, results: str) -> str:
+    """Write the study's page once more, the verdict first, and return its address."""
+    return write_page(tuned, evaluation, results)
 
 
 @flow(
@@ -74,7 +72,7 @@ def nightly(
     seeds: PositiveInt = 3,
     refit: Refit = "inner-validation",
     promote: Literal["by-verdict", "never"] = "by-verdict",
-) -> HoldoutEvaluation:
+) -> Night:
     """Tune, train what was chosen, judge it on the hold-out against the model in use, and leave a verdict.
 
     Args:
@@ -91,19 +89,16 @@ def nightly(
     folder = output_dir or Settings.read().results_folder
     if runtime.deployment.id:
         refuse_relative(folder)
-    ending = Ending()
-    with watching(ending):
-        tune(spec, run, output_dir)
-    assert ending.finished is not None
-    own = study_folder(folder, ending.finished.result.study_name)
-    # Not as subflows: a server shows the parameters of those, and the folder's URL may hold a password.
-    manifest = train.fn(posixpath.join(own, BEST_PARAMS), None, seeds, refit, select, run.workers, folder)
-    model = model_folder(folder, manifest.model_id)
-    tell_all()(StepStarted("forecasting the hold-out"))
-    evaluation = evaluate.fn(model, against=CURRENT, output_dir=folder)
+    with keeping_rows():
+        tuned: Tuned = tune(spec, run, output_dir)
+        # Not as subflows: a server shows the parameters of those, and the folder's URL may hold a password.
+        how = HowTrained(seeds=seeds, refit=refit, select=select, workers=run.workers)
+        trained, model = train_and_keep(BestParams.of(tuned.result, tuned.chosen), tuned.plan, None, folder, how=how)
+        session().tell(StepStarted("forecasting the hold-out"))
+        evaluation = evaluate_and_keep(trained, model, scored_dates(trained.manifest), CURRENT, folder)
     became = register(model, evaluation, promote == "by-verdict")
     try:
-        page = write_verdict(ending.finished, evaluation, own)
+        page = write_verdict(as_it_is(tuned), evaluation, folder)
     except Exception as error:  # The night's work is done, and its artifact is still to come.
         page = None
         logger.warning("the report could not be written anew: %s: %s", type(error).__name__, error)
@@ -114,7 +109,7 @@ def nightly(
         markdown=f"{evaluation_markdown(evaluation)}\n{became}.\n" + (f"\nReport: `{page}`\n" if page else ""),
         description=headline(evaluation),
     )
-    return evaluation
+    return Night(evaluation, became, page or tuned.page)
 
 
 def promotes(verdict: Verdict) -> bool:

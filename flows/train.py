@@ -1,10 +1,13 @@
 """The flow `train`: a study's best parameters, confirmed, refitted, and left as a model directory."""
 
+from dataclasses import dataclass
+
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import PositiveInt
 
-from flows.watching import ArtifactStore, tell_all
+from flows.session import prepare_again, session
+from flows.watching import ArtifactStore
 from kallos.cache import FoldCache
 from kallos.features.snapshots import read_snapshot
 from kallos.models import files, trainer
@@ -16,7 +19,6 @@ from kallos.planning import StudyPlan
 from kallos.settings import Settings
 from kallos.storage import refuse_relative
 from kallos.study import confirmation
-from kallos.study.again import plan_again, study_rows
 from kallos.study.best_params import BestParams, read_best_params_file
 from kallos.study.confirmation import Confirmation
 from kallos.study.events import StepStarted
@@ -25,14 +27,20 @@ from kallos.words import counted
 from kallos.workers.processes import FoldPool, physical_cores
 
 
+@dataclass(frozen=True)
+class HowTrained:
+    """How many networks are trained, how, and on which trial's parameters; `workers` processes confirm the choice."""
+
+    seeds: int
+    refit: Refit
+    select: Select
+    workers: int | None = None
+
+
 @task
 def find_study_rows(best: BestParams) -> StudyPlan:
     """Find the rows that the study saw, in their snapshot or else in the database, and its folds on them."""
-    settings = Settings.read()
-    rows, snapshot = study_rows(
-        best, settings.snapshots, features_url=settings.features_url, timeout=settings.db_timeout
-    )
-    return plan_again(best, rows, snapshot)
+    return prepare_again(best).plan
 
 
 @task
@@ -85,22 +93,39 @@ def train(
         workers: Processes that confirm the choice; default: one per physical core.
         results: Folder of the results, or an fsspec URL of one; by default that of the worker's KALLOS_RESULTS.
     """
-    logger = get_run_logger()
     if output_dir is not None:
         if runtime.deployment.id:
             refuse_relative(output_dir)
         refuse_foreign_folder(output_dir)
     best = read_best_params_file(params_file)
-    plan = find_study_rows(best)
-    choice = choose(best, select)
-    tell = tell_all()
-    tell(StepStarted(f"confirming trial {choice.trial} on {counted(seeds * len(plan.folds), 'fold')}"))
-    confirmed = confirm_choice(plan, choice, seeds, workers)
-    tell(StepStarted(f"training {counted(seeds, 'network')}"))
-    trained = train_model(best, plan, choice, confirmed, seeds, refit)
-    address = write_model(
-        trained, output_dir or model_folder(results or Settings.read().results_folder, trained.model_id)
+    prepared = session().prepared_for(best.spec, best.data)
+    plan = find_study_rows(best) if prepared is None else prepared.plan
+    trained, _ = train_and_keep(
+        best,
+        plan,
+        output_dir,
+        results or Settings.read().results_folder,
+        how=HowTrained(seeds=seeds, refit=refit, select=select, workers=workers),
     )
+    return trained.manifest
+
+
+def train_and_keep(
+    best: BestParams, plan: StudyPlan, folder: str | None, results: str, *, how: HowTrained
+) -> tuple[TrainedModel, str]:
+    """Train a study's chosen parameters, keep the model, and return it with its folder, by default one of its name.
+
+    To be called in a flow: each part is a task of it.
+    """
+    logger, seeds = get_run_logger(), how.seeds
+    choice = choose(best, how.select)
+    tell = session().tell
+    tell(StepStarted(f"confirming trial {choice.trial} on {counted(seeds * len(plan.folds), 'fold')}"))
+    confirmed = confirm_choice(plan, choice, seeds, how.workers)
+    tell(StepStarted(f"training {counted(seeds, 'network')}"))
+    trained: TrainedModel = train_model(best, plan, choice, confirmed, seeds, how.refit)
+    folder = folder or model_folder(results, trained.model_id)
+    address = write_model(trained, folder)
     for line in model_lines(trained.manifest):
         logger.info("%s", line)
     logger.info("model %s in %s", trained.model_id, address)
@@ -110,4 +135,4 @@ def train(
         markdown=model_markdown(trained.manifest, address),
         description=f"{trained.model_id} in {address}",
     )
-    return trained.manifest
+    return trained, folder

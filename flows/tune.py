@@ -3,7 +3,7 @@
 import base64
 import logging
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -13,18 +13,20 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.transactions import CommitMode, transaction
-from prefect.utilities.annotations import quote
 from pydantic import SecretStr
 
-from flows.places import Place, place_of
+from flows.places import Pools
+from flows.server.arguments import as_it_is
 from flows.server.failures import note_failure
 from flows.server.fold_storage import FoldStorage
-from flows.watching import ArtifactStore, Ending, ProgressArtifact, RunLogger, TrialLog, is_worth_a_line, tell_all
-from kallos import checks, tuner
+from flows.session import read_sound_features, reader, session
+from flows.watching import ArtifactStore, ProgressArtifact, RunLogger, TrialLog, is_worth_a_line, tell_all
+from kallos import tuner
 from kallos.architectures import Params
 from kallos.cache import FoldCache
 from kallos.choosing.selection import deflate, one_standard_error
 from kallos.errors import KallosError, StorageError
+from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.snapshots import read_snapshot
 from kallos.planning import StudyPlan, plan_study
 from kallos.report import page
@@ -44,7 +46,7 @@ from kallos.settings import Settings
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec, study_title
 from kallos.storage import prepare_folder, refuse_relative
-from kallos.study.best_params import read_best_params, read_latest, write_best_params
+from kallos.study.best_params import BestParams, read_best_params, read_latest, write_best_params
 from kallos.study.budget import Budget, BudgetSpentError
 from kallos.study.choice import HonestChoice
 from kallos.study.events import StudyFinished
@@ -75,15 +77,29 @@ def may_pass_later(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
     return isinstance(failure, StorageError) or not isinstance(failure, (KallosError, BudgetSpentError))
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """What a run has made of a study, as it lies among the results; `no_forecasts` says why there are none."""
+
+    plan: StudyPlan
+    finished: StudyFinished
+    chosen: HonestChoice
+    forecasts: BestForecasts | None
+    no_forecasts: str | None
+    page: str | None = None
+
+    @property
+    def result(self) -> TuningResult:
+        """What came out of the study."""
+        return self.finished.result
+
+
 @task
 def load_features(spec: TuneSpec) -> pd.DataFrame:
-    """Read the asset's features from the database, once a run, and refuse unsound ones with all their faults."""
-    settings = Settings.read()
-    features, examination = checks.load_sound_features(
-        settings.features_url, spec, now=datetime.now(UTC), timeout=settings.db_timeout
-    )
-    for warning in examination.warnings:
-        get_run_logger().warning("%s", warning.line)
+    """Read the asset's features from the database, and refuse unsound ones with all their faults."""
+    features, warnings = read_sound_features(reader(), spec)
+    for line in warnings:
+        get_run_logger().warning("%s", line)
     return features
 
 
@@ -118,46 +134,52 @@ def fold_task(score: ScoreFold, storage: FoldStorage) -> Task[[FoldJob], FoldSco
     return fold
 
 
-def _nothing_to_wait_for(whole: object) -> Any:
-    """Keep Prefect from looking for other tasks' results in all parts of a job, or of a place."""
-    return quote(whole)
+def _plan(spec: TuneSpec, logger: RunLogger) -> StudyPlan:
+    """Return the study's plan: the one that is handed over, or else one that this run makes."""
+    prepared = session().prepared_for(spec)
+    if prepared is None:
+        plan: StudyPlan = create_splits(load_features(spec), spec)
+        return plan
+    for line in prepared.warnings:
+        logger.warning("%s", line)
+    return prepared.plan
 
 
 @task(cache_policy=NO_CACHE)
-def study(plan: StudyPlan, run: RunSpec, place: Place) -> StudyFinished:
+def study(plan: StudyPlan, run: RunSpec, pools: Pools) -> StudyFinished:
     """Run the trials, or carry them on, each fold of each as a task of its own, computed in a process of its own."""
     settings, logger = Settings.read(), get_run_logger()
     storage = FoldStorage(folder=SecretStr(settings.fold_cache))
     # Prefect takes a block as storage only once it is saved.
     storage.save(storage.name, overwrite=True)
-    cache = FoldCache(settings.fold_cache)
-    ending = Ending()
-    watcher = tell_all(
-        TrialLog(logger, plan), ProgressArtifact(artifact_key("progress", plan.spec), logger, plan), ending
-    )
+
+    def through_tasks(score: ScoreFold) -> ScoreFold:
+        fold = fold_task(score, storage)
+        return lambda job: fold(as_it_is(job))
+
+    budget = Budget(timeout=run.timeout, max_fold_fits=run.max_fold_fits)
     with (
         open_record(settings.studies_url, plan, if_running=run.if_running) as record,
         # Tasks inside a task are stored when the outer one ends, unless told otherwise: a kill would cost the night.
         transaction(commit_mode=CommitMode.EAGER),
     ):
         if run.refresh_cache:
-            tuner.forget(plan, record, cache)
-        budget = Budget(
-            timeout=run.timeout, max_fold_fits=run.max_fold_fits, is_stored=lambda job: job.fingerprint in cache
-        )
-        fold = fold_task(place.within(budget), storage)
-        tuner.run_tuning(
+            tuner.forget(plan, record, FoldCache(settings.fold_cache))
+        return tuner.run_study(
             plan,
-            score_fold=lambda job: fold(_nothing_to_wait_for(job)),
-            workers=place.workers,
-            has_room=place.has_room,
+            score_fold=pools.score_within(budget),
+            through=through_tasks,
+            workers=pools.folds_at_once(run, plan),
+            has_room=pools.has_room,
             record=record,
             more_trials=run.more_trials,
             budget=budget,
-            watcher=watcher,
+            watcher=tell_all(
+                TrialLog(logger, plan),
+                ProgressArtifact(artifact_key("progress", plan.spec), logger, plan),
+                session().tell,
+            ),
         )
-    assert ending.finished is not None
-    return ending.finished
 
 
 @task(cache_policy=NO_CACHE)
@@ -173,7 +195,7 @@ def choose(plan: StudyPlan, result: TuningResult) -> HonestChoice:
 
 @task(cache_policy=NO_CACHE)
 def forecast_best(
-    plan: StudyPlan, finished: StudyFinished, run: RunSpec, folder: str, place: Place
+    plan: StudyPlan, finished: StudyFinished, run: RunSpec, folder: str, pools: Pools
 ) -> BestForecasts | None:
     """Forecast the last fold with the best trial, fitted once more; None where no fit is left in the budget.
 
@@ -185,7 +207,7 @@ def forecast_best(
         last_fold_job(plan, finished.result),
         finished.result,
         folder,
-        forecast=place.forecast,
+        forecast=pools.forecast,
         anew=run.refresh_cache,
     )
 
@@ -198,23 +220,22 @@ def _spent(finished: StudyFinished, run: RunSpec) -> str | None:
 
 
 @task(cache_policy=NO_CACHE)
-def write_report(
-    finished: StudyFinished,
-    chosen: HonestChoice,
-    forecasts: BestForecasts | None,
-    no_forecasts: str | None,
-    results: str,
-) -> str:
+def write_report(tuned: Tuned, results: str) -> str:
     """Write the page that shows the study, and return its address."""
-    result = finished.result
+    return write_page(tuned, find_evaluation(tuned.result, results, tuned.chosen.one_se), results)
+
+
+def write_page(tuned: Tuned, evaluation: HoldoutEvaluation | None, results: str) -> str:
+    """Write the page of a study in its own folder, with the verdict first if there is one, and return its address."""
+    result = tuned.result
     html = report_html(
         result,
-        evaluation=find_evaluation(result, results, chosen.one_se),
-        one_se=chosen.one_se,
-        deflation=chosen.deflation,
-        forecasts=forecasts,
-        no_forecasts=no_forecasts,
-        run=finished,
+        evaluation=evaluation,
+        one_se=tuned.chosen.one_se,
+        deflation=tuned.chosen.deflation,
+        forecasts=tuned.forecasts,
+        no_forecasts=tuned.no_forecasts,
+        run=tuned.finished,
     )
     return page.write_report(result, html, study_folder(results, result.study_name))
 
@@ -225,7 +246,7 @@ def write_report(
     on_failure=[note_failure],
     on_crashed=[note_failure],
 )
-def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = None) -> TuningResult:
+def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = None) -> Tuned:
     """Tune architectures on an asset, or on several, and leave the best parameters as a JSON file and an artifact.
 
     Args:
@@ -239,26 +260,61 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
     if runtime.deployment.id:
         refuse_relative(folder)
     prepare_folder(folder)
-    features = load_features(spec)
-    plan = create_splits(features, spec)
+    plan = _plan(spec, logger)
     own = study_folder(folder, plan.study_name)
     # A study is held against its own last run first: the latest of the same target may be of another horizon.
     last = read_best_params(own) or read_latest(spec, folder)
-    with place_of(run, plan) as place:
-        finished = study(plan, run, _nothing_to_wait_for(place))
+    with session().pools_of(run) as pools:
+        finished: StudyFinished = study(plan, run, as_it_is(pools))
         result = finished.result
-        try:
-            chosen = choose(plan, result)
-        except KallosError as error:  # An architecture of one's own, of which nobody can count what a forecast costs.
-            chosen = HonestChoice(deflation=deflate(result))
-            logger.warning("the choice within one standard error is left out: %s", error)
+        chosen = _choose(plan, result, logger)
         # Where a run is killed before its page is written, no earlier one lies beside the new result.
         remove_report(result, own)
         path = write_best_params(result, folder, chosen)
         write_study(result, own)
         logger.info("%s; best parameters in %s", verdict(result), path)
-        page = _show(plan, finished, chosen, run, folder, place, logger)
-    artifacts = ArtifactStore(logger)
+        forecasts, why_none = _forecast(plan, finished, run, own, pools, logger)
+    tuned = Tuned(plan, finished, chosen, forecasts, why_none)
+    address = _show(tuned, folder, logger)
+    _store_artifacts(result, last, address, logger)
+    return replace(tuned, page=address)
+
+
+def _choose(plan: StudyPlan, result: TuningResult, logger: RunLogger) -> HonestChoice:
+    try:
+        chosen: HonestChoice = choose(plan, result)
+    except KallosError as error:  # An architecture of one's own, of which nobody can count what a forecast costs.
+        logger.warning("the choice within one standard error is left out: %s", error)
+        return HonestChoice(deflation=deflate(result))
+    return chosen
+
+
+def _forecast(
+    plan: StudyPlan, finished: StudyFinished, run: RunSpec, own: str, pools: Pools, logger: RunLogger
+) -> tuple[BestForecasts | None, str | None]:
+    """Return the best trial's forecasts, or why there are none; whatever fails is a warning: the result is there."""
+    try:
+        return forecast_best(plan, finished, run, own, as_it_is(pools)), _spent(finished, run)
+    except Exception as error:
+        why_none = f"{type(error).__name__}: {error}"
+        logger.warning("the best trial's forecasts are left out of the report: %s", why_none)
+        return None, why_none
+
+
+def _show(tuned: Tuned, results: str, logger: RunLogger) -> str | None:
+    """Leave the report among the results and return its address; whatever fails is a warning: the result is there."""
+    try:
+        address: str = write_report(as_it_is(tuned), results)
+    except Exception as error:
+        logger.warning("the report could not be written, and the result is whole: %s: %s", type(error).__name__, error)
+        with suppress(KallosError):
+            remove_report(tuned.result, study_folder(results, tuned.result.study_name))
+        return None
+    return address
+
+
+def _store_artifacts(result: TuningResult, last: BestParams | None, page: str | None, logger: RunLogger) -> None:
+    spec, artifacts = result.spec, ArtifactStore(logger)
     artifacts.store(
         create_markdown_artifact,
         key=artifact_key("best-params", spec),
@@ -279,30 +335,3 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
         image_url=f"data:image/png;base64,{picture}",
         description=f"{study_title(spec)}: the best trial beside naive, and all trials",
     )
-    return result
-
-
-def _show(
-    plan: StudyPlan,
-    finished: StudyFinished,
-    chosen: HonestChoice,
-    run: RunSpec,
-    results: str,
-    place: Place,
-    logger: RunLogger,
-) -> str | None:
-    """Leave the report among the results and return its address; whatever fails is a warning: the result is there."""
-    forecasts, why_none = None, _spent(finished, run)
-    own = study_folder(results, finished.result.study_name)
-    try:
-        forecasts = forecast_best(plan, finished, run, own, _nothing_to_wait_for(place))
-    except Exception as error:
-        why_none = f"{type(error).__name__}: {error}"
-        logger.warning("the best trial's forecasts are left out of the report: %s", why_none)
-    try:
-        return write_report(finished, chosen, forecasts, why_none, results)
-    except Exception as error:
-        logger.warning("the report could not be written, and the result is whole: %s: %s", type(error).__name__, error)
-        with suppress(KallosError):
-            remove_report(finished.result, own)
-        return None

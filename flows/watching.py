@@ -1,9 +1,7 @@
 """Who is told of a study's progress: the run's log, its progress artifact, and a terminal where there is one."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from logging import Logger, LoggerAdapter, LogRecord
 from typing import Any
 from uuid import UUID
@@ -21,40 +19,15 @@ RunLogger = Logger | LoggerAdapter[Any]
 
 _SECONDS_BETWEEN_MOVES = 1.0
 
-_watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
-
-
-@contextmanager
-def watching(watcher: Watcher) -> Iterator[None]:
-    """Tell the watcher of every study that a flow runs inside this block."""
-    token = _watchers.set((*_watchers.get(), watcher))
-    try:
-        yield
-    finally:
-        _watchers.reset(token)
-
 
 def tell_all(*watchers: Watcher) -> Watcher:
-    """Return one watcher that tells these, and those of the surrounding blocks."""
-    told = (*watchers, *_watchers.get())
+    """Return one watcher that tells these."""
 
     def tell(event: Event) -> None:
-        for watcher in told:
+        for watcher in watchers:
             watcher(event)
 
     return tell
-
-
-class Ending:
-    """Keeps how a study has ended, None while it has not."""
-
-    def __init__(self) -> None:
-        self.finished: StudyFinished | None = None
-
-    def __call__(self, event: Event) -> None:
-        """Keep the study's last event."""
-        if isinstance(event, StudyFinished):
-            self.finished = event
 
 
 class TrialLog:

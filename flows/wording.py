@@ -1,7 +1,9 @@
-"""The library's messages, which name what may be given by its field, in the words of the command line."""
+"""What commands print: the library's messages in the words of the command line, and documents as JSON."""
 
 import inspect
+import json
 import re
+import sys
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -23,6 +25,11 @@ class Console(rich.console.Console):
     def render_str(self, text: str, **settings: Any) -> Text:
         """Return text as it is shown."""
         return super().render_str(in_flags(text), **settings)
+
+
+def print_json(document: object) -> None:
+    """Print a document as JSON, and nothing else."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
 def in_flags(message: str) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from queue import SimpleQueue
@@ -14,7 +14,7 @@ from kallos.cache import FoldCache
 from kallos.errors import FitError, StudyError, require, require_callable, require_whole
 from kallos.planning import StudyPlan
 from kallos.scoring.fold import evaluate_fold
-from kallos.scoring.job import FoldScore
+from kallos.scoring.job import FoldJob, FoldScore
 from kallos.scoring.machine import environment_sha256, installed_versions
 from kallos.scoring.metrics import mean
 from kallos.study.budget import Budget, BudgetSpentError
@@ -32,7 +32,7 @@ from kallos.study.record import StudyRecord, quiet_optuna
 from kallos.study.result import TuningResult
 from kallos.study.sampling import TrialSource
 from kallos.study.trials import ENVIRONMENT, PARAMS, REASON, SCORES, TRY_AGAIN, StudyTrial, TrialRecord, best_of
-from kallos.workers.queue import FoldQueue, ScoreFold
+from kallos.workers.queue import FoldQueue, ScoreFold, Through, directly
 
 # So many trials show whether a study can work at all.
 _FIRST_TRIALS = 5
@@ -56,8 +56,12 @@ def objective(
     params = plan.suggest(trial)
     trial.set_user_attr(PARAMS, params)
     watcher(TrialStarted(trial.number, params))
+    return _mean_score(trial, plan.trial_jobs(trial.number, params), score_fold, watcher)
+
+
+def _mean_score(trial: optuna.Trial, jobs: Sequence[FoldJob], score_fold: ScoreFold, watcher: Watcher) -> float:
+    """Return the mean error over the jobs of the parameters that the trial has drawn."""
     scores: list[FoldScore] = []
-    jobs = plan.trial_jobs(trial.number, params)
     try:
         for job in jobs:
             score = score_fold(job)
@@ -77,6 +81,7 @@ def run_tuning(
     plan: StudyPlan,
     *,
     score_fold: ScoreFold = evaluate_fold,
+    through: Through = directly,
     workers: int = 1,
     has_room: Callable[[], bool] = lambda: True,
     record: StudyRecord | None = None,
@@ -87,36 +92,65 @@ def run_tuning(
     """Run a planned study, or carry it on, and return its result, which depends on the plan alone.
 
     `score_fold` is `evaluate_fold`, or something around it that returns the same score for the same job; so many as
-    `workers` are called at once, which is safe for `FoldPool.score` and not for `evaluate_fold` itself. Where there
-    may be fewer workers than that, `has_room` says whether one is idle: only then are folds run ahead. Trials that
-    are in the `record` are not run again, but for the first that failed with other code or packages, and those behind
-    it. `more_trials` and the `budget` end the study after its first k trials: the result is that of a plan for k
-    trials. Where a budget has left none of these whole, it is that of all that have ended; `pending` counts those that
-    have begun and are not in it.
+    `workers` are called at once, which is safe for `FoldPool.score` and not for `evaluate_fold` itself. Scores are
+    stored and read `through` what is given, such as `FoldCache.through`; the `budget` counts what is fitted alone.
+    Where there may be fewer workers than `workers`, `has_room` says whether one is idle: only then are folds run ahead.
+    Trials that are in the `record` are not run again, but for the first that failed with other code or packages, and
+    those behind it. `more_trials` and the `budget` end the study after its first k trials: the result is that of a plan
+    for k trials. Where a budget has left none of these whole, it is that of all that have ended; `pending` counts those
+    that have begun and are not in it.
 
     Raises `StudyError` if no trial is complete, or most of the first trials fail the same way; whatever else
     `score_fold` raises ends the study, and leaves its trials in the record to be carried on.
     """
+    return run_study(
+        plan,
+        score_fold=score_fold,
+        through=through,
+        workers=workers,
+        has_room=has_room,
+        record=record,
+        more_trials=more_trials,
+        budget=budget,
+        watcher=watcher,
+    ).result
+
+
+def run_study(
+    plan: StudyPlan,
+    *,
+    score_fold: ScoreFold = evaluate_fold,
+    through: Through = directly,
+    workers: int = 1,
+    has_room: Callable[[], bool] = lambda: True,
+    record: StudyRecord | None = None,
+    more_trials: int | None = None,
+    budget: Budget | None = None,
+    watcher: Watcher = ignore,
+) -> StudyFinished:
+    """Run a planned study as `run_tuning` does, and return its result with what this run has fitted for it."""
     require(StudyPlan, plan=plan)
-    require_callable(score_fold=score_fold, has_room=has_room, watcher=watcher)
+    require_callable(score_fold=score_fold, through=through, has_room=has_room, watcher=watcher)
     require_whole(1, workers=workers)
     require((StudyRecord, type(None)), record=record)
     require((Budget, type(None)), budget=budget)
     if more_trials is not None:
         require_whole(1, more_trials=more_trials)
     budget = budget or Budget()
+    score = through(budget.within(score_fold))
     with quiet_optuna():
         study = _Study(plan, record or StudyRecord.in_memory(plan), more_trials, watcher)
-        with FoldQueue(budget.within(score_fold), workers, has_room) as folds:
+        with FoldQueue(score, workers, has_room) as folds:
             try:
                 study.run(folds, workers)
             except BaseException:
                 # The queue's end waits for the folds that are under way: none that waits for a worker is to begin.
                 budget.end()
                 raise
-        result = study.result(budget.within(score_fold))
-    watcher(StudyFinished(result, budget.fits, study.spared, study.stopped))
-    return result
+        result = study.result(score)
+    finished = StudyFinished(result, budget.fits, study.spared, study.stopped)
+    watcher(finished)
+    return finished
 
 
 def forget(plan: StudyPlan, record: StudyRecord, cache: FoldCache) -> None:
@@ -134,7 +168,7 @@ def forget(plan: StudyPlan, record: StudyRecord, cache: FoldCache) -> None:
 
 @dataclass(frozen=True)
 class _Ended:
-    """What became of a trial's objective."""
+    """What became of a trial."""
 
     number: int
     state: TrialState | None
@@ -243,11 +277,13 @@ class _Study:
                 continue
             trial = self._draw(number)
             params = trial.user_attrs[PARAMS]
-            folds.open(number, self._plan.trial_jobs(number, params))
+            jobs = self._plan.trial_jobs(number, params)
+            folds.open(number, jobs)
             self._open[number] = trial
             self._begun_now.add(number)
+            self._watcher(TrialStarted(number, params))
             threading.Thread(
-                target=self._run_objective, args=(trial, folds), name=f"trial-{number}", daemon=True
+                target=self._score_trial, args=(trial, jobs, folds), name=f"trial-{number}", daemon=True
             ).start()
 
     def _draw(self, number: int) -> Trial:
@@ -266,12 +302,10 @@ class _Study:
         self._trials.append(StudyTrial(begun))
         return trial
 
-    def _run_objective(self, trial: Trial, folds: FoldQueue) -> None:
+    def _score_trial(self, trial: Trial, jobs: Sequence[FoldJob], folds: FoldQueue) -> None:
         ended = partial(_Ended, trial.number)
         try:
-            value = objective(
-                trial, self._plan, score_fold=lambda _: folds.score(trial.number), watcher=self._inbox.put
-            )
+            value = _mean_score(trial, jobs, lambda _: folds.score(trial.number), self._inbox.put)
             self._inbox.put(ended(TrialState.COMPLETE, value))
         except optuna.TrialPruned:
             self._inbox.put(ended(TrialState.PRUNED))

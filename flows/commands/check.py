@@ -1,6 +1,5 @@
 """`kallos-run check`: everything that is wrong with a study's rows, before anything is fitted."""
 
-import json
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, read_spec, with_flags
-from flows.wording import Console, in_flags
+from flows.wording import Console, in_flags, print_json
 from kallos.settings import Settings
 from kallos.specs.study import TuneSpec
 
@@ -72,7 +71,7 @@ def check(
         examination = with_left_out(examination, left_out[asset], repaired.data)
         is_sound = examination.is_sound
         if as_json:
-            _print_json(_document(examination, spec, repaired))
+            print_json(_document(examination, spec, repaired))
         else:
             _show(examination, spec, repaired, is_fixed=bool(asked))
     if not is_sound:
@@ -95,7 +94,7 @@ def _check_several(
         is_sound = together.is_sound
     if as_json:
         documents = {asset: _document(examination, spec, spec) for asset, examination in each.items()}
-        _print_json(
+        print_json(
             {
                 "is_sound": is_sound,
                 "together": None if together is None else _document(together, spec, spec),
@@ -103,7 +102,7 @@ def _check_several(
             }
         )
         return is_sound
-    console = _console()
+    console = Console(soft_wrap=True)
     for asset, examination in each.items():
         _print_findings(console, examination)
         warnings = counted(len(examination.warnings), "warning")
@@ -122,10 +121,6 @@ def _check_several(
     return is_sound
 
 
-def _print_json(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
-
-
 def _document(examination: "Examination", spec: TuneSpec, repaired: TuneSpec) -> dict[str, Any]:
     from kallos.checks import study_lines
 
@@ -137,15 +132,11 @@ def _document(examination: "Examination", spec: TuneSpec, repaired: TuneSpec) ->
     }
 
 
-def _console() -> Console:
-    return Console(soft_wrap=True)
-
-
 def _show(examination: "Examination", spec: TuneSpec, repaired: TuneSpec, *, is_fixed: bool) -> None:
     from kallos.checks import study_lines
     from kallos.words import counted
 
-    console = _console()
+    console = Console(soft_wrap=True)
     _print_findings(console, examination)
     errors, warnings = len(examination.errors), len(examination.warnings)
     source, asset = spec.data.source, spec.data.only_asset

@@ -1,12 +1,12 @@
 """`kallos-run evaluate`: the flow `evaluate`, run in this process."""
 
-import logging
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from flows.flags import FeaturesUrl, ResultsFolder, TrustCode
 from flows.server.api import prefect_api, set_environment
+from flows.starting import Results
 from flows.wording import Console
 from kallos.settings import Settings
 
@@ -52,17 +52,16 @@ def evaluate(
     if trust_code is not None:
         trust(trust_code)
     console = Console()
-    results = Settings.read().results
-    folder = output_dir or results or "kallos-results"
+    settings = Settings.read()
+    results = Results.of(output_dir, settings)
     # What is wrong with the model or the folder is said before a server is started.
     manifest = read_manifest(model)
-    prepare_folder(folder)
+    prepare_folder(results.folder)
     with prefect_api(console, "flows.evaluate"):
         from flows.evaluate import evaluate as evaluate_flow
         from flows.server.interruption import ending_at_once
         from flows.terminal.evaluation import show_evaluation
 
-        logging.raiseExceptions = False
         status = console.status("forecasting the hold-out")
         with status, ending_at_once(console, before=status.stop):
             evaluation = evaluate_flow(
@@ -70,13 +69,12 @@ def evaluate(
                 test_start_date,
                 test_end_date,
                 against,
-                # A folder of the settings is none of the parameters: its URL may hold a password.
-                output_dir or (None if results else folder),
+                results.parameter,
             )
     show_evaluation(console, evaluation)
-    written = address_of(folder, evaluation_name(manifest.model_id))
+    written = address_of(results.folder, evaluation_name(manifest.model_id))
     console.print(f"written to {written}, and .png", soft_wrap=True)
-    params_file = _params_file(manifest, results or folder, folder)
+    params_file = _params_file(manifest, settings.results or results.folder, results.folder)
     if params_file is not None:
         console.print(
             f"first on the study's page: kallos-run report --params-file {params_file} --evaluation {written}",

@@ -1,12 +1,10 @@
 """`kallos-run models`: the registry of models: candidate, current, retired."""
 
-import json as json_format
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from flows.wording import Console
+from flows.wording import Console, print_json
 from kallos.errors import UsageError
 from kallos.settings import Settings
 
@@ -39,7 +37,7 @@ def list_models(*, asset_id: _Asset = None, registry: _Folder = None, json: _Jso
     opened = _open(registry)
     entries = [entry for entry in opened.entries() if asset_id in (None, entry.asset_id)]
     if json:
-        _write_json([entry.model_dump(mode="json") for entry in entries])
+        print_json([entry.model_dump(mode="json") for entry in entries])
         return
     if not entries:
         of_asset = "" if asset_id is None else f" of {asset_id}"
@@ -47,7 +45,7 @@ def list_models(*, asset_id: _Asset = None, registry: _Folder = None, json: _Jso
         return
     from flows.terminal.models import show_models
 
-    show_models(_console(), entries, opened)
+    show_models(Console(), entries, opened)
 
 
 def show(model: _ModelId, /, *, registry: _Folder = None, json: _Json = False) -> None:
@@ -55,7 +53,7 @@ def show(model: _ModelId, /, *, registry: _Folder = None, json: _Json = False) -
     opened = _open(registry)
     record, looks = opened.show(model), opened.looks(model)
     if json:
-        _write_json(
+        print_json(
             {
                 "model": record.entry.model_dump(mode="json"),
                 "address": record.address,
@@ -66,7 +64,7 @@ def show(model: _ModelId, /, *, registry: _Folder = None, json: _Json = False) -
         return
     from flows.terminal.models import show_model
 
-    show_model(_console(), record, looks)
+    show_model(Console(), record, looks)
 
 
 def add(
@@ -140,13 +138,5 @@ def _open(folder: str | None) -> "Registry":
     return Registry(folder or Settings.read().registry_folder)
 
 
-def _console() -> Console:
-    return Console()
-
-
 def _say(line: str) -> None:
-    _console().print(line, soft_wrap=True)
-
-
-def _write_json(document: object) -> None:
-    sys.stdout.write(json_format.dumps(document, indent=2) + "\n")
+    Console().print(line, soft_wrap=True)

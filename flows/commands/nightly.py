@@ -1,6 +1,5 @@
 """`kallos-run nightly`: the flow `nightly`, run in this process."""
 
-import logging
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -20,6 +19,7 @@ from flows.flags import (
     with_flags,
 )
 from flows.server.api import prefect_api, set_environment
+from flows.starting import Results, examine_services, shown_while_running
 from flows.wording import Console
 from kallos.errors import UsageError
 from kallos.settings import Settings
@@ -56,39 +56,22 @@ def nightly(
         raise UsageError(f"--seeds must be 1 or more, not {seeds}")
     set_environment(KALLOS_DB_URL=db_url, KALLOS_STORAGE_URL=storage_url)
     from kallos.storage import prepare_folder
-    from kallos.study.record import parse_storage_url
 
     console = Console()
     settings = Settings.read()
-    parse_storage_url(settings.studies_url)
-    folder = output_dir or settings.results or "kallos-results"
-    prepare_folder(folder)
+    results = Results.of(output_dir, settings)
+    cluster = examine_services(run, settings)
+    prepare_folder(results.folder)
+    if cluster is not None:
+        console.print(cluster, soft_wrap=True)
     with prefect_api(console, "flows.nightly"):
         from flows.nightly import nightly as nightly_flow
-        from flows.server.interruption import ending_at_once
         from flows.terminal.evaluation import show_evaluation
-        from flows.terminal.study import shown_progress
-        from flows.watching import Ending, watching
+        from flows.terminal.study import print_page, shown_progress
 
-        logging.raiseExceptions = False
-        ending = Ending()
-        with (
-            shown_progress(console) as shown,
-            ending_at_once(console, before=shown.close),
-            watching(shown),
-            watching(ending),
-        ):
-            # A folder of the settings is none of the parameters: its URL may hold a password.
-            named = output_dir or (None if settings.results else folder)
-            evaluation = nightly_flow(spec, run, named, select, seeds, refit, promote)
-    show_evaluation(console, evaluation)
-    assert ending.finished is not None
-    from flows.terminal.study import report_address
-    from kallos.models.registry import Registry
-
-    registry = Registry(settings.registry_folder)
-    state = registry.show(evaluation.model_id).entry.state
-    console.print(f"{evaluation.model_id} is {state} in {registry.address}", soft_wrap=True)
-    page = report_address(ending.finished.result, folder)
-    if page is not None:
-        console.print(f"report: {page}", soft_wrap=True)
+        with shown_while_running(console, shown_progress(console)):
+            night = nightly_flow(spec, run, results.parameter, select, seeds, refit, promote)
+    show_evaluation(console, night.evaluation)
+    console.print(night.became, soft_wrap=True)
+    if night.page is not None:
+        print_page(console, spec, results.folder)

@@ -1,6 +1,5 @@
 """`kallos-run space`: what a study draws its parameters from, as a table, TOML or JSON."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.table import Table
 
-from flows.wording import Console
+from flows.wording import Console, print_json
 from kallos.architectures.description import described, literal, toml_lines
 from kallos.architectures.study_space import StudySpace
 from kallos.errors import UsageError
@@ -44,7 +43,7 @@ def space(
         raise UsageError(f"a study's model_name must be text and its space a table: see {study}")
     found = parse_space(name, tables)
     if as_json:
-        sys.stdout.write(json.dumps(found.document(), indent=2) + "\n")
+        print_json(found.document())
     elif as_toml:
         sys.stdout.write("\n".join(toml_lines(found)))
     else:

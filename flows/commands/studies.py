@@ -1,12 +1,11 @@
 """`kallos-run studies`: what the studies' storage holds, side by side, and an end to what is no longer wanted."""
 
-import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from flows.wording import Console
+from flows.wording import Console, print_json
 from kallos.errors import UsageError
 from kallos.settings import Settings
 
@@ -26,13 +25,13 @@ def list_all(*, storage_url: Storage = None, as_json: AsJson = False) -> None:
     address = studies_address(storage_url)
     studies = list_studies(address)
     if as_json:
-        _print_json([study.model_dump(mode="json") for study in studies])
+        print_json([study.model_dump(mode="json") for study in studies])
     elif not studies:
-        _console().print(f"no studies in {shown(parse_storage_url(address))}", soft_wrap=True)
+        Console().print(f"no studies in {shown(parse_storage_url(address))}", soft_wrap=True)
     else:
         from flows.terminal.studies import show_list
 
-        show_list(_console(), studies)
+        show_list(Console(), studies)
 
 
 def show(name: Annotated[str, Parameter(help="Name of a study.")], /, *, storage_url: Storage = None,
@@ -42,11 +41,11 @@ def show(name: Annotated[str, Parameter(help="Name of a study.")], /, *, storage
 
     study = read_study(studies_address(storage_url), name)
     if as_json:
-        _print_json(study.model_dump(mode="json"))
+        print_json(study.model_dump(mode="json"))
     else:
         from flows.terminal.studies import show_study
 
-        show_study(_console(), study)
+        show_study(Console(), study)
 
 
 def compare(*names: Names, storage_url: Storage = None, as_json: AsJson = False) -> None:
@@ -59,11 +58,11 @@ def compare(*names: Names, storage_url: Storage = None, as_json: AsJson = False)
     address = studies_address(storage_url)
     comparison = study_comparison.compare([read_study(address, name) for name in dict.fromkeys(names)])
     if as_json:
-        _print_json(comparison.model_dump(mode="json"))
+        print_json(comparison.model_dump(mode="json"))
     else:
         from flows.terminal.studies import show_comparison
 
-        show_comparison(_console(), comparison)
+        show_comparison(Console(), comparison)
 
 
 def delete(
@@ -87,13 +86,13 @@ def delete(
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError("studies delete asks first, and there is no terminal to ask on: give --yes")
         for study in found:
-            _console().print(f"{study.name}: {counted(study.trials.ended, 'trial')}", soft_wrap=True)
+            Console().print(f"{study.name}: {counted(study.trials.ended, 'trial')}", soft_wrap=True)
         if input("delete? [y/N] ").strip().lower() not in ("y", "yes"):
-            _console().print("nothing was deleted")
+            Console().print("nothing was deleted")
             return
     delete_studies(address, names)
     number = counted(len(set(names)), "study").replace("studys", "studies")
-    _console().print(f"{number} deleted from the storage; results stay in their folders", soft_wrap=True)
+    Console().print(f"{number} deleted from the storage; results stay in their folders", soft_wrap=True)
 
 
 def studies_address(storage_url: str | None) -> str:
@@ -104,11 +103,3 @@ def studies_address(storage_url: str | None) -> str:
 
     refuse_missing_file(storage_url)
     return storage_url
-
-
-def _console() -> Console:
-    return Console()
-
-
-def _print_json(content: Any) -> None:
-    sys.stdout.write(json.dumps(content, indent=2) + "\n")

@@ -1,6 +1,5 @@
 """`kallos-run train`: the flow `train`, run in this process."""
 
-import logging
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -37,11 +36,11 @@ def train(
     their snapshot, or else from the database, if it still has the same.
     """
     set_environment(KALLOS_DB_URL=db_url)
+    from flows.session import handing_over, prepare_again
     from kallos.errors import UsageError
     from kallos.models.files import refuse_foreign_folder
     from kallos.models.summary import model_lines
     from kallos.storage import prepare_folder, split_address
-    from kallos.study.again import plan_again, study_rows
     from kallos.study.best_params import read_best_params_file
     from kallos.study.names import model_folder, models_folder
     from kallos.words import counted
@@ -58,10 +57,7 @@ def train(
         # What is wrong with the file, the rows or the folder is said before a server is started.
         best = read_best_params_file(params_file)
         best.spec.data.refuse_several()
-        rows, snapshot = study_rows(
-            best, settings.snapshots, features_url=settings.features_url, timeout=settings.db_timeout
-        )
-        plan = plan_again(best, rows, snapshot)
+        prepared = prepare_again(best)
         if output_dir is not None:
             refuse_foreign_folder(output_dir)
         prepare_folder(models_folder(results) if output_dir is None else split_address(output_dir.rstrip("/"))[0])
@@ -69,10 +65,9 @@ def train(
         from flows.server.interruption import ending_at_once
         from flows.train import train as train_flow
 
-        logging.raiseExceptions = False
-        fits = counted(seeds * len(plan.folds), "fold")
+        fits = counted(seeds * len(prepared.plan.folds), "fold")
         status = console.status(f"confirming on {fits}, and training {counted(seeds, 'network')}")
-        with status, ending_at_once(console, before=status.stop):
+        with status, ending_at_once(console, before=status.stop), handing_over(prepared):
             manifest = train_flow(params_file, output_dir, seeds, refit, select, workers)
     for line in model_lines(manifest):
         console.print(line)

@@ -1,8 +1,6 @@
 """`kallos-run tune`: the flow `tune`, run in this process."""
 
-import logging
-from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from flows.flags import (
     SPEC_FLAGS,
@@ -16,10 +14,14 @@ from flows.flags import (
     with_flags,
 )
 from flows.server.api import prefect_api, set_environment
+from flows.starting import Results, examine_services, shown_while_running
 from flows.wording import Console
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec, parse_spec
+
+if TYPE_CHECKING:
+    from kallos.study.events import StudyFinished
 
 _RUN_FLAGS = list(flags_of(RunSpec))
 
@@ -45,70 +47,61 @@ def tune(
 
 def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     """Run the flow with its progress on the terminal, and show the result."""
-    from kallos.checks import load_sound_features
-    from kallos.planning import plan_study
+    from flows.session import handing_over, new_reader, prepare
     from kallos.storage import prepare_folder
-    from kallos.study.record import check_record, parse_storage_url
-    from kallos.workers.dask import cluster_line
-    from kallos.workers.scheduler import cluster_address
+    from kallos.study.record import check_record
 
     console = Console()
     settings = Settings.read()
-    parse_storage_url(settings.studies_url)
-    cluster = cluster_line(cluster_address(run, settings.dask_address)) if run.executor == "dask" else None
-    folder = output_dir or settings.results or "kallos-results"
+    results = Results.of(output_dir, settings)
+    cluster = examine_services(run, settings)
     with console.status("reading the features") as status:
         # What is wrong with the data or the folder is said before a server is started for it.
-        features, examination = load_sound_features(
-            settings.features_url,
-            spec,
-            now=datetime.now(UTC),
-            timeout=settings.db_timeout,
-            on_rows=lambda n_rows: status.update(f"reading the features: {n_rows:,} rows"),
-        )
-        plan = plan_study(features, spec, settings.snapshots)
-        prepare_folder(folder)
-    for warning in examination.warnings:
-        console.print(f"warning: {warning.line}", style="yellow", soft_wrap=True)
+        reader = new_reader(lambda n_rows: status.update(f"reading the features: {n_rows:,} rows"))
+        prepared = prepare(reader, spec)
+        prepare_folder(results.folder)
+    for warning in prepared.warnings:
+        console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
     if cluster is not None:
         console.print(cluster, soft_wrap=True)
     with prefect_api(
         console,
         "flows.tune",
         # Torch is imported for the study's name.
-        meanwhile=lambda: check_record(settings.studies_url, plan, if_running=run.if_running),
+        meanwhile=lambda: check_record(settings.studies_url, prepared.plan, if_running=run.if_running),
     ):
         import httpx
-        from prefect.settings import PREFECT_API_URL
 
-        from flows.server.interruption import ending_at_once, leave_at_once
         from flows.terminal.study import show_result, shown_progress
         from flows.tune import tune as tune_flow
-        from flows.watching import Ending, watching
 
-        # Log lines that a server does not take are no news, either: Prefect would write so into the midst of ours.
-        logging.raiseExceptions = False
-        ending = Ending()
-        try:
-            with (
-                shown_progress(console) as shown,
-                ending_at_once(console, before=shown.close),
-                watching(shown),
-                watching(ending),
-            ):
-                # A folder of the settings is none of the parameters: its URL may hold a password.
-                tune_flow(spec, run, output_dir or (None if settings.results else folder))
-        except httpx.TransportError:
-            # The study is over by then, and its file is written before the server is told of it.
-            if ending.finished is None:
-                leave_at_once(
-                    f"Prefect's API must answer, and {PREFECT_API_URL.value()} did not: finished folds are kept; start "
-                    f"it with 'prefect server start', and the same command carries on"
-                )
-            show_result(console, ending.finished.result, folder)
-            leave_at_once(
-                f"Prefect's API must answer until a run's end, and {PREFECT_API_URL.value()} did not: the result is "
-                f"whole; the run's state and artifacts are missing there"
-            )
-    assert ending.finished is not None
-    show_result(console, ending.finished.result, folder)
+        with shown_while_running(console, shown_progress(console)) as shown, handing_over(prepared):
+            try:
+                tuned = tune_flow(spec, run, results.parameter)
+            except httpx.TransportError:
+                shown.close()
+                _leave_without_api(console, shown.finished, results.folder)
+    show_result(console, tuned.result, results.folder, has_page=tuned.page is not None)
+
+
+def _leave_without_api(console: Console, finished: "StudyFinished | None", folder: str) -> NoReturn:
+    """Say what there is of a run whose server has not answered until its end, and end."""
+    from prefect.settings import PREFECT_API_URL
+
+    from flows.server.interruption import leave_at_once
+    from flows.terminal.study import show_result
+    from kallos.report.page import find_report
+    from kallos.study.names import study_folder
+
+    if finished is None:
+        leave_at_once(
+            f"Prefect's API must answer, and {PREFECT_API_URL.value()} did not: finished folds are kept; start "
+            f"it with 'prefect server start', and the same command carries on"
+        )
+    # The study is over by then, and its file is written before the server is told of it.
+    result = finished.result
+    show_result(console, result, folder, has_page=find_report(study_folder(folder, result.study_name)) is not None)
+    leave_at_once(
+        f"Prefect's API must answer until a run's end, and {PREFECT_API_URL.value()} did not: the result is "
+        f"whole; the run's state and artifacts are missing there"
+    )

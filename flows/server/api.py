@@ -1,5 +1,6 @@
 """Prefect's API for a command that runs a flow in its own process: the one that is named, or a server for it alone."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -49,6 +50,8 @@ def prefect_api(console: Console, flow_module: str, meanwhile: Callable[[], None
             meanwhile()
             if answered is not None:
                 stack.enter_context(temporary_settings({PREFECT_API_URL: answered()}))
+        # Log lines that a server does not take are no news, either: Prefect would write so into the midst of ours.
+        logging.raiseExceptions = False
 
         remedy = "start it with 'prefect server start', or unset PREFECT_API_URL to go without"
         with api_must_answer(remedy), shown_workers(console):

@@ -9,7 +9,7 @@ from prefect.filesystems import WritableFileSystem
 # Prefect's own storage records; their module re-exports them without saying so.
 from prefect.results import ResultRecord, ResultRecordMetadata  # type: ignore[attr-defined]
 from prefect.serializers import JSONSerializer
-from pydantic import SecretStr
+from pydantic import PrivateAttr, SecretStr
 
 from kallos.cache import FoldCache
 from kallos.scoring.job import FoldScore
@@ -23,6 +23,7 @@ class FoldStorage(WritableFileSystem):
 
     # Its URL may hold a password: Prefect encrypts it, and shows none of it.
     folder: SecretStr
+    _found: dict[str, bytes] = PrivateAttr(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -31,12 +32,18 @@ class FoldStorage(WritableFileSystem):
 
     # Prefect calls its storage as `method(..., _sync=True)` where a task is not asynchronous.
     def read_path(self, path: str, **_: Any) -> bytes:  # type: ignore[override]
-        """Return the record of a score as Prefect writes it, or raise `ValueError` if there is none."""
+        """Return the record of a score as Prefect writes it, or raise `ValueError` if there is none.
+
+        Prefect asks twice for a record that is there: whether it is, and for what it says.
+        """
+        found = self._found.pop(path, None)
+        if found is not None:
+            return found
         score = self._cache().read(_key(path))
         if score is None:
             raise ValueError(f"no fold score under {path}")
         metadata = ResultRecordMetadata(storage_key=path, serializer=JSONSerializer())
-        return ResultRecord(result=score, metadata=metadata).serialize()
+        return self._found.setdefault(path, ResultRecord(result=score, metadata=metadata).serialize())
 
     def write_path(self, path: str, content: bytes, **_: Any) -> None:  # type: ignore[override]
         """Store the score that a record of Prefect's holds."""

@@ -7,11 +7,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from flows.session import BoardChanged, FlowEvent
 from flows.terminal.tables import titled
 from flows.wording import in_flags
 from kallos.report.leaderboard import Entry, Leaderboard, Row, notes, of, place, value
 from kallos.specs.study import study_title
-from kallos.study.events import Event, StudyFinished, StudyStarted, TrialFinished
+from kallos.study.events import StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening
 from kallos.words import counted, signed
 
@@ -46,9 +47,10 @@ class ShownStudies:
         self._task = progress.add_task("starting", total=None)
         self._recorded = 0
         self._fits = 0
+        self.board: Leaderboard | None = None
 
-    def watch(self, event: Event) -> None:
-        """Move the bar with the study that runs."""
+    def __call__(self, event: FlowEvent) -> None:
+        """Move the bar with the study that runs, and print how each has ended."""
         match event:
             case StudyStarted(plan, recorded, n_trials, _):
                 title = study_title(plan.spec)
@@ -60,9 +62,11 @@ class ShownStudies:
                 self._progress.update(self._task, completed=trial.number + 1)
             case StudyFinished(fits=fits):
                 self._fits += fits
+            case BoardChanged(entry, board):
+                self.board = board
+                self._note(entry, board)
 
-    def note(self, entry: Entry, board: Leaderboard) -> None:
-        """Print how a study has ended."""
+    def _note(self, entry: Entry, board: Leaderboard) -> None:
         number = sum(each.status != "waiting" for each in board.entries)
         line = f"{number}/{len(board.entries)}  {entry.model} on {entry.asset}  "
         if entry.status == "failed":
@@ -81,15 +85,8 @@ class ShownStudies:
         self._recorded = 0
         self._print(line, "red" if entry.status == "failed" else "")
 
-    def say(self, line: str) -> None:
-        """Show what is waited for: beside the bar, or as a line where there is none."""
-        if self._console.is_terminal:
-            self._progress.update(self._task, description=line)
-        else:
-            self._print(line, "dim")
-
     def fitted(self, board: Leaderboard) -> str:
-        """Return in a sentence how many folds the studies have fitted that ran here."""
+        """Return in a sentence how many folds the studies of this run have fitted."""
         but = "; those of studies that failed are not counted" if board.failed else ""
         return f"{counted(self._fits, 'fold')} fitted in this run{but}"
 

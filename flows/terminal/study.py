@@ -9,17 +9,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from flows.session import FlowEvent
 from flows.terminal.tables import titled
 from flows.wording import in_flags
 from kallos.planning import StudyPlan
-from kallos.report.page import find_report
 from kallos.report.rows import architecture_rows, fold_rows
-from kallos.specs.study import metric_with_unit, study_title
+from kallos.specs.study import TuneSpec, metric_with_unit, study_title
+from kallos.storage import address_of
 from kallos.study import lines
-from kallos.study.best_params import shown_address
-from kallos.study.events import Event, FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
+from kallos.study.events import FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening, run_summary, trial_label
-from kallos.study.names import BEST_PARAMS, REPORT, study_folder
+from kallos.study.names import BEST_PARAMS, REPORT, latest_name, study_folder
 from kallos.study.result import PartScore, TuningResult
 from kallos.study.trials import TrialRecord
 from kallos.words import day, scrubbed, short, signed
@@ -52,8 +52,9 @@ class Bar:
         self._task = TaskID(0)
         self._plan: StudyPlan | None = None
         self._n_trials = 0
+        self.finished: StudyFinished | None = None
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: FlowEvent) -> None:
         """Show the event."""
         match event:
             case StudyStarted(plan, recorded, n_trials, _):
@@ -77,6 +78,7 @@ class Bar:
                     best=_best_against_naive(best, self._plan),
                 )
             case StudyFinished():
+                self.finished = event
                 self._progress.console.print(in_flags(run_summary(event)), highlight=False, markup=False)
             case StepStarted(doing):
                 self._progress.console.print(doing, highlight=False, markup=False)
@@ -93,8 +95,9 @@ class PlainLines:
         self._console = console
         self._plan: StudyPlan | None = None
         self._n_trials = 0
+        self.finished: StudyFinished | None = None
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: FlowEvent) -> None:
         """Print the event."""
         match event:
             case StudyStarted(plan, _, n_trials, _):
@@ -108,6 +111,7 @@ class PlainLines:
                     f"{_best_against_naive(best, self._plan)}  {trial.seconds:.1f} s of fits"
                 )
             case StudyFinished():
+                self.finished = event
                 self._print(run_summary(event))
             case StepStarted(doing):
                 self._print(doing)
@@ -119,15 +123,18 @@ class PlainLines:
         self._console.print(in_flags(line), highlight=False, markup=False, soft_wrap=True)
 
 
-def report_address(result: TuningResult, results: str) -> str | None:
-    """Return where the study's page is among the results, for showing, or None if there is none."""
-    is_there = find_report(study_folder(results, result.study_name)) is not None
-    return shown_address(result, results, REPORT) if is_there else None
+def print_page(console: Console, spec: TuneSpec, results: str) -> None:
+    """Print where the page of the latest study of a model, asset and target is among the results."""
+    address = address_of(results, latest_name(spec, REPORT))
+    console.print(f"report: {address}", highlight=False, markup=False, soft_wrap=True)
 
 
-def show_result(console: Console, result: TuningResult, results: str) -> None:
-    """Print the verdict, the folds, the best parameters, and where they and the report are among the results."""
-    address, page = shown_address(result, results, BEST_PARAMS), report_address(result, results)
+def show_result(console: Console, result: TuningResult, results: str, *, has_page: bool) -> None:
+    """Print the verdict, the folds, the best parameters, and where they and the report are among the results.
+
+    The study is the latest of its model, asset and target there.
+    """
+    address = address_of(results, latest_name(result.spec, BEST_PARAMS))
     metric = metric_with_unit(result.spec)
     title = f"{study_title(result.spec)}: {metric} of the best trial ({result.best.number})"
     table = titled(title)
@@ -156,8 +163,8 @@ def show_result(console: Console, result: TuningResult, results: str) -> None:
     params = ", ".join(f"{name}={short(value)}" for name, value in result.best.params.items())
     console.print(f"best parameters: {params}", highlight=False, markup=False)
     console.print(f"written to {address}", highlight=False, markup=False, soft_wrap=True)
-    if page is not None:
-        console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    if has_page:
+        print_page(console, result.spec, results)
     own = scrubbed(study_folder(results, result.study_name))
     console.print(f"all of this study: {own}", highlight=False, markup=False, soft_wrap=True)
     if result.holdout_start is not None and result.holdout_end is not None:

@@ -1,8 +1,7 @@
 """A study's features, read once, and handed on only if they are sound."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,6 +14,7 @@ from kallos.checks.stamps import Stamped
 from kallos.checks.together import examine_together
 from kallos.errors import DataError
 from kallos.features.chunks import OnRows
+from kallos.features.dates import bounds
 from kallos.features.store import FeatureStore, by_asset, tidy
 from kallos.folds.cut import cut_stamps, rows_of_study
 from kallos.settings import DB_TIMEOUT
@@ -23,40 +23,51 @@ from kallos.specs.study import TuneSpec
 
 
 @dataclass(frozen=True)
-class _Read:
-    """An asset's rows, and the rules that those break which are left out."""
+class AssetRows:
+    """An asset's rows as the database holds them, and the rules that those break which `ingest` has left out."""
 
     rows: pd.DataFrame
     left_out: pd.Series
 
 
-# What was read last, where studies share it.
-_last_read: ContextVar[dict[tuple[str, DataSpec], _Read] | None] = ContextVar("last_read", default=None)
+class RowReader:
+    """Reads assets' rows from a database, and keeps the last ones for whoever asks for the same or fewer."""
+
+    def __init__(self, db_url: str, *, timeout: float = DB_TIMEOUT, on_rows: OnRows | None = None) -> None:
+        self._db_url = db_url
+        self._timeout = timeout
+        self._on_rows = on_rows
+        self._last: tuple[DataSpec, AssetRows] | None = None
+
+    def read(self, spec: DataSpec) -> AssetRows:
+        """Return the rows of one asset, those after the last date asked for among them if they are kept."""
+        if self._last is not None and _holds(*self._last, spec):
+            return self._last[1]
+        with FeatureStore(self._db_url, timeout=self._timeout) as store:
+            read = AssetRows(store.read(spec, self._on_rows), store.left_out(spec))
+        self._last = spec, read
+        return read
 
 
-@contextmanager
-def shared_rows() -> Iterator[None]:
-    """Let studies in this block that follow one another on the same rows read them once; the last ones are kept."""
-    token = _last_read.set({})
-    try:
-        yield
-    finally:
-        _last_read.reset(token)
+def _holds(kept: DataSpec, read: AssetRows, asked: DataSpec) -> bool:
+    """Return whether rows that were read for one specification have all of another, which may end earlier."""
+    if kept.model_copy(update={"end_date": asked.end_date}) != asked:
+        return False
+    if kept.end_date in (None, asked.end_date):
+        return True
+    has_dates = read.rows[asked.timestamp_column].dtype.kind not in "iu"
+    last, end = (bounds(spec, has_dates=has_dates)[1] for spec in (kept, asked))
+    return end is not None and bool(end <= last)
 
 
 def load_sound_features(
-    db_url: str,
-    spec: TuneSpec,
-    *,
-    now: datetime | None = None,
-    timeout: float = DB_TIMEOUT,
-    on_rows: OnRows | None = None,
+    reader: RowReader, spec: TuneSpec, *, now: datetime | None = None
 ) -> tuple[pd.DataFrame, Examination]:
     """Return the features of a study as `load_features_from_db` does, and what was found in them.
 
     Raises `DataError` with a line for each fault if tuning on them would be unsound.
     """
-    read = {data.only_asset: _read(db_url, data, timeout, on_rows) for data in spec.data.each()}
+    read = {data.only_asset: reader.read(data) for data in spec.data.each()}
     rows = {asset: each.rows for asset, each in read.items()}
     left_out = {asset: each.left_out for asset, each in read.items()}
     examination = Examination.of_assets(examine_each(rows, spec, now=now, left_out=left_out))
@@ -70,13 +81,13 @@ def load_sound_features(
 
 
 def load_features_to_score(
-    db_url: str, spec: TuneSpec, *, now: datetime | None = None, timeout: float = DB_TIMEOUT
+    reader: RowReader, spec: TuneSpec, *, now: datetime | None = None
 ) -> tuple[pd.DataFrame, Examination]:
     """Return the features that a trained model is judged on, and what was found in them.
 
     Here, and nowhere before, the rows of a hold-out are looked at. Raises `DataError` with a line for each fault.
     """
-    read = _read(db_url, spec.data, timeout, None)
+    read = reader.read(spec.data)
     stamped = look_at_stamps(read.rows, spec, now)
     examination = with_left_out(examine_stamped(stamped, spec, len(stamped.frame)), read.left_out, spec.data)
     found = (replace(each, remedy=_OF_SETTLED) if each.severity == "error" else each for each in examination.findings)
@@ -128,15 +139,3 @@ def _rows_of_each(stamped: Mapping[str, Stamped], spec: TuneSpec) -> dict[str, i
         with suppress(DataError):
             return rows_of_study(*cut_stamps(stamps, spec), spec)
     return {asset: len(index) for asset, index in stamps.items()}
-
-
-def _read(db_url: str, spec: DataSpec, timeout: float, on_rows: OnRows | None) -> _Read:
-    shared = _last_read.get()
-    read = shared.get((db_url, spec)) if shared is not None else None
-    if read is None:
-        with FeatureStore(db_url, timeout=timeout) as store:
-            read = _Read(store.read(spec, on_rows), store.left_out(spec))
-    if shared is not None:
-        shared.clear()
-        shared[db_url, spec] = read
-    return read

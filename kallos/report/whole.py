@@ -20,7 +20,7 @@ def whole_document(plan: StudyPlan, results: str) -> BestParams | None:
     """
     spec, folder = plan.spec, study_folder(results, plan.study_name)
     document = read_best_params(folder)
-    if document is None or not is_of(plan, document) or document.n_trials != spec.n_trials:
+    if document is None or not _is_of(plan, document) or document.n_trials != spec.n_trials:
         return None
     # The step that is not over lacks its score for a spent budget or for a failed fit: either way it is missing.
     if document.open_fold_failure is not None:
@@ -39,7 +39,7 @@ def whole_document(plan: StudyPlan, results: str) -> BestParams | None:
     return document if is_whole else None
 
 
-def is_of(plan: StudyPlan, document: BestParams) -> bool:
+def _is_of(plan: StudyPlan, document: BestParams) -> bool:
     """Return whether a best-parameters document is of the plan's specification and rows, the open step's among them."""
     # The name holds all that the trials depend on, the data the rows of the step that is not over.
     return (document.spec, document.study, document.data) == (plan.spec, plan.study_name, plan.data)

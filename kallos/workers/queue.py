@@ -11,6 +11,13 @@ from typing import Self
 from kallos.scoring.job import FoldJob, FoldScore
 
 ScoreFold = Callable[[FoldJob], FoldScore]
+# What stores the scores of such a function, and reads them where they are stored.
+Through = Callable[[ScoreFold], ScoreFold]
+
+
+def directly(score_fold: ScoreFold) -> ScoreFold:
+    """Return `score_fold` as it is: nothing is stored."""
+    return score_fold
 
 
 @dataclass

@@ -12,7 +12,7 @@ from prefect.states import Failed
 
 import flows.places
 import flows.tune
-from flows.places import place_of, shared_pools
+from flows.session import session, sharing_pools
 from flows.tune import may_pass_later
 from flows.watching import is_worth_a_line
 from kallos.errors import FitError, StorageError, StudyError
@@ -33,19 +33,19 @@ def process_of(job: FoldJob) -> FoldScore:
 def process_of_a_study(tmp_path, monkeypatch):
     """A function that runs a study of one fold, and returns the process that computed it."""
     monkeypatch.setattr(flows.places, "FoldPool", partial(FoldPool, evaluate=process_of))
-    plan, job = small_plan(tmp_path), small_job(tmp_path)
+    job = small_job(tmp_path)
 
     def process(error: Exception | None = None) -> int:
-        with place_of(ALONE, plan) as place:
+        with session().pools_of(ALONE) as pools:
             if error is not None:
                 raise error
-            return place.score(job).epochs
+            return pools.score_within(Budget())(job).epochs
 
     return process
 
 
 def test_studies_of_one_block_share_their_processes_which_end_with_it(process_of_a_study):
-    with shared_pools(ALONE):
+    with sharing_pools(ALONE):
         first = process_of_a_study()
         assert process_of_a_study() == first
         assert psutil.pid_exists(first)
@@ -54,7 +54,7 @@ def test_studies_of_one_block_share_their_processes_which_end_with_it(process_of
 
 
 def test_a_study_that_fails_leaves_nothing_to_the_next(process_of_a_study):
-    with shared_pools(ALONE):
+    with sharing_pools(ALONE):
         first = process_of_a_study()
         with pytest.raises(StudyError, match="the scheduler is lost"):
             process_of_a_study(StudyError("the scheduler is lost"))
@@ -73,12 +73,12 @@ def test_on_a_cluster_as_many_folds_are_asked_for_as_a_study_can_use_and_its_wor
 
     monkeypatch.setattr(flows.places, "DaskPool", cluster)
     plan, run = small_plan(tmp_path), RunSpec(executor="dask", dask_address="tcp://here:8786")
-    with shared_pools(run):
+    with sharing_pools(run):
         for expected in (True, False):
-            with place_of(run, plan) as place:
-                assert place.score is process_of
-                assert place.workers == 4 * 2
-                assert place.has_room() is expected
+            with session().pools_of(run) as pools:
+                assert pools.score_within(Budget()).func is process_of
+                assert pools.folds_at_once(run, plan) == 4 * 2
+                assert pools.has_room() is expected
     assert addresses == ["tcp://here:8786"]
 
 
@@ -87,10 +87,10 @@ def test_a_fold_that_waits_for_a_cluster_is_asked_for_within_the_budget_and_is_n
     monkeypatch.setattr(flows.places, "DaskPool", lambda *_, **__: nullcontext(cluster))
     run = RunSpec(executor="dask", dask_address="tcp://here:8786")
     with (
-        place_of(run, small_plan(tmp_path)) as place,
+        session().pools_of(run) as pools,
         pytest.raises(BudgetSpentError, match="`timeout` 0 s is over") as spent,
     ):
-        place.within(Budget(timeout=0))(small_job(tmp_path))
+        pools.score_within(Budget(timeout=0))(small_job(tmp_path))
     assert not may_pass_later(None, None, Failed(data=spent.value))
     assert not may_pass_later(None, None, Failed(data=FitError("the fold cannot be fitted")))
     assert may_pass_later(None, None, Failed(data=StorageError("a snapshot must be readable")))

@@ -223,7 +223,7 @@ def test_the_flow_on_a_cluster_shares_a_store_and_shows_its_folds_as_ever(tmp_pa
     with FeatureStore(Settings.read().features_url) as store:
         store.write({"ABC": make_features()})
     cluster.add_worker()
-    result = flows.tune.tune(small_spec(), RunSpec(executor="dask"))
+    result = flows.tune.tune(small_spec(), RunSpec(executor="dask")).result
     assert result.trials == run_tuning(small_plan(tmp_path), score_fold=by_learning_rate).trials
     assert {path.name for path in (tmp_path / "shared").iterdir()} == {"fold-cache", "results", "snapshots"}
     assert len(list((tmp_path / "shared" / "fold-cache").rglob("*.json"))) == 6

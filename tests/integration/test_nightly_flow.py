@@ -10,7 +10,7 @@ from prefect.artifacts import Artifact
 
 from flows.evaluate import evaluate
 from flows.nightly import nightly
-from flows.watching import watching
+from flows.session import watching
 from kallos.errors import UsageError
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.store import FeatureStore
@@ -44,14 +44,14 @@ def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_
     results = tmp_path / "results"
     told = []
     with watching(told.append):
-        first = nightly(spec, ALONE, str(results), seeds=1)
+        first = nightly(spec, ALONE, str(results), seeds=1).evaluation
     steps = [event.doing for event in told if isinstance(event, StepStarted)]
     assert re.fullmatch(r"confirming trial [01] on 2 folds", steps[0])
     assert steps[1:] == ["training 1 network", "forecasting the hold-out"]
     assert first.verdict.decision == "ship"
     registry = Registry(Settings.read().registry_folder)
     assert registry.current("ABC", "log_return_close", 1).model_id == first.model_id
-    second = nightly(spec, ALONE, str(results), seeds=1)
+    second = nightly(spec, ALONE, str(results), seeds=1).evaluation
     assert (second.verdict.decision, second.looks, second.tests) == ("keep", 2, 1)
     # What the night leaves: the evaluation, its picture, a page with the verdict first, a model that loads.
     text = (results / f"{first.model_id}_evaluation.json").read_text()
@@ -68,7 +68,7 @@ def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_
     assert f"{first.model_id} is current" in artifact.data
     # What a person takes out of use stays out, and the look is logged beside the registry, too.
     registry.retire(first.model_id, "bad in live trading")
-    assert nightly(spec, ALONE, str(results), seeds=1).verdict.decision == "ship"
+    assert nightly(spec, ALONE, str(results), seeds=1).evaluation.verdict.decision == "ship"
     assert registry.show(first.model_id).entry.state == "retired"
     assert {look.look_id for look in looks_in(Settings.read().registry_folder)} >= {
         look.look_id for look in looks_in(registry.folder_of(first.model_id))

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import re
 import sqlite3
 import subprocess
 import sys
@@ -20,9 +19,8 @@ import flows.places
 import flows.tune
 import flows.tune_all
 from flows.commands.tune_all import run_flow
-from flows.commands.tune_all import tune_all as tune_all_command
 from flows.tune_all import find_assets, tune_all
-from kallos.errors import DataError, KallosError, StudyError, UsageError
+from kallos.errors import DataError, KallosError, StudyError
 from kallos.features.store import FeatureStore
 from kallos.report.leaderboard import write_leaderboard
 from kallos.settings import Settings
@@ -202,18 +200,11 @@ def test_all_assets_of_an_empty_table_are_one_clear_line():
 
 
 @pytest.mark.usefixtures("home")
-@pytest.mark.parametrize("flag", ["db_url", "storage_url"])
-def test_a_database_of_this_command_is_refused_for_runs_of_a_deployment(flag):
-    with pytest.raises(UsageError, match="--db-url and --storage-url are of this command alone"):
-        tune_all_command(place="deployment", assets="ABC", **{flag: "sqlite:///own.db"})
-
-
-@pytest.mark.usefixtures("home")
 def test_a_cluster_that_is_not_there_is_said_before_anything_starts(tmp_path):
     grid = StudyGrid(spec=small_spec(), assets=("ABC",), models=("gru",))
     run = RunSpec(executor="dask", dask_address="tcp://127.0.0.1:9")
     with pytest.raises(StudyError, match=r"^a Dask scheduler must answer at tcp://127\.0\.0\.1:9, and none did"):
-        run_flow(grid, run, str(tmp_path), "subflows", "tune/adhoc")
+        run_flow(grid, run, str(tmp_path))
     assert not (tmp_path / "leaderboard.csv").exists()
 
 
@@ -253,20 +244,3 @@ def test_eight_assets_and_three_models_on_two_cores_are_carried_on_after_a_kill(
     assert len(after) == fits
     assert "24/24" in said
     assert "Mean rank over 8 assets" in said
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_studies_may_be_runs_of_a_deployment(machine):
-    study = STUDY.replace("n_trials = 2", "n_trials = 1").replace('"*"', '["ABC", "NO"]')
-    (machine.folder / "study.toml").write_text(f'{study}[data]\nfeatures_table = "small"\n')
-    command = ["tune-all", "--study", "study.toml", "--models", "lstm", "--as", "deployment"]
-    code = f"import sys; sys.argv = ['kallos-run', *{command}]; from flows.cli import main; main()"
-    done = machine.run("python", "-c", code, PYTHONPATH=str(ROOT))
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "1 of 2 have none: lstm on NO" in done.stderr
-    assert re.search(r"lstm on NO +failed: its run .* is Failed: .*asset 'NO' has no rows", done.stdout)
-    document = json.loads((machine.results / "lstm_ABC_best_params.json").read_text())
-    with (machine.results / "leaderboard.csv").open() as file:
-        values = {row["model"]: row["value"] for row in csv.DictReader(file) if row["asset"] == "ABC"}
-    assert float(values["lstm"]) == document["best_value"]

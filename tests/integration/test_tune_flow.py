@@ -21,8 +21,8 @@ import flows.places
 import flows.tune
 from flows.server.failures import note_failure
 from flows.server.fold_storage import FoldStorage
+from flows.session import watching
 from flows.tune import tune
-from flows.watching import watching
 from kallos.cache import FoldCache
 from kallos.errors import DataError, FitError
 from kallos.features.store import FeatureStore
@@ -92,7 +92,7 @@ def all_task_runs_of(run_flow) -> tuple[object, list[TaskRun]]:
 
 
 def test_the_flow_leaves_the_result_that_the_library_computes(database, tmp_path):
-    result, states = task_runs_of(lambda: tune(small_spec(), ALONE, "results"))
+    result, states = task_runs_of(lambda: tune(small_spec(), ALONE, "results").result)
     document = json.loads(Path("results/gru_ABC_best_params.json").read_text())
     by_library = run_tuning(small_plan(tmp_path))
     assert [trial.value for trial in result.trials] == [trial.value for trial in by_library.trials]
@@ -124,7 +124,7 @@ def test_artifacts_show_the_result_under_keys_that_stay(database, tmp_path):
             progress.append(Artifact.get("progress-gru-abc").data)
 
     with watching(look):
-        result = tune(small_spec(), ALONE, str(tmp_path))
+        result = tune(small_spec(), ALONE, str(tmp_path)).result
     best, trials = (Artifact.get(key) for key in ("best-params-gru-abc", "trials-gru-abc"))
     assert f"{result.best_value:.6g}" in best.data
     assert f"[The whole report]({(tmp_path / result.study_name / 'report.html').as_uri()})" in best.data
@@ -136,10 +136,10 @@ def test_artifacts_show_the_result_under_keys_that_stay(database, tmp_path):
 
 
 def test_a_second_run_takes_every_fold_from_the_cache(database, monkeypatch):
-    first = tune(small_spec(), ALONE, "results")
+    first = tune(small_spec(), ALONE, "results").result
     forget_the_record()
     score_by(monkeypatch, lambda job: pytest.fail("a fold was fitted again"))
-    again, states = task_runs_of(lambda: tune(small_spec(), ALONE, "results"))
+    again, states = task_runs_of(lambda: tune(small_spec(), ALONE, "results").result)
     assert {state for name, state in states.items() if name.startswith("trial-")} == {"Cached"}
     assert again == first
 
@@ -148,11 +148,11 @@ def test_library_and_flow_share_one_cache(database, monkeypatch, tmp_path):
     cached = FoldCache(Settings.read().fold_cache).through(by_learning_rate)
     by_library = run_tuning(small_plan(tmp_path), score_fold=cached)
     score_by(monkeypatch, lambda job: pytest.fail("a fold was fitted again"))
-    assert tune(small_spec(), ALONE, "results").trials == by_library.trials
+    assert tune(small_spec(), ALONE, "results").result.trials == by_library.trials
 
 
 def test_a_cached_fold_whose_value_was_changed_is_computed_again(database):
-    first = tune(small_spec(), ALONE, "results")
+    first = tune(small_spec(), ALONE, "results").result
     entries = list(Path(Settings.read().fold_cache).rglob("*.json"))
     assert len(entries) == 6
     for path in entries:
@@ -160,7 +160,7 @@ def test_a_cached_fold_whose_value_was_changed_is_computed_again(database):
         assert changed != path.read_text()
         path.write_text(changed)
     forget_the_record()
-    again = tune(small_spec(), ALONE, "results")
+    again = tune(small_spec(), ALONE, "results").result
     assert [trial.value for trial in again.trials] == [trial.value for trial in first.trials]
 
 
@@ -183,7 +183,7 @@ def test_a_finished_fold_is_kept_whatever_becomes_of_the_study(database, monkeyp
 
 def test_trials_and_folds_are_logged_and_nothing_of_the_libraries(database, caplog):
     caplog.set_level(logging.INFO)
-    result = tune(small_spec(), ALONE, "results")
+    result = tune(small_spec(), ALONE, "results").result
     of_study = [record for record in caplog.records if getattr(record, "task_name", None) == "study"]
     opening, *lines, summary, finished = [record for record in of_study if record.levelno >= logging.INFO]
     assert opening.getMessage() == f"study {result.study_name}: new, 3 trials"
@@ -211,7 +211,7 @@ def test_a_fold_that_fails_for_the_worlds_reasons_is_tried_again(database, monke
         return by_learning_rate(job)
 
     score_by(monkeypatch, flaky)
-    result, runs = all_task_runs_of(lambda: tune(small_spec(), ALONE, "results"))
+    result, runs = all_task_runs_of(lambda: tune(small_spec(), ALONE, "results").result)
     assert calls.count("trial-0-fold-1") == 3
     # The page of the run shows that it took three tries.
     tries = {run.name: (run.state.name, run.run_count) for run in runs if run.name.startswith("trial-")}
@@ -230,7 +230,7 @@ def test_a_fold_that_cannot_be_fitted_is_not_tried_again_and_the_study_goes_on(d
         return by_learning_rate(job)
 
     score_by(monkeypatch, fail_first)
-    result, states = task_runs_of(lambda: tune(small_spec(), ALONE, "results"))
+    result, states = task_runs_of(lambda: tune(small_spec(), ALONE, "results").result)
     assert calls.count("trial-0-fold-1") == 1
     assert states["trial-0-fold-1"] == "Failed"
     assert [trial.state for trial in result.trials] == ["failed", "complete", "complete"]
@@ -262,7 +262,7 @@ def test_a_failed_run_keeps_the_line_that_says_why_and_leaves_a_note(database):
 
 def test_a_run_by_hand_with_a_typo_leaves_the_nights_result_as_it_is(database, monkeypatch):
     score_by(monkeypatch, by_learning_rate)
-    night = tune(small_spec(), ALONE, "results")
+    night = tune(small_spec(), ALONE, "results").result
     left = {path: path.read_bytes() for path in Path("results").rglob("*") if path.is_file()}
     typo = small_spec(features={"exclude": ["volumne"]})
     assert tune(typo, ALONE, "results", return_state=True).is_failed()
@@ -270,7 +270,7 @@ def test_a_run_by_hand_with_a_typo_leaves_the_nights_result_as_it_is(database, m
     assert note.parent == Path("results/failures")
     assert {path: path.read_bytes() for path in left} == left
     # Only a result of the very study that has failed takes the note away.
-    assert tune(small_spec(), ALONE, "results") == night
+    assert tune(small_spec(), ALONE, "results").result == night
     assert note.exists()
 
 
@@ -278,17 +278,17 @@ def test_studies_of_other_targets_and_horizons_leave_a_studys_result_and_its_art
     database, monkeypatch
 ):
     score_by(monkeypatch, by_learning_rate)
-    night = tune(small_spec(), ALONE, "results")
+    night = tune(small_spec(), ALONE, "results").result
     own = Path("results") / night.study_name
     left = {path: path.read_bytes() for path in own.iterdir()}
     assert {path.name for path in left} == {"best_params.json", "forecasts.json", "report.html", "study.json"}
     latest = Path("results/gru_ABC_best_params.json")
-    other_target = tune(small_spec(features={"target": "macd"}), ALONE, "results")
+    other_target = tune(small_spec(features={"target": "macd"}), ALONE, "results").result
     assert json.loads(latest.read_text())["study"] == night.study_name
     assert json.loads(Path("results/gru_ABC_macd_best_params.json").read_text())["study"] == other_target.study_name
     assert "Target `log_return_close`" in Artifact.get("best-params-gru-abc").data
     assert "Target `macd`" in Artifact.get("best-params-gru-abc--macd").data
-    other_horizon = tune(small_spec(horizon=2), ALONE, "results")
+    other_horizon = tune(small_spec(horizon=2), ALONE, "results").result
     assert json.loads(latest.read_text())["study"] == other_horizon.study_name
     assert {path: path.read_bytes() for path in own.iterdir()} == left
     # The study is held against its own last run, not against the one between.
@@ -322,10 +322,10 @@ def test_whoever_watches_is_told_of_a_study_inside_the_flow(database):
 def test_refreshing_the_cache_computes_the_study_anew(database, monkeypatch):
     calls = []
     score_by(monkeypatch, lambda job: calls.append(job.name) or by_learning_rate(job))
-    first = tune(small_spec(), ALONE, "results")
+    first = tune(small_spec(), ALONE, "results").result
     tune(small_spec(), ALONE, "results")
     assert len(calls) == 6
-    again = tune(small_spec(), RunSpec(workers=1, refresh_cache=True), "results")
+    again = tune(small_spec(), RunSpec(workers=1, refresh_cache=True), "results").result
     assert calls == [*calls[:6], *calls[:6]]
     assert again == first
 
@@ -333,14 +333,14 @@ def test_refreshing_the_cache_computes_the_study_anew(database, monkeypatch):
 def test_a_budget_ends_the_flow_with_a_result(database, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     score_by(monkeypatch, by_learning_rate)
-    result = tune(small_spec(), RunSpec(workers=1, max_fold_fits=5), "results")
+    result = tune(small_spec(), RunSpec(workers=1, max_fold_fits=5), "results").result
     assert len(result.trials) == 2
     assert (
         "`max_fold_fits` 5 is spent: 5 folds fitted in this run; the result is that of the first 2 of 3 trials, "
         "1 more begun and not in it" in caplog.text
     )
     assert json.loads(Path("results/gru_ABC_best_params.json").read_text())["n_trials"] == 2
-    assert len(tune(small_spec(), ALONE, "results").trials) == 3
+    assert len(tune(small_spec(), ALONE, "results").result.trials) == 3
 
 
 def kept_pages(monkeypatch) -> list[dict]:
@@ -353,7 +353,7 @@ def kept_pages(monkeypatch) -> list[dict]:
 def test_the_best_trials_forecasts_are_fitted_once_and_are_no_fits_of_the_study(database, monkeypatch):
     pages, calls = kept_pages(monkeypatch), []
     score_by(monkeypatch, by_learning_rate, lambda job: calls.append(job.name) or flat_forecasts(job))
-    first, second = (tune(small_spec(), ALONE, "results").best.number for _ in range(2))
+    first, second = (tune(small_spec(), ALONE, "results").result.best.number for _ in range(2))
     assert calls == [f"trial-{first}-fold-2"]
     assert [page["forecasts"].trial for page in pages] == [first, second]
     assert pages[0]["forecasts"] == pages[1]["forecasts"]
@@ -393,7 +393,7 @@ def test_one_model_over_two_assets_is_read_tuned_and_shown(database, tmp_path):
     with FeatureStore(Settings.read().features_url) as store:
         store.write({"XYZ": other})
     spec = small_spec(data={"asset_id": ["XYZ", "ABC"]}, model_name="ridge", n_trials=1)
-    result = tune(spec, ALONE, "results")
+    result = tune(spec, ALONE, "results").result
     by_library = run_tuning(plan_study(pd.concat({"ABC": make_features(), "XYZ": other}), spec, str(tmp_path)))
     assert result.study_name == by_library.study_name
     document = json.loads(Path("results/ridge_ABC+XYZ_best_params.json").read_text())

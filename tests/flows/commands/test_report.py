@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import app
-from flows.tune import write_report
+from flows.tune import Tuned, write_report
 from kallos.errors import UsageError
 from kallos.report.evaluation import write_evaluation
 from kallos.study.best_params import write_best_params
@@ -11,6 +11,7 @@ from kallos.study.choice import NO_CHOICE
 from kallos.study.events import StudyFinished
 from kallos.study.files import read_study, write_study
 from tests.report_samples import best_forecasts, holdout_evaluation, study_result, write_manifest
+from tests.samples import small_plan
 
 
 @pytest.fixture
@@ -53,12 +54,14 @@ def test_an_evaluation_brings_its_verdict(folder, tmp_path):
     assert not list(tmp_path.glob("results/**/*.html"))
 
 
-def test_a_study_that_is_run_again_keeps_the_verdict_on_what_it_chose(folder):
+def test_a_study_that_is_run_again_keeps_the_verdict_on_what_it_chose(folder, tmp_path):
     result = read_study(f"{folder}/study.json")
     results = folder.parent
     model_id = write_manifest(result, results, result.best.number)
     write_evaluation(holdout_evaluation(model_id=model_id), str(results))
-    page = write_report.fn(StudyFinished(result, 0, 0, None), NO_CHOICE, None, "no fit was left", str(results))
+    finished = StudyFinished(result, 0, 0, None)
+    tuned = Tuned(small_plan(tmp_path), finished, NO_CHOICE, forecasts=None, no_forecasts="no fit was left")
+    page = write_report.fn(tuned, str(results))
     assert "<title>Ship it: gru on ABC</title>" in Path(page).read_text()
 
 

@@ -2,23 +2,15 @@
 
 import io
 
-import pytest
 from rich.console import Console
 
+from flows.session import BoardChanged
 from flows.terminal.grid import shown_studies
 from kallos.report.leaderboard import Entry, Leaderboard
 from kallos.study.best_params import BestParams
 from kallos.study.record import open_record
 from kallos.tuner import run_tuning
 from tests.samples import by_parameters, small_plan
-
-
-@pytest.mark.parametrize("is_terminal", [True, False])
-def test_what_is_waited_for_is_seen_with_and_without_a_terminal(is_terminal):
-    text = io.StringIO()
-    with shown_studies(Console(file=text, force_terminal=is_terminal, width=100)) as shown:
-        shown.say("runs of tune/adhoc: 1 running, 2 waiting for a worker")
-    assert "1 running, 2 waiting for a worker" in text.getvalue()
 
 
 def test_each_line_says_what_was_fitted_what_carried_on_and_what_not_run_again(tmp_path):
@@ -28,15 +20,13 @@ def test_each_line_says_what_was_fitted_what_carried_on_and_what_not_run_again(t
     with shown_studies(Console(file=text, width=100)) as shown:
         for more in (1, None):
             with open_record(f"sqlite:///{tmp_path}/studies.db", plan) as record:
-                result = run_tuning(
-                    plan, score_fold=by_parameters, record=record, more_trials=more, watcher=shown.watch
-                )
+                result = run_tuning(plan, score_fold=by_parameters, record=record, more_trials=more, watcher=shown)
             entry = Entry.of(plan.spec, BestParams.of(result))
-            shown.note(entry, waiting.updated(entry))
+            shown(BoardChanged(entry, waiting.updated(entry)))
         cut_short = entry.model_copy(update={"trials": 2, "pending": 1})
-        shown.note(cut_short, waiting.updated(cut_short))
+        shown(BoardChanged(cut_short, waiting.updated(cut_short)))
         found = entry.model_copy(update={"is_found": True})
-        shown.note(found, waiting.updated(found))
+        shown(BoardChanged(found, waiting.updated(found)))
         told = shown.fitted(waiting)
     starts, fresh, carries, carried_on, cut_short_line, passed_over = text.getvalue().splitlines()
     assert starts.endswith(": new, 3 trials, the first 1 now")

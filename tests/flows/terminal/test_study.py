@@ -60,7 +60,7 @@ def test_a_gain_is_above_zero_in_every_view_where_the_best_trial_is_the_better_o
     gains = [(each.naive_rmse[result.naive] - score.rmse) / each.naive_rmse[result.naive] for each, score in pairs]
     assert gains[1] < 0 < gains[0]
     shown, console = [f"{gain:+.2%}" for gain in gains], Console(width=80, file=StringIO())
-    show_result(console, result, "results")
+    show_result(console, result, "results", has_page=False)
     terminal = [line.split()[-2] for line in console.file.getvalue().splitlines() if " to 20" in line]
     markdown = [line.split()[-2] for line in best_params_markdown(result).splitlines() if " to 20" in line]
     page = fold_table(result)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from flows.commands.check import check
-from kallos.checks import load_sound_features
+from kallos.checks import RowReader, load_sound_features
 from kallos.errors import UsageError
 from kallos.features.store import FeatureStore
 from kallos.features.writing import write_features
@@ -29,7 +29,7 @@ def url(tmp_path: Path) -> str:
 
 
 def warnings(url: str, **over: object) -> list[tuple[str, str | None, tuple[str, ...]]]:
-    _, examination = load_sound_features(url, small_spec(**over))
+    _, examination = load_sound_features(RowReader(url), small_spec(**over))
     return [(finding.fault, finding.asset, finding.stamps) for finding in examination.warnings]
 
 

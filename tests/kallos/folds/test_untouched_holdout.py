@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from kallos.audit import audit_study
 from kallos.audit.query import audit_query
-from kallos.checks import examine, examine_each, examine_together, load_features_to_score, load_sound_features
+from kallos.checks import (
+    RowReader,
+    examine,
+    examine_each,
+    examine_together,
+    load_features_to_score,
+    load_sound_features,
+)
 from kallos.checks.examination import examine_stamped, look_at_stamps
 from kallos.errors import DataError
 from kallos.features.store import FeatureStore, tidy
@@ -185,17 +192,17 @@ def database(home):
 
 def test_a_missing_value_in_the_holdout_stops_no_study_and_is_refused_where_the_holdout_is_judged(database):
     spec = spec_of()
-    features, examination = load_sound_features(database, spec)
+    features, examination = load_sound_features(RowReader(database), spec)
     assert examination.findings == ()
     assert plan_study(features, spec, "memory://untouched").data.rows == FIRST
     to_score = spec.model_copy(update={"folds": spec.folds.model_copy(update={"holdout": 0})})
     with pytest.raises(DataError) as refused:
-        load_features_to_score(database, to_score)
+        load_features_to_score(RowReader(database), to_score)
     (line,) = str(refused.value).splitlines()
     assert line.startswith("features must be finite: macd at 1 rows, first 2020-12-24 00:00:00, is missing; ")
     assert "`test_end_date`" in line
     ending_before = to_score.model_copy(update={"data": to_score.data.model_copy(update={"end_date": "2020-12-23"})})
-    assert len(load_features_to_score(database, ending_before)[0]) == 358
+    assert len(load_features_to_score(RowReader(database), ending_before)[0]) == 358
 
 
 def test_a_jump_in_the_holdout_is_warned_of_where_it_is_judged():

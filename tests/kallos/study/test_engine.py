@@ -286,7 +286,7 @@ def test_a_budget_that_leaves_no_trial_whole_says_how_many_have_ended_and_how_ma
 
 def test_stored_scores_cost_no_budget(tmp_path):
     result = run_tuning(
-        a_plan(tmp_path), score_fold=by_parameters, budget=Budget(timeout=0, is_stored=lambda job: True)
+        a_plan(tmp_path), score_fold=by_parameters, through=lambda _: by_parameters, budget=Budget(timeout=0)
     )
     assert len(result.trials) == 24
 

@@ -1,0 +1,147 @@
+"""What the flows that one command or run calls have in common."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from flows.places import Pools, SharedPools, open_pools
+from kallos import checks
+from kallos.checks import RowReader
+from kallos.features.chunks import OnRows
+from kallos.planning import DataSummary, StudyPlan, plan_study
+from kallos.report.leaderboard import Entry, Leaderboard
+from kallos.settings import Settings
+from kallos.specs.run import RunSpec
+from kallos.specs.study import TuneSpec
+from kallos.study.again import plan_again, study_rows
+from kallos.study.best_params import BestParams
+from kallos.study.events import Event
+
+
+@dataclass(frozen=True)
+class BoardChanged:
+    """A study of a grid has ended, and the leaderboard is as it stands then."""
+
+    entry: Entry
+    board: Leaderboard
+
+
+FlowEvent = Event | BoardChanged
+FlowWatcher = Callable[[FlowEvent], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study's plan, and lines on what is to be known of its rows."""
+
+    plan: StudyPlan
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Session:
+    """Who watches, the rows that were read last, the study that is prepared, and the pools that studies share."""
+
+    watchers: tuple[FlowWatcher, ...] = ()
+    reader: RowReader | None = None
+    prepared: Prepared | None = None
+    pools: SharedPools | None = None
+
+    def tell(self, event: FlowEvent) -> None:
+        """Tell all who watch."""
+        for watcher in self.watchers:
+            watcher(event)
+
+    def prepared_for(self, spec: TuneSpec, data: DataSummary | None = None) -> Prepared | None:
+        """Return what is prepared, or None if it is not this study, on these rows where they are known."""
+        if self.prepared is None:
+            return None
+        plan = self.prepared.plan
+        return self.prepared if plan.spec == spec and data in (None, plan.data) else None
+
+    def pools_of(self, run: RunSpec) -> AbstractContextManager[Pools]:
+        """Return the pools for a study, for as long as a block runs: the shared ones, or its own."""
+        return open_pools(run) if self.pools is None else self.pools.lent()
+
+
+_ALONE = Session()
+# Prefect runs each flow and task in a copy of the context that calls it.
+_session: ContextVar[Session] = ContextVar("session", default=_ALONE)
+
+
+def session() -> Session:
+    """Return what this flow or task has in common with others."""
+    return _session.get()
+
+
+@contextmanager
+def _changed(changed: Session) -> Iterator[None]:
+    token = _session.set(changed)
+    try:
+        yield
+    finally:
+        _session.reset(token)
+
+
+def watching(watcher: FlowWatcher) -> AbstractContextManager[None]:
+    """Tell the watcher of all that flows do inside this block."""
+    return _changed(replace(session(), watchers=(*session().watchers, watcher)))
+
+
+def handing_over(prepared: Prepared | None) -> AbstractContextManager[None]:
+    """Let the flow that is called inside this block take a study that is prepared."""
+    return _changed(replace(session(), prepared=prepared))
+
+
+def keeping_rows() -> AbstractContextManager[None]:
+    """Let flows and tasks inside this block that follow one another on the same rows read them once."""
+    return _changed(replace(session(), reader=new_reader()))
+
+
+@contextmanager
+def sharing_pools(run: RunSpec) -> Iterator[None]:
+    """Let studies inside this block, which are carried alike and one after the other, share what the run names."""
+    with closing(SharedPools(run)) as pools, _changed(replace(session(), pools=pools)):
+        yield
+
+
+def new_reader(on_rows: OnRows | None = None) -> RowReader:
+    """Return what reads rows from the database of the settings."""
+    settings = Settings.read()
+    return RowReader(settings.features_url, timeout=settings.db_timeout, on_rows=on_rows)
+
+
+def reader() -> RowReader:
+    """Return what reads rows here: it has those that were read last, where they are kept."""
+    return session().reader or new_reader()
+
+
+def read_sound_features(rows: RowReader, spec: TuneSpec) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return a study's features as they are now, with lines on what is to be known of them.
+
+    Raises `DataError` if tuning on them would be unsound.
+    """
+    features, examination = checks.load_sound_features(rows, spec, now=datetime.now(UTC))
+    return features, tuple(warning.line for warning in examination.warnings)
+
+
+def prepare(rows: RowReader, spec: TuneSpec) -> Prepared:
+    """Read and plan a study as it is now; raises what is wrong with it."""
+    features, warnings = read_sound_features(rows, spec)
+    return Prepared(plan_study(features, spec, Settings.read().snapshots), warnings)
+
+
+def prepare_again(best: BestParams) -> Prepared:
+    """Find the rows that a finished study saw, in their snapshot or else in the database, and plan it on them.
+
+    Raises `DataError` if the database holds others by now.
+    """
+    settings = Settings.read()
+    rows, snapshot = study_rows(
+        best, settings.snapshots, features_url=settings.features_url, timeout=settings.db_timeout
+    )
+    return Prepared(plan_again(best, rows, snapshot), warnings=())
