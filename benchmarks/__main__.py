@@ -71,8 +71,8 @@ class Bench:
     def plain(self, study: str, home: Path, *arguments: object) -> dict[str, Any]:
         """Run the plain loop."""
         command = [sys.executable, "-m", "benchmarks.plain", study, str(home), *map(str, arguments)]
-        wall, said = self.timed(command, home)
-        return {"wall": wall, **json.loads(said.splitlines()[-1])}
+        wall, message = self.timed(command, home)
+        return {"wall": wall, **json.loads(message.splitlines()[-1])}
 
     def note(self, figure: str, value: float, target: str, reached: bool | None, **details: Any) -> None:
         """Keep a figure, and print it at once."""
@@ -170,13 +170,13 @@ def finished_study(bench: Bench) -> None:
         f"patience = {spec.training.patience}\n"
     )
     command = [str(Path(sys.executable).with_name("kallos-run")), "tune", "--study", str(study)]
-    wall, said = bench.timed([*command, "--output-dir", str(home / "results")], home)
-    assert "0 folds were fitted in this run" in said, said
+    wall, message = bench.timed([*command, "--output-dir", str(home / "results")], home)
+    assert "0 folds were fitted in this run" in message, message
     bench.note("rerun of a finished study, whole process, s, with 0 fits", wall, "15 or less", wall <= 15)
 
 
 def nights(bench: Bench) -> None:
-    """One more day; then a step that closes."""
+    """One more day; then a window that closes."""
     home = bench.new_home()
     spec = spec_of("btc", n_trials=40, data={"end_date": "2024-09-28"}, folds={"n_folds": 5})
     first = bench.flow(spec, home, trivial=True, workers=2, more_trials=10)
@@ -192,7 +192,7 @@ def nights(bench: Bench) -> None:
     warm = bench.flow(closed, home, trivial=True, workers=2, more_trials=10)
     assert (warm["warm"], len(warm["trials"])) == (10, 10)
     reused = 1 - warm["fits"] / 50
-    bench.note("a step closes, --warm-start 10: share of the warm trials' folds reused", reused, "0.8", reused >= 0.8)
+    bench.note("a window closes, --warm-start 10: share of the warm trials' folds reused", reused, "0.8", reused >= 0.8)
 
 
 def many_trials(bench: Bench) -> None:

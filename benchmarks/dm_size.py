@@ -97,10 +97,10 @@ def size_table(rng: np.random.Generator, n_series: int) -> Table:
 
 
 def known_signals(
-    rng: np.random.Generator, kind: str, gain: float, n: int, n_series: int
+    rng: np.random.Generator, kind: str, skill: float, n: int, n_series: int
 ) -> Iterator[tuple[Window, Array]]:
     """Yield series with a signal, and the true forecast, which saves this share of the RMSE of zeros."""
-    share = 1 - (1 - gain) ** 2
+    share = 1 - (1 - skill) ** 2
     shape = (n_series, _KNOWN + n)
     signal, rest = signals(rng, 0.5, shape), returns(rng, kind, shape)
     for true, noise in zip(math.sqrt(share) * signal, math.sqrt(1 - share) * rest, strict=True):
@@ -118,15 +118,15 @@ def p_against_best_naive(holdout: Window, forecast: Array) -> float:
 
 
 def verdict_table(rng: np.random.Generator, n_series: int) -> Table:
-    """Return how often a model beats the best naive forecast at the level, by the gain that is there."""
-    gains = (0.01, 0.02, 0.05, 0.1, 0.2)
-    table = Table("origins", "returns", "no better", *(f"gain {gain:.0%}" for gain in gains), title="better at 1 %")
+    """Return how often a model beats the best naive forecast at the level, by the skill that is there."""
+    skills = (0.01, 0.02, 0.05, 0.1, 0.2)
+    table = Table("origins", "returns", "no better", *(f"skill {skill:.0%}" for skill in skills), title="better at 1 %")
     for n in (92, 250, 365, 1000):
         for kind in KINDS:
             twice = [p_against_best_naive(*_twice(*each)) for each in known_signals(rng, kind, 0.01, n, n_series)]
             found = [
-                _share([p_against_best_naive(*each) for each in known_signals(rng, kind, gain, n, n_series // 4)])
-                for gain in gains
+                _share([p_against_best_naive(*each) for each in known_signals(rng, kind, skill, n, n_series // 4)])
+                for skill in skills
             ]
             table.add_row(str(n), kind, _share(twice), *found)
     return table

@@ -6,7 +6,7 @@ training rows, over all columns, from every origin. Trials are compared on the m
 trained on the first rows alone, is scored on the test rows once. Training stops early on the last 5 % of the training
 rows, and not on the middle rows as in the papers: those choose, and nothing else.
 
-exchange_rate: the leaderboard of naive and linear models on the last two walk-forward steps.
+exchange_rate: the leaderboard of naive and linear models on the last two walk-forward windows.
 """
 
 import sys
@@ -27,7 +27,7 @@ from kallos.features.frequency import Frequency
 from kallos.features.snapshots import frame_sha256, write_snapshot
 from kallos.folds.grid import Fold
 from kallos.planning import plan_study
-from kallos.report.leaderboard import Entry, Leaderboard, leaderboard_markdown
+from kallos.report.leaderboard import Leaderboard, LeaderboardEntry, leaderboard_markdown
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.metrics import rmse
 from kallos.specs.study import TuneSpec
@@ -79,7 +79,7 @@ def etth1(model: str, horizon: int, folder: str) -> str:
             "space": SPACES[model],
             "data": {"asset_id": "ETTh1"},
             "features": {"target": list(rows.columns)},
-            "folds": {"n_folds": 1, "step": VALIDATION},
+            "folds": {"n_folds": 1, "window": VALIDATION},
             "training": {"max_epochs": 15, "patience": 4, "inner_validation": 0.05},
             "horizon": horizon,
             "n_trials": 8,
@@ -110,7 +110,7 @@ def etth1(model: str, horizon: int, folder: str) -> str:
 
 
 def exchange(horizon: int, folder: str) -> str:
-    """Tune linear models on the last two steps of exchange_rate, and return the leaderboard."""
+    """Tune linear models on the last two windows of exchange_rate, and return the leaderboard."""
     rows = pd.read_csv(
         DATA / "exchange_rate.txt.gz", header=None, names=["AU", "GB", "CA", "CH", "CN", "JP", "NZ", "SG"]
     )
@@ -122,14 +122,14 @@ def exchange(horizon: int, folder: str) -> str:
                 "space": _exchange_space(model),
                 "data": {"asset_id": f"exchange, {horizon}"},
                 "features": {"target": list(rows.columns)},
-                "folds": {"n_folds": 2, "step": 758},
+                "folds": {"n_folds": 2, "window": 758},
                 "training": {"max_epochs": 6, "patience": 3},
                 "horizon": horizon,
                 "n_trials": 3,
             }
         )
         result = run_tuning(plan_study(rows, spec, folder))
-        entries.append(Entry.of(spec, BestParams.of(result)))
+        entries.append(LeaderboardEntry.of(spec, BestParams.of(result)))
     return leaderboard_markdown(Leaderboard(entries=tuple(entries)))
 
 

@@ -13,14 +13,14 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from kallos.audit import Verdict, audit_associations, audit_label, audit_query
+from kallos.audit import AuditVerdict, audit_associations, audit_label, audit_query
 from kallos.folds.columns import study_frame
 from tests.clean_sets import CleanSet, clean_set
 
 SETS = 28
 
 
-def verdicts_on(clean: CleanSet) -> list[Verdict]:
+def verdicts_on(clean: CleanSet) -> list[AuditVerdict]:
     """Return the verdicts of the stages that judge data."""
     loaded = clean.load(None)
     return [

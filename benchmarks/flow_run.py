@@ -48,7 +48,7 @@ def trivial_score(job: FoldJob) -> FoldScore:
 
 def trivial_forecasts(job: FoldJob) -> "FoldForecasts":
     """Forecast zero on all rows of a fold, without a fit."""
-    from kallos.features.moments import stamp
+    from kallos.features.moments import timestamp
     from kallos.features.snapshots import read_snapshot
     from kallos.report.forecasts import FoldForecasts
 
@@ -58,7 +58,7 @@ def trivial_forecasts(job: FoldJob) -> "FoldForecasts":
         fold=job.number,
         block=1,
         rmse=trivial_score(job).rmse,
-        stamps=tuple(stamp(moment) for moment in rows.index),
+        timestamps=tuple(timestamp(moment) for moment in rows.index),
         actual=tuple(rows[job.fit.features.targets[0]].tolist()),
         forecast=(0.0,) * len(rows),
     )

@@ -19,13 +19,13 @@ FEATURES = ASSETS * (BARS_EACH - 33)
 def write_bars(path: Path) -> None:
     """Write hourly bars of random walks."""
     rng = np.random.default_rng(0)
-    stamps = pd.date_range("2020-01-01", periods=BARS_EACH, freq="h").strftime("%Y-%m-%d %H:%M:%S")
+    timestamps = pd.date_range("2020-01-01", periods=BARS_EACH, freq="h").strftime("%Y-%m-%d %H:%M:%S")
     for asset in range(ASSETS):
         close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, BARS_EACH)))
         opened = close * rng.uniform(0.99, 1.01, BARS_EACH)
         bars = {
             "asset": f"A{asset:02d}",
-            "date": stamps,
+            "date": timestamps,
             "open": opened,
             "high": np.maximum(opened, close) * 1.01,
             "low": np.minimum(opened, close) / 1.01,
@@ -47,9 +47,9 @@ def a_million_bars(bench: "Bench") -> None:
         try:
             for name, url in (("SQLite", f"sqlite:///{home / 'features.db'}"), ("PostgreSQL", server.get_uri())):
                 command = [str(Path(sys.executable).with_name("kallos-run")), "ingest", str(home / "bars.csv")]
-                for how, said in (("new", f"{FEATURES} new, 0 updated"), ("replaced", f"0 new, {FEATURES} updated")):
+                for how, message in (("new", f"{FEATURES} new, 0 updated"), ("replaced", f"0 new, {FEATURES} updated")):
                     wall, output = bench.timed([*command, "--db-url", url], home)
-                    assert said in output, output
+                    assert message in output, output
                     bench.note(f"ingest 1,000,000 bars into {name}, rows {how}, s", wall, "60 or less", wall <= 60)
         finally:
             server.cleanup()

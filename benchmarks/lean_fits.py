@@ -33,7 +33,7 @@ def job_of(model: str, folder: str) -> FoldJob:
             "model_name": model,
             "data": {"asset_id": "ETTh1"},
             "features": {"target": "OT"},
-            "folds": {"n_folds": 1, "step": 500},
+            "folds": {"n_folds": 1, "window": 500},
             "training": {"max_epochs": 5, "patience": 5},
             "horizon": 24,
         }
@@ -64,7 +64,7 @@ def main() -> None:
             job = job_of(model, folder)
             timed(job, nullcontext())  # Imports, and the prepared series.
             pairs = [(timed(job, as_darts_has_it()), timed(job, nullcontext())) for _ in range(PAIRS)]
-            plain, lean = (sum(pair[place][0] for pair in pairs) / PAIRS for place in (0, 1))
+            plain, lean = (sum(pair[position][0] for pair in pairs) / PAIRS for position in (0, 1))
             weights = [fitted.model.model.state_dict() for _, fitted in pairs[0]]
             same = all(weights[0][name].equal(weights[1][name]) for name in weights[0])
             table.add_row(model, f"{plain:.2f}", f"{lean:.2f}", f"{1 - lean / plain:.0%}", "yes" if same else "NO")

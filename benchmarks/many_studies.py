@@ -53,7 +53,7 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
     with FeatureStore(Settings.read().features_url) as store:
         store.write({f"A{number:04}": features(number) for number in range(studies)})
     spec = TuneSpec.model_validate(
-        {"data": {"asset_id": ALL}, "folds": {"n_folds": FOLDS, "step": 100}, "n_trials": trials, "pruner": "none"}
+        {"data": {"asset_id": ALL}, "folds": {"n_folds": FOLDS, "window": 100}, "n_trials": trials, "pruner": "none"}
     )
     ended: list[dict[str, float]] = []
     with temporary_settings({PREFECT_API_URL: answered()}), _counted_calls() as calls:

@@ -3,8 +3,9 @@
     python -m benchmarks.pruning HOME [SEED]
 
 Each study's trials are replayed in 400 random orders, as if the sampler had asked for them so; the pruner sees
-what it would have seen with the default lookahead. The first row has the best trial as it was found, the second one
-takes the best away in turn, so that other trials are the best. Scores come from the cache in HOME, or are computed.
+what it would have seen with the default max_pending_trials. The first row has the best trial as it was found, the
+second one takes the best away in turn, so that other trials are the best. Scores come from the cache in HOME, or are
+computed.
 """
 
 import random
@@ -24,7 +25,7 @@ from kallos.workers.processes import FoldPool
 
 ORDERS = 400
 PEELED = 8
-LOOKAHEAD = 4
+MAX_PENDING_TRIALS = 4
 
 
 class Ended:
@@ -42,8 +43,8 @@ def replay(scores: list[list[float]], order: list[int]) -> tuple[float, bool, fl
     pruner, ended, n_folds = FoldPruner(), Ended(), len(scores[0])
     kept: list[FrozenTrial | None] = []
     spared = 0
-    for place, number in enumerate(order):
-        ended.complete = [trial for trial in kept[: max(place - LOOKAHEAD + 1, 0)] if trial is not None]
+    for position, number in enumerate(order):
+        ended.complete = [trial for trial in kept[: max(position - MAX_PENDING_TRIALS + 1, 0)] if trial is not None]
         folds = dict(enumerate(scores[number], start=1))
         for so_far in range(1, n_folds):
             running = create_trial(

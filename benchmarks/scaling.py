@@ -37,7 +37,7 @@ _PATIENCE_SECONDS = 600
 
 def spec_of(asset: str, trials: int = TRIALS) -> TuneSpec:
     """Return a study whose trials all have all their folds."""
-    folds = {"n_folds": FOLDS, "step": 100}
+    folds = {"n_folds": FOLDS, "window": 100}
     values = {"data": {"asset_id": asset}, "folds": folds, "n_trials": trials, "pruner": "none"}
     return TuneSpec.model_validate({**values, "training": {"max_epochs": 1}})
 
@@ -62,20 +62,20 @@ def prefect(home: Path, url: str | None, trials: int = TRIALS) -> None:
             )
             for _ in range(coordinators)
         ]
-        said = [json.loads(study.communicate()[0].splitlines()[-1]) for study in studies]
-        ended = max(each["last_tell"] for each in said)
+        messages = [json.loads(study.communicate()[0].splitlines()[-1]) for study in studies]
+        ended = max(each["last_tell"] for each in messages)
         folds = coordinators * trials * FOLDS
         done += folds
         stored = _wait_until_stored(api, done)
-        begun = min(each["first_ask"] for each in said)
+        begun = min(each["first_ask"] for each in messages)
         _say(
             coordinators=coordinators,
             folds_per_second=folds / (ended - begun),
             stored_per_second=folds / (max(stored, ended) - begun),
             server_cpu_ms_per_fold=1000 * (_cpu_seconds(server) - cpu) / folds,
-            coordinator_cpu_ms_per_fold=1000 * sum(each["cpu"] for each in said) / folds,
-            coordinator_mb=max(each["memory"] for each in said) / 1e6,
-            coordinator_kb_per_trial=sum(each["grown"] for each in said) / coordinators / trials / 1e3,
+            coordinator_cpu_ms_per_fold=1000 * sum(each["cpu"] for each in messages) / folds,
+            coordinator_mb=max(each["memory"] for each in messages) / 1e6,
+            coordinator_kb_per_trial=sum(each["grown"] for each in messages) / coordinators / trials / 1e3,
             server_mb=server.memory_info().rss / 1e6,
         )
     refuse_failed_tasks(api)

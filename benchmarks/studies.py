@@ -32,14 +32,14 @@ STUDIES: dict[str, dict[str, Any]] = {
         },
         "features": {"target": "OT"},
         "horizon": 24,
-        "folds": {"n_folds": 3, "step": 250},
+        "folds": {"n_folds": 3, "window": 250},
         "training": {"max_epochs": 5, "patience": 3},
         "n_trials": 20,
     },
 }
 _UNTOUCHED: dict[str, dict[str, Any]] = {
     "btc": {"data": {"end_date": "2024-12-31"}, "folds": {"n_folds": 1}},
-    "etth1": {"data": {"end_date": "2018-06-26 19:00"}, "folds": {"n_folds": 1, "step": 500}},
+    "etth1": {"data": {"end_date": "2018-06-26 19:00"}, "folds": {"n_folds": 1, "window": 500}},
 }
 
 

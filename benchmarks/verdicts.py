@@ -22,12 +22,12 @@ from rich.table import Table
 from benchmarks.studies import DATA
 from kallos.architectures.study_space import model_of
 from kallos.choosing.selection import one_standard_error
-from kallos.evaluation.models import Contender, evaluate_model, scored_dates
+from kallos.evaluation.models import ModelWithRows, evaluate_model, scored_dates
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.files.indicators import compute_indicators
 from kallos.features.snapshots import read_snapshot
 from kallos.folds.columns import study_frame
-from kallos.models.looks import LookCount
+from kallos.models.holdout_evaluations import EvaluationCount
 from kallos.models.trainer import choose, train
 from kallos.planning import StudyPlan, plan_study
 from kallos.scoring.operations import count_operations
@@ -42,7 +42,7 @@ ROWS = 1060
 SMALL: dict[str, Any] = {
     "model_name": "gru",
     "n_trials": 6,
-    "folds": {"n_folds": 3, "step": 80, "holdout": 5},
+    "folds": {"n_folds": 3, "window": 80, "holdout": 5},
     "training": {"max_epochs": 10, "patience": 3},
 }
 # Hourly rows, a day ahead: three months to validate on, and three that are held out.
@@ -50,7 +50,7 @@ HOURS: dict[str, Any] = {
     "model_name": "dlinear",
     "n_trials": 6,
     "horizon": 24,
-    "folds": {"n_folds": 3, "step": "month", "holdout": 3},
+    "folds": {"n_folds": 3, "window": "month", "holdout": 3},
     "training": {"max_epochs": 8, "patience": 2},
 }
 Case = tuple[str, int]
@@ -130,8 +130,8 @@ def night(case: Case) -> tuple[Case, HoldoutEvaluation]:
         model = train(best, read_snapshot(plan.snapshot), choose(best), seeds=2)
     rows = study_frame(frame, spec.features)
     dates = scored_dates(model.manifest)
-    contender = Contender(model, rows.loc[: dates.end])
-    return case, evaluate_model(contender, dates, looks=LookCount(looks=1, tests=1)).evaluation
+    challenger = ModelWithRows(model, rows.loc[: dates.end])
+    return case, evaluate_model(challenger, dates, count=EvaluationCount(holdout_evaluations=1, tests=1)).evaluation
 
 
 def _operations(plan: StudyPlan, params: dict[str, Any]) -> int:
@@ -155,7 +155,7 @@ def main() -> None:
     with ProcessPoolExecutor(2) as processes:
         found = list(processes.map(night, cases()))
     table = Table(title="verdicts on a hold-out, level 1 %", title_justify="left")
-    for heading in ("series", "seed", "verdict", "against", "gain", "98 % interval", "p", "gain over ridge"):
+    for heading in ("series", "seed", "verdict", "against", "skill", "98 % interval", "p", "skill over ridge"):
         table.add_column(heading, justify="left" if heading in ("series", "verdict", "against") else "right")
     for (name, seed), evaluation in found:
         against = evaluation.against_naive
@@ -164,10 +164,10 @@ def main() -> None:
             str(seed),
             evaluation.verdict.decision,
             against.other,
-            f"{against.gain:+.1%}",
+            f"{against.skill:+.1%}",
             f"{against.low:+.1%} to {against.high:+.1%}",
             f"{against.p_value:.2g}",
-            f"{evaluation.against_ridge.gain:+.1%}",
+            f"{evaluation.against_ridge.skill:+.1%}",
         )
     Console().print(table)
     silent = sum(case[0] == "noise" and each.verdict.decision != "ship" for case, each in found)

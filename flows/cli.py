@@ -35,12 +35,14 @@ cache = cyclopts.App(name="cache", help="Look at what is kept of fold scores and
 cache.command("flows.commands.cache:info", name="info", help="Say how much is kept.")
 cache.command("flows.commands.cache:prune", name="prune", help="Remove old scores and snapshots.")
 app.command(cache)
-models = cyclopts.App(name="models", help="Keep trained models: candidate, current, retired.")
+models = cyclopts.App(name="models", help="Keep trained models: challenger, champion, retired.")
 models.command("flows.commands.models:list_models", name="list", help="List the models by what they forecast.")
-models.command("flows.commands.models:show", name="show", help="Show a model, its looks and its history.")
-models.command("flows.commands.models:add", name="add", help="Copy a trained model in, as a candidate.")
-models.command("flows.commands.models:promote", name="promote", help="Make a model the current one.")
-models.command("flows.commands.models:roll_back", name="roll-back", help="Make the one before current again.")
+models.command("flows.commands.models:show", name="show", help="Show a model, its evaluations and its history.")
+models.command("flows.commands.models:add", name="add", help="Copy a trained model in, as a challenger.")
+models.command("flows.commands.models:promote", name="promote", help="Make a model the champion.")
+models.command(
+    "flows.commands.models:roll_back", name="roll-back", help="Make the champion before this one the champion again."
+)
 models.command("flows.commands.models:retire", name="retire", help="Take a model out of use.")
 app.command(models)
 studies = cyclopts.App(name="studies", help="Look at the studies of the storage, compare and delete them.")
@@ -56,7 +58,7 @@ app.command("flows.commands.doctor:doctor", name="doctor", help="Check all that 
 
 def main() -> None:
     """Run a command. Exit code 0: done, 1: failed, 2: wrong use, 130 or 143: interrupted."""
-    # An architecture of one's own, `module:NAME`, may lie where the command is called; it hides no installed module.
+    # A custom architecture, `module:NAME`, may lie where the command is called; it hides no installed module.
     sys.path.append("")
     try:
         app()

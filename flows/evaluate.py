@@ -1,4 +1,4 @@
-"""The flow `evaluate`: a model on rows that its study never saw, beside naive forecasts and the model in use."""
+"""The flow `evaluate`: a model on rows that its study never saw, beside naive forecasts and the champion."""
 
 import base64
 import posixpath
@@ -17,8 +17,8 @@ from kallos.baselines.window import Window
 from kallos.errors import KallosError
 from kallos.evaluation.forecasts import refuse_too_few
 from kallos.evaluation.models import (
-    Contender,
     Evaluated,
+    ModelWithRows,
     ScoredDates,
     evaluate_model,
     opposing,
@@ -28,7 +28,13 @@ from kallos.evaluation.models import (
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.folds.columns import study_frame
 from kallos.models.files import load_model, read_manifest
-from kallos.models.looks import Look, LookCount, count_looks, record_look, sibling_folders
+from kallos.models.holdout_evaluations import (
+    EvaluationCount,
+    EvaluationRecord,
+    count_evaluations,
+    record_evaluation,
+    sibling_folders,
+)
 from kallos.models.manifest import Manifest
 from kallos.models.registry import Registry
 from kallos.models.trainer import TrainedModel
@@ -40,49 +46,49 @@ from kallos.study.names import artifact_key, evaluation_name
 
 
 @dataclass(frozen=True)
-class Opponent:
-    """The model in use, or that there is none, that it is the very model, or why it is missing."""
+class Champion:
+    """The champion, or that there is none, that it is the very model, or why it is missing."""
 
-    model: Contender | None = None
+    model: ModelWithRows | None = None
     is_itself: bool = False
     missing: str | None = None
 
 
-# In place of a folder: the model in use is the registry's current one, or there is none.
-CURRENT, NOBODY = "current", "none"
+# In place of a folder: the registry's champion, or there is none.
+CHAMPION, NOBODY = "champion", "none"
 
 
 @task(cache_policy=NO_CACHE)
-def load_contender(model: TrainedModel, test_end_date: str | None) -> Contender:
+def load_model_with_rows(model: TrainedModel, test_end_date: str | None) -> ModelWithRows:
     """Load the rows of a model's specification up to the last one that is scored."""
     spec = spec_of_rows(model.manifest, test_end_date)
     features, examination = checks.load_features_to_score(reader(), spec, now=datetime.now(UTC))
     for warning in examination.warnings:
         get_run_logger().warning("%s", warning.line)
-    return Contender(model, study_frame(features, spec.features, fill=spec.data.fill))
+    return ModelWithRows(model, study_frame(features, spec.features, fill=spec.data.fill))
 
 
 @task(cache_policy=NO_CACHE)
-def log_look(folder: str, look: Look) -> LookCount:
-    """Log that a model looks at a hold-out, before anyone sees what comes of it, and count all looks there."""
-    record_look(folder, look)
+def log_evaluation(folder: str, record: EvaluationRecord) -> EvaluationCount:
+    """Log a hold-out evaluation before anyone sees what comes of it, and count all on this hold-out."""
+    record_evaluation(folder, record)
     ledger = Settings.read().registry_folder
     # Beside the registry's models, too: a model's folder may stand alone, or be deleted.
-    record_look(ledger, look)
-    registered = Registry(ledger).folders(look.asset_id, look.target, look.horizon)
-    return count_looks({ledger, *sibling_folders(folder), *registered}, look)
+    record_evaluation(ledger, record)
+    registered = Registry(ledger).folders(record.asset_id, record.target, record.horizon)
+    return count_evaluations({ledger, *sibling_folders(folder), *registered}, record)
 
 
 @task(cache_policy=NO_CACHE)
-def judge(contender: Contender, dates: ScoredDates, looks: LookCount, opponent: Opponent) -> Evaluated:
+def judge(challenger: ModelWithRows, dates: ScoredDates, count: EvaluationCount, champion: Champion) -> Evaluated:
     """Forecast every row of the hold-out, and hold the forecasts against the others'."""
     return evaluate_model(
-        contender,
+        challenger,
         dates,
-        looks=looks,
-        in_use=opponent.model,
-        is_in_use=opponent.is_itself,
-        unopposed=opponent.missing,
+        count=count,
+        champion=champion.model,
+        is_champion=champion.is_itself,
+        unopposed=champion.missing,
     )
 
 
@@ -96,16 +102,16 @@ def evaluate(
     model: str,
     test_start_date: str | None = None,
     test_end_date: str | None = None,
-    against: str = CURRENT,
+    against: str = CHAMPION,
     output_dir: str | None = None,
 ) -> HoldoutEvaluation:
-    """Hold a trained model against naive forecasts, ridge and the model in use, on rows that its study never saw.
+    """Hold a trained model against naive forecasts, ridge and the champion, on rows that its study never saw.
 
     Args:
         model: Model directory, or its fsspec URL.
         test_start_date: First row that is scored, inclusive; by default that of the hold-out that the study kept.
         test_end_date: Last row that is scored, inclusive; by default that of the hold-out, with a start the latest row.
-        against: Directory of the model in use; 'current' is the registry's, 'none' is nobody.
+        against: Directory of the champion; 'champion' is the registry's, 'none' is nobody.
         output_dir: Folder of the evaluation, or an fsspec URL of one; by default that of the worker's KALLOS_RESULTS.
     """
     folder = output_dir or Settings.read().results_folder
@@ -120,23 +126,23 @@ def evaluate(
 def evaluate_and_keep(
     trained: TrainedModel, model: str, dates: ScoredDates, against: str, folder: str
 ) -> HoldoutEvaluation:
-    """Judge a model, which lies in the folder `model`, log the look, and leave the evaluation in `folder`.
+    """Judge a model, which lies in the folder `model`, log the evaluation, and leave the evaluation in `folder`.
 
     To be called in a flow: each part is a task of it.
     """
     logger, manifest = get_run_logger(), trained.manifest
-    contender: Contender = load_contender(as_it_is(trained), dates.end)
-    holdout = contender.holdout(dates)
-    opponent = _opponent(against, manifest, dates, holdout)
+    challenger: ModelWithRows = load_model_with_rows(as_it_is(trained), dates.end)
+    holdout = challenger.holdout(dates)
+    champion = _champion(against, manifest, dates, holdout)
     refuse_too_few(holdout)
-    look = contender.look(holdout, datetime.now(UTC))
-    looks = log_look(model, look)
-    evaluated: Evaluated = judge(as_it_is(contender), dates, looks, as_it_is(opponent))
+    record = challenger.evaluation_record(holdout, datetime.now(UTC))
+    count = log_evaluation(model, record)
+    evaluated: Evaluated = judge(as_it_is(challenger), dates, count, as_it_is(champion))
     evaluation = evaluated.evaluation
-    picture = evaluation_png(evaluation, evaluated.stamps, evaluated.actual, evaluated.forecast)
-    # One look, by its id: now with what came of it.
-    for place in (model, Settings.read().registry_folder):
-        record_look(place, look.model_copy(update={"decision": evaluation.verdict.decision}))
+    picture = evaluation_png(evaluation, evaluated.timestamps, evaluated.actual, evaluated.forecast)
+    # One evaluation, by its id: now with what came of it.
+    for log_folder in (model, Settings.read().registry_folder):
+        record_evaluation(log_folder, record.model_copy(update={"decision": evaluation.verdict.decision}))
     path = write_evaluation(evaluation, folder)
     Folder(folder).write(evaluation_name(evaluation.model_id, "png"), picture)
     logger.info("%s; the evaluation is in %s", headline(evaluation), path)
@@ -156,30 +162,30 @@ def evaluate_and_keep(
     return evaluation
 
 
-def _opponent(against: str, manifest: Manifest, dates: ScoredDates, holdout: Window) -> Opponent:
-    """Return the model in use, ready to forecast the hold-out; where the registry's cannot, the reason."""
+def _champion(against: str, manifest: Manifest, dates: ScoredDates, holdout: Window) -> Champion:
+    """Return the champion, ready to forecast the hold-out; where the registry's cannot, the reason."""
     if against == NOBODY:
-        return Opponent()
-    if against != CURRENT:
+        return Champion()
+    if against != CHAMPION:
         if read_manifest(against).model_id == manifest.model_id:
-            return Opponent(is_itself=True)
-        in_use = load_contender(as_it_is(load_model(against)), dates.end)
-        opposing(in_use, dates, holdout)
-        return Opponent(in_use)
+            return Champion(is_itself=True)
+        champion = load_model_with_rows(as_it_is(load_model(against)), dates.end)
+        opposing(champion, dates, holdout)
+        return Champion(champion)
     registry = Registry(Settings.read().registry_folder)
-    current = registry.current(manifest.asset_id, manifest.target_label, manifest.horizon)
-    if current is None:
-        return Opponent()
-    if current.model_id == manifest.model_id:
-        return Opponent(is_itself=True)
+    entry = registry.champion(manifest.asset_id, manifest.target_label, manifest.horizon)
+    if entry is None:
+        return Champion()
+    if entry.model_id == manifest.model_id:
+        return Champion(is_itself=True)
     try:
-        in_use = load_contender(as_it_is(load_model(registry.folder_of(current.model_id))), dates.end)
-        opposing(in_use, dates, holdout)
+        champion = load_model_with_rows(as_it_is(load_model(registry.folder_of(entry.model_id))), dates.end)
+        opposing(champion, dates, holdout)
     except KallosError as error:
         missing = (
-            f"The model in use, {current.model_id}, could not be held against it, so that it is kept: {error}. To use "
+            f"The champion, {entry.model_id}, could not be held against it, so that it is kept: {error}. To use "
             f"the new one all the same, promote it (kallos-run models promote {manifest.model_id})."
         )
         get_run_logger().warning("%s", missing)
-        return Opponent(missing=missing)
-    return Opponent(in_use)
+        return Champion(missing=missing)
+    return Champion(champion)

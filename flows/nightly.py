@@ -1,4 +1,4 @@
-"""The flow `nightly`: tune, train, evaluate against the model in use, and say in the morning what to do."""
+"""The flow `nightly`: tune, train, evaluate against the champion, and say in the morning what to do."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import PositiveInt
 
-from flows.evaluate import CURRENT, evaluate_and_keep
+from flows.evaluate import CHAMPION, evaluate_and_keep
 from flows.server.arguments import as_it_is
 from flows.server.failures import note_failure
 from flows.session import keeping_rows, session
@@ -42,12 +42,12 @@ class Night:
 
 @task(cache_policy=NO_CACHE)
 def register(folder: str, evaluation: HoldoutEvaluation, by_verdict: bool) -> str:
-    """Add the model to the registry, make it the current one if the verdict says so, and return what became of it."""
+    """Add the model to the registry, make it the champion if the verdict says so, and return what became of it."""
     registry = Registry(Settings.read().registry_folder)
     reason = headline(evaluation)
     entry = registry.add(folder, reason)
-    # What a person took out of use stays out: by its verdict a candidate is promoted, and nothing else.
-    if by_verdict and entry.state == "candidate" and promotes(evaluation.verdict):
+    # What a person took out of use stays out: by its verdict a challenger is promoted, and nothing else.
+    if by_verdict and entry.state == "challenger" and promotes(evaluation.verdict):
         registry.promote(entry.model_id, reason)
     return f"{entry.model_id} is {registry.show(entry.model_id).entry.state} in {registry.address}"
 
@@ -73,7 +73,7 @@ def nightly(
     refit: Refit = "inner-validation",
     promote: Literal["by-verdict", "never"] = "by-verdict",
 ) -> Night:
-    """Tune, train what was chosen, judge it on the hold-out against the model in use, and leave a verdict.
+    """Tune, train what was chosen, judge it on the hold-out against the champion, and leave a verdict.
 
     Args:
         spec: What is tuned; its folds must keep a hold-out.
@@ -82,7 +82,7 @@ def nightly(
         select: The cheapest trial within one standard error of the best ('one-se'), or the 'best' itself.
         seeds: Networks that are trained, each with a seed of its own; the forecast is their mean.
         refit: Stop early on the end of the rows ('inner-validation'), or train on all for the folds' 'median-epochs'.
-        promote: Make the model the registry's current one when the verdict is 'ship' ('by-verdict'), or 'never'.
+        promote: Make the model the registry's champion when the verdict is 'ship' ('by-verdict'), or 'never'.
     """
     require_holdout(spec)
     logger = get_run_logger()
@@ -95,7 +95,7 @@ def nightly(
         how = HowTrained(seeds=seeds, refit=refit, select=select, workers=run.workers)
         trained, model = train_and_keep(BestParams.of(tuned.result, tuned.chosen), tuned.plan, None, folder, how=how)
         session().tell(StepStarted("forecasting the hold-out"))
-        evaluation = evaluate_and_keep(trained, model, scored_dates(trained.manifest), CURRENT, folder)
+        evaluation = evaluate_and_keep(trained, model, scored_dates(trained.manifest), CHAMPION, folder)
     became = register(model, evaluation, promote == "by-verdict")
     try:
         page = write_verdict(as_it_is(tuned), evaluation, folder)
@@ -113,5 +113,5 @@ def nightly(
 
 
 def promotes(verdict: Verdict) -> bool:
-    """Whether the rule by-verdict makes the model the current one: on `ship` alone."""
+    """Whether the rule by-verdict makes the model the champion: on `ship` alone."""
     return verdict.decision == "ship"

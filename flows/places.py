@@ -42,7 +42,7 @@ class Pools:
         if self.cluster is None:
             return run.workers or physical_cores()
         # Workers come and go: the most folds that a study can use at once are asked for, and wait for one.
-        return run.workers or plan.spec.lookahead * len(plan.folds)
+        return run.workers or plan.spec.max_pending_trials * len(plan.folds)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from kallos import checks
 from kallos.checks import RowReader
 from kallos.features.chunks import OnRows
 from kallos.planning import DataSummary, StudyPlan, plan_study
-from kallos.report.leaderboard import Entry, Leaderboard
+from kallos.report.leaderboard import Leaderboard, LeaderboardEntry
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec
@@ -26,7 +26,7 @@ from kallos.study.events import Event
 class BoardChanged:
     """A study of a grid has ended, and the leaderboard is as it stands then."""
 
-    entry: Entry
+    entry: LeaderboardEntry
     board: Leaderboard
 
 

@@ -1,4 +1,4 @@
-"""The flow `train`: a study's best parameters, confirmed, refitted, and left as a model directory."""
+"""The flow `train`: a study's best parameters, replicated, refitted, and left as a model directory."""
 
 from dataclasses import dataclass
 
@@ -18,18 +18,18 @@ from kallos.models.trainer import TrainedModel, choose
 from kallos.planning import StudyPlan
 from kallos.settings import Settings
 from kallos.storage import refuse_relative
-from kallos.study import confirmation
+from kallos.study import replication
 from kallos.study.best_params import BestParams, read_best_params_file
-from kallos.study.confirmation import Confirmation
 from kallos.study.events import StepStarted
 from kallos.study.names import artifact_key, model_folder, shown_name
+from kallos.study.replication import SeedReplication
 from kallos.words import counted
 from kallos.workers.processes import FoldPool, physical_cores
 
 
 @dataclass(frozen=True)
 class HowTrained:
-    """How many networks are trained, how, and on which trial's parameters; `workers` processes confirm the choice."""
+    """How many networks are trained, how, and on which trial's parameters; `workers` processes replicate the choice."""
 
     seeds: int
     refit: Refit
@@ -44,21 +44,21 @@ def find_study_rows(best: BestParams) -> StudyPlan:
 
 
 @task
-def confirm_choice(plan: StudyPlan, choice: Choice, seeds: int, workers: int | None) -> Confirmation:
+def replicate_choice(plan: StudyPlan, choice: Choice, seeds: int, workers: int | None) -> SeedReplication:
     """Run the chosen parameters on the study's folds with several seeds, each fit in a process of its own."""
     workers = workers or physical_cores()
     with FoldPool(workers, retries=2) as pool:
         score = FoldCache(Settings.read().fold_cache).through(pool.score)
-        return confirmation.confirm(plan, choice.params, seeds=seeds, score_fold=score, workers=workers)
+        return replication.replicate(plan, choice.params, seeds=seeds, score_fold=score, workers=workers)
 
 
 @task
 def train_model(
-    best: BestParams, plan: StudyPlan, choice: Choice, confirmed: Confirmation, seeds: int, refit: Refit
+    best: BestParams, plan: StudyPlan, choice: Choice, replicated: SeedReplication, seeds: int, refit: Refit
 ) -> TrainedModel:
     """Fit the chosen parameters on all rows of the study, once for each seed."""
     rows = read_snapshot(plan.snapshot)
-    return trainer.train(best, rows, choice, seeds=seeds, refit=refit, confirmation=confirmed)
+    return trainer.train(best, rows, choice, seeds=seeds, refit=refit, seed_replication=replicated)
 
 
 @task
@@ -90,7 +90,7 @@ def train(
         seeds: Networks that are trained, each with a seed of its own; the forecast is their mean.
         refit: Stop early on the end of the rows ('inner-validation'), or train on all for the folds' 'median-epochs'.
         select: The cheapest trial within one standard error of the best ('one-se'), or the 'best' itself.
-        workers: Processes that confirm the choice; default: one per physical core.
+        workers: Processes that replicate the choice; default: one per physical core.
         results: Folder of the results, or an fsspec URL of one; by default that of the worker's KALLOS_RESULTS.
     """
     if output_dir is not None:
@@ -120,10 +120,10 @@ def train_and_keep(
     logger, seeds = get_run_logger(), how.seeds
     choice = choose(best, how.select)
     tell = session().tell
-    tell(StepStarted(f"confirming trial {choice.trial} on {counted(seeds * len(plan.folds), 'fold')}"))
-    confirmed = confirm_choice(plan, choice, seeds, how.workers)
+    tell(StepStarted(f"replicating trial {choice.trial} on {counted(seeds * len(plan.folds), 'fold')}"))
+    replicated = replicate_choice(plan, choice, seeds, how.workers)
     tell(StepStarted(f"training {counted(seeds, 'network')}"))
-    trained: TrainedModel = train_model(best, plan, choice, confirmed, seeds, how.refit)
+    trained: TrainedModel = train_model(best, plan, choice, replicated, seeds, how.refit)
     folder = folder or model_folder(results, trained.model_id)
     address = write_model(trained, folder)
     for line in model_lines(trained.manifest):

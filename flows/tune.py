@@ -184,7 +184,7 @@ def study(plan: StudyPlan, run: RunSpec, pools: Pools) -> StudyFinished:
 
 @task(cache_policy=NO_CACHE)
 def choose(plan: StudyPlan, result: TuningResult) -> HonestChoice:
-    """Find the cheapest trial within one standard error of the best, and what is left of the best one's gain."""
+    """Find the cheapest trial within one standard error of the best, and what is left of the best one's skill."""
     n_covariates = len(read_snapshot(plan.snapshot).columns) - len(plan.spec.features.targets)
 
     def operations_of(params: Params) -> int:
@@ -283,7 +283,7 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
 def _choose(plan: StudyPlan, result: TuningResult, logger: RunLogger) -> HonestChoice:
     try:
         chosen: HonestChoice = choose(plan, result)
-    except KallosError as error:  # An architecture of one's own, of which nobody can count what a forecast costs.
+    except KallosError as error:  # A custom architecture, of which nobody can count what a forecast costs.
         logger.warning("the choice within one standard error is left out: %s", error)
         return HonestChoice(deflation=deflate(result))
     return chosen

@@ -12,7 +12,7 @@ from flows.watching import ArtifactStore, RunLogger
 from kallos.errors import DataError, KallosError, StudyError
 from kallos.features.store import FeatureStore
 from kallos.planning import StudyPlan
-from kallos.report.leaderboard import Entry, Leaderboard, leaderboard_markdown, write_leaderboard
+from kallos.report.leaderboard import Leaderboard, LeaderboardEntry, leaderboard_markdown, write_leaderboard
 from kallos.report.whole import whole_document
 from kallos.settings import Settings
 from kallos.specs.grid import ALL, StudyGrid
@@ -59,7 +59,7 @@ def tune_all(grid: StudyGrid, run: RunSpec = _DEFAULT_RUN, output_dir: str | Non
         refuse_relative(folder)
     prepare_folder(folder)
     studies = grid.studies(find_assets(grid.spec)) if grid.assets == ALL else grid.studies()
-    board = Leaderboard(entries=tuple(Entry.waiting(spec) for spec in studies))
+    board = Leaderboard(entries=tuple(LeaderboardEntry.waiting(spec) for spec in studies))
     write_leaderboard(board, grid, folder)
     for entry in _run(studies, run, output_dir, folder):
         board = board.updated(entry)
@@ -82,7 +82,7 @@ def tune_all(grid: StudyGrid, run: RunSpec = _DEFAULT_RUN, output_dir: str | Non
     return board
 
 
-def _log(entry: Entry, logger: RunLogger) -> None:
+def _log(entry: LeaderboardEntry, logger: RunLogger) -> None:
     log = logger.warning if entry.status == "failed" else logger.info
     log(
         "%s on %s %s: %s",
@@ -105,7 +105,7 @@ def _what_is_missing(board: Leaderboard) -> str:
     )
 
 
-def _run(studies: Sequence[TuneSpec], run: RunSpec, output_dir: str | None, folder: str) -> Iterator[Entry]:
+def _run(studies: Sequence[TuneSpec], run: RunSpec, output_dir: str | None, folder: str) -> Iterator[LeaderboardEntry]:
     """Run what is missing, and yield how each study has ended.
 
     Once the Dask cluster is lost that they run on, none of those behind is tried.
@@ -141,16 +141,18 @@ def _prepared(spec: TuneSpec) -> Prepared | None:
         return None
 
 
-def _finished(plan: StudyPlan, folder: str) -> Entry | None:
+def _finished(plan: StudyPlan, folder: str) -> LeaderboardEntry | None:
     """Return the entry of a study whose whole result is in the folder, and would be the same on the rows of now."""
     try:
         document = whole_document(plan, folder)
-        return None if document is None else Entry.of(plan.spec, document).model_copy(update={"is_found": True})
+        return (
+            None if document is None else LeaderboardEntry.of(plan.spec, document).model_copy(update={"is_found": True})
+        )
     except Exception:  # Whatever is wrong there, the study's own run says it.
         return None
 
 
-def _run_here(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> Entry:
+def _run_here(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> LeaderboardEntry:
     """Run a study as a subflow, and return how it has ended."""
     try:
         tuned = tune(spec, run, output_dir)
@@ -158,8 +160,8 @@ def _run_here(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> Entry:
         # No study is at fault, and none could be run.
         raise
     except Exception as error:  # Whatever ails one study, the others go on.
-        return Entry.failed(spec, _reason(error))
-    return Entry.of(spec, BestParams.of(tuned.result))
+        return LeaderboardEntry.failed(spec, _reason(error))
+    return LeaderboardEntry.of(spec, BestParams.of(tuned.result))
 
 
 def _reason(error: Exception) -> str:

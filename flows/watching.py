@@ -122,6 +122,6 @@ class ArtifactStore:
 
 def is_worth_a_line(record: LogRecord) -> bool:
     """Drop Prefect's own line about each fold that went well, or that the budget kept from its worker: ours say it."""
-    is_fold, said = getattr(record, "task_name", None) == "fold", record.getMessage()
-    went_well = said.startswith(("Finished in state Completed", "Finished in state Cached"))
-    return not (is_fold and (went_well or BudgetSpentError.__name__ in said))
+    is_fold, message = getattr(record, "task_name", None) == "fold", record.getMessage()
+    went_well = message.startswith(("Finished in state Completed", "Finished in state Cached"))
+    return not (is_fold and (went_well or BudgetSpentError.__name__ in message))

@@ -68,8 +68,8 @@ def check_architecture(name: str, checks: "tuple[Check, ...] | None" = None) -> 
 def every_draw_is_a_full_set_of_plain_values(name: str, folder: str) -> None:
     """What is drawn has the names and types of the defaults, and what is looked at is drawn before."""
     architecture = get_architecture(name)
-    said = unsound(architecture)
-    _must(said is None, f"an architecture {said}")
+    message = unsound(architecture)
+    _must(message is None, f"an architecture {message}")
     types = {parameter: type(default) for parameter, default in architecture.defaults.items()}
     for drawn in corners(architecture.space):
         wrong = {key: drawn[key] for key, kind in types.items() if type(drawn[key]) is not kind}
@@ -185,7 +185,7 @@ def it_saves_and_loads(name: str, folder: str) -> None:
 def too_few_rows_are_refused_in_one_line(name: str, folder: str) -> None:
     """A study of too few rows is refused before its first fit, and a fit of too few says so itself."""
     with _raises(DataError, "training rows"):
-        _job(name, folder, _frame(32), folds={"n_folds": 1, "step": 12})
+        _job(name, folder, _frame(32), folds={"n_folds": 1, "window": 12})
     job = _job(name, folder)
     # One row less than a single sample takes.
     too_few = Fold(1, 0, job.fit.params[INPUT] + _HORIZON - 1, 160, 200)
@@ -228,7 +228,7 @@ def _job(
         {
             "model_name": name,
             "data": {"asset_id": "ABC"},
-            "folds": {"n_folds": 1, "step": 40},
+            "folds": {"n_folds": 1, "window": 40},
             "training": {"max_epochs": 1},
             "horizon": _HORIZON,
             **over,
@@ -276,14 +276,14 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _raises(kind: type[KallosError], said: str) -> Iterator[None]:
+def _raises(kind: type[KallosError], message: str) -> Iterator[None]:
     raised = ""
     try:
         yield
     except kind as error:
         raised = str(error)
-    _must(bool(raised), f"a {kind.__name__} must be raised that says {said!r}")
-    _must(said in raised, f"an error must say {said!r}, and it says {raised}")
+    _must(bool(raised), f"a {kind.__name__} must be raised that says {message!r}")
+    _must(message in raised, f"an error must say {message!r}, and it says {raised}")
     _must("\n" not in raised, "an error must be one line")
 
 

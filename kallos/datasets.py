@@ -13,7 +13,7 @@ from kallos.folds.grid import Fold, cut_folds, splits
 from kallos.folds.rows import require_rows
 from kallos.settings import DB_TIMEOUT
 from kallos.specs.data import DataSpec, FeatureSpec
-from kallos.specs.study import CalendarStep, FoldSpec, parse_spec
+from kallos.specs.study import CalendarWindow, FoldSpec, parse_spec
 
 __all__ = ["get_walk_forward_splits", "load_features_from_db", "prepare_darts_timeseries"]
 
@@ -36,7 +36,7 @@ def load_features_from_db(
 ) -> pd.DataFrame:
     """Return one asset's features, unique and sorted by timestamps (UTC, without a zone) or integers.
 
-    Those of several assets are indexed by asset and stamp.
+    Those of several assets are indexed by asset and timestamp.
 
     `start_date` and `end_date` are inclusive; a date alone as the end means its whole day. `db_url` is an SQLAlchemy
     URL of SQLite or PostgreSQL. The index of a regular frequency carries it as `index.freq`. Timestamps that are all
@@ -77,31 +77,31 @@ def get_walk_forward_splits(
     df: pd.DataFrame,
     n_folds: int = 5,
     *,
-    step: CalendarStep | int | None = None,
+    window: CalendarWindow | int | None = None,
     train_rows: int | None = None,
     label_horizon: int = 0,
-    embargo: int = 0,
+    gap: int = 0,
     holdout: int = 0,
     frequency: str | None = None,
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Yield `(train_df, val_df)` for the last `n_folds` complete steps of a fixed grid.
+    """Yield `(train_df, val_df)` for the last `n_folds` complete windows of a fixed grid.
 
-    The grid depends on the calendar alone (or, for a `step` in rows, on the first row), never on how long
+    The grid depends on the calendar alone (or, for a `window` in rows, on the first row), never on how long
     the data is: one more day moves no fold. With `n_folds=3` and quarters::
 
-                    2023-Q1   Q2       Q3       Q4       2024-Q1   open step
+                    2023-Q1   Q2       Q3       Q4       2024-Q1   current window
         fold 1   ... train ········· x [ val  ]
         fold 2   ... train ·················· x [ val  ]
         fold 3   ... train ··························· x [ val   ]  (apart)
 
     Training windows expand from the first row, or roll over `train_rows` rows. At each `x`, the last
-    `label_horizon - 1` rows before the validation window are purged, and `embargo` more. The leak that this
+    `label_horizon - 1` rows before the validation window are purged, and `gap` more. The leak that this
     prevents: a label that looks 7 rows ahead is known 7 rows later, so the last 6 training labels would hold
-    prices from inside the validation window's first forecasts. The step at the end that is not over yet is
-    left out, since its score would change every day. The last `holdout` complete steps are left out, too, purged
+    prices from inside the validation window's first forecasts. The current window at the end is
+    left out, since its score would change every day. The last `holdout` complete windows are left out, too, purged
     from the folds like a validation window from its training rows.
 
-    Raises `DataError` if the rows are not sorted and unique, or do not hold so many complete steps, and
+    Raises `DataError` if the rows are not sorted and unique, or do not hold so many complete windows, and
     `UsageError` for a number that cannot be.
     """
     require_rows(df=df)
@@ -109,7 +109,7 @@ def get_walk_forward_splits(
     require((str, type(None)), frequency=frequency)
     spec = parse_spec(
         FoldSpec,
-        {"n_folds": n_folds, "step": step, "train_rows": train_rows, "embargo": embargo, "holdout": holdout},
+        {"n_folds": n_folds, "window": window, "train_rows": train_rows, "gap": gap, "holdout": holdout},
     )
     grid = cut_folds(df.index, spec, lead=max(label_horizon, 1), frequency=frequency)
     return splits(df, grid.folds)

@@ -93,11 +93,11 @@ def in_one_line(error: Exception) -> str:
     findings = getattr(error, "errors", None)
     if findings is None:
         return " ".join(f"{type(error).__name__}: {error}".split())
-    said = (
+    messages = (
         ": ".join(filter(None, [".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")]))
         for each in findings()
     )
-    return f"{getattr(error, 'title', type(error).__name__)}: {'; '.join(said)}"
+    return f"{getattr(error, 'title', type(error).__name__)}: {'; '.join(messages)}"
 
 
 def _fields_of(model: "type[BaseModel]", place: Iterable[int | str]) -> tuple[str, ...]:
@@ -153,7 +153,7 @@ def require_each(kind: type, **given: object) -> None:
     for name, values in given.items():
         if not isinstance(values, list | tuple):
             raise UsageError(f"{name} must be a list of {kind.__name__}, not {_a(type(values))}")
-        require(kind, **{f"{name}[{place}]": value for place, value in enumerate(values)})
+        require(kind, **{f"{name}[{position}]": value for position, value in enumerate(values)})
 
 
 def require_one_of(choices: tuple[str, ...], **given: object) -> None:

@@ -18,7 +18,7 @@ from kallos.baselines.scores import (
     score_baselines,
 )
 from kallos.errors import DataError, UsageError, require
-from kallos.features.moments import Stamp, stamp
+from kallos.features.moments import Timestamp, timestamp
 from kallos.features.snapshots import frame_sha256, write_snapshot
 from kallos.folds.cut import cut_panel, inner_cuts_of, is_short
 from kallos.folds.grid import Fold
@@ -46,12 +46,12 @@ class DataSummary(BaseModel):
     sha256: str
     rows: int
     rows_by_asset: dict[str, int]
-    start: Stamp
-    end: Stamp
+    start: Timestamp
+    end: Timestamp
 
 
 class FoldWindow(BaseModel):
-    """A fold in the data's own stamps, all inclusive, with the naive forecasts' errors in it.
+    """A fold in the data's own timestamps, all inclusive, with the naive forecasts' errors in it.
 
     `naive_values` are by the study's metric, and so are those of each asset and of each target. All but those by asset
     are means over the assets.
@@ -59,10 +59,10 @@ class FoldWindow(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    train_start: Stamp
-    train_end: Stamp
-    validation_start: Stamp
-    validation_end: Stamp
+    train_start: Timestamp
+    train_end: Timestamp
+    validation_start: Timestamp
+    validation_end: Timestamp
     naive_values: dict[str, float]
     naive_rmse: dict[str, float]
     naive_by_asset: dict[str, tuple[float, ...]]
@@ -94,10 +94,10 @@ class StudyPlan:
     snapshot: str
     data: DataSummary
     folds: tuple[PlannedFold, ...]
-    open_fold: PlannedFold | None
+    current_fold: PlannedFold | None
     longest_input: int | None = None
-    holdout_start: Stamp | None = None
-    holdout_end: Stamp | None = None
+    holdout_start: Timestamp | None = None
+    holdout_end: Timestamp | None = None
 
     @cached_property
     def space(self) -> StudySpace:
@@ -114,13 +114,13 @@ class StudyPlan:
         """Name of the study, with a hash of all that its result depends on.
 
         In the hash are the rows that its folds see, what is done to them, the seed, and how trials are drawn and
-        pruned. Not in it: dates asked for, rows of the open step, the number of trials, budgets, workers.
+        pruned. Not in it: dates asked for, rows of the current window, the number of trials, budgets, workers.
         """
         spec = self.spec
         content = [
             [job.fingerprint for name in self.space.spaces for job in self.trial_jobs(0, self.space.defaults(name))],
             ENGINE_VERSION,
-            [spec.seed, spec.pruner, spec.lookahead, spec.warm_start],
+            [spec.seed, spec.pruner, spec.max_pending_trials, spec.warm_start],
             version_here("optuna"),
             self.space.content,
         ]
@@ -190,37 +190,42 @@ class StudyPlan:
         """Return the jobs of a trial, in the order of the folds."""
         return [self.job(f"trial-{number}-fold-{planned.number}", params, planned) for planned in self.folds]
 
-    def open_job(self, number: int, params: Params) -> FoldJob | None:
-        """Return the job of a trial on the step that is not over yet, or None where there is no such step."""
-        return None if self.open_fold is None else self.job(f"trial-{number}-open-step", params, self.open_fold)
+    def current_job(self, number: int, params: Params) -> FoldJob | None:
+        """Return the job of a trial on the current window, or None where there is no such window."""
+        return (
+            None if self.current_fold is None else self.job(f"trial-{number}-current-window", params, self.current_fold)
+        )
 
 
 def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str | Path) -> StudyPlan:
     """Return the plan of a study on these features, its rows written to the folder (or fsspec URL) of snapshots.
 
-    Features of several assets have an index of two levels, asset and stamp, as `pandas.concat` of a dictionary makes
-    it. Of a hold-out not a row is in it. Where the folds cannot hold the longest input that the search space draws, the
-    space is clipped. Raises `DataError` if the columns or rows are unfit, or too few for the folds, the horizon and the
-    shortest input; `UsageError` for an architecture that is unknown, or that needs a package which is not there.
+    Features of several assets have an index of two levels, asset and timestamp, as `pandas.concat` of a dictionary
+    makes it. Of a hold-out not a row is in it. Where the folds cannot hold the longest input that the search space
+    draws, the space is clipped. Raises `DataError` if the columns or rows are unfit, or too few for the folds, the
+    horizon and the shortest input; `UsageError` for an architecture that is unknown, or that needs a package which is
+    not there.
     """
     require(pd.DataFrame, frame=frame)
     require(TuneSpec, spec=spec)
     require((str, Path), snapshots=snapshots)
     refuse_missing_packages(spec.model_name)
     cut = cut_panel(frame, spec)
-    panel, grid, open_fold = cut.panel, cut.grid, cut.grid.open_fold
-    if open_fold is not None and not _can_be_scored(panel, open_fold, spec, cut.longest_input):
-        open_fold = None
-    folds, open_folds = planned_folds(panel, grid.folds, spec, beyond=() if open_fold is None else (open_fold,))
+    panel, grid, current_fold = cut.panel, cut.grid, cut.grid.current_fold
+    if current_fold is not None and not _can_be_scored(panel, current_fold, spec, cut.longest_input):
+        current_fold = None
+    folds, current_folds = planned_folds(
+        panel, grid.folds, spec, beyond=() if current_fold is None else (current_fold,)
+    )
     plan = StudyPlan(
         spec=spec,
         snapshot=write_snapshot(panel.frame, str(snapshots)),
         data=_summary(panel, spec),
         folds=folds,
-        open_fold=next(iter(open_folds), None),
+        current_fold=next(iter(current_folds), None),
         longest_input=cut.longest_input,
-        holdout_start=None if cut.holdout_start is None else stamp(cut.holdout_start),
-        holdout_end=None if cut.holdout_end is None else stamp(cut.holdout_end),
+        holdout_start=None if cut.holdout_start is None else timestamp(cut.holdout_start),
+        holdout_end=None if cut.holdout_end is None else timestamp(cut.holdout_end),
     )
     if plan.naive_value == 0:
         raise DataError(
@@ -240,15 +245,15 @@ def _summary(panel: Panel, spec: TuneSpec) -> DataSummary:
     return DataSummary(
         sha256=frame_sha256(frame),
         rows=len(frame),
-        start=stamp(calendar[0]),
-        end=stamp(calendar[-1]),
+        start=timestamp(calendar[0]),
+        end=timestamp(calendar[-1]),
         rows_by_asset=dict(zip(spec.data.assets, panel.lengths, strict=True)),
     )
 
 
-def _can_be_scored(panel: Panel, open_fold: Fold, spec: TuneSpec, longest_input: int | None) -> bool:
-    """Return whether the step that is not over yet has a whole horizon, and as much to train on as the folds."""
-    folds = panel.folds_of(open_fold)
+def _can_be_scored(panel: Panel, current_fold: Fold, spec: TuneSpec, longest_input: int | None) -> bool:
+    """Return whether the current window has a whole horizon, and as much to train on as the folds."""
+    folds = panel.folds_of(current_fold)
     if any(is_short(fold, spec) for fold in folds):
         return False
     return all(
@@ -279,10 +284,10 @@ def planned_folds(
 def _planned(panel: Panel, fold: Fold, scores: BaselineScores) -> PlannedFold:
     folds = panel.folds_of(fold)
     window = FoldWindow(
-        train_start=stamp(panel.calendar[fold.train_start]),
-        train_end=stamp(panel.calendar[fold.train_stop - 1]),
-        validation_start=stamp(panel.calendar[fold.validation_start]),
-        validation_end=stamp(panel.calendar[fold.validation_stop - 1]),
+        train_start=timestamp(panel.calendar[fold.train_start]),
+        train_end=timestamp(panel.calendar[fold.train_stop - 1]),
+        validation_start=timestamp(panel.calendar[fold.validation_start]),
+        validation_end=timestamp(panel.calendar[fold.validation_stop - 1]),
         naive_values=scores.values,
         naive_rmse=scores.rmse,
         naive_by_asset=scores.by_asset,

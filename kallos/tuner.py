@@ -160,8 +160,8 @@ def forget(plan: StudyPlan, record: StudyRecord, cache: FoldCache) -> None:
     require(FoldCache, cache=cache)
     for number, trial in enumerate(record.trials()):
         params = trial.begun.user_attrs[PARAMS]
-        open_job = plan.open_job(number, params)
-        for job in (*plan.trial_jobs(number, params), *((open_job,) if open_job else ())):
+        current_job = plan.current_job(number, params)
+        for job in (*plan.trial_jobs(number, params), *((current_job,) if current_job else ())):
             cache.remove(job.fingerprint)
     record.forget()
 
@@ -206,7 +206,10 @@ class _Study:
     def _source(self) -> TrialSource:
         spec = self._plan.spec
         return TrialSource(
-            self._plan.study_name, seed=self._plan.sampler_seed, lookahead=spec.lookahead, pruner=spec.pruner
+            self._plan.study_name,
+            seed=self._plan.sampler_seed,
+            max_pending_trials=spec.max_pending_trials,
+            pruner=spec.pruner,
         )
 
     def run(self, folds: FoldQueue, workers: int) -> None:
@@ -242,7 +245,7 @@ class _Study:
         pending = len(self._begun) - len(trials)
         if best is None:
             raise _no_whole_trial(trials, pending, self.stopped)
-        open_score, open_reason = _score_open_step(plan, best, score_fold)
+        current_score, current_reason = _score_current_window(plan, best, score_fold)
         return TuningResult(
             best=best,
             trials=tuple(trials),
@@ -251,9 +254,9 @@ class _Study:
             naive_value=plan.naive_value,
             naive_values=plan.naive_values,
             windows=plan.windows,
-            open_window=None if plan.open_fold is None else plan.open_fold.window,
-            open_score=open_score,
-            open_reason=open_reason,
+            current_window=None if plan.current_fold is None else plan.current_fold.window,
+            current_score=current_score,
+            current_reason=current_reason,
             study_name=plan.study_name,
             warm_start=self._warm_start,
             longest_input=plan.longest_input,
@@ -271,7 +274,7 @@ class _Study:
 
     def _open_trials(self, folds: FoldQueue, workers: int) -> None:
         for number in range(self._told, self._n_trials):
-            if len(self._open) >= workers or self.stopped or number >= self._told + self._plan.spec.lookahead:
+            if len(self._open) >= workers or self.stopped or number >= self._told + self._plan.spec.max_pending_trials:
                 return
             if number in self._open or (number < len(self._trials) and self._trials[number].ended):
                 continue
@@ -368,12 +371,14 @@ def _frozen(trial: Trial) -> FrozenTrial:
     return trial.study.get_trials(deepcopy=False)[trial.number]
 
 
-def _score_open_step(plan: StudyPlan, best: TrialRecord, score_fold: ScoreFold) -> tuple[FoldScore | None, str | None]:
-    """Return the best trial's score on the step that is not over, or why there is none.
+def _score_current_window(
+    plan: StudyPlan, best: TrialRecord, score_fold: ScoreFold
+) -> tuple[FoldScore | None, str | None]:
+    """Return the best trial's score on the current window, or why there is none.
 
     No property of that job ends a study; a failure of the world does, and a rerun finds all trials recorded.
     """
-    job = plan.open_job(best.number, best.params)
+    job = plan.current_job(best.number, best.params)
     if job is None:
         return None, None
     try:

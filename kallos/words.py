@@ -12,7 +12,7 @@ from typing import Any
 def pip_install(package: str) -> str:
     """Return the command that installs the requirements of the extra of that name, with their bounds, or the package.
 
-    An architecture of one's own may need a package of which there is no extra.
+    A custom architecture may need a package of which there is no extra.
     """
     lines = (line.partition(";") for line in requires("kallos") or ())
     of_extra = sorted(
@@ -21,20 +21,20 @@ def pip_install(package: str) -> str:
     return " ".join(["pip install", *map(shlex.quote, of_extra or [package])])
 
 
-def signed(gain: float | None) -> str:
-    """Return a gain in per cent with its sign, one that rounds to zero without any, and nothing if there is none."""
-    if gain is None:
+def signed(skill: float | None) -> str:
+    """Return a skill in per cent with its sign, one that rounds to zero without any, and nothing if there is none."""
+    if skill is None:
         return ""
-    text = f"{gain:+.2%}"
+    text = f"{skill:+.2%}"
     return "0.00%" if text[1:] == "0.00%" else text
 
 
-def beside(gain: float, other: str) -> str:
+def compared_to(skill: float, other: str) -> str:
     """Return in words how a forecaster stands to another: `4.20% better than zero`."""
-    share = f"{abs(gain):.2%}"
+    share = f"{abs(skill):.2%}"
     if share == "0.00%":
         return f"as good as {other}"
-    return f"{share} {'better' if gain > 0 else 'worse'} than {other}"
+    return f"{share} {'better' if skill > 0 else 'worse'} than {other}"
 
 
 def target_label(target: str | Iterable[str]) -> str:
@@ -53,7 +53,7 @@ def short(value: object) -> str:
 
 
 def day(moment: object) -> str:
-    """Return a row's stamp for people: a date alone where it is midnight."""
+    """Return a row's timestamp for people: a date alone where it is midnight."""
     return str(moment).replace("T", " ").removesuffix(" 00:00:00")
 
 

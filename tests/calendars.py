@@ -1,4 +1,4 @@
-"""Stamps as clocks and markets leave them, with and without gaps."""
+"""Timestamps as clocks and markets leave them, with and without gaps."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ import pandas as pd
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """A regular clock that ends with a whole validation window, and the three stamps behind it."""
+    """A regular clock that ends with a whole validation window, and the three timestamps behind it."""
 
     step: str
     index: pd.DatetimeIndex
-    default_step: str
+    default_window: str
     season: int
     following: tuple[str, ...]
 
@@ -36,7 +36,7 @@ KINDS = (
 
 
 def with_gaps(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    """Return stamps without some in the middle: one alone, and three on end."""
+    """Return timestamps without some in the middle: one alone, and three on end."""
     middle = len(index) // 2
     return index.delete([middle - 9, middle, middle + 1, middle + 2])
 

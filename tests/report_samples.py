@@ -24,8 +24,8 @@ def score(job: FoldJob) -> FoldScore:
 
 
 def study_result(folder: Path, **over: Any) -> TuningResult:
-    """Return the result of a study of 24 trials on 3 folds and an open step."""
-    spec = {"n_trials": 24, "folds": {"n_folds": 3, "step": 40}, **over}
+    """Return the result of a study of 24 trials on 3 folds and a current window."""
+    spec = {"n_trials": 24, "folds": {"n_folds": 3, "window": 40}, **over}
     return run_tuning(small_plan(folder, make_features(390), **spec), score_fold=score)
 
 
@@ -36,7 +36,7 @@ def best_forecasts(result: TuningResult, *, block: int = 1) -> BestForecasts:
         fold=len(result.windows),
         block=block,
         rmse=result.best.scores[-1].rmse,
-        stamps=tuple(f"2020-11-{day}T00:00:00" for day in range(16, 20)),
+        timestamps=tuple(f"2020-11-{day}T00:00:00" for day in range(16, 20)),
         actual=(0.01, -0.02, 0.005, 0.015),
         forecast=(0.001, -0.002, 0.001, 0.0),
     )
@@ -47,7 +47,7 @@ def holdout_evaluation(decision: str = "ship", **over: Any) -> HoldoutEvaluation
     """Return an evaluation of ABC whose verdict is this."""
     against = Comparison(
         other="zero",
-        gain=0.031,
+        skill=0.031,
         low=0.004,
         high=0.058,
         confidence=0.99,
@@ -60,7 +60,7 @@ def holdout_evaluation(decision: str = "ship", **over: Any) -> HoldoutEvaluation
     )
     values = {
         "model_id": "gru-ABC-1",
-        "in_use_id": None,
+        "champion_id": None,
         "asset_id": "ABC",
         "target": "log_return_close",
         "horizon": 1,
@@ -74,13 +74,13 @@ def holdout_evaluation(decision: str = "ship", **over: Any) -> HoldoutEvaluation
         "naive": "zero",
         "against_naive": against,
         "against_ridge": against.model_copy(update={"other": "ridge", "low": -0.01}),
-        "against_in_use": None,
-        "looks": 3,
+        "against_champion": None,
+        "holdout_evaluations": 3,
         "tests": 2,
         "metric": "rmse",
         "loss": "squared error",
         "score": "RMSE",
-        "verdict": Verdict(decision=decision, reasons=("the gain over <b>zero</b> is beyond chance",)),
+        "verdict": Verdict(decision=decision, reasons=("the skill over <b>zero</b> is beyond chance",)),
     }
     return HoldoutEvaluation.model_validate({**values, **over})
 
@@ -98,7 +98,7 @@ def write_manifest(result: TuningResult, folder: Path, trial: int, **over: Any) 
         columns=spec.features.targets,
         frequency="D",
         choice=Choice(select="best", trial=trial, params=result.trials[trial].params),
-        confirmation=None,
+        seed_replication=None,
         members=(MemberRecord(seed=42, epochs=1, best_epoch=1, weights="weights-42.safetensors"),),
         data=result.data,
         train_start=result.data.start,
@@ -118,10 +118,10 @@ def write_manifest(result: TuningResult, folder: Path, trial: int, **over: Any) 
 
 
 def deflation(**over: Any) -> Deflation:
-    """Return what is left of a gain of 5 %: 1.25 %."""
+    """Return what is left of a skill of 5 %: 1.25 %."""
     values = {
-        "apparent_gain": 0.05,
-        "gain": 0.0125,
+        "apparent_skill": 0.05,
+        "skill": 0.0125,
         "value": 0.0099,
         "naive_value": 0.01,
         "overfitting": 0.4,

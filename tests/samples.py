@@ -45,7 +45,7 @@ def make_features(n_rows: int = 400, *, seed: int = 0, start: str = "2020-01-01"
 
 SMALL: dict[str, Any] = {
     "data": {"asset_id": "ABC"},
-    "folds": {"n_folds": 2, "step": 40},
+    "folds": {"n_folds": 2, "window": 40},
     "training": {"max_epochs": 2},
     "n_trials": 3,
 }
@@ -113,7 +113,7 @@ def flat_forecasts(job: FoldJob) -> FoldForecasts:
         fold=job.number,
         block=1,
         rmse=0.01,
-        stamps=("2021-01-01T00:00:00", "2021-01-02T00:00:00"),
+        timestamps=("2021-01-01T00:00:00", "2021-01-02T00:00:00"),
         actual=(0.01, -0.01),
         forecast=(0.0, 0.0),
     )

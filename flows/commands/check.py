@@ -183,12 +183,12 @@ def _seen(examination: "Examination", spec: TuneSpec) -> Iterator[str]:
 
     if examination.first is None or examination.last is None:
         return
-    said = f"a study sees {counted(examination.rows, 'row')}, {day(examination.first)} to {day(examination.last)}"
+    message = f"a study sees {counted(examination.rows, 'row')}, {day(examination.first)} to {day(examination.last)}"
     if examination.columns is None:  # Of several assets together.
-        yield said
+        yield message
     else:
         frequency = "no regular frequency" if examination.frequency is None else f"frequency {examination.frequency}"
-        yield f"{said}, {frequency}"
+        yield f"{message}, {frequency}"
     if examination.left_out:
         yield f"  {counted(examination.left_out, 'row')} outside the dates asked for"
     if examination.holdout_rows and examination.holdout_first is not None:

@@ -32,7 +32,7 @@ def doctor(
         for finding in check():
             states.add(finding.state)
             sign, style = _SIGNS[finding.state]
-            lines.add_row(Text(sign, style), Text(finding.subject), Text(in_flags(finding.said), overflow="fold"))
+            lines.add_row(Text(sign, style), Text(finding.subject), Text(in_flags(finding.message), overflow="fold"))
     console.print(lines)
     if "bad" in states:
         sys.exit(1)

@@ -32,15 +32,15 @@ def evaluate(
         ),
     ] = None,
     against: Annotated[
-        str, Parameter(help="Directory of the model in use; 'current' is the registry's, 'none' is nobody.")
-    ] = "current",
+        str, Parameter(help="Directory of the champion; 'champion' is the registry's, 'none' is nobody.")
+    ] = "champion",
     output_dir: ResultsFolder = None,
     trust_code: TrustCode = None,
     db_url: FeaturesUrl = None,
 ) -> None:
     """Judge a model on rows that its study never saw.
 
-    It is held against naive forecasts, a ridge regression and the model in use. Each look at a hold-out is logged
+    It is held against naive forecasts, a ridge regression and the champion. Each hold-out evaluation is logged
     beside the model and counted: the more was tried on it, the more it takes to be better than naive.
     """
     set_environment(KALLOS_DB_URL=db_url)

@@ -18,7 +18,7 @@ from kallos.features.files.layouts import FileLayout, names_of
 from kallos.features.files.prices import demo_prices, read_bars
 from kallos.features.files.rows import InputReading, Inputs
 from kallos.features.files.sources import Source, find_sources
-from kallos.features.files.timestamps import StampReading
+from kallos.features.files.timestamps import TimestampReading
 from kallos.features.writing import OnConflict, Written, write_features
 from kallos.settings import Settings
 from kallos.words import counted
@@ -59,7 +59,7 @@ def ingest(
     timezone: Annotated[
         str | None,
         Parameter(
-            help="Zone of stamps without an offset, such as Europe/Berlin. They are stored as UTC. [default: UTC]"
+            help="Zone of timestamps without an offset, such as Europe/Berlin. They are stored as UTC. [default: UTC]"
         ),
     ] = None,
     date_format: Annotated[
@@ -85,7 +85,7 @@ def ingest(
     days_in: Annotated[
         str | None,
         Parameter(
-            help="Zone whose days stamps are that are all midnight there: their dates are kept. UTC takes them as "
+            help="Zone whose days timestamps are that are all midnight there: their dates are kept. UTC takes them as "
             "moments. [default: their own zone or offset]"
         ),
     ] = None,
@@ -130,7 +130,7 @@ def ingest(
         columns=parse_mapping(column),
         timestamp_column=timestamp_column,
         asset_column=asset_column,
-        stamps=StampReading(timezone, date_format, days_in),
+        timestamps=TimestampReading(timezone, date_format, days_in),
         skip_bad_rows=skip_bad_rows,
         exclude=exclude,
         layout=FileLayout(
@@ -187,12 +187,12 @@ def _summary(written: Sequence[Written], on_conflict: OnConflict) -> list[str]:
 
 
 def _line(name: str, written: Written, on_conflict: OnConflict) -> str:
-    there = "skipped" if on_conflict == "skip" else "updated"
+    how = "skipped" if on_conflict == "skip" else "updated"
     kept = f"; {written.kept} before them stay as they are" if written.kept else ""
     return (
         f"{name}: {counted(written.rows, 'row')} of {counted(written.features, 'feature')}, "
         f"{written.start:%Y-%m-%d} to "
-        f"{written.end:%Y-%m-%d} ({written.new_rows} new, {written.rows - written.new_rows} {there}{kept})"
+        f"{written.end:%Y-%m-%d} ({written.new_rows} new, {written.rows - written.new_rows} {how}{kept})"
     )
 
 

@@ -1,4 +1,4 @@
-"""`kallos-run models`: the registry of models: candidate, current, retired."""
+"""`kallos-run models`: the registry of models: challenger, champion, retired."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +33,7 @@ _BY_HAND = "by hand"
 
 
 def list_models(*, asset_id: _Asset = None, registry: _Folder = None, json: _Json = False) -> None:
-    """List the models, by what they forecast: the current one first, then candidates, then retired ones."""
+    """List the models, by what they forecast: the champion first, then challengers, then retired ones."""
     opened = _open(registry)
     entries = [entry for entry in opened.entries() if asset_id in (None, entry.asset_id)]
     if json:
@@ -49,22 +49,22 @@ def list_models(*, asset_id: _Asset = None, registry: _Folder = None, json: _Jso
 
 
 def show(model: _ModelId, /, *, registry: _Folder = None, json: _Json = False) -> None:
-    """Show a model: what it is, its looks at hold-outs, and its history."""
+    """Show a model: what it is, its hold-out evaluations, and its history."""
     opened = _open(registry)
-    record, looks = opened.show(model), opened.looks(model)
+    record, holdout_evaluations = opened.show(model), opened.holdout_evaluations(model)
     if json:
         print_json(
             {
                 "model": record.entry.model_dump(mode="json"),
                 "address": record.address,
-                "looks": [look.model_dump(mode="json") for look in looks],
+                "holdout_evaluations": [evaluation.model_dump(mode="json") for evaluation in holdout_evaluations],
                 "history": [change.model_dump(mode="json") for change in record.history],
             }
         )
         return
     from flows.terminal.models import show_model
 
-    show_model(Console(), record, looks)
+    show_model(Console(), record, holdout_evaluations)
 
 
 def add(
@@ -74,20 +74,20 @@ def add(
     registry: _Folder = None,
     reason: _Reason = _BY_HAND,
 ) -> None:
-    """Copy a trained model into the registry, as a candidate."""
+    """Copy a trained model into the registry, as a challenger."""
     opened = _open(registry)
     entry = opened.add(folder, reason)
     _say(f"{entry.model_id} is {_A_STATE[entry.state]} for {entry.slot}, in {opened.address}")
 
 
 def promote(model: _ModelId, /, *, registry: _Folder = None, reason: _Reason = _BY_HAND) -> None:
-    """Make a model the current one for what it forecasts; the one that was is retired."""
+    """Make a model the champion for what it forecasts; the one that was is retired."""
     opened = _open(registry)
-    _say_current(opened, opened.promote(model, reason), f"; {_last_verdict(opened, model)}")
+    _say_champion(opened, opened.promote(model, reason), f"; {_last_verdict(opened, model)}")
 
 
 def roll_back(
-    model: Annotated[str | None, Parameter(help="Id of the current model, to go back from.")] = None,
+    model: Annotated[str | None, Parameter(help="Id of the champion, to go back from.")] = None,
     /,
     *,
     asset_id: _Asset = None,
@@ -96,12 +96,12 @@ def roll_back(
     registry: _Folder = None,
     reason: _Reason = _BY_HAND,
 ) -> None:
-    """Make the model current again that was so before; again, and it goes one further back."""
+    """Make the champion before this one the champion again; once more, and it goes one further back."""
     if (model is None) == (asset_id is None):
-        raise UsageError("a roll-back must be of one slot: give the id of its current model, or --asset-id")
+        raise UsageError("a roll-back must be of one slot: give the id of its champion, or --asset-id")
     opened = _open(registry)
     slot = opened.slot(asset_id, target, horizon) if asset_id is not None else None
-    _say_current(opened, opened.roll_back(slot or str(model), reason))
+    _say_champion(opened, opened.roll_back(slot or str(model), reason))
 
 
 def retire(model: _ModelId, /, *, registry: _Folder = None, reason: _Reason = _BY_HAND) -> None:
@@ -109,24 +109,24 @@ def retire(model: _ModelId, /, *, registry: _Folder = None, reason: _Reason = _B
     opened = _open(registry)
     change = opened.retire(model, reason)
     slot = opened.show(model).entry.slot
-    if change.from_state == "current":
-        _say(f"{model} is retired: {slot} has no current model now")
+    if change.from_state == "champion":
+        _say(f"{model} is retired: {slot} has no champion now")
     else:
         _say(f"{model} is retired: roll-backs pass over it")
 
 
-_A_STATE = {"candidate": "a candidate", "current": "the current model", "retired": "retired"}
+_A_STATE = {"challenger": "a challenger", "champion": "the champion", "retired": "retired"}
 
 
-def _say_current(registry: "Registry", change: "Change", more: str = "") -> None:
+def _say_champion(registry: "Registry", change: "Change", more: str = "") -> None:
     slot = registry.show(change.model_id).entry.slot
     replaced = f", in place of {change.replaces}" if change.replaces else ""
-    _say(f"{change.model_id} is the current model for {slot}{replaced}{more}")
+    _say(f"{change.model_id} is the champion for {slot}{replaced}{more}")
 
 
 def _last_verdict(registry: "Registry", model: str) -> str:
     """Return in words what the last evaluation of a model said."""
-    decided = [look for look in registry.looks(model) if look.decision is not None]
+    decided = [evaluation for evaluation in registry.holdout_evaluations(model) if evaluation.decision is not None]
     if not decided:
         return "no evaluation of it is logged here"
     return f"its last evaluation, of {decided[-1].time:%Y-%m-%d}, said {decided[-1].decision!r}"

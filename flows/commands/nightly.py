@@ -38,14 +38,14 @@ def nightly(
     refit: HowRefitted = "inner-validation",
     promote: Annotated[
         Literal["by-verdict", "never"],
-        Parameter(help="Make the model the registry's current one when the verdict is 'ship', or never."),
+        Parameter(help="Make the model the registry's champion when the verdict is 'ship', or never."),
     ] = "by-verdict",
     output_dir: ResultsFolder = None,
     db_url: FeaturesUrl = None,
     storage_url: StorageUrl = None,
     **given: Any,
 ) -> None:
-    """Tune, train, and judge the model on a hold-out against the one in use: ship it, or keep the old one.
+    """Tune, train, and judge the model on a hold-out against the champion: ship it, or keep the old one.
 
     The specification must keep a hold-out from the study (--holdout 2). Exit code 0 whatever the verdict.
     """

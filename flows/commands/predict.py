@@ -44,7 +44,7 @@ def predict(
     from flows.terminal.forecasts import show_forecasts
     from kallos.architectures.references import trust
     from kallos.errors import UsageError
-    from kallos.features.moments import stamp
+    from kallos.features.moments import timestamp
     from kallos.features.store import FeatureStore, off_clock_row, tidy
     from kallos.features.unfinished import finished_rows
     from kallos.folds.columns import fitting_columns, study_frame
@@ -80,12 +80,12 @@ def predict(
     off_clock = off_clock_row(read, data)
     if off_clock is not None:
         console.print(
-            f"the last row, {day(stamp(off_clock))}, is off the clock of all others, and left out", soft_wrap=True
+            f"the last row, {day(timestamp(off_clock))}, is off the clock of all others, and left out", soft_wrap=True
         )
     if why_before is not None:
         console.print(
-            f"the last row, {day(stamp(frame.index[-1]))}, {why_before}: it is forecast from {day(forecasts.as_of)} "
-            f"(--from-unfinished starts from the last row all the same)",
+            f"the last row, {day(timestamp(frame.index[-1]))}, {why_before}: it is forecast from "
+            f"{day(forecasts.as_of)} (--from-unfinished starts from the last row all the same)",
             soft_wrap=True,
         )
     if ends_before and why_before is None:
@@ -115,7 +115,7 @@ def _ends_before(index: "pd.Index", as_of: str) -> bool:
 
     from kallos.errors import UsageError
     from kallos.features.dates import date_bounds
-    from kallos.features.moments import stamp
+    from kallos.features.moments import timestamp
     from kallos.words import day
 
     has_dates = isinstance(index, pd.DatetimeIndex)
@@ -126,7 +126,7 @@ def _ends_before(index: "pd.Index", as_of: str) -> bool:
     if has_dates and moment > datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1):
         raise UsageError(
             f"--as-of must not lie in the future, and {as_of} does: leave it out to forecast from the last row, "
-            f"{day(stamp(index[-1]))}"
+            f"{day(timestamp(index[-1]))}"
         )
     return True
 

@@ -17,7 +17,7 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON,
 
 
 def list_all(*, storage_url: Storage = None, as_json: AsJson = False) -> None:
-    """List all studies: trials by how they ended, best value, naive value, gain, last activity, and who runs now."""
+    """List all studies: trials by how they ended, best value, naive value, skill, last activity, and who runs now."""
     from kallos.features.databases import shown
     from kallos.study.catalogue import list_studies
     from kallos.study.record import parse_storage_url

@@ -26,13 +26,13 @@ def train(
     select: HowSelected = "one-se",
     workers: Annotated[
         int | None,
-        Parameter(help="Processes that confirm the choice. [default: one per physical core]", show_default=False),
+        Parameter(help="Processes that replicate the choice. [default: one per physical core]", show_default=False),
     ] = None,
     db_url: FeaturesUrl = None,
 ) -> None:
     """Train a study's best parameters on all of its rows, and keep the model as a directory.
 
-    The choice is confirmed on the study's folds with as many seeds first. The rows are those that the study saw: from
+    The choice is replicated on the study's folds with as many seeds first. The rows are those that the study saw: from
     their snapshot, or else from the database, if it still has the same.
     """
     set_environment(KALLOS_DB_URL=db_url)
@@ -66,7 +66,7 @@ def train(
         from flows.train import train as train_flow
 
         fits = counted(seeds * len(prepared.plan.folds), "fold")
-        status = console.status(f"confirming on {fits}, and training {counted(seeds, 'network')}")
+        status = console.status(f"replicating on {fits}, and training {counted(seeds, 'network')}")
         with status, ending_at_once(console, before=status.stop), handing_over(prepared):
             manifest = train_flow(params_file, output_dir, seeds, refit, select, workers)
     for line in model_lines(manifest):

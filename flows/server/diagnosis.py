@@ -47,15 +47,15 @@ State = Literal["ok", "note", "bad"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One line: `bad` keeps studies from running, `note` is worth knowing."""
 
     state: State
     subject: str
-    said: str
+    message: str
 
 
-Check = Callable[[], Iterator[Finding]]
+Check = Callable[[], Iterator[Diagnosis]]
 
 
 def checks(settings: Settings, work_pool: str) -> list[Check]:
@@ -72,7 +72,7 @@ def checks(settings: Settings, work_pool: str) -> list[Check]:
     ]
 
 
-def check_versions() -> Iterator[Finding]:
+def check_versions() -> Iterator[Diagnosis]:
     """Hold installed packages against what Kallos declares, and against the set that its tests ran with."""
     wanted = [Requirement(line) for line in requires("kallos") or [] if "extra ==" not in line]
     unfit, untested, tested = [], [], _tested_versions()
@@ -87,78 +87,82 @@ def check_versions() -> Iterator[Finding]:
         elif installed.partition("+")[0] != tested.get(requirement.name.lower(), installed.partition("+")[0]):
             untested.append(f"{requirement.name} {installed} (tested: {tested[requirement.name.lower()]})")
     if unfit:
-        yield Finding("bad", "versions", f"{'; '.join(unfit)}: install kallos again with the tested set")
+        yield Diagnosis("bad", "versions", f"{'; '.join(unfit)}: install kallos again with the tested set")
     elif untested:
-        yield Finding("note", "versions", f"not the tested set: {', '.join(untested)}")
+        yield Diagnosis("note", "versions", f"not the tested set: {', '.join(untested)}")
     elif not tested:
-        yield Finding("ok", "versions", f"kallos {kallos.__version__}, with packages as it declares them")
+        yield Diagnosis("ok", "versions", f"kallos {kallos.__version__}, with packages as it declares them")
     else:
-        yield Finding("ok", "versions", f"kallos {kallos.__version__}, Prefect, Darts and the rest are the tested set")
+        yield Diagnosis(
+            "ok", "versions", f"kallos {kallos.__version__}, Prefect, Darts and the rest are the tested set"
+        )
 
 
-def check_disk(settings: Settings) -> Iterator[Finding]:
+def check_disk(settings: Settings) -> Iterator[Diagnosis]:
     """Look at the room that is left where Kallos keeps things."""
     if not settings.home.expanduser().is_absolute():
-        yield Finding("note", "home", f"{settings.home} is relative, and runs of deployments begin elsewhere")
-    there = next(folder for folder in (settings.home_dir, *settings.home_dir.parents) if folder.exists())
-    free = shutil.disk_usage(there).free
-    said = f"{free / _GIGABYTE:.1f} GB free for {settings.home_dir}"
+        yield Diagnosis("note", "home", f"{settings.home} is relative, and runs of deployments begin elsewhere")
+    existing = next(folder for folder in (settings.home_dir, *settings.home_dir.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    message = f"{free / _GIGABYTE:.1f} GB free for {settings.home_dir}"
     if free < _FULL_DISK:
-        yield Finding("bad", "disk", f"{said}: make room ('kallos-run cache prune', 'prefect server database reset')")
+        yield Diagnosis(
+            "bad", "disk", f"{message}: make room ('kallos-run cache prune', 'prefect server database reset')"
+        )
     else:
-        yield Finding("note" if free < _LOW_DISK else "ok", "disk", said)
+        yield Diagnosis("note" if free < _LOW_DISK else "ok", "disk", message)
 
 
-def check_results(settings: Settings) -> Iterator[Finding]:
+def check_results(settings: Settings) -> Iterator[Diagnosis]:
     """Write to where deployments leave their results."""
     try:
         prepare_folder(settings.results_folder)
-        yield Finding("ok", "results", f"{scrubbed(settings.results_folder)} can be written")
+        yield Diagnosis("ok", "results", f"{scrubbed(settings.results_folder)} can be written")
     except KallosError as error:
-        yield Finding("bad", "results", str(error))
+        yield Diagnosis("bad", "results", str(error))
 
 
-def check_store(settings: Settings) -> Iterator[Finding]:
+def check_store(settings: Settings) -> Iterator[Diagnosis]:
     """Write to what the machines of a cluster share, where the settings name it."""
     if settings.store is None:
         return
     try:
         for folder in (settings.snapshots, settings.fold_cache):
             prepare_folder(folder)
-        yield Finding("ok", "store", f"{scrubbed(settings.store.get_secret_value())} can be written")
+        yield Diagnosis("ok", "store", f"{scrubbed(settings.store.get_secret_value())} can be written")
     except KallosError as error:
-        yield Finding("bad", "store", f"KALLOS_STORE: {error}")
+        yield Diagnosis("bad", "store", f"KALLOS_STORE: {error}")
 
 
-def check_database(subject: Literal["features", "studies"], db_url: str) -> Iterator[Finding]:
+def check_database(subject: Literal["features", "studies"], db_url: str) -> Iterator[Diagnosis]:
     """Connect, and say what is there; nothing is created."""
     try:
         url = parse_url(db_url)
     except KallosError as error:
-        yield Finding("bad", subject, str(error))
+        yield Diagnosis("bad", subject, str(error))
         return
     name = shown(url)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         remedy = "kallos-run ingest" if subject == "features" else "the first study makes it"
-        yield Finding("note", subject, f"{name} is not there yet: {remedy}")
+        yield Diagnosis("note", subject, f"{name} is not there yet: {remedy}")
         return
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
     try:
         with engine.connect() as connection:
             tables = sqlalchemy.inspect(connection).get_table_names()
             if subject not in tables:
-                yield Finding("note", subject, f"{name} answers, and has no table {subject!r} yet")
+                yield Diagnosis("note", subject, f"{name} answers, and has no table {subject!r} yet")
                 return
             counted: ColumnClause[str] = sqlalchemy.column("asset_id" if subject == "features" else "study_id")
             count = sqlalchemy.select(sqlalchemy.func.count(counted.distinct())).select_from(sqlalchemy.table(subject))
             found = connection.execute(count).scalar_one()
     except SQLAlchemyError as error:
-        yield Finding("bad", subject, f"{name} does not answer: {reason_of(error, url)}")
+        yield Diagnosis("bad", subject, f"{name} does not answer: {reason_of(error, url)}")
         return
-    yield Finding("ok", subject, f"{name} answers, {'assets' if subject == 'features' else 'studies'}: {found}")
+    yield Diagnosis("ok", subject, f"{name} answers, {'assets' if subject == 'features' else 'studies'}: {found}")
 
 
-def check_cluster(settings: Settings) -> Iterator[Finding]:
+def check_cluster(settings: Settings) -> Iterator[Diagnosis]:
     """Look at the Dask cluster that the settings name, if they do, and at what its workers compute."""
     if settings.dask_address is None:
         return
@@ -166,49 +170,51 @@ def check_cluster(settings: Settings) -> Iterator[Finding]:
         with DaskPool(settings.dask_address) as pool:
             all_serve = pool.examine()
             pool.refuse_hopeless()
-            yield Finding("ok" if all_serve else "note", "cluster", pool.line())
+            yield Diagnosis("ok" if all_serve else "note", "cluster", pool.line())
     except KallosError as error:
-        yield Finding("bad", "cluster", str(error))
+        yield Diagnosis("bad", "cluster", str(error))
 
 
-def check_prefect(work_pool: str) -> Iterator[Finding]:
+def check_prefect(work_pool: str) -> Iterator[Diagnosis]:
     """Look at the API, its version, the work pool, its workers, and the schedules of our deployments."""
     api = PREFECT_API_URL.value()
     if not api:
-        yield Finding("note", "prefect", "PREFECT_API_URL names no server: 'kallos-run tune' brings its own each time")
+        yield Diagnosis(
+            "note", "prefect", "PREFECT_API_URL names no server: 'kallos-run tune' brings its own each time"
+        )
         return
     host = urlsplit(api).hostname
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
         error = client.api_healthcheck()
         if error is not None:
             if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == httpx.codes.NOT_FOUND:
-                said = f"{scrubbed(api)} is not Prefect's API: PREFECT_API_URL must end in /api"
+                message = f"{scrubbed(api)} is not Prefect's API: PREFECT_API_URL must end in /api"
             else:
-                said = f"{scrubbed(api)} does not answer: {error}: start 'prefect server start'"
-            yield Finding("bad", "prefect", said)
+                message = f"{scrubbed(api)} does not answer: {error}: start 'prefect server start'"
+            yield Diagnosis("bad", "prefect", message)
             return
         try:
             yield from _check_server(client, host, work_pool)
         except (httpx.HTTPError, PrefectHTTPStatusError) as failure:
             reason = str(failure).splitlines()[0]
-            yield Finding("bad", "prefect", f"the API at {host} refuses: {reason}: check PREFECT_API_AUTH_STRING")
+            yield Diagnosis("bad", "prefect", f"the API at {host} refuses: {reason}: check PREFECT_API_AUTH_STRING")
 
 
-def _check_server(client: SyncPrefectClient, host: str | None, work_pool: str) -> Iterator[Finding]:
+def _check_server(client: SyncPrefectClient, host: str | None, work_pool: str) -> Iterator[Diagnosis]:
     theirs = client.api_version()
     if theirs.split(".")[:2] == prefect_version.split(".")[:2]:
-        yield Finding("ok", "prefect", f"the API at {host} answers, Prefect {theirs}")
+        yield Diagnosis("ok", "prefect", f"the API at {host} answers, Prefect {theirs}")
     else:
-        yield Finding("bad", "prefect", f"the API at {host} is Prefect {theirs}, and here is {prefect_version}")
+        yield Diagnosis("bad", "prefect", f"the API at {host} is Prefect {theirs}, and here is {prefect_version}")
     yield from _check_pool(client, work_pool)
     yield from _check_schedules(client)
 
 
-def _check_pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
+def _check_pool(client: SyncPrefectClient, name: str) -> Iterator[Diagnosis]:
     try:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
-        yield Finding(
+        yield Diagnosis(
             "note",
             "work pool",
             f"there is no {name!r}, which deployments need: 'prefect work-pool create {name} --type process "
@@ -216,12 +222,12 @@ def _check_pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
         )
         return
     if pool.is_paused:
-        yield Finding("bad", "work pool", f"{name} is paused: 'prefect work-pool resume {name}'")
+        yield Diagnosis("bad", "work pool", f"{name} is paused: 'prefect work-pool resume {name}'")
     else:
-        yield Finding("ok", "work pool", f"{name} ({pool.type}) takes runs")
+        yield Diagnosis("ok", "work pool", f"{name} ({pool.type}) takes runs")
     environment = pool.base_job_template.get("variables", {}).get("properties", {}).get("env", {}).get("default") or {}
     if "PREFECT_FLOWS_HEARTBEAT_FREQUENCY" not in environment:
-        yield Finding(
+        yield Diagnosis(
             "note",
             "work pool",
             f"{name} lacks the settings of deployments/work-pool.json: its runs send no heartbeats, and zombies cannot "
@@ -230,19 +236,19 @@ def _check_pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
     workers = client.read_workers_for_work_pool(name)
     alive = [worker.name for worker in workers if worker.status is WorkerStatus.ONLINE]
     if alive:
-        yield Finding("ok", "worker", f"{len(alive)} online: {', '.join(alive)}")
+        yield Diagnosis("ok", "worker", f"{len(alive)} online: {', '.join(alive)}")
     else:
-        yield Finding("bad", "worker", f"none is online, so that no run starts: 'prefect worker start --pool {name}'")
+        yield Diagnosis("bad", "worker", f"none is online, so that no run starts: 'prefect worker start --pool {name}'")
 
 
-def _check_schedules(client: SyncPrefectClient) -> Iterator[Finding]:
+def _check_schedules(client: SyncPrefectClient) -> Iterator[Diagnosis]:
     deployments = {
         f"{flow}/{deployment.name}": deployment
         for flow in _FLOWS
         for deployment in client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])))
     }
     if not deployments:
-        yield Finding("note", "schedule", "nothing is deployed: 'prefect deploy --all' in the folder of prefect.yaml")
+        yield Diagnosis("note", "schedule", "nothing is deployed: 'prefect deploy --all' in the folder of prefect.yaml")
     on = {name for name, each in deployments.items() if any(schedule.active for schedule in each.schedules)}
     for name, deployment in deployments.items():
         if not deployment.schedules:
@@ -251,7 +257,7 @@ def _check_schedules(client: SyncPrefectClient) -> Iterator[Finding]:
             remedy = "resume it in the UI" if deployment.work_pool_name else "serve it again, or delete it"
             # Of two studies for the night, one may be off on purpose.
             state: State = "bad" if deployment.paused or not on else "note"
-            yield Finding(state, "schedule", f"{name} is paused: {remedy}")
+            yield Diagnosis(state, "schedule", f"{name} is paused: {remedy}")
             continue
         upcoming = client.read_flow_runs(
             deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
@@ -264,11 +270,11 @@ def _check_schedules(client: SyncPrefectClient) -> Iterator[Finding]:
         if upcoming and (begins := upcoming[0].expected_start_time) is not None:
             moment = f"{begins.astimezone():%Y-%m-%d %H:%M %Z}"
             if begins > datetime.now(UTC):
-                yield Finding("ok", "schedule", f"{name} runs next at {moment}")
+                yield Diagnosis("ok", "schedule", f"{name} runs next at {moment}")
             else:
-                yield Finding("note", "schedule", f"{name} is late: it was to run at {moment}, and no worker took it")
+                yield Diagnosis("note", "schedule", f"{name} is late: it was to run at {moment}, and no worker took it")
         else:
-            yield Finding("note", "schedule", f"{name} is active, and its next run is not planned yet")
+            yield Diagnosis("note", "schedule", f"{name} is active, and its next run is not planned yet")
 
 
 def _tested_versions() -> dict[str, str]:

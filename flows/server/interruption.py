@@ -36,8 +36,8 @@ def ending_at_once(console: Console, before: Callable[[], None]) -> Iterator[Non
         before()
         console.show_cursor(True)
         start_of_line = "\r\x1b[J" if console.is_terminal else ""
-        said = "interrupted; finished folds are kept, and the same command carries on from them"
-        sys.stderr.write(f"{start_of_line}kallos-run: {said}\n")
+        message = "interrupted; finished folds are kept, and the same command carries on from them"
+        sys.stderr.write(f"{start_of_line}kallos-run: {message}\n")
         sys.stderr.flush()
         try:
             _mark_cancelled()
@@ -93,8 +93,8 @@ def _ask(url: str, content: dict[str, Any] | None = None) -> dict[str, Any]:
         method="GET" if content is None else "POST",
     )
     with urllib.request.urlopen(request, timeout=2) as answer:
-        said: dict[str, Any] = json.load(answer)
-    return said
+        described: dict[str, Any] = json.load(answer)
+    return described
 
 
 def _authorization() -> dict[str, str]:

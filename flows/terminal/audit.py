@@ -6,12 +6,12 @@ from rich.text import Text
 
 from flows.wording import in_flags
 from kallos.audit import STAGES, AuditReport
-from kallos.audit.verdicts import FINDINGS, Finding, Verdict
+from kallos.audit.verdicts import OUTCOMES, AuditVerdict, Outcome
 from kallos.specs.study import TuneSpec
 from kallos.words import counted, pasteable, shorten
 
 _HEADINGS = {"revisions": "revised", "association": "assoc.", "preparation": "prep."}
-_SIGNS: dict[Finding, tuple[str, str]] = {
+_SIGNS: dict[Outcome, tuple[str, str]] = {
     "leak": ("LEAK", "bold red"),
     "suspicious": ("suspect", "yellow"),
     "not testable": ("-", "dim"),
@@ -39,23 +39,23 @@ def show_audit(console: Console, report: AuditReport, spec: TuneSpec, n_rows: in
         cells = _cells([each for each in report.verdicts if each.column in clean])
         table.add_row(Text(counted(len(clean), "clean column")), *cells)
     console.print(table)
-    alike: dict[tuple[Finding, str, str, str | None], list[str]] = {}
+    alike: dict[tuple[Outcome, str, str, str | None], list[str]] = {}
     for each in report.verdicts:
         if each.verdict != "clean":
             names = alike.setdefault((each.verdict, each.stage, each.evidence, each.remedy), [])
             names += [] if each.column is None else [pasteable(each.column)]
     for (finding, where, evidence, remedy), names in alike.items():
         subject = f"{where}: {shorten(names)}" if names else where
-        said = f"{evidence}; {remedy}" if remedy else evidence
-        console.print(Text.assemble((finding, _SIGNS[finding][1]), f" ({subject}): {in_flags(said)}"))
+        message = f"{evidence}; {remedy}" if remedy else evidence
+        console.print(Text.assemble((finding, _SIGNS[finding][1]), f" ({subject}): {in_flags(message)}"))
     console.print(Text(report.sentence, style=_verdict_style(report)), soft_wrap=True)
 
 
-def _cells(verdicts: list[Verdict]) -> list[Text]:
+def _cells(verdicts: list[AuditVerdict]) -> list[Text]:
     cells = []
     for stage in STAGES:
         found = [each.verdict for each in verdicts if each.stage == stage]
-        sign, style = _SIGNS[min(found, key=FINDINGS.index)] if found else ("", "")
+        sign, style = _SIGNS[min(found, key=OUTCOMES.index)] if found else ("", "")
         cells.append(Text(sign, style=style))
     return cells
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from flows.session import BoardChanged, FlowEvent
 from flows.terminal.tables import titled
 from flows.wording import in_flags
-from kallos.report.leaderboard import Entry, Leaderboard, Row, notes, of, place, value
+from kallos.report.leaderboard import Leaderboard, LeaderboardEntry, Row, notes, of, rank_text, value
 from kallos.specs.study import study_title
 from kallos.study.events import StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening
@@ -66,15 +66,16 @@ class ShownStudies:
                 self.board = board
                 self._note(entry, board)
 
-    def _note(self, entry: Entry, board: Leaderboard) -> None:
+    def _note(self, entry: LeaderboardEntry, board: Leaderboard) -> None:
         number = sum(each.status != "waiting" for each in board.entries)
         line = f"{number}/{len(board.entries)}  {entry.model} on {entry.asset}  "
         if entry.status == "failed":
             line += f"failed: {in_flags(str(entry.reason))}"
         elif entry.value is not None and entry.naive_value:
-            gain = 1 - entry.value / entry.naive_value
+            skill = 1 - entry.value / entry.naive_value
             line += (
-                f"{entry.metric} {value(entry.value)}  naive {value(entry.naive_value)} ({entry.naive})  {signed(gain)}"
+                f"{entry.metric} {value(entry.value)}  naive {value(entry.naive_value)} ({entry.naive})  "
+                f"{signed(skill)}"
             )
         if entry.pending:
             line += f"  ({entry.trials} of {entry.n_trials} trials, {entry.pending} more begun)"
@@ -104,7 +105,7 @@ def show_leaderboard(console: Console, board: Leaderboard) -> None:
     table.add_column("asset", overflow="fold")
     table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("model", overflow="fold")
-    for heading in (board.label, "gain", "won", "trials"):
+    for heading in (board.label, "skill", "won", "trials"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     shown = None
@@ -121,10 +122,10 @@ def show_leaderboard(console: Console, board: Leaderboard) -> None:
 def _cells(row: Row, *, is_first: bool) -> list[str]:
     return [
         row.asset if is_first else "",
-        place(row.rank),
+        rank_text(row.rank),
         row.model,
         value(row.value),
-        signed(row.gain),
+        signed(row.skill),
         of(row.folds_won, row.folds),
         of(row.trials, row.n_trials),
         "" if row.status in ("done", "naive") else row.status,

@@ -7,16 +7,16 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.terminal.tables import titled
-from kallos.models.looks import Look
+from kallos.models.holdout_evaluations import EvaluationRecord
 from kallos.models.registry import ModelRecord, Registry
 from kallos.models.registry_index import Change, Entry, State
 from kallos.words import day
 
-_STYLES: dict[State, str] = {"current": "bold green", "candidate": "yellow", "retired": "dim"}
+_STYLES: dict[State, str] = {"champion": "bold green", "challenger": "yellow", "retired": "dim"}
 
 
 def show_models(console: Console, entries: Sequence[Entry], registry: Registry) -> None:
-    """Print a table for each slot: the current model, then candidates, then retired ones, the latest first."""
+    """Print a table for each slot: the champion, then challengers, then retired ones, the latest first."""
     for number, slot in enumerate(dict.fromkeys(entry.slot for entry in entries)):
         if number:
             console.print()
@@ -33,8 +33,8 @@ def show_models(console: Console, entries: Sequence[Entry], registry: Registry) 
             console.print(f"a roll-back goes to {before[0]}", soft_wrap=True)
 
 
-def show_model(console: Console, record: ModelRecord, looks: Sequence[Look]) -> None:
-    """Print what a model is, the looks at hold-outs that it had, and its history."""
+def show_model(console: Console, record: ModelRecord, holdout_evaluations: Sequence[EvaluationRecord]) -> None:
+    """Print what a model is, the hold-out evaluations that it had, and its history."""
     entry = record.entry
     facts = Table.grid(padding=(0, 2))
     facts.add_column()
@@ -48,11 +48,14 @@ def show_model(console: Console, record: ModelRecord, looks: Sequence[Look]) -> 
         facts.add_row("hold-out", f"from {day(entry.holdout_start)}")
     facts.add_row("folder", record.address)
     console.print(facts)
-    if looks:
-        table = titled("looks at hold-outs", "time (UTC)", "from", "to", "decision")
-        for look in looks:
+    if holdout_evaluations:
+        table = titled("hold-out evaluations", "time (UTC)", "from", "to", "decision")
+        for evaluation in holdout_evaluations:
             table.add_row(
-                f"{look.time:%Y-%m-%d %H:%M}", day(look.test_start), day(look.test_end), look.decision or "none"
+                f"{evaluation.time:%Y-%m-%d %H:%M}",
+                day(evaluation.test_start),
+                day(evaluation.test_end),
+                evaluation.decision or "none",
             )
         console.print(table)
     table = titled("history", "time (UTC)", "change", "reason")
@@ -64,8 +67,8 @@ def show_model(console: Console, record: ModelRecord, looks: Sequence[Look]) -> 
 def _told(change: Change, model_id: str) -> str:
     """Return in words what a change was to a model."""
     if change.model_id != model_id:
-        return f"{'rolled back' if change.verb == 'roll-back' else 'replaced'}: {change.model_id} is current"
-    told = {"add": "added", "promote": "promoted", "roll-back": "current again", "retire": "retired"}[change.verb]
+        return f"{'rolled back' if change.verb == 'roll-back' else 'replaced'}: {change.model_id} is the champion"
+    told = {"add": "added", "promote": "promoted", "roll-back": "champion again", "retire": "retired"}[change.verb]
     return f"{told}, in place of {change.replaces}" if change.replaces else told
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from kallos.specs.metrics import metric_label
 from kallos.study.catalogue import RecordedStudy, StudySummary
-from kallos.study.comparison import Comparison
+from kallos.study.comparison import StudyComparison
 from kallos.words import counted, day, flattened, short, signed
 
 _NONE = ""
@@ -19,7 +19,7 @@ _LISTED: tuple[tuple[str, AlignMethod], ...] = (
     ("trials", "left"),
     ("best", "right"),
     ("naive", "right"),
-    ("gain", "right"),
+    ("skill", "right"),
     ("last (UTC)", "left"),
 )
 
@@ -43,7 +43,7 @@ def _listed(study: StudySummary) -> list[Text]:
         Text(_progress(study)),
         _best(study),
         Text.assemble(_value(study.naive_value), (f" {study.naive}", "dim")),
-        Text(signed(study.gain), "green" if study.gain is not None and study.gain > 0 else ""),
+        Text(signed(study.skill), "green" if study.skill is not None and study.skill > 0 else ""),
         Text.assemble(state),
     ]
 
@@ -70,7 +70,7 @@ def show_study(console: Console, study: RecordedStudy) -> None:
             console.print(f"  {name} = {shown}", soft_wrap=False)
 
 
-def show_comparison(console: Console, comparison: Comparison) -> None:
+def show_comparison(console: Console, comparison: StudyComparison) -> None:
     """Print studies side by side: whether their values can be compared, the values, and what differs."""
     numbers = [f"[{number}]" for number in range(1, len(comparison.studies) + 1)]
     for sign, study in zip(numbers, comparison.studies, strict=True):
@@ -88,7 +88,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     rows = [(study.summary, study) for study in comparison.studies]
     table.add_row("best", *(_marked(each, comparison) for each, _ in rows))
     table.add_row("naive", *(_value(each.naive_value) for each, _ in rows))
-    table.add_row("gain", *(signed(each.gain) for each, _ in rows))
+    table.add_row("skill", *(signed(each.skill) for each, _ in rows))
     table.add_row("folds won", *(_won(study) for _, study in rows))
     table.add_row("trials", *(_progress(each) for each, _ in rows))
     if comparison.comparable:
@@ -127,7 +127,7 @@ def _facts(study: RecordedStudy) -> Iterator[str]:
     if summary.best_value is not None:
         yield (
             f"best {metric_label(summary.metric)} {_value(summary.best_value)}, naive ({summary.naive}) "
-            f"{_value(summary.naive_value)}, gain {signed(summary.gain)}, {_won(study)} folds won"
+            f"{_value(summary.naive_value)}, skill {signed(summary.skill)}, {_won(study)} folds won"
         )
 
 
@@ -146,7 +146,7 @@ def _folds(study: RecordedStudy) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("fold")
     table.add_column("validation", no_wrap=True)
-    for heading in ("best", f"naive: {study.summary.naive}", "gain"):
+    for heading in ("best", f"naive: {study.summary.naive}", "skill"):
         table.add_column(heading, justify="right", no_wrap=True)
     scores = study.best.scores if study.best else (None,) * len(study.windows)
     for number, (window, score) in enumerate(zip(study.windows, scores, strict=True), start=1):
@@ -174,7 +174,7 @@ def _states(study: StudySummary) -> str:
     return ", ".join(f"{number} {state}" for state, number in counts.items() if number) or "all whole"
 
 
-def _marked(study: StudySummary, comparison: Comparison) -> Text:
+def _marked(study: StudySummary, comparison: StudyComparison) -> Text:
     return _best(study, "bold green" if comparison.best == study.name else "")
 
 

@@ -140,7 +140,7 @@ def show_result(console: Console, result: TuningResult, results: str, *, has_pag
     table = titled(title)
     for heading in ("fold", "validation"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("best", f"naive: {result.naive}", "gain"):
+    for heading in ("best", f"naive: {result.naive}", "skill"):
         table.add_column(heading, justify="right")
     for row in fold_rows(result):
         table.add_row(
@@ -148,10 +148,10 @@ def show_result(console: Console, result: TuningResult, results: str, *, has_pag
             f"{row['validation_start'][:10]} to {row['validation_end'][:10]}",
             f"{row['value']:.6g}",
             f"{row['naive_value']:.6g}",
-            signed(row["gain"]),
+            signed(row["skill"]),
         )
     table.add_section()
-    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", signed(result.gain))
+    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", signed(result.skill))
     console.print(table)
     for part, scores in (("asset", result.by_asset), ("target", result.by_target)):
         if len(scores) > 1:
@@ -179,9 +179,9 @@ def show_result(console: Console, result: TuningResult, results: str, *, has_pag
 
 
 def _part_table(part: str, scores: Sequence[PartScore]) -> Table:
-    table = titled(f"by {part}, mean over the folds", part, numbers=("best", "naive", "gain"))
+    table = titled(f"by {part}, mean over the folds", part, numbers=("best", "naive", "skill"))
     for each in scores:
-        values = (f"{each.value:.6g}", f"{each.naive_value:.6g}", signed(each.gain))
+        values = (f"{each.value:.6g}", f"{each.naive_value:.6g}", signed(each.skill))
         table.add_row(Text(f"{each.name} (naive: {each.naive})"), *values)
     return table
 

@@ -1,4 +1,4 @@
-"""The architectures that can be tuned: every `Architecture` in a module of this package, by its name, and one's own."""
+"""The architectures that can be tuned: every `Architecture` in a module of this package, by its name, or custom."""
 
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real

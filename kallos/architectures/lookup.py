@@ -1,4 +1,4 @@
-"""Architectures by their names: those of this package, those that other packages bring along, and one's own."""
+"""Architectures by their names: those of this package, those that other packages bring along, and custom ones."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -82,7 +82,7 @@ def is_shipped(name: str) -> bool:
 def beside_source(name: str) -> list[Any]:
     """Return what moves an architecture's fits and need not be in the hash of its source; nothing for those shipped.
 
-    The `build` of one's own may lie in another file than the rest: it is whether it stops early, and what a partial
+    The `build` of a custom one may lie in another file than the rest: it is whether it stops early, and what a partial
     `build` has been given.
     """
     if is_shipped(name):
@@ -148,9 +148,9 @@ def _made(found: object, reference: str) -> Architecture:
             f"model_name must name a kallos.architectures.Architecture, or a function that returns one, and "
             f"{reference!r} is {type(made).__name__}"
         )
-    said = unsound(made)
-    if said is not None:
-        raise UsageError(f"an architecture {said}: mend {reference!r}")
+    message = unsound(made)
+    if message is not None:
+        raise UsageError(f"an architecture {message}: mend {reference!r}")
     return made
 
 
@@ -179,9 +179,9 @@ def unsound(architecture: Architecture) -> str | None:
     if wrong is not None:
         return f"must draw {wrong[1]!r} before {wrong[0]!r}, which looks at it"
     for name in space:
-        said = uncountable(space, name)
-        if said is not None:
-            return f"must have a sound space, and {name!r} {said}"
+        message = uncountable(space, name)
+        if message is not None:
+            return f"must have a sound space, and {name!r} {message}"
     seen = {other for parameter in space.values() for other in looked_at(parameter)}
     idle = [name for name in space if name not in defaults and name not in seen]
     if idle:

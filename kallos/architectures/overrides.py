@@ -23,7 +23,7 @@ from kallos.architectures.space import (
 )
 from kallos.words import did_you_mean
 
-Place = tuple[str, ...]
+FieldPath = tuple[str, ...]
 
 # Parameters that are shares of a whole, by the names that recipes and Darts have for them.
 _SHARES = ("dropout", "colsample_bytree")
@@ -41,10 +41,10 @@ def lay_over(chosen: Mapping[str, Architecture], tables: Mapping[str, Any]) -> d
     for name, value in general.items():
         if not any(name in architecture.space for architecture in chosen.values()):
             parameters = {parameter for architecture in chosen.values() for parameter in architecture.space}
-            said = f"must be a parameter of {_listed(chosen)}"
+            message = f"must be a parameter of {_listed(chosen)}"
             if isinstance(value, Mapping):
-                said, parameters = f"{said}, or an architecture", parameters | known.keys()
-            faults.append(_fault((name,), f"{said}: {did_you_mean(name, parameters)}", value))
+                message, parameters = f"{message}, or an architecture", parameters | known.keys()
+            faults.append(_fault((name,), f"{message}: {did_you_mean(name, parameters)}", value))
     laid = {}
     for name, architecture in {**chosen, **{name: known[name] for name in tables if name in known}}.items():
         own = tables.get(name, {})
@@ -53,8 +53,8 @@ def lay_over(chosen: Mapping[str, Architecture], tables: Mapping[str, Any]) -> d
             own = {}
         for parameter, value in own.items():
             if parameter not in architecture.space:
-                said = f"must be a parameter of {name}: {did_you_mean(parameter, architecture.space)}"
-                faults.append(_fault((name, parameter), said, value))
+                message = f"must be a parameter of {name}: {did_you_mean(parameter, architecture.space)}"
+                faults.append(_fault((name, parameter), message, value))
         laid[name] = _laid_over(name, architecture, general if name in chosen else {}, own, faults)
     if faults:
         raise ValidationError.from_exception_data("space", faults)
@@ -69,9 +69,9 @@ def _laid_over(
     faults: list[InitErrorDetails],
 ) -> Space:
     space = dict(architecture.space)
-    places: dict[str, Place] = {}
+    places: dict[str, FieldPath] = {}
     before = len(faults)
-    laid: tuple[tuple[Place, Mapping[str, Any]], ...] = (((), general), ((name,), own))
+    laid: tuple[tuple[FieldPath, Mapping[str, Any]], ...] = (((), general), ((name,), own))
     for place, tables in laid:
         for parameter, table in tables.items():
             if parameter in architecture.space:
@@ -81,15 +81,15 @@ def _laid_over(
                 except ValidationError as error:
                     faults.extend(_moved(error, places[parameter]))
                     continue
-                said = _unfit(parameter, space[parameter], architecture)
-                if said is not None:
-                    faults.append(_fault(places[parameter], said, table))
+                message = _unfit(parameter, space[parameter], architecture)
+                if message is not None:
+                    faults.append(_fault(places[parameter], message, table))
     wrong = misplaced(space) if len(faults) == before else None
     if wrong is not None:
         parameter, other = wrong
         earlier = list(space)[: list(space).index(parameter)]
-        said = f"must look at a parameter that is drawn before it, not {other!r}: {did_you_mean(other, earlier)}"
-        faults.append(_fault(places.get(parameter, (parameter,)), said, other))
+        message = f"must look at a parameter that is drawn before it, not {other!r}: {did_you_mean(other, earlier)}"
+        faults.append(_fault(places.get(parameter, (parameter,)), message, other))
     if len(faults) == before:
         for parameter in space:
             ill = _ill_composed(parameter, space, architecture)
@@ -102,9 +102,9 @@ def _laid_over(
 def _ill_composed(name: str, space: Space, architecture: Architecture) -> str | None:
     """Return what is wrong with a product, or a condition, on what other parameters can be, or None."""
     parameter = space[name]
-    said = uncountable(space, name)
-    if said is not None:
-        return said
+    message = uncountable(space, name)
+    if message is not None:
+        return message
     if isinstance(parameter, Product):
         return _unfit_values(name, extent(space, name), architecture)
     when = getattr(parameter, "when", None)
@@ -187,23 +187,23 @@ def _least(own: list[Any]) -> int | None:
     return next((bound for bound in bounds if min(own) >= bound), None)
 
 
-def _moved(error: ValidationError, place: Place) -> Iterator[InitErrorDetails]:
+def _moved(error: ValidationError, place: FieldPath) -> Iterator[InitErrorDetails]:
     for found in error.errors():
-        said = PydanticCustomError(found["type"], _literal(found["msg"]))
-        yield InitErrorDetails(type=said, loc=(*place, *found["loc"]), input=found["input"])
+        message = PydanticCustomError(found["type"], _literal(found["msg"]))
+        yield InitErrorDetails(type=message, loc=(*place, *found["loc"]), input=found["input"])
 
 
-def _fault(place: Place, said: str, value: Any) -> InitErrorDetails:
-    return InitErrorDetails(type=PydanticCustomError("value_error", _literal(said)), loc=place, input=value)
+def _fault(place: FieldPath, message: str, value: Any) -> InitErrorDetails:
+    return InitErrorDetails(type=PydanticCustomError("value_error", _literal(message)), loc=place, input=value)
 
 
-def _at(field: str | None, said: str) -> ValidationError:
-    return ValidationError.from_exception_data("parameter", [_fault((field,) if field else (), said, None)])
+def _at(field: str | None, message: str) -> ValidationError:
+    return ValidationError.from_exception_data("parameter", [_fault((field,) if field else (), message, None)])
 
 
-def _literal(said: str) -> Any:
+def _literal(message: str) -> Any:
     # A message is a template to pydantic, and what a user has written is none.
-    return said.replace("{", "(").replace("}", ")")
+    return message.replace("{", "(").replace("}", ")")
 
 
 def _listed(chosen: Mapping[str, Architecture]) -> str:

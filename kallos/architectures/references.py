@@ -9,7 +9,7 @@ from pathlib import Path
 from kallos.errors import UsageError, in_one_line
 
 _loaded: set[str] = set()
-# Of the files of one's own modules, as they were loaded: an edit later is no part of what runs.
+# Of the files of custom modules, as they were loaded: an edit later is no part of what runs.
 _texts: dict[Path, bytes] = {}
 
 

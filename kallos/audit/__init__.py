@@ -10,12 +10,12 @@ from kallos.audit.preparation import audit_fill, audit_preparation
 from kallos.audit.query import audit_query
 from kallos.audit.revisions import audit_revisions
 from kallos.audit.study import audit_study, before_holdout
-from kallos.audit.verdicts import STAGES, AuditReport, Verdict
+from kallos.audit.verdicts import STAGES, AuditReport, AuditVerdict
 
 __all__ = [
     "STAGES",
     "AuditReport",
-    "Verdict",
+    "AuditVerdict",
     "audit_associations",
     "audit_fill",
     "audit_forecasts",

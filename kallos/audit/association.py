@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.audit.regression import Baseline, lagged
-from kallos.audit.verdicts import FINDINGS, Finding, Verdict
-from kallos.features.moments import stamp
+from kallos.audit.verdicts import OUTCOMES, AuditVerdict, Outcome
+from kallos.features.moments import timestamp
 from kallos.specs.data import FeatureSpec
 from kallos.words import counted, day
 
@@ -36,7 +36,7 @@ class _Question:
     """Targets and what their own past says of them, and where a column is to be asked for more."""
 
     baseline: Baseline
-    said: str
+    text: str
     n_lags: int
     origins: npt.NDArray[np.int64]
     is_part: bool = False
@@ -52,18 +52,18 @@ class _Answer:
 
     share: float
     of_copies: float
-    said: str
+    text: str
     is_part: bool
 
     @property
-    def finding(self) -> Finding:
+    def finding(self) -> Outcome:
         """What it means. In a part of the rows alone, only what cannot be chance counts."""
         if self.share <= self.of_copies or self.share < (LEAK if self.is_part else SUSPICIOUS):
             return "clean"
         return "leak" if self.share >= LEAK else "suspicious"
 
 
-def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int = 0) -> list[Verdict]:
+def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int = 0) -> list[AuditVerdict]:
     """Return a verdict per covariate: whether it predicts the target too well to be true.
 
     `rows` is a frame as `study_frame` returns it. A target is forecast from the rows up to its origin, `features.lead`
@@ -90,15 +90,15 @@ def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int =
             continue
         values = rows[name].to_numpy(np.float64)
         if (period := repetition(values, rows.index)) is not None:
-            said = f"repeats every {period}, and so is known in advance"
-            verdicts.append(Verdict(stage="association", column=name, verdict="clean", evidence=said))
+            message = f"repeats every {period}, and so is known in advance"
+            verdicts.append(AuditVerdict(stage="association", column=name, verdict="clean", evidence=message))
             continue
         shapes = list(_shapes(values))
         answers = [_ask(each.baseline, [each.regressors(shape) for shape in shapes], each, rng) for each in questions]
         if (steps := _at_the_ends_of_steps(target, values, lead)) is not None:
-            baseline, said, ends, before = steps
+            baseline, message, ends, before = steps
             columns = [np.column_stack([shape[ends], shape[ends] - shape[before]]) for shape in shapes]
-            answers.append(_ask(baseline, columns, _Question(baseline, said, 0, ends), rng))
+            answers.append(_ask(baseline, columns, _Question(baseline, message, 0, ends), rng))
         verdicts.append(_verdict(name, answers))
     return verdicts
 
@@ -137,11 +137,11 @@ def _questions(target: Array, index: pd.Index, lead: int) -> list[_Question]:
         if len(places) < _FEWEST_ROWS:
             continue
         is_part = stop - start < len(target)
-        said = "the target's own past leaves"
+        message = "the target's own past leaves"
         if is_part:
-            said += f" from {day(stamp(index[start]))} to {day(stamp(index[stop - 1]))}"
+            message += f" from {day(timestamp(index[start]))} to {day(timestamp(index[stop - 1]))}"
         baseline = Baseline(target[places], lagged(target, n_lags)[places - lead])
-        found.append(_Question(baseline, said, n_lags, places - lead, is_part))
+        found.append(_Question(baseline, message, n_lags, places - lead, is_part))
     return found
 
 
@@ -161,7 +161,7 @@ def _ask(baseline: Baseline, columns: list[Array], question: _Question, rng: np.
         for offset in rng.integers(n_rows // 10, n_rows - n_rows // 10, CONTROLS):
             copies = [baseline.partial_r2(np.roll(column, int(offset), axis=0)) for column in columns]
             of_copies = max(of_copies, *copies)
-    return _Answer(share, of_copies, question.said, question.is_part)
+    return _Answer(share, of_copies, question.text, question.is_part)
 
 
 def _at_the_ends_of_steps(
@@ -189,19 +189,19 @@ def _at_the_ends_of_steps(
     return None if baseline.is_exact else (baseline, "the target's own past leaves at the ends of steps", ends, before)
 
 
-def _verdict(name: str, answers: list[_Answer]) -> Verdict:
-    worst = min(answers, key=lambda each: (FINDINGS.index(each.finding), each.is_part, -each.share))
-    said = f"takes away {max(worst.share, 0):.0%} of the squared error that {worst.said}"
+def _verdict(name: str, answers: list[_Answer]) -> AuditVerdict:
+    worst = min(answers, key=lambda each: (OUTCOMES.index(each.finding), each.is_part, -each.share))
+    message = f"takes away {max(worst.share, 0):.0%} of the squared error that {worst.text}"
     if worst.finding == "clean":
-        return Verdict(stage="association", column=name, verdict="clean", evidence=said)
-    return Verdict(
+        return AuditVerdict(stage="association", column=name, verdict="clean", evidence=message)
+    return AuditVerdict(
         stage="association",
         column=name,
         verdict=worst.finding,
-        evidence=f"{said} (copies shifted in time: {worst.of_copies:.0%} at most)",
+        evidence=f"{message} (copies shifted in time: {worst.of_copies:.0%} at most)",
         remedy="look for a shift, or a window or a fill that reaches beyond its row; or name it in 'exclude'",
     )
 
 
-def _untestable(why: str, remedy: str) -> Verdict:
-    return Verdict(stage="association", column=None, verdict="not testable", evidence=why, remedy=remedy)
+def _untestable(why: str, remedy: str) -> AuditVerdict:
+    return AuditVerdict(stage="association", column=None, verdict="not testable", evidence=why, remedy=remedy)

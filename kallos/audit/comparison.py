@@ -13,7 +13,7 @@ _OF_SPREAD = 1e-12
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangedRows:
     """The rows of a column that differ between two states, as positions."""
 
     rows: npt.NDArray[np.int64]
@@ -24,9 +24,9 @@ class Change:
         return int(self.rows[0])
 
 
-def changes(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Change]:
+def changes(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, ChangedRows]:
     """Return what differs in each column that both have; the frames share one index. Two missing values are equal."""
-    return {name: Change(np.flatnonzero(_differ(before[name], after[name]))) for name in before if name in after}
+    return {name: ChangedRows(np.flatnonzero(_differ(before[name], after[name]))) for name in before if name in after}
 
 
 def _differ(before: pd.Series, after: pd.Series) -> npt.NDArray[np.bool_]:

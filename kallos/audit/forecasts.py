@@ -12,8 +12,8 @@ import pandas as pd
 from kallos.architectures import get_architecture
 from kallos.architectures.lookup import architecture_names
 from kallos.audit.perturbation import with_other_values
-from kallos.audit.verdicts import Verdict
-from kallos.features.moments import stamp
+from kallos.audit.verdicts import AuditVerdict
+from kallos.features.moments import timestamp
 from kallos.features.snapshots import frame_sha256, write_snapshot
 from kallos.folds.columns import prepare_fold
 from kallos.folds.grid import Fold
@@ -28,7 +28,7 @@ Forecast = Callable[[pd.DataFrame], Array]
 Fit = Callable[[pd.DataFrame], Forecast]
 
 
-def audit_forecasts(rows: pd.DataFrame, fold: Fold, fit: Fit, *, target: str, lead: int = 1) -> list[Verdict]:
+def audit_forecasts(rows: pd.DataFrame, fold: Fold, fit: Fit, *, target: str, lead: int = 1) -> list[AuditVerdict]:
     """Return verdicts on one fold's forecasts: those whose origins lie before a change must keep every bit.
 
     `rows` is a frame as `study_frame` returns it; forecast i is made `lead` rows before the window's row i. Two things
@@ -48,18 +48,18 @@ def audit_forecasts(rows: pd.DataFrame, fold: Fold, fit: Fit, *, target: str, le
     changed = _behind(rows, fold, first_origin)
     if not verdicts and _moves(before, fit(changed)(changed), 0):
         verdicts.append(
-            Verdict(
+            AuditVerdict(
                 stage="forecast",
                 column=None,
                 verdict="leak",
                 evidence=f"trained anew, the first forecast moves when rows behind its origin "
-                f"{stamp(rows.index[first_origin])} change: they were trained or stopped on",
+                f"{timestamp(rows.index[first_origin])} change: they were trained or stopped on",
                 remedy="train, stop and select on rows that were known at the first origin",
             )
         )
     if not verdicts:
         verdicts.append(
-            Verdict(
+            AuditVerdict(
                 stage="forecast",
                 column=target,
                 verdict="clean",
@@ -107,18 +107,18 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
 
 def _by_column(
     rows: pd.DataFrame, fold: Fold, forecast: Forecast, before: Array, row: int, origin: int
-) -> list[Verdict]:
+) -> list[AuditVerdict]:
     """Return a leak for each column that alone moves forecasts from before the change, or one for them together."""
     changed = _behind(rows, fold, origin)
     alone = {name: forecast(rows.assign(**{name: changed[name]})) for name in rows.columns}
     names = [name for name, after in alone.items() if _moves(before, after, row)]
     return [
-        Verdict(
+        AuditVerdict(
             stage="forecast",
             column=name,
             verdict="leak",
-            evidence=f"fold {fold.number}: forecasts made up to {stamp(rows.index[origin])} move when values behind it "
-            f"change",
+            evidence=f"fold {fold.number}: forecasts made up to {timestamp(rows.index[origin])} move when values "
+            f"behind it change",
             remedy="forecast from nothing behind the origin",
         )
         for name in names or [None]

@@ -1,4 +1,4 @@
-"""How far does the target look ahead of its stamp, and is that what `label_horizon` says?"""
+"""How far does the target look ahead of its timestamp, and is that what `label_horizon` says?"""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kallos.audit.verdicts import Verdict
-from kallos.features.moments import stamp
+from kallos.audit.verdicts import AuditVerdict
+from kallos.features.moments import timestamp
 from kallos.specs.data import FeatureSpec
 from kallos.words import counted, pasteable
 
@@ -30,8 +30,8 @@ class LabelMatch:
     ahead: int
 
 
-def audit_label(frame: pd.DataFrame, features: FeatureSpec) -> list[Verdict]:
-    """Return verdicts on the target: whether it looks further ahead of its stamp than `label_horizon`.
+def audit_label(frame: pd.DataFrame, features: FeatureSpec) -> list[AuditVerdict]:
+    """Return verdicts on the target: whether it looks further ahead of its timestamp than `label_horizon`.
 
     `frame` holds the rows as loaded, before the target is stamped. What is asked: for how many rows at the end it is
     not known yet, and whether it equals a change of some column, forward or backward, over up to `LONGEST_LABEL` rows.
@@ -43,12 +43,12 @@ def audit_label(frame: pd.DataFrame, features: FeatureSpec) -> list[Verdict]:
     if open_rows > allowed:
         certain = open_rows <= LONGEST_LABEL
         verdicts.append(
-            Verdict(
+            AuditVerdict(
                 stage="label",
                 column=name,
                 verdict="leak" if certain else "suspicious",
-                evidence=f"{counted(open_rows, 'row')} at the end, from {stamp(frame.index[-open_rows])} on, without a "
-                f"target: it is known {counted(open_rows, 'row')} later, and label_horizon is {allowed}"
+                evidence=f"{counted(open_rows, 'row')} at the end, from {timestamp(frame.index[-open_rows])} on, "
+                f"without a target: it is known {counted(open_rows, 'row')} later, and label_horizon is {allowed}"
                 + ("" if certain else ", or it is not filled any more"),
                 remedy=f"give `label_horizon` {open_rows}, or fill the target up to the last row",
             )
@@ -93,8 +93,8 @@ def match_label(frame: pd.DataFrame, target: str) -> LabelMatch | None:
                         continue
                     arguments = (column, formula, length, is_forward)
                     if _fits(wanted, sample, *arguments) and _fits(wanted, known, *arguments):
-                        said = f"the {formula} of {pasteable(column.name)} over {counted(length, 'row')}"
-                        return LabelMatch(column.name, said, length if is_forward else 0)
+                        message = f"the {formula} of {pasteable(column.name)} over {counted(length, 'row')}"
+                        return LabelMatch(column.name, message, length if is_forward else 0)
     return None
 
 
@@ -156,35 +156,35 @@ def _equal(wanted: Array, change: Array) -> bool:
     return factor != 0 and bool(near.mean() >= _SHARE_THAT_FITS)
 
 
-def _of_match(name: str, match: LabelMatch, allowed: int) -> Verdict:
-    said = f"the target is {match.formula} "
+def _of_match(name: str, match: LabelMatch, allowed: int) -> AuditVerdict:
+    message = f"the target is {match.formula} "
     if match.ahead == 0:
-        return Verdict(
-            stage="label", column=name, verdict="clean", evidence=f"{said}up to its own row: known when stamped"
+        return AuditVerdict(
+            stage="label", column=name, verdict="clean", evidence=f"{message}up to its own row: known when stamped"
         )
-    said += f"behind its own: it looks {match.ahead} ahead, and label_horizon is {allowed}"
+    message += f"behind its own: it looks {match.ahead} ahead, and label_horizon is {allowed}"
     if match.ahead <= allowed:
-        return Verdict(stage="label", column=name, verdict="clean", evidence=said)
+        return AuditVerdict(stage="label", column=name, verdict="clean", evidence=message)
     what = "the target's lags hold labels that are not realised yet" if not allowed else "the purge is too short"
-    return Verdict(
+    return AuditVerdict(
         stage="label",
         column=name,
         # A column that is stamped a row late, such as the open of a market that never closes, looks the same.
         verdict="leak" if match.ahead > 1 else "suspicious",
-        evidence=f"{said}: {what}",
+        evidence=f"{message}: {what}",
         remedy=f"give `label_horizon` {match.ahead}",
     )
 
 
-def _without_match(name: str, open_rows: int, allowed: int) -> Verdict:
+def _without_match(name: str, open_rows: int, allowed: int) -> AuditVerdict:
     if allowed and open_rows == allowed:
-        return Verdict(
+        return AuditVerdict(
             stage="label",
             column=name,
             verdict="clean",
             evidence=f"{counted(open_rows, 'row')} at the end without a target yet, as label_horizon {allowed} says",
         )
-    return Verdict(
+    return AuditVerdict(
         stage="label",
         column=name,
         verdict="not testable",

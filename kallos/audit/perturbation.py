@@ -14,7 +14,7 @@ def with_other_values(frame: pd.DataFrame, first_row: int, *, seed: int = 0) -> 
     rng = np.random.default_rng(seed)
     changed = frame.copy()
     n_rows = len(frame) - first_row
-    for place, name in enumerate(frame.columns):
+    for position, name in enumerate(frame.columns):
         known = frame[name].to_numpy(np.float64)
         known = known[np.isfinite(known)]
         if not len(known) or n_rows <= 0:
@@ -22,5 +22,5 @@ def with_other_values(frame: pd.DataFrame, first_row: int, *, seed: int = 0) -> 
         spread = float(np.abs(known).mean()) or 1.0
         other = rng.choice(known, n_rows) * rng.uniform(1.5, 5.0, n_rows)
         other = np.where(other == 0, rng.uniform(0.1, 1.0, n_rows) * spread, other)
-        changed.isetitem(place, np.r_[frame[name].to_numpy(np.float64)[:first_row], other])
+        changed.isetitem(position, np.r_[frame[name].to_numpy(np.float64)[:first_row], other])
     return changed

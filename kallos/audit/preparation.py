@@ -8,9 +8,9 @@ import pandas as pd
 
 from kallos.audit.comparison import changes
 from kallos.audit.perturbation import with_other_values
-from kallos.audit.verdicts import Verdict
+from kallos.audit.verdicts import AuditVerdict
 from kallos.errors import FitError
-from kallos.features.moments import stamp
+from kallos.features.moments import timestamp
 from kallos.folds.columns import PreparedFold, group_columns, prepare_fold
 from kallos.folds.grid import Fold
 from kallos.specs.data import FeatureSpec
@@ -21,7 +21,7 @@ Fill = Callable[[pd.DataFrame], pd.DataFrame]
 Array = npt.NDArray[np.float64]
 
 
-def audit_fill(frame: pd.DataFrame, features: FeatureSpec, fill: Fill) -> list[Verdict]:
+def audit_fill(frame: pd.DataFrame, features: FeatureSpec, fill: Fill) -> list[AuditVerdict]:
     """Return a verdict per column: whether what `fill` makes of the rows up to a moment moves with later ones.
 
     `frame` holds the rows as loaded, `fill` returns those that a study uses. At several moments all values behind get
@@ -45,14 +45,14 @@ def audit_fill(frame: pd.DataFrame, features: FeatureSpec, fill: Fill) -> list[V
         shared = before.index.intersection(after.index)
         for name, change in changes(before.loc[shared], after.loc[shared]).items():
             if len(change.rows):
-                row = str(stamp(shared[change.first]))
-                moved.setdefault(name, (len(change.rows), f"first {row}, when rows behind {stamp(now)} change"))
+                row = str(timestamp(shared[change.first]))
+                moved.setdefault(name, (len(change.rows), f"first {row}, when rows behind {timestamp(now)} change"))
     return [_filled(name, moved.get(name), len(cuts)) for name in whole.columns]
 
 
 def audit_preparation(
     rows: pd.DataFrame, folds: Sequence[Fold], features: FeatureSpec, *, prepare: Prepare = prepare_fold
-) -> list[Verdict]:
+) -> list[AuditVerdict]:
     """Return a verdict per column: whether a fold's prepared rows move with rows that were not known yet.
 
     `rows` is a frame as `study_frame` returns it. In each fold the rows behind those that train get other values: no
@@ -79,19 +79,20 @@ def audit_preparation(
             if before.shape != after.shape:
                 moved.setdefault("", f"fold {fold.number}: other columns are made when later rows change")
                 continue
-            for place, name in enumerate(names):
-                differ = np.flatnonzero(~_same(before[:, place], after[:, place]))
+            for position, name in enumerate(names):
+                differ = np.flatnonzero(~_same(before[:, position], after[:, position]))
                 if len(differ):
                     moved.setdefault(
                         name,
                         f"fold {fold.number}: {len(differ)} of {n_known} prepared rows up to "
-                        f"{stamp(rows.index[cut - 1])} move when later ones change, first "
-                        f"{stamp(rows.index[fold.train_start + int(differ[0])])}",
+                        f"{timestamp(rows.index[cut - 1])} move when later ones change, first "
+                        f"{timestamp(rows.index[fold.train_start + int(differ[0])])}",
                     )
             if prepared.target_scale != other.target_scale:
                 moved.setdefault(
                     features.only_target,
-                    f"fold {fold.number}: its mean and scale move when rows behind {stamp(rows.index[cut - 1])} change",
+                    f"fold {fold.number}: its mean and scale move when rows behind {timestamp(rows.index[cut - 1])} "
+                    f"change",
                 )
     verdicts = [_prepared(name, moved.get(name), len(folds)) for name in names]
     if "" in moved:
@@ -112,7 +113,7 @@ def _names(rows: pd.DataFrame, prepared: PreparedFold, features: FeatureSpec) ->
     """Return what the prepared columns are called: as in the rows, unless principal components took their place."""
     columns = [name for names in group_columns(rows.columns, features).values() for name in names]
     width = 0 if prepared.past_covariates is None else prepared.past_covariates.width
-    covariates = columns if width == len(columns) else [f"covariate {place + 1}" for place in range(width)]
+    covariates = columns if width == len(columns) else [f"covariate {position + 1}" for position in range(width)]
     return [features.only_target, *covariates]
 
 
@@ -128,16 +129,16 @@ def _same(before: Array, after: Array) -> npt.NDArray[np.bool_]:
     return same
 
 
-def _filled(name: str, moved: tuple[int, str] | None, n_cuts: int) -> Verdict:
+def _filled(name: str, moved: tuple[int, str] | None, n_cuts: int) -> AuditVerdict:
     if moved is None:
-        return Verdict(
+        return AuditVerdict(
             stage="preparation",
             column=name,
             verdict="clean",
             evidence=f"no row before any of {counted(n_cuts, 'moment')} moves when later ones change",
         )
     n_rows, where = moved
-    return Verdict(
+    return AuditVerdict(
         stage="preparation",
         column=name,
         verdict="leak",
@@ -146,15 +147,15 @@ def _filled(name: str, moved: tuple[int, str] | None, n_cuts: int) -> Verdict:
     )
 
 
-def _prepared(name: str | None, moved: str | None, n_folds: int) -> Verdict:
+def _prepared(name: str | None, moved: str | None, n_folds: int) -> AuditVerdict:
     if moved is None:
-        return Verdict(
+        return AuditVerdict(
             stage="preparation",
             column=name,
             verdict="clean",
             evidence=f"not a bit of what is known moves in {counted(n_folds, 'fold')} when later rows change",
         )
-    return Verdict(
+    return AuditVerdict(
         stage="preparation",
         column=name,
         verdict="leak",

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from kallos.audit.comparison import changes
-from kallos.audit.verdicts import Verdict
+from kallos.audit.verdicts import AuditVerdict
 from kallos.errors import DataError, require, require_callable
-from kallos.features.moments import stamp
+from kallos.features.moments import timestamp
 from kallos.specs.data import FeatureSpec
 from kallos.words import counted
 
@@ -22,10 +22,10 @@ CUTS = (0.05, 0.13, 0.29, 0.431, 0.577, 0.713, 0.829, 0.937, 0.9983)
 _FEWEST_ROWS = 2
 
 
-def audit_query(load: Load, features: FeatureSpec, *, end_date: str | None = None) -> list[Verdict]:
+def audit_query(load: Load, features: FeatureSpec, *, end_date: str | None = None) -> list[AuditVerdict]:
     """Return a verdict per column: whether rows that lie before an earlier end date change with it.
 
-    `load(end_date)` returns the rows up to that date, indexed by sorted stamps, computed from nothing behind it. A
+    `load(end_date)` returns the rows up to that date, indexed by sorted timestamps, computed from nothing behind it. A
     feature must not change at all. The target may change, be missing or lack its row in the last `label_horizon` rows
     before each cut, and nowhere else: what changes further back looks further ahead than the purge. Nothing is proved
     by what stays the same where a label is known before it can be, since then the query reads behind its end date; nor
@@ -60,9 +60,9 @@ def audit_query(load: Load, features: FeatureSpec, *, end_date: str | None = Non
     return [_unseen(each, hidden) if hidden and each.column not in spared else each for each in verdicts]
 
 
-def audit_table() -> Verdict:
+def audit_table() -> AuditVerdict:
     """Return the verdict on a plain table or view, whose rows an earlier end date only filters."""
-    return Verdict(
+    return AuditVerdict(
         stage="query",
         column=None,
         verdict="not testable",
@@ -100,7 +100,7 @@ def _rows_up_to(load: Load, index: pd.Index, row: int) -> _Earlier:
     last = int(index.searchsorted(end, side="right")) - 1
     if last + 1 >= len(index):
         raise DataError("no later end date leaves a row to compare")
-    return _Earlier(load(str(stamp(end))), last, end)
+    return _Earlier(load(str(timestamp(end))), last, end)
 
 
 def _moment_behind(index: pd.Index, row: int) -> str:
@@ -109,7 +109,7 @@ def _moment_behind(index: pd.Index, row: int) -> str:
     Many a query compares them as text, or takes the end to be exclusive, and would miss the row by a hair.
     """
     if not isinstance(index, pd.DatetimeIndex):
-        return str(stamp(index[row]))
+        return str(timestamp(index[row]))
     between: pd.Timestamp = index[row] + (index[row + 1] - index[row]) / 2
     return str(between.isoformat())
 
@@ -139,8 +139,8 @@ class _Found:
         """Take in what an earlier end date changes."""
         target, horizon, cut = self.features.only_target, self.features.label_horizon, earlier.last
         known = self.full.iloc[: cut + 1]
-        there = known.index.isin(earlier.rows.index)
-        missing = np.flatnonzero(~there)
+        is_kept = known.index.isin(earlier.rows.index)
+        missing = np.flatnonzero(~is_kept)
         # A label of one row and an end date that is taken to be exclusive leave out the same row.
         is_only_its_day = len(missing) == 1 and earlier.end == self.full.index[missing[0]]
         self.is_day_lost |= is_only_its_day
@@ -148,7 +148,7 @@ class _Found:
             # Rows that the label's query leaves out, as long as it is not realised, are the label's affair.
             self.label_ahead = max(self.label_ahead, cut + 1 - int(missing[0]))
             self.lost |= {int(row) for row in missing if cut + 1 - row > horizon}
-        places = np.flatnonzero(there)
+        places = np.flatnonzero(is_kept)
         shared = known.iloc[places]
         self.n_cuts += 1
         for name, change in changes(shared, earlier.rows.loc[shared.index]).items():
@@ -162,32 +162,34 @@ class _Found:
         if horizon > cut - last <= is_only_its_day and pd.notna(self.full[target].iloc[last]):
             self.is_realised.append(int(last) not in self.rows[target])
 
-    def of_feature(self, name: str) -> Verdict:
+    def of_feature(self, name: str) -> AuditVerdict:
         """Return the verdict on a covariate, of which no row may have changed."""
         moved = sorted(self.rows[name])
         if not moved:
-            said = f"no row of {len(self.full)} changes at {counted(self.n_cuts, 'earlier end date')}"
-            return Verdict(stage="query", column=name, verdict="clean", evidence=said + _condition(self.features))
+            message = f"no row of {len(self.full)} changes at {counted(self.n_cuts, 'earlier end date')}"
+            return AuditVerdict(
+                stage="query", column=name, verdict="clean", evidence=message + _condition(self.features)
+            )
         reach = (
             "most rows change at once: it is computed over the whole series"
             if name in self.whole
             else f"it looks {counted(self.ahead[name], 'row')} ahead"
         )
-        return Verdict(
+        return AuditVerdict(
             stage="query",
             column=name,
             verdict="leak",
             evidence=f"{len(moved)} of {len(self.full)} rows change with an earlier end date, first "
-            f"{stamp(self.full.index[moved[0]])}: {reach}",
+            f"{timestamp(self.full.index[moved[0]])}: {reach}",
             remedy="compute it from the row itself and those before it (a window that ends at the current row)",
         )
 
-    def of_target(self) -> Verdict:
+    def of_target(self) -> AuditVerdict:
         """Return the verdict on the target, of which as many rows may have changed as its label looks ahead."""
         name, allowed = self.features.only_target, self.features.label_horizon
         ahead = max(self.ahead[name], self.label_ahead)
         if ahead <= allowed:
-            return Verdict(
+            return AuditVerdict(
                 stage="query",
                 column=name,
                 verdict="clean",
@@ -195,8 +197,8 @@ class _Found:
                 f"label_horizon is {allowed}{_condition(self.features)}",
             )
         moved = sorted(self.rows[name] | self.lost)
-        first = stamp(self.full.index[moved[0]]) if moved else None
-        return Verdict(
+        first = timestamp(self.full.index[moved[0]]) if moved else None
+        return AuditVerdict(
             stage="query",
             column=name,
             verdict="leak",
@@ -211,8 +213,8 @@ def _condition(features: FeatureSpec) -> str:
     return "" if features.label_horizon else ", if :end_date bounds what its windows read"
 
 
-def _reads_behind(features: FeatureSpec) -> Verdict:
-    return Verdict(
+def _reads_behind(features: FeatureSpec) -> AuditVerdict:
+    return AuditVerdict(
         stage="query",
         column=None,
         verdict="not testable",
@@ -223,7 +225,7 @@ def _reads_behind(features: FeatureSpec) -> Verdict:
     )
 
 
-def _unseen(verdict: Verdict, n_rows: int) -> Verdict:
+def _unseen(verdict: AuditVerdict, n_rows: int) -> AuditVerdict:
     """Return what is left of a clean verdict where the query leaves out as many rows before its end date."""
     if verdict.verdict != "clean":
         return verdict
@@ -240,8 +242,8 @@ def _unseen(verdict: Verdict, n_rows: int) -> Verdict:
     )
 
 
-def _heedless() -> Verdict:
-    return Verdict(
+def _heedless() -> AuditVerdict:
+    return AuditVerdict(
         stage="query",
         column=None,
         verdict="not testable",
@@ -250,8 +252,8 @@ def _heedless() -> Verdict:
     )
 
 
-def _nothing_to_compare(n_rows: int) -> Verdict:
-    return Verdict(
+def _nothing_to_compare(n_rows: int) -> AuditVerdict:
+    return AuditVerdict(
         stage="query",
         column=None,
         verdict="not testable",

@@ -3,13 +3,15 @@
 import pandas as pd
 
 from kallos.audit.comparison import changes
-from kallos.audit.verdicts import Verdict
-from kallos.features.moments import stamp
+from kallos.audit.verdicts import AuditVerdict
+from kallos.features.moments import timestamp
 
 _FEWEST_SHARED = 1
 
 
-def audit_revisions(today: pd.DataFrame, earlier: pd.DataFrame, *, earlier_target: str | None = None) -> list[Verdict]:
+def audit_revisions(
+    today: pd.DataFrame, earlier: pd.DataFrame, *, earlier_target: str | None = None
+) -> list[AuditVerdict]:
     """Return a verdict per column of today's rows: whether they differ from those that an earlier snapshot holds.
 
     Both are frames as `kallos.folds.columns.study_frame` returns them: the target first, and stamped when known. Of
@@ -17,7 +19,7 @@ def audit_revisions(today: pd.DataFrame, earlier: pd.DataFrame, *, earlier_targe
     but the earlier one was stamped by another label horizon, `earlier_target` names it, and it is not compared.
     """
     if isinstance(today.index, pd.DatetimeIndex) != isinstance(earlier.index, pd.DatetimeIndex):
-        return [not_testable("the earlier snapshot is indexed by another kind of stamp")]
+        return [not_testable("the earlier snapshot is indexed by another kind of timestamp")]
     shared = today.index.intersection(earlier.index)
     if len(shared) < _FEWEST_SHARED:
         return [not_testable("no row of the earlier snapshot is among today's")]
@@ -36,7 +38,7 @@ def audit_revisions(today: pd.DataFrame, earlier: pd.DataFrame, *, earlier_targe
         change = found[name]
         if not len(change.rows):
             verdicts.append(
-                Verdict(
+                AuditVerdict(
                     stage="revisions",
                     column=name,
                     verdict="clean",
@@ -46,21 +48,21 @@ def audit_revisions(today: pd.DataFrame, earlier: pd.DataFrame, *, earlier_targe
             continue
         row = change.first
         verdicts.append(
-            Verdict(
+            AuditVerdict(
                 stage="revisions",
                 column=name,
                 verdict="leak",
                 evidence=f"{len(change.rows)} of {len(shared)} rows were revised since the earlier snapshot, first "
-                f"{stamp(shared[row])} ({then[name].iloc[row]:.6g}, now {now[name].iloc[row]:.6g})",
+                f"{timestamp(shared[row])} ({then[name].iloc[row]:.6g}, now {now[name].iloc[row]:.6g})",
                 remedy="store each value as it was first known, or stamp it when its last revision is known",
             )
         )
     return verdicts
 
 
-def not_testable(why: str, *, column: str | None = None) -> Verdict:
+def not_testable(why: str, *, column: str | None = None) -> AuditVerdict:
     """Return the verdict on a comparison that cannot be made."""
-    return Verdict(
+    return AuditVerdict(
         stage="revisions",
         column=column,
         verdict="not testable",

@@ -10,11 +10,11 @@ from kallos.audit.labels import audit_label, unrealised_rows
 from kallos.audit.preparation import audit_fill, audit_preparation
 from kallos.audit.query import Load, audit_query, audit_table
 from kallos.audit.revisions import audit_revisions, not_testable
-from kallos.audit.verdicts import Stage, Verdict
+from kallos.audit.verdicts import AuditVerdict, Stage
 from kallos.errors import DataError, require, require_callable
-from kallos.features.moments import stamp
+from kallos.features.moments import timestamp
 from kallos.folds.columns import columns_of_numbers, study_frame
-from kallos.folds.cut import cut_stamps, first_rows, rows_of_study
+from kallos.folds.cut import cut_timestamps, first_rows, rows_of_study
 from kallos.folds.grid import FoldGrid, cut_folds
 from kallos.folds.rows import require_rows
 from kallos.specs.study import TuneSpec
@@ -29,7 +29,7 @@ def audit_study(
     earlier_target: str | None = None,
     no_earlier: str = "there is no earlier snapshot of these rows",
     watch: Callable[[Stage], None] = lambda stage: None,
-) -> list[Verdict]:
+) -> list[AuditVerdict]:
     """Return the verdicts of all stages on a study's rows as loaded; `watch` is told each stage before it begins.
 
     Rows of a hold-out are cut off before anything looks at them. `load(end_date)` computes the rows up to an earlier
@@ -47,14 +47,14 @@ def audit_study(
     require(str, no_earlier=no_earlier)
     features = spec.features
     spec.data.refuse_several()
-    verdicts: list[Verdict] = []
+    verdicts: list[AuditVerdict] = []
     grid: FoldGrid | None = None
     end_date, labelled = spec.data.end_date, frame
     if spec.folds.holdout:
         grid, frame = before_holdout(frame, spec)
         # Labels of the last rows are known behind the cut.
         labelled = frame.iloc[: len(frame) - features.label_horizon]
-        load, end_date = _up_to(load, frame.index[-1]), str(stamp(frame.index[-1]))
+        load, end_date = _up_to(load, frame.index[-1]), str(timestamp(frame.index[-1]))
     # Of columns that are no numbers nothing can be asked.
     columns_of_numbers(frame, features)
     watch("query")
@@ -95,7 +95,7 @@ def before_holdout(frame: pd.DataFrame, spec: TuneSpec) -> tuple[FoldGrid, pd.Da
 
     Raises `DataError` if there are too few rows for its folds and hold-out.
     """
-    whole, grid = cut_stamps({spec.data.only_asset: frame.index}, spec)
+    whole, grid = cut_timestamps({spec.data.only_asset: frame.index}, spec)
     (n_rows,) = rows_of_study(whole, grid, spec).values()
     return grid, first_rows(frame, n_rows)
 

@@ -7,22 +7,22 @@ from pydantic import BaseModel, ConfigDict, computed_field
 from kallos.words import pasteable, shorten
 
 Stage = Literal["query", "revisions", "label", "association", "preparation", "forecast"]
-Finding = Literal["leak", "suspicious", "not testable", "clean"]
+Outcome = Literal["leak", "suspicious", "not testable", "clean"]
 
 # In the order of the data's way.
 STAGES: tuple[Stage, ...] = get_args(Stage)
 # The worst first.
-FINDINGS: tuple[Finding, ...] = get_args(Finding)
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
-class Verdict(BaseModel):
+class AuditVerdict(BaseModel):
     """What one stage says of one column, or of the whole (`column` is None)."""
 
     model_config = ConfigDict(frozen=True)
 
     stage: Stage
     column: str | None
-    verdict: Finding
+    verdict: Outcome
     evidence: str
     remedy: str | None = None
 
@@ -32,13 +32,13 @@ class AuditReport(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[AuditVerdict, ...]
 
     @classmethod
-    def of(cls, verdicts: list[Verdict]) -> "AuditReport":
+    def of(cls, verdicts: list[AuditVerdict]) -> "AuditReport":
         """Return the report of these verdicts, sorted by finding, then by stage."""
         return cls(
-            verdicts=tuple(sorted(verdicts, key=lambda each: (FINDINGS.index(each.verdict), STAGES.index(each.stage))))
+            verdicts=tuple(sorted(verdicts, key=lambda each: (OUTCOMES.index(each.verdict), STAGES.index(each.stage))))
         )
 
     @computed_field  # type: ignore[prop-decorator]
@@ -47,7 +47,7 @@ class AuditReport(BaseModel):
         """Whether a leak was found."""
         return bool(self.having("leak"))
 
-    def having(self, finding: Finding) -> list[Verdict]:
+    def having(self, finding: Outcome) -> list[AuditVerdict]:
         """Return the verdicts of one kind."""
         return [each for each in self.verdicts if each.verdict == finding]
 
@@ -71,7 +71,7 @@ class AuditReport(BaseModel):
         return f"no leak found{rest}"
 
 
-def _named(verdicts: list[Verdict]) -> str:
+def _named(verdicts: list[AuditVerdict]) -> str:
     by_stage: dict[str, list[str]] = {}
     for each in verdicts:
         names = by_stage.setdefault(each.stage, [])

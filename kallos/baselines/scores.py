@@ -38,7 +38,7 @@ def score_baselines(
     Of several targets each has its own best baseline by the mean over the folds, which those `beyond` have no part in.
     Raises `DataError` if a target is constant where errors are counted in its standard deviations.
     """
-    frequencies = [find_frequency(stamps, spec.data.frequency) for stamps in panel.stamps]
+    frequencies = [find_frequency(timestamps, spec.data.frequency) for timestamps in panel.timestamps]
     windows = [_windows(panel, fold, spec, frequencies) for fold in (*folds, *beyond)]
     forecasts = [[baseline_forecasts(window, IN_FOLDS) for window in fold] for fold in windows]
     errors = [_errors(spec.metric, *fold) for fold in zip(windows, forecasts, strict=True)]

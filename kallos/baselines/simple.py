@@ -41,12 +41,12 @@ def seasonal(window: Window, origins: Origins) -> Array | None:
 
     None if the frequency has no season, or two of them are not known at the first origin.
     """
-    season, stamps = Season.of(window.frequency), window.frame.index
+    season, timestamps = Season.of(window.frequency), window.frame.index
     # Quantiles need past errors, too, of forecasts a season behind the first row.
     known = len(window.history) - 1 - (window.overlap if len(window.spec.levels) > 1 else 0)
-    if season is None or not season.is_known_twice(stamps, known):
+    if season is None or not season.is_known_twice(timestamps, known):
         return None
-    rows = season.rows_before(stamps, origins[:, None] + _ahead(window), origins[:, None])
+    rows = season.rows_before(timestamps, origins[:, None] + _ahead(window), origins[:, None])
     return np.where(rows[..., None] >= 0, window.values[rows], np.nan)
 
 

@@ -98,7 +98,7 @@ def _beyond_floats(column: pd.Series, values: pd.Series, name: str, spec: TuneSp
             f"first at {large[0]}",
             f"correct them, or {_left_out(name, spec)}",
             column=name,
-            stamps=first_few(large),
+            timestamps=first_few(large),
         )
     if column.dtype.kind in "iu":
         inexact = column.index[np.asarray(sizes > _EXACT)]
@@ -109,7 +109,7 @@ def _beyond_floats(column: pd.Series, values: pd.Series, name: str, spec: TuneSp
                 f"{inexact[0]}: identifiers are no features",
                 f"{_left_out(name, spec)}, or scale it down",
                 column=name,
-                stamps=first_few(inexact),
+                timestamps=first_few(inexact),
             )
 
 
@@ -119,14 +119,14 @@ def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding,
     known = column.dropna()
     kinds = {type(each) for each in known} if kind == "O" else set()
     remedy = _left_out(name, spec)
-    stamps = first_few(known.index)
+    timestamps = first_few(known.index)
     if kind == "b" or kinds == {bool}:
         finding = Finding(
             "boolean-column",
             f"features must be numbers, and {pasteable(name)} is boolean",
             f"cast it to 0 and 1 in a view or query, or {remedy}",
             column=name,
-            stamps=stamps,
+            timestamps=timestamps,
         )
         return finding, column.map(lambda each: float(bool(each)), na_action="ignore").astype(np.float64)
     if kinds == {int}:
@@ -135,7 +135,7 @@ def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding,
             f"whole numbers must fit 64 bits, and those of {pasteable(name)} do not",
             remedy,
             column=name,
-            stamps=first_few(known.index[np.array([abs(each) >= 2**63 for each in known], dtype=bool)]),
+            timestamps=first_few(known.index[np.array([abs(each) >= 2**63 for each in known], dtype=bool)]),
         )
         return finding, _read_as_numbers(column)
     words = np.array([isinstance(each, str) for each in known], dtype=bool)
@@ -147,7 +147,7 @@ def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding,
             f"features must be numbers, and {pasteable(name)} holds text such as {word!r}",
             f"{'cast it to' if are_digits else 'code it as'} numbers in a view or query, or {remedy}",
             column=name,
-            stamps=first_few(known.index[words]) if words.any() else stamps,
+            timestamps=first_few(known.index[words]) if words.any() else timestamps,
         )
         return finding, _read_as_numbers(column)
     what = "decimals" if kinds == {Decimal} else shorten(sorted(each.__name__ for each in kinds) or [column.dtype])
@@ -157,7 +157,7 @@ def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding,
         f"features must be numbers, and {pasteable(name)} holds {what}",
         f"cast it to numbers in a view or query, or {remedy}",
         column=name,
-        stamps=first_few(odd if len(odd) else known.index),
+        timestamps=first_few(odd if len(odd) else known.index),
     )
     return finding, _read_as_numbers(column)
 

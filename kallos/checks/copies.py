@@ -47,7 +47,7 @@ def copies_of_target(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
 
 
 def _copies_of(target: str, known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
-    left_out = {*spec.features.targets, *fitting_columns(known.columns, spec.features.known_ahead)}
+    left_out = {*spec.features.targets, *fitting_columns(known.columns, spec.features.known_future)}
     covariates = [name for name in known.columns if name not in left_out and varies(known[name].to_numpy())]
     if target not in known.columns or not covariates or not varies(known[target].to_numpy()):
         return
@@ -59,11 +59,11 @@ def _copies_of(target: str, known: pd.DataFrame, spec: TuneSpec) -> Iterator[Fin
     alike = np.abs(np.stack([_correlation(ranks, own, int(shift)) for shift in shifts])) if farthest > 0 else None
     if alike is None:
         return
-    for place, name in enumerate(covariates):
-        best = int(alike[:, place].argmax())
-        if alike[best, place] >= SAME:
+    for position, name in enumerate(covariates):
+        best = int(alike[:, position].argmax())
+        if alike[best, position] >= SAME:
             # Of a target that repeats itself, the nearest that is no leak is as true as any.
-            as_good = shifts[alike[:, place] >= alike[best, place] - 1e-9]
+            as_good = shifts[alike[:, position] >= alike[best, position] - 1e-9]
             harmless = as_good[as_good <= 0]
             shift = int(harmless.max()) if len(harmless) else int(as_good.min())
             yield _copy(name, target, shift, known, spec)
@@ -80,9 +80,9 @@ def _copy(name: str, target: str, shift: int, known: pd.DataFrame, spec: TuneSpe
             f"a value must be stamped when it becomes known, and {pasteable(name)} is {words}: a model would read the "
             "answer",
             "name it in 'exclude', or shift it down in the view or query; if it is truly known by then (an open that "
-            "is the last close), name it in 'known_ahead'",
+            "is the last close), name it in 'known_future'",
             column=name,
-            stamps=first_few(known.index),
+            timestamps=first_few(known.index),
         )
     if shift == 0:
         return Finding(
@@ -103,9 +103,9 @@ def _copy(name: str, target: str, shift: int, known: pd.DataFrame, spec: TuneSpe
 def _correlation(ranks: Array, own: Array, shift: int) -> Array:
     """Return each column's correlation with the target of `shift` rows later, over the rows that have both."""
     n = len(own)
-    there, later = ranks[max(-shift, 0) : n - max(shift, 0)], own[max(shift, 0) : n - max(-shift, 0)]
-    both = ~np.isnan(there) & ~np.isnan(later)[:, None]
-    x, y = np.where(both, there, 0.0), np.where(both, later[:, None], 0.0)
+    earlier, later = ranks[max(-shift, 0) : n - max(shift, 0)], own[max(shift, 0) : n - max(-shift, 0)]
+    both = ~np.isnan(earlier) & ~np.isnan(later)[:, None]
+    x, y = np.where(both, earlier, 0.0), np.where(both, later[:, None], 0.0)
     size = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
     correlated: Array = np.where(both.sum(axis=0) >= FEWEST, (x * y).sum(axis=0) / np.maximum(size, 1e-300), 0.0)
     return correlated

@@ -12,12 +12,12 @@ from kallos.checks.findings import Examination, Finding
 from kallos.checks.scales import examine_scales
 from kallos.checks.shifts import shifted_columns
 from kallos.checks.splits import unadjusted_splits
-from kallos.checks.stamps import Stamped, examine_stamps, unfinished
 from kallos.checks.study import SeenStudy, cut_study, examine_folds, seen
+from kallos.checks.timestamps import Stamped, examine_timestamps, unfinished
 from kallos.checks.values import examine_values
 from kallos.errors import DataError, require
 from kallos.features.unfinished import why_unfinished
-from kallos.folds.columns import fitting_columns, group_columns, refuse_long_label, stamp_when_known
+from kallos.folds.columns import fitting_columns, group_columns, refuse_long_label, timestamp_when_known
 from kallos.folds.cut import first_rows
 from kallos.specs.study import TuneSpec
 
@@ -25,9 +25,9 @@ from kallos.specs.study import TuneSpec
 def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None) -> Examination:
     """Return all faults of rows as `FeatureStore.read(spec.data)` returns them, and what a study would see of them.
 
-    Behind each fault of the rows it goes on with them repaired (of doubled stamps the first is kept, and so on), so
-    that later faults are found, too. Of the rows of a hold-out the stamps are looked at, which say where it begins, and
-    no value. `now` is the moment that no row should lie behind, in UTC if it has no zone; by default none does. The
+    Behind each fault of the rows it goes on with them repaired (of doubled timestamps the first is kept, and so on), so
+    that later faults are found, too. Of the rows of a hold-out the timestamps are looked at, which say where it begins,
+    and no value. `now` is the moment that no row should lie behind, in UTC if it has no zone; by default none does. The
     rows are left as they are.
 
     Raises `UsageError` for dates or a frequency that are none, or do not suit the rows.
@@ -35,13 +35,13 @@ def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None) 
     require(pd.DataFrame, rows=rows)
     require(TuneSpec, spec=spec)
     require((datetime, type(None)), now=now)
-    return examine_stamped(look_at_stamps(rows, spec, now), spec)
+    return examine_stamped(look_at_timestamps(rows, spec, now), spec)
 
 
-def look_at_stamps(rows: pd.DataFrame, spec: TuneSpec, now: datetime | None) -> Stamped:
-    """Return rows indexed by their stamps, columns with names of their own, and what is wrong with either."""
+def look_at_timestamps(rows: pd.DataFrame, spec: TuneSpec, now: datetime | None) -> Stamped:
+    """Return rows indexed by their timestamps, columns with names of their own, and what is wrong with either."""
     findings: list[Finding] = []
-    stamped = examine_stamps(with_distinct_names(rows, findings), spec.data, now)
+    stamped = examine_timestamps(with_distinct_names(rows, findings), spec.data, now)
     return replace(stamped, findings=[*findings, *stamped.findings])
 
 
@@ -85,7 +85,7 @@ def _numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, h
     numbers = as_numbers(chosen, spec, findings, n_labels=n_labels)
     if not has_holdout and not any(finding.fault == "unfinished-row" for finding in findings):
         volumes = fitting_columns(numbers.columns, spec.features.volume)
-        # Whether the clock says so is known from the stamps.
+        # Whether the clock says so is known from the timestamps.
         found = why_unfinished(numbers, volumes, None)
         if found is not None and found.column is not None:
             findings.append(unfinished(numbers.index, found.why, column=found.column))
@@ -111,7 +111,7 @@ def _study(
         return
     known = numbers.where(np.isfinite(numbers))
     if all(target in numbers.columns for target in spec.features.targets):
-        known = stamp_when_known(known, spec.features, fill=spec.data.fill)
+        known = timestamp_when_known(known, spec.features, fill=spec.data.fill)
         copies = list(copies_of_target(known, spec))
         # What is the target of another row is named as that.
         others = known.drop(columns=[finding.column for finding in copies if finding.column is not None])

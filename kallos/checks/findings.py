@@ -26,7 +26,7 @@ FAULTS: Mapping[str, Severity] = {
     "irregular-timestamps": "error",
     "days-elsewhere": "error",
     "mixed-frequency": "error",
-    "too-few-stamps": "error",
+    "too-few-timestamps": "error",
     "missing-target": "error",
     "idle-pattern": "error",
     "text-column": "error",
@@ -79,23 +79,23 @@ FAULTS: Mapping[str, Severity] = {
     "shifted-rows": "warning",
 }
 
-_MOST_STAMPS = 3
+_MOST_TIMESTAMPS = 3
 
 
 @dataclass(frozen=True)
 class Finding:
     """One fault and its place: what is wrong, where, and what to do about it.
 
-    `stamps` are the first few rows at fault, as text; `parameter` is the field of the specification at fault;
-    `known_from` is the first stamp behind values that are missing at the beginning; `asset` is given where there are
-    several.
+    `timestamps` are the first few rows at fault, as text; `parameter` is the field of the specification at fault;
+    `known_from` is the first timestamp behind values that are missing at the beginning; `asset` is given where there
+    are several.
     """
 
     fault: str
     message: str
     remedy: str
     column: str | None = None
-    stamps: tuple[str, ...] = ()
+    timestamps: tuple[str, ...] = ()
     fold: int | None = None
     parameter: str | None = None
     table: str = ""
@@ -106,7 +106,9 @@ class Finding:
     def of(cls, error: DataError, **place: Any) -> "Finding":
         """Return what a strict function refuses as a finding; where it does not say the place, this is it."""
         place = {**place, **error.place}
-        return cls(message=error.rule, remedy=error.remedy, **{**place, "stamps": first_few(place.get("stamps", ()))})
+        return cls(
+            message=error.rule, remedy=error.remedy, **{**place, "timestamps": first_few(place.get("timestamps", ()))}
+        )
 
     @property
     def severity(self) -> Severity:
@@ -124,7 +126,7 @@ class Finding:
         """Where it is, in a few words."""
         column = None if self.column is None else f"column {pasteable(self.column)}"
         fold = None if self.fold is None else f"fold {self.fold}"
-        return ", ".join(part for part in (self.asset, column, *self.stamps[:1], fold, self.parameter) if part)
+        return ", ".join(part for part in (self.asset, column, *self.timestamps[:1], fold, self.parameter) if part)
 
     def document(self) -> dict[str, Any]:
         """Return the finding as JSON holds it."""
@@ -134,7 +136,7 @@ class Finding:
             "table": self.table,
             **({} if self.asset is None else {"asset": self.asset}),
             "column": self.column,
-            "stamps": list(self.stamps),
+            "timestamps": list(self.timestamps),
             "fold": self.fold,
             "parameter": self.parameter,
             "message": self.message,
@@ -144,7 +146,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class SeenFold:
-    """A fold as a study would see it, in the data's own stamps, all inclusive."""
+    """A fold as a study would see it, in the data's own timestamps, all inclusive."""
 
     number: int
     train_start: str
@@ -157,7 +159,7 @@ class SeenFold:
 class Examination:
     """All findings, errors first, and what a study would see of the rows.
 
-    Where there are errors, what is seen is that of rows repaired for the sake of looking further: stamps that are
+    Where there are errors, what is seen is that of rows repaired for the sake of looking further: timestamps that are
     doubled or cannot be read left out. `holdout_rows` lie behind what is seen, from `holdout_first` on, and no value of
     theirs is looked at. `longest_input` is the input length that the search space is clipped to, None where it fits as
     a whole.
@@ -224,9 +226,9 @@ class Examination:
             raise DataError("\n  ".join([f"rows must be fit for tuning, and have {len(lines)} faults:", *lines]))
 
 
-def first_few(stamps: pd.Index | tuple[Any, ...]) -> tuple[str, ...]:
-    """Return the first few stamps as text."""
-    return tuple(str(stamp) for stamp in stamps[:_MOST_STAMPS])
+def first_few(timestamps: pd.Index | tuple[Any, ...]) -> tuple[str, ...]:
+    """Return the first few timestamps as text."""
+    return tuple(str(timestamp) for timestamp in timestamps[:_MOST_TIMESTAMPS])
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from kallos.words import shorten
 
 
 def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) -> Frequency | None:
-    """Return the frequency of sorted, unique stamps, or None where they keep to none, which is then found."""
+    """Return the frequency of sorted, unique timestamps, or None where they keep to none, which is then found."""
     name = spec.timestamp_column
     try:
         found = find_frequency(index, spec.frequency)
@@ -38,7 +38,7 @@ def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) 
                 f"behind",
                 "take the rows of one frequency by `start_date` or `end_date`, or bring all to the longer one",
                 column=name,
-                stamps=(str(change[0]),),
+                timestamps=(str(change[0]),),
             )
         )
         return None
@@ -56,7 +56,7 @@ def _off_their_day(index: pd.Index, frequency: Frequency, name: str) -> Iterator
         f"{len(index)}: {shorten(shifted)}",
         "leave them where the usual day was a holiday, or else correct them",
         column=name,
-        stamps=first_few(shifted),
+        timestamps=first_few(shifted),
     )
 
 

@@ -15,7 +15,7 @@ _MOST_NAMED = 3
 def with_left_out(examination: Examination, left_out: pd.Series, spec: DataSpec) -> Examination:
     """Return what was found in an asset's rows with a word on those that `ingest` left out among and behind them.
 
-    `left_out` are the rules that they break, by their stamps, as `FeatureStore.left_out` returns them.
+    `left_out` are the rules that they break, by their timestamps, as `FeatureStore.left_out` returns them.
     """
     if left_out.empty or examination.first is None:
         return examination
@@ -24,14 +24,14 @@ def with_left_out(examination: Examination, left_out: pd.Series, spec: DataSpec)
     missing = left_out[pd.Timestamp(examination.first) : end]
     if missing.empty:
         return examination
-    named = [f"{stamp}: {rule}" for stamp, rule in missing.items()]
+    named = [f"{timestamp}: {rule}" for timestamp, rule in missing.items()]
     finding = Finding(
         "left-out-rows",
         f"rows that ingest left out as unfit are missing, {len(missing)} in all ({shorten(named, _MOST_NAMED)}), and "
         f"what moved most may be among them",
         "correct them and ingest them again, or judge what is found without them accordingly",
         column=spec.timestamp_column,
-        stamps=first_few(missing.index),
+        timestamps=first_few(missing.index),
         table=spec.features_table,
     )
     return replace(examination, findings=(*examination.findings, finding))

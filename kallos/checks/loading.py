@@ -7,16 +7,16 @@ from datetime import datetime
 
 import pandas as pd
 
-from kallos.checks.examination import examine, examine_stamped, look_at_stamps
+from kallos.checks.examination import examine, examine_stamped, look_at_timestamps
 from kallos.checks.findings import Examination
 from kallos.checks.left_out import with_left_out
-from kallos.checks.stamps import Stamped
+from kallos.checks.timestamps import Stamped
 from kallos.checks.together import examine_together
 from kallos.errors import DataError
 from kallos.features.chunks import OnRows
 from kallos.features.dates import bounds
 from kallos.features.store import FeatureStore, by_asset, tidy
-from kallos.folds.cut import cut_stamps, rows_of_study
+from kallos.folds.cut import cut_timestamps, rows_of_study
 from kallos.settings import DB_TIMEOUT
 from kallos.specs.data import DataSpec
 from kallos.specs.study import TuneSpec
@@ -88,7 +88,7 @@ def load_features_to_score(
     Here, and nowhere before, the rows of a hold-out are looked at. Raises `DataError` with a line for each fault.
     """
     read = reader.read(spec.data)
-    stamped = look_at_stamps(read.rows, spec, now)
+    stamped = look_at_timestamps(read.rows, spec, now)
     examination = with_left_out(examine_stamped(stamped, spec, len(stamped.frame)), read.left_out, spec.data)
     found = (replace(each, remedy=_OF_SETTLED) if each.severity == "error" else each for each in examination.findings)
     examination = replace(examination, findings=tuple(found))
@@ -127,15 +127,15 @@ def _examine_each(rows: Mapping[str, pd.DataFrame], spec: TuneSpec, now: datetim
     if len(rows) == 1:
         return {asset: examine(each, spec, now=now) for asset, each in rows.items()}
     own = {data.only_asset: spec.model_copy(update={"data": data}) for data in spec.data.each()}
-    stamped = {asset: look_at_stamps(rows[asset], own[asset], now) for asset in own}
+    stamped = {asset: look_at_timestamps(rows[asset], own[asset], now) for asset in own}
     n_rows = _rows_of_each(stamped, spec)
     return {asset: examine_stamped(stamped[asset], own[asset], n_rows[asset]) for asset in own}
 
 
 def _rows_of_each(stamped: Mapping[str, Stamped], spec: TuneSpec) -> dict[str, int]:
-    """Return how many rows of each asset are the study's; all, where faults of the stamps keep it from being cut."""
-    stamps = {asset: each.frame.index for asset, each in stamped.items()}
+    """Return how many rows of each asset are the study's; all, where faulty timestamps keep it from being cut."""
+    timestamps = {asset: each.frame.index for asset, each in stamped.items()}
     if spec.folds.holdout and all(each.frequency is not None for each in stamped.values()):
         with suppress(DataError):
-            return rows_of_study(*cut_stamps(stamps, spec), spec)
-    return {asset: len(index) for asset, index in stamps.items()}
+            return rows_of_study(*cut_timestamps(timestamps, spec), spec)
+    return {asset: len(index) for asset, index in timestamps.items()}

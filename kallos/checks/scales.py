@@ -35,14 +35,14 @@ def examine_scales(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[
             continue
         jump = _jump(column.to_numpy())
         if jump is not None:
-            place, factor = jump
+            position, factor = jump
             yield Finding(
                 "scale-jump",
                 f"the level of {pasteable(name)} changes by a factor of about {_rounded(factor)} at "
-                f"{column.index[place]}, and stays: a change of its unit",
+                f"{column.index[position]}, and stays: a change of its unit",
                 "bring it to one unit, or begin there with `start_date`",
                 column=name,
-                stamps=first_few(column.index[place:]),
+                timestamps=first_few(column.index[position:]),
             )
             continue
         deviations = _deviations(column)
@@ -55,7 +55,7 @@ def examine_scales(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[
                 f"rows, first {far[0]} ({column[far[0]]:.6g})",
                 "correct them" + (": an error of prices or of their unit?" if name in targets else excluded),
                 column=name,
-                stamps=first_few(far),
+                timestamps=first_few(far),
             )
         glitches = column.index[(deviations > _GLITCH) & (deviations <= farthest) & _returns(column.to_numpy())]
         if len(glitches):
@@ -65,7 +65,7 @@ def examine_scales(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[
                 f"{glitches[0]} ({column[glitches[0]]:.6g})",
                 "correct them, or name the column in 'exclude'",
                 column=name,
-                stamps=first_few(glitches),
+                timestamps=first_few(glitches),
             )
 
 
@@ -88,12 +88,12 @@ def _jump(values: Array) -> tuple[int, float] | None:
     if not len(steps) or np.isnan(steps).all():
         return None
     best = int(np.nanargmax(steps))
-    place = places[best]
-    ends = np.array([0]), np.array([place]), np.array([len(values)])
+    position = places[best]
+    ends = np.array([0]), np.array([position]), np.array([len(values)])
     kept = abs(float((_mean(sums, counts, ends[1], ends[2]) - _mean(sums, counts, ends[0], ends[1]))[0]))
     if steps[best] < np.log(_JUMP) or not kept >= np.log(_KEPT):
         return None
-    return int(place), float(np.exp(steps[best]))
+    return int(position), float(np.exp(steps[best]))
 
 
 def _mean(sums: Array, counts: Positions, start: Positions, stop: Positions) -> Array:
@@ -119,13 +119,13 @@ def _deviations(column: pd.Series) -> Array:
 
 def _returns(values: Array) -> npt.NDArray[np.bool_]:
     """Return where a level is left for one row: the rows beside it are close. Of what is no level, nowhere."""
-    there = np.zeros(len(values), dtype=bool)
+    is_glitch = np.zeros(len(values), dtype=bool)
     steps = np.abs(np.diff(values))
     if not np.median(steps) < _LEVEL * np.std(values):
-        return there
+        return is_glitch
     apart, away = np.abs(values[2:] - values[:-2]), np.minimum(steps[1:], steps[:-1])
-    there[1:-1] = (apart < _CLOSE * away) & (away > _AWAY * np.std(values))
-    return there
+    is_glitch[1:-1] = (apart < _CLOSE * away) & (away > _AWAY * np.std(values))
+    return is_glitch
 
 
 def _rounded(factor: float) -> str:

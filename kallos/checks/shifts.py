@@ -37,7 +37,7 @@ def shifted_columns(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
     is an error where the target is in it: what is the target's size, or its square, of later rows is a function of a
     target that is not known yet.
     """
-    left_out = {*spec.features.targets, *fitting_columns(known.columns, spec.features.known_ahead)}
+    left_out = {*spec.features.targets, *fitting_columns(known.columns, spec.features.known_future)}
     names = [name for name in known.columns if name not in left_out and varies(known[name].to_numpy())]
     if not names or len(known) < _FEWEST_ROWS:
         return
@@ -50,8 +50,8 @@ def shifted_columns(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
             columns.append(values.to_numpy())
     farthest = min(max(10, 2 * (spec.features.lead + spec.horizon)), _FARTHEST, len(known) // 4)
     for family in _families(columns, farthest):
-        members = {names[place]: offset for place, offset in sorted(family.items()) if place < len(names)}
-        anchor = next((place for place in family if place in owners), None)
+        members = {names[position]: offset for position, offset in sorted(family.items()) if position < len(names)}
+        anchor = next((position for position in family if position in owners), None)
         if anchor is None:
             yield from _undecided(members, known)
             continue
@@ -67,18 +67,18 @@ def _families(columns: list[Array], farthest: int) -> list[Family]:
     """
 
     @cache
-    def ranks(place: int) -> Changes:
-        return _ranked(_changes([columns[place]], *_MANY))[..., 0]
+    def ranks(position: int) -> Changes:
+        return _ranked(_changes([columns[position]], *_MANY))[..., 0]
 
-    family_of: dict[int, Family] = {place: {place: 0} for place in range(len(columns))}
+    family_of: dict[int, Family] = {position: {position: 0} for position in range(len(columns))}
     for ahead, behind, shift in _candidates(_ranked(_changes(columns, *_FEW)), farthest):
         one, other = family_of[ahead], family_of[behind]
         if one is other or _without_glitches(*_shifted(ranks(ahead), ranks(behind), shift)) < SAME:
             continue
         between = one[ahead] - shift - other[behind]
-        for place, offset in other.items():
-            one[place] = offset + between
-            family_of[place] = one
+        for position, offset in other.items():
+            one[position] = offset + between
+            family_of[position] = one
     distinct = {id(family): family for family in family_of.values() if len(set(family.values())) > 1}
     return [family for family in distinct.values() if not _repeats_itself(columns[next(iter(family))])]
 
@@ -120,8 +120,8 @@ def _candidates(ranks: Changes, farthest: int) -> Iterator[tuple[int, int, int]]
     # As a column is another one's of a row later, so is that one its of a row before.
     before, here = after.T, own
     for shift in range(farthest + 1):
-        beside = np.maximum(before, after) if shift == 0 else np.maximum(np.maximum(before, after), own)
-        is_sharp = 1.0 - here <= _SHARPNESS * (1.0 - beside)
+        neighbour = np.maximum(before, after) if shift == 0 else np.maximum(np.maximum(before, after), own)
+        is_sharp = 1.0 - here <= _SHARPNESS * (1.0 - neighbour)
         ahead, behind = np.nonzero((here >= _ALIKE) & is_sharp)
         yield from ((int(i), int(j), shift) for i, j in zip(ahead, behind, strict=True))
         before, here, after = here, after, fit(shift + 2)
@@ -161,9 +161,9 @@ def _looks_ahead(name: str, shift: int, target: str, known: pd.DataFrame) -> Fin
         f"a value must be stamped when it becomes known, and {pasteable(name)} is the size of the target "
         f"{pasteable(target)} of {shift} rows later: a model would read how far it moves",
         "name it in 'exclude', or shift it down in the view or query; if it is truly known by then, name it in "
-        "'known_ahead'",
+        "'known_future'",
         column=name,
-        stamps=first_few(known.index),
+        timestamps=first_few(known.index),
     )
 
 
@@ -185,5 +185,5 @@ def _undecided(members: dict[str, int], known: pd.DataFrame) -> Iterator[Finding
         f"see how both are made: if {one} is not known yet when it is stamped, name it in 'exclude'; if {other} is a "
         f"lag, leave them",
         column=ahead,
-        stamps=first_few(known.index),
+        timestamps=first_few(known.index),
     )

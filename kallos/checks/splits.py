@@ -153,5 +153,5 @@ def _found(jump: _Jump, alike: list[_Jump], days: pd.Index) -> Finding:
         f"{adjust}, or begin behind it with `start_date` {str(days[-1]).removesuffix(' 00:00:00')}; leave it if they "
         f"did move so far",
         column=alike[0].column,
-        stamps=(str(days[0]),),
+        timestamps=(str(days[0]),),
     )

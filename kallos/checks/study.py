@@ -17,7 +17,7 @@ from kallos.words import pasteable
 
 @dataclass(frozen=True)
 class SeenStudy:
-    """What a study sees of an asset's rows, known by their stamps alone.
+    """What a study sees of an asset's rows, known by their timestamps alone.
 
     The first `n_rows` are its own, as they were loaded; those behind them are kept for the hold-out. `longest_input` is
     the input length that the search space is clipped to.
@@ -29,9 +29,9 @@ class SeenStudy:
 
 
 def cut_study(index: pd.Index, spec: TuneSpec, frequency: Frequency | None, findings: list[Finding]) -> SeenStudy:
-    """Return what a study sees of rows with these stamps, as far as they allow.
+    """Return what a study sees of rows with these timestamps, as far as they allow.
 
-    Rows that keep to no frequency are cut as sessions, which may have gaps; rows without stamps are not cut.
+    Rows that keep to no frequency are cut as sessions, which may have gaps; rows without timestamps are not cut.
     """
     n_rows, label_horizon = len(index), spec.features.label_horizon
     index = index[label_horizon:]
@@ -70,7 +70,7 @@ def cut_study(index: pd.Index, spec: TuneSpec, frequency: Frequency | None, find
 
 
 def seen(folds: tuple[Fold, ...], index: pd.Index) -> tuple[SeenFold, ...]:
-    """Return the folds in the data's own stamps."""
+    """Return the folds in the data's own timestamps."""
     return tuple(
         SeenFold(
             fold.number,
@@ -106,7 +106,7 @@ def examine_folds(
                     f"{fold.number}, and does later: its scale is unknown there",
                     f"begin later with `start_date`, take fewer `n_folds`, or name {pasteable(name)} in 'exclude'",
                     column=name,
-                    stamps=(str(known.index[fit.start]),),
+                    timestamps=(str(known.index[fit.start]),),
                     fold=fold.number,
                 )
                 break
@@ -134,7 +134,7 @@ def _still_target(
                     f"{index[rows.start]} in fold {fold.number}",
                     "name another as `target`, or choose other dates or `n_folds`",
                     column=name,
-                    stamps=(str(index[rows.start]),),
+                    timestamps=(str(index[rows.start]),),
                     fold=fold.number,
                 )
 

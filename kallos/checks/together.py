@@ -13,14 +13,14 @@ from kallos.folds.grid import Fold
 from kallos.folds.panel import Panel
 from kallos.specs.study import TuneSpec
 
-# So many stamps of the calendar lost before a window are worth a word: a holiday is not.
+# So many timestamps of the calendar lost before a window are worth a word: a holiday is not.
 _MANY = 10
 
 
 def examine_together(features: pd.DataFrame, spec: TuneSpec) -> Examination:
     """Return what a study finds in its folds across assets that are each sound by themselves.
 
-    `features` are indexed by asset and stamp, as `FeatureStore.load` returns those of several assets.
+    `features` are indexed by asset and timestamp, as `FeatureStore.load` returns those of several assets.
     """
     try:
         cut = cut_panel(features, spec)
@@ -43,10 +43,11 @@ def _standing_still(panel: Panel, folds: tuple[Fold, ...], spec: TuneSpec) -> It
     """Yield what does not vary in a fold, asset by asset."""
     of_assets = [panel.folds_of(fold) for fold in folds]
     cuts = [inner_cuts_of(panel, fold, spec) for fold in of_assets]
-    for place, asset in enumerate(spec.data.assets):
-        own = tuple(fold[place] for fold in of_assets)
+    for position, asset in enumerate(spec.data.assets):
+        own = tuple(fold[position] for fold in of_assets)
         fits = [
-            slice(fold.train_start, fold.train_start + cut[place].fit_stop) for fold, cut in zip(own, cuts, strict=True)
+            slice(fold.train_start, fold.train_start + cut[position].fit_stop)
+            for fold, cut in zip(own, cuts, strict=True)
         ]
         for finding in examine_folds(panel.frame, own, spec, fits):
             yield replace(finding, asset=asset)
@@ -55,7 +56,7 @@ def _standing_still(panel: Panel, folds: tuple[Fold, ...], spec: TuneSpec) -> It
 def _halted(cut: CutPanel, spec: TuneSpec) -> Iterator[Finding]:
     """Yield the asset whose gap before a window shortens the training of all."""
     panel = cut.panel
-    usual = spec.features.lead - 1 + spec.folds.embargo
+    usual = spec.features.lead - 1 + spec.folds.gap
     for fold in cut.grid.folds:
         lost = fold.validation_start - fold.train_stop - usual
         if lost <= _MANY:
@@ -69,9 +70,9 @@ def _halted(cut: CutPanel, spec: TuneSpec) -> Iterator[Finding]:
         yield Finding(
             "halted-asset",
             f"all assets train on what was known at the first forecast of any, and that of {asset} is made at "
-            f"{origins[asset]}: {lost} stamps before fold {fold.number} train nobody",
+            f"{origins[asset]}: {lost} timestamps before fold {fold.number} train nobody",
             "take it out of asset_id, or bring the rows that it lacks",
-            stamps=(str(origins[asset]),),
+            timestamps=(str(origins[asset]),),
             fold=fold.number,
             asset=asset,
         )

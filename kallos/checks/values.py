@@ -33,7 +33,7 @@ def examine_values(numbers: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
                 f"features must be finite: {pasteable(name)} is infinite at {len(infinite)} rows, first {infinite[0]}",
                 "correct them (a division by zero?), or name the column in 'exclude'",
                 column=name,
-                stamps=first_few(infinite),
+                timestamps=first_few(infinite),
             )
         yield from _missing(column if is_target else used, name, spec, ends_with_table=bool(empty_rows[-1:].any()))
         yield from _still(column, name, is_target=is_target)
@@ -73,7 +73,7 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
             f"{index[first]}",
             f"begin with `start_date` {_date(index[first])}, or {otherwise}",
             column=name,
-            stamps=first_few(index[:first]),
+            timestamps=first_few(index[:first]),
             known_from=index[first],
         )
     inner = index[first : last + 1][gone[first : last + 1]]
@@ -84,7 +84,7 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
             "correct them, or give `fill` forward"
             + (" (a target filled is scored against values that never were)" if is_target else f", or {otherwise}"),
             column=name,
-            stamps=first_few(inner),
+            timestamps=first_few(inner),
         )
     elif len(inner) and is_target:
         yield Finding(
@@ -93,7 +93,7 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
             "scored against values that never were",
             "correct them, or leave those rows out by `start_date`",
             column=name,
-            stamps=first_few(inner),
+            timestamps=first_few(inner),
         )
     tail = index[last + 1 :]
     behind_end = otherwise if spec.data.query is None else otherwise + _IF_COMPUTED
@@ -106,7 +106,7 @@ def _missing(column: pd.Series, name: str, spec: TuneSpec, *, ends_with_table: b
             f"{index[last]}",
             f"end with `end_date` {_date(index[last])}, or {behind_end}",
             column=name,
-            stamps=first_few(tail),
+            timestamps=first_few(tail),
         )
     elif len(tail):
         yield _ended(name, tail, index[last], behind_end)
@@ -125,11 +125,11 @@ def _unrealised(
         return
     yield Finding(
         "short-label-horizon",
-        f"a target must be known label_horizon = {horizon} rows after its stamp: {pasteable(name)} at {len(tail)} "
+        f"a target must be known label_horizon = {horizon} rows after its timestamp: {pasteable(name)} at {len(tail)} "
         f"rows, first {tail[0]}, is not yet known, so that it looks {len(tail)} rows ahead",
         f"give `label_horizon` {len(tail)}, or end with `end_date` {_date(last)} if it stopped being filled",
         column=name,
-        stamps=first_few(tail),
+        timestamps=first_few(tail),
         parameter="label_horizon",
     )
 
@@ -141,7 +141,7 @@ def _ended(name: str, tail: pd.Index, last: object, otherwise: str) -> Finding:
         f"{last}",
         f"fill it, or end with `end_date` {_date(last)}, or {otherwise}",
         column=name,
-        stamps=first_few(tail),
+        timestamps=first_few(tail),
     )
 
 
@@ -149,8 +149,12 @@ def _ended(name: str, tail: pd.Index, last: object, otherwise: str) -> Finding:
 _IF_COMPUTED = "; if the query computes it from later rows (LEAD, a window that looks ahead), it is a leak: see 'audit'"
 
 
-def _date(stamp: object) -> str:
-    return f"'{stamp}'" if " " in str(stamp).removesuffix(" 00:00:00") else str(stamp).removesuffix(" 00:00:00")
+def _date(timestamp: object) -> str:
+    return (
+        f"'{timestamp}'"
+        if " " in str(timestamp).removesuffix(" 00:00:00")
+        else str(timestamp).removesuffix(" 00:00:00")
+    )
 
 
 def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding]:
@@ -185,7 +189,7 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
             f"end with `end_date` {_date(known.index[changes[-1]])}"
             + ("" if is_target else ", or name it in 'exclude'"),
             column=name,
-            stamps=first_few(known.index[changes[-1] :]),
+            timestamps=first_few(known.index[changes[-1] :]),
         )
         return
     commonest, counts = np.unique(values, return_counts=True)
@@ -197,7 +201,7 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
             f"{pasteable(name)} hardly moves: {share:.2%} of its rows are {commonest[counts.argmax()]:.6g}",
             remedy,
             column=name,
-            stamps=first_few(known.index[values != commonest[counts.argmax()]]),
+            timestamps=first_few(known.index[values != commonest[counts.argmax()]]),
         )
     elif np.ptp(values / np.abs(values).max()) < _SPREAD:
         yield Finding(

@@ -1,4 +1,4 @@
-"""Which trial to train, and how much of its gain the choice among many has made."""
+"""Which trial to train, and how much of its skill the choice among many has made."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -60,7 +60,7 @@ def one_error(n_folds: int) -> float:
 
 
 def deflate(result: TuningResult, *, resamples: int = RESAMPLES, seed: int = 0) -> Deflation | None:
-    """Return what is left of the best trial's gain when the trial is chosen on other folds than it is scored on.
+    """Return what is left of the best trial's skill when the trial is chosen on other folds than it is scored on.
 
     Folds are drawn anew with replacement; the trial of the least mean error on those drawn is scored on those that were
     not (Tsamardinos, Greasidou & Borboudakis 2018). And folds are split into halves, of an odd number the larger to
@@ -77,14 +77,14 @@ def deflate(result: TuningResult, *, resamples: int = RESAMPLES, seed: int = 0) 
     value, naive_value = _out_of_bag(scores, naive, resamples, rng)
     splits = list(_halves(scores.shape[1], resamples, rng))
     return Deflation(
-        apparent_gain=result.gain,
-        gain=1 - value / naive_value,
+        apparent_skill=result.skill,
+        skill=1 - value / naive_value,
         value=value,
         naive_value=naive_value,
         overfitting=float(np.mean([_is_overfitted(scores, chosen_on) for chosen_on in splits])),
         trials=len(trials),
         resamples=resamples,
-        method=f"gain: bootstrap bias corrected cross-validation, {resamples} resamples of the "
+        method=f"skill: bootstrap bias corrected cross-validation, {resamples} resamples of the "
         f"{scores.shape[1]} folds; overfitting: combinatorially symmetric cross-validation, {len(splits)} splits of "
         f"the folds into halves",
         source="Tsamardinos, Greasidou & Borboudakis (2018), Machine Learning 107; Bailey, Borwein, López de Prado & "

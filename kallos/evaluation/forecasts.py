@@ -10,9 +10,9 @@ from kallos.baselines.window import Window
 from kallos.errors import DataError
 from kallos.evaluation.metrics import score_forecasts
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
-from kallos.evaluation.significance import diebold_mariano, gain_interval
+from kallos.evaluation.significance import diebold_mariano, skill_interval
 from kallos.evaluation.verdict import LEVEL, decide
-from kallos.features.moments import stamp
+from kallos.features.moments import timestamp
 from kallos.features.snapshots import frame_sha256
 from kallos.folds.grid import fewest_origins
 from kallos.scoring.losses import loss_of
@@ -26,18 +26,18 @@ def evaluate_forecasts(
     forecasts: Mapping[str, Array],
     *,
     model_id: str,
-    looks: int,
+    holdout_evaluations: int,
     tests: int,
-    in_use_id: str | None = None,
-    in_use: Forecast | None = None,
+    champion_id: str | None = None,
+    champion: Forecast | None = None,
     level: float = LEVEL,
 ) -> HoldoutEvaluation:
-    """Return how a model does on a hold-out, beside naive forecasts, ridge and the model in use, and the verdict.
+    """Return how a model does on a hold-out, beside naive forecasts, ridge and the champion, and the verdict.
 
     `forecasts` has an array for each seed, of shape (origins, horizon, targets, levels) and in the targets' own units;
-    the model's forecast is their mean. `in_use` are those of the model in use. The verdict is by the loss whose mean
-    the study's metric is, or else the squared error. `looks` counts the evaluations of any model on rows of this
-    hold-out, this one included, and `tests` the different tests: a model on a window each.
+    the model's forecast is their mean. `champion` are those of the champion. The verdict is by the loss whose mean
+    the study's metric is, or else the squared error. `holdout_evaluations` counts the evaluations of any model on rows
+    of this hold-out, this one included, and `tests` the different tests: a model on a window each.
 
     Raises `DataError` if there are too few origins for a verdict, the target does not move, or forecasts are not one
     finite number for each origin and step, and `FitError` as `kallos.scoring.metrics.measure`.
@@ -45,7 +45,7 @@ def evaluate_forecasts(
     refuse_too_few(holdout)
     spec, actual, unit, loss = holdout.spec, holdout.actual, holdout.unit, loss_of(holdout.spec.metric)
     seeds = {seed: Forecast.of_quantiles(each, spec.levels) for seed, each in forecasts.items()}
-    for name, each in {**seeds, **({} if in_use is None else {"the model in use": in_use})}.items():
+    for name, each in {**seeds, **({} if champion is None else {"the champion": champion})}.items():
         _refuse_unfit(name, each, actual.shape)
     baselines = baseline_forecasts(holdout)
     simple = {name: forecast for name, forecast in baselines.items() if name in SIMPLE}
@@ -56,8 +56,8 @@ def evaluate_forecasts(
         **simple,
         RIDGE: baselines[RIDGE],
     }
-    if in_use is not None:
-        forecasters["in use"] = in_use.over(unit)
+    if champion is not None:
+        forecasters["champion"] = champion.over(unit)
     losses = {name: loss.by_origin(each, actual) for name, each in forecasters.items()}
     best_naive = min(simple, key=lambda name: losses[name].mean())
     if losses[best_naive].mean() == 0:
@@ -74,15 +74,15 @@ def evaluate_forecasts(
         return compare(name, losses["model"], losses[name], overlap=holdout.overlap, of_mean=loss.of_mean, level=level)
 
     against_naive, against_ridge = against(best_naive), against(RIDGE)
-    against_in_use = None if in_use is None else against("in use")
+    against_champion = None if champion is None else against("champion")
     return HoldoutEvaluation(
         model_id=model_id,
-        in_use_id=in_use_id,
+        champion_id=champion_id,
         asset_id=spec.data.only_asset,
         target=spec.features.target,
         horizon=holdout.horizon,
-        test_start=stamp(holdout.frame.index[holdout.start]),
-        test_end=stamp(holdout.frame.index[-1]),
+        test_start=timestamp(holdout.frame.index[holdout.start]),
+        test_end=timestamp(holdout.frame.index[-1]),
         n_origins=len(actual),
         data_sha256=frame_sha256(holdout.frame),
         level=level,
@@ -94,16 +94,16 @@ def evaluate_forecasts(
         naive=best_naive,
         against_naive=against_naive,
         against_ridge=against_ridge,
-        against_in_use=against_in_use,
-        looks=looks,
+        against_champion=against_champion,
+        holdout_evaluations=holdout_evaluations,
         tests=tests,
         verdict=decide(
             against_naive,
             against_ridge,
-            against_in_use,
+            against_champion,
             naive_rules=rules if best_naive == EACH_BEST else (best_naive,),
             is_like_returns=not is_level.any(),
-            looks=looks,
+            holdout_evaluations=holdout_evaluations,
             tests=tests,
             level=level,
             score=loss.score,
@@ -129,10 +129,10 @@ def compare(
     """
     test = diebold_mariano(model_losses, other_losses, overlap=overlap)
     confidence = 1 - 2 * level
-    interval = gain_interval(model_losses, other_losses, confidence=confidence, overlap=overlap, of_mean=of_mean)
+    interval = skill_interval(model_losses, other_losses, confidence=confidence, overlap=overlap, of_mean=of_mean)
     return Comparison(
         other=other,
-        gain=interval.gain,
+        skill=interval.skill,
         low=interval.low,
         high=interval.high,
         confidence=confidence,
@@ -145,12 +145,12 @@ def compare(
 def refuse_too_few(holdout: Window) -> None:
     """Raise `DataError` if a hold-out has too few origins for a verdict."""
     needed = fewest_origins(holdout.lead, holdout.horizon)
-    there = len(holdout.actual)
-    if there < needed:
+    n_rows = len(holdout.actual)
+    if n_rows < needed:
         raise DataError(
             f"a verdict needs {needed} forecast origins, and the hold-out of {len(holdout.frame) - holdout.start} rows "
-            f"has {there} with horizon {holdout.horizon}: choose an earlier `test_start_date` or a later "
-            f"`test_end_date`, {needed - there} rows more"
+            f"has {n_rows} with horizon {holdout.horizon}: choose an earlier `test_start_date` or a later "
+            f"`test_end_date`, {needed - n_rows} rows more"
         )
 
 

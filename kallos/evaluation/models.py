@@ -1,4 +1,4 @@
-"""A trained model on a hold-out, beside the model in use."""
+"""A trained model on a hold-out, beside the champion."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,12 +10,12 @@ import pandas as pd
 from kallos.baselines.window import Window
 from kallos.errors import UsageError
 from kallos.evaluation.forecasts import evaluate_forecasts
-from kallos.evaluation.results import HoldoutEvaluation, Stamp
+from kallos.evaluation.results import HoldoutEvaluation, Timestamp
 from kallos.evaluation.window import find_window
-from kallos.features.moments import moment, stamp
+from kallos.features.moments import moment, timestamp
 from kallos.features.snapshots import frame_sha256
 from kallos.models.forecasting import forecast_windows
-from kallos.models.looks import Look, LookCount
+from kallos.models.holdout_evaluations import EvaluationCount, EvaluationRecord
 from kallos.models.manifest import Manifest
 from kallos.models.trainer import TrainedModel
 from kallos.scoring.metrics import Forecast
@@ -27,7 +27,7 @@ Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Contender:
+class ModelWithRows:
     """A model, and the rows of its own specification up to the last one that is scored."""
 
     model: TrainedModel
@@ -41,16 +41,16 @@ class Contender:
         )
         return Window.of_holdout(self.rows, scored, manifest.spec, manifest.frequency)
 
-    def look(self, holdout: Window, time: datetime) -> Look:
-        """Return the look at the hold-out that an evaluation is."""
+    def evaluation_record(self, holdout: Window, time: datetime) -> EvaluationRecord:
+        """Return the record of an evaluation on the hold-out."""
         manifest = self.model.manifest
-        return Look(
+        return EvaluationRecord(
             model_id=manifest.model_id,
             asset_id=manifest.asset_id,
             target=manifest.target_label,
             horizon=manifest.horizon,
-            test_start=stamp(holdout.frame.index[holdout.start]),
-            test_end=stamp(holdout.frame.index[-1]),
+            test_start=timestamp(holdout.frame.index[holdout.start]),
+            test_end=timestamp(holdout.frame.index[-1]),
             data_sha256=frame_sha256(holdout.frame),
             time=time,
         )
@@ -77,13 +77,13 @@ class ScoredDates:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An evaluation, and what its picture is drawn of: the first step's forecasts and what came, over their stamps.
+    """An evaluation, and what its picture is drawn of: the first step's forecasts and what came, over their timestamps.
 
     Of several targets it is the first one's.
     """
 
     evaluation: HoldoutEvaluation
-    stamps: pd.Index
+    timestamps: pd.Index
     actual: Array
     forecast: Array
 
@@ -107,68 +107,68 @@ def scored_dates(manifest: Manifest, start: str | None = None, end: str | None =
 
 
 def evaluate_model(
-    contender: Contender,
+    challenger: ModelWithRows,
     dates: ScoredDates,
     *,
-    looks: LookCount,
-    in_use: Contender | None = None,
-    is_in_use: bool = False,
+    count: EvaluationCount,
+    champion: ModelWithRows | None = None,
+    is_champion: bool = False,
     unopposed: str | None = None,
 ) -> Evaluated:
-    """Return how a model does from the first to the last date, beside naive forecasts, ridge and the model in use.
+    """Return how a model does from the first to the last date, beside naive forecasts, ridge and the champion.
 
-    `looks` are those at this hold-out, this one among them. A model that is in use itself is kept, not shipped,
-    and so is one that could not be held against the one in use, for the reason `unopposed`. Raises
-    `UsageError` for dates that the study of either model has seen, or a model in use that forecasts something else, and
+    `count` is of the evaluations on this hold-out, this one among them. A model that is the champion itself is kept,
+    not shipped, and so is one that could not be held against the champion, for the reason `unopposed`. Raises
+    `UsageError` for dates that the study of either model has seen, or a champion that forecasts something else, and
     `DataError` if there are too few rows.
     """
-    holdout = contender.holdout(dates)
-    forecasts = contender.forecasts(holdout)
+    holdout = challenger.holdout(dates)
+    forecasts = challenger.forecasts(holdout)
     evaluation = evaluate_forecasts(
         holdout,
         forecasts,
-        model_id=contender.model.model_id,
-        looks=looks.looks,
-        tests=looks.tests,
-        in_use_id=None if in_use is None else in_use.model.model_id,
-        in_use=None if in_use is None else _forecast_in_use(in_use, opposing(in_use, dates, holdout)),
+        model_id=challenger.model.model_id,
+        holdout_evaluations=count.holdout_evaluations,
+        tests=count.tests,
+        champion_id=None if champion is None else champion.model.model_id,
+        champion=None if champion is None else _champion_forecast(champion, opposing(champion, dates, holdout)),
     )
-    if is_in_use:
-        evaluation = _kept(evaluation, "It is the model in use.")
+    if is_champion:
+        evaluation = _kept(evaluation, "It is the champion.")
     if unopposed is not None:
         evaluation = _kept(evaluation, unopposed)
-    if contender.rows_have_changed:
+    if challenger.rows_have_changed:
         evaluation = _with_reason(evaluation, "Rows that the study saw have changed since it ran.")
     rows = slice(holdout.start, len(holdout.frame) - holdout.horizon + 1)
     first_step = Forecast.mean_of(forecasts.values(), holdout.spec.levels).point[:, 0]
     return Evaluated(evaluation, holdout.frame.index[rows], holdout.observed[rows, 0], first_step[:, 0])
 
 
-def opposing(in_use: Contender, dates: ScoredDates, holdout: Window) -> Window:
-    """Return the rows that the model in use is scored on.
+def opposing(champion: ModelWithRows, dates: ScoredDates, holdout: Window) -> Window:
+    """Return the rows that the champion is scored on.
 
     Raises `UsageError` if its study has seen them, or it forecasts other values than the hold-out's, or other quantiles
     where the metric is of these.
     """
-    model_id = in_use.model.model_id
+    model_id = champion.model.model_id
     try:
-        its_own = in_use.holdout(dates)
+        its_own = champion.holdout(dates)
     except UsageError as error:
-        raise UsageError(f"the model in use, {model_id}, cannot be held against: {error}") from None
+        raise UsageError(f"the champion, {model_id}, cannot be held against: {error}") from None
     scored, its_scored = (each.observed[each.start :] for each in (holdout, its_own))
     if its_own.horizon != holdout.horizon or not np.array_equal(its_scored, scored):
-        raise UsageError(f"the model in use must forecast the same values, and {model_id} forecasts others")
+        raise UsageError(f"the champion must forecast the same values, and {model_id} forecasts others")
     metric, levels = holdout.spec.metric, its_own.spec.levels
     if metric in OF_QUANTILES and levels != holdout.spec.levels:
         raise UsageError(
-            f"by {metric} the model in use must forecast the same quantiles, and {model_id} forecasts "
+            f"by {metric} the champion must forecast the same quantiles, and {model_id} forecasts "
             f"{shorten(levels) if len(levels) > 1 else 'points'}"
         )
     return its_own
 
 
-def _forecast_in_use(in_use: Contender, holdout: Window) -> Forecast:
-    return Forecast.mean_of(in_use.forecasts(holdout).values(), holdout.spec.levels)
+def _champion_forecast(champion: ModelWithRows, holdout: Window) -> Forecast:
+    return Forecast.mean_of(champion.forecasts(holdout).values(), holdout.spec.levels)
 
 
 def _kept(evaluation: HoldoutEvaluation, reason: str) -> HoldoutEvaluation:
@@ -183,5 +183,5 @@ def _with_reason(evaluation: HoldoutEvaluation, reason: str) -> HoldoutEvaluatio
     return evaluation.model_copy(update={"verdict": verdict})
 
 
-def _date(stamp: Stamp | None) -> str | None:
-    return None if stamp is None else str(stamp)
+def _date(timestamp: Timestamp | None) -> str | None:
+    return None if timestamp is None else str(timestamp)

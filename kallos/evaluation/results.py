@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kallos.words import target_label
 
-Stamp = str | int
+Timestamp = str | int
 Decision = Literal["ship", "keep", "no better than naive"]
 
 
@@ -34,14 +34,14 @@ class ForecastScores(Result):
 class Comparison(Result):
     """The model against another forecaster, origin by origin.
 
-    `gain` is the share of the other's score (RMSE, or that of another loss) that the model saves, below zero where it
+    `skill` is the share of the other's score (RMSE, or that of another loss) that the model saves, below zero where it
     is worse, and `low` to `high` its interval by block bootstrap. `statistic` and `p_value` are of the Diebold-Mariano
     test of equal accuracy against the model being the more accurate one, before any correction for the models that were
     tried.
     """
 
     other: str
-    gain: float
+    skill: float
     low: float
     high: float
     confidence: float
@@ -58,22 +58,22 @@ class Verdict(Result):
 
 
 class HoldoutEvaluation(Result):
-    """A model on the hold-out: `scores` has a forecaster each, `model` first, then the naive ones, `ridge`, `in use`.
+    """A model on the hold-out: `scores` has a forecaster each, `model` first, then the naive ones, `ridge`, `champion`.
 
     `naive` is the one of least mean loss on the hold-out itself, of several targets of the least for each, which is the
     hardest one to beat. `metric` is what the
     study minimised, and `loss` what the comparisons are of: the one whose mean the metric is, or else the squared
-    error; gains are shares of its `score`. `looks` counts the evaluations of any model on rows of this hold-out so far,
-    this one included, and `tests` the different tests: a model on a window each.
+    error; skills are shares of its `score`. `holdout_evaluations` counts the evaluations of any model on rows of this
+    hold-out so far, this one included, and `tests` the different tests: a model on a window each.
     """
 
     model_id: str
-    in_use_id: str | None
+    champion_id: str | None
     asset_id: str
     target: str | tuple[str, ...]
     horizon: int
-    test_start: Stamp
-    test_end: Stamp
+    test_start: Timestamp
+    test_end: Timestamp
     n_origins: int
     data_sha256: str
     level: float
@@ -82,8 +82,8 @@ class HoldoutEvaluation(Result):
     naive: str
     against_naive: Comparison
     against_ridge: Comparison
-    against_in_use: Comparison | None
-    looks: int = Field(ge=1)
+    against_champion: Comparison | None
+    holdout_evaluations: int = Field(ge=1)
     tests: int = Field(ge=1)
     verdict: Verdict
     metric: str
@@ -108,7 +108,7 @@ class HoldoutEvaluation(Result):
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
         """What the model was held against, the best naive forecast first."""
-        found = (self.against_naive, self.against_ridge, self.against_in_use)
+        found = (self.against_naive, self.against_ridge, self.against_champion)
         return tuple(comparison for comparison in found if comparison is not None)
 
     @property

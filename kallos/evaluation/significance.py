@@ -27,10 +27,10 @@ class AccuracyTest:
 
 
 @dataclass(frozen=True)
-class GainInterval:
+class SkillInterval:
     """The share of the other's score that the model saves, and its interval."""
 
-    gain: float
+    skill: float
     low: float
     high: float
     block_length: int
@@ -71,7 +71,7 @@ def long_run_variance(values: Array, width: int) -> float:
     return sum(weight * float(centred[lag:] @ centred[: n - lag]) / n for lag, weight in enumerate(weights))
 
 
-def gain_interval(
+def skill_interval(
     model: Array,
     other: Array,
     *,
@@ -80,8 +80,8 @@ def gain_interval(
     of_mean: Callable[[Array], Array] = np.sqrt,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> GainInterval:
-    """Return the gain with its percentile interval by the stationary bootstrap of Politis & Romano (1994).
+) -> SkillInterval:
+    """Return the skill with its percentile interval by the stationary bootstrap of Politis & Romano (1994).
 
     `of_mean` makes the score of a mean loss: of squared errors the RMSE.
     Blocks of origins are drawn, of both forecasters alike. Their mean length is that of Politis & White (2004) in the
@@ -94,12 +94,12 @@ def gain_interval(
     # Of what is constant but for rounding there is no length.
     block_length = max(overlap, round(optimal) if math.isfinite(optimal) else 1)
     bootstrap = StationaryBootstrap(block_length, losses, seed=np.random.default_rng(seed))
-    gain = partial(_gain, of_mean=of_mean)
-    low, high = bootstrap.conf_int(gain, reps=resamples, method="percentile", size=confidence)[:, 0]
-    return GainInterval(float(gain(losses)[0]), float(low), float(high), block_length)
+    skill = partial(_skill, of_mean=of_mean)
+    low, high = bootstrap.conf_int(skill, reps=resamples, method="percentile", size=confidence)[:, 0]
+    return SkillInterval(float(skill(losses)[0]), float(low), float(high), block_length)
 
 
-def _gain(losses: Array, of_mean: Callable[[Array], Array]) -> Array:
+def _skill(losses: Array, of_mean: Callable[[Array], Array]) -> Array:
     model, other = of_mean(losses.mean(axis=0))
-    # Against an other without any error, a gain is zero at most.
+    # Against an other without any error, a skill is zero at most.
     return np.array([1 - model / max(other, np.finfo(float).tiny) if model != other else 0.0])

@@ -1,4 +1,4 @@
-"""From tests to a decision: ship the model, keep the one in use, or neither beats what anyone can forecast."""
+"""From tests to a decision: ship the model, keep the champion, or neither beats what anyone can forecast."""
 
 from collections.abc import Sequence
 
@@ -16,21 +16,21 @@ _AS_OF_RETURNS = ("zero", "mean")
 def decide(
     against_naive: Comparison,
     against_ridge: Comparison,
-    against_in_use: Comparison | None,
+    against_champion: Comparison | None,
     *,
     naive_rules: Sequence[str],
     is_like_returns: bool,
-    looks: int,
+    holdout_evaluations: int,
     tests: int,
     level: float = LEVEL,
     score: str = "RMSE",
 ) -> Verdict:
-    """Return the verdict: "ship" takes a test at the level against the best naive forecast, and the model in use.
+    """Return the verdict: "ship" takes a test at the level against the best naive forecast, and the champion.
 
     Each p value is multiplied by the number of tests on this hold-out (Bonferroni), a model on a window each. That the
     naive forecast is the best of several needs no correction: it was chosen to be hard to beat. Of a series that is
     like returns, zero is a better forecast than the last value. `naive_rules` is what the best naive forecast is made
-    of, a rule or, of several targets, one for each. `score` is what the gains are shares of.
+    of, a rule or, of several targets, one for each. `score` is what the skills are shares of.
     """
 
     def is_better(comparison: Comparison) -> bool:
@@ -38,24 +38,24 @@ def decide(
 
     decision: Decision = "no better than naive"
     if is_better(against_naive):
-        decision = "ship" if against_in_use is None or is_better(against_in_use) else "keep"
+        decision = "ship" if against_champion is None or is_better(against_champion) else "keep"
     reasons = [_sentence(f"the best naive forecast ({against_naive.other})", against_naive, tests, level, score)]
-    if against_in_use is not None:
-        reasons.append(_sentence("the model in use", against_in_use, tests, level, score))
+    if against_champion is not None:
+        reasons.append(_sentence("the champion", against_champion, tests, level, score))
     if not is_better(against_ridge):
-        how = "does better" if against_ridge.gain < -_ABOUT_EQUAL else "is not shown to be worse"
+        how = "does better" if against_ridge.skill < -_ABOUT_EQUAL else "is not shown to be worse"
         reasons.append(
             f"A ridge regression on lags, fitted in seconds, {how}: the model's {score} is "
-            f"{_beside(against_ridge.gain)} its own."
+            f"{_below_or_above(against_ridge.skill)} its own."
         )
-    if is_like_returns and against_naive.gain > _TOO_GOOD and set(naive_rules) <= set(_AS_OF_RETURNS):
+    if is_like_returns and against_naive.skill > _TOO_GOOD and set(naive_rules) <= set(_AS_OF_RETURNS):
         reasons.append(
-            f"A gain of {against_naive.gain:.0%} is too good to be true where {against_naive.other} is the best naive "
-            f"forecast, as for returns: look for a leak (kallos-run audit) before you believe it."
+            f"A skill of {against_naive.skill:.0%} is too good to be true where {against_naive.other} is the best "
+            f"naive forecast, as for returns: look for a leak (kallos-run audit) before you believe it."
         )
-    if looks > 1:
+    if holdout_evaluations > 1:
         reasons.append(
-            f"This hold-out has been looked at {looks} times, as {counted(tests, 'test')}"
+            f"This hold-out has been evaluated on {holdout_evaluations} times, as {counted(tests, 'test')}"
             + (f": the level of each test is {100 * level:g}% / {tests} = {level / tests:.2%}." if tests > 1 else ".")
         )
     return Verdict(decision=decision, reasons=tuple(reasons))
@@ -66,15 +66,16 @@ def _sentence(other: str, comparison: Comparison, tests: int, level: float, scor
     verb = "is better" if corrected <= level else "is not shown to be better"
     return (
         f"The model {verb} than {other} at the level of {100 * level:g}%: its {score} is "
-        f"{_beside(comparison.gain)} that one's ({comparison.confidence:.0%} interval of the gain {comparison.low:.1%} "
-        f"to {comparison.high:.1%}; {_p(corrected)}{f' with {tests} tests counted' if tests > 1 else ''})."
+        f"{_below_or_above(comparison.skill)} that one's ({comparison.confidence:.0%} interval of the skill "
+        f"{comparison.low:.1%} to {comparison.high:.1%}; "
+        f"{_p(corrected)}{f' with {tests} tests counted' if tests > 1 else ''})."
     )
 
 
-def _beside(gain: float) -> str:
-    if abs(gain) < _ABOUT_EQUAL:
+def _below_or_above(skill: float) -> str:
+    if abs(skill) < _ABOUT_EQUAL:
         return "within 0.05% of"
-    return f"{abs(gain):.1%} {'below' if gain > 0 else 'above'}"
+    return f"{abs(skill):.1%} {'below' if skill > 0 else 'above'}"
 
 
 def _p(value: float) -> str:

@@ -26,15 +26,15 @@ def frame_of(result: Result[Any], on_rows: OnRows | None = None) -> pd.DataFrame
         chunk = pd.DataFrame.from_records(rows, columns=range(len(names)), coerce_float=True)
         chunk.index = pd.RangeIndex(n_rows, n_rows + len(chunk))
         n_rows += len(chunk)
-        for place, pieces in enumerate(columns):
+        for position, pieces in enumerate(columns):
             # A copy of its own can be let go when its column is joined, before the other columns of the chunk.
-            pieces.append(chunk[place].copy())
+            pieces.append(chunk[position].copy())
         if on_rows is not None:
             on_rows(n_rows)
     joined: dict[int, pd.Series] = {}
-    for place in range(len(names)):
-        joined[place] = _joined(columns[place], n_rows)
-        columns[place] = []
+    for position in range(len(names)):
+        joined[position] = _joined(columns[position], n_rows)
+        columns[position] = []
     frame = pd.DataFrame(joined, index=pd.RangeIndex(n_rows), columns=range(len(names)), copy=False)
     return frame.set_axis(names, axis=1)
 

@@ -1,4 +1,4 @@
-"""When rows come: the stamps of the next ones, and whether one can still fall into a step."""
+"""When rows come: the timestamps of the next ones, and whether one can still fall into a window."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +20,7 @@ _TWICE = 2
 
 
 def next_rows(index: pd.Index, frequency: Frequency, n_rows: int) -> list[pd.Timestamp] | list[int]:
-    """Return the stamps of the next rows behind the last one, none where they cannot be told.
+    """Return the timestamps of the next rows behind the last one, none where they cannot be told.
 
     Where rows may be missing, each comes as far behind the one before as most of the last five did behind rows of the
     same weekday and place in the day, which follows opening hours through summer time; those of weeks, months, quarters
@@ -37,16 +37,16 @@ def next_rows(index: pd.Index, frequency: Frequency, n_rows: int) -> list[pd.Tim
     sessions, row, found = _Sessions(index, frequency.length), _Row.last_of(index), []
     for _ in range(n_rows):
         row = row.behind(sessions.usual_pause(row))
-        found.append(row.stamp)
+        found.append(row.timestamp)
     return found
 
 
 def can_follow(index: pd.DatetimeIndex, frequency: Frequency, end: pd.Timestamp) -> bool:
     """Return whether a row may come behind the last one and not behind `end`.
 
-    On a regular clock, if its next stamp does. Where rows may be missing, if a row does that is as far behind as the
-    last two rows of the same weekday and place in the day were followed, by the sooner of them; of weeks and the like,
-    if a weekday that rows have does, behind the week of the last one.
+    On a regular clock, if its next timestamp does. Where rows may be missing, if a row does that is as far behind as
+    the last two rows of the same weekday and place in the day were followed, by the sooner of them; of weeks and the
+    like, if a weekday that rows have does, behind the week of the last one.
     """
     last = index[-1]
     if _is_even(frequency):
@@ -55,7 +55,7 @@ def can_follow(index: pd.DatetimeIndex, frequency: Frequency, end: pd.Timestamp)
         first = (last.to_period(frequency.unit) + to_offset(frequency.step).n).start_time
         return bool(pd.date_range(first, end, freq="D").dayofweek.isin(index.dayofweek.unique()).any())
     row = _Row.last_of(index)
-    return bool(row.stamp + _Sessions(index, frequency.length).shortest_pause(row) <= end)
+    return bool(row.timestamp + _Sessions(index, frequency.length).shortest_pause(row) <= end)
 
 
 def _is_even(frequency: Frequency) -> bool:
@@ -64,7 +64,7 @@ def _is_even(frequency: Frequency) -> bool:
 
 
 def _next_bars(index: pd.DatetimeIndex, frequency: Frequency, unit: str, n_rows: int) -> list[pd.Timestamp]:
-    """Return a stamp in each of the next weeks, months, quarters or years, at the last row's time of day."""
+    """Return a timestamp in each of the next weeks, months, quarters or years, at the last row's time of day."""
     last, offset = index[-1], to_offset(frequency.step)
     if 2 * rows_on(index, offset.freqstr) < len(index):
         return []
@@ -77,7 +77,7 @@ def _next_bars(index: pd.DatetimeIndex, frequency: Frequency, unit: str, n_rows:
 class _Row:
     """A row, and the first one of its day."""
 
-    stamp: pd.Timestamp
+    timestamp: pd.Timestamp
     opening: pd.Timestamp
 
     @classmethod
@@ -85,9 +85,9 @@ class _Row:
         return cls(index[-1], index[index.searchsorted(index[-1].normalize())])
 
     def behind(self, pause: pd.Timedelta) -> "_Row":
-        stamp = self.stamp + pause
-        is_same_day = stamp.normalize() == self.stamp.normalize()
-        return replace(self, stamp=stamp) if is_same_day else _Row(stamp, stamp)
+        timestamp = self.timestamp + pause
+        is_same_day = timestamp.normalize() == self.timestamp.normalize()
+        return replace(self, timestamp=timestamp) if is_same_day else _Row(timestamp, timestamp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,15 +108,15 @@ class _Sessions:
         places = self._places(index, openings)
         return pd.Series(self.index[1:] - index, index=pd.MultiIndex.from_arrays([index.dayofweek, places]))
 
-    def _places(self, stamps: pd.DatetimeIndex, openings: pd.DatetimeIndex) -> Positions:
-        places: Positions = np.rint((stamps - openings) / self.step).astype(np.int64)
+    def _places(self, timestamps: pd.DatetimeIndex, openings: pd.DatetimeIndex) -> Positions:
+        places: Positions = np.rint((timestamps - openings) / self.step).astype(np.int64)
         return places
 
     def _recent(self, row: _Row, times: int) -> pd.Series:
         """Return the last pauses behind rows of this one's weekday and place; if there were none, a step."""
-        (place,) = self._places(pd.DatetimeIndex([row.stamp]), pd.DatetimeIndex([row.opening]))
+        (place,) = self._places(pd.DatetimeIndex([row.timestamp]), pd.DatetimeIndex([row.opening]))
         weekdays, places = (self._pauses.index.get_level_values(level) for level in (0, 1))
-        found = self._pauses[(weekdays == row.stamp.dayofweek) & (places == place)]
+        found = self._pauses[(weekdays == row.timestamp.dayofweek) & (places == place)]
         return pd.Series([self.step]) if found.empty else found.iloc[-times:]
 
     def usual_pause(self, row: _Row) -> pd.Timedelta:

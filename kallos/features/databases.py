@@ -69,13 +69,13 @@ def reason_of(error: BaseException, url: URL) -> str:
     # Optuna hides SQLAlchemy's error behind its own, and SQLAlchemy the driver's.
     while error.__cause__ is not None and not isinstance(error, DBAPIError):
         error = error.__cause__
-    said = str(error.orig if isinstance(error, DBAPIError) else error)
+    message = str(error.orig if isinstance(error, DBAPIError) else error)
     given = (value for key, value in url.query.items() if "password" in key)
     # A parameter that is given twice has a tuple of values.
     for secret in (url.password, *chain.from_iterable((each,) if isinstance(each, str) else each for each in given)):
         if secret:
-            said = said.replace(str(secret), "***")
-    first = " ".join(said.strip().splitlines()[:1])
+            message = message.replace(str(secret), "***")
+    first = " ".join(message.strip().splitlines()[:1])
     return scrubbed(first or type(error).__name__)
 
 

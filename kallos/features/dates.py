@@ -56,8 +56,8 @@ def bound_texts(spec: DataSpec) -> tuple[str, str]:
 def _to_utc(moment: pd.Timestamp | None, spec: DataSpec) -> pd.Timestamp | None:
     if moment is None or spec.days_in is None:
         return moment
-    there = moment.to_pydatetime().replace(tzinfo=ZoneInfo(spec.days_in))
-    return pd.Timestamp(there.astimezone(UTC).replace(tzinfo=None))
+    local = moment.to_pydatetime().replace(tzinfo=ZoneInfo(spec.days_in))
+    return pd.Timestamp(local.astimezone(UTC).replace(tzinfo=None))
 
 
 def _shortest(moment: pd.Timestamp) -> str:

@@ -20,7 +20,7 @@ ROWS = "rows"
 SESSIONS = "sessions"
 # The calendar's units in which bars come, by the codes of pandas' periods.
 UNITS = {"W-SUN": "week", "M": "month", "Q-DEC": "quarter", "Y-DEC": "year"}
-# A regular frequency of which less than one stamp in so many is there is a mistake.
+# A regular frequency of which less than one timestamp in so many is there is a mistake.
 _SPARSEST = 100
 # Rows that are usually closer together than this share of their distance have another one.
 _CLOSEST = 0.8
@@ -82,8 +82,8 @@ class Frequency:
         return next((unit for unit, (low, high) in bounds.items() if low <= days <= high), None)
 
     @property
-    def default_step(self) -> str | int:
-        """The validation step that suits rows so far apart: a calendar step, or a number of rows."""
+    def default_window(self) -> str | int:
+        """The validation window that suits rows so far apart: a calendar window, or a number of rows."""
         if self.step is None:
             return 100
         if self.length < _DAY:
@@ -123,7 +123,7 @@ def find_frequency(index: pd.Index, given: str | None = None) -> Frequency:
         raise DataError(
             f"a frequency can be found from 3 rows or more, and there are {len(index)}",
             "give it as `frequency`",
-            fault="too-few-stamps",
+            fault="too-few-timestamps",
             parameter="frequency",
         )
     frequency = Frequency(usual_step(index))
@@ -143,8 +143,8 @@ def usual_step(index: pd.DatetimeIndex) -> str:
     if inferred and not isinstance(to_offset(inferred), _CALENDARS_OF_DAYS):
         return str(inferred)
     # Nanoseconds hold no distance of more than 292 years.
-    stamps = index.as_unit("us")
-    distances = pd.Series(stamps[1:] - stamps[:-1])
+    timestamps = index.as_unit("us")
+    distances = pd.Series(timestamps[1:] - timestamps[:-1])
     usual: pd.Timedelta = distances.mode().iloc[0]
     days = usual // _DAY
     for shortest, longest, anchors in _ANCHORS:
@@ -159,7 +159,7 @@ def usual_step(index: pd.DatetimeIndex) -> str:
 def rows_on(index: pd.DatetimeIndex, step: str) -> int:
     """Return how many rows lie on the days of an anchored offset, such as `"W-FRI"` or `"ME"`."""
     offset = to_offset(step)
-    return sum(offset.is_on_offset(stamp) for stamp in index)
+    return sum(offset.is_on_offset(timestamp) for timestamp in index)
 
 
 def _anchored(prefixes: Iterable[str], anchors: Iterable[str]) -> list[str]:
@@ -194,13 +194,13 @@ def shifted_rows(index: pd.DatetimeIndex, frequency: Frequency) -> pd.DatetimeIn
     if frequency.unit is None or offset.n != 1:
         return index[:0]
     units = index.to_period(frequency.unit).asi8
-    off_their_day = index[[not offset.is_on_offset(stamp) for stamp in index]]
+    off_their_day = index[[not offset.is_on_offset(timestamp) for timestamp in index]]
     has_one_each = bool((np.diff(units) == 1).all()) and 2 * len(off_their_day) < len(index)
     return off_their_day if has_one_each else index[:0]
 
 
 def off_clock(index: pd.DatetimeIndex, step: str) -> Iterator[DataError]:
-    """Yield what keeps rows from a regular clock: stamps of it that are missing, and rows that do not lie on it."""
+    """Yield what keeps rows from a regular clock: timestamps of it that are missing, and rows that do not lie on it."""
     offset = to_offset(step)
     following = index[0] + offset
     if (index[-1] - index[0]) / (following - index[0]) > _SPARSEST * len(index) + 1_000_000:
@@ -209,7 +209,7 @@ def off_clock(index: pd.DatetimeIndex, step: str) -> Iterator[DataError]:
             f"rows of frequency {step!r} must be without a gap: there are {len(index)} from {index[0]} to {index[-1]}",
             "correct their timestamps, or give the right `frequency`",
             fault="irregular-timestamps",
-            stamps=index,
+            timestamps=index,
         )
         return
     expected = pd.date_range(index[0], index[-1], freq=offset)
@@ -219,14 +219,14 @@ def off_clock(index: pd.DatetimeIndex, step: str) -> Iterator[DataError]:
             f"missing ({shorten(missing)})",
             "add them, or give `frequency` sessions if rows may be missing",
             fault="missing-rows",
-            stamps=missing,
+            timestamps=missing,
         )
     if len(extra := index.difference(expected)):
         yield DataError(
             f"rows must lie on their frequency {step!r}: {len(extra)} of {len(index)} do not ({shorten(extra)})",
             "correct them, or give the right `frequency`",
             fault="irregular-timestamps",
-            stamps=extra,
+            timestamps=extra,
         )
 
 

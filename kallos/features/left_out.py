@@ -1,4 +1,4 @@
-"""Rows that `ingest` has left out as unfit: their stamps are kept beside the table that lacks them."""
+"""Rows that `ingest` has left out as unfit: their timestamps are kept beside the table that lacks them."""
 
 from collections.abc import Mapping
 
@@ -10,13 +10,13 @@ _NAME = "kallos_left_out"
 
 
 def note_left_out(connection: Connection, table: Table, left_out: Mapping[str, pd.Series]) -> None:
-    """Keep the rules that rows break, by asset and stamp, and forget those of rows that the table has by now."""
+    """Keep the rules that rows break, by asset and timestamp, and forget those of rows that the table has by now."""
     notes = _notes(table.schema)
     own_name = _as_known(connection, table.name)
     rows = [
-        {"of": own_name, "asset": asset_id, "at": stamp.to_pydatetime(), "why": reason}
+        {"of": own_name, "asset": asset_id, "at": timestamp.to_pydatetime(), "why": reason}
         for asset_id, reasons in left_out.items()
-        for stamp, reason in reasons.items()
+        for timestamp, reason in reasons.items()
     ]
     if not inspect(connection).has_table(_NAME, schema=table.schema):
         if not rows:
@@ -36,7 +36,7 @@ def note_left_out(connection: Connection, table: Table, left_out: Mapping[str, p
 
 
 def read_left_out(connection: Connection, schema: str | None, table_name: str, asset_id: str) -> pd.Series:
-    """Return the rules that an asset's missing rows break, by their stamps; none where nobody has noted any."""
+    """Return the rules that an asset's missing rows break, by their timestamps; none where nobody has noted any."""
     notes = _notes(schema)
     found: list[tuple[object, str]] = []
     if inspect(connection).has_table(_NAME, schema=schema):
@@ -44,11 +44,11 @@ def read_left_out(connection: Connection, schema: str | None, table_name: str, a
             notes.c.features_table == _as_known(connection, table_name), notes.c.asset_id == asset_id
         )
         try:
-            found = [(stamp, reason) for stamp, reason in connection.execute(query.order_by(notes.c.timestamp))]
+            found = [(timestamp, reason) for timestamp, reason in connection.execute(query.order_by(notes.c.timestamp))]
         except ProgrammingError:
             # Whoever may read a table of features need not be let into what lies beside it.
             connection.rollback()
-    index = pd.DatetimeIndex([stamp for stamp, _ in found]).as_unit("ns")
+    index = pd.DatetimeIndex([timestamp for timestamp, _ in found]).as_unit("ns")
     return pd.Series([reason for _, reason in found], index, dtype=object)
 
 

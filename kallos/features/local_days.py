@@ -1,4 +1,4 @@
-"""Days of a zone: stamps that are all midnight there are dates, and no moments of UTC."""
+"""Days of a zone: timestamps that are all midnight there are dates, and no moments of UTC."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from kallos.errors import UsageError
 
-# What a stamp says of its offset, behind a time of day.
+# What a timestamp says of its offset, behind a time of day.
 OFFSET = r"[T ]\d{2}.*(?P<offset>[Zz]|[+-]\d{2}(?::?\d{2})?)$"
 _DAY = pd.Timedelta(days=1)
 # Offsets from UTC are whole quarters of an hour.
@@ -57,18 +57,18 @@ def clock_of(now: datetime, zone: str | None = None) -> pd.Timestamp:
     return moment.tz_convert(zone or "UTC").tz_localize(None)
 
 
-def own_local_times(stamps: pd.Series, moments: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    """Return stamps, whose moments in UTC are given, as the clocks of their own zone or offset show them."""
-    if isinstance(stamps.dtype, pd.DatetimeTZDtype):
-        return local_times(moments, str(stamps.dt.tz))
-    if stamps.dtype.kind in "iufbcmM":
+def own_local_times(timestamps: pd.Series, moments: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Return timestamps, whose moments in UTC are given, as the clocks of their own zone or offset show them."""
+    if isinstance(timestamps.dtype, pd.DatetimeTZDtype):
+        return local_times(moments, str(timestamps.dt.tz))
+    if timestamps.dtype.kind in "iufbcmM":
         return moments
-    return moments + pd.to_timedelta(np.nan_to_num(offsets_of(stamps)), unit="s")
+    return moments + pd.to_timedelta(np.nan_to_num(offsets_of(timestamps)), unit="s")
 
 
-def offsets_of(stamps: pd.Series) -> npt.NDArray[np.float64]:
-    """Return the offset from UTC of each stamp that is text or a `datetime`, in seconds, NaN where it has none."""
-    held = stamps.to_numpy(object)
+def offsets_of(timestamps: pd.Series) -> npt.NDArray[np.float64]:
+    """Return the offset from UTC of each timestamp that is text or a `datetime`, in seconds, NaN where it has none."""
+    held = timestamps.to_numpy(object)
     offsets = np.full(len(held), np.nan)
     is_text = np.fromiter((isinstance(each, str) for each in held), bool, len(held))
     offsets[is_text] = _written_offsets(held[is_text])
@@ -76,14 +76,14 @@ def offsets_of(stamps: pd.Series) -> npt.NDArray[np.float64]:
     return offsets
 
 
-def days_or_moments(stamps: pd.Series, moments: pd.DatetimeIndex, days_in: str | None = None) -> pd.DatetimeIndex:
-    """Return the dates of stamps that are days of a zone, by default of their own, and the moments in UTC of others.
+def days_or_moments(timestamps: pd.Series, moments: pd.DatetimeIndex, days_in: str | None = None) -> pd.DatetimeIndex:
+    """Return the dates of timestamps that are days of a zone, by default their own, and others' moments in UTC.
 
     Raises `UsageError` if they are not days of the zone that is named.
     """
     if days_in is None:
-        # Only moments that could be midnight somewhere are worth a look at each stamp.
-        local = own_local_times(stamps, moments) if _are_on_quarters(moments) else moments
+        # Only moments that could be midnight somewhere are worth a look at each timestamp.
+        local = own_local_times(timestamps, moments) if _are_on_quarters(moments) else moments
         return local if are_days(local) else moments
     return days_of(moments, days_in)
 
@@ -130,8 +130,8 @@ def _explains(zone: str, moments: pd.DatetimeIndex) -> bool:
     return bool((local - moments)[local == local.normalize()].nunique() > 1)
 
 
-def _has_weekends(stamps: pd.DatetimeIndex) -> bool:
-    return bool((stamps.dayofweek >= 5).any())
+def _has_weekends(timestamps: pd.DatetimeIndex) -> bool:
+    return bool((timestamps.dayofweek >= 5).any())
 
 
 def _are_on_quarters(moments: pd.DatetimeIndex) -> bool:
@@ -141,7 +141,7 @@ def _are_on_quarters(moments: pd.DatetimeIndex) -> bool:
 
 
 def _written_offsets(texts: np.ndarray) -> npt.NDArray[np.float64]:
-    # Few offsets are written in many stamps.
+    # Few offsets are written in many timestamps.
     text = pc.utf8_trim_whitespace(pa.array(texts, pa.large_string()))
     written = pc.struct_field(pc.extract_regex(text, OFFSET), "offset").to_pandas()
     seconds = {each: _in_seconds(each) for each in written.dropna().unique()}
@@ -155,6 +155,6 @@ def _in_seconds(offset: str) -> float:
     return (int(digits[:2]) * 3600 + int(digits[2:]) * 60) * (-1.0 if offset[0] == "-" else 1.0)
 
 
-def _offset_of_moment(stamp: Any) -> float:
-    offset = stamp.utcoffset() if isinstance(stamp, datetime) and not pd.isna(stamp) else None
+def _offset_of_moment(timestamp: Any) -> float:
+    offset = timestamp.utcoffset() if isinstance(timestamp, datetime) and not pd.isna(timestamp) else None
     return np.nan if offset is None else offset.total_seconds()

@@ -31,20 +31,20 @@ from kallos.specs.query_text import escape_colons, parameters_of
 
 def table_query(table: Table, spec: DataSpec, dialect: str) -> Select[Any]:
     """Return the statement that reads the asset's rows of a table, all columns but the asset's, in their order."""
-    stamp = table.c[spec.timestamp_column]
+    timestamp = table.c[spec.timestamp_column]
     asset = None if spec.single_asset else table.c[spec.asset_column]
     others = [column for column in table.columns if column is not asset]
     query = select(*(_plain(column, dialect).label(column.name) for column in others)).where(of_asset(table, spec))
     # SQLite compares timestamps as text of whatever shape they have: there, the dates are left to `tidy`.
-    if dialect == "postgresql" and not isinstance(stamp.type, Integer | String):
-        zone = UTC if getattr(stamp.type, "timezone", False) else None
+    if dialect == "postgresql" and not isinstance(timestamp.type, Integer | String):
+        zone = UTC if getattr(timestamp.type, "timezone", False) else None
         start, end = utc_bounds(spec)
         for bound, is_start in ((start, True), (end, False)):
             if bound is not None:
                 moment = bound.to_pydatetime().replace(tzinfo=zone)
                 value = bindparam(None, moment, type_=DateTime(timezone=zone is not None))
-                query = query.where(stamp >= value if is_start else stamp <= value)
-    return query.order_by(stamp)
+                query = query.where(timestamp >= value if is_start else timestamp <= value)
+    return query.order_by(timestamp)
 
 
 def text_query(spec: DataSpec) -> TextClause:

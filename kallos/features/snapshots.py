@@ -29,9 +29,9 @@ def frame_sha256(frame: pd.DataFrame) -> str:
     digest = hashlib.sha256()
     index = frame.index
     kind = "timestamps" if isinstance(index, pd.DatetimeIndex) else "integers"
-    stamps = index.as_unit("ns").asi8 if isinstance(index, pd.DatetimeIndex) else index.to_numpy(np.int64)
+    timestamps = index.as_unit("ns").asi8 if isinstance(index, pd.DatetimeIndex) else index.to_numpy(np.int64)
     digest.update(repr((kind, [(name, str(dtype)) for name, dtype in frame.dtypes.items()])).encode())
-    digest.update(np.ascontiguousarray(stamps).tobytes())
+    digest.update(np.ascontiguousarray(timestamps).tobytes())
     for name in frame.columns:
         digest.update(np.ascontiguousarray(frame[name].to_numpy()).tobytes())
     return digest.hexdigest()

@@ -33,7 +33,7 @@ from kallos.settings import DB_TIMEOUT
 from kallos.specs.data import DataSpec
 from kallos.words import did_you_mean, shorten
 
-# The stamps that can be read, in words.
+# The timestamps that can be read, in words.
 _READABLE = "ISO 8601, 1678 to 2261"
 
 
@@ -76,7 +76,7 @@ class FeatureStore:
             return read(connection, spec, on_rows)
 
     def left_out(self, spec: DataSpec) -> pd.Series:
-        """Return the rules that rows of one asset break which `ingest` has left out, by their stamps.
+        """Return the rules that rows of one asset break which `ingest` has left out, by their timestamps.
 
         There are none of a query, nor where no table says so.
         """
@@ -153,8 +153,10 @@ class FeatureStore:
         return table
 
     def _nothing_found(self, connection: Connection, table: Table, spec: DataSpec) -> DataError:
-        stamp = table.c[spec.timestamp_column]
-        first, last = connection.execute(select(func.min(stamp), func.max(stamp)).where(of_asset(table, spec))).one()
+        timestamp = table.c[spec.timestamp_column]
+        first, last = connection.execute(
+            select(func.min(timestamp), func.max(timestamp)).where(of_asset(table, spec))
+        ).one()
         if first is not None:
             return no_rows_between(spec, first, last)
         if spec.single_asset:
@@ -196,10 +198,10 @@ class FeatureStore:
 
 
 def tidy(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
-    """Return rows as `FeatureStore.read` gives them, indexed by unique, sorted stamps between the dates asked for.
+    """Return rows as `FeatureStore.read` gives them, indexed by unique, sorted timestamps between the dates asked for.
 
     A last row that is off the clock of all others, stamped with the moment at which it was asked for, is left out.
-    Raises `DataError` for stamps that are missing, doubled, unreadable or off their frequency.
+    Raises `DataError` for timestamps that are missing, doubled, unreadable or off their frequency.
     """
     chosen = _chosen(rows, spec)
     refuse_doubled(chosen.index, spec)
@@ -207,7 +209,7 @@ def tidy(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
 
 
 def off_clock_row(rows: pd.DataFrame, spec: DataSpec) -> pd.Timestamp | None:
-    """Return the stamp of the last row that `tidy` leaves out, or None."""
+    """Return the timestamp of the last row that `tidy` leaves out, or None."""
     index = _chosen(rows, spec).index
     return index[-1] if is_off_clock(index) else None
 
@@ -221,7 +223,7 @@ def _chosen(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
 
 
 def by_asset(features: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return one asset's features as they are, those of several one below the other, indexed by asset and stamp."""
+    """Return one asset's features as they are, those of several one below the other, indexed by asset and timestamp."""
     if len(features) == 1:
         return next(iter(features.values()))
     return pd.concat(features, names=["asset_id"])
@@ -306,27 +308,29 @@ def _of_one_asset(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
 
 
 def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
-    stamps = rows[spec.timestamp_column]
-    if stamps.dtype.kind in "iu":
-        index = pd.Index(stamps.astype(np.int64), name=spec.timestamp_column)
+    timestamps = rows[spec.timestamp_column]
+    if timestamps.dtype.kind in "iu":
+        index = pd.Index(timestamps.astype(np.int64), name=spec.timestamp_column)
     else:
-        moments = moments_of(stamps)
-        refuse(unusable_stamps(stamps, moments.isna(), spec))
-        index = days_or_moments(stamps, moments, spec.days_in).as_unit("ns").rename(spec.timestamp_column)
+        moments = moments_of(timestamps)
+        refuse(unusable_timestamps(timestamps, moments.isna(), spec))
+        index = days_or_moments(timestamps, moments, spec.days_in).as_unit("ns").rename(spec.timestamp_column)
     return with_own_types(rows.drop(columns=spec.timestamp_column)).set_index(index).sort_index()
 
 
-def moments_of(stamps: pd.Series) -> pd.DatetimeIndex:
-    """Return stamps as moments in UTC, without a zone; NaT for what is none, or none that nanoseconds reach."""
-    if stamps.dtype.kind in "fbcm":
-        return pd.DatetimeIndex([pd.NaT] * len(stamps))
-    moments = pd.DatetimeIndex(pd.to_datetime(stamps, utc=True, format="ISO8601", errors="coerce")).tz_localize(None)
+def moments_of(timestamps: pd.Series) -> pd.DatetimeIndex:
+    """Return timestamps as moments in UTC, without a zone; NaT for what is none, or none that nanoseconds reach."""
+    if timestamps.dtype.kind in "fbcm":
+        return pd.DatetimeIndex([pd.NaT] * len(timestamps))
+    moments = pd.DatetimeIndex(pd.to_datetime(timestamps, utc=True, format="ISO8601", errors="coerce")).tz_localize(
+        None
+    )
     return moments.where(~np.asarray((moments < FIRST_MOMENT) | (moments > LAST_MOMENT)))
 
 
-def unusable_stamps(stamps: pd.Series, odd: np.ndarray, spec: DataSpec) -> Iterator[DataError]:
-    """Yield that stamps are missing, or that those which are odd hold something else."""
-    missing = stamps.isna().to_numpy(bool)
+def unusable_timestamps(timestamps: pd.Series, odd: np.ndarray, spec: DataSpec) -> Iterator[DataError]:
+    """Yield that timestamps are missing, or that those which are odd hold something else."""
+    missing = timestamps.isna().to_numpy(bool)
     if missing.any():
         yield DataError(
             f"every row must have a timestamp: column {spec.timestamp_column!r} lacks {missing.sum()}",
@@ -338,23 +342,23 @@ def unusable_stamps(stamps: pd.Series, odd: np.ndarray, spec: DataSpec) -> Itera
     if odd.any():
         yield DataError(
             f"column {spec.timestamp_column!r} must hold timestamps ({_READABLE}) or integers: of asset "
-            f"{spec.asset_id!r} in {spec.source}, {_odd_values(stamps, odd)}",
+            f"{spec.asset_id!r} in {spec.source}, {_odd_values(timestamps, odd)}",
             "correct or delete what is none, or name another as `timestamp_column`",
             fault="unreadable-timestamps",
             column=spec.timestamp_column,
-            stamps=tuple(repr(each)[:40] for each in stamps[odd].iloc[:3]),
+            timestamps=tuple(repr(each)[:40] for each in timestamps[odd].iloc[:3]),
         )
 
 
-def _odd_values(stamps: pd.Series, odd: np.ndarray) -> str:
-    """Return in words the rows, from 1 in the order in which they were read, of odd stamps, and what they hold."""
+def _odd_values(timestamps: pd.Series, odd: np.ndarray) -> str:
+    """Return in words the rows, from 1 in the order in which they were read, of odd timestamps, and what they hold."""
     places = np.flatnonzero(odd)
-    held = (each if isinstance(each, str) else str(each) for each in stamps.iloc[places])
-    return shorten([f"row {place + 1} holds {each[:40]!r}" for place, each in zip(places, held, strict=True)], 3)
+    held = (each if isinstance(each, str) else str(each) for each in timestamps.iloc[places])
+    return shorten([f"row {position + 1} holds {each[:40]!r}" for position, each in zip(places, held, strict=True)], 3)
 
 
 def refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
-    """Raise `DataError` if several rows have one stamp."""
+    """Raise `DataError` if several rows have one timestamp."""
     doubled = index[index.duplicated()].unique()
     if len(doubled):
         raise DataError(
@@ -363,7 +367,7 @@ def refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
             "delete the rows that are wrong",
             fault="duplicate-timestamps",
             column=spec.timestamp_column,
-            stamps=doubled,
+            timestamps=doubled,
         )
 
 
@@ -383,7 +387,7 @@ def refuse_days_elsewhere(index: pd.Index, spec: DataSpec, found: Frequency | No
             f"give `days_in` {zone} if they are its days, else `frequency` sessions if rows may be missing",
             fault="days-elsewhere",
             column=spec.timestamp_column,
-            stamps=index,
+            timestamps=index,
             parameter="days_in",
         )
 

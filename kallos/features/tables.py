@@ -67,8 +67,8 @@ def refuse_wide_rows(features: Mapping[str, pd.DataFrame], n_columns: int) -> No
 def refuse_unfit_table(connection: Connection, table: Table, shown_name: str) -> None:
     """Refuse a table that lacks columns or a key, or would change the values."""
     inspector = inspect(connection)
-    there = {column["name"]: column["type"] for column in inspector.get_columns(table.name, schema=table.schema)}
-    missing = [column.name for column in table.columns if column.name not in there]
+    existing = {column["name"]: column["type"] for column in inspector.get_columns(table.name, schema=table.schema)}
+    missing = [column.name for column in table.columns if column.name not in existing]
     if missing:
         raise DatabaseError(
             f"table {shown_name!r} must have the columns of the features, and lacks {shorten(missing)}: "
@@ -81,7 +81,7 @@ def refuse_unfit_table(connection: Connection, table: Table, shown_name: str) ->
     }
     for column in table.columns:
         kind, words = wanted.get(column.name, (Float if is_sqlite else Double, "double precision"))
-        found = there[column.name]
+        found = existing[column.name]
         if not isinstance(found, kind) or getattr(found, "timezone", False):
             raise DatabaseError(
                 f"column {column.name!r} of table {shown_name!r} must be {words} for the values to come back as they "

@@ -67,8 +67,8 @@ def without_off_clock(frame: pd.DataFrame) -> pd.DataFrame:
 def ends_after(index: pd.Index, now: datetime | None, zone: str | None = None) -> pd.Timestamp | None:
     """Return the end of the last row's time if it lies behind `now` (in UTC if it has no zone), or None.
 
-    A row's time begins with its stamp and lasts until the next one could come; that of a row which is stamped with the
-    last day of a week or month ends with that day. Days are those of the zone, by default of UTC.
+    A row's time begins with its timestamp and lasts until the next one could come; that of a row which is stamped with
+    the last day of a week or month ends with that day. Days are those of the zone, by default of UTC.
     """
     if now is None or not isinstance(index, pd.DatetimeIndex) or len(index) < _FEWEST_ROWS:
         return None
@@ -104,7 +104,7 @@ def finished_rows(
 ) -> tuple[pd.DataFrame, str | None]:
     """Return the rows up to the last one that seems to be finished, and why the last one of all is not, or None.
 
-    Stamps are those of the zone's clocks, by default UTC's.
+    Timestamps are those of the zone's clocks, by default UTC's.
     """
     past = frame
     if isinstance(frame.index, pd.DatetimeIndex):

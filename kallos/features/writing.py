@@ -47,11 +47,11 @@ from kallos.features.tables import (
 )
 from kallos.words import shorten
 
-# Of an asset's frame, its first stamp in the table and the frame's stamps that are there: the rows to write.
+# Of an asset's frame, its first timestamp in the table and the frame's timestamps that are there: the rows to write.
 ChooseRows = Callable[[str, pd.DataFrame, pd.Timestamp, pd.DatetimeIndex], pd.DataFrame]
 OnConflict = Literal["replace", "skip", "fail"]
 _ROWS_AT_ONCE = 20_000
-_STAMP = "2024-01-02 00:00:00.000000"
+_TIMESTAMP = "2024-01-02 00:00:00.000000"
 _OURS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 
 
@@ -83,9 +83,9 @@ def write_features(
     Each frame is indexed by unique timestamps (UTC, no zone) and holds numbers; all have the same columns. Rows that
     are there already are replaced, skipped, or make the whole write fail. A dry run changes nothing, and returns what
     would have been written. NaN is stored as NULL, and -0.0 as 0.0, which is all that SQLite keeps. What `left_out`
-    says of rows, by asset and stamp, is kept beside the table. `choose` picks the rows of assets that have some. Raises
-    `DatabaseError` for a database that refuses or cannot hold the rows, and `DataError` for rows that are there and
-    must not be.
+    says of rows, by asset and timestamp, is kept beside the table. `choose` picks the rows of assets that have some.
+    Raises `DatabaseError` for a database that refuses or cannot hold the rows, and `DataError` for rows that are there
+    and must not be.
     """
     url = parse_url(db_url)
     backend = url.get_backend_name()
@@ -117,19 +117,19 @@ def write_features(
             refuse_unfit_table(connection, table, table_name)
             if not dry_run and backend == "postgresql":
                 _lock(connection, table)
-            there = {
-                asset_id: _stamps_there(connection, table, asset_id, frame) for asset_id, frame in features.items()
+            existing = {
+                asset_id: _timestamps_there(connection, table, asset_id, frame) for asset_id, frame in features.items()
             }
         else:
-            there = dict.fromkeys(features, pd.DatetimeIndex([]))
+            existing = dict.fromkeys(features, pd.DatetimeIndex([]))
             if not dry_run:
                 table.create(connection)
         if on_conflict == "fail":
-            _refuse_conflicts(there, table_name, url)
+            _refuse_conflicts(existing, table_name, url)
         chosen = dict(features)
         if choose is not None and not is_new:
             chosen = {
-                asset_id: _chosen(connection, table, asset_id, frame, there[asset_id], choose)
+                asset_id: _chosen(connection, table, asset_id, frame, existing[asset_id], choose)
                 for asset_id, frame in features.items()
             }
         if not dry_run:
@@ -137,14 +137,14 @@ def write_features(
             write(connection, table, chosen, on_conflict, is_new=is_new)
             note_left_out(connection, table, left_out or {})
     return [
-        _written(asset_id, chosen[asset_id], int(chosen[asset_id].index.isin(there[asset_id]).sum()), len(frame))
+        _written(asset_id, chosen[asset_id], int(chosen[asset_id].index.isin(existing[asset_id]).sum()), len(frame))
         for asset_id, frame in features.items()
     ]
 
 
-def _written(asset_id: str, frame: pd.DataFrame, there: int, n_rows: int) -> Written:
+def _written(asset_id: str, frame: pd.DataFrame, existing: int, n_rows: int) -> Written:
     rows, index = len(frame), frame.index
-    return Written(asset_id, rows, rows - there, index.min(), index.max(), len(frame.columns), n_rows - rows)
+    return Written(asset_id, rows, rows - existing, index.min(), index.max(), len(frame.columns), n_rows - rows)
 
 
 def _chosen(
@@ -152,11 +152,11 @@ def _chosen(
     table: Table,
     asset_id: str,
     frame: pd.DataFrame,
-    there: pd.DatetimeIndex,
+    existing: pd.DatetimeIndex,
     choose: ChooseRows,
 ) -> pd.DataFrame:
     first = connection.scalar(select(func.min(table.c.timestamp)).where(table.c.asset_id == asset_id))
-    return frame if first is None else choose(asset_id, frame, pd.Timestamp(first), there)
+    return frame if first is None else choose(asset_id, frame, pd.Timestamp(first), existing)
 
 
 def _is_missing_file(url: URL) -> bool:
@@ -215,27 +215,29 @@ def database_errors(url: URL) -> Iterator[None]:
         ) from None
 
 
-def _stamps_there(connection: Connection, table: Table, asset_id: str, frame: pd.DataFrame) -> pd.DatetimeIndex:
+def _timestamps_there(connection: Connection, table: Table, asset_id: str, frame: pd.DataFrame) -> pd.DatetimeIndex:
     """Return which of a frame's timestamps the table has of the asset."""
-    asset, stamp = table.c.asset_id, table.c.timestamp
+    asset, timestamp = table.c.asset_id, table.c.timestamp
     if connection.dialect.name == "postgresql":
         first, last = frame.index.min().to_pydatetime(), frame.index.max().to_pydatetime()
-        found = connection.scalars(select(stamp).where(asset == asset_id, stamp.between(first, last))).all()
+        found = connection.scalars(select(timestamp).where(asset == asset_id, timestamp.between(first, last))).all()
         return frame.index[frame.index.isin(pd.DatetimeIndex(found))]
-    texts = connection.scalars(select(type_coerce(stamp, String)).where(asset == asset_id)).all()
+    texts = connection.scalars(select(type_coerce(timestamp, String)).where(asset == asset_id)).all()
     foreign = next((text for text in texts if not _OURS.fullmatch(str(text))), None)
     if foreign is not None:
         # They would be other rows to SQLite, which compares them as text.
         raise DatabaseError(
-            f"timestamps in SQLite must be text such as {_STAMP} for rows to be found again: table {table.name!r} has "
-            f"{foreign!r} for asset {asset_id!r}: choose another `features_table`"
+            f"timestamps in SQLite must be text such as {_TIMESTAMP} for rows to be found again: table {table.name!r} "
+            f"has {foreign!r} for asset {asset_id!r}: choose another `features_table`"
         )
     return frame.index[pd.Index(_texts(frame.index), dtype=object).isin(texts)]
 
 
-def _refuse_conflicts(there: Mapping[str, pd.DatetimeIndex], table_name: str, url: URL) -> None:
-    conflicts = [f"{asset_id} at {stamp}" for asset_id, stamps in there.items() for stamp in stamps[:6]]
-    n_conflicts = sum(map(len, there.values()))
+def _refuse_conflicts(existing: Mapping[str, pd.DatetimeIndex], table_name: str, url: URL) -> None:
+    conflicts = [
+        f"{asset_id} at {timestamp}" for asset_id, timestamps in existing.items() for timestamp in timestamps[:6]
+    ]
+    n_conflicts = sum(map(len, existing.values()))
     if n_conflicts:
         more = f" and {n_conflicts - 5} more" if n_conflicts > 5 else ""
         raise DataError(
@@ -308,9 +310,9 @@ def _insert(
 
 
 def _arrow_rows(asset_id: str, rows: pd.DataFrame) -> pa.Table:
-    stamps = pa.array(rows.index.to_numpy().astype("datetime64[us]"))
+    timestamps = pa.array(rows.index.to_numpy().astype("datetime64[us]"))
     numbers = [pa.array(_numbers(rows, at), from_pandas=True) for at in range(len(rows.columns))]
-    columns = [pa.array([asset_id]).take(pa.array(np.zeros(len(rows), np.int64))), stamps, *numbers]
+    columns = [pa.array([asset_id]).take(pa.array(np.zeros(len(rows), np.int64))), timestamps, *numbers]
     return pa.table(columns, names=[str(at) for at in range(len(columns))])
 
 

@@ -17,7 +17,7 @@ from kallos.words import did_you_mean, pasteable, shorten
 # Kinds of NumPy types that a column of features may have.
 NUMBERS = "iuf"
 GROUPS = ("volume", "bounded", "unbounded", "rate_of_change", "log_return", "other")
-_FIELDS_OF_PATTERNS = ("columns", "known_ahead", "exclude", *GROUPS[:-1])
+_FIELDS_OF_PATTERNS = ("columns", "known_future", "exclude", *GROUPS[:-1])
 _DEFAULT_PATTERNS = frozenset(
     pattern for field in _FIELDS_OF_PATTERNS for pattern in FeatureSpec.model_fields[field].default
 )
@@ -55,7 +55,7 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
     require_one_of(("none", "forward"), fill=fill)
     chosen = columns_of_numbers(frame, features)
     refuse_long_label(len(chosen), features)
-    numbers = stamp_when_known(chosen, features, fill=fill)
+    numbers = timestamp_when_known(chosen, features, fill=fill)
     _refuse_unfit_values(numbers, features, fill)
     return numbers
 
@@ -98,7 +98,7 @@ def study_columns(columns: pd.Index, features: FeatureSpec) -> list[str]:
     return [*targets, *(name for name in fitting_columns(columns, features.columns) if name not in left_out)]
 
 
-def stamp_when_known(chosen: pd.DataFrame, features: FeatureSpec, *, fill: str = "none") -> pd.DataFrame:
+def timestamp_when_known(chosen: pd.DataFrame, features: FeatureSpec, *, fill: str = "none") -> pd.DataFrame:
     """Return numbers as float64, the target moved down to where it is known, less the rows in which it never is."""
     # Adding zero makes one zero of two: databases do not keep its sign, and the content's hash must not see it.
     numbers = chosen.astype(np.float64) + 0.0
@@ -114,10 +114,10 @@ def prepare_fold(
 ) -> PreparedFold:
     """Return the normalised series of one fold; see `kallos.datasets.prepare_darts_timeseries`."""
     rows = frame.iloc[fold.rows]
-    place = fold.shifted()
-    n_fit = place.train_stop if fit_rows is None else fit_rows
+    shifted = fold.shifted()
+    n_fit = shifted.train_stop if fit_rows is None else fit_rows
     prepared = fit_preparation(rows.iloc[:n_fit], features).apply(rows)
-    return PreparedFold(prepared.target, prepared.past_covariates, prepared.preparation, fold=place)
+    return PreparedFold(prepared.target, prepared.past_covariates, prepared.preparation, fold=shifted)
 
 
 def fit_preparation(rows: pd.DataFrame, features: FeatureSpec) -> Preparation:
@@ -192,7 +192,7 @@ def negative_volumes(numbers: pd.DataFrame, features: FeatureSpec) -> Iterator[D
                 "correct them, or give the column another group",
                 fault="negative-volume",
                 column=name,
-                stamps=negative,
+                timestamps=negative,
             )
 
 

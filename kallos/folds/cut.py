@@ -36,7 +36,7 @@ def cut_panel(frame: pd.DataFrame, spec: TuneSpec) -> CutPanel:
     The cut is made before anything looks at a value, so that none of the hold-out can be at fault, or help.
     """
     rows = _by_asset(frame, spec)
-    whole, grid = cut_stamps({asset: each.index for asset, each in rows.items()}, spec)
+    whole, grid = cut_timestamps({asset: each.index for asset, each in rows.items()}, spec)
     refuse_short_holdout(grid, spec)
     seen = rows_of_study(whole, grid, spec)
     panel = _panel_of({asset: first_rows(rows[asset], n_rows) for asset, n_rows in seen.items()}, spec)
@@ -50,17 +50,19 @@ def cut_panel(frame: pd.DataFrame, spec: TuneSpec) -> CutPanel:
     )
 
 
-def cut_stamps(stamps: Mapping[str, pd.Index], spec: TuneSpec) -> tuple[Panel, FoldGrid]:
+def cut_timestamps(timestamps: Mapping[str, pd.Index], spec: TuneSpec) -> tuple[Panel, FoldGrid]:
     """Return the rows of each asset as a panel without a column, those before the first known label left out, cut.
 
-    Where a study is cut depends on the stamps of its rows, and on no value. Raises `DataError` as `cut_folds`, or if
-    the label looks beyond the rows of an asset.
+    Where a study is cut depends on the timestamps of its rows, and on no value. Raises `DataError` as `cut_folds`, or
+    if the label looks beyond the rows of an asset.
     """
     features = spec.features
-    for asset, index in stamps.items():
+    for asset, index in timestamps.items():
         with naming(asset, spec):
             refuse_long_label(len(index), features)
-    whole = Panel.of({asset: pd.DataFrame(index=index[features.label_horizon :]) for asset, index in stamps.items()})
+    whole = Panel.of(
+        {asset: pd.DataFrame(index=index[features.label_horizon :]) for asset, index in timestamps.items()}
+    )
     return whole, whole.cut_folds(spec.folds, lead=features.lead, frequency=spec.data.frequency)
 
 
@@ -91,7 +93,7 @@ def _by_asset(frame: pd.DataFrame, spec: TuneSpec) -> dict[str, pd.DataFrame]:
         return {assets[0]: frame}
     if frame.index.nlevels == 1 or set(assets) - set(frame.index.unique(0)):
         raise DataError(
-            f"features of several assets must be indexed by asset and stamp, with rows of each of {shorten(assets)}"
+            f"features of several assets must be indexed by asset and timestamp, with rows of each of {shorten(assets)}"
         )
     rows = {asset: frame.xs(asset) for asset in assets}
     for asset, each in rows.items():
@@ -119,8 +121,8 @@ def naming(asset: str, spec: TuneSpec) -> Iterator[None]:
 
 def inner_cuts_of(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> tuple[InnerCut, ...]:
     """Return the cut of each asset's training rows in a fold, for a model that stops early."""
-    stamps = [panel.frame.index[fold.train_start : fold.train_stop] for fold in folds]
-    return inner_cuts(stamps, spec.training.inner_validation, lead=spec.features.lead, horizon=spec.horizon)
+    timestamps = [panel.frame.index[fold.train_start : fold.train_stop] for fold in folds]
+    return inner_cuts(timestamps, spec.training.inner_validation, lead=spec.features.lead, horizon=spec.horizon)
 
 
 def _longest_input(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> int | None:
@@ -128,9 +130,9 @@ def _longest_input(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> int |
     of_assets = [panel.folds_of(fold) for fold in folds]
     cuts = [inner_cuts_of(panel, fold, spec) for fold in of_assets]
     fits = []
-    for place, asset in enumerate(spec.data.assets):
+    for position, asset in enumerate(spec.data.assets):
         with naming(asset, spec):
-            own = [fold[place] for fold in of_assets]
+            own = [fold[position] for fold in of_assets]
             for fold, dates in zip(own, folds, strict=True):
                 if fold.validation_stop == fold.validation_start and len(cuts[0]) > 1:
                     raise DataError(
@@ -139,7 +141,7 @@ def _longest_input(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> int |
                         "give other dates, or take it out of asset_id",
                     )
                 refuse_short_window(fold, spec)
-            own_cuts = [cut[place] for cut in cuts]
+            own_cuts = [cut[position] for cut in cuts]
             fits.append(clip_input(own, spec, own_cuts if len(cuts[0]) > 1 else None))
             for fold, cut in zip(own, own_cuts, strict=True):
                 _refuse_short_inner(fold, cut, spec)
@@ -165,7 +167,7 @@ def refuse_short_holdout(grid: FoldGrid, spec: TuneSpec) -> None:
     if origins < needed:
         raise DataError(
             f"a verdict needs {needed} forecast origins, and `holdout` {spec.folds.holdout} keeps {max(origins, 0)}",
-            "take a larger `holdout` or a longer `step`",
+            "take a larger `holdout` or a longer `window`",
             fault="too-few-rows",
         )
 
@@ -177,7 +179,7 @@ def refuse_short_window(fold: Fold, spec: TuneSpec) -> None:
         raise DataError(
             f"a validation window must hold one whole horizon: fold {fold.number} has {window} rows, and `horizon` "
             f"is {spec.horizon}",
-            "take a longer `step` or a shorter `horizon`",
+            "take a longer `window` or a shorter `horizon`",
             fault="short-window",
         )
 
@@ -209,11 +211,11 @@ def clip_input(folds: Sequence[Fold], spec: TuneSpec, cuts: Sequence[InnerCut] |
             fault="short-training",
         )
     if fits < shortest:
-        needed, there = _rows_needed(shortest + beside_input, spec), fold.train_stop - fold.train_start
+        needed, available = _rows_needed(shortest + beside_input, spec), fold.train_stop - fold.train_start
         raise DataError(
             f"fold {fold.number} needs {needed} training rows ({FEWEST_SAMPLES} samples of the search space's shortest "
-            f"input_chunk_length {shortest}, the horizon, and the inner validation part), and there are {there}",
-            _remedy(needed, there, spec),
+            f"input_chunk_length {shortest}, the horizon, and the inner validation part), and there are {available}",
+            _remedy(needed, available, spec),
             fault="short-training",
         )
     return fits if fits < space.longest_input else None
@@ -228,11 +230,11 @@ def describe_clip(spec: TuneSpec, longest_input: int) -> str:
     )
 
 
-def _remedy(needed: int, there: int, spec: TuneSpec) -> str:
+def _remedy(needed: int, available: int, spec: TuneSpec) -> str:
     if spec.folds.train_rows is not None:
         return f"take `train_rows` {needed} or more"
     fewer = ", or take fewer `n_folds`" if spec.folds.n_folds > 1 else ""
-    return f"bring {needed - there} earlier rows{fewer}"
+    return f"bring {needed - available} earlier rows{fewer}"
 
 
 def _rows_needed(fit_rows: int, spec: TuneSpec) -> int:

@@ -52,66 +52,68 @@ class Fold:
 
 @dataclass(frozen=True)
 class FoldGrid:
-    """The folds of a study, and the open step behind the last complete one, where there is one.
+    """The folds of a study, and the current window behind the last complete one, where there is one.
 
     The study's rows end before `study_stop`. Those from `holdout_start` up to `holdout_stop`, if they are given, are
     the hold-out; those between study and hold-out are purged: their targets are not known at its first origin.
     """
 
     folds: tuple[Fold, ...]
-    open_fold: Fold | None
+    current_fold: Fold | None
     study_stop: int
     holdout_start: int | None = None
     holdout_stop: int | None = None
 
 
 def cut_folds(index: pd.Index, spec: FoldSpec, *, lead: int = 1, frequency: Frequency | str | None = None) -> FoldGrid:
-    """Return the last `spec.n_folds` complete steps of the grid before the hold-out as folds, and the open step.
+    """Return the last `spec.n_folds` complete windows of the grid before the hold-out as folds, and the current window.
 
-    A hold-out is the last `spec.holdout` complete steps; the open one behind them is not the study's, either. `lead`
-    is the distance in rows from a forecast origin to the first forecast row: 1, or the label's horizon. The frequency
-    is found out by default, checked if it is written, and believed if it was found before. Raises `DataError` if there
-    are too few complete steps or no row is left to train on.
+    A hold-out is the last `spec.holdout` complete windows; the current one behind them is not the study's, either.
+    `lead` is the distance in rows from a forecast origin to the first forecast row: 1, or the label's horizon. The
+    frequency is found out by default, checked if it is written, and believed if it was found before. Raises `DataError`
+    if there are too few complete windows or no row is left to train on.
     """
     if not isinstance(frequency, Frequency):
         frequency = find_frequency(index, frequency)
-    step = spec.step or frequency.default_step
-    edges, last_is_complete = _edges(index, step, frequency)
+    window = spec.window or frequency.default_window
+    edges, last_is_complete = _edges(index, window, frequency)
     n_complete = len(edges) - 1 if last_is_complete else len(edges) - 2
     needed = spec.n_folds + 1 + spec.holdout
     if n_complete < needed:
         holdout = f" and `holdout` {spec.holdout}" if spec.holdout else ""
         verb = "need" if spec.holdout else "needs"
         raise DataError(
-            f"`n_folds` {spec.n_folds}{holdout} {verb} {needed} complete steps ({_describe(step)}), the first to train "
-            f"on: about {needed * _rows_per_step(index, step, frequency)} rows, and there are {len(index)} with "
-            f"{max(n_complete, 0)} complete steps",
-            "bring more rows, or take fewer folds or a shorter `step`",
+            f"`n_folds` {spec.n_folds}{holdout} {verb} {needed} complete windows ({_describe(window)}), the first to "
+            f"train on: about {needed * _rows_per_window(index, window, frequency)} rows, and there are {len(index)} "
+            f"with {max(n_complete, 0)} complete windows",
+            "bring more rows, or take fewer folds or a shorter `window`",
             fault="too-few-rows",
         )
     # What trains must be known `lead` rows before the first scored row.
-    gap = lead - 1 + spec.embargo
+    n_purged = lead - 1 + spec.gap
     if spec.holdout:
         n_complete -= spec.holdout
         holdout_start, holdout_stop = edges[n_complete], edges[n_complete + spec.holdout]
         # The cut between study and hold-out is one like any other.
-        edges = [*edges[:n_complete], holdout_start - gap]
+        edges = [*edges[:n_complete], holdout_start - n_purged]
         if edges[-1] <= edges[-2]:
             raise DataError(
-                f"purge and embargo before a hold-out take {gap} rows, and the last validation window has "
+                f"purge and gap before a hold-out take {n_purged} rows, and the last validation window has "
                 f"{holdout_start - edges[-2]}",
-                "take a longer `step`, or a smaller `embargo`",
+                "take a longer `window`, or a smaller `gap`",
                 fault="too-few-rows",
             )
     first = n_complete - spec.n_folds
     folds = tuple(
-        _fold(number, edges[step], edges[step + 1], gap, spec.train_rows)
-        for number, step in enumerate(range(first, n_complete), start=1)
+        _fold(number, edges[window], edges[window + 1], n_purged, spec.train_rows)
+        for number, window in enumerate(range(first, n_complete), start=1)
     )
     if spec.holdout:
         return FoldGrid(folds, None, edges[-1], holdout_start, holdout_stop)
-    open_fold = None if last_is_complete else _fold(spec.n_folds + 1, edges[-2], edges[-1], gap, spec.train_rows)
-    return FoldGrid(folds, open_fold, len(index))
+    current_fold = (
+        None if last_is_complete else _fold(spec.n_folds + 1, edges[-2], edges[-1], n_purged, spec.train_rows)
+    )
+    return FoldGrid(folds, current_fold, len(index))
 
 
 def splits(frame: pd.DataFrame, folds: tuple[Fold, ...]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
@@ -123,11 +125,11 @@ def splits(frame: pd.DataFrame, folds: tuple[Fold, ...]) -> Iterator[tuple[pd.Da
         )
 
 
-def _fold(number: int, start: int, stop: int, gap: int, train_rows: int | None) -> Fold:
-    train_stop = start - gap
+def _fold(number: int, start: int, stop: int, n_purged: int, train_rows: int | None) -> Fold:
+    train_stop = start - n_purged
     if train_stop <= 0:
         raise DataError(
-            f"fold {number} has {start} rows before its validation window, and purge and embargo take {gap}",
+            f"fold {number} has {start} rows before its validation window, and purge and gap take {n_purged}",
             "bring earlier rows, or take fewer `n_folds`",
             fault="too-few-rows",
         )
@@ -142,34 +144,35 @@ def _fold(number: int, start: int, stop: int, gap: int, train_rows: int | None) 
     return Fold(number, train_start, train_stop, start, stop)
 
 
-def _describe(step: str | int) -> str:
-    return f"of {step} rows" if isinstance(step, int) else f"a {step} each"
+def _describe(window: str | int) -> str:
+    return f"of {window} rows" if isinstance(window, int) else f"a {window} each"
 
 
-def _rows_per_step(index: pd.Index, step: str | int, frequency: Frequency) -> int:
-    """Return how many rows a step holds: a calendar step as many as one of 2001, at the rate at which rows come."""
-    if isinstance(step, int):
-        return step
-    period = pd.Period("2001-01-01", freq=_PERIODS[step])
+def _rows_per_window(index: pd.Index, window: str | int, frequency: Frequency) -> int:
+    """Return how many rows a window holds: a calendar window as many as one of 2001, at the rate at which rows come."""
+    if isinstance(window, int):
+        return window
+    period = pd.Period("2001-01-01", freq=_PERIODS[window])
     if not frequency.has_gaps:
         return len(pd.date_range(period.start_time, period.end_time, freq=frequency.step))
     share = (period.end_time - period.start_time) / (index[-1] - index[0] + frequency.length)
     return max(int(np.rint(len(index) * share)), 1)
 
 
-def _edges(index: pd.Index, step: str | int, frequency: Frequency) -> tuple[list[int], bool]:
-    """Return the positions at which steps begin, with the end of the data, and whether the last is complete."""
-    if isinstance(step, int):
-        edges = list(range(0, len(index), step))
-        return [*edges, len(index)], len(index) % step == 0
+def _edges(index: pd.Index, window: str | int, frequency: Frequency) -> tuple[list[int], bool]:
+    """Return the positions at which windows begin, with the end of the data, and whether the last is complete."""
+    if isinstance(window, int):
+        edges = list(range(0, len(index), window))
+        return [*edges, len(index)], len(index) % window == 0
     if not frequency.has_calendar:
         raise UsageError(
-            f"a step of a {step} needs timestamps, but the rows are indexed by integers: give `step` a number of rows"
+            f"a window of a {window} needs timestamps, but the rows are indexed by integers: give `window` a number of "
+            f"rows"
         )
-    periods = index.to_period(_PERIODS[step])
+    periods = index.to_period(_PERIODS[window])
     codes = np.asarray(periods.asi8)
     starts = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist()]
-    # Complete is a step into which no further row can fall.
+    # Complete is a window into which no further row can fall.
     return [*starts, len(index)], not can_follow(index, frequency, periods[-1].end_time)
 
 

@@ -1,7 +1,7 @@
 """Rows of one asset, or of several one below the other, and folds by date across all of them.
 
-Dates are those of the calendar, which holds every stamp that any asset has: a cut in it is a cut in each asset's rows.
-Of a single asset the calendar is its own index.
+Dates are those of the calendar, which holds every timestamp that any asset has: a cut in it is a cut in each asset's
+rows. Of a single asset the calendar is its own index.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ from kallos.words import pasteable, shorten
 class Panel:
     """The rows of each asset, all of the same columns, in one frame: those of the first, then those of the second.
 
-    Stamps are unique and sorted within an asset. A fold of the calendar has positions in the calendar; one of an asset
-    has positions in the frame.
+    Timestamps are unique and sorted within an asset. A fold of the calendar has positions in the calendar; one of an
+    asset has positions in the frame.
     """
 
     frame: pd.DataFrame
@@ -46,21 +46,21 @@ class Panel:
     @cached_property
     def starts(self) -> tuple[int, ...]:
         """Position of each asset's first row in the frame."""
-        return tuple(sum(self.lengths[:place]) for place in range(len(self.lengths)))
+        return tuple(sum(self.lengths[:position]) for position in range(len(self.lengths)))
 
     @cached_property
-    def stamps(self) -> tuple[pd.Index, ...]:
+    def timestamps(self) -> tuple[pd.Index, ...]:
         """The index of each asset's rows."""
         return tuple(self.frame.index[start : start + n] for start, n in zip(self.starts, self.lengths, strict=True))
 
     @cached_property
     def calendar(self) -> pd.Index:
-        """Every stamp that any asset has, sorted."""
-        return union(self.stamps)
+        """Every timestamp that any asset has, sorted."""
+        return union(self.timestamps)
 
     def before(self, stop: int) -> "Panel":
         """Return the rows before a position of the calendar."""
-        lengths = tuple(rows_before(stamps, self.calendar, stop) for stamps in self.stamps)
+        lengths = tuple(rows_before(timestamps, self.calendar, stop) for timestamps in self.timestamps)
         parts = [self.frame.iloc[start : start + n] for start, n in zip(self.starts, lengths, strict=True)]
         return Panel(pd.concat(parts), lengths)
 
@@ -73,7 +73,7 @@ class Panel:
         grid = cut_folds(self.calendar, spec, lead=lead, frequency=self._rhythm(frequency))
 
         def known_before(start: int, stop: int) -> int:
-            return min(stop, known(self.stamps, self.calendar, start, lead=lead) - spec.embargo)
+            return min(stop, known(self.timestamps, self.calendar, start, lead=lead) - spec.gap)
 
         study_stop = (
             grid.study_stop if grid.holdout_start is None else known_before(grid.holdout_start, grid.study_stop)
@@ -90,7 +90,7 @@ class Panel:
         return replace(
             grid,
             folds=tuple(map(purged, grid.folds)),
-            open_fold=None if grid.open_fold is None else purged(grid.open_fold),
+            current_fold=None if grid.current_fold is None else purged(grid.current_fold),
             study_stop=study_stop,
         )
 
@@ -99,7 +99,7 @@ class Panel:
 
         It keeps to a regular frequency only where all assets do, and leave no gap between them.
         """
-        found = [find_frequency(stamps, given) for stamps in self.stamps]
+        found = [find_frequency(timestamps, given) for timestamps in self.timestamps]
         if len(set(found)) == 1 and not found[0].has_gaps:
             try:
                 return find_frequency(self.calendar, str(found[0]))
@@ -111,42 +111,42 @@ class Panel:
         """Return a fold of the calendar as one of each asset."""
         bounds = (fold.train_start, fold.train_stop, fold.validation_start, fold.validation_stop)
         return tuple(
-            Fold(fold.number, *(start + rows_before(stamps, self.calendar, bound) for bound in bounds))
-            for start, stamps in zip(self.starts, self.stamps, strict=True)
+            Fold(fold.number, *(start + rows_before(timestamps, self.calendar, bound) for bound in bounds))
+            for start, timestamps in zip(self.starts, self.timestamps, strict=True)
         )
 
 
-def union(stamps: Sequence[pd.Index]) -> pd.Index:
-    """Return every stamp that any of these has, sorted."""
-    return reduce(lambda all_, each: all_ if each.equals(all_) else all_.union(each), stamps)
+def union(timestamps: Sequence[pd.Index]) -> pd.Index:
+    """Return every timestamp that any of these has, sorted."""
+    return reduce(lambda all_, each: all_ if each.equals(all_) else all_.union(each), timestamps)
 
 
-def rows_before(stamps: pd.Index, calendar: pd.Index, position: int) -> int:
+def rows_before(timestamps: pd.Index, calendar: pd.Index, position: int) -> int:
     """Return how many of an asset's rows lie before a position of the calendar."""
-    return len(stamps) if position == len(calendar) else int(stamps.searchsorted(calendar[position]))
+    return len(timestamps) if position == len(calendar) else int(timestamps.searchsorted(calendar[position]))
 
 
-def known(stamps: Sequence[pd.Index], calendar: pd.Index, start: int, *, lead: int) -> int:
+def known(timestamps: Sequence[pd.Index], calendar: pd.Index, start: int, *, lead: int) -> int:
     """Return the position in the calendar up to which all was known at the first origin of rows from `start` on.
 
     An asset's first origin lies `lead` of its own rows before the first one that is forecast.
     """
-    firsts = [rows_before(each, calendar, start) for each in stamps]
-    origins = [each[first - lead] for each, first in zip(stamps, firsts, strict=True) if first >= lead]
+    firsts = [rows_before(each, calendar, start) for each in timestamps]
+    origins = [each[first - lead] for each, first in zip(timestamps, firsts, strict=True) if first >= lead]
     return int(calendar.searchsorted(min(origins), side="right")) if origins else start
 
 
-def inner_cuts(stamps: Sequence[pd.Index], share: float, *, lead: int, horizon: int) -> tuple[InnerCut, ...]:
+def inner_cuts(timestamps: Sequence[pd.Index], share: float, *, lead: int, horizon: int) -> tuple[InnerCut, ...]:
     """Return the cut of each asset's training rows into those that fit the weights and those that stop early.
 
-    `stamps` are those of the training rows; positions are counted from an asset's first one. See
+    `timestamps` are those of the training rows; positions are counted from an asset's first one. See
     `kallos.folds.grid.cut_inner`.
     """
-    calendar = union(stamps)
+    calendar = union(timestamps)
     n_rows = len(calendar)
     start = cut_inner(Fold(0, 0, n_rows, n_rows, n_rows), share, lead=lead, horizon=horizon).inner_start
-    stop = known(stamps, calendar, start, lead=lead) if start > 0 else start - lead + 1
+    stop = known(timestamps, calendar, start, lead=lead) if start > 0 else start - lead + 1
     return tuple(
         InnerCut(fit_stop=rows_before(each, calendar, stop), inner_start=rows_before(each, calendar, start))
-        for each in stamps
+        for each in timestamps
     )

@@ -1,4 +1,4 @@
-"""What rows must be that a public function takes: a frame of one asset, its stamps unique and sorted."""
+"""What rows must be that a public function takes: a frame of one asset, its timestamps unique and sorted."""
 
 import pandas as pd
 
@@ -7,9 +7,9 @@ from kallos.words import shorten
 
 
 def require_rows(**given: object) -> None:
-    """Raise if an argument is no frame of one asset's rows: some, indexed by unique, sorted stamps without a zone.
+    """Raise if an argument is no frame of one asset's rows: some, indexed by unique, sorted timestamps without a zone.
 
-    Stamps may be integers. Raises `UsageError` for what is no frame, `DataError` for rows that are unfit.
+    Timestamps may be integers. Raises `UsageError` for what is no frame, `DataError` for rows that are unfit.
     """
     require(pd.DataFrame, **given)
     for name, frame in given.items():

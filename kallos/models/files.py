@@ -13,7 +13,7 @@ from kallos.architectures.references import is_loaded
 from kallos.architectures.study_space import ARCHITECTURE
 from kallos.errors import DataError, KallosError, explain, require
 from kallos.folds.scalers import Preparation, PreparationDocument
-from kallos.models.looks import MANIFEST
+from kallos.models.holdout_evaluations import MANIFEST
 from kallos.models.manifest import FORMAT, FileRecord, Manifest
 from kallos.models.trainer import PREPARATION_FILE, TrainedModel
 from kallos.scoring.fold import as_fit_errors, model_of_fit
@@ -53,10 +53,10 @@ def write_model(trained: TrainedModel, folder: str) -> str:
 
 def refuse_foreign_folder(folder: str) -> None:
     """Raise `KallosError` if a folder holds anything but a model, so that this is said before one is trained for it."""
-    there = Folder(folder, _WHAT).names()
-    if there and MANIFEST not in there:
+    existing = Folder(folder, _WHAT).names()
+    if existing and MANIFEST not in existing:
         raise KallosError(
-            f"a model needs a folder of its own, and {scrubbed(folder)} holds {shorten(there, 3)}: name another"
+            f"a model needs a folder of its own, and {scrubbed(folder)} holds {shorten(existing, 3)}: name another"
         )
 
 
@@ -157,13 +157,13 @@ def _refuse_unknown_code(values: dict[str, Any], folder: str) -> None:
 
 def _refuse_other_model(trained: TrainedModel, folder: str) -> None:
     try:
-        there = read_manifest(folder).model_id
+        existing = read_manifest(folder).model_id
     except DataError:
-        there = "another model"
-    if there != trained.model_id:
+        existing = "another model"
+    if existing != trained.model_id:
         raise KallosError(
-            f"a model is never written over another: {scrubbed(folder)} holds {there}, and this is {trained.model_id}: "
-            f"name another folder"
+            f"a model is never written over another: {scrubbed(folder)} holds {existing}, and this is "
+            f"{trained.model_id}: name another folder"
         )
 
 

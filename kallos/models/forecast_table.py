@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from kallos.errors import DatabaseError
 from kallos.features.databases import parse_url
-from kallos.features.moments import Stamp
+from kallos.features.moments import Timestamp
 from kallos.features.tables import refuse_unfit_names, schema_and_name
 from kallos.features.writing import database_errors, make_folder, writing_connection
 from kallos.models.forecasting import Forecasts
@@ -95,14 +95,14 @@ def _rows(forecasts: Forecasts) -> Iterator[tuple[int, int, dict[str, Any]]]:
             )
 
 
-def _moment(stamp: Stamp) -> Any:
-    return pd.Timestamp(stamp).to_pydatetime() if isinstance(stamp, str) else stamp
+def _moment(timestamp: Timestamp) -> Any:
+    return pd.Timestamp(timestamp).to_pydatetime() if isinstance(timestamp, str) else timestamp
 
 
 def _refuse_other_table(connection: Connection, table: Table, shown_name: str) -> None:
     inspector = inspect(connection)
-    there = {column["name"]: column["type"] for column in inspector.get_columns(table.name, schema=table.schema)}
-    missing = [column.name for column in table.columns if column.name not in there]
+    existing = {column["name"]: column["type"] for column in inspector.get_columns(table.name, schema=table.schema)}
+    missing = [column.name for column in table.columns if column.name not in existing]
     keys = inspector.get_pk_constraint(table.name, schema=table.schema)["constrained_columns"]
     own_keys = table.primary_key.columns.keys()
     if missing or set(keys) != set(own_keys):
@@ -111,10 +111,10 @@ def _refuse_other_table(connection: Connection, table: Table, shown_name: str) -
             f"a table of such forecasts must have {', '.join(table.columns.keys())} and the key "
             f"{', '.join(own_keys)}, and {shown_name!r} {fault}: name another as `forecasts_table`"
         )
-    is_dated = isinstance(there["as_of"], DateTime)
+    is_dated = isinstance(existing["as_of"], DateTime)
     if is_dated != isinstance(table.c.as_of.type, DateTime):
         kinds = ("timestamps", "integers") if is_dated else ("integers", "timestamps")
         raise DatabaseError(
-            f"a table of forecasts has stamps of one kind: {shown_name!r} has {kinds[0]}, and these rows are indexed "
-            f"by {kinds[1]}: name another as `forecasts_table`"
+            f"a table of forecasts has timestamps of one kind: {shown_name!r} has {kinds[0]}, and these rows are "
+            f"indexed by {kinds[1]}: name another as `forecasts_table`"
         )

@@ -10,7 +10,7 @@ import pandas as pd
 from kallos.errors import DataError, UsageError, require, require_whole
 from kallos.features.clock import next_rows
 from kallos.features.frequency import Frequency
-from kallos.features.moments import Stamp, stamp
+from kallos.features.moments import Timestamp, timestamp
 from kallos.folds.rows import require_rows
 from kallos.models.trainer import TrainedModel
 from kallos.scoring.fold import as_fit_errors
@@ -26,16 +26,16 @@ class Forecasts:
     """The next forecasts of one origin, in the target's own units: the mean over the members, and each one's own.
 
     Step k is the target k - 1 + lead rows behind the origin `as_of`, in the study's rows, which stamp a target when it
-    is known. `target_times` has None where the stamp of that row cannot be told. `in_sample` says that the model has
-    learnt from rows behind the origin. `point` and those `by_seed` are of shape (steps, targets); `quantiles` have the
-    `levels` along one more axis.
+    is known. `target_times` has None where the timestamp of that row cannot be told. `in_sample` says that the model
+    has learnt from rows behind the origin. `point` and those `by_seed` are of shape (steps, targets); `quantiles` have
+    the `levels` along one more axis.
     """
 
     model_id: str
     asset_id: str
     targets: tuple[str, ...]
-    as_of: Stamp
-    target_times: tuple[Stamp | None, ...]
+    as_of: Timestamp
+    target_times: tuple[Timestamp | None, ...]
     point: Array
     quantiles: Array
     levels: tuple[float, ...]
@@ -112,8 +112,8 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
         model_id=manifest.model_id,
         asset_id=manifest.asset_id,
         targets=manifest.spec.features.targets,
-        as_of=stamp(origin),
-        target_times=next_stamps(rows.index, manifest.frequency, manifest.lead, manifest.horizon),
+        as_of=timestamp(origin),
+        target_times=next_timestamps(rows.index, manifest.frequency, manifest.lead, manifest.horizon),
         point=forecast.point[0],
         quantiles=forecast.quantiles[0],
         levels=levels,
@@ -133,12 +133,12 @@ def _columns_of(model: TrainedModel, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[list(columns)]
 
 
-def next_stamps(index: pd.Index, frequency: Frequency, lead: int, horizon: int) -> tuple[Stamp | None, ...]:
-    """Return the stamps of the rows `lead` to `lead + horizon - 1` behind the last, None where they cannot be told.
+def next_timestamps(index: pd.Index, frequency: Frequency, lead: int, horizon: int) -> tuple[Timestamp | None, ...]:
+    """Return the timestamps of the rows `lead` to `lead + horizon - 1` behind the last, None where they cannot be told.
 
     Where rows may be missing they are those that are to be expected (`kallos.features.clock.next_rows`).
     """
     n_rows = lead + horizon - 1
-    stamps: list[Stamp | None] = [stamp(each) for each in next_rows(index, frequency, n_rows)]
-    stamps = stamps or [None] * n_rows
-    return tuple(stamps[lead - 1 :])
+    timestamps: list[Timestamp | None] = [timestamp(each) for each in next_rows(index, frequency, n_rows)]
+    timestamps = timestamps or [None] * n_rows
+    return tuple(timestamps[lead - 1 :])

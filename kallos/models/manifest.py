@@ -8,13 +8,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from kallos.architectures.study_space import model_of
 from kallos.errors import UsageError
 from kallos.features.frequency import Frequency
-from kallos.features.moments import Stamp
+from kallos.features.moments import Timestamp
 from kallos.planning import DataSummary
 from kallos.specs.study import TuneSpec
 from kallos.storage import json_sha256
 from kallos.study.choice import OneStandardError
-from kallos.study.confirmation import Confirmation
 from kallos.study.names import file_part
+from kallos.study.replication import SeedReplication
 
 # Raise this whenever a model directory of before can no longer be read.
 FORMAT = 3
@@ -86,14 +86,14 @@ class Manifest(Part):
     columns: tuple[str, ...]
     frequency: Annotated[Frequency, BeforeValidator(_as_frequency), PlainSerializer(str)]
     choice: Choice
-    confirmation: Confirmation | None
+    seed_replication: SeedReplication | None
     refit: Refit
     members: tuple[MemberRecord, ...] = Field(min_length=1)
     study: str
     data: DataSummary
-    train_start: Stamp
-    holdout_start: Stamp | None
-    holdout_end: Stamp | None
+    train_start: Timestamp
+    holdout_start: Timestamp | None
+    holdout_end: Timestamp | None
     spec: TuneSpec
     evaluation: int
     versions: dict[str, str]

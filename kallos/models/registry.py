@@ -1,6 +1,6 @@
 """A registry of models: a folder, or the fsspec URL of one, that holds them beside an index.
 
-Each model is of a slot (asset, target, horizon), and a candidate of it, the current one, or retired. A model is in the
+Each model is of a slot (asset, target, horizon), and a challenger of it, the champion, or retired. A model is in the
 registry once the index names it. On this machine changes come one at a time and survive a kill at any moment; in an
 object store that takes one writer.
 """
@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from pydantic import AliasChoices, BaseModel, Field, PositiveInt, ValidationError
 
 from kallos.errors import KallosError, UsageError, require, require_callable
-from kallos.models.looks import LOOKS, MANIFEST, Look, looks_in
+from kallos.models.holdout_evaluations import HOLDOUT_EVALUATIONS, MANIFEST, EvaluationRecord, evaluations_in
 from kallos.models.registry_index import (
     INDEX,
     Change,
@@ -23,7 +23,7 @@ from kallos.models.registry_index import (
     Index,
     ModelId,
     Slot,
-    Stamp,
+    Timestamp,
     TrainedOn,
     Verb,
     first_fault,
@@ -65,9 +65,9 @@ class Registry:
         """Return all models, in the order in which they were added; raises `KallosError` for an index unfit."""
         return self._index().models
 
-    def current(self, asset_id: str, target: str, horizon: int) -> Entry | None:
-        """Return the current model of a slot, or None; raises `KallosError` as above."""
-        return self._index().current(Slot(asset_id=asset_id, target=target, horizon=horizon))
+    def champion(self, asset_id: str, target: str, horizon: int) -> Entry | None:
+        """Return the champion of a slot, or None; raises `KallosError` as above."""
+        return self._index().champion(Slot(asset_id=asset_id, target=target, horizon=horizon))
 
     def before(self, slot: Slot) -> tuple[str, ...]:
         """Return the models to which roll-backs of a slot go, the next one first; raises `KallosError` as above."""
@@ -85,15 +85,20 @@ class Registry:
         return (self._folder / model_id).url
 
     def folders(self, asset_id: str, target: str, horizon: int) -> tuple[str, ...]:
-        """Return the folders of all models of a slot, as above; their looks are counted together."""
+        """Return the folders of all models of a slot, as above; their evaluations are counted together."""
         slot = Slot(asset_id=asset_id, target=target, horizon=horizon)
         return tuple(self.folder_of(entry.model_id) for entry in self._index().of_slot(slot))
 
-    def looks(self, model_id: str) -> tuple[Look, ...]:
-        """Return the looks that a model had, by time: logged beside it, or beside the registry's models."""
+    def holdout_evaluations(self, model_id: str) -> tuple[EvaluationRecord, ...]:
+        """Return the evaluations that a model had, by time: logged beside it, or beside the registry's models."""
         folders = (self._folder.url, self.folder_of(model_id))
-        found = {look.look_id: look for folder in folders for look in looks_in(folder)}
-        return tuple(sorted((look for look in found.values() if look.model_id == model_id), key=lambda look: look.time))
+        found = {evaluation.evaluation_id: evaluation for folder in folders for evaluation in evaluations_in(folder)}
+        return tuple(
+            sorted(
+                (evaluation for evaluation in found.values() if evaluation.model_id == model_id),
+                key=lambda evaluation: evaluation.time,
+            )
+        )
 
     def slot(self, asset_id: str, target: str | None = None, horizon: int | None = None) -> Slot:
         """Return the one slot that is meant; raises `UsageError` if there is none, or more than one."""
@@ -113,12 +118,12 @@ class Registry:
         return next(iter(slots))
 
     def add(self, model_folder: str, reason: str = "") -> Entry:
-        """Copy a model into the registry, as a candidate; one that is there already stays what it is.
+        """Copy a model into the registry, as a challenger; one that is there already stays what it is.
 
         The copy's bytes are compared with the source's. Raises `UsageError` for a folder that holds no model, and
         `KallosError` for another model of the same id, or where the registry cannot be read or written.
         """
-        entry, files = _read_candidate(model_folder, self._now())
+        entry, files = _read_challenger(model_folder, self._now())
         with self._changing(make=True) as index:
             known = index.find(entry.model_id)
             if known is not None and known.sha256 != entry.sha256:
@@ -128,7 +133,7 @@ class Registry:
                 )
             # A folder that holds this very model may be the source itself.
             if self._is_whole(entry):
-                self._copy_looks(entry.model_id, files)
+                self._copy_evaluations(entry.model_id, files)
             else:
                 self._copy(entry, files)
             if known is None:
@@ -136,36 +141,36 @@ class Registry:
         return known or entry
 
     def promote(self, model_id: str, reason: str) -> Change:
-        """Make a model the current one of its slot, and retire the one that was; return the change that did it.
+        """Make a model the champion of its slot, and retire the one that was; return the change that did it.
 
-        Nothing is changed if it is the current one already. Raises `UsageError` for an unknown model, and
+        Nothing is changed if it is the champion already. Raises `UsageError` for an unknown model, and
         `KallosError` if its copy is damaged, or as above.
         """
         with self._changing() as index:
             entry = index.entry(model_id)
-            if entry.state == "current":
+            if entry.state == "champion":
                 return next(each for each in reversed(index.history) if each.model_id == model_id)
             return self._change(index, "promote", model_id, reason)
 
     def roll_back(self, of: Slot | str, reason: str) -> Change:
-        """Make the model current that was so before the current one of a slot, which may be named by that model's id.
+        """Make the champion before the present one the champion again; the present one's id may stand for its slot.
 
-        The next roll-back goes further back. Raises `UsageError` for a model that is not the current one, and
-        `KallosError` if none was current before, or as above.
+        The next roll-back goes further back. Raises `UsageError` for a model that is not the champion, and
+        `KallosError` if none was the champion before, or as above.
         """
         with self._changing() as index:
             slot = of if isinstance(of, Slot) else index.entry(of).slot
-            current = index.current(slot)
-            if isinstance(of, str) and (current is None or current.model_id != of):
-                now = f"{current.model_id} is" if current else "there is none: name the slot"
-                raise UsageError(f"a roll-back must be from the current model, not {of}: {now}")
+            champion = index.champion(slot)
+            if isinstance(of, str) and (champion is None or champion.model_id != of):
+                now = f"{champion.model_id} is" if champion else "there is none: name the slot"
+                raise UsageError(f"a roll-back must be from the champion, not {of}: {now}")
             before = index.before(slot)
             if not before:
-                raise KallosError(f"no model of {slot} was current before: promote one of its models instead")
+                raise KallosError(f"no model of {slot} was the champion before: promote one of its models instead")
             return self._change(index, "roll-back", before[-1], reason)
 
     def retire(self, model_id: str, reason: str) -> Change:
-        """Take a model out of use: roll-backs pass over it, and the slot has no current model if it was that one.
+        """Take a model out of use: roll-backs pass over it, and the slot has no champion if it was that one.
 
         Raises `UsageError` for an unknown model, or one that was retired before and no roll-back would go to.
         """
@@ -178,7 +183,7 @@ class Registry:
     def _change(self, index: Index, verb: Verb, model_id: str, reason: str) -> Change:
         if verb != "retire" and not self._is_whole(index.entry(model_id)):
             raise KallosError(
-                f"the copy of a current model must be whole, and {self._folder.address(model_id)} is damaged: add "
+                f"the copy of a champion must be whole, and {self._folder.address(model_id)} is damaged: add "
                 f"the model again from where it was made, or retire it; nothing was changed"
             )
         changed = index.changed(verb, model_id, reason, self._now())
@@ -224,37 +229,37 @@ class Registry:
 
     def _copy(self, entry: Entry, files: Mapping[str, bytes]) -> None:
         folder = self._folder / entry.model_id
-        # Of what a killed copy left, or of a damaged one, the looks are kept.
-        looks = {name: content for name, content in _read_files(folder).items() if _is_look(name)}
+        # Of what a killed copy left, or of a damaged one, the evaluations are kept.
+        holdout_evaluations = {name: content for name, content in _read_files(folder).items() if _is_evaluation(name)}
         folder.clear()
-        folder.write_all({**looks, **files})
+        folder.write_all({**holdout_evaluations, **files})
         if not self._is_whole(entry):
             raise KallosError(f"a copy must have the bytes of its source, and that in {scrubbed(folder.url)} has not")
 
-    def _copy_looks(self, model_id: str, files: Mapping[str, bytes]) -> None:
+    def _copy_evaluations(self, model_id: str, files: Mapping[str, bytes]) -> None:
         folder = self._folder / model_id
-        for name in filter(_is_look, files.keys() - set(folder.files())):
+        for name in filter(_is_evaluation, files.keys() - set(folder.files())):
             folder.write(name, files[name])
 
 
-def _is_look(name: str) -> bool:
-    return name.startswith(f"{LOOKS}/")
+def _is_evaluation(name: str) -> bool:
+    return name.startswith(f"{HOLDOUT_EVALUATIONS}/")
 
 
 def _read_files(folder: Folder) -> dict[str, bytes]:
     """Return the content of a model's files by their names, the manifest last.
 
-    They are what its manifest declares, the manifest and looks; others may lie beside them.
+    They are what its manifest declares, the manifest and evaluations; others may lie beside them.
     """
     declared = (folder.read_object(MANIFEST) or {}).get("files") or {}
-    own = [name for name in folder.files() if name == MANIFEST or name in declared or _is_look(name)]
+    own = [name for name in folder.files() if name == MANIFEST or name in declared or _is_evaluation(name)]
     contents = ((name, folder.read(name)) for name in sorted(own, key=lambda name: (name == MANIFEST, name)))
     return {name: content for name, content in contents if content is not None}
 
 
 def _content(files: Mapping[str, bytes]) -> str:
-    """Hash all files but the looks, which come later."""
-    named = {name: hashlib.sha256(content).hexdigest() for name, content in files.items() if not _is_look(name)}
+    """Hash all files but the evaluations, which come later."""
+    named = {name: hashlib.sha256(content).hexdigest() for name, content in files.items() if not _is_evaluation(name)}
     return json_sha256(named)
 
 
@@ -271,11 +276,11 @@ class _Manifest(BaseModel):
     horizon: PositiveInt
     model_name: str = Field(validation_alias=AliasChoices("model_name", "architecture"))
     data: TrainedOn
-    holdout_start: Stamp | None
+    holdout_start: Timestamp | None
     files: dict[str, _File]
 
 
-def _read_candidate(folder: str, now: datetime) -> tuple[Entry, dict[str, bytes]]:
+def _read_challenger(folder: str, now: datetime) -> tuple[Entry, dict[str, bytes]]:
     """Return the entry that a model's folder makes, and its files; raises `UsageError` if it is no whole model's."""
     source = Folder(folder, "a model directory")
     address = source.address(MANIFEST)
@@ -295,4 +300,4 @@ def _read_candidate(folder: str, now: datetime) -> tuple[Entry, dict[str, bytes]
                 f"{'changed' if name in files else 'missing'}: train it again"
             )
     told = {**manifest.model_dump(exclude={"files"}), "target": target_label(manifest.target)}
-    return Entry(**told, state="candidate", since=now, sha256=_content(files)), files
+    return Entry(**told, state="challenger", since=now, sha256=_content(files)), files

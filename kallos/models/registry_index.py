@@ -16,14 +16,14 @@ from kallos.words import counted, did_you_mean
 FORMAT: Literal["kallos-registry"] = "kallos-registry"
 VERSION: Literal[1] = 1
 
-Stamp = str | int
-State = Literal["candidate", "current", "retired"]
+Timestamp = str | int
+State = Literal["challenger", "champion", "retired"]
 Verb = Literal["add", "promote", "roll-back", "retire"]
 
 _BECOMES: Mapping[Verb, State] = {
-    "add": "candidate",
-    "promote": "current",
-    "roll-back": "current",
+    "add": "challenger",
+    "promote": "champion",
+    "roll-back": "champion",
     "retire": "retired",
 }
 
@@ -45,7 +45,7 @@ class _Stored(BaseModel):
 
 
 class Slot(_Stored):
-    """What a model forecasts; one model at a time is the current one of it."""
+    """What a model forecasts; one model at a time is the champion of it."""
 
     asset_id: str
     target: str
@@ -61,12 +61,15 @@ class TrainedOn(_Stored):
 
     sha256: str
     rows: int
-    start: Stamp
-    end: Stamp
+    start: Timestamp
+    end: Timestamp
 
 
 class Entry(_Stored):
-    """A model of the registry; `sha256` is of its files but the looks, `since` when it came to its state (UTC)."""
+    """A model of the registry.
+
+    `sha256` is of its files but the evaluations, `since` when it came to its state (UTC).
+    """
 
     model_id: ModelId
     asset_id: str
@@ -76,7 +79,7 @@ class Entry(_Stored):
     state: State
     since: datetime
     data: TrainedOn
-    holdout_start: Stamp | None
+    holdout_start: Timestamp | None
     sha256: str
 
     @property
@@ -86,7 +89,7 @@ class Entry(_Stored):
 
 
 class Change(_Stored):
-    """One change of a model's state; `replaces` is the current model that had to give way, and is retired."""
+    """One change of a model's state; `replaces` is the champion that had to give way, and is retired."""
 
     time: datetime
     verb: Verb
@@ -129,24 +132,24 @@ class Index(_Stored):
         """Return the models of a slot."""
         return tuple(entry for entry in self.models if entry.slot == slot)
 
-    def current(self, slot: Slot) -> Entry | None:
-        """Return the current model of a slot, or None."""
-        return next((entry for entry in self.of_slot(slot) if entry.state == "current"), None)
+    def champion(self, slot: Slot) -> Entry | None:
+        """Return the champion of a slot, or None."""
+        return next((entry for entry in self.of_slot(slot) if entry.state == "champion"), None)
 
     def before(self, slot: Slot) -> tuple[str, ...]:
-        """Return the models that were current before, the last of them last: where roll-backs go."""
+        """Return the models that were the champion before, the last of them last: where roll-backs go."""
         return self._replay.lines[slot].before
 
     def added(self, entry: Entry, reason: str) -> Self:
-        """Return the index with one candidate more."""
+        """Return the index with one challenger more."""
         change = _change("add", entry.model_id, reason, entry.since)
         return type(self)(models=(*self.models, entry), history=(*self.history, change))
 
     def changed(self, verb: Verb, model_id: str, reason: str, time: datetime) -> Self:
-        """Return the index with a model in another state; a current one that has to give way is retired."""
+        """Return the index with a model in another state; a champion that has to give way is retired."""
         entry = self.entry(model_id)
         states = {model_id: _BECOMES[verb]}
-        replaced = self.current(entry.slot) if states[model_id] == "current" else None
+        replaced = self.champion(entry.slot) if states[model_id] == "champion" else None
         if replaced is not None:
             states[replaced.model_id] = "retired"
         change = _change(verb, model_id, reason, time, entry.state, replaced.model_id if replaced else None)
@@ -201,37 +204,37 @@ def parse_index(content: bytes, address: str) -> Index:
     try:
         return Index.model_validate(found)
     except ValidationError as error:
-        said = first_fault(error)
-        raise KallosError(f"the registry's index must be whole, and {address} is not: {said}: {remedy}") from None
+        message = first_fault(error)
+        raise KallosError(f"the registry's index must be whole, and {address} is not: {message}: {remedy}") from None
 
 
 def first_fault(error: ValidationError) -> str:
     """Return the first of pydantic's findings, as one line for a file that somebody damaged, or that is foreign."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
-    said = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {said}" if where else said
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
 
 
 @dataclass(frozen=True)
 class _Line:
-    """The models of a slot in the order in which they were current, and the one that is."""
+    """The models of a slot in the order in which they were the champion, and the one that is."""
 
-    current: str | None = None
+    champion: str | None = None
     before: tuple[str, ...] = ()
 
     def after(self, change: Change) -> "_Line":
         match change.verb:
             case "promote":
-                return _Line(change.model_id, (*self.before, *filter(None, [self.current])))
+                return _Line(change.model_id, (*self.before, *filter(None, [self.champion])))
             case "roll-back":
                 return _Line(change.model_id, self.before[:-1])
             case "retire":
-                # What was current on both sides of the one that goes would otherwise follow itself.
-                whole = (*self.before, *filter(None, [self.current]))
+                # What was the champion on both sides of the one that goes would otherwise follow itself.
+                whole = (*self.before, *filter(None, [self.champion]))
                 line = [model for model, _ in groupby(model for model in whole if model != change.model_id)]
-                current = line.pop() if self.current in line[-1:] else None
-                return _Line(current, tuple(line))
+                champion = line.pop() if self.champion in line[-1:] else None
+                return _Line(champion, tuple(line))
             case _:
                 return self
 
@@ -253,14 +256,14 @@ def _replay(history: tuple[Change, ...], slots: Mapping[str, Slot]) -> _Replay:
         if slot is None:
             raise ValueError(f"change {number} is of a model that is not in it")
         line = lines[slot]
-        replaces = line.current if change.to_state == "current" else None
+        replaces = line.champion if change.to_state == "champion" else None
         expected = (states.get(change.model_id), _BECOMES[change.verb], replaces)
         if (change.from_state, change.to_state, change.replaces) != expected or (
             (change.verb == "add") != (change.from_state is None)
         ):
             raise ValueError(f"change {number} does not follow from those before it")
         if change.verb == "roll-back" and line.before[-1:] != (change.model_id,):
-            raise ValueError(f"change {number} does not go back to the model that was current before")
+            raise ValueError(f"change {number} does not go back to the model that was the champion before")
         if replaces is not None:
             states[replaces] = "retired"
         states[change.model_id] = change.to_state

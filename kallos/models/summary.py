@@ -2,7 +2,7 @@
 
 from kallos.models.manifest import Choice, Manifest
 from kallos.specs.study import metric_with_unit, study_title
-from kallos.words import beside, counted, day, short
+from kallos.words import compared_to, counted, day, short
 
 
 def choice_line(choice: Choice) -> str:
@@ -20,17 +20,17 @@ def choice_line(choice: Choice) -> str:
     )
 
 
-def confirmation_line(manifest: Manifest) -> str:
+def seed_replication_line(manifest: Manifest) -> str:
     """Return in a sentence what the chosen parameters reach on the folds with several seeds, beside naive."""
-    confirmed = manifest.confirmation
-    if confirmed is None:
-        return "not confirmed with further seeds"
-    spread = "" if confirmed.sd is None else f" ± {confirmed.sd:.2g}"
+    replicated = manifest.seed_replication
+    if replicated is None:
+        return "not replicated with further seeds"
+    spread = "" if replicated.sd is None else f" ± {replicated.sd:.2g}"
     label = metric_with_unit(manifest.spec)
     return (
-        f"{label} {confirmed.mean:.6g}{spread} on the study's folds over {counted(len(confirmed.seeds), 'seed')}: "
-        f"{beside(1 - confirmed.mean / confirmed.naive_value, 'naive')} ({confirmed.naive}, "
-        f"{confirmed.naive_value:.6g})"
+        f"{label} {replicated.mean:.6g}{spread} on the study's folds over {counted(len(replicated.seeds), 'seed')}: "
+        f"{compared_to(1 - replicated.mean / replicated.naive_value, 'naive')} ({replicated.naive}, "
+        f"{replicated.naive_value:.6g})"
     )
 
 
@@ -53,13 +53,13 @@ def model_lines(manifest: Manifest) -> list[str]:
     """Return what there is to say of a model, a sentence a line."""
     return [
         f"{study_title(manifest.spec)}, {choice_line(manifest.choice)}",
-        confirmation_line(manifest),
+        seed_replication_line(manifest),
         training_line(manifest),
     ]
 
 
 def model_markdown(manifest: Manifest, address: str) -> str:
-    """Return a trained model as markdown: its id and address, how it was chosen and confirmed, its parameters."""
+    """Return a trained model as markdown: its id and address, how it was chosen and replicated, its parameters."""
     params = "\n".join(f"| {name} | {short(value)} |" for name, value in manifest.choice.params.items())
     lines = "\n\n".join(model_lines(manifest))
     return f"""# Model `{manifest.model_id}`

@@ -9,7 +9,7 @@ import pandas as pd
 from kallos.architectures import get_architecture
 from kallos.errors import DataError, FitError, UsageError
 from kallos.features.frequency import find_frequency
-from kallos.features.moments import stamp
+from kallos.features.moments import timestamp
 from kallos.features.snapshots import frame_sha256
 from kallos.folds.columns import PreparedFold, prepare_fold
 from kallos.folds.grid import Fold, InnerCut
@@ -20,7 +20,7 @@ from kallos.scoring.job import EVALUATION_VERSION, FitSpec
 from kallos.scoring.machine import installed_versions, machine
 from kallos.scoring.weights import set_weights, weights_bytes, weights_of
 from kallos.study.best_params import BestParams
-from kallos.study.confirmation import Confirmation, seeds_from
+from kallos.study.replication import SeedReplication, seeds_from
 
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
@@ -76,15 +76,15 @@ def train(
     *,
     seeds: int = 3,
     refit: Refit = "inner-validation",
-    confirmation: Confirmation | None = None,
+    seed_replication: SeedReplication | None = None,
 ) -> TrainedModel:
     """Return the chosen parameters trained on all rows of the study, once for each of so many seeds.
 
     Where no seed makes any difference, as of a ridge regression, one of the models is kept.
     `rows` are those of `kallos.study.again.study_rows`; of a study with rolling windows the last `train_rows` train.
     `inner-validation` stops early on the end of them, as in a fold. `median-epochs` trains on every row for the median
-    of the folds' best epochs, those of the `confirmation` if it is given. The same arguments make the same model to the
-    bit, on one thread of the same kind of machine.
+    of the folds' best epochs, those of the `seed_replication` if it is given. The same arguments make the same model to
+    the bit, on one thread of the same kind of machine.
 
     Raises `DataError` for other rows, `FitError` if the model cannot be built or trained, and `UsageError` for less
     than one seed, or a choice whose epochs nobody has counted.
@@ -98,7 +98,7 @@ def train(
     spec = best.spec
     first = 0 if spec.folds.train_rows is None else max(len(rows) - spec.folds.train_rows, 0)
     whole = Fold(0, first, len(rows), len(rows), len(rows))
-    n_epochs = _median_epochs(best, choice, confirmation) if refit == "median-epochs" else None
+    n_epochs = _median_epochs(best, choice, seed_replication) if refit == "median-epochs" else None
     fit = FitSpec.of(spec, choice.params)
     name = fit.model_name
     (cut,) = training_cuts(rows.index, (whole,), fit)
@@ -124,12 +124,12 @@ def train(
         columns=tuple(rows.columns),
         frequency=find_frequency(rows.index, spec.data.frequency),
         choice=choice,
-        confirmation=confirmation,
+        seed_replication=seed_replication,
         refit=refit,
         members=records,
         study=best.study,
         data=best.data,
-        train_start=stamp(rows.index[first]),
+        train_start=timestamp(rows.index[first]),
         holdout_start=best.holdout_start,
         holdout_end=best.holdout_end,
         spec=spec,
@@ -154,13 +154,13 @@ def _all_alike(fitted: Sequence[FittedFold]) -> bool:
     )
 
 
-def _median_epochs(best: BestParams, choice: Choice, confirmation: Confirmation | None) -> int:
-    if confirmation is not None:
-        return max(confirmation.median_epoch, 1)
+def _median_epochs(best: BestParams, choice: Choice, seed_replication: SeedReplication | None) -> int:
+    if seed_replication is not None:
+        return max(seed_replication.median_epoch, 1)
     if choice.trial != best.best_trial:
         raise UsageError(
             f"median-epochs needs the epochs of trial {choice.trial}, and the study's file has those of its best trial "
-            f"({best.best_trial}) alone: confirm the choice first, or take inner-validation"
+            f"({best.best_trial}) alone: replicate the choice first, or take inner-validation"
         )
     return max(round(float(pd.Series([fold.best_epoch for fold in best.folds]).median())), 1)
 

@@ -7,13 +7,13 @@ from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.report.rows import fold_rows
 from kallos.study.choice import Deflation, OneStandardError
 from kallos.study.result import TuningResult
-from kallos.words import beside, counted, day, percent
+from kallos.words import compared_to, counted, day, percent
 
 Tone = Literal["good", "caution", "bad", "open"]
 
 _HEADS: dict[str, tuple[Tone, str]] = {
     "ship": ("good", "Ship it"),
-    "keep": ("caution", "Keep the model in use"),
+    "keep": ("caution", "Keep the champion"),
     "no better than naive": ("bad", "No better than naive"),
 }
 
@@ -53,8 +53,8 @@ def banner(
         return Banner(
             tone="open",
             head="Not a verdict yet",
-            lead="This page knows of no look at a hold-out. What follows is what the folds say, and the best trial was "
-            "chosen on these very folds.",
+            lead="This page knows of no hold-out evaluation. What follows is what the folds say, and the best trial "
+            "was chosen on these very folds.",
             reasons=(_folds_say(result), *of_choice),
             figures=of_folds,
             note=note,
@@ -74,37 +74,38 @@ def banner(
 def _on_holdout(evaluation: HoldoutEvaluation) -> tuple[KeyFigure, ...]:
     naive = evaluation.against_naive
     return (
-        KeyFigure(percent(naive.gain), f"gain on the hold-out over naive ({evaluation.naive})", interval(naive)),
+        KeyFigure(percent(naive.skill), f"skill on the hold-out over naive ({evaluation.naive})", interval(naive)),
         KeyFigure(
             f"{min(naive.p_value * evaluation.tests, 1):.2g}",
-            "p-value of that gain",
+            "p-value of that skill",
             f"the verdict's level is {evaluation.level:g}"
             + ("" if evaluation.tests == 1 else f", {evaluation.tests} tests counted"),
         ),
         KeyFigure(
-            str(evaluation.looks),
-            "look at this hold-out" if evaluation.looks == 1 else "looks at this hold-out",
-            counted(evaluation.tests, "test") + ("" if evaluation.looks == 1 else "; each makes a lucky find likelier"),
+            str(evaluation.holdout_evaluations),
+            "evaluation on this hold-out" if evaluation.holdout_evaluations == 1 else "evaluations on this hold-out",
+            counted(evaluation.tests, "test")
+            + ("" if evaluation.holdout_evaluations == 1 else "; each makes a lucky find likelier"),
         ),
     )
 
 
 def interval(comparison: Comparison) -> str:
-    """Return the interval of a gain in words."""
+    """Return the interval of a skill in words."""
     return f"{percent(comparison.low)} to {percent(comparison.high)} with {comparison.confidence:.0%} confidence"
 
 
 def _on_folds(result: TuningResult) -> KeyFigure:
     won, n_folds = _won(result), len(result.windows)
     return KeyFigure(
-        percent(result.gain), f"gain on the folds over naive ({result.naive})", f"ahead in {won} of {n_folds} folds"
+        percent(result.skill), f"skill on the folds over naive ({result.naive})", f"ahead in {won} of {n_folds} folds"
     )
 
 
 def _remaining(deflation: Deflation) -> KeyFigure:
     return KeyFigure(
-        percent(deflation.gain),
-        "gain left, counting the trials",
+        percent(deflation.skill),
+        "skill left, counting the trials",
         f"overfitted in {deflation.overfitting:.0%} of splits",
     )
 
@@ -113,21 +114,21 @@ def _folds_say(result: TuningResult) -> str:
     trials = counted(len(result.trials), "trial")
     means = f"mean {result.spec.metric_label} {result.best_value:.6g} against {result.naive_value:.6g}"
     naive = f"naive ({result.naive})"
-    if result.gain <= 0:
-        return f"The best of {trials} is {beside(result.gain, naive)}: {means}. No better than guessing."
+    if result.skill <= 0:
+        return f"The best of {trials} is {compared_to(result.skill, naive)}: {means}. No better than guessing."
     return (
-        f"The best of {trials} is {beside(result.gain, naive)}: {means}, and is ahead in {_won(result)} "
+        f"The best of {trials} is {compared_to(result.skill, naive)}: {means}, and is ahead in {_won(result)} "
         f"of {counted(len(result.windows), 'fold')}."
     )
 
 
 def _counting_trials(deflation: Deflation | None) -> str:
     if deflation is None:
-        return "How much of the gain the choice has made is not known: that takes two complete trials and three folds."
-    left = "nothing" if deflation.gain <= 0 else percent(deflation.gain)
+        return "How much of the skill the choice has made is not known: that takes two complete trials and three folds."
+    left = "nothing" if deflation.skill <= 0 else percent(deflation.skill)
     return (
         f"A trial chosen so from {counted(deflation.trials, 'complete trial')} saves {left} on folds that did not "
-        f"choose it; the best one's gain on the folds that chose it is {percent(deflation.apparent_gain)}. In "
+        f"choose it; the best one's skill on the folds that chose it is {percent(deflation.apparent_skill)}. In "
         f"{deflation.overfitting:.0%} of the splits of the folds into halves, the trial chosen on one half is no "
         f"better than the median one on the other."
     )

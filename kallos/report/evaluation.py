@@ -13,7 +13,7 @@ from kallos.storage import Folder, read_at
 from kallos.study.choice import OneStandardError
 from kallos.study.names import evaluated_model, evaluation_name, model_folder
 from kallos.study.result import TuningResult
-from kallos.words import beside, counted, day, scrubbed, signed
+from kallos.words import compared_to, counted, day, scrubbed, signed
 
 
 def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
@@ -27,14 +27,14 @@ def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
 
 def headline(evaluation: HoldoutEvaluation) -> str:
     """Return the verdict in a line, with what it rests on."""
-    gain = gain_line(evaluation.against_naive, evaluation.tests)
-    return f"{evaluation.verdict.decision}: {gain}, over {span(evaluation)}"
+    skill = skill_line(evaluation.against_naive, evaluation.tests)
+    return f"{evaluation.verdict.decision}: {skill}, over {span(evaluation)}"
 
 
-def gain_line(comparison: Comparison, tests: int = 1) -> str:
+def skill_line(comparison: Comparison, tests: int = 1) -> str:
     """Return in a phrase how the model did against another, so many tests counted."""
     return (
-        f"{beside(comparison.gain, comparison.other)} ({comparison.confidence:.0%} interval "
+        f"{compared_to(comparison.skill, comparison.other)} ({comparison.confidence:.0%} interval "
         f"{signed(comparison.low)} to {signed(comparison.high)}, p {min(comparison.p_value * tests, 1):.2g})"
     )
 
@@ -53,7 +53,7 @@ def score_rows(evaluation: HoldoutEvaluation) -> list[dict[str, Any]]:
 
 
 def score_names(evaluation: HoldoutEvaluation) -> dict[str, str]:
-    """Return what is in the rows, for people; one's own metric by the name of its function."""
+    """Return what is in the rows, for people; a custom metric by the name of its function."""
     metric = evaluation.metric_label.rpartition(":")[2]
     names = {name: name.replace("_", " ") for name in score_rows(evaluation)[0] if name != "forecaster"}
     return {**names, "value": metric}
@@ -74,7 +74,7 @@ def evaluation_markdown(evaluation: HoldoutEvaluation) -> str:
         for row in score_rows(evaluation)
     )
     reasons = "\n".join(f"- {reason}" for reason in evaluation.verdict.reasons)
-    against = "\n".join(f"- {gain_line(comparison, evaluation.tests)}" for comparison in evaluation.comparisons)
+    against = "\n".join(f"- {skill_line(comparison, evaluation.tests)}" for comparison in evaluation.comparisons)
     return f"""# {evaluation.verdict.decision}: {evaluation.model_id}
 
 {reasons}
@@ -90,7 +90,7 @@ The model on {span(evaluation)}:
 {loss_line(evaluation)}
 
 Target `{evaluation.target_label}` of {evaluation.asset_id}, {evaluation.horizon} ahead. Level {evaluation.level:.0%};
-{counted(evaluation.looks, "look")} at this hold-out, {counted(evaluation.tests, "test")}.
+{counted(evaluation.holdout_evaluations, "evaluation")} on this hold-out, {counted(evaluation.tests, "test")}.
 """
 
 
@@ -140,5 +140,5 @@ def find_evaluation(result: TuningResult, results: str, one_se: OneStandardError
                 manifest = read_manifest(model_folder(results, model_id))
                 if manifest.study == result.study_name and manifest.choice.trial in chosen:
                     found.append(read_evaluation(posixpath.join(results, name), result))
-    # Each look at a hold-out counts those before it.
-    return max(found, key=lambda evaluation: evaluation.looks, default=None)
+    # Each hold-out evaluation counts those before it.
+    return max(found, key=lambda evaluation: evaluation.holdout_evaluations, default=None)

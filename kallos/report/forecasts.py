@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kallos.features.moments import Stamp, stamp
+from kallos.features.moments import Timestamp, timestamp
 from kallos.features.snapshots import read_snapshot
 from kallos.planning import StudyPlan
 from kallos.scoring.fold import errors_by_asset, fit_fold, forecasts_of
@@ -31,7 +31,7 @@ class FoldForecasts(BaseModel):
     fold: int
     block: int
     rmse: float
-    stamps: tuple[Stamp, ...]
+    timestamps: tuple[Timestamp, ...]
     actual: tuple[float, ...]
     forecast: tuple[float, ...]
 
@@ -64,7 +64,7 @@ def forecast_job(job: FoldJob) -> FoldForecasts:
         fold=job.number,
         block=block,
         rmse=mean([asset.rmse for asset in errors_by_asset(job, fitted, frame)]),
-        stamps=tuple(stamp(moment) for moment in rows.index[: len(shown)]),
+        timestamps=tuple(timestamp(moment) for moment in rows.index[: len(shown)]),
         actual=tuple(target[: len(shown)].tolist()),
         forecast=tuple(shown.tolist()),
     )

@@ -1,4 +1,4 @@
-"""The picture of an evaluation: every forecaster's error, the gain with its interval, and the forecasts themselves."""
+"""The picture of an evaluation: every forecaster's error, the skill with its interval, and the forecasts themselves."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 
 
-def evaluation_png(evaluation: HoldoutEvaluation, stamps: pd.Index, actual: Array, forecast: Array) -> bytes:
-    """Return a PNG, 1200 x 900 pixels: errors, gains, and forecasts of one step, of shape (origins,)."""
+def evaluation_png(evaluation: HoldoutEvaluation, timestamps: pd.Index, actual: Array, forecast: Array) -> bytes:
+    """Return a PNG, 1200 x 900 pixels: errors, skills, and forecasts of one step, of shape (origins,)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 9), dpi=100, layout="constrained")
-    shapes = figure.subplot_mosaic([["errors", "gains"], ["forecasts", "forecasts"]])
+    shapes = figure.subplot_mosaic([["errors", "skills"], ["forecasts", "forecasts"]])
     _draw_errors(shapes["errors"], evaluation)
-    draw_comparisons(shapes["gains"], evaluation)
-    shapes["gains"].set_title(f"Saved, with its {evaluation.against_naive.confidence:.0%} interval")
-    _draw_forecasts(shapes["forecasts"], evaluation, stamps, actual, forecast)
+    draw_comparisons(shapes["skills"], evaluation)
+    shapes["skills"].set_title(f"Saved, with its {evaluation.against_naive.confidence:.0%} interval")
+    _draw_forecasts(shapes["forecasts"], evaluation, timestamps, actual, forecast)
     figure.suptitle(f"{evaluation.model_id}: {evaluation.verdict.decision}")
     picture = BytesIO()
     figure.savefig(picture, format="png", metadata={"Software": None})
@@ -40,9 +40,9 @@ def _draw_errors(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
 
 
 def _draw_forecasts(
-    axes: "Axes", evaluation: HoldoutEvaluation, stamps: pd.Index, actual: Array, forecast: Array
+    axes: "Axes", evaluation: HoldoutEvaluation, timestamps: pd.Index, actual: Array, forecast: Array
 ) -> None:
-    axes.plot(stamps, actual, color=TRIAL, linewidth=1, label="actual")
-    axes.plot(stamps, forecast, color=BEST, linewidth=1.5, label="model, one step ahead")
+    axes.plot(timestamps, actual, color=TRIAL, linewidth=1, label="actual")
+    axes.plot(timestamps, forecast, color=BEST, linewidth=1.5, label="model, one step ahead")
     axes.set(title="Forecasts and what came", ylabel=evaluation.first_target)
     axes.legend()

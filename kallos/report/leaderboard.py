@@ -19,7 +19,7 @@ from kallos.words import counted, signed
 NAIVE = "naive"
 
 
-class Entry(BaseModel):
+class LeaderboardEntry(BaseModel):
     """What a study of one model on one asset came to, or why it has no result.
 
     `value` is the mean error of its best trial over the folds, by `metric`, in `folds_won` of which it beats the naive
@@ -46,17 +46,17 @@ class Entry(BaseModel):
     is_found: bool = False
 
     @classmethod
-    def waiting(cls, spec: TuneSpec) -> "Entry":
+    def waiting(cls, spec: TuneSpec) -> "LeaderboardEntry":
         """Return the entry of a study that has not ended."""
         return cls(asset=spec.data.asset_label, model=spec.model_name, n_trials=spec.n_trials, metric=spec.metric)
 
     @classmethod
-    def failed(cls, spec: TuneSpec, reason: str) -> "Entry":
+    def failed(cls, spec: TuneSpec, reason: str) -> "LeaderboardEntry":
         """Return the entry of a study that has no result, and why, in one line."""
         return cls.waiting(spec).model_copy(update={"status": "failed", "reason": " ".join(reason.split())})
 
     @classmethod
-    def of(cls, spec: TuneSpec, best: BestParams) -> "Entry":
+    def of(cls, spec: TuneSpec, best: BestParams) -> "LeaderboardEntry":
         """Return the entry of a study by its best-parameters document."""
         return cls(
             asset=spec.data.asset_label,
@@ -76,7 +76,7 @@ class Entry(BaseModel):
 
 
 class Row(BaseModel):
-    """A line of the leaderboard: a model on an asset, or the naive forecast there, over which models gain."""
+    """A line of the leaderboard: a model on an asset, or the naive forecast there, over which models have skill."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -86,7 +86,7 @@ class Row(BaseModel):
     status: Literal["done", "failed", "waiting", "naive"]
     metric: str
     value: float | None
-    gain: float | None
+    skill: float | None
     folds_won: int | None
     folds: int | None
     trials: int | None
@@ -110,12 +110,12 @@ class Leaderboard(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    entries: tuple[Entry, ...]
+    entries: tuple[LeaderboardEntry, ...]
 
-    def updated(self, entry: Entry) -> "Leaderboard":
+    def updated(self, entry: LeaderboardEntry) -> "Leaderboard":
         """Return the leaderboard with this entry in the place of that of the same model and asset."""
-        place = (entry.asset, entry.model)
-        return Leaderboard(entries=tuple(entry if (each.asset, each.model) == place else each for each in self.entries))
+        key = (entry.asset, entry.model)
+        return Leaderboard(entries=tuple(entry if (each.asset, each.model) == key else each for each in self.entries))
 
     @property
     def label(self) -> str:
@@ -123,7 +123,7 @@ class Leaderboard(BaseModel):
         return ", ".join(dict.fromkeys(metric_label(entry.metric) for entry in self.entries)) or metric_label(RMSE)
 
     @property
-    def failed(self) -> tuple[Entry, ...]:
+    def failed(self) -> tuple[LeaderboardEntry, ...]:
         """Studies that have no result."""
         return tuple(entry for entry in self.entries if entry.status == "failed")
 
@@ -149,8 +149,8 @@ class Leaderboard(BaseModel):
         means = [MeanRank(model=model, rank=sum(each) / len(each), assets=len(each)) for model, each in ranks.items()]
         return tuple(sorted(means, key=lambda each: (each.rank, each.model)))
 
-    def _by_asset(self) -> dict[str, list[Entry]]:
-        by_asset: dict[str, list[Entry]] = {}
+    def _by_asset(self) -> dict[str, list[LeaderboardEntry]]:
+        by_asset: dict[str, list[LeaderboardEntry]] = {}
         for entry in self.entries:
             by_asset.setdefault(entry.asset, []).append(entry)
         return by_asset
@@ -172,20 +172,20 @@ def leaderboard_csv(board: Leaderboard) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(Row.model_fields), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row.model_dump(), "rank": place(row.rank)} for row in board.rows)
+    writer.writerows({**row.model_dump(), "rank": rank_text(row.rank)} for row in board.rows)
     return text.getvalue()
 
 
 def leaderboard_markdown(board: Leaderboard) -> str:
     """Return the leaderboard as markdown: rows, what is to be known of them, and why studies have failed."""
     rows = "\n".join(
-        f"| {_cell(row.asset)} | {place(row.rank)} | {_cell(row.model)} | {value(row.value)} | {signed(row.gain)} "
+        f"| {_cell(row.asset)} | {rank_text(row.rank)} | {_cell(row.model)} | {value(row.value)} | {signed(row.skill)} "
         f"| {of(row.folds_won, row.folds)} | {of(row.trials, row.n_trials)} | {row.status} |"
         for row in board.rows
     )
     parts = [
         "# Leaderboard\n",
-        f"| asset | rank | model | {board.label} | gain | folds won | trials | status |",
+        f"| asset | rank | model | {board.label} | skill | folds won | trials | status |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         rows,
     ]
@@ -196,17 +196,17 @@ def leaderboard_markdown(board: Leaderboard) -> str:
 
 def notes(board: Leaderboard) -> list[str]:
     """Return the sentences that belong under the rows: that values flatter, and the mean ranks, if there are any."""
-    said = []
+    messages = []
     if any(entry.status == "done" for entry in board.entries):
-        said.append(
+        messages.append(
             "A value is that of a study's best trial, chosen on these very folds: it flatters, and more so the more "
             "trials and models there are."
         )
     if board.mean_ranks:
         ranks = ", ".join(f"{each.model} {each.rank:.2f}" for each in board.mean_ranks)
         n_assets = board.mean_ranks[0].assets
-        said.append(f"Mean rank over {counted(n_assets, 'asset')} that all models have finished: {ranks}.")
-    return said
+        messages.append(f"Mean rank over {counted(n_assets, 'asset')} that all models have finished: {ranks}.")
+    return messages
 
 
 def value(number: float | None) -> str:
@@ -219,19 +219,19 @@ def of(number: int | None, whole: int | None) -> str:
     return "" if number is None else f"{number} of {whole}"
 
 
-def place(rank: float | None) -> str:
+def rank_text(rank: float | None) -> str:
     """Return a rank for people: `2`, or `2.5` where two share the second place."""
     return "" if rank is None else f"{rank:g}"
 
 
-def _rows(entries: Sequence[Entry]) -> list[Row]:
+def _rows(entries: Sequence[LeaderboardEntry]) -> list[Row]:
     """Return the rows of one asset."""
     from scipy.stats import rankdata  # It takes a while, and most commands show no leaderboard.
 
     rows = [
         Row(
             rank=None,
-            gain=None if each.value is None or not each.naive_value else 1 - each.value / each.naive_value,
+            skill=None if each.value is None or not each.naive_value else 1 - each.value / each.naive_value,
             **each.model_dump(exclude={"naive", "naive_value", "pending", "is_found"}),
         )
         for each in entries
@@ -245,7 +245,7 @@ def _rows(entries: Sequence[Entry]) -> list[Row]:
     return [row.model_copy(update={"rank": rank}) for row, rank in zip_longest(rows, ranks)]
 
 
-def _naive_row(scored: Entry) -> Row:
+def _naive_row(scored: LeaderboardEntry) -> Row:
     return Row(
         asset=scored.asset,
         rank=None,
@@ -253,7 +253,7 @@ def _naive_row(scored: Entry) -> Row:
         status="naive",
         metric=scored.metric,
         value=scored.naive_value,
-        gain=None,
+        skill=None,
         folds_won=None,
         folds=scored.folds,
         trials=None,

@@ -137,7 +137,7 @@ def _holdout(evaluation: HoldoutEvaluation) -> Section:
             f"{day(evaluation.test_end)}. The naive forecast is the better one on the hold-out itself "
             f"({evaluation.naive}), which is the harder one to beat. A point is the share of the other's "
             f"{evaluation.score} that the model saves, the line its interval; left of zero the model is worse.",
-            f"Model {evaluation.model_id}, in use: {evaluation.in_use_id or 'none'}. RMSE by seed: {seeds}.",
+            f"Model {evaluation.model_id}, champion: {evaluation.champion_id or 'none'}. RMSE by seed: {seeds}.",
         ),
         comparison_picture(evaluation),
         shown=(score_table(evaluation),),
@@ -151,10 +151,10 @@ def _folds(result: TuningResult) -> Section:
         f"Each bar is the share of naive's {label} that the best trial saves in a fold; below zero, naive is better. "
         "Every fold is trained on the rows before it alone."
     ]
-    if result.open_score is not None:
-        words.append("The open step is not over yet: it is shown as an outline, and is not in the mean.")
-    elif result.open_reason is not None:
-        words.append(f"The open step could not be scored: {result.open_reason}.")
+    if result.current_score is not None:
+        words.append("The current window is not over yet: it is shown as an outline, and is not in the mean.")
+    elif result.current_reason is not None:
+        words.append(f"The current window could not be scored: {result.current_reason}.")
     if len(result.spec.data.assets) > 1:
         words.append(
             "One model has learnt from all assets. Errors are in each asset's own standard deviations over the rows "
@@ -266,8 +266,10 @@ def _forecasts(result: TuningResult, forecasts: BestForecasts | None, why_none: 
 
 
 def _time(result: TuningResult, run: StudyFinished | None) -> Section:
-    fits = sum(len(trial.scores) for trial in result.trials) + (result.open_score is not None)
-    seconds = sum(trial.seconds for trial in result.trials) + (result.open_score.seconds if result.open_score else 0)
+    fits = sum(len(trial.scores) for trial in result.trials) + (result.current_score is not None)
+    seconds = sum(trial.seconds for trial in result.trials) + (
+        result.current_score.seconds if result.current_score else 0
+    )
     words = [
         f"This result is made of {counted(fits, 'fold fit')}: {seconds:,.0f} seconds of one core, on whichever machine "
         f"they ran. Pruning ({result.spec.pruner}) left out {percent(result.saved, digits=0)} of the folds."

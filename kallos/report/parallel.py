@@ -54,16 +54,16 @@ def draw_parallel(axes: "Axes", result: TuningResult, space: dict[str, BaseDistr
             color=INK,
             va="bottom",
         )
-        for place, text in _marks(name, space, result):
+        for position, text in _marks(name, space, result):
             axes.annotate(
                 text,
-                (place, height),
+                (position, height),
                 xytext=(0, -5),
                 textcoords="offset points",
                 fontsize=10.5,
                 color=SOFT,
                 va="top",
-                ha="left" if place == 0 else "right" if place == 1 else "center",
+                ha="left" if position == 0 else "right" if position == 1 else "center",
             )
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.55, len(rows) - 0.3), xticks=[], yticks=[])
     axes.grid(visible=False)

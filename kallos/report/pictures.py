@@ -70,7 +70,7 @@ class Picture:
 def fold_picture(result: TuningResult) -> Picture:
     """Return what the best trial saves against naive, fold by fold."""
     rows = fold_rows(result)
-    shown = ", ".join(f"fold {row['fold']} {percent(row['gain'])}" for row in rows)
+    shown = ", ".join(f"fold {row['fold']} {percent(row['skill'])}" for row in rows)
     return _picture(
         "folds",
         f"Bars: share of the naive forecast's {result.spec.metric_label} that the best trial saves. {shown}.",
@@ -127,8 +127,9 @@ def forecast_picture(result: TuningResult, forecasts: BestForecasts) -> Picture:
 
     return _picture(
         "forecasts",
-        f"Lines: forecasts of trial {forecasts.trial} and what came, {day(fold.stamps[0])} to {day(fold.stamps[-1])}, "
-        f"{counted(len(fold.stamps), 'row')}; beside them each forecast against what came. RMSE {fold.rmse:.6g}.",
+        f"Lines: forecasts of trial {forecasts.trial} and what came, {day(fold.timestamps[0])} to "
+        f"{day(fold.timestamps[-1])}, {counted(len(fold.timestamps), 'row')}; beside them each forecast against what "
+        f"came. RMSE {fold.rmse:.6g}.",
         draw,
         height=300,
         narrow_height=560,
@@ -150,7 +151,7 @@ def comparison_picture(evaluation: HoldoutEvaluation) -> Picture:
     """Return what the model saves on the hold-out against each other forecaster."""
     compared = evaluation.comparisons
     shown = "; ".join(
-        f"{each.other} {percent(each.gain)} ({percent(each.low)} to {percent(each.high)})" for each in compared
+        f"{each.other} {percent(each.skill)} ({percent(each.low)} to {percent(each.high)})" for each in compared
     )
     return _picture(
         "comparisons",

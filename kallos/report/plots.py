@@ -56,7 +56,7 @@ _PIXELS_PER_LABEL, _PIXELS_PER_NUMBER = 62, 26
 
 
 def report_png(result: TuningResult) -> bytes:
-    """Return a PNG, 1200 x 450 pixels: gain per fold and all trials."""
+    """Return a PNG, 1200 x 450 pixels: skill per fold and all trials."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -83,15 +83,15 @@ def report_png(result: TuningResult) -> bytes:
 
 
 def draw_folds(axes: "Axes", result: TuningResult, *, width: int) -> None:
-    """Draw the share of naive's error that the best trial saves in each fold, the open step as an outline."""
+    """Draw the share of naive's error that the best trial saves in each fold, the current window as an outline."""
     rows = fold_rows(result)
-    gains = [row["gain"] for row in rows]
+    skills = [row["skill"] for row in rows]
     places = np.arange(len(rows))
-    for place, row, gain in zip(places, rows, gains, strict=True):
-        colour, is_open = (BEST if gain > 0 else NAIVE), row["fold"] == "open step"
+    for position, row, skill in zip(places, rows, skills, strict=True):
+        colour, is_open = (BEST if skill > 0 else NAIVE), row["fold"] == "current window"
         axes.bar(
-            place,
-            gain,
+            position,
+            skill,
             0.62,
             color="none" if is_open else colour,
             edgecolor=colour,
@@ -99,14 +99,14 @@ def draw_folds(axes: "Axes", result: TuningResult, *, width: int) -> None:
             linestyle="--" if is_open else "-",
         )
     if len(rows) * _PIXELS_PER_LABEL <= width:
-        for place, gain in zip(places, gains, strict=True):
+        for position, skill in zip(places, skills, strict=True):
             axes.annotate(
-                percent(gain),
-                (place, gain),
-                xytext=(0, 5 if gain > 0 else -5),
+                percent(skill),
+                (position, skill),
+                xytext=(0, 5 if skill > 0 else -5),
                 textcoords="offset points",
                 ha="center",
-                va="bottom" if gain > 0 else "top",
+                va="bottom" if skill > 0 else "top",
                 fontsize=11.5,
                 color=INK,
             )
@@ -164,10 +164,10 @@ def draw_importance(axes: "Axes", importance: Importance) -> None:
     names = list(importance.shares)[::-1]
     shares = [importance.shares[name] for name in names]
     axes.barh(names, shares, 0.6, color=BEST)
-    for place, share in enumerate(shares):
+    for position, share in enumerate(shares):
         axes.annotate(
             percent(share, digits=0),
-            (share, place),
+            (share, position),
             xytext=(5, 0),
             textcoords="offset points",
             va="center",
@@ -183,7 +183,7 @@ def draw_importance(axes: "Axes", importance: Importance) -> None:
 
 def draw_forecasts(axes: "Axes", forecasts: FoldForecasts, target: str) -> None:
     """Draw what came as a line, and the forecasts of it: one line, broken where another origin begins."""
-    moments = _moments(forecasts.stamps)
+    moments = _moments(forecasts.timestamps)
     axes.plot(moments, forecasts.actual, color=TRIAL, linewidth=1.2, label="actual")
     for start in range(0, len(moments), forecasts.block) if forecasts.block > 1 else [0]:
         stop = start + forecasts.block if forecasts.block > 1 else len(moments)
@@ -232,11 +232,11 @@ def draw_seconds(axes: "Axes", result: TuningResult, *, columns: int) -> None:
 def draw_comparisons(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
     """Draw the share of the error that the model saves against each other on the hold-out, with its interval."""
     compared = evaluation.comparisons[::-1]
-    names = {evaluation.naive: f"naive ({evaluation.naive})", "in use": "model in use"}
-    for place, each in enumerate(compared):
+    names = {evaluation.naive: f"naive ({evaluation.naive})", "champion": "champion"}
+    for position, each in enumerate(compared):
         colour = BEST if each.low > 0 else NAIVE if each.high < 0 else TRIAL
-        axes.plot([each.low, each.high], [place, place], color=colour, linewidth=3)
-        axes.plot(each.gain, place, "o", color=colour, markersize=9, markeredgecolor=PAPER)
+        axes.plot([each.low, each.high], [position, position], color=colour, linewidth=3)
+        axes.plot(each.skill, position, "o", color=colour, markersize=9, markeredgecolor=PAPER)
     axes.axvline(0, color=SOFT, linewidth=1.2)
     axes.set_yticks(range(len(compared)), [names.get(each.other, each.other) for each in compared])
     axes.tick_params(axis="y", labelcolor=INK)
@@ -262,11 +262,11 @@ def value_limit(result: TuningResult) -> float:
 
 def _fold_label(row: dict[str, Any], *, has_room: bool) -> str:
     name = str(row["fold"])
-    return f"{name}\n{str(row['validation_start'])[:10]}" if has_room else name.removesuffix(" step")
+    return f"{name}\n{str(row['validation_start'])[:10]}" if has_room else name.removesuffix(" window")
 
 
-def _moments(stamps: Sequence[str | int]) -> Any:
-    return np.array(stamps, dtype="datetime64[ns]") if isinstance(stamps[0], str) else np.array(stamps)
+def _moments(timestamps: Sequence[str | int]) -> Any:
+    return np.array(timestamps, dtype="datetime64[ns]") if isinstance(timestamps[0], str) else np.array(timestamps)
 
 
 def _show_dates(axes: "Axes", moments: Any) -> None:

@@ -14,16 +14,16 @@ from kallos.words import counted, day, short, signed
 
 
 def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
-    """Return a row per fold, the open step last: its window, the best trial's error, the naive one's, and the gain.
+    """Return a row per fold, the champion last: its window, the best trial's error, naive's, and the skill.
 
-    A gain is, here and wherever one is shown, the share of the other's error that is saved: below zero it is worse.
+    A skill is, here and wherever one is shown, the share of the other's error that is saved: below zero it is worse.
     """
     shown = [
         (str(number), window, score)
         for number, (window, score) in enumerate(zip(result.windows, result.best.scores, strict=True), start=1)
     ]
-    if result.open_window is not None and result.open_score is not None:
-        shown.append(("open step", result.open_window, result.open_score))
+    if result.current_window is not None and result.current_score is not None:
+        shown.append(("current window", result.current_window, result.current_score))
     return [
         {
             "fold": name,
@@ -31,7 +31,7 @@ def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
             "validation_end": day(window.validation_end),
             "value": score.value,
             "naive_value": window.naive_values[result.naive],
-            "gain": 1 - score.value / window.naive_values[result.naive],
+            "skill": 1 - score.value / window.naive_values[result.naive],
             "epochs": score.best_epoch,
         }
         for name, window, score in shown
@@ -57,14 +57,14 @@ def architecture_rows(result: TuningResult) -> list[dict[str, Any]]:
 
 
 def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
-    """Return a row per trial: number, state, value, gain, seconds, and the parameters that any trial has."""
+    """Return a row per trial: number, state, value, skill, seconds, and the parameters that any trial has."""
     names = dict.fromkeys(name for trial in result.trials for name in trial.params)
     return [
         {
             "trial": trial.number,
             "state": trial.state,
             result.spec.metric: trial.value,
-            "gain over naive": None if trial.value is None else round(1 - trial.value / result.naive_value, 4),
+            "skill over naive": None if trial.value is None else round(1 - trial.value / result.naive_value, 4),
             "seconds": round(trial.seconds, 1),
             **{name: trial.params.get(name) for name in names},
             "reason": trial.reason,
@@ -79,7 +79,7 @@ def best_params_markdown(result: TuningResult, last: BestParams | None = None, p
     params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best.params.items())
     folds = "\n".join(
         f"| {row['fold']} | {row['validation_start']} to {row['validation_end']} | {row['value']:.6g} "
-        f"| {row['naive_value']:.6g} | {signed(row['gain'])} |"
+        f"| {row['naive_value']:.6g} | {signed(row['skill'])} |"
         for row in fold_rows(result)
     )
     naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
@@ -97,7 +97,7 @@ def best_params_markdown(result: TuningResult, last: BestParams | None = None, p
 | --- | --- |
 {params}
 
-| fold | validation | {spec.metric_label} | naive ({result.naive}) | gain |
+| fold | validation | {spec.metric_label} | naive ({result.naive}) | skill |
 | --- | --- | --- | --- | --- |
 {folds}
 
@@ -108,23 +108,24 @@ def best_params_markdown(result: TuningResult, last: BestParams | None = None, p
 
 def _assets_markdown(result: TuningResult) -> str:
     rows = "\n".join(
-        f"| {part.name} | {part.value:.6g} | {part.naive_value:.6g} | {signed(part.gain)} |" for part in result.by_asset
+        f"| {part.name} | {part.value:.6g} | {part.naive_value:.6g} | {signed(part.skill)} |"
+        for part in result.by_asset
     )
     if len(result.by_asset) == 1:
         return ""
     label = result.spec.metric_label
-    return f"| asset | {label} | {result.naive} | gain |\n| --- | --- | --- | --- |\n{rows}\n\n"
+    return f"| asset | {label} | {result.naive} | skill |\n| --- | --- | --- | --- |\n{rows}\n\n"
 
 
 def _targets_markdown(result: TuningResult) -> str:
     rows = "\n".join(
-        f"| {part.name} | {part.value:.6g} | {part.naive_value:.6g} ({part.naive}) | {signed(part.gain)} |"
+        f"| {part.name} | {part.value:.6g} | {part.naive_value:.6g} ({part.naive}) | {signed(part.skill)} |"
         for part in result.by_target
     )
     if len(result.by_target) == 1:
         return ""
     label = metric_label(metric_of_one_target(result.spec.metric))
-    return f"| target | {label} | its best naive | gain |\n| --- | --- | --- | --- |\n{rows}\n\n"
+    return f"| target | {label} | its best naive | skill |\n| --- | --- | --- | --- |\n{rows}\n\n"
 
 
 def _link(page: str) -> str:

@@ -29,24 +29,24 @@ class Table:
 
 
 def fold_table(result: TuningResult) -> Table:
-    """Return a row per fold, the open step and the mean over the complete folds last."""
+    """Return a row per fold, the current window and the mean over the complete folds last."""
     rows = [
         (
             str(row["fold"]),
             f"{row['validation_start']} to {row['validation_end']}",
             f"{row['value']:.6g}",
             f"{row['naive_value']:.6g}",
-            percent(row["gain"]),
+            percent(row["skill"]),
             str(row["epochs"]),
         )
         for row in fold_rows(result)
     ]
-    mean = ("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", percent(result.gain), "")
+    mean = ("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", percent(result.skill), "")
     n_folds = len(result.windows)
     label = metric_with_unit(result.spec)
     return Table(
-        f"{label} of the best trial beside naive's, of which the gain is the share that is saved",
-        ("fold", "validation", result.spec.metric_label, f"naive ({result.naive})", "gain", "best epoch"),
+        f"{label} of the best trial beside naive's, of which the skill is the share that is saved",
+        ("fold", "validation", result.spec.metric_label, f"naive ({result.naive})", "skill", "best epoch"),
         (*rows[:n_folds], mean, *rows[n_folds:]),
         numbers=2,
         mark=n_folds,
@@ -55,7 +55,7 @@ def fold_table(result: TuningResult) -> Table:
 
 def asset_table(result: TuningResult) -> Table:
     """Return a row per asset, of several, with means over the complete folds."""
-    headings = ("asset", result.spec.metric_label, f"naive ({result.naive})", "gain")
+    headings = ("asset", result.spec.metric_label, f"naive ({result.naive})", "skill")
     rows = tuple((each.name, *_beside_naive(each)) for each in result.by_asset)
     return Table("By asset, mean over the folds", headings, rows, numbers=1)
 
@@ -63,7 +63,7 @@ def asset_table(result: TuningResult) -> Table:
 def target_table(result: TuningResult) -> Table:
     """Return a row per target, of several, with means over the complete folds."""
     rows = tuple((f"{each.name} (naive: {each.naive})", *_beside_naive(each)) for each in result.by_target)
-    headings = ("target", metric_label(metric_of_one_target(result.spec.metric)), "naive", "gain")
+    headings = ("target", metric_label(metric_of_one_target(result.spec.metric)), "naive", "skill")
     return Table("By target, mean over the folds", headings, rows, numbers=1)
 
 
@@ -96,8 +96,8 @@ def trial_table(result: TuningResult) -> Table:
         )
         for trial in result.trials
     )
-    headings = ("trial", "ended", result.spec.metric_label, "gain", "seconds", *names)
-    return Table("All trials, and their gain over naive", headings, rows, numbers=2, mark=result.best.number)
+    headings = ("trial", "ended", result.spec.metric_label, "skill", "seconds", *names)
+    return Table("All trials, and their skill over naive", headings, rows, numbers=2, mark=result.best.number)
 
 
 def params_table(result: TuningResult) -> Table:
@@ -117,21 +117,29 @@ def forecast_table(forecasts: BestForecasts) -> Table:
     fold = forecasts.last_fold
     rows = tuple(
         (day(moment), f"{forecast:.6g}", f"{actual:.6g}", f"{forecast - actual:.3g}")
-        for moment, forecast, actual in zip(fold.stamps, fold.forecast, fold.actual, strict=True)
+        for moment, forecast, actual in zip(fold.timestamps, fold.forecast, fold.actual, strict=True)
     )
     return Table(f"Forecasts of trial {forecasts.trial}", ("row", "forecast", "actual", "error"), rows, numbers=1)
 
 
 def seconds_table(result: TuningResult) -> Table:
-    """Return the seconds of fits by how their trials ended, and of the open step."""
+    """Return the seconds of fits by how their trials ended, and of the current window."""
     rows = []
     for state in ("complete", "pruned", "failed"):
         trials = [trial for trial in result.trials if trial.state == state]
         if trials:
             n_fits, seconds = sum(len(trial.scores) for trial in trials), sum(trial.seconds for trial in trials)
             rows.append((state, str(len(trials)), str(n_fits), f"{seconds:.1f}", _each(seconds, n_fits)))
-    if result.open_score is not None:
-        rows.append(("open step", _NONE, "1", f"{result.open_score.seconds:.1f}", _each(result.open_score.seconds, 1)))
+    if result.current_score is not None:
+        rows.append(
+            (
+                "current window",
+                _NONE,
+                "1",
+                f"{result.current_score.seconds:.1f}",
+                _each(result.current_score.seconds, 1),
+            )
+        )
     headings = ("trials that ended", "trials", "folds fitted", "seconds", "seconds a fold")
     return Table("Where the time went", headings, tuple(rows), numbers=1)
 
@@ -149,18 +157,18 @@ def score_table(evaluation: HoldoutEvaluation) -> Table:
 def comparison_table(evaluation: HoldoutEvaluation) -> Table:
     """Return a row per forecaster that the model is held against on the hold-out."""
     rows = tuple(
-        (each.other, percent(each.gain), interval(each), f"{each.statistic:.2f}", f"{each.p_value:.2g}")
+        (each.other, percent(each.skill), interval(each), f"{each.statistic:.2f}", f"{each.p_value:.2g}")
         for each in evaluation.comparisons
     )
-    headings = ("against", "gain", "interval (block bootstrap)", "Diebold-Mariano", "p-value")
-    caption = f"The model against others on the hold-out: the gain is the share of {evaluation.score} that is saved"
+    headings = ("against", "skill", "interval (block bootstrap)", "Diebold-Mariano", "p-value")
+    caption = f"The model against others on the hold-out: the skill is the share of {evaluation.score} that is saved"
     return Table(caption, headings, rows, numbers=1)
 
 
 def data_table(result: TuningResult) -> Table:
     """Return which rows the study saw."""
     data, spec, windows = result.data, result.spec, result.windows
-    open_step = result.open_window
+    current_window = result.current_window
     rows: list[tuple[str, str]] = [
         ("asset", ", ".join(spec.data.assets)),
         ("source", spec.data.source),
@@ -168,7 +176,7 @@ def data_table(result: TuningResult) -> Table:
         ("first row", day(data.start)),
         ("last row", day(data.end)),
         ("validated", f"{day(windows[0].validation_start)} to {day(windows[-1].validation_end)}"),
-        ("open step", "none" if open_step is None else f"from {day(open_step.validation_start)}"),
+        ("current window", "none" if current_window is None else f"from {day(current_window.validation_start)}"),
         (
             "hold-out",
             "none kept" if result.holdout_start is None else f"from {day(result.holdout_start)}, kept apart",
@@ -210,8 +218,8 @@ def _score(value: float | None) -> str:
 
 
 def _beside_naive(part: PartScore) -> tuple[str, str, str]:
-    gain = _NONE if part.gain is None else percent(part.gain)
-    return f"{part.value:.6g}", f"{part.naive_value:.6g}", gain
+    skill = _NONE if part.skill is None else percent(part.skill)
+    return f"{part.value:.6g}", f"{part.naive_value:.6g}", skill
 
 
 def _each(seconds: float, fits: int) -> str:

@@ -22,8 +22,8 @@ def whole_document(plan: StudyPlan, results: str) -> BestParams | None:
     document = read_best_params(folder)
     if document is None or not _is_of(plan, document) or document.n_trials != spec.n_trials:
         return None
-    # The step that is not over lacks its score for a spent budget or for a failed fit: either way it is missing.
-    if document.open_fold_failure is not None:
+    # The current window lacks its score for a spent budget or for a failed fit: either way it is missing.
+    if document.current_fold_failure is not None:
         return None
     # All these are written after the document, and a run may have been killed in between.
     try:
@@ -40,6 +40,6 @@ def whole_document(plan: StudyPlan, results: str) -> BestParams | None:
 
 
 def _is_of(plan: StudyPlan, document: BestParams) -> bool:
-    """Return whether a best-parameters document is of the plan's specification and rows, the open step's among them."""
-    # The name holds all that the trials depend on, the data the rows of the step that is not over.
+    """Return whether a best-parameters document is of the plan's specification and rows, the current window's too."""
+    # The name holds all that the trials depend on, the data the rows of the current window.
     return (document.spec, document.study, document.data) == (plan.spec, plan.study_name, plan.data)

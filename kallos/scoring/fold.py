@@ -100,8 +100,8 @@ def training_cuts(index: pd.Index, folds: Sequence[Fold], fit: FitSpec) -> tuple
     if not get_architecture(fit.model_name).stops_early:
         n_rows = [fold.train_stop - fold.train_start for fold in folds]
         return tuple(InnerCut(fit_stop=n, inner_start=n) for n in n_rows)
-    stamps = [index[fold.train_start : fold.train_stop] for fold in folds]
-    return inner_cuts(stamps, fit.training.inner_validation, lead=fit.lead, horizon=fit.horizon)
+    timestamps = [index[fold.train_start : fold.train_stop] for fold in folds]
+    return inner_cuts(timestamps, fit.training.inner_validation, lead=fit.lead, horizon=fit.horizon)
 
 
 def fit_prepared(series: Sequence[PreparedFold], cuts: Sequence[InnerCut], fit: FitSpec) -> FittedFold:

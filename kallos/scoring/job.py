@@ -96,7 +96,7 @@ class FitSpec:
             ],
             "params": dict(self.params),
             # Which columns were taken is seen in the rows.
-            "features": self.features.model_dump(mode="json", exclude={"columns", "known_ahead"}),
+            "features": self.features.model_dump(mode="json", exclude={"columns", "known_future"}),
             "training": self.training.model_dump(mode="json"),
             "horizon": self.horizon,
             "quantiles": self.quantiles,

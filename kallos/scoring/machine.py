@@ -38,7 +38,7 @@ def environment_sha256() -> str:
     """Return the hash of what else a fold may fail by than its job, as it is when it is first asked for.
 
     That is Python, by its version and ABI, every installed package by its version, the text of Kallos, and that of the
-    modules which are loaded from elsewhere, as it was when they were: of one's own architecture, and of what that
+    modules which are loaded from elsewhere, as it was when they were: of a custom architecture, and of what that
     imports. The operating system is not in it, since its updates are many and mend few fits. It is no part of what a
     score depends on.
     """
@@ -70,7 +70,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], places: tuple[
 def installed(package: str) -> str | None:
     try:
         return version(package)
-    except PackageNotFoundError:  # A package of one's own that is imported by another name than it is installed by.
+    except PackageNotFoundError:  # A custom package that is imported by another name than it is installed by.
         return None
 
 

@@ -1,4 +1,4 @@
-"""What a study minimises: an error of forecasts, by name, or a function of one's own.
+"""What a study minimises: an error of forecasts, by name, or a custom function.
 
 RMSE and MAE are those of point forecasts, in the target's own units. The pinball loss of a forecast q of quantile p is
 max(p (y - q), (p - 1) (y - q)), here its mean over the quantiles (Koenker and Bassett, 1978, "Regression quantiles");
@@ -92,7 +92,7 @@ def errors_of(metric: str, forecast: Forecast, actual: Array) -> ForecastErrors:
 def measure(name: str, forecast: Forecast, actual: Array) -> float:
     """Return the error of forecasts; less is better.
 
-    `actual` is of shape (origins, steps, targets). Raises `FitError` if a metric of one's own raises, or returns what
+    `actual` is of shape (origins, steps, targets). Raises `FitError` if a custom metric raises, or returns what
     is no number.
     """
     match name:

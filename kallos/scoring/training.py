@@ -134,7 +134,7 @@ class _WholeBatches(SequentialTorchTrainingDataset):  # type: ignore[misc]
 
     def __init__(self, dataset: SequentialTorchTrainingDataset) -> None:
         self.__dict__.update(dataset.__dict__)
-        self._samples = _batch_collate_fn_train([dataset[place] for place in range(len(dataset))])
+        self._samples = _batch_collate_fn_train([dataset[position] for position in range(len(dataset))])
 
     def __getitems__(self, places: list[int]) -> TorchTrainingBatch:
         """Return a batch, in torch's own protocol for datasets that can."""

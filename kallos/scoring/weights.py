@@ -25,13 +25,13 @@ def weights_of(model: "GlobalForecastingModel") -> "dict[str, torch.Tensor]":
         # Copies let go of memory that tensors share with each other, and of what hangs on a state dict beside them.
         return {name: value.detach().clone().contiguous() for name, value in learnt.state_dict().items()}
     weights: dict[str, torch.Tensor] = {}
-    for place, estimator in enumerate(estimators_of(learnt)):
+    for position, estimator in enumerate(estimators_of(learnt)):
         if hasattr(estimator, "coef_"):
-            weights[f"{place}.coef_"] = torch.tensor(estimator.coef_).contiguous()
-            weights[f"{place}.intercept_"] = torch.tensor(estimator.intercept_)
+            weights[f"{position}.coef_"] = torch.tensor(estimator.coef_).contiguous()
+            weights[f"{position}.intercept_"] = torch.tensor(estimator.intercept_)
         elif hasattr(estimator, "booster_"):
             text = estimator.booster_.model_to_string(num_iteration=-1).encode()
-            weights[f"{place}.{_TEXT}"] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+            weights[f"{position}.{_TEXT}"] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
         else:
             raise KallosError(
                 f"what a model has learnt must be numbers or trees, and {type(estimator).__name__} has none"
@@ -88,8 +88,8 @@ def set_weights(model: "GlobalForecastingModel", weights: "dict[str, torch.Tenso
     if isinstance(model.model, torch.nn.Module):
         model.model.load_state_dict(weights, strict=True)
         return
-    for place, estimator in enumerate(estimators_of(model.model)):
-        prefix = f"{place}."
+    for position, estimator in enumerate(estimators_of(model.model)):
+        prefix = f"{position}."
         own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
         _restore_estimator(estimator, own)
 

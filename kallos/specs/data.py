@@ -171,7 +171,7 @@ class FeatureSpec(Spec):
     label_horizon: int = Field(
         0,
         ge=0,
-        description="Rows that the target looks ahead of its own stamp (0: known when stamped). "
+        description="Rows that the target looks ahead of its own timestamp (0: known when stamped). "
         "L > 0 stamps it when it is known, and purges L-1 rows before every cut.",
     )
     volume: Patterns = Field(("volume*",), description="log(1 + x), then standardised.")
@@ -186,7 +186,7 @@ class FeatureSpec(Spec):
         description="Share of variance that principal components of the log returns keep; default: no PCA.",
     )
     columns: Patterns = Field(("*",), description="Columns that are taken, beside the target.")
-    known_ahead: Patterns = Field(
+    known_future: Patterns = Field(
         (),
         description="Columns that tell a later row's target and are known all the same, such as the close of a market "
         "that opens where it closed: without this they are refused as leaks.",

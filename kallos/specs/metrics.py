@@ -17,7 +17,7 @@ from kallos.words import did_you_mean
 
 Array = npt.NDArray[np.float64]
 
-OwnMetric = Callable[[Array, Array], float]
+CustomMetric = Callable[[Array, Array], float]
 
 
 RMSE = "rmse"
@@ -47,12 +47,12 @@ def check_metric(name: str) -> str:
 
 
 def metric_label(name: str) -> str:
-    """Return a metric's name for people: `RMSE`, or of one's own `module:NAME`."""
+    """Return a metric's name for people: `RMSE`, or of a custom one `module:NAME`."""
     return LABELS.get(name, name)
 
 
 def metric_source(name: str) -> str | None:
-    """Return the hash of the module that a metric of one's own is named by, None for one of Kallos.
+    """Return the hash of the module that a custom metric is named by, None for one of Kallos.
 
     It is that of the text as it was when the module was loaded. Where the function is another module's, that one's text
     is in it, too; what these import is not.
@@ -61,20 +61,20 @@ def metric_source(name: str) -> str | None:
 
 
 def metric_of_one_target(name: str) -> str:
-    """Return the metric that errors of each target alone are by, of several: one's own may be of all together."""
+    """Return the metric that errors of each target alone are by, of several: a custom one may be of all together."""
     return RMSE if ":" in name else name
 
 
 @dataclass(frozen=True)
-class _Own:
-    """A metric of one's own, and the hash of its code, taken when that was loaded: the file may be edited later."""
+class _LoadedMetric:
+    """A custom metric, and the hash of its code, taken when that was loaded: the file may be edited later."""
 
-    function: OwnMetric
+    function: CustomMetric
     source_sha256: str
 
 
 @cache
-def custom_metric(name: str) -> _Own:
+def custom_metric(name: str) -> _LoadedMetric:
     found = load_reference(name, "metric", "a function")
     if not inspect.isfunction(found):
         raise UsageError(
@@ -82,4 +82,4 @@ def custom_metric(name: str) -> _Own:
         )
     files = {inspect.getfile(sys.modules[name.partition(":")[0]]), inspect.getfile(inspect.unwrap(found))}
     text = b"".join(read_loaded(file) for file in sorted(files))
-    return _Own(cast(OwnMetric, found), hashlib.sha256(text).hexdigest())
+    return _LoadedMetric(cast(CustomMetric, found), hashlib.sha256(text).hexdigest())

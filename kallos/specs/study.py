@@ -25,7 +25,7 @@ from kallos.specs.data import DEFAULT_TARGET, DataSpec, FeatureSpec, Spec
 from kallos.specs.metrics import MEDIAN, OF_QUANTILES, RMSE, check_metric, metric_label
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-CalendarStep = Literal["day", "week", "month", "quarter", "year"]
+CalendarWindow = Literal["day", "week", "month", "quarter", "year"]
 
 
 def _known_architectures(model_name: str) -> str:
@@ -60,9 +60,9 @@ class FoldSpec(Spec):
     """The walk-forward folds."""
 
     n_folds: PositiveInt = Field(5, description="Number of validation windows, the last complete ones.")
-    step: CalendarStep | PositiveInt | None = Field(
+    window: CalendarWindow | PositiveInt | None = Field(
         None,
-        description="Validation window: a calendar step, or a number of rows counted from the first row; "
+        description="Validation window: a calendar period, or a number of rows counted from the first row; "
         "default: quarter for days, month for anything shorter, year for weeks and anything longer, "
         "100 rows for integers.",
         union_mode="left_to_right",
@@ -70,12 +70,12 @@ class FoldSpec(Spec):
     train_rows: PositiveInt | None = Field(
         None, description="Rolling training windows of so many rows; default: expanding from the first row."
     )
-    embargo: int = Field(0, ge=0, description="Rows left out of training before a validation window.")
+    gap: int = Field(0, ge=0, description="Rows left out of training before a validation window.")
     holdout: int = Field(
         0,
         ge=0,
-        description="Last complete steps that no part of the study sees, with the open one behind them: kept for the "
-        "evaluation of what it chose.",
+        description="Last complete windows that no part of the study sees, with the current one behind them: kept for "
+        "the evaluation of what it chose.",
     )
 
 
@@ -129,7 +129,7 @@ class TuneSpec(Spec):
         description="What ends a hopeless trial early: 'folds' (not in the best third on the same folds), 'median' "
         "(Optuna's), or 'none'.",
     )
-    lookahead: PositiveInt = Field(
+    max_pending_trials: PositiveInt = Field(
         4,
         description="Trials that may be open at once; a trial's parameters are drawn from what the trials so far "
         "before it have shown. Part of the study: at least twice the most workers meant.",
@@ -228,7 +228,7 @@ def require_holdout(spec: TuneSpec) -> None:
     spec.data.refuse_several()
     if not spec.folds.holdout:
         raise UsageError(
-            "a night needs a hold-out to judge its model on: keep the last steps from the study, say by a "
+            "a night needs a hold-out to judge its model on: keep the last windows from the study, say by a "
             "`holdout` of 2"
         )
 

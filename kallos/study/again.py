@@ -48,9 +48,9 @@ def study_rows(
 
 
 def plan_again(best: BestParams, rows: pd.DataFrame, snapshot: str) -> StudyPlan:
-    """Return the plan of a finished study, on its rows and with its very folds; there is no open step in it.
+    """Return the plan of a finished study, on its rows and with its very folds; there is no current window in it.
 
-    Raises `DataError` if a fold's stamps are none of the rows'.
+    Raises `DataError` if a fold's timestamps are none of the rows'.
     """
     panel = Panel(rows, tuple(best.data.rows_by_asset.values()))
     windows = [_fold(number, window, panel.calendar) for number, window in enumerate(best.folds, start=1)]
@@ -60,7 +60,7 @@ def plan_again(best: BestParams, rows: pd.DataFrame, snapshot: str) -> StudyPlan
         snapshot=snapshot,
         data=best.data,
         folds=folds,
-        open_fold=None,
+        current_fold=None,
         longest_input=best.longest_input,
         holdout_start=best.holdout_start,
         holdout_end=best.holdout_end,
@@ -68,8 +68,10 @@ def plan_again(best: BestParams, rows: pd.DataFrame, snapshot: str) -> StudyPlan
 
 
 def _fold(number: int, window: ScoredWindow, index: pd.Index) -> Fold:
-    stamps = (window.train_start, window.train_end, window.validation_start, window.validation_end)
-    first, last, start, end = index.get_indexer(pd.Index([moment(each) for each in stamps]))
+    timestamps = (window.train_start, window.train_end, window.validation_start, window.validation_end)
+    first, last, start, end = index.get_indexer(pd.Index([moment(each) for each in timestamps]))
     if not 0 <= first <= last < start <= end:
-        raise DataError(f"fold {number} must lie in the study's rows, and one of {shorten(stamps)} is no row's stamp")
+        raise DataError(
+            f"fold {number} must lie in the study's rows, and one of {shorten(timestamps)} is no row's timestamp"
+        )
     return Fold(number, int(first), int(last) + 1, int(start), int(end) + 1)

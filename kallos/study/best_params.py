@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from kallos.architectures.study_space import as_drawn
 from kallos.errors import DataError, explain
-from kallos.features.moments import Stamp
+from kallos.features.moments import Timestamp
 from kallos.planning import DataSummary, FoldWindow
 from kallos.scoring.job import FoldScore
 from kallos.specs.metrics import metric_label
@@ -18,21 +18,21 @@ from kallos.study.choice import NO_CHOICE, Deflation, HonestChoice, OneStandardE
 from kallos.study.names import BEST_PARAMS, failure_name, failures_folder, latest_name, study_folder
 from kallos.study.result import PartScore, TuningResult
 from kallos.study.trials import WarmStart
-from kallos.words import beside, scrubbed, shorten
+from kallos.words import compared_to, scrubbed, shorten
 
 
 class ScoredWindow(BaseModel):
-    """A fold's window in the data's stamps, all inclusive, with the errors of the best trial and of the naive forecast.
+    """A fold's window in the data's timestamps, inclusive, with the errors of the best trial and of the naive forecast.
 
     Values are by the study's metric, those by asset one for each.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    train_start: Stamp
-    train_end: Stamp
-    validation_start: Stamp
-    validation_end: Stamp
+    train_start: Timestamp
+    train_end: Timestamp
+    validation_start: Timestamp
+    validation_end: Timestamp
     value: FiniteFloat
     naive_value: FiniteFloat
     rmse: FiniteFloat
@@ -82,8 +82,8 @@ class BestParams(BaseModel):
     folds: tuple[ScoredWindow, ...] = Field(min_length=1)
     by_asset: tuple[PartScore, ...]
     by_target: tuple[PartScore, ...]
-    open_fold: ScoredWindow | None
-    open_fold_failure: str | None
+    current_fold: ScoredWindow | None
+    current_fold_failure: str | None
     study: str
     n_trials: int
     n_pruned: int
@@ -93,8 +93,8 @@ class BestParams(BaseModel):
     deflated: Deflation | None
     warm_start: WarmStart
     longest_input: int | None
-    holdout_start: Stamp | None
-    holdout_end: Stamp | None
+    holdout_start: Timestamp | None
+    holdout_end: Timestamp | None
     seed: int
     data: DataSummary
     space: dict[str, Any]
@@ -121,10 +121,10 @@ class BestParams(BaseModel):
             folds=tuple(ScoredWindow.of(window, score, naive) for window, score in scored),
             by_asset=result.by_asset,
             by_target=result.by_target,
-            open_fold=None
-            if result.open_window is None or result.open_score is None
-            else ScoredWindow.of(result.open_window, result.open_score, naive),
-            open_fold_failure=result.open_reason,
+            current_fold=None
+            if result.current_window is None or result.current_score is None
+            else ScoredWindow.of(result.current_window, result.current_score, naive),
+            current_fold_failure=result.current_reason,
             study=result.study_name,
             n_trials=len(result.trials),
             n_pruned=states.count("pruned"),
@@ -232,7 +232,7 @@ def since_last_run(result: TuningResult, last: BestParams | None) -> str:
     label = result.spec.metric_label
     if value == result.best_value:
         return f"As in the last run: its best is the same, {label} {value:.6g} (trial {last.best_trial})."
-    stands = beside(1 - result.best_value / value, "the last run's best")
+    stands = compared_to(1 - result.best_value / value, "the last run's best")
     return f"{stands}, {label} {value:.6g}."
 
 

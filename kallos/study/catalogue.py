@@ -61,7 +61,7 @@ class StudySummary(BaseModel):
 
     @computed_field  # type: ignore[prop-decorator]
     @property
-    def gain(self) -> float | None:
+    def skill(self) -> float | None:
         """Share of the naive forecast's error that the best trial saves."""
         return None if self.best_value is None else 1 - self.best_value / self.naive_value
 

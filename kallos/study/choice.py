@@ -27,9 +27,9 @@ class OneStandardError(BaseModel):
 
 
 class Deflation(BaseModel):
-    """What is left of the best trial's gain once the choice among the trials is counted.
+    """What is left of the best trial's skill once the choice among the trials is counted.
 
-    `apparent_gain` is the share of the naive error that the best trial saves on the folds that chose it, `gain` what
+    `apparent_skill` is the share of the naive error that the best trial saves on the folds that chose it, `skill` what
     chosen trials save on folds that did not choose them: `value` is their mean error there, `naive_value` that of the
     naive forecast. `overfitting` is the share of splits into halves in which the trial chosen on one is no better than
     the median one on the other. `method` and `source` say how.
@@ -37,8 +37,8 @@ class Deflation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    apparent_gain: float
-    gain: float
+    apparent_skill: float
+    skill: float
     value: float
     naive_value: float
     overfitting: float

@@ -9,7 +9,7 @@ from kallos.study.catalogue import RecordedStudy
 from kallos.words import day, flattened
 
 # What two values must have in common, each with its place in the specification.
-_YARDSTICK = {
+_MEASURE = {
     "asset": ("data", "asset_id"),
     "target": ("features", "target"),
     "label_horizon": ("features", "label_horizon"),
@@ -20,7 +20,7 @@ _YARDSTICK = {
 }
 
 
-class Comparison(BaseModel):
+class StudyComparison(BaseModel):
     """Studies side by side, in the order given.
 
     `why` has a reason for each way in which they are not `comparable`. `settings` are the fields of the specifications
@@ -43,15 +43,15 @@ class Comparison(BaseModel):
         return min(values)[1] if self.comparable and values else None
 
 
-def compare(studies: Sequence[RecordedStudy]) -> Comparison:
+def compare(studies: Sequence[RecordedStudy]) -> StudyComparison:
     """Return how studies stand to each other.
 
     Values can be compared if they are errors of the same forecasts: the same target, looked as far ahead, in the same
     validation windows, with the same rows in them. That the rows are the same is seen by the naive forecasts, which
     err by the same there. On what rows before those a model has been trained does not matter.
     """
-    why = _other_yardsticks(studies)
-    return Comparison(
+    why = _other_measures(studies)
+    return StudyComparison(
         studies=tuple(studies),
         comparable=not why,
         why=tuple(why),
@@ -59,9 +59,9 @@ def compare(studies: Sequence[RecordedStudy]) -> Comparison:
     )
 
 
-def _other_yardsticks(studies: Sequence[RecordedStudy]) -> list[str]:
+def _other_measures(studies: Sequence[RecordedStudy]) -> list[str]:
     why = []
-    for name, path in _YARDSTICK.items():
+    for name, path in _MEASURE.items():
         values = [_at(each.spec, path) for each in studies]
         if any(value != values[0] for value in values):
             why.append(f"{name} differs: {', '.join(map(str, values))}")

@@ -7,20 +7,20 @@ from kallos.specs.metrics import RMSE
 from kallos.study.events import StudyFinished, StudyStarted
 from kallos.study.result import TuningResult
 from kallos.study.trials import TrialRecord
-from kallos.words import beside, counted
+from kallos.words import compared_to, counted
 
 
 def verdict(result: TuningResult) -> str:
     """Return in one sentence how the best value stands to the naive forecast, and how it was chosen."""
     naive = f"the naive forecast ({result.naive})"
-    if result.gain <= 0:
-        return f"{beside(result.gain, naive)}: no better than guessing"
+    if result.skill <= 0:
+        return f"{compared_to(result.skill, naive)}: no better than guessing"
     won = sum(
         score.value < window.naive_values[result.naive]
         for window, score in zip(result.windows, result.best.scores, strict=True)
     )
     return (
-        f"{beside(result.gain, naive)}, in {won} of {len(result.windows)} folds; "
+        f"{compared_to(result.skill, naive)}, in {won} of {len(result.windows)} folds; "
         f"the best of {counted(len(result.trials), 'trial')}, chosen on these very folds"
     )
 

@@ -300,7 +300,7 @@ def _commit_fast(storage: optuna.storages.RDBStorage) -> None:
 def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> int:
     study = optuna.create_study(study_name=plan.study_name, storage=storage, direction="minimize", load_if_exists=True)
     recorded = study.user_attrs
-    said: dict[str, Any] = {
+    described: dict[str, Any] = {
         SPEC: plan.spec.model_dump(mode="json"),
         _UNTIL: plan.windows[-1].validation_end,
         CREATED: datetime.now(UTC).isoformat(),
@@ -309,7 +309,7 @@ def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> int:
         WINDOWS: [window.model_dump(mode="json") for window in plan.windows],
     }
     # A run may have been killed in between.
-    for key, value in said.items():
+    for key, value in described.items():
         if key not in recorded:
             study.set_user_attr(key, value)
     if WARM not in recorded:

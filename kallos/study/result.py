@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from kallos.architectures.study_space import model_of
 from kallos.baselines.forecasts import best_by_target
 from kallos.baselines.scores import mean_by_target
-from kallos.features.moments import Stamp
+from kallos.features.moments import Timestamp
 from kallos.planning import DataSummary, FoldWindow
 from kallos.scoring.job import FoldScore
 from kallos.scoring.metrics import mean_of_each
@@ -18,7 +18,7 @@ from kallos.study.trials import TrialRecord, WarmStart
 class PartScore(BaseModel):
     """The best trial's error on one asset or target, its mean over the folds, beside its naive forecast's.
 
-    `gain` is None where the naive forecast makes no error.
+    `skill` is None where the naive forecast makes no error.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -27,13 +27,13 @@ class PartScore(BaseModel):
     value: float
     naive: str
     naive_value: float
-    gain: float | None
+    skill: float | None
 
     @classmethod
     def of(cls, name: str, value: float, naive: str, naive_value: float) -> Self:
-        """Return the score with its gain."""
-        gain = 1 - value / naive_value if naive_value else None
-        return cls(name=name, value=value, naive=naive, naive_value=naive_value, gain=gain)
+        """Return the score with its skill."""
+        skill = 1 - value / naive_value if naive_value else None
+        return cls(name=name, value=value, naive=naive, naive_value=naive_value, skill=skill)
 
 
 class TuningResult(BaseModel):
@@ -51,14 +51,14 @@ class TuningResult(BaseModel):
     naive_value: float
     naive_values: dict[str, float]
     windows: tuple[FoldWindow, ...]
-    open_window: FoldWindow | None
-    open_score: FoldScore | None
-    open_reason: str | None
+    current_window: FoldWindow | None
+    current_score: FoldScore | None
+    current_reason: str | None
     study_name: str
     warm_start: WarmStart
     longest_input: int | None = None
-    holdout_start: Stamp | None = None
-    holdout_end: Stamp | None = None
+    holdout_start: Timestamp | None = None
+    holdout_end: Timestamp | None = None
     data: DataSummary
     spec: TuneSpec
     versions: dict[str, str]
@@ -80,7 +80,7 @@ class TuningResult(BaseModel):
         return self.best.value
 
     @property
-    def gain(self) -> float:
+    def skill(self) -> float:
         """Share of the naive forecast's error that the best trial saves; below zero it is worse."""
         return 1 - self.best_value / self.naive_value
 

@@ -16,14 +16,15 @@ from kallos.study.trials import StudyTrial
 class TrialSource:
     """Trials in the order of their numbers, each in an Optuna study of its own that time stands still in.
 
-    In it the trials up to `lookahead` before have ended, and those between run. So sampler and pruner of a trial
-    see one history, whatever else has ended by then, on any number of workers and after any crash. There are
-    `lookahead` such studies in memory, and each serves every `lookahead`-th trial: by then its last one has ended.
+    In it the trials up to `max_pending_trials` before have ended, and those between run. So sampler and pruner of a
+    trial see one history, whatever else has ended by then, on any number of workers and after any crash. There are
+    `max_pending_trials` such studies in memory, and each serves every `max_pending_trials`-th trial: by then its last
+    one has ended.
     """
 
-    def __init__(self, study_name: str, *, seed: str, lookahead: int, pruner: str) -> None:
+    def __init__(self, study_name: str, *, seed: str, max_pending_trials: int, pruner: str) -> None:
         self._seed = seed
-        self._spaces = [IntersectionSearchSpace(include_pruned=True) for _ in range(lookahead)]
+        self._spaces = [IntersectionSearchSpace(include_pruned=True) for _ in range(max_pending_trials)]
         self._views = [
             optuna.create_study(
                 study_name=study_name,
@@ -31,7 +32,7 @@ class TrialSource:
                 storage=optuna.storages.InMemoryStorage(),
                 pruner=make_pruner(pruner),
             )
-            for _ in range(lookahead)
+            for _ in range(max_pending_trials)
         ]
 
     def ask(
@@ -43,21 +44,21 @@ class TrialSource:
     ) -> Trial:
         """Return the trial behind `earlier`, which are all before it, for its parameters to be drawn at once.
 
-        Of those, all but the last `lookahead - 1` must have ended. A trial that an earlier run has `begun` keeps its
-        parameters; otherwise `fixed` ones are not drawn.
+        Of those, all but the last `max_pending_trials - 1` must have ended. A trial that an earlier run has `begun`
+        keeps its parameters; otherwise `fixed` ones are not drawn.
         """
         number = len(earlier)
         view, space = self._views[number % len(self._views)], self._spaces[number % len(self._views)]
         n_ended = max(number - len(self._views) + 1, 0)
-        there = view.get_trials(deepcopy=False)
+        held = view.get_trials(deepcopy=False)
         # All but the last few of those that are there have ended there, too.
-        for place in range(max(len(there) - len(self._views), 0), number):
-            if place >= len(there):
-                view.add_trial(_running(earlier[place].begun))
-            if place < n_ended and not (place < len(there) and there[place].state.is_finished()):
-                ended = earlier[place].ended
+        for position in range(max(len(held) - len(self._views), 0), number):
+            if position >= len(held):
+                view.add_trial(_running(earlier[position].begun))
+            if position < n_ended and not (position < len(held) and held[position].state.is_finished()):
+                ended = earlier[position].ended
                 assert ended is not None
-                _end(view, place, ended)
+                _end(view, position, ended)
         view.sampler = _SeededSampler(trial_seed(self._seed, number), space)
         if begun is not None:
             view.add_trial(_running(begun))

@@ -111,10 +111,10 @@ class DaskPool:
             addresses = list(self._workers)
         answers = self._client.run(machine, workers=addresses, on_error="return") if addresses else {}
         with self._changed:
-            for address, there in answers.items():
-                if isinstance(there, BaseException):
-                    reason = f"it has another Kallos, or none: {type(there).__name__}: {there}"
-                elif unlike := differences(there, here, ("there", "here")):
+            for address, theirs in answers.items():
+                if isinstance(theirs, BaseException):
+                    reason = f"it has another Kallos, or none: {type(theirs).__name__}: {theirs}"
+                elif unlike := differences(theirs, here, ("there", "here")):
                     reason = f"it computes other bits: {'; '.join(unlike)}"
                 else:
                     continue
@@ -127,9 +127,9 @@ class DaskPool:
         with self._changed:
             n_workers = len(self._workers)
             refused = f"; not used: {self._reasons()}" if self._refused else ""
-        there = counted(n_workers, "worker") if n_workers else "no worker"
+        theirs = counted(n_workers, "worker") if n_workers else "no worker"
         waits = "" if n_workers else ", and the study waits for one"
-        return f"the Dask cluster at {self._address} has {there}{waits}{refused}"
+        return f"the Dask cluster at {self._address} has {theirs}{waits}{refused}"
 
     def __enter__(self) -> Self:
         self._client = connect(self._address)
@@ -270,24 +270,24 @@ class DaskPool:
 
     def _look(self) -> None:
         """See which workers have come and gone; the folds of those that have gone are lost."""
-        there: dict[str, Any] | None = None
+        identities: dict[str, Any] | None = None
         with suppress(OSError, RuntimeError):
             # Not the client's `scheduler_info`: its own thread may put one without workers in its place meanwhile.
-            there = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
+            identities = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
         lost_folds: list[Future[FoldScore]] = []
         with self._changed:
             if self._closed.is_set():
                 return
             if self._client.status != "running":
-                self._lost, there = True, {}
-            if there is None:
+                self._lost, identities = True, {}
+            if identities is None:
                 return
-            for address in self._workers.keys() - there.keys():
+            for address in self._workers.keys() - identities.keys():
                 gone = self._workers.pop(address)
                 if gone.scored is not None:
                     lost_folds.append(gone.scored)
-            self._refused = {address: why for address, why in self._refused.items() if address in there}
-            for address, seen in there.items():
+            self._refused = {address: why for address, why in self._refused.items() if address in identities}
+            for address, seen in identities.items():
                 if address not in self._workers and address not in self._refused:
                     self._welcome(address, seen["nthreads"])
                 if address in self._workers:

@@ -29,9 +29,9 @@ class _OpenTrial:
 
     def next_unbegun(self) -> int | None:
         """Position of the first fold that no thread has taken."""
-        for place, score in enumerate(self.scores):
+        for position, score in enumerate(self.scores):
             if not score.running() and not score.done():
-                return place
+                return position
         return None
 
 
@@ -111,24 +111,24 @@ class FoldQueue:
             while not self._closed:
                 chosen = self._most_urgent()
                 if chosen is not None:
-                    trial, place = chosen
-                    trial.scores[place].set_running_or_notify_cancel()
-                    return trial.jobs[place], trial.scores[place]
+                    trial, position = chosen
+                    trial.scores[position].set_running_or_notify_cancel()
+                    return trial.jobs[position], trial.scores[position]
                 self._changed.wait()
         return None
 
     def _most_urgent(self) -> tuple[_OpenTrial, int] | None:
         unbegun = [
-            (place - trial.turn, number, place)
+            (position - trial.turn, number, position)
             for number, trial in self._trials.items()
-            if (place := trial.next_unbegun()) is not None and trial.waits
+            if (position := trial.next_unbegun()) is not None and trial.waits
         ]
         if not unbegun:
             return None
-        ahead, number, place = min(unbegun)
+        ahead, number, position = min(unbegun)
         if ahead and not (all(self._is_being_scored(trial) for trial in self._trials.values()) and self._has_room()):
             return None
-        return self._trials[number], place
+        return self._trials[number], position
 
     @staticmethod
     def _is_being_scored(trial: _OpenTrial) -> bool:

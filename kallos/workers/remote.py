@@ -66,14 +66,14 @@ def with_same_code(work: Callable[[FoldJob], Done], job: FoldJob, fingerprint: s
 def _refuse_other_bits(job: FoldJob, fingerprint: str, sender: Mapping[str, Any]) -> None:
     """Raise if this process has loaded other code or libraries than the one that the job comes from."""
     try:
-        there = machine()
+        theirs = machine()
         # Not the fingerprint that came along with the job.
         mine = replace(job).fingerprint
     except Exception as error:
         raise UnfitForFoldError(
             f"it has another Kallos, or not the architecture or metric: {type(error).__name__}: {error}"
         ) from None
-    if unlike := differences(there, sender, ("there", "here")):
+    if unlike := differences(theirs, sender, ("there", "here")):
         raise UnfitWorkerError(f"it computes other bits: {'; '.join(unlike)}")
     if mine != fingerprint:
         raise UnfitForFoldError("it computes other bits: its Kallos, architecture or metric has other code")

@@ -24,15 +24,15 @@ def texts() -> list[Path]:
 def is_there(name: str) -> bool:
     """Return whether a dotted name is a module, or something in one."""
     parts = name.split(".")
-    for place in range(len(parts), 0, -1):
-        module = ".".join(parts[:place])
+    for position in range(len(parts), 0, -1):
+        module = ".".join(parts[:position])
         try:
             found = find_spec(module) is not None
         except ModuleNotFoundError:
             continue
         if found:
             held: object = import_module(module)
-            for part in parts[place:]:
+            for part in parts[position:]:
                 if not hasattr(held, part):
                     return part in getattr(held, "__annotations__", {})
                 held = getattr(held, part)

@@ -65,8 +65,8 @@ def test_whatever_a_command_prints_names_flags(capsys):
 
 def test_one_fault_is_said_in_the_words_of_whoever_asked(capsys, monkeypatch, home):
     with pytest.raises(DataError) as refused:
-        cut_folds(make_features(200).index, FoldSpec(n_folds=30, step=40))
-    assert "`n_folds` 30 needs 31 complete steps" in str(refused.value)
+        cut_folds(make_features(200).index, FoldSpec(n_folds=30, window=40))
+    assert "`n_folds` 30 needs 31 complete windows" in str(refused.value)
     assert "--" not in str(refused.value)
     monkeypatch.setattr("sys.argv", ["kallos-run", "tune", "--asset-id", "A", "--db-url", "sqlite:///not-there.db"])
     with pytest.raises(SystemExit):

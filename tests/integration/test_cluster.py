@@ -56,7 +56,7 @@ def without_times(result: TuningResult) -> TuningResult:
         return trial.model_copy(update={"scores": tuple(timeless(score) for score in trial.scores)})
 
     over = {"best": of_trial(result.best), "trials": tuple(of_trial(trial) for trial in result.trials)}
-    return result.model_copy(update={**over, "open_score": timeless(result.open_score)})
+    return result.model_copy(update={**over, "current_score": timeless(result.current_score)})
 
 
 def test_a_cluster_that_loses_and_gains_a_worker_computes_what_one_machine_does(tmp_path, cluster):
@@ -104,7 +104,7 @@ def test_workers_that_would_compute_other_bits_are_refused_and_the_next_one_is_u
     settings = Settings(dask_address=cluster.address)
     (finding,) = check_cluster(settings)
     assert finding.state == "bad"
-    assert re.search(r"it computes other bits: cpu OTHER there, \w+ here", finding.said)
+    assert re.search(r"it computes other bits: cpu OTHER there, \w+ here", finding.message)
     with DaskPool(cluster.address, evaluate=by_parameters) as pool:
         with pytest.raises(StudyError, match=r"all at tcp.* are refused: ") as refused:
             pool.score(job)
@@ -115,7 +115,7 @@ def test_workers_that_would_compute_other_bits_are_refused_and_the_next_one_is_u
         assert pool.score(job) == by_parameters(job)
         assert re.search("has 1 worker; not used: tcp", pool.line())
         (finding,) = check_cluster(settings)
-        assert (finding.state, finding.said) == ("note", pool.line())
+        assert (finding.state, finding.message) == ("note", pool.line())
         # What has been lost may come back.
         good.kill()
         wait_until(lambda: "has no worker, and the study waits for one; not used" in pool.line(), cluster.scheduler)
@@ -162,7 +162,7 @@ def test_a_cluster_that_lacks_kallos_is_told_before_a_study(tmp_path, cluster):
     cluster.start_scheduler(PYTHONPATH=str(other.parent))
     (finding,) = check_cluster(Settings(dask_address=cluster.address))
     assert finding.state == "bad"
-    assert re.search(r"scheduler must have the Kallos of this machine, .* has not: no Kallos here", finding.said)
+    assert re.search(r"scheduler must have the Kallos of this machine, .* has not: no Kallos here", finding.message)
 
 
 def refuse(job):
@@ -232,4 +232,4 @@ def test_the_flow_on_a_cluster_shares_a_store_and_shows_its_folds_as_ever(tmp_pa
     assert {f"trial-{trial}-fold-{fold}" for trial in range(3) for fold in (1, 2)} <= names
     assert f"the Dask cluster at {cluster.address} has 1 worker" in caplog.text
     (finding,) = check_cluster(Settings.read())
-    assert (finding.state, finding.said) == ("ok", f"the Dask cluster at {cluster.address} has 1 worker")
+    assert (finding.state, finding.message) == ("ok", f"the Dask cluster at {cluster.address} has 1 worker")

@@ -16,7 +16,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 KALLOS_RUN = Path(sys.executable).with_name("kallos-run")
-QUICK = ["--n-folds", "2", "--step", "60", "--max-epochs", "1"]
+QUICK = ["--n-folds", "2", "--window", "60", "--max-epochs", "1"]
 SMALL = [*QUICK, "--n-trials", "2"]
 
 
@@ -94,8 +94,8 @@ def test_tune_writes_the_best_parameters_and_shows_them_beside_naive(environment
     document = json.loads(path.read_text())
     assert document["data"]["end"] == "2023-02-20T00:00:00"
     assert document["folds"][0]["validation_start"] == "2022-10-01T00:00:00"
-    # 383 rows hold six whole steps of 60 from the first row on, and an open one of 23.
-    assert document["open_fold"]["n_forecasts"] == 23
+    # 383 rows hold six whole windows of 60 from the first row on, and a current one of 23.
+    assert document["current_fold"]["n_forecasts"] == 23
     assert "written to out/gru_ABC_best_params.json" in done.stdout
     assert f"all of this study: out/{document['study']}\n" in done.stdout
     assert f"{document['best_value']:.6g}" in done.stdout
@@ -107,7 +107,7 @@ def test_tune_writes_the_best_parameters_and_shows_them_beside_naive(environment
 def test_a_study_file_serves_and_flags_are_laid_over_it(environment, prices):
     study = Path(environment["HOME"]) / "study.toml"
     study.write_text(
-        'model_name = "lstm"\nn_trials = 9\n[data]\nasset_id = "ABC"\n[folds]\nn_folds = 2\nstep = 60\n'
+        'model_name = "lstm"\nn_trials = 9\n[data]\nasset_id = "ABC"\n[folds]\nn_folds = 2\nwindow = 60\n'
         "[training]\nmax_epochs = 1\n[features]\nexclude = ['stoch*']\n"
     )
     over = ["--n-trials", "1", "--asset-id", "XYZ"]
@@ -151,7 +151,7 @@ def test_an_interrupted_study_ends_at_once_and_is_carried_on(environment, prices
     assert {path: still[path] for path in kept} == kept
     done = run(mine, *command[:-1], "5")
     assert done.returncode == 0, done.stderr
-    # All five trials were there; the open step of the best is all that is new.
+    # All five trials were there; the current window of the best is all that is new.
     after = scores_in(mine)
     assert {path: after[path] for path in still} == still
     assert len(after) <= len(still) + 1
@@ -230,13 +230,17 @@ NOTHING_LISTENS = "postgresql://quant:hunter2@127.0.0.1:9/features"
     [
         (["tune", "--asset-id", "ABD"], 1, "asset 'ABD' has no rows .* did you mean 'ABC'"),
         (["tune", "--asset-id", "ABC", "--features-table", "feature"], 1, "table 'feature' .* did you mean 'features'"),
-        (["tune", "--asset-id", "ABC", "--timestamp-column", "stamp"], 1, "column 'stamp' .* --timestamp-column"),
+        (
+            ["tune", "--asset-id", "ABC", "--timestamp-column", "timestamp"],
+            1,
+            "column 'timestamp' .* --timestamp-column",
+        ),
         (["tune", "--asset-id", "ABC", *SMALL, "--target", "close"], 1, "the target 'close' is not a column"),
         (["tune", "--asset-id", "ABC", "--end-date", "2020-01-01"], 1, "none does from the first row to 2020-01-01"),
         (["tune", "--asset-id", "ABC", "--end-date", "soon"], 2, "must be an ISO date such as 2023-09-30, not 'soon'"),
-        (["tune", "--asset-id", "ABC", "--n-folds", "9"], 1, "needs 10 complete steps .* about 900 rows.* are 397"),
+        (["tune", "--asset-id", "ABC", "--n-folds", "9"], 1, "needs 10 complete windows .* about 900 rows.* are 397"),
         (
-            ["tune", "--asset-id", "ABC", "--n-folds", "1", "--step", "20", "--end-date", "2022-04-01"],
+            ["tune", "--asset-id", "ABC", "--n-folds", "1", "--window", "20", "--end-date", "2022-04-01"],
             1,
             "fold 1 needs",
         ),

@@ -34,7 +34,7 @@ from kallos.workers.processes import FoldPool, WorkerLostError
 from tests.samples import by_parameters, make_features, small_job, small_plan, small_spec
 
 FLOW_PROCESS = Path(__file__).with_name("flow_process.py")
-STUDY = small_spec(n_trials=12, folds={"n_folds": 3, "step": 40}, training={"max_epochs": 1})
+STUDY = small_spec(n_trials=12, folds={"n_folds": 3, "window": 40}, training={"max_epochs": 1})
 WORKERS = 2
 
 

@@ -26,7 +26,7 @@ from kallos.specs.study import FoldSpec, TuneSpec, parse_spec, parse_tune_spec
 from tests.databases import DAYS, SqlDatabase, made, postgresql_database
 
 TWO_TABLES = """
--- Prices and indicators; the target is known 7 rows after its own stamp.
+-- Prices and indicators; the target is known 7 rows after its own timestamp.
 SELECT timestamp, volume, rsi_14, macd,
        LEAD(price, 7) OVER (PARTITION BY id ORDER BY timestamp) / price - 1 AS target
 FROM prices JOIN indicators USING (id, timestamp)
@@ -88,7 +88,7 @@ def test_the_forward_label_is_stamped_when_it_is_known_and_the_purge_is_a_row_le
     price = made(12).loc[:"2021-01-31", "price"].to_numpy()
     np.testing.assert_allclose(study["target"], price[7:] / price[:-7] - 1, rtol=1e-12)
     pd.testing.assert_index_equal(study.index, DAYS[7 : len(price)], check_names=False)
-    folds = cut_folds(study.index, FoldSpec(n_folds=3, step="month"), lead=features.lead).folds
+    folds = cut_folds(study.index, FoldSpec(n_folds=3, window="month"), lead=features.lead).folds
     assert [fold.validation_start - fold.train_stop for fold in folds] == [6, 6, 6]
 
 
@@ -199,7 +199,7 @@ def test_the_assets_column_may_be_among_a_querys_and_is_dropped(db: SqlDatabase,
         ("SELECT timestamp, prize FROM prices", DatabaseError, "the query must run in "),
         ("SELECT timestamp price FROM prices)", DatabaseError, "the query must run in "),
     ],
-    ids=["others", "no stamp", "doubled", "doubled by a join", "all assets", "empty", "table", "column", "syntax"],
+    ids=["others", "no timestamp", "doubled", "doubled by a join", "all assets", "empty", "table", "column", "syntax"],
 )
 def test_what_is_wrong_with_a_query_is_said_in_one_line(
     db: SqlDatabase, query: str, kind: type[KallosError], said: str

@@ -239,7 +239,7 @@ OWN = {"timestamp_column": "moment", "asset_column": "coin"}
 
 
 @pytest.mark.parametrize(
-    ("backend", "stamp", "write"),
+    ("backend", "timestamp", "write"),
     [
         ("sqlite", Text, str),
         ("sqlite", Text, lambda moment: moment.strftime("%Y-%m-%dT%H:%M:%SZ")),
@@ -257,15 +257,15 @@ OWN = {"timestamp_column": "moment", "asset_column": "coin"}
     ],
 )
 def test_timestamps_of_any_type_are_utc_in_any_zone_of_the_server(
-    request: pytest.FixtureRequest, backend: str, stamp: Any, write: Any
+    request: pytest.FixtureRequest, backend: str, timestamp: Any, write: Any
 ) -> None:
     db: Database = request.getfixturevalue(backend)
     moments = DAYS.to_pydatetime()
-    stamps = moments if write is datetime else [write(moment) for moment in moments]
+    timestamps = moments if write is datetime else [write(moment) for moment in moments]
     db.fill(
         "own",
-        {"coin": Text, "moment": stamp, "x": Double},
-        [("BTC", moment, row + 0.1) for row, moment in reversed(list(enumerate(stamps)))],
+        {"coin": Text, "moment": timestamp, "x": Double},
+        [("BTC", moment, row + 0.1) for row, moment in reversed(list(enumerate(timestamps)))],
     )
     if backend == "postgresql":
         db.run("ALTER DATABASE feature_store SET timezone TO 'America/New_York'")
@@ -453,9 +453,16 @@ def test_a_table_or_column_that_is_sql_is_only_unknown(db: Database, choice: str
 # Rows that are doubled, missing or unreadable
 
 
-def test_doubled_timestamps_are_refused_with_the_stamps(db: Database) -> None:
-    stamps = ["2020-01-01", "2020-01-02", "2020-01-02T00:00:00Z", "2020-01-03", "2020-01-03 01:00+01:00", "2020-01-04"]
-    db.fill("features", {"asset_id": Text, "timestamp": Text, "x": Double}, [("BTC", each, 1.0) for each in stamps])
+def test_doubled_timestamps_are_refused_with_the_timestamps(db: Database) -> None:
+    timestamps = [
+        "2020-01-01",
+        "2020-01-02",
+        "2020-01-02T00:00:00Z",
+        "2020-01-03",
+        "2020-01-03 01:00+01:00",
+        "2020-01-04",
+    ]
+    db.fill("features", {"asset_id": Text, "timestamp": Text, "x": Double}, [("BTC", each, 1.0) for each in timestamps])
 
     line = db.refusal(DataError)
 
@@ -524,12 +531,12 @@ def test_a_frequency_that_does_not_suit_is_refused(db: Database, frequency: str)
     assert repr(frequency) in db.refusal(UsageError, frequency=frequency)
 
 
-@pytest.mark.parametrize("stamp", ["yesterday", "2020-02-30", "9999-12-31"])
-def test_text_that_is_no_timestamp_is_refused(db: Database, stamp: str) -> None:
+@pytest.mark.parametrize("timestamp", ["yesterday", "2020-02-30", "9999-12-31"])
+def test_text_that_is_no_timestamp_is_refused(db: Database, timestamp: str) -> None:
     db.fill(
         "features",
         {"asset_id": Text, "timestamp": Text, "x": Double},
-        [("BTC", moment, 0.5) for moment in ("2020-01-01", "2020-01-02", stamp)],
+        [("BTC", moment, 0.5) for moment in ("2020-01-01", "2020-01-02", timestamp)],
     )
 
     assert "column 'timestamp' must hold timestamps (ISO 8601, 1678 to 2261) or integers" in db.refusal(DataError)

@@ -274,12 +274,12 @@ def test_a_table_that_would_change_the_values_is_refused(db: Base, columns: str,
     assert db.run("SELECT * FROM features") == []
 
 
-@pytest.mark.parametrize("stamp", ["2024-01-01", "2024-01-01T00:00:00.000000"])
-def test_sqlite_timestamps_in_another_form_are_not_doubled(sqlite: Base, stamp: str) -> None:
+@pytest.mark.parametrize("timestamp", ["2024-01-01", "2024-01-01T00:00:00.000000"])
+def test_sqlite_timestamps_in_another_form_are_not_doubled(sqlite: Base, timestamp: str) -> None:
     sqlite.run("CREATE TABLE features (asset_id TEXT, timestamp TIMESTAMP, x DOUBLE, UNIQUE (asset_id, timestamp))")
-    sqlite.run(f"INSERT INTO features VALUES ('BTC', '{stamp}', 1)")
+    sqlite.run(f"INSERT INTO features VALUES ('BTC', '{timestamp}', 1)")
 
-    with pytest.raises(DatabaseError, match=f"'{stamp}' for asset 'BTC'"):
+    with pytest.raises(DatabaseError, match=f"'{timestamp}' for asset 'BTC'"):
         write_features({"BTC": frame([1, 2])}, sqlite.url)
 
 
@@ -341,11 +341,11 @@ def test_bad_rows_are_listed_and_the_others_written(
 def left_out(db: Base, table: str = "features", asset_id: str = "BTC") -> dict[str, str]:
     with FeatureStore(db.url) as store:
         found = store.left_out(DataSpec(asset_id=asset_id, features_table=table))
-    return {str(stamp): rule for stamp, rule in found.items()}
+    return {str(timestamp): rule for timestamp, rule in found.items()}
 
 
 @pytest.mark.parametrize("name", ["mine", "my % :table"])
-def test_rows_that_are_left_out_are_kept_by_their_stamps_until_they_come(
+def test_rows_that_are_left_out_are_kept_by_their_timestamps_until_they_come(
     db: Base, tmp_path: Path, home: Path, name: str
 ) -> None:
     def take(values: list[object], asset_id: str = "BTC", table: str = name, **choices: Any) -> None:
@@ -379,7 +379,9 @@ def left_out_of_nothing(db: Base, name: str) -> dict[str, str]:
     return left_out(db, name)
 
 
-def test_of_rows_with_one_stamp_none_is_kept_and_the_stamp_is_noted(db: Base, tmp_path: Path, home: Path) -> None:
+def test_of_rows_with_one_timestamp_none_is_kept_and_the_timestamp_is_noted(
+    db: Base, tmp_path: Path, home: Path
+) -> None:
     path = tmp_path / "own.csv"
     path.write_text(
         "date,x\n2024-01-01,1\n2024-01-02,2\n2024-01-02,3\n2024-01-03,4\n2024-01-03,4\n2024-01-04,y\n2024-01-04,5\n"

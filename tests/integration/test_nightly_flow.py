@@ -15,7 +15,7 @@ from kallos.errors import UsageError
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.store import FeatureStore
 from kallos.models.files import load_model
-from kallos.models.looks import looks_in
+from kallos.models.holdout_evaluations import evaluations_in
 from kallos.models.registry import Registry
 from kallos.scoring.fold import evaluate_fold
 from kallos.settings import Settings
@@ -37,7 +37,7 @@ def in_this_process(monkeypatch) -> None:
         monkeypatch.setattr(f"{module}.FoldPool", lambda *_, **__: nullcontext(pool))
 
 
-def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_looks(home, tmp_path):
+def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_evaluations(home, tmp_path):
     with FeatureStore(Settings.read().features_url) as store:
         store.write({"ABC": seasonal_features()})
     spec = small_spec(model_name="ridge", n_trials=2, **SEASONAL)
@@ -46,13 +46,13 @@ def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_
     with watching(told.append):
         first = nightly(spec, ALONE, str(results), seeds=1).evaluation
     steps = [event.doing for event in told if isinstance(event, StepStarted)]
-    assert re.fullmatch(r"confirming trial [01] on 2 folds", steps[0])
+    assert re.fullmatch(r"replicating trial [01] on 2 folds", steps[0])
     assert steps[1:] == ["training 1 network", "forecasting the hold-out"]
     assert first.verdict.decision == "ship"
     registry = Registry(Settings.read().registry_folder)
-    assert registry.current("ABC", "log_return_close", 1).model_id == first.model_id
+    assert registry.champion("ABC", "log_return_close", 1).model_id == first.model_id
     second = nightly(spec, ALONE, str(results), seeds=1).evaluation
-    assert (second.verdict.decision, second.looks, second.tests) == ("keep", 2, 1)
+    assert (second.verdict.decision, second.holdout_evaluations, second.tests) == ("keep", 2, 1)
     # What the night leaves: the evaluation, its picture, a page with the verdict first, a model that loads.
     text = (results / f"{first.model_id}_evaluation.json").read_text()
     assert HoldoutEvaluation.model_validate_json(text) == second
@@ -62,20 +62,20 @@ def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_
     assert document["one_se"]["trial"] in (0, 1)
     model = load_model(str(results / "models" / first.model_id))
     assert model.manifest.choice.trial == document["one_se"]["trial"]
-    assert [look.decision for look in looks_in(registry.folder_of(first.model_id))].count("ship") == 1
+    assert [evaluation.decision for evaluation in evaluations_in(registry.folder_of(first.model_id))].count("ship") == 1
     artifact = Artifact.get("verdict-ridge-abc")
     assert artifact.data.startswith(f"# keep: {first.model_id}")
-    assert f"{first.model_id} is current" in artifact.data
-    # What a person takes out of use stays out, and the look is logged beside the registry, too.
+    assert f"{first.model_id} is the champion" in artifact.data
+    # What a person takes out of use stays out, and the evaluation is logged beside the registry, too.
     registry.retire(first.model_id, "bad in live trading")
     assert nightly(spec, ALONE, str(results), seeds=1).evaluation.verdict.decision == "ship"
     assert registry.show(first.model_id).entry.state == "retired"
-    assert {look.look_id for look in looks_in(Settings.read().registry_folder)} >= {
-        look.look_id for look in looks_in(registry.folder_of(first.model_id))
+    assert {evaluation.evaluation_id for evaluation in evaluations_in(Settings.read().registry_folder)} >= {
+        evaluation.evaluation_id for evaluation in evaluations_in(registry.folder_of(first.model_id))
     }
     again = evaluate(registry.folder_of(first.model_id), against="none", output_dir=str(results))
     assert again.verdict.decision == "ship"
-    assert again.looks > second.looks
+    assert again.holdout_evaluations > second.holdout_evaluations
 
 
 def test_a_night_without_a_hold_out_is_refused_before_anything_runs():

@@ -31,7 +31,7 @@ pytestmark = [
 STUDY = """
 n_trials = 1
 data = {asset_id = "ABC"}
-folds = {n_folds = 2, step = 40}
+folds = {n_folds = 2, window = 40}
 """
 
 
@@ -108,7 +108,7 @@ def test_a_night_reads_the_rows_of_study_model_and_model_in_use_once(stored, cou
     other = spec.model_copy(update={"seed": 1, "data": spec.data.model_copy(update={"end_date": "2031-01-01"})})
     second = nightly(other, RunSpec(workers=1), str(tmp_path / "results"), seeds=1)
     assert (counts["reads"], counts["plans"]) == (1, 1)
-    assert second.evaluation.in_use_id == first.evaluation.model_id
+    assert second.evaluation.champion_id == first.evaluation.model_id
 
 
 def test_many_studies_read_each_asset_once_and_plan_each_study_once(stored, counts, tmp_path):

@@ -147,14 +147,14 @@ def test_any_text_is_a_bound_value_of_a_query(store: FeatureStore, asset: str) -
     "name", [f'{MARK}"; DROP TABLE prices; --', f"{MARK}'%(x)s :y ?", f"{MARK}]`\\", f"{MARK} a b"]
 )
 def test_a_table_or_column_that_is_named_so_is_a_quoted_identifier(db: SqlDatabase, name: str) -> None:
-    names = {part: f"{name} {part}" for part in ("stamp", "coin", "x")}
+    names = {part: f"{name} {part}" for part in ("timestamp", "coin", "x")}
     quoted = {part: '"' + each.replace('"', '""') + '"' for part, each in {**names, "view": name}.items()}
     execute(
         db,
-        f"CREATE VIEW {quoted['view']} AS SELECT timestamp AS {quoted['stamp']}, id AS {quoted['coin']}, "
+        f"CREATE VIEW {quoted['view']} AS SELECT timestamp AS {quoted['timestamp']}, id AS {quoted['coin']}, "
         f"price AS {quoted['x']} FROM prices",
     )
-    spec = DataSpec(asset_id="12", features_table=name, timestamp_column=names["stamp"], asset_column=names["coin"])
+    spec = DataSpec(asset_id="12", features_table=name, timestamp_column=names["timestamp"], asset_column=names["coin"])
     try:
         with FeatureStore(db.url) as store, heard() as statements:
             loaded = store.load(spec)

@@ -41,9 +41,9 @@ def test_train_leaves_the_model_that_the_library_trains_as_a_directory_and_an_ar
     model = load_model(str(folder))
     assert folder.name == model.model_id
     assert f"written to {folder}" in " ".join(shown.split())
-    confirmed = model.manifest.confirmation
-    assert confirmed.rmse[0] == study.best.best_value
+    replicated = model.manifest.seed_replication
+    assert replicated.rmse[0] == study.best.best_value
     assert model.files() == small_model(study).files()
-    assert small_model(study, confirmation=confirmed).model_id == model.model_id
+    assert small_model(study, seed_replication=replicated).model_id == model.model_id
     artifact = Artifact.get("model-gru-abc")
     assert model.model_id in artifact.data

@@ -38,7 +38,7 @@ n_trials = 2
 pruner = "none"
 [folds]
 n_folds = 2
-step = 40
+window = 40
 [training]
 max_epochs = 1
 [all]
@@ -117,7 +117,7 @@ def test_a_run_that_is_killed_is_carried_on_and_one_asset_that_fails_stops_no_ot
     assert [row["asset"] for row in rows if row["status"] == "naive"] == list(ASSETS)
     failed = [row for row in rows if row["status"] == "failed"]
     assert {row["asset"] for row in failed} == {"FEW"}
-    assert all("needs 3 complete steps" in row["reason"] for row in failed)
+    assert all("needs 3 complete windows" in row["reason"] for row in failed)
     assert max(map(len, said[said.index("leaderboard") :].splitlines())) <= 80
     assert "Mean rank over 3 assets that all models have finished" in said
     assert "chosen on these very folds" in said

@@ -53,7 +53,7 @@ def refusal(act) -> str:
 
 
 def splits(df=DF, **over):
-    return lambda: get_walk_forward_splits(df, **{"step": 40, "n_folds": 2, **over})
+    return lambda: get_walk_forward_splits(df, **{"window": 40, "n_folds": 2, **over})
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def splits(df=DF, **over):
         (splits(DF["macd"]), "df must be a DataFrame, not a Series"),
         (splits(n_folds=0), "n_folds must be greater than 0, not 0"),
         (splits(n_folds="three"), "n_folds must be a valid integer"),
-        (splits(step="decade"), "step"),
+        (splits(window="decade"), "window"),
         (splits(label_horizon=-1), "label_horizon must be a whole number of at least 0, not -1"),
         (splits(label_horizon="7"), "label_horizon must be a whole number of at least 0, not '7'"),
         (splits(frequency=pd.Timedelta("1D")), "frequency must be a str or None, not a Timedelta"),
@@ -99,7 +99,7 @@ def test_a_wrong_argument_is_refused_by_its_name(act, said):
     assert said in refusal(act)
 
 
-HOLDOUT = {"step": "month", "holdout": 1}
+HOLDOUT = {"window": "month", "holdout": 1}
 
 
 # Every function and class that README and docs name, and those beside them, with arguments that are sound.
@@ -107,7 +107,7 @@ SPEC, READING = small_spec(), InputReading(asset_id="A")
 TRAINED = object.__new__(TrainedModel)
 SURFACE = {
     load_features_from_db: {"db_url": "sqlite:///x.db", "asset_id": "A"},
-    get_walk_forward_splits: {"df": DF, "n_folds": 2, "step": 40},
+    get_walk_forward_splits: {"df": DF, "n_folds": 2, "window": 40},
     prepare_darts_timeseries: {"df": DF, "fold": FOLD},
     study_frame: {"frame": DF, "features": FeatureSpec()},
     examine: {"rows": DF, "spec": SPEC},
@@ -219,7 +219,7 @@ def with_index(index) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("name", "act"),
     [
-        ("df", lambda frame: get_walk_forward_splits(frame, 2, step=40)),
+        ("df", lambda frame: get_walk_forward_splits(frame, 2, window=40)),
         ("df", lambda frame: prepare_darts_timeseries(frame, FOLD)),
         ("frame", lambda frame: study_frame(frame, FeatureSpec())),
         ("frame", lambda frame: plan_study(frame, small_spec(), "memory://never-written")),

@@ -41,9 +41,9 @@ def test_a_value_is_an_outlier_from_the_named_deviations_on(column, figure):
         assert ("outlier" in {each.fault for each in findings if each.column == column}) == is_found
 
 
-def test_a_study_needs_a_step_for_each_fold_one_to_train_on_and_the_hold_out():
+def test_a_study_needs_a_window_for_each_fold_one_to_train_on_and_the_hold_out():
     assert "fewer complete windows than folds, a window to train on and the hold-out take" in page("checking.md")
-    spec = small_spec(folds={"n_folds": 3, "step": 80, "holdout": 1})
+    spec = small_spec(folds={"n_folds": 3, "window": 80, "holdout": 1})
     for n_steps, is_found in ((4, True), (5, False)):
         findings = examine(make_features(80 * n_steps).reset_index(), spec).findings
         assert ("too-few-rows" in {each.fault for each in findings}) == is_found

@@ -48,7 +48,7 @@ def test_what_a_folder_holds_is_listed_by_name_and_hidden_files_are_not(folder):
 
 
 def test_a_whole_folder_is_written_at_once_and_cleared(folder):
-    files = {"weights": b"1", "looks/a.json": b"2", "manifest.json": b"3"}
+    files = {"weights": b"1", "holdout_evaluations/a.json": b"2", "manifest.json": b"3"}
     folder.write_all(files)
     assert {name: folder.read(name) for name in folder.files()} == files
     assert Folder(split_address(folder.url)[0]).names() == ("made",)

@@ -15,7 +15,7 @@ from tests.samples import by_learning_rate, make_features, small_plan
 
 
 def test_the_value_of_a_trial_is_the_mean_over_its_folds(tmp_path):
-    result = run_tuning(small_plan(tmp_path, folds={"n_folds": 3, "step": 40}), score_fold=by_learning_rate)
+    result = run_tuning(small_plan(tmp_path, folds={"n_folds": 3, "window": 40}), score_fold=by_learning_rate)
     for trial in result.trials:
         assert trial.value == pytest.approx(trial.params["lr"] + 0.1)
     rates = [trial.params["lr"] for trial in result.trials]
@@ -114,7 +114,7 @@ def test_the_best_naive_forecast_by_mean_over_the_folds_is_named(tmp_path):
     mean = [((target[start : start + 40] - target[:start].mean()) ** 2).mean() ** 0.5 for start in (320, 360)]
     assert result.naive == "mean"
     assert result.naive_value == pytest.approx(sum(mean) / 2)
-    assert result.gain == pytest.approx(1 - result.best_value / result.naive_value)
+    assert result.skill == pytest.approx(1 - result.best_value / result.naive_value)
     level = run_tuning(
         small_plan(tmp_path, make_features().assign(log_return_close=lambda frame: 100 + frame["macd"].cumsum())),
         score_fold=by_learning_rate,
@@ -122,7 +122,7 @@ def test_the_best_naive_forecast_by_mean_over_the_folds_is_named(tmp_path):
     assert level.naive == "last"
 
 
-def test_the_open_step_is_scored_for_the_best_trial_and_left_out_of_its_value(tmp_path):
+def test_the_current_window_is_scored_for_the_best_trial_and_left_out_of_its_value(tmp_path):
     jobs = []
 
     def note(job: FoldJob) -> FoldScore:
@@ -130,15 +130,15 @@ def test_the_open_step_is_scored_for_the_best_trial_and_left_out_of_its_value(tm
         return by_learning_rate(job)
 
     result = run_tuning(small_plan(tmp_path, make_features(390)), score_fold=note)
-    assert jobs[-1].name == f"trial-{result.best.number}-open-step"
+    assert jobs[-1].name == f"trial-{result.best.number}-current-window"
     assert (jobs[-1].folds[0].validation_start, jobs[-1].folds[0].validation_stop) == (360, 390)
     assert jobs[-1].fit.params == result.best_params
-    assert result.open_score.rmse == by_learning_rate(jobs[-1]).rmse
+    assert result.current_score.rmse == by_learning_rate(jobs[-1]).rmse
     assert result.best_value == pytest.approx(result.best_params["lr"] + 0.05)
 
 
-def test_without_an_open_step_nothing_is_scored_for_it(tmp_path):
-    assert run_tuning(small_plan(tmp_path), score_fold=by_learning_rate).open_score is None
+def test_without_a_current_window_nothing_is_scored_for_it(tmp_path):
+    assert run_tuning(small_plan(tmp_path), score_fold=by_learning_rate).current_score is None
 
 
 @pytest.mark.parametrize(
@@ -192,14 +192,14 @@ def test_a_clipped_space_makes_another_study(tmp_path):
     assert plan.family == whole.family
 
 
-def test_an_open_step_that_cannot_be_scored_costs_no_result(tmp_path):
+def test_a_current_window_that_cannot_be_scored_costs_no_result(tmp_path):
     def fail_open(job: FoldJob) -> FoldScore:
-        if job.name.endswith("open-step"):
+        if job.name.endswith("current-window"):
             raise FitError("the loss is NaN")
         return by_learning_rate(job)
 
     result = run_tuning(small_plan(tmp_path, make_features(390)), score_fold=fail_open)
-    assert (result.open_score, result.open_reason) == (None, "the loss is NaN")
+    assert (result.current_score, result.current_reason) == (None, "the loss is NaN")
     assert len(result.trials) == 3
 
 
@@ -222,12 +222,12 @@ def test_of_a_hold_out_no_row_reaches_the_study(tmp_path):
 
 
 def test_a_label_that_looks_into_the_hold_out_is_not_in_the_study(tmp_path):
-    plan = small_plan(tmp_path, folds={"holdout": 2, "embargo": 3}, features={"label_horizon": 5})
-    # Stamped when known, 395 rows are left, with 9 whole steps of 40; the last 4 + 3 before the hold-out are purged.
+    plan = small_plan(tmp_path, folds={"holdout": 2, "gap": 3}, features={"label_horizon": 5})
+    # Stamped when known, 395 rows are left, with 9 whole windows of 40; the last 4 + 3 before the hold-out are purged.
     assert plan.data.rows == 280 - 4 - 3
-    assert plan.open_fold is None
+    assert plan.current_fold is None
 
 
 def test_too_few_rows_for_a_hold_out_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"`n_folds` 2 and `holdout` 8 need 11 complete steps \(of 40 rows\)"):
+    with pytest.raises(DataError, match=r"`n_folds` 2 and `holdout` 8 need 11 complete windows \(of 40 rows\)"):
         small_plan(tmp_path, folds={"holdout": 8})

@@ -1,4 +1,4 @@
-"""How timestamps are written: a strftime format or an epoch, found in the stamps themselves where nobody says it."""
+"""How timestamps are written: a strftime format or an epoch, found in them where nobody says it."""
 
 import re
 from collections import Counter
@@ -47,12 +47,12 @@ _FORMATS = [
 ]
 
 
-def found_format(stamps: pa.ChunkedArray) -> str | None:
-    """Return the format that most of the first stamps are written in, or None where they are ISO dates or unknown.
+def found_format(timestamps: pa.ChunkedArray) -> str | None:
+    """Return the format that most of the first timestamps are written in, or None where they are ISO dates or unknown.
 
     Of a number it is what the year tells: an epoch's unit from 1980 to 2100, or a date such as 20240102.
     """
-    votes = Counter(_format_of(stamp) for stamp in _first_known(stamps))
+    votes = Counter(_format_of(timestamp) for timestamp in _first_known(timestamps))
     return votes.most_common(1)[0][0] if votes else None
 
 
@@ -62,14 +62,14 @@ def clock_format(clocks: pa.ChunkedArray) -> str | None:
     return votes.most_common(1)[0][0] if votes else None
 
 
-def are_written_as_days(stamps: pa.ChunkedArray) -> bool:
-    """Return whether the first stamps are dates without a time of day."""
-    known = _first_known(stamps)
-    return bool(known) and all(_first_match((*_DAYS, *_OTHER_DAYS), stamp) is not None for stamp in known)
+def are_written_as_days(timestamps: pa.ChunkedArray) -> bool:
+    """Return whether the first timestamps are dates without a time of day."""
+    known = _first_known(timestamps)
+    return bool(known) and all(_first_match((*_DAYS, *_OTHER_DAYS), timestamp) is not None for timestamp in known)
 
 
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return stamps as text: whole numbers by their digits, midnights as dates."""
+    """Return timestamps as text: whole numbers by their digits, midnights as dates."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
@@ -101,14 +101,14 @@ def _with_zeros(clocks: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(is_written, pc.utf8_lpad(times, 6, "0"), times) if has_seconds else times
 
 
-def moments_of_epochs(stamps: pa.ChunkedArray, epoch: str, *, plausible: bool) -> np.ndarray:
+def moments_of_epochs(timestamps: pa.ChunkedArray, epoch: str, *, plausible: bool) -> np.ndarray:
     """Return numbers since 1970 as datetime64[ns], NaT where they are none or out of a nanosecond's reach.
 
     With `plausible`, those of other years than 1980 to 2100 are none, too.
     """
     _, each_second = EPOCHS[epoch]
-    is_number = pc.match_substring_regex(stamps, r"^-?\d{1,19}(\.\d*)?$").fill_null(False)
-    numbers = pc.if_else(is_number, stamps, _NONE)
+    is_number = pc.match_substring_regex(timestamps, r"^-?\d{1,19}(\.\d*)?$").fill_null(False)
+    numbers = pc.if_else(is_number, timestamps, _NONE)
     since = numbers.cast(pa.float64()).fill_null(np.nan).to_numpy()
     fits = np.abs(since) * (10**9 / each_second) < _REACH
     if plausible:
@@ -123,13 +123,13 @@ def moments_of_epochs(stamps: pa.ChunkedArray, epoch: str, *, plausible: bool) -
     return np.where(fits, moments, np.datetime64("NaT"))
 
 
-def _format_of(stamp: str) -> str | None:
-    if _NUMBER.fullmatch(stamp):
-        number = float(stamp)
+def _format_of(timestamp: str) -> str | None:
+    if _NUMBER.fullmatch(timestamp):
+        number = float(timestamp)
         fits = (name for name, (_, each_second) in EPOCHS.items() if _is_plausible(number, each_second))
         if (epoch := next(fits, None)) is not None:
             return epoch
-    return _first_match(_FORMATS, stamp)
+    return _first_match(_FORMATS, timestamp)
 
 
 def _is_plausible(number: float, each_second: int) -> bool:

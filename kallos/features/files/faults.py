@@ -56,16 +56,16 @@ class RowFaults:
             is_all = 1 < len(places) == len(table.places) + len(table.misshapen)
             way = "" if is_all else ", or leave such rows out with `skip_bad_rows`"
             raise DataError(f"{rule}: {table.name}, {word} {places[0]}: {show(0)}{more}: {remedy}{way}")
-        first = tuple(f"{word} {place}: {show(at)}" for at, place in enumerate(places[:_SHOWN]))
+        first = tuple(f"{word} {position}: {show(at)}" for at, position in enumerate(places[:_SHOWN]))
         self.rejected.append(Rejected(rule, table.name, len(places), first))
 
     def leave_out(self, rule: str, keys: Iterable[tuple[str, pd.Timestamp]]) -> None:
-        """Take note of the asset and stamp of rows that break a rule."""
-        for asset_id, stamp in keys:
-            self._left_out.setdefault(asset_id, {})[stamp] = rule
+        """Take note of the asset and timestamp of rows that break a rule."""
+        for asset_id, timestamp in keys:
+            self._left_out.setdefault(asset_id, {})[timestamp] = rule
 
     def left_out_of(self, frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.Series]:
-        """Return the rules by asset and stamp, but for stamps of which there is a fit row, too."""
+        """Return the rules by asset and timestamp, but for timestamps of which there is a fit row, too."""
         found: dict[str, pd.Series] = {}
         for asset_id, rules in self._left_out.items():
             index = pd.DatetimeIndex([*rules], name="timestamp").as_unit("ns")

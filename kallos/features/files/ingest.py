@@ -34,8 +34,10 @@ def ingest_prices(
                 f"bring earlier bars"
             )
 
-    def choose(asset_id: str, frame: pd.DataFrame, first_there: pd.Timestamp, there: pd.DatetimeIndex) -> pd.DataFrame:
-        return _settled(asset_id, frame, prices[asset_id].index, first_there, there)
+    def choose(
+        asset_id: str, frame: pd.DataFrame, first_there: pd.Timestamp, existing: pd.DatetimeIndex
+    ) -> pd.DataFrame:
+        return _settled(asset_id, frame, prices[asset_id].index, first_there, existing)
 
     return write_features(
         features,
@@ -49,13 +51,13 @@ def ingest_prices(
 
 
 def _settled(
-    asset_id: str, frame: pd.DataFrame, bars: pd.DatetimeIndex, first_there: pd.Timestamp, there: pd.DatetimeIndex
+    asset_id: str, frame: pd.DataFrame, bars: pd.DatetimeIndex, first_there: pd.Timestamp, existing: pd.DatetimeIndex
 ) -> pd.DataFrame:
     """Return the rows of features that do not depend on where the bars begin, if that is behind rows that are there."""
     if frame.index[0] <= first_there:
         return frame
     settled = frame[frame.index >= bars[SETTLED_BARS]] if len(bars) > SETTLED_BARS else frame[:0]
-    is_new = ~frame.index.isin(there)
+    is_new = ~frame.index.isin(existing)
     if len(settled) and not is_new[: len(frame) - len(settled)].any():
         return settled
     before = (

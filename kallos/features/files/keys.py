@@ -8,16 +8,16 @@ import pyarrow as pa
 
 from kallos.errors import DataError, UsageError
 from kallos.features.files.date_formats import EPOCHS, are_written_as_days, as_text, clock_format, joined
-from kallos.features.files.layouts import ASSET_NAMES, STAMP_NAMES, names_of
+from kallos.features.files.layouts import ASSET_NAMES, TIMESTAMP_NAMES, names_of
 from kallos.features.files.sources import RawTable
-from kallos.features.files.timestamps import StampReading
+from kallos.features.files.timestamps import TimestampReading
 from kallos.words import did_you_mean
 
 _CLOCK_DIRECTIVE = re.compile(r"%[HIMSfpXcTR]")
 
 
 @dataclass(frozen=True)
-class StampColumn:
+class TimestampColumn:
     """A file's timestamps as they are written, and how they are read.
 
     `columns` hold them, one or a date and a time of day; `note` says how they are read if it was found out.
@@ -25,7 +25,7 @@ class StampColumn:
 
     columns: tuple[str, ...]
     written: pa.ChunkedArray
-    reading: StampReading
+    reading: TimestampReading
     note: str | None
 
     @property
@@ -45,7 +45,7 @@ def own_name(table: RawTable, wanted: str, flag: str) -> str:
 
 
 def asset_column(table: RawTable, named: str | None) -> str | None:
-    """Return the column of assets, or None where there is none; raises as `stamp_column` does."""
+    """Return the column of assets, or None where there is none; raises as `find_timestamp_column` does."""
     if named is not None:
         return own_name(table, named, "`asset_column`")
     found = _usual(table, ASSET_NAMES)
@@ -54,12 +54,12 @@ def asset_column(table: RawTable, named: str | None) -> str | None:
     return found[0] if found else None
 
 
-def stamp_column(table: RawTable, named: str | None, reading: StampReading) -> StampColumn | None:
+def find_timestamp_column(table: RawTable, named: str | None, reading: TimestampReading) -> TimestampColumn | None:
     """Return the timestamps, or None where no column is named as they usually are.
 
     Raises `UsageError` for a column that is named and not there, `DataError` for several that may be meant.
     """
-    columns = _named(table, named) if named is not None else _usual(table, STAMP_NAMES)
+    columns = _named(table, named) if named is not None else _usual(table, TIMESTAMP_NAMES)
     if not columns:
         return None
     if len(columns) > 1 and named is None and not _complete_each_other(table, columns):
@@ -73,7 +73,7 @@ def stamp_column(table: RawTable, named: str | None, reading: StampReading) -> S
         written = joined(*(table.columns[name] for name in columns))
         reading = _with_clock(reading, table.columns[columns[1]])
     completed = reading.completed(written)
-    return StampColumn(tuple(columns), written, completed, _note(columns, completed))
+    return TimestampColumn(tuple(columns), written, completed, _note(columns, completed))
 
 
 def _usual(table: RawTable, names: Sequence[str]) -> list[str]:
@@ -103,7 +103,7 @@ def _complete_each_other(table: RawTable, columns: Sequence[str]) -> bool:
     return are_written_as_days(dates) and clock_format(clocks) is not None
 
 
-def _with_clock(reading: StampReading, clocks: pa.ChunkedArray) -> StampReading:
+def _with_clock(reading: TimestampReading, clocks: pa.ChunkedArray) -> TimestampReading:
     """Return the reading of dates and times of day together where a format of dates alone is given."""
     given = reading.date_format
     if given is None or given in EPOCHS or _CLOCK_DIRECTIVE.search(given):
@@ -112,7 +112,7 @@ def _with_clock(reading: StampReading, clocks: pa.ChunkedArray) -> StampReading:
     return reading if found is None else replace(reading, date_format=f"{given} {found}")
 
 
-def _note(columns: Sequence[str], reading: StampReading) -> str | None:
+def _note(columns: Sequence[str], reading: TimestampReading) -> str | None:
     how = reading.date_format if reading.is_found else None
     if how in EPOCHS:
         return f"column {columns[0]!r} is read as {EPOCHS[how][0]} since 1970 (`date_format` {how})"

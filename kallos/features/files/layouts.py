@@ -12,7 +12,7 @@ from kallos.errors import DataError, UsageError
 from kallos.words import shorten
 
 # What the columns of timestamps, assets and prices are usually called.
-STAMP_NAMES = ("timestamp", "date", "datetime", "time", "open_time", "open time")
+TIMESTAMP_NAMES = ("timestamp", "date", "datetime", "time", "open_time", "open time")
 ASSET_NAMES = ("asset_id", "asset", "symbol", "ticker")
 BAR_NAMES = ("open", "high", "low", "close", "volume")
 MISSING = ("", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>")
@@ -182,12 +182,12 @@ def _rows(lines: Sequence[str], separator: str, skipped: int) -> Iterator[_Row]:
 def _stands_above(row: _Row) -> bool:
     """Return whether a row may be a title: it has one field, which neither is a value nor names a column."""
     (only, *others) = row.filled
-    return not others and not _VALUE.fullmatch(only) and only.lower() not in (*STAMP_NAMES, *ASSET_NAMES)
+    return not others and not _VALUE.fullmatch(only) and only.lower() not in (*TIMESTAMP_NAMES, *ASSET_NAMES)
 
 
 def _is_header(row: _Row, following: Sequence[_Row]) -> bool:
     """Return whether a row names columns: a usual name is there, no moment is, or a word over a value."""
-    if any(field.strip("<>").lower() in (*STAMP_NAMES, *ASSET_NAMES) for field in row.fields):
+    if any(field.strip("<>").lower() in (*TIMESTAMP_NAMES, *ASSET_NAMES) for field in row.fields):
         return True
     if not any(_MOMENT.fullmatch(field) for field in row.fields):
         return True
@@ -294,13 +294,13 @@ def _no_header(row: _Row, separator: str, name: str) -> str:
 
 def _likely_names(fields: Sequence[str]) -> list[str]:
     moments = [bool(_MOMENT.fullmatch(field)) for field in fields]
-    names = [f"x{place}" for place in range(1, len(fields) + 1)]
+    names = [f"x{position}" for position in range(1, len(fields) + 1)]
     names[moments.index(True)] = "timestamp"
     has_clock = len(fields) > 1 and bool(_DAY.fullmatch(fields[0]) and _CLOCK.fullmatch(fields[1]))
-    stamps = ("date", "time") if has_clock else ("timestamp",)
-    bars = fields[len(stamps) : len(stamps) + len(BAR_NAMES)]
+    timestamps = ("date", "time") if has_clock else ("timestamp",)
+    bars = fields[len(timestamps) : len(timestamps) + len(BAR_NAMES)]
     if moments[0] and len(bars) == len(BAR_NAMES) and all(map(_VALUE.fullmatch, bars)):
-        names[: len(stamps) + len(BAR_NAMES)] = [*stamps, *BAR_NAMES]
+        names[: len(timestamps) + len(BAR_NAMES)] = [*timestamps, *BAR_NAMES]
     return names
 
 

@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 
 from kallos.errors import DataError, UsageError
 from kallos.features.files.faults import Rejected, RowFaults, shortened
-from kallos.features.files.keys import asset_column, own_name, stamp_column
+from kallos.features.files.keys import asset_column, find_timestamp_column, own_name
 from kallos.features.files.layouts import MISSING, FileLayout
 from kallos.features.files.numbers import NumberRule, read_numbers
 from kallos.features.files.sources import RawTable, Source, read_table
-from kallos.features.files.timestamps import StampReading, as_written, read_stamps
+from kallos.features.files.timestamps import TimestampReading, as_written, read_timestamps
 from kallos.words import did_you_mean, shorten
 
 _LONGEST_NAME = 200
@@ -37,7 +37,7 @@ class InputReading:
     columns: Mapping[str, str] = field(default_factory=dict)
     timestamp_column: str | None = None
     asset_column: str | None = None
-    stamps: StampReading = field(default_factory=StampReading)
+    timestamps: TimestampReading = field(default_factory=TimestampReading)
     skip_bad_rows: bool = False
     exclude: Sequence[str] = ()
     layout: FileLayout = field(default_factory=FileLayout)
@@ -96,7 +96,7 @@ class _Rows:
         return replace(self, table=table, assets=assets, moments=moments, values=values)
 
     def keys(self, chosen: np.ndarray) -> Iterator[tuple[str, pd.Timestamp]]:
-        """Yield asset and stamp of the rows where a mask holds."""
+        """Yield asset and timestamp of the rows where a mask holds."""
         for row in np.flatnonzero(chosen):
             yield self.names[self.assets[row]], pd.Timestamp(self.moments[row])
 
@@ -187,7 +187,7 @@ def _without_excluded(table: RawTable, exclude: Sequence[str], excluded: set[str
     """Return a table without the columns to be left out, and add those that it had to `excluded`."""
     by_folded = {name.lower(): name for name in table.columns}
     own = {name: name if name in table.columns else by_folded.get(name.strip().lower()) for name in exclude}
-    excluded |= {name for name, there in own.items() if there is not None}
+    excluded |= {name for name, held in own.items() if held is not None}
     return replace(table, columns={name: each for name, each in table.columns.items() if name not in own.values()})
 
 
@@ -204,27 +204,29 @@ def _read(table: RawTable, progress: _Progress) -> _Rows:
             "correct it, give another `separator`, leave the lines above the header out with `skip_lines`",
         )
     asset = asset_column(table, reading.asset_column)
-    stamp = stamp_column(table, reading.timestamp_column, reading.stamps)
-    taken = {name for name in (asset, *(stamp.columns if stamp else ())) if name is not None}
+    timestamp = find_timestamp_column(table, reading.timestamp_column, reading.timestamps)
+    taken = {name for name in (asset, *(timestamp.columns if timestamp else ())) if name is not None}
     chosen = kind.value_columns(table, {name.lower(): name for name in table.columns}, taken, reading.columns)
-    if stamp is None:
+    if timestamp is None:
         raise DataError(
             f"an input needs a column date or timestamp: {table.name} lacks date or timestamp (it has "
             f"{shorten(list(table.columns), 12)}): name yours as `timestamp_column`"
         )
-    notes += [(table.name, stamp.note)] if stamp.note is not None else []
-    table = replace(table, columns={**table.columns, stamp.columns[0]: stamp.written})
+    notes += [(table.name, timestamp.note)] if timestamp.note is not None else []
+    table = replace(table, columns={**table.columns, timestamp.columns[0]: timestamp.written})
     table, names, assets, unfit = _assets(table, asset, reading, faults)
     progress.seen.update(names)
-    stamps = table.columns[stamp.columns[0]]
-    moments, unfit_stamps, are_local_days = read_stamps(stamps, stamp.name, table.name, stamp.reading)
-    for each in unfit_stamps:
+    timestamps = table.columns[timestamp.columns[0]]
+    moments, unfit_timestamps, are_local_days = read_timestamps(
+        timestamps, timestamp.name, table.name, timestamp.reading
+    )
+    for each in unfit_timestamps:
         found_unfit = each.unfit & ~unfit
         faults.reject(
             each.rule,
             table,
             found_unfit,
-            lambda row: f"asset {names[assets[row]]!r} has {shortened(as_written(stamps, row))}",
+            lambda row: f"asset {names[assets[row]]!r} has {shortened(as_written(timestamps, row))}",
             each.remedy,
         )
         unfit |= each.unfit
@@ -313,11 +315,11 @@ def _text_of_assets(table: RawTable, column: str) -> pa.ChunkedArray:
 def _refuse_other_columns(read: list[_Rows]) -> None:
     first = read[0]
     for rows in read[1:]:
-        here, there = set(rows.values.columns), set(first.values.columns)
-        if here != there:
+        here, held = set(rows.values.columns), set(first.values.columns)
+        if here != held:
             raise DataError(
-                f"all inputs must have the same columns: {rows.table.name} lacks {shorten(sorted(there - here)) or 0} "
-                f"of {first.table.name}, and has {shorten(sorted(here - there)) or 0} beside: ingest them apart"
+                f"all inputs must have the same columns: {rows.table.name} lacks {shorten(sorted(held - here)) or 0} "
+                f"of {first.table.name}, and has {shorten(sorted(here - held)) or 0} beside: ingest them apart"
             )
 
 

@@ -105,8 +105,8 @@ def read_table(source: Source, layout: FileLayout | None = None) -> RawTable:
     except UnicodeDecodeError as error:
         raise _unreadable(source, f"byte {error.object[error.start]:#x} is not UTF-8: save it as UTF-8") from None
     except Exception as error:  # Parsers raise whatever they like; the user needs to know which file.
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise _unreadable(source, said[0]) from None
+        message = str(error).strip().splitlines() or [type(error).__name__]
+        raise _unreadable(source, message[0]) from None
     _refuse_doubled(list(table.columns), source)
     if not len(table.places) and not table.misshapen:
         raise DataError(f"an input must hold a row at least: {source.name} has none")
@@ -182,7 +182,7 @@ def _of_each_asset(table: RawTable, columns: list[pa.ChunkedArray], layout: Foun
 
     Of one asset alone, the header names the table's. Rows that hold nothing of an asset are none of its rows.
     """
-    stamp, *others = columns
+    timestamp, *others = columns
     names = list(dict.fromkeys(layout.names[1:]))
     assets = list(dict.fromkeys(layout.assets))
     by_asset: dict[str, dict[str, pa.ChunkedArray]] = {asset: {} for asset in assets}
@@ -191,13 +191,13 @@ def _of_each_asset(table: RawTable, columns: list[pa.ChunkedArray], layout: Foun
             raise DataError(f"column names must be unique: {source.name} has {name!r} of {asset!r} more than once")
         by_asset[asset][name] = column
     if len(assets) == 1:
-        return replace(table, columns={layout.names[0]: stamp, **by_asset[assets[0]]}, asset_id=assets[0])
-    nothing = pa.chunked_array([pa.nulls(len(stamp), pa.string())])
+        return replace(table, columns={layout.names[0]: timestamp, **by_asset[assets[0]]}, asset_id=assets[0])
+    nothing = pa.chunked_array([pa.nulls(len(timestamp), pa.string())])
     tables = []
     for asset in assets:
         own = {name: by_asset[asset].get(name, nothing) for name in names}
-        of_asset = pa.chunked_array([pa.array([asset] * len(stamp), pa.string())])
-        whole = replace(table, columns={layout.names[0]: stamp, layout.asset_level: of_asset, **own})
+        of_asset = pa.chunked_array([pa.array([asset] * len(timestamp), pa.string())])
+        whole = replace(table, columns={layout.names[0]: timestamp, layout.asset_level: of_asset, **own})
         tables.append(whole.where(~_all_empty(list(own.values()))))
     columns_below = {
         name: pa.chunked_array([chunk for each in tables for chunk in each.columns[name].chunks], pa.string())

@@ -22,12 +22,13 @@ _SAY_NUMBERS = f"say what the numbers mean with `date_format`: {', '.join(EPOCHS
 
 
 @dataclass(frozen=True)
-class StampReading:
-    """How stamps are read.
+class TimestampReading:
+    """How timestamps are read.
 
     Those without an offset are local times of `timezone` (UTC if None); `date_format` is strftime's, or names numbers
-    since 1970 (`epoch-ms`), which are UTC. If it is None, stamps are ISO, or in a format that is found in them: with
-    `is_found`, what that format makes of a stamp has to be plausible. Stamps that are all midnight in `days_in` (if
+    since 1970 (`epoch-ms`), which are UTC. If it is None, timestamps are ISO, or in a format that is found in them:
+    with `is_found`, what that format makes of a timestamp has to be plausible. Timestamps that are all midnight in
+    `days_in` (if
     None: in their own zone) are days, and keep their dates.
     """
 
@@ -51,30 +52,30 @@ class StampReading:
             if "%" not in self.date_format:
                 raise UsageError(f"{_FORMAT_RULE}, not {self.date_format!r}")
 
-    def completed(self, stamps: pa.ChunkedArray) -> "StampReading":
-        """Return the reading with the format that stamps are found to have, where none is given."""
-        kind = stamps.type.value_type if pa.types.is_dictionary(stamps.type) else stamps.type
+    def completed(self, timestamps: pa.ChunkedArray) -> "TimestampReading":
+        """Return the reading with the format that timestamps are found to have, where none is given."""
+        kind = timestamps.type.value_type if pa.types.is_dictionary(timestamps.type) else timestamps.type
         is_written = _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
-        found = found_format(stamps) if self.date_format is None and is_written else None
+        found = found_format(timestamps) if self.date_format is None and is_written else None
         return self if found is None else replace(self, date_format=found, is_found=True)
 
 
 @dataclass(frozen=True)
-class UnfitStamps:
-    """Rows whose stamp breaks a rule."""
+class UnfitTimestamps:
+    """Rows whose timestamp breaks a rule."""
 
     rule: str
     unfit: np.ndarray
     remedy: str
 
 
-def read_stamps(
-    column: pa.ChunkedArray, name: str, where: str, reading: StampReading
-) -> tuple[np.ndarray, list[UnfitStamps], bool]:
+def read_timestamps(
+    column: pa.ChunkedArray, name: str, where: str, reading: TimestampReading
+) -> tuple[np.ndarray, list[UnfitTimestamps], bool]:
     """Return a column's moments in UTC (datetime64[us], NaT where unfit), what is unfit, and whether they are days.
 
     Days of another zone than UTC are meant, whose dates are kept. Raises `DataError` for a column that holds no dates
-    at all, or stamps with an offset beside some without, and `UsageError` for what are no days of the zone named.
+    at all, or timestamps with an offset beside some without, and `UsageError` for what are no days of the zone named.
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -102,11 +103,14 @@ def read_stamps(
 
 
 def _days_or_moments(
-    column: pa.ChunkedArray, moments: np.ndarray, zoned: np.ndarray, reading: StampReading
-) -> tuple[np.ndarray, np.ndarray, list[UnfitStamps]]:
-    """Return the dates of stamps that are days, or else their moments in UTC; these in any case; what is unfit then."""
+    column: pa.ChunkedArray, moments: np.ndarray, zoned: np.ndarray, reading: TimestampReading
+) -> tuple[np.ndarray, np.ndarray, list[UnfitTimestamps]]:
+    """Return the dates of timestamps that are days, else their moments in UTC; these in any case.
+
+    What is unfit then.
+    """
     utc, index = moments, pd.DatetimeIndex(moments)
-    unfit: list[UnfitStamps] = []
+    unfit: list[UnfitTimestamps] = []
     if reading.timezone is None or (zoned & ~np.isnat(moments)).any():
         dates = days_or_moments(_as_zoned(column, index, zoned), index, reading.days_in)
     else:
@@ -119,7 +123,7 @@ def _days_or_moments(
 
 
 def _as_zoned(column: pa.ChunkedArray, index: pd.DatetimeIndex, zoned: np.ndarray) -> pd.Series:
-    """Return stamps as they are written, with their zone or offset where they have one that is known."""
+    """Return timestamps as they are written, with their zone or offset where they have one that is known."""
     if not zoned.any():
         return pd.Series(index)
     if not pa.types.is_timestamp(column.type):
@@ -131,8 +135,8 @@ def _as_zoned(column: pa.ChunkedArray, index: pd.DatetimeIndex, zoned: np.ndarra
 
 
 def _from_text(
-    column: pa.ChunkedArray, name: str, reading: StampReading
-) -> tuple[np.ndarray, np.ndarray, list[UnfitStamps]]:
+    column: pa.ChunkedArray, name: str, reading: TimestampReading
+) -> tuple[np.ndarray, np.ndarray, list[UnfitTimestamps]]:
     text = pc.utf8_trim_whitespace(column)
     missing = _mask(pc.equal(text, ""), null=True)
     epoch = reading.date_format if reading.date_format in EPOCHS else None
@@ -161,15 +165,15 @@ def _from_text(
     if reading.is_found:
         remedy = "write all alike, ingest rows of another kind apart, say how with `date_format`"
     unfit = [
-        UnfitStamps("every row must have a date", missing, "fill it in"),
-        UnfitStamps(f"column {name!r} must hold {example}, not numbers", numbers, _SAY_NUMBERS),
-        UnfitStamps(f"column {name!r} must hold {example}", unread & ~numbers, remedy),
+        UnfitTimestamps("every row must have a date", missing, "fill it in"),
+        UnfitTimestamps(f"column {name!r} must hold {example}, not numbers", numbers, _SAY_NUMBERS),
+        UnfitTimestamps(f"column {name!r} must hold {example}", unread & ~numbers, remedy),
     ]
     moments, out_of_reach = _within_reach(moments, name)
     return moments, zoned, unfit + out_of_reach
 
 
-def _example(reading: StampReading) -> str:
+def _example(reading: TimestampReading) -> str:
     if not reading.is_found:
         return f"dates as `date_format` {reading.date_format} says"
     if reading.date_format in EPOCHS:
@@ -177,7 +181,7 @@ def _example(reading: StampReading) -> str:
     return f"dates as its first rows do ({reading.date_format})"
 
 
-def _from_moments(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, list[UnfitStamps]]:
+def _from_moments(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, list[UnfitTimestamps]]:
     if pa.types.is_date(column.type):
         column = column.cast(pa.timestamp("s"), safe=False)
     missing = _mask(column.is_null())
@@ -185,10 +189,10 @@ def _from_moments(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, list[
     moments = since_1970.astype(f"datetime64[{column.type.unit}]")
     moments[missing] = np.datetime64("NaT")
     moments, out_of_reach = _within_reach(moments, name)
-    return moments, [UnfitStamps("every row must have a date", missing, "fill it in"), *out_of_reach]
+    return moments, [UnfitTimestamps("every row must have a date", missing, "fill it in"), *out_of_reach]
 
 
-def _within_reach(moments: np.ndarray, name: str) -> tuple[np.ndarray, list[UnfitStamps]]:
+def _within_reach(moments: np.ndarray, name: str) -> tuple[np.ndarray, list[UnfitTimestamps]]:
     known = ~np.isnat(moments)
     far = known & ((moments < _FIRST) | (moments >= _LAST))
     moments = np.where(far, np.datetime64("NaT"), moments)
@@ -196,8 +200,10 @@ def _within_reach(moments: np.ndarray, name: str) -> tuple[np.ndarray, list[Unfi
     fine = known & ~far & (whole != moments)
     whole[fine] = np.datetime64("NaT")
     return whole, [
-        UnfitStamps(f"column {name!r} must hold dates between 1678 and 2261", far, "correct it"),
-        UnfitStamps(f"column {name!r} must hold whole microseconds, as databases keep no finer ones", fine, "round it"),
+        UnfitTimestamps(f"column {name!r} must hold dates between 1678 and 2261", far, "correct it"),
+        UnfitTimestamps(
+            f"column {name!r} must hold whole microseconds, as databases keep no finer ones", fine, "round it"
+        ),
     ]
 
 
@@ -205,24 +211,26 @@ def _refuse_mixed(moments: np.ndarray, zoned: np.ndarray, name: str, where: str)
     known = ~np.isnat(moments)
     if (known & zoned).any() and (known & ~zoned).any():
         raise DataError(
-            f"stamps must all have an offset from UTC or all have none: column {name!r} of {where} has "
+            f"timestamps must all have an offset from UTC or all have none: column {name!r} of {where} has "
             f"{int((known & zoned).sum())} rows with one and {int((known & ~zoned).sum())} without: write them alike"
         )
 
 
-def _to_utc(moments: np.ndarray, timezone: str) -> tuple[np.ndarray, list[UnfitStamps]]:
+def _to_utc(moments: np.ndarray, timezone: str) -> tuple[np.ndarray, list[UnfitTimestamps]]:
     local = pd.DatetimeIndex(moments)
-    there = local.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
-    unfit = np.asarray(there.isna()) & ~np.isnat(moments)
+    zoned = local.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
+    unfit = np.asarray(zoned.isna()) & ~np.isnat(moments)
     # What is a moment once summer time is said to be on happened twice.
     twice = unfit.copy()
     twice[unfit] = ~np.asarray(
         local[unfit].tz_localize(timezone, ambiguous=np.ones(unfit.sum(), bool), nonexistent="NaT").isna()
     )
     remedy = "write it with its offset from UTC"
-    return there.tz_convert(None).to_numpy().astype("datetime64[us]"), [
-        UnfitStamps(f"a local time must happen once in {timezone}, and clocks went back over this one", twice, remedy),
-        UnfitStamps(
+    return zoned.tz_convert(None).to_numpy().astype("datetime64[us]"), [
+        UnfitTimestamps(
+            f"a local time must happen once in {timezone}, and clocks went back over this one", twice, remedy
+        ),
+        UnfitTimestamps(
             f"a local time must exist in {timezone}, and clocks went forward over this one", unfit & ~twice, remedy
         ),
     ]
@@ -237,7 +245,7 @@ def _mask(condition: Any, *, null: bool = False) -> np.ndarray:
 
 
 def as_written(column: pa.ChunkedArray, row: int) -> object:
-    """Return a stamp as the file has it, also where Python's own dates do not reach."""
+    """Return a timestamp as the file has it, also where Python's own dates do not reach."""
     scalar = column[row]
     kind = scalar.type
     if not scalar.is_valid or not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):

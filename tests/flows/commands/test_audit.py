@@ -16,7 +16,7 @@ from kallos.specs.study import TuneSpec
 from tests.databases import SqlDatabase
 from tests.samples import make_features
 
-FLAGS = ["--n-folds", "2", "--step", "40"]
+FLAGS = ["--n-folds", "2", "--window", "40"]
 
 
 @pytest.fixture

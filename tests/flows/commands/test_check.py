@@ -13,7 +13,7 @@ from tests.samples import make_features
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 
-SMALL = ["--asset-id", "ABC", "--n-folds", "2", "--step", "40"]
+SMALL = ["--asset-id", "ABC", "--n-folds", "2", "--window", "40"]
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_as_json_there_is_nothing_else(database, monkeypatch, capsys):
         "severity": "error",
         "table": "features",
         "column": "macd",
-        "stamps": ["2020-05-10 00:00:00", "2020-05-11 00:00:00", "2020-05-12 00:00:00"],
+        "timestamps": ["2020-05-10 00:00:00", "2020-05-11 00:00:00", "2020-05-12 00:00:00"],
         "fold": None,
         "parameter": None,
         "message": "features must be finite: macd at 10 rows, first 2020-05-10 00:00:00, is missing",
@@ -133,7 +133,7 @@ def test_tune_names_all_errors_before_a_server_is_started(database, monkeypatch,
 
 def test_each_of_several_assets_is_checked_and_then_all_together(database, monkeypatch, capsys):
     study = database.parent / "study.toml"
-    study.write_text('[data]\nasset_id = ["ABC", "XYZ"]\n[folds]\nn_folds = 2\nstep = 40\n')
+    study.write_text('[data]\nasset_id = ["ABC", "XYZ"]\n[folds]\nn_folds = 2\nwindow = 40\n')
     with FeatureStore(Settings.read().features_url) as store:
         store.write({"XYZ": make_features(300, seed=1, start="2020-04-01")})
     assert run(monkeypatch, "check", "--study", str(study)) == 0

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flows.cli import main
-from kallos.models.looks import Look, record_look
+from kallos.models.holdout_evaluations import EvaluationRecord, record_evaluation
 from kallos.settings import Settings
 from tests.flows.test_imports import modules_after
 from tests.model_folders import make_model
@@ -35,10 +35,12 @@ def run(monkeypatch, *arguments: str) -> int:
     return 0
 
 
-def look_of(model_id: str, time: str, decision: str | None = None) -> Look:
+def evaluation_of_model(model_id: str, time: str, decision: str | None = None) -> EvaluationRecord:
     window = {"test_start": "2021-02-04T00:00:00", "test_end": "2021-04-04T00:00:00"}
     subject = {"model_id": model_id, "asset_id": "ABC", "target": "log_return_close", "horizon": 1}
-    return Look.model_validate({**subject, **window, "time": time, "decision": decision, "data_sha256": "5e" * 32})
+    return EvaluationRecord.model_validate(
+        {**subject, **window, "time": time, "decision": decision, "data_sha256": "5e" * 32}
+    )
 
 
 def test_the_registry_is_in_the_home_unless_a_setting_or_a_flag_says_more(home, tmp_path, monkeypatch, capsys):
@@ -49,8 +51,8 @@ def test_the_registry_is_in_the_home_unless_a_setting_or_a_flag_says_more(home, 
     assert run(monkeypatch, "add", made) == 0
     assert run(monkeypatch, "add", made, "--registry", str(tmp_path / "own")) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"{OLD} is a candidate for {slot}, in memory://***@host/registry",
-        f"{OLD} is a candidate for {slot}, in {tmp_path}/own",
+        f"{OLD} is a challenger for {slot}, in memory://***@host/registry",
+        f"{OLD} is a challenger for {slot}, in {tmp_path}/own",
     ]
     assert (tmp_path / "own" / OLD / "weights.pt").is_file()
     assert not home.exists()
@@ -60,12 +62,12 @@ def test_each_change_says_in_one_line_what_came_of_it(models, monkeypatch, capsy
     slot = "ABC log_return_close, 1 step ahead"
     unjudged = "; no evaluation of it is logged here"
     for arguments, said in [
-        (["promote", OLD], f"{OLD} is the current model for {slot}, in place of {NEW}{unjudged}"),
-        (["roll-back", OLD], f"{NEW} is the current model for {slot}, in place of {OLD}"),
-        (["roll-back", "--asset-id", "ABC"], f"{OLD} is the current model for {slot}, in place of {NEW}"),
-        (["promote", NEW], f"{NEW} is the current model for {slot}, in place of {OLD}{unjudged}"),
+        (["promote", OLD], f"{OLD} is the champion for {slot}, in place of {NEW}{unjudged}"),
+        (["roll-back", OLD], f"{NEW} is the champion for {slot}, in place of {OLD}"),
+        (["roll-back", "--asset-id", "ABC"], f"{OLD} is the champion for {slot}, in place of {NEW}"),
+        (["promote", NEW], f"{NEW} is the champion for {slot}, in place of {OLD}{unjudged}"),
         (["retire", OLD], f"{OLD} is retired: roll-backs pass over it"),
-        (["retire", NEW], f"{NEW} is retired: {slot} has no current model now"),
+        (["retire", NEW], f"{NEW} is retired: {slot} has no champion now"),
     ]:
         capsys.readouterr()
         assert run(monkeypatch, *arguments) == 0
@@ -74,11 +76,11 @@ def test_each_change_says_in_one_line_what_came_of_it(models, monkeypatch, capsy
 
 
 def test_a_promotion_says_what_the_last_evaluation_said_wherever_the_model_lay(models, monkeypatch, capsys):
-    record_look(str(models / OLD), look_of(OLD, "2021-04-05T06:00:00Z", decision="ship"))
-    # Of a model among the results the look is beside the registry's, too.
-    record_look(str(models), look_of(OLD, "2021-05-06T06:00:00Z", decision="no better than naive"))
-    record_look(str(models), look_of(OLD, "2021-05-07T06:00:00Z"))
-    record_look(str(models), look_of(NEW, "2021-05-08T06:00:00Z", decision="keep"))
+    record_evaluation(str(models / OLD), evaluation_of_model(OLD, "2021-04-05T06:00:00Z", decision="ship"))
+    # Of a model among the results the evaluation is beside the registry's, too.
+    record_evaluation(str(models), evaluation_of_model(OLD, "2021-05-06T06:00:00Z", decision="no better than naive"))
+    record_evaluation(str(models), evaluation_of_model(OLD, "2021-05-07T06:00:00Z"))
+    record_evaluation(str(models), evaluation_of_model(NEW, "2021-05-08T06:00:00Z", decision="keep"))
     for _ in range(2):
         capsys.readouterr()
         assert run(monkeypatch, "promote", OLD) == 0
@@ -93,17 +95,17 @@ def test_the_list_has_a_table_for_each_slot_within_80_columns(models, tmp_path, 
     lines = capsys.readouterr().out.splitlines()
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
     assert [(state, model, until) for state, model, until, _ in cells] == [
-        ("current", NEW, "2021-02-03"),
+        ("champion", NEW, "2021-02-03"),
         ("retired", OLD, "2021-02-03"),
-        ("candidate", "weekly", "2021-02-03"),
+        ("challenger", "weekly", "2021-02-03"),
     ]
     assert lines[0].strip() == "ABC log_return_close, 1 step ahead"
     assert f"a roll-back goes to {OLD}" in lines
     assert max(map(len, lines)) <= 80
 
 
-def test_a_model_is_shown_with_its_looks_and_its_history(models, monkeypatch, capsys):
-    record_look(str(models / OLD), look_of(OLD, "2021-04-05T06:00:00Z", decision="ship"))
+def test_a_model_is_shown_with_its_evaluations_and_its_history(models, monkeypatch, capsys):
+    record_evaluation(str(models / OLD), evaluation_of_model(OLD, "2021-04-05T06:00:00Z", decision="ship"))
     capsys.readouterr()
     assert run(monkeypatch, "show", OLD) == 0
     shown = capsys.readouterr().out
@@ -119,12 +121,12 @@ def test_as_json_there_is_nothing_else(models, monkeypatch, capsys):
     capsys.readouterr()
     assert run(monkeypatch, "list", "--json") == 0
     listed = json.loads(capsys.readouterr().out)
-    assert [(entry["model_id"], entry["state"]) for entry in listed] == [(OLD, "retired"), (NEW, "current")]
+    assert [(entry["model_id"], entry["state"]) for entry in listed] == [(OLD, "retired"), (NEW, "champion")]
     assert run(monkeypatch, "list", "--json", "--asset-id", "D") == 0
     assert json.loads(capsys.readouterr().out) == []
     assert run(monkeypatch, "show", NEW, "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    assert (shown["model"], shown["address"], shown["looks"]) == (listed[1], f"{models}/{NEW}", [])
+    assert (shown["model"], shown["address"], shown["holdout_evaluations"]) == (listed[1], f"{models}/{NEW}", [])
     assert [(change["verb"], change["replaces"]) for change in shown["history"]] == [("add", None), ("promote", OLD)]
 
 
@@ -143,9 +145,9 @@ def test_an_empty_registry_is_said_to_be_so(home, monkeypatch, capsys):
         (["promote", "gru-ABC-0123456789abcdee"], 2, f"did you mean '{OLD}'"),
         (["show", "none"], 2, "the registry holds no model 'none'"),
         (["add", "nowhere"], 2, "must hold manifest.json: there is no nowhere/manifest.json"),
-        (["roll-back"], 2, "give the id of its current model, or --asset-id"),
-        (["roll-back", NEW, "--asset-id", "ABC"], 2, "give the id of its current model, or --asset-id"),
-        (["roll-back", OLD], 2, f"must be from the current model, not {OLD}: {NEW} is"),
+        (["roll-back"], 2, "give the id of its champion, or --asset-id"),
+        (["roll-back", NEW, "--asset-id", "ABC"], 2, "give the id of its champion, or --asset-id"),
+        (["roll-back", OLD], 2, f"must be from the champion, not {OLD}: {NEW} is"),
         (["roll-back", "--asset-id", "D"], 2, "there is no such model of 'D'"),
         (["promote"], 2, "MODEL requires an argument"),
         (["list", "--registry", "nowhere://user:s3cret@host"], 1, "nowhere://***@host"),

@@ -20,19 +20,19 @@ def test_a_cluster_is_looked_at_only_where_the_settings_name_one(home):
     assert list(check_cluster(Settings())) == []
     (finding,) = check_cluster(Settings(dask_address="tcp://127.0.0.1:9"))
     assert (finding.state, finding.subject) == ("bad", "cluster")
-    assert finding.said.startswith("a Dask scheduler must answer at tcp://127.0.0.1:9, and none did")
+    assert finding.message.startswith("a Dask scheduler must answer at tcp://127.0.0.1:9, and none did")
     # A remedy of this command, which has no flag for it.
-    assert "--" not in finding.said
+    assert "--" not in finding.message
 
 
 def test_a_shared_store_is_written_to_where_the_settings_name_one(home, tmp_path):
     assert list(check_store(Settings())) == []
     (finding,) = check_store(Settings(store=str(tmp_path / "shared")))
-    assert (finding.state, finding.said) == ("ok", f"{tmp_path}/shared can be written")
+    assert (finding.state, finding.message) == ("ok", f"{tmp_path}/shared can be written")
     (tmp_path / "file").touch()
     (finding,) = check_store(Settings(store=str(tmp_path / "file")))
     assert finding.state == "bad"
-    assert finding.said.startswith(f"KALLOS_STORE: the output folder must be writable: {tmp_path}/file/snapshots")
+    assert finding.message.startswith(f"KALLOS_STORE: the output folder must be writable: {tmp_path}/file/snapshots")
 
 
 def schedules_said(monkeypatch, **deployments: tuple[bool, bool]) -> dict[str, str]:
@@ -58,7 +58,7 @@ def schedules_said(monkeypatch, **deployments: tuple[bool, bool]) -> dict[str, s
     monkeypatch.setattr("flows.server.diagnosis.DeploymentFilterId", lambda any_: None)
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         found = list(check_prefect("kallos"))
-    return {each.said.partition(" ")[0]: each.state for each in found if each.subject == "schedule"}
+    return {each.message.partition(" ")[0]: each.state for each in found if each.subject == "schedule"}
 
 
 @pytest.mark.parametrize("flow", [tune, tune_all, nightly, train, evaluate])

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from flows.session import BoardChanged
 from flows.terminal.grid import shown_studies
-from kallos.report.leaderboard import Entry, Leaderboard
+from kallos.report.leaderboard import Leaderboard, LeaderboardEntry
 from kallos.study.best_params import BestParams
 from kallos.study.record import open_record
 from kallos.tuner import run_tuning
@@ -16,12 +16,12 @@ from tests.samples import by_parameters, small_plan
 def test_each_line_says_what_was_fitted_what_carried_on_and_what_not_run_again(tmp_path):
     text = io.StringIO()
     plan = small_plan(tmp_path, pruner="none")
-    waiting = Leaderboard(entries=(Entry.waiting(plan.spec),))
+    waiting = Leaderboard(entries=(LeaderboardEntry.waiting(plan.spec),))
     with shown_studies(Console(file=text, width=100)) as shown:
         for more in (1, None):
             with open_record(f"sqlite:///{tmp_path}/studies.db", plan) as record:
                 result = run_tuning(plan, score_fold=by_parameters, record=record, more_trials=more, watcher=shown)
-            entry = Entry.of(plan.spec, BestParams.of(result))
+            entry = LeaderboardEntry.of(plan.spec, BestParams.of(result))
             shown(BoardChanged(entry, waiting.updated(entry)))
         cut_short = entry.model_copy(update={"trials": 2, "pending": 1})
         shown(BoardChanged(cut_short, waiting.updated(cut_short)))

@@ -19,11 +19,11 @@ from tests.samples import by_parameters, fold_score, small_job, small_plan
 def test_what_comes_behind_the_study_is_a_line_each(is_terminal):
     console = Console(width=80, file=StringIO(), force_terminal=is_terminal)
     with shown_progress(console) as shown:
-        shown(StepStarted("confirming trial 3 on 15 folds"))
+        shown(StepStarted("replicating trial 3 on 15 folds"))
         shown(StepStarted("training 3 networks"))
     lines = [line.removeprefix("\x1b[2K") for line in console.file.getvalue().splitlines()]
     assert [line for line in lines if line.endswith(("folds", "networks"))] == [
-        "confirming trial 3 on 15 folds",
+        "replicating trial 3 on 15 folds",
         "training 3 networks",
     ]
 
@@ -50,23 +50,23 @@ def test_a_lost_worker_is_a_line_for_each_time_that_its_fold_is_tried_again(tmp_
     ]
 
 
-def test_a_gain_is_above_zero_in_every_view_where_the_best_trial_is_the_better_one(tmp_path):
+def test_a_skill_is_above_zero_in_every_view_where_the_best_trial_is_the_better_one(tmp_path):
     def better_at_first(job):
         rmse = 0.005 if job.number == 1 else 0.05
         return fold_score(job, rmse)
 
     result = run_tuning(small_plan(tmp_path, n_trials=1), score_fold=better_at_first)
     pairs = zip(result.windows, result.best.scores, strict=True)
-    gains = [(each.naive_rmse[result.naive] - score.rmse) / each.naive_rmse[result.naive] for each, score in pairs]
-    assert gains[1] < 0 < gains[0]
-    shown, console = [f"{gain:+.2%}" for gain in gains], Console(width=80, file=StringIO())
+    skills = [(each.naive_rmse[result.naive] - score.rmse) / each.naive_rmse[result.naive] for each, score in pairs]
+    assert skills[1] < 0 < skills[0]
+    shown, console = [f"{skill:+.2%}" for skill in skills], Console(width=80, file=StringIO())
     show_result(console, result, "results", has_page=False)
     terminal = [line.split()[-2] for line in console.file.getvalue().splitlines() if " to 20" in line]
     markdown = [line.split()[-2] for line in best_params_markdown(result).splitlines() if " to 20" in line]
     page = fold_table(result)
-    in_page = [row[page.headings.index("gain")].replace("\u2212", "-") for row in page.rows]
+    in_page = [row[page.headings.index("skill")].replace("\u2212", "-") for row in page.rows]
     assert terminal == markdown[:2] == shown
     assert in_page[:2] == [each.removeprefix("+") for each in shown]
-    assert " gain ┃" in console.file.getvalue()
+    assert " skill ┃" in console.file.getvalue()
     best = trial_rows(result)[result.best.number]
-    assert best["gain over naive"] == pytest.approx(result.gain, abs=1e-4)
+    assert best["skill over naive"] == pytest.approx(result.skill, abs=1e-4)

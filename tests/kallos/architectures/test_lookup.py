@@ -32,7 +32,7 @@ def by_architecture(job: FoldJob) -> FoldScore:
 
 
 def a_plan(folder, **over):
-    return small_plan(folder, **{"model_name": "gru,lstm,ridge", "n_trials": 40, "lookahead": 4, **over})
+    return small_plan(folder, **{"model_name": "gru,lstm,ridge", "n_trials": 40, "max_pending_trials": 4, **over})
 
 
 def test_each_trial_has_the_parameters_of_the_architecture_that_it_drew(tmp_path):
@@ -183,7 +183,7 @@ def lasso():
 """
 
 
-def test_an_architecture_of_ones_own_is_tuned_beside_ours(tmp_path, monkeypatch):
+def test_a_custom_architecture_is_tuned_beside_ours(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "lasso_of_mine.py").write_text(OWN)
     plan = small_plan(tmp_path, model_name="lasso_of_mine:lasso,ridge", n_trials=8)
@@ -234,7 +234,7 @@ GRU, LSTM = (Architecture("mine", SPACE, DEFAULTS, partial(build, cell)) for cel
 """
 
 
-def test_what_the_file_of_its_build_does_not_hold_of_ones_own_makes_another_study(tmp_path, monkeypatch):
+def test_what_the_file_of_its_build_does_not_hold_of_a_custom_one_makes_another_study(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "spread_recipe.py").write_text(SPREAD + "MINE = LOW\n")
     import spread_recipe
@@ -292,7 +292,7 @@ ROWS = {{"input_chunk_length": Int(low=1, high=9)}}
         ),
     ],
 )
-def test_ones_own_that_is_half_made_is_refused_in_one_line(tmp_path, monkeypatch, line, said):
+def test_a_custom_one_that_is_half_made_is_refused_in_one_line(tmp_path, monkeypatch, line, said):
     monkeypatch.syspath_prepend(tmp_path)
     module = f"half_made_{abs(hash(line))}"
     (tmp_path / f"{module}.py").write_text(HALF_MADE.format(line=line))

@@ -75,7 +75,7 @@ def test_a_value_fixes_a_parameter_and_a_list_is_of_choices(tmp_path):
     assert {trial.params["use_reversible_instance_norm"] for trial in result.trials} == {True}
 
 
-def test_a_condition_of_ones_own_holds_in_every_trial(tmp_path):
+def test_a_custom_condition_holds_in_every_trial(tmp_path):
     space = {
         "batch_size": {
             "type": "categorical",
@@ -218,7 +218,7 @@ def test_all_faults_are_told_at_once():
         )
 
 
-def test_a_space_of_ones_own_is_another_study_and_the_default_in_full_is_the_same(tmp_path):
+def test_a_custom_space_is_another_study_and_the_default_in_full_is_the_same(tmp_path):
     plain = small_plan(tmp_path)
     in_full = "\n".join(toml_lines(study_space("gru")))
     file = tmp_path / "study.toml"

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 
 from kallos.audit import (
     AuditReport,
-    Verdict,
+    AuditVerdict,
     audit_associations,
     audit_fill,
     audit_forecasts,
@@ -101,11 +101,11 @@ def query_with(column, name: str):
     return load
 
 
-def leaks(verdicts: list[Verdict]) -> dict[str | None, Verdict]:
+def leaks(verdicts: list[AuditVerdict]) -> dict[str | None, AuditVerdict]:
     return {each.column: each for each in verdicts if each.verdict == "leak"}
 
 
-def alarms(verdicts: list[Verdict]) -> list[Verdict]:
+def alarms(verdicts: list[AuditVerdict]) -> list[AuditVerdict]:
     return [each for each in verdicts if each.verdict in ("leak", "suspicious")]
 
 
@@ -298,8 +298,8 @@ def test_an_end_date_that_is_taken_for_a_day_and_exclusive_is_no_label(frequency
     assert "datetime(timestamp) <= :end_date" in verdicts["ret"].remedy
 
 
-def test_stamps_with_a_t_in_sqlite_are_no_label(tmp_path):
-    engine = create_engine(f"sqlite:///{tmp_path / 'stamps.db'}")
+def test_timestamps_with_a_t_in_sqlite_are_no_label(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'timestamps.db'}")
     bars = compute(BARS)
     bars.set_axis([f"{each:%Y-%m-%dT%H:%M:%S}" for each in bars.index]).to_sql("bars", engine, index_label="timestamp")
     data = {"asset_id": "A", "single_asset": True}

@@ -58,8 +58,8 @@ def test_two_seasons_are_known_with_as_many_rows_as_they_have(kind):
 
 
 def walked_back(index: pd.DatetimeIndex, row: int, origin: int, period: pd.Timedelta) -> int:
-    """Return what going back by the period, stamp by stamp, finds in seven that are known."""
-    place = {stamp: position for position, stamp in enumerate(index)}
+    """Return what going back by the period, timestamp by timestamp, finds in seven that are known."""
+    place = {timestamp: position for position, timestamp in enumerate(index)}
     moment, tries = index[row] - period, 0
     while moment >= index[0] and tries < 7:
         if place.get(moment, len(index)) <= origin:

@@ -35,7 +35,7 @@ def as_read(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def day(row: int) -> str:
-    """Return the stamp of a row of the good ones."""
+    """Return the timestamp of a row of the good ones."""
     return str(GOOD.index[row])
 
 
@@ -68,16 +68,16 @@ def add(**columns: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return lambda rows: rows.assign(**columns)
 
 
-def stamps(change: Callable[[pd.Series], Any]) -> Callable[[pd.DataFrame], pd.DataFrame]:
+def timestamps(change: Callable[[pd.Series], Any]) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return lambda rows: rows.assign(timestamp=change(rows["timestamp"]))
 
 
-def as_text(stamp_of: Callable[[int, pd.Timestamp], str | None]) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    return stamps(lambda column: [stamp_of(row, stamp) for row, stamp in enumerate(column)])
+def as_text(timestamp_of: Callable[[int, pd.Timestamp], str | None]) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return timestamps(lambda column: [timestamp_of(row, timestamp) for row, timestamp in enumerate(column)])
 
 
-def set_stamp(row: int, stamp: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    return as_text(lambda place, own: stamp if place == row else str(own))
+def set_timestamp(row: int, timestamp: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return as_text(lambda place, own: timestamp if place == row else str(own))
 
 
 def half_hourly(rows: pd.DataFrame) -> pd.DataFrame:
@@ -86,7 +86,7 @@ def half_hourly(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def integers(values: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    return stamps(lambda _: np.asarray(values))
+    return timestamps(lambda _: np.asarray(values))
 
 
 def jump(rows: pd.DataFrame) -> pd.DataFrame:
@@ -118,9 +118,9 @@ CASES = [
     Case("no-timestamp-column", lambda rows: rows.rename(columns={"timestamp": "when"}), parameter="timestamp_column",
          others=frozenset({"object-column"})),
     Case("missing-timestamps", as_text(lambda row, own: None if row == 399 else str(own)), "timestamp"),
-    Case("unreadable-timestamps", set_stamp(399, "yesterday"), "timestamp", "'yesterday'"),
-    Case("unreadable-timestamps", set_stamp(399, "9999-12-31"), "timestamp", "'9999-12-31'", name="far future"),
-    Case("unreadable-timestamps", stamps(lambda column: column.astype("int64") / 1e9 + 0.5), "timestamp",
+    Case("unreadable-timestamps", set_timestamp(399, "yesterday"), "timestamp", "'yesterday'"),
+    Case("unreadable-timestamps", set_timestamp(399, "9999-12-31"), "timestamp", "'9999-12-31'", name="far future"),
+    Case("unreadable-timestamps", timestamps(lambda column: column.astype("int64") / 1e9 + 0.5), "timestamp",
          "1577836800.5", name="fractions"),
     Case("mixed-time-zones", as_text(lambda row, own: f"{own}+00:00" if row == 17 else str(own)), "timestamp",
          f"{day(17)}+00:00"),
@@ -129,33 +129,33 @@ CASES = [
          f"{GOOD.index[17] - pd.Timedelta(hours=2)}-02:00"),
     Case("local-days", as_text(lambda row, own: f"{own}+01:00"), "timestamp", parameter="days_in"),
     Case("days-elsewhere",
-         stamps(lambda column: column.dt.tz_localize("America/New_York").dt.tz_convert("UTC").dt.tz_localize(None)),
+         timestamps(lambda column: column.dt.tz_localize("America/New_York").dt.tz_convert("UTC").dt.tz_localize(None)),
          "timestamp", "2020-01-01 05:00:00", parameter="days_in"),
-    Case("epoch-timestamps", set_stamp(0, "1970-01-01 00:00:00"), "timestamp", "1970-01-01 00:00:00"),
-    Case("epoch-timestamps", stamps(lambda column: pd.to_datetime(column.astype("int64") // 10**9)), "timestamp",
+    Case("epoch-timestamps", set_timestamp(0, "1970-01-01 00:00:00"), "timestamp", "1970-01-01 00:00:00"),
+    Case("epoch-timestamps", timestamps(lambda column: pd.to_datetime(column.astype("int64") // 10**9)), "timestamp",
          "1970-01-01 00:00:01.577836800", name="seconds read as nanoseconds", others=frozenset({"too-few-rows"})),
-    Case("future-timestamps", stamps(lambda column: column + pd.Timedelta(days=130)), "timestamp",
+    Case("future-timestamps", timestamps(lambda column: column + pd.Timedelta(days=130)), "timestamp",
          "2021-06-03 00:00:00"),
     Case("off-clock-row", lambda rows: pd.concat([rows, rows.iloc[-1:].assign(
         timestamp=rows["timestamp"].iloc[-1] + pd.Timedelta(hours=16))]), "timestamp", "2021-02-03 16:00:00"),
-    Case("unfinished-row", stamps(lambda column: column + pd.Timedelta(days=118)), "timestamp", "2021-06-01 00:00:00"),
+    Case("unfinished-row", timestamps(lambda each: each + pd.Timedelta(days=118)), "timestamp", "2021-06-01 00:00:00"),
     Case("unfinished-row", put("volume", 399, 0.0), "volume", day(399), name="of hardly any volume"),
     Case("no-rows", add(), parameter="start_date", over={"data": {"start_date": "2030-01-01"}}),
     Case("duplicate-timestamps", lambda rows: rows.iloc[[*range(400), 17]], "timestamp", day(17),
          others=frozenset({"unsorted-rows"})),
     Case("missing-rows", lambda rows: rows.drop(index=[200, 201]), "timestamp", day(200)),
-    Case("irregular-timestamps", set_stamp(200, f"{GOOD.index[200]:%Y-%m-%d} 07:00:00"), "timestamp",
+    Case("irregular-timestamps", set_timestamp(200, f"{GOOD.index[200]:%Y-%m-%d} 07:00:00"), "timestamp",
          f"{GOOD.index[200]:%Y-%m-%d} 07:00:00", others=frozenset({"missing-rows"})),
     Case("mixed-frequency", half_hourly, "timestamp", day(249)),
-    Case("shifted-rows", stamps(lambda column: [own if row != 17 else own - pd.Timedelta(days=1) for row, own in
+    Case("shifted-rows", timestamps(lambda column: [own if row != 17 else own - pd.Timedelta(days=1) for row, own in
          enumerate(pd.date_range("2010-01-01", periods=400, freq="W-FRI"))]), "timestamp", "2010-04-29 00:00:00"),
-    Case("too-few-stamps", lambda rows: rows.iloc[:2], "timestamp", parameter="frequency",
+    Case("too-few-timestamps", lambda rows: rows.iloc[:2], "timestamp", parameter="frequency",
          others=frozenset({"too-few-rows"})),
     Case("unsorted-rows", lambda rows: rows.iloc[[1, 0, *range(2, 400)]], "timestamp", day(0)),
-    Case("integer-epochs", stamps(lambda column: column.dt.strftime("%Y%m%d").astype("int64")), "timestamp",
-         f"{GOOD.index[0]:%Y%m%d}", name="dates by their digits", over={"folds": {"step": 40}}),
-    Case("integer-epochs", stamps(lambda column: column.astype("int64") // 10**9), "timestamp",
-         str(1577836800), over={"folds": {"step": 40}}),
+    Case("integer-epochs", timestamps(lambda column: column.dt.strftime("%Y%m%d").astype("int64")), "timestamp",
+         f"{GOOD.index[0]:%Y%m%d}", name="dates by their digits", over={"folds": {"window": 40}}),
+    Case("integer-epochs", timestamps(lambda column: column.astype("int64") // 10**9), "timestamp",
+         str(1577836800), over={"folds": {"window": 40}}),
     Case("integer-gaps", integers([*range(100), *range(103, 403)]), "timestamp", "103"),
     Case("missing-target", lambda rows: rows.drop(columns="log_return_close"), "log_return_close", parameter="target"),
     Case("idle-pattern", add(), parameter="exclude", over={"features": {"exclude": ["weekdya"]}}),
@@ -225,7 +225,7 @@ def test_a_fault_is_found_with_its_name_and_place(case):
     examination = found(case.plant(as_read(GOOD)), **case.over)
     assert {finding.fault for finding in examination.findings} - case.others == {case.fault}
     finding = next(finding for finding in examination.findings if finding.fault == case.fault)
-    first = finding.stamps[0] if finding.stamps else None
+    first = finding.timestamps[0] if finding.timestamps else None
     assert (finding.column, first, finding.fold, finding.parameter) == (
         case.column, case.first, case.fold, case.parameter
     )  # fmt: skip
@@ -260,7 +260,7 @@ def test_the_catalogue_is_whole():
         # A market that opens where it closed.
         (
             GOOD.assign(open=np.r_[100.0, PRICE[:-1]], close=PRICE),
-            {"features": {"target": "open", "known_ahead": ["close"]}},
+            {"features": {"target": "open", "known_future": ["close"]}},
         ),
         (GOOD.iloc[:200].set_index(pd.date_range("1970-01-01", periods=200, freq="QS")), {}),
         (GOOD.iloc[np.random.default_rng(2).permutation(400)], {"data": {"query": "SELECT * FROM prices"}}),
@@ -301,7 +301,7 @@ def test_what_a_study_would_see_is_said():
     assert (examination.first, examination.last) == ("2020-01-11 00:00:00", "2021-02-03 00:00:00")
     assert examination.frequency == "D"
     assert examination.columns["bounded"] == ("rsi_14",)
-    # 390 rows hold nine whole steps of 40; the last two are scored, the first of them behind 280 rows.
+    # 390 rows hold nine whole windows of 40; the last two are scored, the first of them behind 280 rows.
     assert (examination.folds[0].train_end, examination.folds[0].validation_start) == (day(289), day(290))
     assert examination.longest_input == 38
 
@@ -375,7 +375,7 @@ def test_a_column_that_is_the_size_of_the_target_of_later_rows_is_a_leak(shift, 
     # A glitch, or a rounding, hides nothing.
     rows.iloc[17, rows.columns.get_loc("ahead")] += 5
     assert ("leaking-column", "ahead") in about(rows)
-    assert ("leaking-column", "ahead") not in about(rows, features={"known_ahead": ["ahead"]})
+    assert ("leaking-column", "ahead") not in about(rows, features={"known_future": ["ahead"]})
     assert about(rows, features={"exclude": ["ahead"]}) == []
 
 
@@ -450,7 +450,7 @@ def peak_of_shifted_columns(columns: dict[str, np.ndarray]) -> tuple[list[str | 
 
 def test_later_rows_are_found_among_hundreds_of_columns_in_little_memory():
     rng = np.random.default_rng(5)
-    columns = {f"c{place}": rng.normal(size=3000) for place in range(1200)}
+    columns = {f"c{position}": rng.normal(size=3000) for position in range(1200)}
     columns["ahead"] = later(columns["c7"], 4)
     found_there, peak = peak_of_shifted_columns(columns)
     assert found_there == ["ahead"]
@@ -467,7 +467,7 @@ def test_a_hundred_lags_of_many_rows_are_one_series():
 @pytest.mark.slow
 def test_later_rows_are_found_among_hundreds_of_columns_of_many_rows():
     rng = np.random.default_rng(5)
-    columns = {f"c{place}": rng.normal(size=50_000) for place in range(200)}
+    columns = {f"c{position}": rng.normal(size=50_000) for position in range(200)}
     columns["ahead"] = later(columns["c7"], 4)
     rows = pd.DataFrame(columns, index=pd.date_range("2015-01-01", periods=50_000, freq="h"))
     examination = examine(as_read(rows), default_spec(features={"target": "c0"}))
@@ -513,7 +513,7 @@ def test_a_split_is_named_with_its_day_and_ratio(kind, moves_volume, ratio, said
         target = "close" if rows is split else "log_return_close"
         examination = examine(as_read(rows), default_spec(features={"target": target}))
         (finding,) = [each for each in examination.findings if each.fault == "unadjusted-split"]
-        assert finding.stamps == (str(bars.index[402]),)
+        assert finding.timestamps == (str(bars.index[402]),)
         assert f"as in one of {said} (" in finding.message
 
 
@@ -573,7 +573,7 @@ def test_a_split_is_found_in_returns_alone_where_nothing_else_comes_near_it(name
     split = split_at(bars, 402, ratio, moves_volume=False)
     examination = examine(as_read(returns_of(split, *names)), default_spec(features={"target": "log_return_close"}))
     (finding,) = [each for each in examination.findings if each.fault == "unadjusted-split"]
-    assert finding.stamps == (str(bars.index[402]),)
+    assert finding.timestamps == (str(bars.index[402]),)
     # Half as large a move on another day: such moves happen here.
     restless = split.copy()
     restless.loc[restless.index >= bars.index[600], ["high", "low", "close"]] *= ratio**0.5
@@ -605,7 +605,7 @@ def test_the_glitches_of_the_exchange_rates_are_all_that_is_warned_of():
     examination = examine(as_read(frame), default_spec(features={"target": "AU"}))
     assert examination.is_sound
     assert {finding.fault for finding in examination.findings} == {"glitch", "outlier"}
-    first = {stamp for finding in examination.findings for stamp in finding.stamps}
+    first = {timestamp for finding in examination.findings for timestamp in finding.timestamps}
     assert {"3589", "3660", "4135", "4894", "6620", "6689"} <= first <= {
         "3589", "3598", "3660", "4135", "4894", "6620", "6689"
     }  # fmt: skip
@@ -615,7 +615,7 @@ ODD_VALUES = st.one_of(
     st.none(), st.floats(), st.integers(), st.text(max_size=3), st.booleans(), st.dates(),
     st.decimals(allow_nan=False), st.just(Decimal("NaN")), st.binary(max_size=2), st.complex_numbers(),
 )  # fmt: skip
-ODD_STAMPS = st.one_of(
+ODD_TIMESTAMPS = st.one_of(
     st.none(), st.datetimes(), st.integers(), st.floats(), st.booleans(), st.dates(), st.text(max_size=12),
     st.datetimes(timezones=st.timezones()), st.sampled_from(["2020-01-01", "2020-01-02T00:00:00+02:00", "nan", "NaT"]),
 )  # fmt: skip
@@ -629,14 +629,14 @@ def odd_rows(draw) -> pd.DataFrame:
         few = draw(st.lists(of, min_size=1, max_size=6))
         return (few * (n // len(few) + 1))[:n]
 
-    stamps = draw(st.sampled_from(["days", "integers", "odd", "none"]))
+    timestamps = draw(st.sampled_from(["days", "integers", "odd", "none"]))
     columns: dict[Any, Any] = {}
-    if stamps == "days":
+    if timestamps == "days":
         columns["timestamp"] = pd.date_range("2020-01-01", periods=n)
-    elif stamps == "integers":
+    elif timestamps == "integers":
         columns["timestamp"] = np.arange(n)
-    elif stamps == "odd":
-        columns["timestamp"] = column(draw(st.sampled_from([ODD_STAMPS, st.datetimes(), st.integers(), st.text()])))
+    elif timestamps == "odd":
+        columns["timestamp"] = column(draw(st.sampled_from([ODD_TIMESTAMPS, st.datetimes(), st.integers(), st.text()])))
     for name in ("log_return_close", "volume", 7, None):
         if draw(st.booleans()):
             columns[name] = column(draw(st.sampled_from([ODD_VALUES, st.floats(), st.integers(), st.booleans()])))
@@ -671,7 +671,7 @@ def test_what_is_sound_can_be_planned_and_what_cannot_be_planned_is_not_sound(
     for row, column in places:
         rows.iloc[row, column + 1] = value
     spec = small_spec(
-        features={"label_horizon": label_horizon}, data={"fill": fill}, folds={"step": 20, "train_rows": train_rows}
+        features={"label_horizon": label_horizon}, data={"fill": fill}, folds={"window": 20, "train_rows": train_rows}
     )
     examination = examine(rows, spec)
     try:

@@ -41,9 +41,9 @@ def study(scores, naive=None, *, pruned=()):
             )
             for value in naive
         ),
-        open_window=None,
-        open_score=None,
-        open_reason=None,
+        current_window=None,
+        current_score=None,
+        current_reason=None,
         study_name="gru-ABC-0",
         warm_start=WarmStart(),
         data=DataSummary(sha256="0", rows=4, rows_by_asset={"ABC": 4}, start=0, end=3),
@@ -167,7 +167,7 @@ def test_a_pruned_trial_is_never_chosen():
     assert one_standard_error(result, lambda params: params["units"]).trial == 1
 
 
-def test_a_deflated_gain_is_that_of_every_bootstrap_of_the_folds():
+def test_a_deflated_skill_is_that_of_every_bootstrap_of_the_folds():
     rng = np.random.default_rng(5)
     scores, naive = rng.uniform(0.5, 1.5, (5, 4)), rng.uniform(1, 2, 4)
     chosen_rmse, naive_rmse = [], []
@@ -188,27 +188,27 @@ def test_a_deflated_gain_is_that_of_every_bootstrap_of_the_folds():
     deflation = deflate(study(scores, naive), resamples=40_000)
     assert deflation.value == pytest.approx(np.mean(chosen_rmse), abs=0.005)
     assert deflation.naive_value == pytest.approx(np.mean(naive_rmse), abs=0.005)
-    assert deflation.gain == pytest.approx(1 - np.mean(chosen_rmse) / np.mean(naive_rmse), abs=0.005)
+    assert deflation.skill == pytest.approx(1 - np.mean(chosen_rmse) / np.mean(naive_rmse), abs=0.005)
     assert deflation.overfitting == overfitted / 6
-    assert deflation.apparent_gain == pytest.approx(1 - scores.mean(axis=1).min() / naive.mean())
+    assert deflation.apparent_skill == pytest.approx(1 - scores.mean(axis=1).min() / naive.mean())
     assert deflation.trials == 5
 
 
-def test_among_trials_that_differ_by_chance_alone_no_gain_is_left():
+def test_among_trials_that_differ_by_chance_alone_no_skill_is_left():
     rng = np.random.default_rng(0)
     deflations = [deflate(study(1 + 0.1 * rng.normal(size=(30, 5))), resamples=200) for _ in range(40)]
-    assert np.mean([each.apparent_gain for each in deflations]) > 0.07
+    assert np.mean([each.apparent_skill for each in deflations]) > 0.07
     # The mean of 40 studies has a standard error of about .005.
-    assert np.mean([each.gain for each in deflations]) == pytest.approx(0, abs=0.015)
+    assert np.mean([each.skill for each in deflations]) == pytest.approx(0, abs=0.015)
     assert np.mean([each.overfitting for each in deflations]) == pytest.approx(0.5, abs=0.1)
 
 
-def test_of_a_trial_that_is_truly_better_the_gain_stays():
+def test_of_a_trial_that_is_truly_better_the_skill_stays():
     rng = np.random.default_rng(0)
     scores = 1 + 0.02 * rng.normal(size=(30, 6))
     scores[7] -= 0.3
     deflation = deflate(study(scores))
-    assert deflation.gain == pytest.approx(0.3, abs=0.02)
+    assert deflation.skill == pytest.approx(0.3, abs=0.02)
     assert deflation.overfitting == 0.0
 
 

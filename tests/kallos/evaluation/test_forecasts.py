@@ -48,7 +48,7 @@ def true_forecast(holdout):
 
 
 def evaluate(holdout, forecast, **over):
-    arguments = {"model_id": "new", "looks": 1, "tests": 1, **over}
+    arguments = {"model_id": "new", "holdout_evaluations": 1, "tests": 1, **over}
     return evaluate_forecasts(holdout, {"0": in_full(holdout, forecast)}, **arguments)
 
 
@@ -63,14 +63,14 @@ def evaluated_autoregression():
     return holdout, evaluate(holdout, true_forecast(holdout))
 
 
-def test_a_model_that_knows_the_law_of_a_series_is_shipped_with_about_the_gain_that_the_law_gives():
+def test_a_model_that_knows_the_law_of_a_series_is_shipped_with_about_the_skill_that_the_law_gives():
     _, evaluation = evaluated_autoregression()
     assert evaluation.verdict.decision == "ship"
     # Of a variance of 1 / (1 - a²), the true forecast leaves 1 one step ahead, and 1 + a² two steps ahead.
-    true_gain = 1 - np.sqrt((1 + 1 + AR**2) / 2 * (1 - AR**2))
+    true_skill = 1 - np.sqrt((1 + 1 + AR**2) / 2 * (1 - AR**2))
     assert evaluation.naive in ("zero", "mean")
-    assert evaluation.against_naive.gain == pytest.approx(true_gain, abs=0.05)
-    assert evaluation.against_naive.low < true_gain < evaluation.against_naive.high
+    assert evaluation.against_naive.skill == pytest.approx(true_skill, abs=0.05)
+    assert evaluation.against_naive.low < true_skill < evaluation.against_naive.high
 
 
 def test_on_noise_no_model_is_better_than_naive():
@@ -96,20 +96,20 @@ def test_the_model_is_the_mean_of_its_seeds():
     true = in_full(holdout, true_forecast(holdout))
     off = np.random.default_rng(2).normal(size=true.shape)
     seeds = {"0": true + off, "1": true - off}
-    both = evaluate_forecasts(holdout, seeds, model_id="new", looks=1, tests=1)
+    both = evaluate_forecasts(holdout, seeds, model_id="new", holdout_evaluations=1, tests=1)
     assert both.scores["model"].rmse == pytest.approx(evaluation.scores["model"].rmse)
     errors = seeds["1"][..., 0] - holdout.actual
     assert both.rmse_by_seed["1"] == pytest.approx(np.sqrt((errors**2).mean()))
 
 
-def test_a_model_that_is_as_good_as_the_one_in_use_leaves_it_there():
+def test_a_model_that_is_as_good_as_the_champion_leaves_it_there():
     holdout, _ = evaluated_autoregression()
     forecast = true_forecast(holdout)
-    old = {"in_use": Forecast.of_points(forecast[..., None]), "in_use_id": "old"}
+    old = {"champion": Forecast.of_points(forecast[..., None]), "champion_id": "old"}
     same = evaluate(holdout, forecast, **old)
-    assert (same.verdict.decision, same.against_in_use.p_value, same.against_in_use.gain) == ("keep", 1.0, 0.0)
+    assert (same.verdict.decision, same.against_champion.p_value, same.against_champion.skill) == ("keep", 1.0, 0.0)
     worse = 0.3 * forecast
-    old["in_use"] = Forecast.of_points(worse[..., None])
+    old["champion"] = Forecast.of_points(worse[..., None])
     assert evaluate(holdout, forecast, **old).verdict.decision == "ship"
     assert evaluate(holdout, worse * 0, **old).verdict.decision == "no better than naive"
 
@@ -164,8 +164,8 @@ def test_a_study_of_mae_is_judged_by_absolute_errors():
     mae = {"model": mean_absolute_error(actual, forecast), "zero": mean_absolute_error(actual, 0 * forecast)}
     assert evaluation.naive in ("zero", "mean")
     against = evaluation.against_naive
-    assert against.gain == pytest.approx(1 - mae["model"] / mae["zero"], abs=0.002)
-    assert against.low < against.gain < against.high
+    assert against.skill == pytest.approx(1 - mae["model"] / mae["zero"], abs=0.002)
+    assert against.low < against.skill < against.high
     errors = np.abs(actual - forecast).mean(axis=1), np.abs(actual).mean(axis=1)
     assert against.statistic == pytest.approx(diebold_mariano(*errors, overlap=2).statistic, rel=0.05)
     assert "its MAE is" in evaluation.verdict.reasons[0]
@@ -180,8 +180,8 @@ def pinball(actual, quantiles):
     """Return the mean pinball loss over the levels, by scikit-learn."""
     return np.mean(
         [
-            mean_pinball_loss(actual.ravel(), quantiles[..., place].ravel(), alpha=level)
-            for place, level in enumerate(LEVELS)
+            mean_pinball_loss(actual.ravel(), quantiles[..., position].ravel(), alpha=level)
+            for position, level in enumerate(LEVELS)
         ]
     )
 
@@ -205,7 +205,7 @@ def test_quantiles_are_judged_by_their_pinball_loss_beside_quantiles_of_naive_er
     )
     last = pinball(actual, values[599:898, None, None] + last)
     assert evaluation.scores["last"].value == pytest.approx(2 * last)
-    assert evaluation.against_naive.gain == pytest.approx(1 - pinball(actual, quantiles) / zero, abs=0.01)
+    assert evaluation.against_naive.skill == pytest.approx(1 - pinball(actual, quantiles) / zero, abs=0.01)
     assert evaluation.verdict.decision == "ship"
     assert "its CRPS is" in evaluation.verdict.reasons[0]
     assert evaluation.loss == "pinball loss"
@@ -216,7 +216,7 @@ def test_quantiles_are_judged_by_their_pinball_loss_beside_quantiles_of_naive_er
     assert by_rmse.scores["model"] == evaluated_autoregression()[1].scores["model"]
 
 
-def test_a_metric_of_ones_own_is_shown_and_the_verdict_is_on_squared_errors(tmp_path, monkeypatch):
+def test_a_custom_metric_is_shown_and_the_verdict_is_on_squared_errors(tmp_path, monkeypatch):
     (tmp_path / "worst_metric.py").write_text(
         "def worst(forecasts, actual):\n    return abs(forecasts - actual).max()\n"
     )
@@ -242,8 +242,8 @@ def test_several_targets_are_judged_together_in_standard_deviations_of_what_is_k
     scaled = StandardScaler().fit(holdout.observed[:600]).transform(holdout.observed)
     moves = np.stack([scaled[600 + step : 899 + step] - scaled[599:898] for step in (0, 1)], axis=1)
     assert evaluation.scores["last"].rmse == pytest.approx(np.sqrt(np.mean(moves**2)))
-    true_gain = 1 - np.sqrt((1 + 1 + AR**2) / 2 * (1 - AR**2))
-    assert evaluation.against_naive.gain == pytest.approx(true_gain, abs=0.03)
+    true_skill = 1 - np.sqrt((1 + 1 + AR**2) / 2 * (1 - AR**2))
+    assert evaluation.against_naive.skill == pytest.approx(true_skill, abs=0.03)
     assert evaluation.verdict.decision == "ship"
     assert evaluation.target_label == "y, z"
     assert "standard deviations of each target" in loss_line(evaluation)

@@ -10,16 +10,16 @@ import pytest
 from sklearn.metrics import mean_pinball_loss
 
 from kallos.errors import UsageError
-from kallos.evaluation.models import Contender, ScoredDates, evaluate_model, scored_dates
+from kallos.evaluation.models import ModelWithRows, ScoredDates, evaluate_model, scored_dates
 from kallos.features.snapshots import frame_sha256
 from kallos.folds.columns import study_frame
 from kallos.models.forecasting import forecast_windows
-from kallos.models.looks import LookCount
+from kallos.models.holdout_evaluations import EvaluationCount
 from tests.samples import make_features
 from tests.small_models import finished_study, small_model
 
-FIRST_LOOK = LookCount(looks=1, tests=1)
-# The hold-out of 400 rows in steps of 40.
+FIRST_EVALUATION = EvaluationCount(holdout_evaluations=1, tests=1)
+# The hold-out of 400 rows in windows of 40.
 HELD_OUT = make_features().index[320:400]
 
 
@@ -28,20 +28,20 @@ def model(tmp_path_factory):
     return small_model(finished_study(tmp_path_factory.mktemp("study"), folds={"holdout": 2}))
 
 
-def contender(model, frame: pd.DataFrame | None = None) -> Contender:
-    return Contender(model, study_frame(make_features() if frame is None else frame, model.manifest.spec.features))
+def with_rows(model, frame: pd.DataFrame | None = None) -> ModelWithRows:
+    return ModelWithRows(model, study_frame(make_features() if frame is None else frame, model.manifest.spec.features))
 
 
 def evaluation_of(model, frame=None, *, dates=None, **options):
     dates = scored_dates(model.manifest) if dates is None else dates
-    return evaluate_model(contender(model, frame), dates, looks=FIRST_LOOK, **options).evaluation
+    return evaluate_model(with_rows(model, frame), dates, count=FIRST_EVALUATION, **options).evaluation
 
 
 def test_by_default_the_hold_out_that_the_study_kept_is_scored(model):
     evaluation = evaluation_of(model)
     assert (evaluation.test_start, evaluation.test_end) == (HELD_OUT[0].isoformat(), HELD_OUT[-1].isoformat())
     assert evaluation.n_origins == 80
-    rows = contender(model).rows
+    rows = with_rows(model).rows
     forecast = np.mean(list(forecast_windows(model, rows, 320, 400).values()), axis=0)[:, 0, 0, 0]
     actual = rows["log_return_close"].to_numpy()[320:]
     assert evaluation.scores["model"].rmse == pytest.approx(np.sqrt(np.mean((forecast - actual) ** 2)), rel=1e-12)
@@ -54,15 +54,15 @@ def test_rows_behind_the_last_date_move_nothing(model):
     assert evaluation_of(model, longer) == evaluation_of(model)
 
 
-def test_a_look_is_of_the_rows_that_are_scored_and_those_before(model):
-    one = contender(model)
-    look = one.look(one.holdout(scored_dates(model.manifest)), datetime(2024, 1, 1, tzinfo=UTC))
-    assert (look.model_id, look.test_start, look.test_end) == (
+def test_an_evaluation_is_of_the_rows_that_are_scored_and_those_before(model):
+    one = with_rows(model)
+    record = one.evaluation_record(one.holdout(scored_dates(model.manifest)), datetime(2024, 1, 1, tzinfo=UTC))
+    assert (record.model_id, record.test_start, record.test_end) == (
         model.model_id,
         HELD_OUT[0].isoformat(),
         HELD_OUT[-1].isoformat(),
     )
-    assert look.data_sha256 == frame_sha256(one.rows) == evaluation_of(model).data_sha256
+    assert record.data_sha256 == frame_sha256(one.rows) == evaluation_of(model).data_sha256
 
 
 def test_rows_that_were_revised_since_the_study_are_said(model):
@@ -72,54 +72,55 @@ def test_rows_that_were_revised_since_the_study_are_said(model):
     assert len(evaluation_of(model).verdict.reasons) < len(evaluation_of(model, revised).verdict.reasons)
 
 
-def test_a_model_is_held_against_the_one_in_use_on_the_same_rows(model):
+def test_a_model_is_held_against_the_champion_on_the_same_rows(model):
     other = replace(model, members=model.members[:1], manifest=_first_member_only(model.manifest))
-    evaluation = evaluation_of(model, in_use=contender(other))
-    assert evaluation.in_use_id == model.model_id
-    rows = contender(model).rows
+    evaluation = evaluation_of(model, champion=with_rows(other))
+    assert evaluation.champion_id == model.model_id
+    rows = with_rows(model).rows
     alone = forecast_windows(model, rows, 320, 400)["42"][:, 0, 0, 0]
     actual = rows["log_return_close"].to_numpy()[320:]
-    assert evaluation.scores["in use"].rmse == pytest.approx(np.sqrt(np.mean((alone - actual) ** 2)), rel=1e-12)
-    assert evaluation.against_in_use is not None
+    assert evaluation.scores["champion"].rmse == pytest.approx(np.sqrt(np.mean((alone - actual) ** 2)), rel=1e-12)
+    assert evaluation.against_champion is not None
 
 
 def _first_member_only(manifest):
     return manifest.model_copy(update={"members": manifest.members[:1]})
 
 
-def test_a_model_in_use_that_has_seen_the_hold_out_is_no_yardstick(model):
+def test_a_champion_that_has_seen_the_hold_out_is_no_baseline(model):
     end = HELD_OUT[10].isoformat()
     seen = model.manifest.model_copy(update={"data": model.manifest.data.model_copy(update={"end": end})})
-    with pytest.raises(UsageError, match=r"the model in use, gru-ABC-\w+, cannot be held against: `test_start_date`"):
-        evaluation_of(model, in_use=contender(replace(model, manifest=seen)))
+    with pytest.raises(UsageError, match=r"the champion, gru-ABC-\w+, cannot be held against: `test_start_date`"):
+        evaluation_of(model, champion=with_rows(replace(model, manifest=seen)))
 
 
-def test_a_model_in_use_of_other_values_is_no_yardstick(model):
+def test_a_champion_of_other_values_is_no_baseline(model):
     changed = make_features()
     changed["log_return_close"] *= 2
-    with pytest.raises(UsageError, match="the model in use must forecast the same values"):
+    with pytest.raises(UsageError, match="the champion must forecast the same values"):
         evaluate_model(
-            contender(model), scored_dates(model.manifest), looks=FIRST_LOOK, in_use=contender(model, changed)
+            with_rows(model), scored_dates(model.manifest), count=FIRST_EVALUATION, champion=with_rows(model, changed)
         )
 
 
 QUANTILES = {"likelihood": "quantile", "quantiles": (0.1, 0.5, 0.9), "metric": "crps"}
 
 
-def test_quantiles_of_a_model_are_held_against_the_same_of_the_model_in_use(model, tmp_path):
+def test_quantiles_of_a_model_are_held_against_the_same_of_the_champion(model, tmp_path):
     of_quantiles = small_model(finished_study(tmp_path, folds={"holdout": 2}, **QUANTILES), seeds=1)
-    evaluation = evaluation_of(of_quantiles, in_use=contender(of_quantiles))
-    quantiles = forecast_windows(of_quantiles, contender(of_quantiles).rows, 320, 400)["42"][:, :, 0]
-    actual = contender(of_quantiles).rows["log_return_close"].to_numpy()[320:]
+    evaluation = evaluation_of(of_quantiles, champion=with_rows(of_quantiles))
+    quantiles = forecast_windows(of_quantiles, with_rows(of_quantiles).rows, 320, 400)["42"][:, :, 0]
+    actual = with_rows(of_quantiles).rows["log_return_close"].to_numpy()[320:]
     losses = [
-        mean_pinball_loss(actual, quantiles[:, 0, place], alpha=level) for place, level in enumerate((0.1, 0.5, 0.9))
+        mean_pinball_loss(actual, quantiles[:, 0, position], alpha=level)
+        for position, level in enumerate((0.1, 0.5, 0.9))
     ]
     assert evaluation.scores["model"].value == pytest.approx(2 * np.mean(losses))
-    assert evaluation.scores["in use"] == evaluation.scores["model"]
-    with pytest.raises(UsageError, match=r"by crps the model in use must forecast the same quantiles, and .* points"):
-        evaluation_of(of_quantiles, in_use=contender(model))
+    assert evaluation.scores["champion"] == evaluation.scores["model"]
+    with pytest.raises(UsageError, match=r"by crps the champion must forecast the same quantiles, and .* points"):
+        evaluation_of(of_quantiles, champion=with_rows(model))
     # By RMSE, points are held against the median.
-    assert evaluation_of(model, in_use=contender(of_quantiles)).scores["in use"].rmse == pytest.approx(
+    assert evaluation_of(model, champion=with_rows(of_quantiles)).scores["champion"].rmse == pytest.approx(
         np.sqrt(np.mean((quantiles[:, 0, 1] - actual) ** 2))
     )
 
@@ -128,17 +129,19 @@ def test_a_model_of_several_targets_is_scored_over_all_of_them(tmp_path):
     names = ["log_return_close", "macd"]
     study = finished_study(tmp_path, model_name="ridge", features={"target": names}, folds={"holdout": 2}, horizon=2)
     two = small_model(study, seeds=1)
-    evaluation = evaluation_of(two, in_use=contender(two))
+    evaluation = evaluation_of(two, champion=with_rows(two))
     assert evaluation.target == tuple(names)
     assert evaluation.n_origins == 79
-    rows = contender(two).rows
+    rows = with_rows(two).rows
     targets = rows[names].to_numpy()
     actual = np.stack([targets[320:399], targets[321:400]], axis=1)
     errors = (forecast_windows(two, rows, 320, 400)["42"][..., 0] - actual) / targets[:320].std(axis=0)
     assert evaluation.scores["model"].rmse == pytest.approx(np.sqrt(np.mean(errors**2)))
-    assert evaluation.scores["in use"] == evaluation.scores["model"]
-    look = contender(two).look(contender(two).holdout(scored_dates(two.manifest)), datetime(2024, 1, 1, tzinfo=UTC))
-    assert look.target == "log_return_close, macd"
+    assert evaluation.scores["champion"] == evaluation.scores["model"]
+    record = with_rows(two).evaluation_record(
+        with_rows(two).holdout(scored_dates(two.manifest)), datetime(2024, 1, 1, tzinfo=UTC)
+    )
+    assert record.target == "log_return_close, macd"
 
 
 def test_dates_of_the_study_itself_are_refused(model):
@@ -158,21 +161,21 @@ def seasonal_features() -> pd.DataFrame:
     return frame
 
 
-def test_what_forecasts_a_season_is_shipped_and_kept_where_it_is_in_use(tmp_path):
+def test_what_forecasts_a_season_is_shipped_and_kept_where_it_is_the_champion(tmp_path):
     frame = seasonal_features()
     study = finished_study(tmp_path, frame, model_name="ridge", **SEASONAL)
     model = small_model(study, seeds=1)
     evaluation = evaluation_of(model, frame)
     assert (evaluation.verdict.decision, evaluation.naive) == ("ship", "seasonal")
-    assert evaluation.against_naive.gain == pytest.approx(1 - np.sqrt(0.5), abs=0.08)
-    in_use = evaluation_of(model, frame, is_in_use=True)
-    assert in_use.verdict.decision == "keep"
-    assert in_use.verdict.reasons == (*evaluation.verdict.reasons, "It is the model in use.")
+    assert evaluation.against_naive.skill == pytest.approx(1 - np.sqrt(0.5), abs=0.08)
+    champion = evaluation_of(model, frame, is_champion=True)
+    assert champion.verdict.decision == "keep"
+    assert champion.verdict.reasons == (*evaluation.verdict.reasons, "It is the champion.")
 
 
 def test_a_model_that_nobody_could_be_held_against_is_kept_and_says_why(tmp_path):
     frame = seasonal_features()
     model = small_model(finished_study(tmp_path, frame, model_name="ridge", **SEASONAL), seeds=1)
-    evaluation = evaluation_of(model, frame, unopposed="The model in use is damaged.")
+    evaluation = evaluation_of(model, frame, unopposed="The champion is damaged.")
     assert evaluation.verdict.decision == "keep"
-    assert evaluation.verdict.reasons[-1] == "The model in use is damaged."
+    assert evaluation.verdict.reasons[-1] == "The champion is damaged."

@@ -5,17 +5,17 @@ import pytest
 from arch.bootstrap import StationaryBootstrap, optimal_block_length
 from scipy.stats import t
 
-from kallos.evaluation.significance import bandwidth, diebold_mariano, gain_interval, long_run_variance
+from kallos.evaluation.significance import bandwidth, diebold_mariano, long_run_variance, skill_interval
 
 
-def autoregressive_losses(n, *, seed=0, gain=0.0):
+def autoregressive_losses(n, *, seed=0, skill=0.0):
     """Return losses of a model and another forecaster whose difference remembers its past."""
     rng = np.random.default_rng(seed)
     difference = rng.normal(size=n)
     for row in range(1, n):
         difference[row] += 0.5 * difference[row - 1]
     model = rng.uniform(5, 10, n)
-    return model, model + difference + gain
+    return model, model + difference + skill
 
 
 def hac_error(difference, n_lags):
@@ -28,7 +28,7 @@ def hac_error(difference, n_lags):
 
 @pytest.mark.parametrize(("n", "overlap"), [(40, 1), (250, 1), (250, 24), (1000, 5)])
 def test_the_statistic_is_that_of_statsmodels_with_the_correction_for_few_forecasts(n, overlap):
-    model, other = autoregressive_losses(n, gain=0.5)
+    model, other = autoregressive_losses(n, skill=0.5)
     difference = other - model
     n_lags = max(math.ceil(1.3 * math.sqrt(n)), 2 * overlap)
     correction = math.sqrt((n + 1 - 2 * overlap + overlap * (overlap - 1) / n) / n)
@@ -76,21 +76,21 @@ def test_the_test_rejects_an_equal_model_as_often_as_its_level_says():
 
 
 def test_the_interval_is_that_of_the_stationary_bootstrap():
-    model, other = autoregressive_losses(200, gain=0.5)
+    model, other = autoregressive_losses(200, skill=0.5)
     length = round(optimal_block_length(other - model)["stationary"].iloc[0])
     bootstrap = StationaryBootstrap(length, model, other, seed=np.random.default_rng(0))
-    gains = bootstrap.apply(lambda model, other: 1 - np.sqrt(model.mean() / other.mean()), 2000)
-    interval = gain_interval(model, other, confidence=0.9)
+    skills = bootstrap.apply(lambda model, other: 1 - np.sqrt(model.mean() / other.mean()), 2000)
+    interval = skill_interval(model, other, confidence=0.9)
     assert length > 2
     assert interval.block_length == length
-    assert interval.gain == pytest.approx(1 - np.sqrt(model.mean() / other.mean()))
-    assert [interval.low, interval.high] == pytest.approx(np.quantile(gains, [0.05, 0.95]))
+    assert interval.skill == pytest.approx(1 - np.sqrt(model.mean() / other.mean()))
+    assert [interval.low, interval.high] == pytest.approx(np.quantile(skills, [0.05, 0.95]))
 
 
 def test_the_interval_of_independent_losses_is_that_of_the_normal_law():
     rng = np.random.default_rng(1)
     model, other = rng.normal(size=(2, 4000)) ** 2
-    interval = gain_interval(model, other, confidence=0.95)
+    interval = skill_interval(model, other, confidence=0.95)
     # Of log(mean / mean) / 2, with variances of 2 / n each.
     half = 1.96 * 0.5 * np.sqrt(2 * 2 / 4000)
     assert (interval.high - interval.low) / 2 == pytest.approx(half, rel=0.1)
@@ -98,10 +98,10 @@ def test_the_interval_of_independent_losses_is_that_of_the_normal_law():
 
 def test_blocks_are_no_shorter_than_what_forecasts_overlap():
     model, other = np.random.default_rng(2).uniform(size=(2, 100))
-    assert gain_interval(model, other, confidence=0.98, overlap=24).block_length == 24
+    assert skill_interval(model, other, confidence=0.98, overlap=24).block_length == 24
 
 
 def test_the_interval_of_equal_forecasts_is_nothing():
     losses = np.linspace(1, 2, 50)
-    interval = gain_interval(losses, losses, confidence=0.98)
-    assert (interval.gain, interval.low, interval.high) == (0, 0, 0)
+    interval = skill_interval(losses, losses, confidence=0.98)
+    assert (interval.skill, interval.low, interval.high) == (0, 0, 0)

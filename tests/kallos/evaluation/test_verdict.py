@@ -4,12 +4,12 @@ from kallos.evaluation.results import Comparison
 from kallos.evaluation.verdict import decide
 
 
-def against(other, *, p, gain=0.05):
+def against(other, *, p, skill=0.05):
     return Comparison(
         other=other,
-        gain=gain,
-        low=gain - 0.02,
-        high=gain + 0.02,
+        skill=skill,
+        low=skill - 0.02,
+        high=skill + 0.02,
         confidence=0.98,
         block_length=3,
         statistic=2.0,
@@ -20,28 +20,28 @@ def against(other, *, p, gain=0.05):
 def verdict(
     naive=0.001,
     ridge=0.001,
-    in_use=None,
+    champion=None,
     *,
-    gain=0.05,
+    skill=0.05,
     by="last",
-    ridge_gain=0.03,
+    ridge_skill=0.03,
     is_like_returns=True,
-    looks=1,
+    holdout_evaluations=1,
     tests=1,
 ):
     return decide(
-        against(by, p=naive, gain=gain),
-        against("ridge", p=ridge, gain=ridge_gain),
-        None if in_use is None else against("in use", p=in_use),
+        against(by, p=naive, skill=skill),
+        against("ridge", p=ridge, skill=ridge_skill),
+        None if champion is None else against("champion", p=champion),
         naive_rules=(by,),
         is_like_returns=is_like_returns,
-        looks=looks,
+        holdout_evaluations=holdout_evaluations,
         tests=tests,
     )
 
 
 @pytest.mark.parametrize(
-    ("naive", "in_use", "tests", "decision"),
+    ("naive", "champion", "tests", "decision"),
     [
         (0.009, None, 1, "ship"),
         (0.011, None, 1, "no better than naive"),
@@ -54,31 +54,31 @@ def verdict(
         (0.001, 0.004, 3, "keep"),
     ],
 )
-def test_a_model_is_shipped_if_it_beats_the_best_naive_forecast_and_the_model_in_use(naive, in_use, tests, decision):
-    assert verdict(naive, in_use=in_use, tests=tests, looks=tests).decision == decision
+def test_a_model_is_shipped_if_it_beats_the_best_naive_forecast_and_the_champion(naive, champion, tests, decision):
+    assert verdict(naive, champion=champion, tests=tests, holdout_evaluations=tests).decision == decision
 
 
 def test_the_first_reason_says_against_what_and_by_how_much():
     assert verdict(0.00123).reasons == (
         "The model is better than the best naive forecast (last) at the level of 1%: its RMSE is 5.0% below that one's "
-        "(98% interval of the gain 3.0% to 7.0%; p = 0.0012).",
+        "(98% interval of the skill 3.0% to 7.0%; p = 0.0012).",
     )
     assert "is not shown to be better than the best naive forecast (zero)" in verdict(0.5, by="zero").reasons[0]
-    assert "its RMSE is 2.0% above that one's" in verdict(0.8, gain=-0.02).reasons[0]
-    assert "the model in use" in verdict(in_use=0.5).reasons[1]
+    assert "its RMSE is 2.0% above that one's" in verdict(0.8, skill=-0.02).reasons[0]
+    assert "the champion" in verdict(champion=0.5).reasons[1]
 
 
-def test_looks_are_said_with_the_level_that_they_leave():
-    reasons = verdict(0.004, looks=5, tests=4).reasons
+def test_evaluations_are_said_with_the_level_that_they_leave():
+    reasons = verdict(0.004, holdout_evaluations=5, tests=4).reasons
     assert "p = 0.016 with 4 tests counted" in reasons[0]
     assert reasons[-1] == (
-        "This hold-out has been looked at 5 times, as 4 tests: the level of each test is 1% / 4 = 0.25%."
+        "This hold-out has been evaluated on 5 times, as 4 tests: the level of each test is 1% / 4 = 0.25%."
     )
-    assert verdict(looks=2).reasons[-1] == "This hold-out has been looked at 2 times, as 1 test."
+    assert verdict(holdout_evaluations=2).reasons[-1] == "This hold-out has been evaluated on 2 times, as 1 test."
 
 
 @pytest.mark.parametrize(
-    ("gain", "by", "is_like_returns", "warns"),
+    ("skill", "by", "is_like_returns", "warns"),
     [
         (0.3, "zero", True, True),
         (0.3, "mean", True, True),
@@ -88,12 +88,14 @@ def test_looks_are_said_with_the_level_that_they_leave():
         (0.3, "mean", False, False),
     ],
 )
-def test_a_gain_that_returns_do_not_allow_is_a_reason_to_look_for_a_leak(gain, by, is_like_returns, warns):
-    reasons = verdict(gain=gain, by=by, is_like_returns=is_like_returns).reasons
+def test_a_skill_that_returns_do_not_allow_is_a_reason_to_look_for_a_leak(skill, by, is_like_returns, warns):
+    reasons = verdict(skill=skill, by=by, is_like_returns=is_like_returns).reasons
     assert any("kallos-run audit" in reason for reason in reasons) == warns
 
 
 def test_it_is_said_where_ridge_does_as_well():
     assert "ridge" not in " ".join(verdict(ridge=0.001).reasons)
-    assert "does better: the model's RMSE is 1.0% above its own" in verdict(ridge=0.7, ridge_gain=-0.01).reasons[-1]
-    assert "is not shown to be worse: the model's RMSE is 1.0% below" in verdict(ridge=0.1, ridge_gain=0.01).reasons[-1]
+    assert "does better: the model's RMSE is 1.0% above its own" in verdict(ridge=0.7, ridge_skill=-0.01).reasons[-1]
+    assert (
+        "is not shown to be worse: the model's RMSE is 1.0% below" in verdict(ridge=0.1, ridge_skill=0.01).reasons[-1]
+    )

@@ -19,7 +19,7 @@ def window(index=DAYS, study_end=STUDY_END, *, start=None, end=None, **over):
         ({}, 60),
         ({"features": {"label_horizon": 1}}, 60),
         ({"features": {"label_horizon": 7}}, 66),
-        ({"features": {"label_horizon": 7}, "folds": {"embargo": 3}}, 69),
+        ({"features": {"label_horizon": 7}, "folds": {"gap": 3}}, 69),
     ],
 )
 def test_a_hold_out_begins_behind_the_study_and_its_purge(over, first):

@@ -1,4 +1,4 @@
-"""Which rows come next, and whether one can still fall into a step."""
+"""Which rows come next, and whether one can still fall into a window."""
 
 import pandas as pd
 import pytest
@@ -28,19 +28,19 @@ def test_the_next_rows_keep_the_distance_and_the_day_of_those_before(kind, gaps)
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("gaps", [False, True], ids=["no gaps", "gaps"])
-def test_a_window_of_the_default_step_is_complete_with_its_last_row(kind, gaps):
+def test_a_default_window_is_complete_with_its_last_row(kind, gaps):
     index = with_gaps(kind.index) if gaps else kind.index
     given = "sessions" if gaps else None
     grid = cut_folds(index, ONE, frequency=given)
     (fold,) = grid.folds
-    assert grid.open_fold is None
+    assert grid.current_fold is None
     assert fold.validation_stop == len(index)
     starts = {"month": "2024-03-01", "quarter": "2024-01-01", "year": "2023-01-01"}
-    assert index[fold.validation_start - 1] < pd.Timestamp(starts[kind.default_step]) <= index[fold.validation_start]
+    assert index[fold.validation_start - 1] < pd.Timestamp(starts[kind.default_window]) <= index[fold.validation_start]
     # Without its last row it is not over, and neither is it with one of the next window.
-    assert cut_folds(index[:-1], ONE, frequency=given).open_fold is not None
+    assert cut_folds(index[:-1], ONE, frequency=given).current_fold is not None
     later = index.append(pd.DatetimeIndex(kind.following[:1]))
-    assert cut_folds(later, ONE, frequency=given).open_fold is not None
+    assert cut_folds(later, ONE, frequency=given).current_fold is not None
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_window_of_the_default_step_is_complete_with_its_last_row(kind, gaps):
 def test_a_month_of_a_market_is_complete_when_it_has_closed_for_it(index, is_complete):
     frequency = find_frequency(index, "sessions")
     assert can_follow(index, frequency, index[-1].to_period("M").end_time) == (not is_complete)
-    assert (cut_folds(index, ONE, frequency="sessions").open_fold is None) == is_complete
+    assert (cut_folds(index, ONE, frequency="sessions").current_fold is None) == is_complete
 
 
 def test_folds_of_trading_hours_are_whole_months():
@@ -83,7 +83,9 @@ def test_folds_of_trading_hours_are_whole_months():
 def test_too_few_trading_hours_say_how_many_are_needed_at_their_rate():
     index = exchange("America/New_York", "2024-01-02", "2024-02-29")
     # 23 weekdays of 7 bars in a month of 31 days, for eight windows and the first to train on.
-    with pytest.raises(DataError, match=r"needs 9 complete steps .a month each.*about 14\d\d rows, and there are 301"):
+    with pytest.raises(
+        DataError, match=r"needs 9 complete windows .a month each.*about 14\d\d rows, and there are 301"
+    ):
         cut_folds(index, FoldSpec(n_folds=8), frequency="sessions")
 
 
@@ -110,7 +112,7 @@ def test_the_bar_behind_one_of_a_day_off_is_on_the_usual_day():
     bars = pd.date_range("2020-01-03", "2023-12-22", freq="W-FRI").append(pd.DatetimeIndex(["2023-12-28"]))
     assert next_rows(bars, find_frequency(bars), 2) == moments("2024-01-05", "2024-01-12")
     # Its week has its bar: none comes before the year is over.
-    assert cut_folds(bars, ONE).open_fold is None
+    assert cut_folds(bars, ONE).current_fold is None
 
 
 def test_bars_of_months_that_keep_to_no_day_have_no_next_moment():

@@ -39,7 +39,7 @@ def test_the_distance_of_rows_is_found_out_whether_some_are_missing_or_not(kind)
 def test_a_frequency_is_read_as_it_is_written(kind, written):
     text = written.format(kind.step)
     assert str(Frequency.of(text)) == text
-    assert Frequency.of(text).default_step == kind.default_step
+    assert Frequency.of(text).default_window == kind.default_window
     index = kind.index if text == kind.step else with_gaps(kind.index)
     assert str(find_frequency(index, text)) == text
 
@@ -129,5 +129,5 @@ def test_rows_off_their_given_frequency_are_named():
     [("D", "quarter"), ("sessions:D", "quarter"), ("sessions:h", "month"), ("15min", "month"), ("W-SUN", "year"),
      ("rows", 100)],
 )  # fmt: skip
-def test_each_frequency_has_a_validation_step_that_suits_it(frequency, step):
-    assert Frequency.of(frequency).default_step == step
+def test_each_frequency_has_a_validation_window_that_suits_it(frequency, step):
+    assert Frequency.of(frequency).default_window == step

@@ -30,7 +30,7 @@ def url(tmp_path: Path) -> str:
 
 def warnings(url: str, **over: object) -> list[tuple[str, str | None, tuple[str, ...]]]:
     _, examination = load_sound_features(RowReader(url), small_spec(**over))
-    return [(finding.fault, finding.asset, finding.stamps) for finding in examination.warnings]
+    return [(finding.fault, finding.asset, finding.timestamps) for finding in examination.warnings]
 
 
 def test_a_study_is_told_which_of_its_rows_were_left_out(url: str) -> None:
@@ -41,7 +41,7 @@ def test_rows_left_out_of_another_asset_or_of_other_dates_are_no_matter(url: str
     assert warnings(url, data={"asset_id": "DEF"}) == []
     assert warnings(url, data={"end_date": str((MISSING - pd.Timedelta(days=1)).date())}) == []
     later = {"start_date": str((MISSING + pd.Timedelta(days=1)).date())}
-    assert "left-out-rows" not in {fault for fault, *_ in warnings(url, data=later, folds={"step": 15})}
+    assert "left-out-rows" not in {fault for fault, *_ in warnings(url, data=later, folds={"window": 15})}
 
 
 def test_the_last_row_may_be_among_those_left_out(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_of_several_assets_the_one_is_named(url: str) -> None:
 def test_check_names_the_row_and_the_rule_that_it_breaks(
     url: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    check(db_url=url, asset_id="ABC", n_folds=2, step=40)
+    check(db_url=url, asset_id="ABC", n_folds=2, window=40)
 
     said = " ".join(capsys.readouterr().out.split())
     assert f"left-out-rows column timestamp, {MISSING}" in said

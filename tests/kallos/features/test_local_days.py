@@ -1,4 +1,4 @@
-"""Stamps that are midnight in a zone of their own are dates, whatever moment of UTC that is."""
+"""Timestamps that are midnight in a zone of their own are dates, whatever moment of UTC that is."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from kallos.errors import DataError, UsageError
 from kallos.features.files.features import read_features
 from kallos.features.files.rows import InputReading, Inputs
 from kallos.features.files.sources import Source, find_sources
-from kallos.features.files.timestamps import StampReading
+from kallos.features.files.timestamps import TimestampReading
 from kallos.features.local_days import are_days, local_times, offsets_of, own_local_times, zone_of_days
 from kallos.features.store import tidy
 from kallos.specs.data import DataSpec
@@ -27,15 +27,15 @@ def in_zone(zone: str, dates: list[str] = DATES) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(dates, name="date").tz_localize(zone)
 
 
-def read(stamps: list[str], **reading: Any) -> Inputs:
-    content = "date,x\n" + "".join(f"{stamp},1\n" for stamp in stamps)
+def read(timestamps: list[str], **reading: Any) -> Inputs:
+    content = "date,x\n" + "".join(f"{timestamp},1\n" for timestamp in timestamps)
     return read_features(
-        [Source("own.csv", content=content.encode())], InputReading("BTC", stamps=StampReading(**reading))
+        [Source("own.csv", content=content.encode())], InputReading("BTC", timestamps=TimestampReading(**reading))
     )
 
 
 def index_of(inputs: Inputs) -> list[str]:
-    return [str(stamp) for stamp in inputs.frames["BTC"].index]
+    return [str(timestamp) for timestamp in inputs.frames["BTC"].index]
 
 
 def midnights(dates: list[str]) -> list[str]:
@@ -46,8 +46,8 @@ def midnights(dates: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_dates_of_a_csv_file_are_kept_if_all_stamps_are_midnight_by_their_offsets(zone: str) -> None:
-    inputs = read([str(stamp) for stamp in in_zone(zone)])
+def test_dates_of_a_csv_file_are_kept_if_all_timestamps_are_midnight_by_their_offsets(zone: str) -> None:
+    inputs = read([str(timestamp) for timestamp in in_zone(zone)])
 
     assert index_of(inputs) == midnights(DATES)
     assert len(inputs.notes) == 1
@@ -56,7 +56,7 @@ def test_dates_of_a_csv_file_are_kept_if_all_stamps_are_midnight_by_their_offset
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_dates_of_a_parquet_file_are_kept_if_all_stamps_are_midnight_in_its_zone(tmp_path: Path, zone: str) -> None:
+def test_dates_of_a_parquet_file_are_kept_if_all_timestamps_are_midnight_in_its_zone(tmp_path: Path, zone: str) -> None:
     pd.DataFrame({"x": 1.0}, index=in_zone(zone)).to_parquet(tmp_path / "own.parquet")
 
     inputs = read_features(find_sources([tmp_path / "own.parquet"]), InputReading("BTC"))
@@ -97,10 +97,10 @@ def test_days_are_taken_as_moments_if_that_is_asked_for() -> None:
         ["2024-07-01 00:00:00+02:00", "2024-07-02 12:00:00+02:00", "2024-07-03 00:00:00+02:00"],
     ],
 )
-def test_stamps_of_which_some_are_no_midnight_are_moments(written: list[str]) -> None:
+def test_timestamps_of_which_some_are_no_midnight_are_moments(written: list[str]) -> None:
     inputs = read(written)
 
-    expected = [str(pd.Timestamp(stamp).tz_convert("UTC").tz_localize(None)) for stamp in written]
+    expected = [str(pd.Timestamp(timestamp).tz_convert("UTC").tz_localize(None)) for timestamp in written]
     assert index_of(inputs) == expected
     assert inputs.notes == ()
 
@@ -114,9 +114,9 @@ def test_midnights_in_utc_are_nothing_to_speak_of() -> None:
 
 
 def test_a_last_bar_that_is_not_over_yet_makes_days_no_moments() -> None:
-    stamps = [str(stamp) for stamp in in_zone("America/New_York")] + ["2024-04-05 15:30:12-04:00"]
+    timestamps = [str(timestamp) for timestamp in in_zone("America/New_York")] + ["2024-04-05 15:30:12-04:00"]
 
-    assert index_of(read(stamps)) == [*midnights(DATES), "2024-04-05 15:30:12"]
+    assert index_of(read(timestamps)) == [*midnights(DATES), "2024-04-05 15:30:12"]
 
 
 def test_a_day_whose_midnight_clocks_skip_begins_all_the_same() -> None:
@@ -127,29 +127,29 @@ def test_a_day_whose_midnight_clocks_skip_begins_all_the_same() -> None:
     utc = pd.DatetimeIndex(
         ["2024-03-29 22:00", "2024-03-30 22:00", "2024-03-31 21:00", "2024-04-01 21:00"], name="date"
     )
-    assert [str(stamp) for stamp in local_times(utc, "Asia/Beirut")] == midnights(dates[1:])
+    assert [str(timestamp) for timestamp in local_times(utc, "Asia/Beirut")] == midnights(dates[1:])
 
 
-def test_a_zone_in_which_stamps_are_no_days_is_refused() -> None:
+def test_a_zone_in_which_timestamps_are_no_days_is_refused() -> None:
     with pytest.raises(UsageError, match=r"`days_in`.* in Asia/Tokyo 26 of 26 are no midnight, such as 2024-03-01 14"):
-        read([str(stamp) for stamp in in_zone("America/New_York")], days_in="Asia/Tokyo")
+        read([str(timestamp) for timestamp in in_zone("America/New_York")], days_in="Asia/Tokyo")
     with pytest.raises(UsageError, match="`days_in` must be a zone"):
-        StampReading(days_in="New York")
+        TimestampReading(days_in="New York")
 
 
 # Rows of a database
 
 
-def rows_of(stamps: Any) -> pd.DataFrame:
-    return pd.DataFrame({"timestamp": stamps, "x": 1.0})
+def rows_of(timestamps: Any) -> pd.DataFrame:
+    return pd.DataFrame({"timestamp": timestamps, "x": 1.0})
 
 
 @pytest.mark.parametrize("zone", ZONES)
-@pytest.mark.parametrize("write", [list, lambda index: [str(stamp) for stamp in index], pd.Series])
+@pytest.mark.parametrize("write", [list, lambda index: [str(timestamp) for timestamp in index], pd.Series])
 def test_rows_with_offsets_of_their_own_keep_their_dates(zone: str, write: Any) -> None:
     frame = tidy(rows_of(write(in_zone(zone))), DataSpec(asset_id="BTC"))
 
-    assert [str(stamp) for stamp in frame.index] == midnights(DATES)
+    assert [str(timestamp) for timestamp in frame.index] == midnights(DATES)
 
 
 def test_moments_that_are_days_elsewhere_are_named_with_the_zone_that_mends_it() -> None:
@@ -160,7 +160,7 @@ def test_moments_that_are_days_elsewhere_are_named_with_the_zone_that_mends_it()
 
     assert "missing ti" not in str(caught.value)
     mended = tidy(rows, DataSpec(asset_id="BTC", days_in="America/New_York", start_date="2024-03-11"))
-    assert [str(stamp) for stamp in mended.index] == midnights(DATES)[6:]
+    assert [str(timestamp) for timestamp in mended.index] == midnights(DATES)[6:]
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -170,7 +170,7 @@ def test_the_zone_that_is_found_has_the_dates_of_the_true_one(zone: str) -> None
     found = zone_of_days(moments)
 
     assert found is not None
-    assert [str(stamp) for stamp in local_times(moments, found)] == midnights(DATES)
+    assert [str(timestamp) for timestamp in local_times(moments, found)] == midnights(DATES)
 
 
 def test_no_zone_is_found_for_what_are_no_days() -> None:

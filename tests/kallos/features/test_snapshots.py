@@ -37,7 +37,7 @@ def test_a_snapshot_holds_the_frame_to_the_bit_under_its_hash(tmp_path, frame):
         lambda frame: frame.astype({"macd": np.float32}),
         lambda frame: frame.iloc[:-1],
     ],
-    ids=["a bit", "a name", "the order", "a stamp", "a type", "a row"],
+    ids=["a bit", "a name", "the order", "a timestamp", "a type", "a row"],
 )
 def test_the_hash_moves_with_any_change(change):
     assert frame_sha256(change(FRAME)) != frame_sha256(FRAME)

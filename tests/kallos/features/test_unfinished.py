@@ -65,7 +65,7 @@ def test_a_last_row_stamped_with_the_moment_is_off_the_clock_and_left_out(freq, 
     assert off_clock_row(as_read(live), DATA) == live.index[-1]
     pd.testing.assert_frame_equal(tidy(as_read(live), DATA), tidy(as_read(frame), DATA))
     (finding, *others) = examine(as_read(live), small_spec()).findings
-    assert (finding.fault, finding.stamps) == ("off-clock-row", (str(live.index[-1]),))
+    assert (finding.fault, finding.timestamps) == ("off-clock-row", (str(live.index[-1]),))
     assert not others
     # The remedy is one.
     ended = small_spec(data={"end_date": str(index[-1])})
@@ -151,7 +151,7 @@ def test_the_row_of_today_is_named():
     rows = as_read(make_features())
     today = rows["timestamp"].iloc[-1] + pd.Timedelta(hours=15)
     (finding,) = examine(rows, small_spec(), now=today).findings
-    assert (finding.fault, finding.stamps) == ("unfinished-row", (str(rows["timestamp"].iloc[-1]),))
+    assert (finding.fault, finding.timestamps) == ("unfinished-row", (str(rows["timestamp"].iloc[-1]),))
     assert "is not over before 2021-02-04 00:00:00 (UTC)" in finding.message
     assert examine(rows, small_spec(), now=today + pd.Timedelta(hours=9)).findings == ()
     (without,) = (finding.remedy.split("`end_date` ")[1].split(";")[0].strip("'"),)

@@ -48,10 +48,10 @@ def test_rolling_windows_keep_their_length():
     ]
 
 
-def test_purge_and_embargo_leave_out_the_rows_before_each_window():
+def test_purge_and_gap_leave_out_the_rows_before_each_window():
     frame = days("2022-01-01", "2023-12-31")
-    ((train, val),) = get_walk_forward_splits(frame, n_folds=1, label_horizon=7, embargo=3)
-    # A label of 7 rows is known 7 rows later: the last 6 are purged, and 3 more for the embargo.
+    ((train, val),) = get_walk_forward_splits(frame, n_folds=1, label_horizon=7, gap=3)
+    # A label of 7 rows is known 7 rows later: the last 6 are purged, and 3 more for the gap.
     assert (val.index[0] - train.index[-1]).days == 1 + 6 + 3
 
 
@@ -62,7 +62,7 @@ def test_a_hold_out_is_the_last_whole_quarters_and_what_is_behind_them():
         ("2021-01-01", "2023-06-30", "2023-07-01", "2023-09-30"),
     ]
     grid = cut_folds(frame.index, FoldSpec(n_folds=2, holdout=2))
-    assert grid.open_fold is None
+    assert grid.current_fold is None
     assert str(frame.index[grid.holdout_start]) == "2023-10-01 00:00:00"
     assert grid.study_stop == grid.holdout_start
     assert str(frame.index[grid.holdout_stop - 1]) == "2024-03-31 00:00:00"
@@ -70,23 +70,23 @@ def test_a_hold_out_is_the_last_whole_quarters_and_what_is_behind_them():
 
 def test_a_study_ends_with_what_is_known_at_the_first_origin_of_its_hold_out():
     frame = days("2021-01-01", "2024-05-17")
-    ((_, val),) = get_walk_forward_splits(frame, n_folds=1, holdout=2, label_horizon=7, embargo=3)
+    ((_, val),) = get_walk_forward_splits(frame, n_folds=1, holdout=2, label_horizon=7, gap=3)
     # The first origin stands 7 rows before the hold-out: a target of a later row is not known there.
     assert str(val.index[-1])[:10] == "2023-09-21"
-    grid = cut_folds(frame.index, FoldSpec(n_folds=1, holdout=2, embargo=3), lead=7)
+    grid = cut_folds(frame.index, FoldSpec(n_folds=1, holdout=2, gap=3), lead=7)
     assert str(frame.index[grid.study_stop - 1])[:10] == "2023-09-21"
 
 
-def test_rows_that_close_no_step_move_no_hold_out():
+def test_rows_that_close_no_window_move_no_hold_out():
     spec = FoldSpec(n_folds=2, holdout=1)
     grids = [cut_folds(days("2021-01-01", end).index, spec) for end in ("2024-04-01", "2024-06-29")]
     assert grids[0] == grids[1]
 
 
-def test_a_step_in_rows_counts_from_the_first_row():
-    grid = cut_folds(pd.RangeIndex(1000, 1350), FoldSpec(n_folds=2, step=100))
+def test_a_window_in_rows_counts_from_the_first_row():
+    grid = cut_folds(pd.RangeIndex(1000, 1350), FoldSpec(n_folds=2, window=100))
     assert [(fold.validation_start, fold.validation_stop) for fold in grid.folds] == [(100, 200), (200, 300)]
-    assert (grid.open_fold.train_stop, grid.open_fold.validation_start, grid.open_fold.validation_stop) == (
+    assert (grid.current_fold.train_stop, grid.current_fold.validation_start, grid.current_fold.validation_stop) == (
         300,
         300,
         350,
@@ -101,8 +101,8 @@ def test_a_step_in_rows_counts_from_the_first_row():
         ("2024-04-01", False),
     ],
 )
-def test_a_daily_step_is_complete_with_its_last_day(last, is_complete):
-    assert (cut_folds(days("2023-01-01", last).index, FoldSpec(n_folds=1)).open_fold is None) == is_complete
+def test_a_daily_window_is_complete_with_its_last_day(last, is_complete):
+    assert (cut_folds(days("2023-01-01", last).index, FoldSpec(n_folds=1)).current_fold is None) == is_complete
 
 
 @pytest.mark.parametrize(
@@ -113,19 +113,19 @@ def test_a_daily_step_is_complete_with_its_last_day(last, is_complete):
         ("2023-12-29", "2023-12-29"),
     ],
 )
-def test_a_step_of_sessions_is_complete_with_its_last_weekday(last, windows_end):
+def test_a_window_of_sessions_is_complete_with_its_last_weekday(last, windows_end):
     frame = table(pd.bdate_range("2022-01-03", last))
     assert spans(get_walk_forward_splits(frame, n_folds=1))[0][3] == windows_end
 
 
-def test_a_step_whose_last_weekday_is_a_holiday_is_complete_with_the_first_session_behind_it():
+def test_a_window_whose_last_weekday_is_a_holiday_is_complete_with_the_first_session_behind_it():
     sessions = pd.bdate_range("2022-01-03", "2024-04-01").drop("2024-03-29")
     assert spans(get_walk_forward_splits(table(sessions[:-1]), n_folds=1))[0][3] == "2023-12-29"
     assert spans(get_walk_forward_splits(table(sessions), n_folds=1))[0][3] == "2024-03-28"
 
 
 @given(extra=st.integers(0, 90), n_folds=st.integers(1, 6))
-def test_rows_that_close_no_step_move_no_fold(extra, n_folds):
+def test_rows_that_close_no_window_move_no_fold(extra, n_folds):
     # 2024-04-01 to 2024-06-29 are 90 rows of a quarter that is not over.
     whole = days("2022-01-01", "2024-06-29")
     shorter = whole.iloc[: len(whole) - extra]
@@ -135,45 +135,45 @@ def test_rows_that_close_no_step_move_no_fold(extra, n_folds):
 @given(
     n_rows=st.integers(200, 900),
     n_folds=st.integers(1, 4),
-    step=st.integers(5, 30),
+    window=st.integers(5, 30),
     lead=st.integers(1, 6),
-    embargo=st.integers(0, 4),
+    gap=st.integers(0, 4),
     train_rows=st.none() | st.integers(10, 40),
     holdout=st.integers(0, 2),
 )
 def test_whatever_is_asked_windows_touch_and_training_ends_before_them(
-    n_rows, n_folds, step, lead, embargo, train_rows, holdout
+    n_rows, n_folds, window, lead, gap, train_rows, holdout
 ):
-    gap = lead - 1 + embargo
-    assume(not holdout or gap < step)
-    spec = FoldSpec(n_folds=n_folds, step=step, embargo=embargo, train_rows=train_rows, holdout=holdout)
+    n_purged = lead - 1 + gap
+    assume(not holdout or n_purged < window)
+    spec = FoldSpec(n_folds=n_folds, window=window, gap=gap, train_rows=train_rows, holdout=holdout)
     grid = cut_folds(pd.RangeIndex(n_rows), spec, lead=lead)
     assert len(grid.folds) == n_folds
     for fold in grid.folds:
-        assert 0 <= fold.train_start < fold.train_stop == fold.validation_start - (lead - 1) - embargo
+        assert 0 <= fold.train_start < fold.train_stop == fold.validation_start - (lead - 1) - gap
         # The last window before a hold-out ends where the hold-out's first origin knows its targets.
         is_cut = bool(holdout) and fold is grid.folds[-1]
-        assert fold.validation_stop - fold.validation_start == step - is_cut * gap
-        assert fold.validation_start % step == 0
+        assert fold.validation_stop - fold.validation_start == window - is_cut * n_purged
+        assert fold.validation_start % window == 0
         assert train_rows is None or fold.train_stop - fold.train_start == train_rows
     for before, after in zip(grid.folds, grid.folds[1:], strict=False):
         assert before.validation_stop == after.validation_start
     if holdout:
-        assert grid.study_stop == grid.folds[-1].validation_stop == grid.holdout_start - gap
-        assert grid.holdout_stop - grid.holdout_start == holdout * step
-    assert n_rows - (grid.holdout_stop or grid.folds[-1].validation_stop) < step
+        assert grid.study_stop == grid.folds[-1].validation_stop == grid.holdout_start - n_purged
+        assert grid.holdout_stop - grid.holdout_start == holdout * window
+    assert n_rows - (grid.holdout_stop or grid.folds[-1].validation_stop) < window
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"n_folds": 9}, "`n_folds` 9 needs 10 complete steps .a quarter each.*about 900 rows, and there are 366"),
+        ({"n_folds": 9}, "`n_folds` 9 needs 10 complete windows .a quarter each.*about 900 rows, and there are 366"),
         ({"n_folds": 3, "train_rows": 200}, "rolling training windows of 200 rows do not fit: fold 1 has 91"),
         (
-            {"n_folds": 1, "holdout": 1, "step": 30, "embargo": 35},
+            {"n_folds": 1, "holdout": 1, "window": 30, "gap": 35},
             "before a hold-out take 35 rows, and the last validation window has 30",
         ),
-        ({"n_folds": 3, "embargo": 91}, "fold 1 has 91 rows before its validation window.*take 91"),
+        ({"n_folds": 3, "gap": 91}, "fold 1 has 91 rows before its validation window.*take 91"),
     ],
 )
 def test_too_few_rows_say_how_many_are_needed_and_there(options, said):
@@ -181,9 +181,9 @@ def test_too_few_rows_say_how_many_are_needed_and_there(options, said):
         list(get_walk_forward_splits(days("2024-01-01", "2024-12-31"), **options))
 
 
-def test_a_calendar_step_needs_timestamps():
+def test_a_calendar_window_needs_timestamps():
     with pytest.raises(UsageError, match="needs timestamps"):
-        list(get_walk_forward_splits(table(pd.RangeIndex(500)), step="month"))
+        list(get_walk_forward_splits(table(pd.RangeIndex(500)), window="month"))
 
 
 def test_the_inner_part_is_the_end_of_training_and_purged_like_a_window():

@@ -46,8 +46,8 @@ def panel_job(folder, day: pd.DataFrame = DAILY, work: pd.DataFrame = WORKDAYS, 
     return plan.trial_jobs(0, plan.space.defaults(plan.architecture.name))[-1]
 
 
-def stamps_of(job: FoldJob) -> list[tuple[pd.Index, pd.Index]]:
-    """Return the stamps of each asset's training and validation rows."""
+def timestamps_of(job: FoldJob) -> list[tuple[pd.Index, pd.Index]]:
+    """Return the timestamps of each asset's training and validation rows."""
     index = read_snapshot(job.snapshot).index
     return [
         (index[fold.train_start : fold.train_stop], index[fold.validation_start : fold.validation_stop])
@@ -56,8 +56,8 @@ def stamps_of(job: FoldJob) -> list[tuple[pd.Index, pd.Index]]:
 
 
 def test_each_asset_is_scored_on_all_of_its_rows_between_the_same_dates(tmp_path):
-    job = panel_job(tmp_path, folds={"n_folds": 1, "step": "quarter"})
-    (_, day), (_, work) = stamps_of(job)
+    job = panel_job(tmp_path, folds={"n_folds": 1, "window": "quarter"})
+    (_, day), (_, work) = timestamps_of(job)
     first, last = pd.Timestamp("2020-10-01"), pd.Timestamp("2020-12-31")
     pd.testing.assert_index_equal(day, DAILY.loc[first:last].index, exact=False, check_names=False)
     pd.testing.assert_index_equal(work, WORKDAYS.loc[first:last].index, exact=False, check_names=False)
@@ -66,8 +66,8 @@ def test_each_asset_is_scored_on_all_of_its_rows_between_the_same_dates(tmp_path
 def test_what_trains_was_known_at_the_earliest_origin_of_any_asset(tmp_path):
     # 2021-01-03 is a Sunday: the first row of the market that was closed comes on Monday, forecast on Friday.
     frame = DAILY.loc[:"2021-01-10"], WORKDAYS.loc[:"2021-01-10"]
-    job = panel_job(tmp_path, *frame, folds={"n_folds": 1, "step": "week", "holdout": 0})
-    (day, validated), (work, _) = stamps_of(job)
+    job = panel_job(tmp_path, *frame, folds={"n_folds": 1, "window": "week", "holdout": 0})
+    (day, validated), (work, _) = timestamps_of(job)
     assert str(validated[0].date()) == "2021-01-04"
     assert (str(day[-1].date()), str(work[-1].date())) == ("2021-01-01", "2021-01-01")
 
@@ -75,18 +75,18 @@ def test_what_trains_was_known_at_the_earliest_origin_of_any_asset(tmp_path):
 @given(
     seed=st.integers(0, 10_000),
     lead=st.integers(1, 5),
-    embargo=st.integers(0, 3),
+    gap=st.integers(0, 3),
     holdout=st.integers(0, 1),
     train_rows=st.sampled_from([None, 30]),
 )
-def test_no_asset_trains_on_what_another_ones_first_origin_could_not_know(seed, lead, embargo, holdout, train_rows):
+def test_no_asset_trains_on_what_another_ones_first_origin_could_not_know(seed, lead, gap, holdout, train_rows):
     rng = np.random.default_rng(seed)
     days = pd.date_range("2020-01-01", periods=240, freq="D")
     # Each asset begins on a day of its own, and lacks some.
     own = [days[rng.integers(0, 40) :] for _ in range(3)]
     own = [index[np.sort(rng.permutation(len(index))[: int(0.9 * len(index))])] for index in own]
     panel = Panel.of({str(n): pd.DataFrame({"x": 0.0}, index=index) for n, index in enumerate(own)})
-    spec = FoldSpec(n_folds=3, step="month", embargo=embargo, holdout=holdout, train_rows=train_rows)
+    spec = FoldSpec(n_folds=3, window="month", gap=gap, holdout=holdout, train_rows=train_rows)
     grid = panel.cut_folds(spec, lead=lead, frequency="sessions")
     study = panel.before(grid.study_stop)
     assert len(grid.folds) == 3
@@ -95,16 +95,16 @@ def test_no_asset_trains_on_what_another_ones_first_origin_could_not_know(seed, 
         validated = [study.frame.index[each.validation_start : each.validation_stop] for each in folds]
         month = study.calendar[fold.validation_start].to_period("M")
         last = study.calendar[-1]
-        for index, stamps in zip(own, validated, strict=True):
-            assert list(stamps) == [each for each in index if each.to_period("M") == month and each <= last]
-        origins = [index[index.get_loc(stamps[0]) - lead] for index, stamps in zip(own, validated, strict=True)]
+        for index, timestamps in zip(own, validated, strict=True):
+            assert list(timestamps) == [each for each in index if each.to_period("M") == month and each <= last]
+        origins = [index[index.get_loc(timestamps[0]) - lead] for index, timestamps in zip(own, validated, strict=True)]
         for each in folds:
             train = study.frame.index[each.train_start : each.train_stop]
             assert train[-1] <= min(origins)
             assert train_rows is None or len(train) <= train_rows
-            # As many days are left out for the embargo as are asked for, and none more.
+            # As many days are left out for the gap as are asked for, and none more.
             known = study.calendar[study.calendar <= min(origins)]
-            assert train[-1] <= known[len(known) - 1 - embargo]
+            assert train[-1] <= known[len(known) - 1 - gap]
     if holdout:
         first = panel.calendar[grid.holdout_start]
         origins = [index[index.searchsorted(first) - lead] for index in own]
@@ -115,12 +115,12 @@ def test_no_asset_trains_on_what_another_ones_first_origin_could_not_know(seed, 
 def test_what_stops_early_begins_on_the_same_day_for_all_behind_what_fits(seed, lead):
     rng = np.random.default_rng(seed)
     days = pd.date_range("2020-01-01", periods=120, freq="D")
-    stamps = [days[np.sort(rng.permutation(120)[:100])] for _ in range(3)]
-    cuts = inner_cuts(stamps, 0.2, lead=lead, horizon=2)
-    inner = [index[cut.inner_start :] for index, cut in zip(stamps, cuts, strict=True)]
-    origins = [index[cut.inner_start - lead] for index, cut in zip(stamps, cuts, strict=True)]
+    timestamps = [days[np.sort(rng.permutation(120)[:100])] for _ in range(3)]
+    cuts = inner_cuts(timestamps, 0.2, lead=lead, horizon=2)
+    inner = [index[cut.inner_start :] for index, cut in zip(timestamps, cuts, strict=True)]
+    origins = [index[cut.inner_start - lead] for index, cut in zip(timestamps, cuts, strict=True)]
     first = min(each[0] for each in inner)
-    for index, cut in zip(stamps, cuts, strict=True):
+    for index, cut in zip(timestamps, cuts, strict=True):
         assert all(each < first for each in index[: cut.inner_start])
         assert index[cut.fit_stop - 1] <= min(origins)
         # Nothing is cut off that could be known.
@@ -171,12 +171,12 @@ def test_naive_errors_are_in_standard_deviations_of_each_asset_and_their_mean(tm
     zero, last, mean = [], [], []
     for fold in planned.folds:
         unit = frame[fold.train_start : fold.train_stop].std()
-        came = frame[fold.validation_start : fold.validation_stop]
-        zero.append(np.sqrt(np.mean(came**2)) / unit)
+        actual = frame[fold.validation_start : fold.validation_stop]
+        zero.append(np.sqrt(np.mean(actual**2)) / unit)
         before = frame[fold.validation_start - 1 : fold.validation_stop - 1]
-        last.append(np.sqrt(np.mean((came - before) ** 2)) / unit)
+        last.append(np.sqrt(np.mean((actual - before) ** 2)) / unit)
         known = frame[fold.train_start : fold.validation_start]
-        mean.append(np.sqrt(np.mean((came - known.mean()) ** 2)) / unit)
+        mean.append(np.sqrt(np.mean((actual - known.mean()) ** 2)) / unit)
     window = planned.window
     assert window.naive_by_asset["zero"] == pytest.approx(zero)
     assert window.naive_by_asset["last"] == pytest.approx(last)
@@ -279,7 +279,7 @@ def test_what_keeps_an_asset_from_being_learnt_from_names_it(tmp_path, work, sai
 
 
 def test_features_of_one_asset_are_no_panel_of_two(tmp_path):
-    with pytest.raises(DataError, match="indexed by asset and stamp, with rows of each of DAY, WORK"):
+    with pytest.raises(DataError, match="indexed by asset and timestamp, with rows of each of DAY, WORK"):
         plan_study(DAILY, panel_spec(), str(tmp_path))
 
 
@@ -305,15 +305,15 @@ def test_a_weekday_market_may_begin_before_a_daily_one_and_end_behind_it(tmp_pat
     work = longer[longer.index.dayofweek < 5].loc[: days.index[-1] + pd.Timedelta(days=4)]
     work = work if shift < 0 else work.loc["2020-03-01":]
     plan = plan_study(
-        pd.concat({"DAY": days, "WORK": work}), panel_spec(folds={"n_folds": 2, "step": "month"}), str(tmp_path)
+        pd.concat({"DAY": days, "WORK": work}), panel_spec(folds={"n_folds": 2, "window": "month"}), str(tmp_path)
     )
     assert [window.validation_start[:7] for window in plan.windows] == ["2020-12", "2021-01"]
 
 
-def test_stamps_at_unlike_hours_share_a_calendar_of_days(tmp_path):
+def test_timestamps_at_unlike_hours_share_a_calendar_of_days(tmp_path):
     later = DAILY.copy()
     later.index = later.index + pd.Timedelta(hours=16)
-    plan = panel_plan(tmp_path, work=later, folds={"n_folds": 2, "step": "month"})
+    plan = panel_plan(tmp_path, work=later, folds={"n_folds": 2, "window": "month"})
     day, evening = plan.folds[0].folds
     assert day.validation_stop - day.validation_start == evening.validation_stop - evening.validation_start == 31
     # The last one that trains of the evening's was known when the other's first forecast was made, at midnight before.
@@ -323,7 +323,7 @@ def test_stamps_at_unlike_hours_share_a_calendar_of_days(tmp_path):
 def test_a_study_of_several_assets_is_examined_in_its_own_folds():
     late = DAILY.iloc[160:]
     features = pd.concat({"DAY": DAILY, "LATE": late})
-    spec = panel_spec(data={"asset_id": ["DAY", "LATE"]}, folds={"n_folds": 2, "step": 40, "train_rows": 200})
+    spec = panel_spec(data={"asset_id": ["DAY", "LATE"]}, folds={"n_folds": 2, "window": 40, "train_rows": 200})
     together = examine_together(features, spec)
     assert together.is_sound
     grid = cut_panel(features, spec).grid
@@ -333,13 +333,13 @@ def test_a_study_of_several_assets_is_examined_in_its_own_folds():
 def test_an_asset_that_stood_still_for_months_is_named():
     halted = DAILY[(DAILY.index < "2020-06-01") | (DAILY.index > "2020-12-14")]
     spec = panel_spec(
-        data={"asset_id": ["DAY", "HALT"], "frequency": "sessions"}, folds={"n_folds": 1, "step": "month"}
+        data={"asset_id": ["DAY", "HALT"], "frequency": "sessions"}, folds={"n_folds": 1, "window": "month"}
     )
     together = examine_together(pd.concat({"DAY": DAILY.loc[:"2020-12-31"], "HALT": halted.loc[:"2020-12-31"]}), spec)
     (finding,) = together.warnings
-    assert (finding.fault, finding.asset, finding.stamps) == ("halted-asset", "HALT", ("2020-05-31 00:00:00",))
+    assert (finding.fault, finding.asset, finding.timestamps) == ("halted-asset", "HALT", ("2020-05-31 00:00:00",))
     # December begins on day 335 of a leap year, counted from zero, and the last known one is day 151.
-    assert f"{335 - 152} stamps before fold 1" in finding.message
+    assert f"{335 - 152} timestamps before fold 1" in finding.message
 
 
 def test_a_target_that_stands_still_where_an_asset_trains_is_named():

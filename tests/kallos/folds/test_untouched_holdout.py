@@ -19,7 +19,7 @@ from kallos.checks import (
     load_features_to_score,
     load_sound_features,
 )
-from kallos.checks.examination import examine_stamped, look_at_stamps
+from kallos.checks.examination import examine_stamped, look_at_timestamps
 from kallos.errors import DataError
 from kallos.features.store import FeatureStore, tidy
 from kallos.planning import plan_study
@@ -28,7 +28,7 @@ from tests.samples import make_features, small_spec
 
 FRAME = make_features()
 NOW = pd.Timestamp("2021-06-01")
-# Of 400 rows in steps of 40 the last two steps.
+# Of 400 rows in windows of 40 the last two windows.
 HOLDOUT = {"holdout": 2}
 FIRST = 320
 
@@ -41,7 +41,7 @@ def spec_of(**over: Any) -> TuneSpec:
     return small_spec(folds=HOLDOUT, **over)
 
 
-def said_of(frame: pd.DataFrame, spec: TuneSpec) -> tuple[Any, ...]:
+def naming(frame: pd.DataFrame, spec: TuneSpec) -> tuple[Any, ...]:
     """Return what the check finds and sees, and the name of the study and the hash of its rows."""
     rows = as_read(frame)
     examination = examine(rows, spec, now=NOW)
@@ -84,10 +84,10 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_whatever_a_holdout_holds_the_findings_and_the_study_stay_as_they_are(change, label_horizon):
     spec = spec_of(features={"label_horizon": label_horizon})
-    before = said_of(FRAME, spec)
+    before = naming(FRAME, spec)
     assert before[0] == ()
     assert before[1]["rows"] + before[1]["rows_of_holdout"] == 400
-    assert said_of(change(FRAME), spec) == before
+    assert naming(change(FRAME), spec) == before
 
 
 @settings(max_examples=40, deadline=None)
@@ -102,7 +102,7 @@ def test_no_value_of_a_holdout_moves_a_finding_or_the_study(places, value, label
     changed = FRAME.copy()
     for row, column in places:
         changed.iloc[row, column] = value
-    assert said_of(changed, spec) == said_of(FRAME, spec)
+    assert naming(changed, spec) == naming(FRAME, spec)
 
 
 def test_labels_that_are_known_behind_the_cut_are_no_more_looked_at_than_the_holdout():
@@ -110,7 +110,7 @@ def test_labels_that_are_known_behind_the_cut_are_no_more_looked_at_than_the_hol
     last = examine(as_read(FRAME), spec).rows - 7
     for value in (np.nan, 1e9):
         changed = put(value, "log_return_close", slice(last, 400))(FRAME)
-        assert said_of(changed, spec) == said_of(FRAME, spec)
+        assert naming(changed, spec) == naming(FRAME, spec)
     # The one before is the study's.
     assert examine(as_read(put(np.nan, "log_return_close", slice(last - 1, last))(FRAME)), spec).errors
 
@@ -125,13 +125,13 @@ def test_faults_before_the_holdout_are_found_as_ever(label_horizon):
         assert [finding.fault for finding in alone.findings] == [finding.fault for finding in with_holdout]
 
 
-def test_stamps_of_a_holdout_are_looked_at_since_they_say_where_it_begins():
+def test_timestamps_of_a_holdout_are_looked_at_since_they_say_where_it_begins():
     rows = as_read(FRAME).drop(index=[350])
     assert [finding.fault for finding in examine(rows, spec_of(), now=NOW).errors] == ["missing-rows"]
 
 
 def test_a_holdout_that_is_too_short_for_a_verdict_is_found_before_the_study_refuses_it():
-    spec = small_spec(folds={"holdout": 1, "step": 25})
+    spec = small_spec(folds={"holdout": 1, "window": 25})
     (finding,) = examine(as_read(FRAME), spec, now=NOW).errors
     with pytest.raises(DataError) as refused:
         plan_study(FRAME, spec, "memory://untouched")
@@ -206,8 +206,8 @@ def test_a_missing_value_in_the_holdout_stops_no_study_and_is_refused_where_the_
 
 
 def test_a_jump_in_the_holdout_is_warned_of_where_it_is_judged():
-    stamped = look_at_stamps(as_read(CHANGES["an outlier"](FRAME)), small_spec(), None)
+    stamped = look_at_timestamps(as_read(CHANGES["an outlier"](FRAME)), small_spec(), None)
     (finding,) = examine_stamped(stamped, small_spec(), 400).findings
-    assert (finding.fault, finding.column, finding.stamps) == (
+    assert (finding.fault, finding.column, finding.timestamps) == (
         "outlier", "log_return_close", (str(FRAME.index[399]),)
     )  # fmt: skip

@@ -280,7 +280,7 @@ def test_a_model_that_names_code_of_its_own_is_refused_before_any_of_it_is_impor
         load_model(str(folder))
 
 
-def test_a_model_of_a_metric_of_ones_own_is_loaded_once_that_is_trusted(tmp_path, monkeypatch):
+def test_a_model_of_a_custom_metric_is_loaded_once_that_is_trusted(tmp_path, monkeypatch):
     (tmp_path / "own_metric.py").write_text("def worst(forecasts, actual):\n    return abs(forecasts - actual).max()")
     monkeypatch.syspath_prepend(tmp_path)
     folder = str(tmp_path / "model")

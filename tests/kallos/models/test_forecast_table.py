@@ -81,7 +81,7 @@ def test_a_write_that_is_refused_changes_nothing(url, table):
     assert rows_in(url) == before
 
 
-def test_a_table_of_another_shape_or_kind_of_stamps_is_refused(url, table):
+def test_a_table_of_another_shape_or_kind_of_timestamps_is_refused(url, table):
     write_forecasts(DAY, url, table)
     with pytest.raises(DatabaseError, match="'made_here' has timestamps, and these rows are indexed by integers"):
         write_forecasts(replace(DAY, as_of=17, target_times=(18, 19)), url, table)
@@ -93,7 +93,7 @@ def test_a_table_of_another_shape_or_kind_of_stamps_is_refused(url, table):
         write_forecasts(DAY, url, table)
 
 
-def test_integers_are_stamps_too(url, table):
+def test_integers_are_timestamps_too(url, table):
     write_forecasts(replace(DAY, as_of=17, target_times=(18, None)), url, table)
     assert [row[1:4] for row in rows_in(url)] == [(17, 1, 18), (17, 2, None)]
 

@@ -5,7 +5,7 @@ import pytest
 from kallos.errors import DataError, UsageError
 from kallos.features.frequency import find_frequency
 from kallos.folds.columns import study_frame
-from kallos.models.forecasting import forecast_next, forecast_windows, next_stamps
+from kallos.models.forecasting import forecast_next, forecast_windows, next_timestamps
 from kallos.models.trainer import TrainedModel
 from kallos.scoring.rolling import rows_before
 from tests.samples import make_features
@@ -131,8 +131,8 @@ def test_what_a_model_cannot_forecast_from_is_refused(next_day):
     ],
     ids=["sessions", "hours", "months", "integers", "integers with gaps"],
 )
-def test_the_next_stamps_are_those_of_the_rows_frequency(index, expected):
-    found = next_stamps(index, find_frequency(index), 1, 3)
+def test_the_next_timestamps_are_those_of_the_rows_frequency(index, expected):
+    found = next_timestamps(index, find_frequency(index), 1, 3)
     assert [each if each is None or isinstance(each, int) else pd.Timestamp(each) for each in found] == [
         pd.Timestamp(each) if isinstance(each, str) else each for each in expected
     ]

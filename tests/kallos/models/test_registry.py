@@ -23,7 +23,7 @@ ABC = ("ABC", "log_return_close", 1)
 
 @pytest.fixture(params=["folder", "memory"])
 def registry(request, tmp_path):
-    """A registry of three candidates A, B and C, on this machine or in an object store, with a clock of whole days."""
+    """A registry of three challengers A, B and C, on this machine or in an object store, with a clock of whole days."""
     folder = str(tmp_path / "models") if request.param == "folder" else f"memory://{uuid.uuid4().hex}/models"
     days = count()
     registry = Registry(folder, now=lambda: datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=next(days)))
@@ -36,18 +36,18 @@ def states(registry: Registry) -> dict[str, str]:
     return {entry.model_id: entry.state for entry in registry.entries()}
 
 
-def current(registry: Registry) -> str | None:
-    entry = registry.current(*ABC)
+def champion(registry: Registry) -> str | None:
+    entry = registry.champion(*ABC)
     return None if entry is None else entry.model_id
 
 
-def test_what_is_added_is_a_candidate_with_what_its_manifest_says(registry):
+def test_what_is_added_is_a_challenger_with_what_its_manifest_says(registry):
     entry = registry.show("A").entry
-    assert (entry.state, entry.slot, entry.model_name) == ("candidate", SLOT, "gru")
+    assert (entry.state, entry.slot, entry.model_name) == ("challenger", SLOT, "gru")
     assert (entry.data.rows, entry.data.end) == (400, "2021-02-03T00:00:00")
     assert (entry.holdout_start, entry.since) == ("2021-02-04T00:00:00", datetime(2024, 1, 1, tzinfo=UTC))
-    assert states(registry) == {"A": "candidate", "B": "candidate", "C": "candidate"}
-    assert current(registry) is None
+    assert states(registry) == {"A": "challenger", "B": "challenger", "C": "challenger"}
+    assert champion(registry) is None
 
 
 def test_a_copy_has_every_byte_of_its_source(registry, tmp_path):
@@ -57,12 +57,12 @@ def test_a_copy_has_every_byte_of_its_source(registry, tmp_path):
         assert copied.read() == b"{}"
 
 
-def test_one_model_of_a_slot_is_current_and_the_one_before_is_retired(registry):
+def test_one_model_of_a_slot_is_the_champion_and_the_one_before_is_retired(registry):
     registry.promote("A", "first")
     change = registry.promote("B", "better")
-    assert (change.from_state, change.to_state, change.replaces) == ("candidate", "current", "A")
-    assert states(registry) == {"A": "retired", "B": "current", "C": "candidate"}
-    assert current(registry) == "B"
+    assert (change.from_state, change.to_state, change.replaces) == ("challenger", "champion", "A")
+    assert states(registry) == {"A": "retired", "B": "champion", "C": "challenger"}
+    assert champion(registry) == "B"
 
 
 def test_slots_do_not_touch_each_other(registry, tmp_path):
@@ -70,10 +70,10 @@ def test_slots_do_not_touch_each_other(registry, tmp_path):
     for model_id, over in {"D": {"asset_id": "D"}, "T": {"target": "close"}, "H": {"horizon": 5}}.items():
         registry.add(make_model(tmp_path / "made", model_id, **over))
         registry.promote(model_id, "")
-    assert {model for model, state in states(registry).items() if state == "current"} == {"A", "D", "T", "H"}
-    assert registry.current("ABC", "log_return_close", 5).model_id == "H"
+    assert {model for model, state in states(registry).items() if state == "champion"} == {"A", "D", "T", "H"}
+    assert registry.champion("ABC", "log_return_close", 5).model_id == "H"
     assert registry.folders("ABC", "close", 1) == (registry.folder_of("T"),)
-    with pytest.raises(KallosError, match="no model of ABC log_return_close, 5 steps ahead was current before"):
+    with pytest.raises(KallosError, match="no model of ABC log_return_close, 5 steps ahead was the champion before"):
         registry.roll_back("H", "")
     with pytest.raises(UsageError, match="must mean one slot of the registry, not 3: there is ABC log_return_close"):
         registry.slot("ABC")
@@ -84,41 +84,41 @@ def test_roll_backs_go_back_one_by_one_until_nothing_is_before(registry):
     for model_id in "ABC":
         registry.promote(model_id, "")
     assert registry.roll_back(SLOT, "C is bad").replaces == "C"
-    assert states(registry) == {"A": "retired", "B": "current", "C": "retired"}
+    assert states(registry) == {"A": "retired", "B": "champion", "C": "retired"}
     registry.roll_back("B", "so is B")
-    assert states(registry) == {"A": "current", "B": "retired", "C": "retired"}
-    with pytest.raises(KallosError, match="was current before: promote one of its models instead"):
+    assert states(registry) == {"A": "champion", "B": "retired", "C": "retired"}
+    with pytest.raises(KallosError, match="was the champion before: promote one of its models instead"):
         registry.roll_back(SLOT, "")
     registry.promote("C", "was good after all")
     registry.roll_back(SLOT, "no")
-    assert current(registry) == "A"
+    assert champion(registry) == "A"
 
 
 def test_a_roll_back_said_twice_does_not_go_two_steps_back(registry):
     for model_id in "ABC":
         registry.promote(model_id, "")
     registry.roll_back("C", "")
-    with pytest.raises(UsageError, match="must be from the current model, not C: B is"):
+    with pytest.raises(UsageError, match="must be from the champion, not C: B is"):
         registry.roll_back("C", "")
-    assert current(registry) == "B"
+    assert champion(registry) == "B"
 
 
-def test_to_promote_the_current_model_changes_nothing(registry):
+def test_to_promote_the_champion_changes_nothing(registry):
     registry.promote("A", "first")
     before = registry.show("A")
     assert registry.promote("A", "again").reason == "first"
     assert registry.show("A") == before
 
 
-def test_the_current_model_may_be_retired_and_the_slot_is_empty_then(registry):
+def test_the_champion_may_be_retired_and_the_slot_is_empty_then(registry):
     registry.promote("A", "")
     registry.promote("B", "")
     registry.retire("B", "leaks")
-    assert (current(registry), states(registry)["B"]) == (None, "retired")
+    assert (champion(registry), states(registry)["B"]) == (None, "retired")
     with pytest.raises(UsageError, match="B is so since 2024-01-06"):
         registry.retire("B", "")
     registry.roll_back(SLOT, "")
-    assert current(registry) == "A"
+    assert champion(registry) == "A"
 
 
 def test_roll_backs_pass_over_what_was_retired(registry):
@@ -126,11 +126,11 @@ def test_roll_backs_pass_over_what_was_retired(registry):
         registry.promote(model_id, "")
     registry.retire("B", "leaks")
     registry.roll_back("C", "")
-    assert current(registry) == "A"
-    with pytest.raises(KallosError, match="was current before"):
+    assert champion(registry) == "A"
+    with pytest.raises(KallosError, match="was the champion before"):
         registry.roll_back("A", "")
     registry.promote("B", "does not leak")
-    assert current(registry) == "B"
+    assert champion(registry) == "B"
 
 
 def test_every_change_is_in_the_history_with_its_reason(registry):
@@ -142,10 +142,10 @@ def test_every_change_is_in_the_history_with_its_reason(registry):
         for each in registry.show("A").history
     ]
     assert told == [
-        (1, "add", "A", None, "candidate", None, ""),
-        (4, "promote", "A", "candidate", "current", None, "first"),
-        (5, "promote", "B", "candidate", "current", "A", "by verdict: ship"),
-        (6, "roll-back", "A", "retired", "current", "B", "drifts"),
+        (1, "add", "A", None, "challenger", None, ""),
+        (4, "promote", "A", "challenger", "champion", None, "first"),
+        (5, "promote", "B", "challenger", "champion", "A", "by verdict: ship"),
+        (6, "roll-back", "A", "retired", "champion", "B", "drifts"),
     ]
 
 
@@ -162,12 +162,12 @@ def test_an_unknown_model_is_named_with_the_one_that_was_meant(registry, tmp_pat
 
 def test_adding_the_same_twice_is_the_same_entry(registry, tmp_path):
     registry.promote("A", "")
-    (tmp_path / "made/A/looks").mkdir()
-    (tmp_path / "made/A/looks/one.json").write_text("{}")
+    (tmp_path / "made/A/holdout_evaluations").mkdir()
+    (tmp_path / "made/A/holdout_evaluations/one.json").write_text("{}")
     before = registry.show("A")
     assert registry.add(str(tmp_path / "made/A")) == before.entry
     assert registry.show("A") == before
-    with fsspec.open(f"{registry.folder_of('A')}/looks/one.json") as copied:
+    with fsspec.open(f"{registry.folder_of('A')}/holdout_evaluations/one.json") as copied:
         assert copied.read() == b"{}"
 
 
@@ -175,7 +175,7 @@ def test_a_model_that_was_made_in_the_registry_itself_is_added_where_it_lies(tmp
     made = Path(make_model(tmp_path, "A"))
     (made / ".notes").write_text("not copied, and not lost")
     Registry(str(tmp_path)).add(str(made))
-    assert states(Registry(str(tmp_path))) == {"A": "candidate"}
+    assert states(Registry(str(tmp_path))) == {"A": "challenger"}
     assert (made / ".notes").exists()
 
 
@@ -189,7 +189,7 @@ def test_other_content_under_the_same_id_is_refused(registry, tmp_path):
     registry.promote("A", "the copy is whole")
 
 
-def test_a_damaged_copy_never_becomes_current_and_is_mended_by_adding_it_again(registry, tmp_path):
+def test_a_damaged_copy_never_becomes_the_champion_and_is_mended_by_adding_it_again(registry, tmp_path):
     registry.promote("A", "")
     registry.promote("B", "")
     with fsspec.open(f"{registry.folder_of('A')}/weights.pt", "wb") as file:
@@ -197,10 +197,10 @@ def test_a_damaged_copy_never_becomes_current_and_is_mended_by_adding_it_again(r
     for change in (lambda: registry.roll_back("B", ""), lambda: registry.promote("A", "")):
         with pytest.raises(KallosError, match=r"must be whole, and .*/A is damaged: add the model again"):
             change()
-    assert current(registry) == "B"
+    assert champion(registry) == "B"
     registry.add(str(tmp_path / "made/A"))
     registry.roll_back("B", "")
-    assert current(registry) == "A"
+    assert champion(registry) == "A"
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def spoilt(text: str) -> dict[str, str]:
         "must be one of Kallos": json.dumps({"models": []}),
         "is of 2: update Kallos": json.dumps({**index, "version": 2, "news": 1}),
         "news: Extra inputs": json.dumps({**index, "news": 1}),
-        "not what its history comes to": json.dumps({**index, "models": [{**first, "state": "current"}, *others]}),
+        "not what its history comes to": json.dumps({**index, "models": [{**first, "state": "champion"}, *others]}),
         "change 1 is of a model that is not in it": json.dumps({**index, "models": others}),
         "change 3 does not follow": json.dumps({**index, "history": [*index["history"][:2], *index["history"][3:]]}),
         "a model is in it twice": json.dumps({**index, "models": [first, *index["models"]]}),
@@ -369,8 +369,8 @@ def test_a_kill_leaves_the_index_as_it_was_before_a_promotion_or_after(tmp_path)
     for was_killed, n_finished, states, n_changes in killed("promote", folder, 25):
         assert was_killed
         assert sorted(states) == ["A", "B"]
-        assert sorted(states.values()) in (["candidate", "current"], ["current", "retired"])
-        # A first promotion of the model that is current already is no change.
+        assert sorted(states.values()) in (["challenger", "champion"], ["champion", "retired"])
+        # A first promotion of the model that is the champion already is no change.
         assert n_changes - n_before in {n_finished - 1, n_finished, n_finished + 1}
         n_before = n_changes
     registry = Registry(folder)

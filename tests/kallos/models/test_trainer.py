@@ -12,7 +12,7 @@ from kallos.scoring.training import quiet_single_thread
 from kallos.study.again import plan_again
 from kallos.study.best_params import BestParams
 from kallos.study.choice import OneStandardError
-from kallos.study.confirmation import confirm
+from kallos.study.replication import replicate
 from tests.samples import by_learning_rate, by_parameters
 from tests.small_models import FinishedStudy, finished_study, on_rows, small_model
 
@@ -126,35 +126,35 @@ def test_one_se_is_chosen_where_the_file_has_it_and_else_the_best_with_a_note(st
     assert "no one-standard-error choice" in without.note
 
 
-def test_epochs_of_a_trial_that_the_file_has_no_folds_of_come_from_its_confirmation(study):
+def test_epochs_of_a_trial_that_the_file_has_no_folds_of_come_from_its_seed_replication(study):
     best = study.best.model_copy(update={"one_se": one_se(study.best)})
     with pytest.raises(UsageError, match="median-epochs needs the epochs of trial 7"):
         train(best, study.rows, choose(best), seeds=1, refit="median-epochs")
-    confirmed = confirm(plan_of(study), choose(best).params, seeds=1, score_fold=by_learning_rate)
-    model = train(best, study.rows, choose(best), seeds=1, refit="median-epochs", confirmation=confirmed)
+    replicated = replicate(plan_of(study), choose(best).params, seeds=1, score_fold=by_learning_rate)
+    model = train(best, study.rows, choose(best), seeds=1, refit="median-epochs", seed_replication=replicated)
     assert model.manifest.members[0].epochs == 1
-    assert model.manifest.confirmation == confirmed
+    assert model.manifest.seed_replication == replicated
 
 
-def test_a_confirmation_is_the_mean_and_spread_over_seeds_of_the_mean_over_folds(study):
+def test_a_seed_replication_is_the_mean_and_spread_over_seeds_of_the_mean_over_folds(study):
     plan = plan_of(study)
 
     def score(job):
         scored = by_parameters(job)
         return scored.model_copy(update={"value": 1.0 + job.fit.seed - 42 + 0.5 * job.number})
 
-    confirmed = confirm(plan, study.best.best_params, seeds=3, score_fold=score, workers=2)
+    replicated = replicate(plan, study.best.best_params, seeds=3, score_fold=score, workers=2)
     # Means over folds 1 and 2: 1.75, 2.75 and 3.75.
-    assert confirmed.seeds == (42, 43, 44)
-    assert confirmed.rmse == (1.75, 2.75, 3.75)
-    assert confirmed.mean == 2.75
-    assert confirmed.sd == 1.0
-    assert (confirmed.naive, confirmed.naive_value) == (plan.naive, plan.naive_value)
+    assert replicated.seeds == (42, 43, 44)
+    assert replicated.rmse == (1.75, 2.75, 3.75)
+    assert replicated.mean == 2.75
+    assert replicated.sd == 1.0
+    assert (replicated.naive, replicated.naive_value) == (plan.naive, plan.naive_value)
 
 
 @pytest.mark.parametrize("over", [{}, {**TWO, **QUANTILES}])
-def test_the_studys_own_seed_confirms_its_own_value_by_its_own_metric(tmp_path, over):
+def test_the_studys_own_seed_replicates_its_own_value_by_its_own_metric(tmp_path, over):
     study = finished_study(tmp_path, **over)
-    confirmed = confirm(plan_of(study), study.best.best_params, seeds=1, score_fold=evaluate_fold)
-    assert confirmed.rmse == (study.best.best_value,)
-    assert confirmed.sd is None
+    replicated = replicate(plan_of(study), study.best.best_params, seeds=1, score_fold=evaluate_fold)
+    assert replicated.rmse == (study.best.best_value,)
+    assert replicated.sd is None

@@ -11,7 +11,7 @@ SCORES = ForecastScores(value=0.02, rmse=0.02, mae=0.015, mase=0.7, directional_
 def small_evaluation() -> HoldoutEvaluation:
     against = Comparison(
         other="zero",
-        gain=0.0125,
+        skill=0.0125,
         low=0.004,
         high=0.021,
         confidence=0.95,
@@ -21,7 +21,7 @@ def small_evaluation() -> HoldoutEvaluation:
     )
     return HoldoutEvaluation(
         model_id="gru-BTC-0123456789ab",
-        in_use_id=None,
+        champion_id=None,
         asset_id="BTC",
         target="log_return_close",
         horizon=1,
@@ -34,9 +34,9 @@ def small_evaluation() -> HoldoutEvaluation:
         rmse_by_seed={"42": 0.021, "43": 0.0215},
         naive="zero",
         against_naive=against,
-        against_ridge=against.model_copy(update={"other": "ridge", "gain": -0.01}),
-        against_in_use=None,
-        looks=2,
+        against_ridge=against.model_copy(update={"other": "ridge", "skill": -0.01}),
+        against_champion=None,
+        holdout_evaluations=2,
         tests=1,
         metric="rmse",
         loss="squared error",
@@ -53,14 +53,14 @@ def test_the_verdict_comes_first_with_its_interval_and_the_hold_out():
     text = evaluation_markdown(small_evaluation())
     assert text.startswith("# ship: gru-BTC-0123456789ab\n\n- the model is better than zero\n")
     assert "1.00% worse than ridge" in text
-    assert "Level 1%;\n2 looks at this hold-out, 1 test" in text
+    assert "Level 1%;\n2 evaluations on this hold-out, 1 test" in text
     assert [row["forecaster"] for row in score_rows(small_evaluation())] == ["model", "last", "zero"]
     assert "| model | 0.02 | 0.02 | 0.015 | 0.7 | 0.55 | - |" in text
 
 
 def test_the_picture_is_the_same_for_the_same_evaluation():
-    stamps = pd.date_range("2024-01-01", periods=91)
+    timestamps = pd.date_range("2024-01-01", periods=91)
     actual, forecast = np.random.default_rng(0).normal(size=(2, 91))
-    pictures = [evaluation_png(small_evaluation(), stamps, actual, forecast) for _ in range(2)]
+    pictures = [evaluation_png(small_evaluation(), timestamps, actual, forecast) for _ in range(2)]
     assert pictures[0] == pictures[1]
-    assert pictures[0] != evaluation_png(small_evaluation(), stamps, actual, forecast + 1)
+    assert pictures[0] != evaluation_png(small_evaluation(), timestamps, actual, forecast + 1)

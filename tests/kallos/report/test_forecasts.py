@@ -19,10 +19,10 @@ def test_forecasts_are_those_that_were_scored_each_row_once_and_beside_what_came
     assert (fold.fold, fold.block, fold.fingerprint) == (2, horizon, job.fingerprint)
     # Of 40 rows, 13 blocks of three fit.
     n_rows = 40 // horizon * horizon
-    came = read_snapshot(plan.snapshot)["log_return_close"].loc[fold.stamps[0] :].iloc[:n_rows]
-    assert fold.stamps[0] == result.windows[-1].validation_start
-    assert list(fold.actual) == came.tolist()
-    assert [stamp.isoformat() for stamp in came.index] == list(fold.stamps)
+    actual = read_snapshot(plan.snapshot)["log_return_close"].loc[fold.timestamps[0] :].iloc[:n_rows]
+    assert fold.timestamps[0] == result.windows[-1].validation_start
+    assert list(fold.actual) == actual.tolist()
+    assert [timestamp.isoformat() for timestamp in actual.index] == list(fold.timestamps)
     assert len(fold.forecast) == n_rows
     if horizon == 1:
         assert np.sqrt(np.mean(np.square(np.subtract(fold.forecast, fold.actual)))) == pytest.approx(fold.rmse)

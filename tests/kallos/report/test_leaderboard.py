@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 from scipy.stats import rankdata
 
-from kallos.report.leaderboard import Entry, Leaderboard, leaderboard_csv, leaderboard_markdown, write_leaderboard
+from kallos.report.leaderboard import (
+    Leaderboard,
+    LeaderboardEntry,
+    leaderboard_csv,
+    leaderboard_markdown,
+    write_leaderboard,
+)
 from kallos.specs.grid import StudyGrid
 from kallos.study.best_params import BestParams, ScoredWindow
 from tests.samples import small_spec
@@ -15,7 +21,7 @@ def spec_of(asset: str, model: str):
     return small_spec(model_name=model, data={"asset_id": asset})
 
 
-def done(asset: str, model: str, *rmse: float, naive: float = 1.0) -> Entry:
+def done(asset: str, model: str, *rmse: float, naive: float = 1.0) -> LeaderboardEntry:
     """A study whose best trial has these scores, where the naive forecast has the same one in each fold."""
     errors = ("value", "rmse", "mae")
     by_naive = {"naive_value": naive, "naive_rmse": naive, "naive_by_asset": (naive,)}
@@ -43,7 +49,7 @@ def done(asset: str, model: str, *rmse: float, naive: float = 1.0) -> Entry:
         n_pending=0,
         study=f"{model}-{asset}-0",
     )
-    return Entry.of(spec_of(asset, model), best)
+    return LeaderboardEntry.of(spec_of(asset, model), best)
 
 
 BOARD = Leaderboard(
@@ -52,10 +58,10 @@ BOARD = Leaderboard(
         done("BTC", "lstm", 0.5, 1.25),
         done("ETH", "gru", 1.5, 0.75),
         done("ETH", "lstm", 1.0, 1.0),
-        Entry.failed(spec_of("XRP", "gru"), "too few\nrows"),
+        LeaderboardEntry.failed(spec_of("XRP", "gru"), "too few\nrows"),
         done("XRP", "lstm", 0.5, 0.5),
-        Entry.waiting(spec_of("SOL", "gru")),
-        Entry.waiting(spec_of("SOL", "lstm")),
+        LeaderboardEntry.waiting(spec_of("SOL", "gru")),
+        LeaderboardEntry.waiting(spec_of("SOL", "lstm")),
     )
 )
 
@@ -77,11 +83,11 @@ def test_rows_are_sorted_within_an_asset_and_naive_is_one_of_them():
     ]
 
 
-def test_a_row_says_gain_folds_won_and_trials():
+def test_a_row_says_skill_folds_won_and_trials():
     row = BOARD.rows[1]
-    assert (row.gain, row.folds_won, row.folds, row.trials, row.n_trials) == (0.125, 1, 2, 3, 3)
+    assert (row.skill, row.folds_won, row.folds, row.trials, row.n_trials) == (0.125, 1, 2, 3, 3)
     # It is over naive: naive has none.
-    assert BOARD.rows[2].gain is None
+    assert BOARD.rows[2].skill is None
 
 
 def test_mean_ranks_are_over_assets_that_all_models_have_finished():

@@ -63,8 +63,8 @@ def test_the_verdict_comes_first_with_its_reasons_and_numbers(whole):
         "3.10%",
         "0.40% to 5.80% with 99% confidence",
         "0.0042",
-        "looks at this hold-out",
-        "The gain over <b>zero</b> is beyond chance.",
+        "evaluations on this hold-out",
+        "The skill over <b>zero</b> is beyond chance.",
         "1.25%",
         "overfitted in 40% of splits",
         "Resampling of folds. Sources: Somebody (2018).",
@@ -76,13 +76,13 @@ def test_the_verdict_comes_first_with_its_reasons_and_numbers(whole):
 
 @pytest.mark.parametrize(
     ("decision", "tone", "head"),
-    [("keep", "caution", "Keep the model in use"), ("no better than naive", "bad", "No better than naive")],
+    [("keep", "caution", "Keep the champion"), ("no better than naive", "bad", "No better than naive")],
 )
 def test_each_verdict_has_words_of_its_own(result, decision, tone, head):
-    first = banner(result, holdout_evaluation(decision, looks=1), None, None)
+    first = banner(result, holdout_evaluation(decision, holdout_evaluations=1), None, None)
     assert (first.tone, first.head) == (tone, head)
-    assert first.reasons[0] == "The gain over <b>zero</b> is beyond chance."
-    assert ("1", "look at this hold-out") in [(figure.value, figure.name) for figure in first.figures]
+    assert first.reasons[0] == "The skill over <b>zero</b> is beyond chance."
+    assert ("1", "evaluation on this hold-out") in [(figure.value, figure.name) for figure in first.figures]
 
 
 def test_without_a_hold_out_there_is_no_verdict(bare, result):
@@ -101,8 +101,8 @@ def test_what_cannot_be_shown_says_why(bare):
 
 
 def test_every_fold_is_there_with_its_numbers(whole, result):
-    rows = re.findall(r'<tr[^>]*><th scope="row">(1|2|3|mean|open step)</th>(.*?)</tr>', whole)[:5]
-    assert [name for name, _ in rows] == ["1", "2", "3", "mean", "open step"]
+    rows = re.findall(r'<tr[^>]*><th scope="row">(1|2|3|mean|current window)</th>(.*?)</tr>', whole)[:5]
+    assert [name for name, _ in rows] == ["1", "2", "3", "mean", "current window"]
     for (_, cells), window, score in zip(rows[:3], result.windows, result.best.scores, strict=True):
         naive = window.naive_rmse[result.naive]
         saved = f"{100 * (naive - score.rmse) / naive:.2f}%".replace("-", "\u2212")
@@ -151,8 +151,8 @@ def test_what_comes_from_data_is_text_and_never_markup(result):
     trials = tuple(trial.model_copy(update={"reason": MARKUP} if trial.reason else {}) for trial in result.trials)
     errors = {"naive_values": {"$x$": 0.01}, "naive_rmse": {"$x$": 0.01}, "naive_by_asset": {"$x$": (0.01,)}}
     naive = {"naive": "$x$", "naive_values": {"$x$": result.naive_value}}
-    windows = [window.model_copy(update=errors) for window in (*result.windows, result.open_window)]
-    of_folds = {"windows": tuple(windows[:-1]), "open_window": windows[-1]}
+    windows = [window.model_copy(update=errors) for window in (*result.windows, result.current_window)]
+    of_folds = {"windows": tuple(windows[:-1]), "current_window": windows[-1]}
     hostile = result.model_copy(update={"spec": spec, "trials": trials, **naive, **of_folds})
     page = report_html(
         hostile,

@@ -51,7 +51,7 @@ def test_the_document_says_all_that_final_training_needs(result, tmp_path):
     assert second["validation_start"] == "2020-11-16T00:00:00"
     assert (first["rmse"] + second["rmse"]) / 2 == pytest.approx(document["best_value"])
     assert (first["naive_rmse"] + second["naive_rmse"]) / 2 == pytest.approx(document["naive_value"])
-    assert document["open_fold"]["validation_start"] == "2020-12-26T00:00:00"
+    assert document["current_fold"]["validation_start"] == "2020-12-26T00:00:00"
 
 
 def files_of(folder: Path) -> set[str]:
@@ -167,7 +167,7 @@ def test_every_view_sets_the_best_value_beside_the_naive_one(result):
     assert f"{result.best_value:.6g}" in markdown
     assert f"mean {result.naive_value:.6g}" in markdown
     assert "% worse than the naive forecast (mean)" in verdict(result)
-    assert [row["fold"] for row in fold_rows(result)] == ["1", "2", "open step"]
+    assert [row["fold"] for row in fold_rows(result)] == ["1", "2", "current window"]
     assert all(row["naive_value"] > 0 for row in fold_rows(result))
     assert [row["trial"] for row in trial_rows(result)] == [0, 1, 2]
 

@@ -21,7 +21,7 @@ FITS = 3 * 2
 
 @pytest.fixture
 def plan(tmp_path) -> StudyPlan:
-    """A study with a step that is not over."""
+    """A study with a current window."""
     return small_plan(tmp_path, make_features(420), pruner="none")
 
 
@@ -67,7 +67,7 @@ def test_a_result_is_whole_whatever_else_of_its_model_and_asset_was_run_or_has_f
     assert whole_document(other, str(folder)) is None
 
 
-def test_a_result_on_other_rows_is_not_whole_though_only_its_open_step_differs(plan, folder, tmp_path):
+def test_a_result_on_other_rows_is_not_whole_though_only_its_current_window_differs(plan, folder, tmp_path):
     earlier = small_plan(tmp_path, make_features(420).iloc[:-1], pruner="none")
     assert earlier.study_name == plan.study_name
     assert whole_document(earlier, str(folder)) is None
@@ -79,9 +79,9 @@ def test_a_study_file_of_an_earlier_study_makes_no_result_whole(plan, folder, tm
     assert whole_document(plan, str(folder)) is None
 
 
-def test_a_result_from_which_a_budget_kept_the_open_step_is_not_whole(plan, folder):
+def test_a_result_from_which_a_budget_kept_the_current_window_is_not_whole(plan, folder):
     write_whole(plan, folder, Budget(max_fold_fits=FITS))
     document = json.loads((folder / plan.study_name / "best_params.json").read_text())
-    assert (document["n_trials"], document["open_fold"]) == (3, None)
-    assert document["open_fold_failure"] == "`max_fold_fits` 6 is spent"
+    assert (document["n_trials"], document["current_fold"]) == (3, None)
+    assert document["current_fold_failure"] == "`max_fold_fits` 6 is spent"
     assert whole_document(plan, str(folder)) is None

@@ -48,10 +48,10 @@ def test_of_a_coin_no_model_is_held_against_less_than_the_share_of_heads(tmp_pat
     plan = small_plan(tmp_path, make_features().assign(up=heads), features={"target": "up"}, model_name="ridge")
     result = run_tuning(plan)
     known = [heads[:start].mean() for start in (320, 360)]
-    came = [heads[start : start + 40] for start in (320, 360)]
-    best = [np.sqrt(np.mean((each - share) ** 2)) for each, share in zip(came, known, strict=True)]
+    actual = [heads[start : start + 40] for start in (320, 360)]
+    best = [np.sqrt(np.mean((each - share) ** 2)) for each, share in zip(actual, known, strict=True)]
     assert (result.naive, result.naive_value) == ("mean", pytest.approx(np.mean(best)))
-    assert result.gain < 0
+    assert result.skill < 0
 
 
 @pytest.mark.parametrize(("horizon", "label_horizon"), [(1, 0), (3, 0), (1, 4), (2, 4)])

@@ -24,7 +24,7 @@ def environment():
     environment_sha256.cache_clear()
 
 
-def test_an_environment_is_another_with_each_package_and_each_module_of_ones_own(tmp_path, monkeypatch, environment):
+def test_an_environment_is_another_with_each_package_and_each_custom_module(tmp_path, monkeypatch, environment):
     before = environment()
     assert environment() == before
     (tmp_path / "thing-2.0.dist-info").mkdir()

@@ -26,7 +26,7 @@ DLINEAR = {"model_name": "dlinear", "training": {"max_epochs": 1}}
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """A module of metrics of one's own."""
+    """A module of custom metrics."""
     module = tmp_path / "own_metrics.py"
     module.write_text(
         "import numpy as np\n"
@@ -46,8 +46,8 @@ def test_pinball_loss_and_crps_are_those_of_others():
     forecast = Forecast.of_quantiles(quantiles, LEVELS)
     expected = np.mean(
         [
-            mean_pinball_loss(actual.ravel(), quantiles[..., place].ravel(), alpha=level)
-            for place, level in enumerate(LEVELS)
+            mean_pinball_loss(actual.ravel(), quantiles[..., position].ravel(), alpha=level)
+            for position, level in enumerate(LEVELS)
         ]
     )
     assert measure("pinball", forecast, actual) == pytest.approx(expected)
@@ -108,7 +108,7 @@ def test_a_study_minimises_its_metric_and_says_its_name(tmp_path):
     assert "**MAE " in best_params_markdown(result)
 
 
-def test_a_metric_of_ones_own_is_minimised(tmp_path, own):
+def test_a_custom_metric_is_minimised(tmp_path, own):
     job = small_job(tmp_path, **DLINEAR, metric="own_metrics:largest", horizon=2)
     forecast = forecasts_of(job, fit_fold(job))[0].point[..., 0]
     actual = np.lib.stride_tricks.sliding_window_view(make_features()["log_return_close"].to_numpy()[320:360], 2)
@@ -159,9 +159,9 @@ def test_networks_forecast_quantiles_without_drawing_samples(tmp_path, name):
         predict_likelihood_parameters=True,
         verbose=False,
     )
-    for place, level in enumerate(LEVELS):
+    for position, level in enumerate(LEVELS):
         own = prepared.target_scale.restore(alone[f"log_return_close_q{level:.3f}"].values())
-        np.testing.assert_allclose(forecast.quantiles[0, ..., place], own, rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(forecast.quantiles[0, ..., position], own, rtol=1e-3, atol=1e-6)
     np.testing.assert_array_equal(forecast.point, forecast.quantiles[..., 1])
     first, second = evaluate_fold(job), evaluate_fold(job)
     assert first.value == second.value

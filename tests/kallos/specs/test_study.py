@@ -20,11 +20,11 @@ VALID = {"data": {"asset_id": "BTC"}}
         ({"data": {"asset_id": ""}}, "data.asset_id must have at least 1 character"),
         (
             {"folds": {"n_fold": 3}},
-            r"^folds.n_fold is not a field: did you mean 'n_folds'\? \(there are embargo, .*\)$",
+            r"^folds.n_fold is not a field: did you mean 'n_folds'\? \(there are gap, .*\)$",
         ),
         ({"n_trial": 3}, "^n_trial is not a field: did you mean 'n_trials'"),
         ({"data": {"xyz": {"q": 3}}}, "^data.xyz is not a field: there are asset_column, asset_id"),
-        ({"folds": {"step": "fortnight"}}, "folds.step.*'quarter'"),
+        ({"folds": {"window": "fortnight"}}, "folds.window.*'quarter'"),
         ({"training": {"inner_validation": 0.9}}, "training.inner_validation must be less than 0.5, not 0.9"),
         ({"features": {"exclude": ["log_return_close"]}}, "target 'log_return_close' is excluded"),
         ({"n_trials": 0, "seed": -1}, "n_trials must be .*; seed must be "),
@@ -50,7 +50,7 @@ def test_a_specification_is_frozen_and_hashable():
 
 
 def test_a_specification_survives_json():
-    spec = parse_tune_spec(merge(VALID, {"folds": {"step": 50}, "features": {"volume": ["vol*"]}}))
+    spec = parse_tune_spec(merge(VALID, {"folds": {"window": 50}, "features": {"volume": ["vol*"]}}))
     assert TuneSpec.model_validate_json(spec.model_dump_json()) == spec
 
 

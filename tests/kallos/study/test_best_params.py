@@ -17,7 +17,7 @@ def study(tmp_path_factory):
     return finished_study(
         tmp_path_factory.mktemp("study"),
         features={"label_horizon": 3},
-        folds={"n_folds": 2, "step": 40, "holdout": 1},
+        folds={"n_folds": 2, "window": 40, "holdout": 1},
     )
 
 
@@ -30,7 +30,7 @@ def store(url: str, frame) -> str:
 def test_a_finished_study_is_planned_again_as_it_was(study, tmp_path):
     rows, snapshot = study_rows(study.best, study.snapshots, features_url=NO_DATABASE)
     again = plan_again(study.best, rows, snapshot)
-    plan = small_plan(tmp_path, features={"label_horizon": 3}, folds={"n_folds": 2, "step": 40, "holdout": 1})
+    plan = small_plan(tmp_path, features={"label_horizon": 3}, folds={"n_folds": 2, "window": 40, "holdout": 1})
     assert again.folds == plan.folds
     assert again.study_name == study.best.study == plan.study_name
     assert (again.naive_values, again.holdout_start) == (plan.naive_values, plan.holdout_start)
@@ -73,7 +73,7 @@ def test_a_file_that_is_no_studys_is_refused_in_one_line(tmp_path, content, said
 def test_folds_that_are_not_in_the_rows_are_refused(study):
     window = study.best.folds[0].model_copy(update={"validation_end": "2035-01-01T00:00:00"})
     altered = study.best.model_copy(update={"folds": (window,)})
-    with pytest.raises(DataError, match=r"fold 1 must lie in the study's rows, and one of .* is no row's stamp"):
+    with pytest.raises(DataError, match=r"fold 1 must lie in the study's rows, and one of .* is no row's timestamp"):
         plan_again(altered, study.rows, "")
 
 

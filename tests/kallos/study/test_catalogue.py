@@ -53,7 +53,7 @@ def test_the_list_says_of_a_study_what_its_result_says(url, tmp_path):
         0,
     ]
     assert (study.best_value, study.naive, study.naive_value) == (result.best_value, result.naive, result.naive_value)
-    assert study.gain == pytest.approx(result.gain)
+    assert study.skill == pytest.approx(result.skill)
     assert before - timedelta(seconds=1) <= study.last_activity <= datetime.now(UTC) + timedelta(seconds=1)
     assert not study.is_running
 
@@ -147,7 +147,7 @@ def test_values_on_the_same_forecasts_can_be_compared_and_others_cannot(file_url
     base = study()
     assert compare([base, study(model_name="lstm")]).comparable
     assert compare([base, study(features={"exclude": ["macd"]})]).comparable
-    other = compare([base, study(folds={"n_folds": 3, "step": 40}, seed=7)])
+    other = compare([base, study(folds={"n_folds": 3, "window": 40}, seed=7)])
     assert not other.comparable
     assert other.why == ("folds differ: 2 from 2020-11-16 to 2021-02-03, 3 from 2020-10-07 to 2021-02-03",)
     assert other.settings == {"folds.n_folds": (2, 3), "seed": (42, 7)}

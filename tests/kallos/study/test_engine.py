@@ -29,11 +29,11 @@ from tests.samples import by_parameters, make_features, small_plan
 
 EVERY_PRUNER = list(PRUNERS)
 # With 3 folds the smallest p value of a Wilcoxon test is too large to end a trial.
-MANY_FOLDS = {"n_folds": 8, "step": 20}
+MANY_FOLDS = {"n_folds": 8, "window": 20}
 
 
 def a_plan(folder, **over):
-    return small_plan(folder, **{"n_trials": 24, "folds": {"n_folds": 3, "step": 40}, **over})
+    return small_plan(folder, **{"n_trials": 24, "folds": {"n_folds": 3, "window": 40}, **over})
 
 
 def out_of_order(seed: int):
@@ -64,8 +64,8 @@ def test_a_study_is_the_same_on_any_number_of_workers(tmp_path, pruner):
     assert {trial.state for trial in alone.trials} == states_by(pruner)
 
 
-def test_the_lookahead_is_part_of_a_study(tmp_path):
-    four, one = (run_tuning(a_plan(tmp_path, lookahead=n), score_fold=by_parameters) for n in (4, 1))
+def test_the_number_of_pending_trials_is_part_of_a_study(tmp_path):
+    four, one = (run_tuning(a_plan(tmp_path, max_pending_trials=n), score_fold=by_parameters) for n in (4, 1))
     assert four.study_name != one.study_name
     assert [trial.params for trial in four.trials] != [trial.params for trial in one.trials]
 
@@ -158,7 +158,7 @@ def test_a_study_knows_its_data_specification_and_seed_by_name(tmp_path):
     assert a_plan(tmp_path, frame=longer[:400], data={"start_date": "2020-01-01"}).study_name == plan.study_name
 
 
-def test_when_a_step_closes_the_best_of_the_latest_study_are_tried_first(tmp_path):
+def test_when_a_window_closes_the_best_of_the_latest_study_are_tried_first(tmp_path):
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     yesterday, today = make_features(440).iloc[:-1], make_features(440)
     plan = a_plan(tmp_path, frame=yesterday)
@@ -264,7 +264,7 @@ def score_but(fails: str, cut: tuple[str, ...] = ()):
 def test_a_budget_that_cuts_the_first_trials_short_ends_with_the_best_whole_one_behind_them(
     tmp_path, fails, cut, ended
 ):
-    plan, events = a_plan(tmp_path, pruner="none", lookahead=3, n_trials=3), []
+    plan, events = a_plan(tmp_path, pruner="none", max_pending_trials=3, n_trials=3), []
     alone = run_tuning(plan, score_fold=score_but(fails))
     with open_record(f"sqlite:///{tmp_path / 'studies.db'}", plan) as record:
         result = run_tuning(plan, score_fold=score_but(fails, cut), workers=3, record=record, watcher=events.append)
@@ -278,7 +278,7 @@ def test_a_budget_that_cuts_the_first_trials_short_ends_with_the_best_whole_one_
 
 
 def test_a_budget_that_leaves_no_trial_whole_says_how_many_have_ended_and_how_many_are_pending(tmp_path):
-    plan = a_plan(tmp_path, pruner="none", n_trials=2, lookahead=2)
+    plan = a_plan(tmp_path, pruner="none", n_trials=2, max_pending_trials=2)
     said = r"none of 1 that have ended is: .* is over; the last says: the loss is NaN; 1 begun and not ended"
     with pytest.raises(StudyError, match=said):
         run_tuning(plan, score_fold=score_but("trial-0-fold-1", ("trial-1-fold-1",)), workers=2)

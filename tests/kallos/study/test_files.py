@@ -89,20 +89,20 @@ def test_an_evaluation_comes_back_from_its_document_and_another_file_is_refused_
 
 
 def test_an_evaluation_is_found_of_what_this_very_study_chooses_and_the_last_one(result, tmp_path):
-    def evaluated(trial, looks, **over):
+    def evaluated(trial, holdout_evaluations, **over):
         model_id = write_manifest(result, tmp_path, trial, **over)
-        evaluation = holdout_evaluation(model_id=model_id, looks=looks)
+        evaluation = holdout_evaluation(model_id=model_id, holdout_evaluations=holdout_evaluations)
         write_evaluation(evaluation, str(tmp_path))
         return evaluation
 
     best, other = result.best.number, next(each.number for each in result.trials if each.number != result.best.number)
     assert find_evaluation(result, str(tmp_path / "none"), None) is None
-    cheapest = evaluated(other, looks=5)
-    evaluated(best, looks=9, study="gru-ABC-0000000000000000")
+    cheapest = evaluated(other, holdout_evaluations=5)
+    evaluated(best, holdout_evaluations=9, study="gru-ABC-0000000000000000")
     assert find_evaluation(result, str(tmp_path), None) is None
     assert find_evaluation(result, str(tmp_path), one_standard_error(other)) == cheapest
-    first, last = evaluated(best, looks=6), evaluated(best, looks=7, refit="median-epochs")
+    first, last = evaluated(best, holdout_evaluations=6), evaluated(best, holdout_evaluations=7, refit="median-epochs")
     assert find_evaluation(result, str(tmp_path), one_standard_error(other)) == last
     (tmp_path / f"{last.model_id}_evaluation.json").write_text("{")
-    write_evaluation(holdout_evaluation(model_id="unknown", looks=8), str(tmp_path))
+    write_evaluation(holdout_evaluation(model_id="unknown", holdout_evaluations=8), str(tmp_path))
     assert find_evaluation(result, str(tmp_path), None) == first

@@ -58,7 +58,7 @@ def test_nothing_is_ended_before_enough_trials_are_complete():
 
 
 def test_a_pruned_trial_is_never_the_best(tmp_path):
-    plan = small_plan(tmp_path, n_trials=40, folds={"n_folds": 3, "step": 40})
+    plan = small_plan(tmp_path, n_trials=40, folds={"n_folds": 3, "window": 40})
     result = run_tuning(plan, score_fold=by_parameters)
     pruned = [trial for trial in result.trials if trial.state == "pruned"]
     assert len(pruned) > 5

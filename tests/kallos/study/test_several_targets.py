@@ -14,7 +14,7 @@ from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
 from kallos.scoring.job import FoldScore
 from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
-from kallos.words import beside, signed
+from kallos.words import compared_to, signed
 from tests.samples import fold_score, make_features, small_job, small_plan, small_spec
 
 TARGETS = ["log_return_close", "level"]
@@ -58,7 +58,7 @@ def test_a_study_of_several_targets_is_held_against_the_better_naive_forecast_of
             naive_rmse(frame, planned.folds[0], by_rule["zero"])[1]
         )
     assert plan.naive_value < 0.8 * min(plan.naive_values[name] for name in ("zero", "last", "mean"))
-    assert EACH_BEST in plan.open_fold.window.naive_values if plan.open_fold else True
+    assert EACH_BEST in plan.current_fold.window.naive_values if plan.current_fold else True
 
 
 def test_where_one_rule_is_better_for_all_targets_it_keeps_its_name(tmp_path):
@@ -108,7 +108,7 @@ def test_a_result_of_several_targets_has_a_row_of_each_beside_its_own_naive_fore
     ]
     naive = np.mean([window.naive_by_target["last"][1] for window in plan.windows])
     assert rows[1]["naive_value"] == pytest.approx(naive)
-    assert rows[1]["gain"] == pytest.approx(1 - 0.2 / naive)
+    assert rows[1]["skill"] == pytest.approx(1 - 0.2 / naive)
     assert document["folds"][0]["by_target"] == [0.5, 0.2]
     assert document["unit"] == "standard deviations"
     assert "**RMSE (in standard deviations) 0.4**" in best_params_markdown(result)
@@ -129,14 +129,18 @@ def test_a_verdict_on_several_targets_is_against_the_best_naive_forecast_of_each
     values = frame.to_numpy()
     # What leaves the returns alone and repeats the level is no news.
     forecast = np.stack([0 * values[499:599, 0], values[499:599, 1]], axis=1)[:, None]
-    evaluation = evaluate_forecasts(holdout, {"0": forecast[..., None]}, model_id="m", looks=1, tests=1)
+    evaluation = evaluate_forecasts(holdout, {"0": forecast[..., None]}, model_id="m", holdout_evaluations=1, tests=1)
     assert evaluation.naive == EACH_BEST
-    assert evaluation.against_naive.gain <= 0
+    assert evaluation.against_naive.skill <= 0
     assert evaluation.verdict.decision == "no better than naive"
     assert list(evaluation.scores)[-1] == "ridge"
     each = [
         evaluate_forecasts(
-            holdout_of(frame, name), {"0": forecast[..., [position], None]}, model_id="m", looks=1, tests=1
+            holdout_of(frame, name),
+            {"0": forecast[..., [position], None]},
+            model_id="m",
+            holdout_evaluations=1,
+            tests=1,
         )
         for position, name in enumerate(holdout.targets)
     ]
@@ -145,8 +149,11 @@ def test_a_verdict_on_several_targets_is_against_the_best_naive_forecast_of_each
     assert evaluation.scores[EACH_BEST].rmse == pytest.approx(np.sqrt(np.mean(np.square(least))))
 
 
-def test_a_gain_that_rounds_to_nothing_has_no_sign_and_no_side():
-    assert [signed(gain) for gain in (-1e-6, 0.0, 1e-6, None)] == ["0.00%", "0.00%", "0.00%", ""]
+def test_a_skill_that_rounds_to_nothing_has_no_sign_and_no_side():
+    assert [signed(skill) for skill in (-1e-6, 0.0, 1e-6, None)] == ["0.00%", "0.00%", "0.00%", ""]
     assert [signed(0.0123), signed(-0.0123)] == ["+1.23%", "-1.23%"]
-    assert beside(-1e-6, "naive") == "as good as naive"
-    assert [beside(0.042, "zero"), beside(-0.042, "zero")] == ["4.20% better than zero", "4.20% worse than zero"]
+    assert compared_to(-1e-6, "naive") == "as good as naive"
+    assert [compared_to(0.042, "zero"), compared_to(-0.042, "zero")] == [
+        "4.20% better than zero",
+        "4.20% worse than zero",
+    ]

@@ -12,23 +12,25 @@ from kallos.errors import DataError, UsageError
 from kallos.features.files.features import read_features
 from kallos.features.files.rows import InputReading, Inputs
 from kallos.features.files.sources import Source, find_sources
-from kallos.features.files.timestamps import StampReading
+from kallos.features.files.timestamps import TimestampReading
 
 EACH_SECOND = {"epoch-s": 1, "epoch-ms": 10**3, "epoch-us": 10**6, "epoch-ns": 10**9}
 DAYS = [datetime(2024, 6, day, 13, 30, tzinfo=UTC) for day in (1, 2, 3)]
 
 
-def features(content: str, *, skip_bad_rows: bool = False, columns: str | None = None, **stamps: Any) -> Inputs:
-    reading = InputReading("A", timestamp_column=columns, stamps=StampReading(**stamps), skip_bad_rows=skip_bad_rows)
+def features(content: str, *, skip_bad_rows: bool = False, columns: str | None = None, **timestamps: Any) -> Inputs:
+    reading = InputReading(
+        "A", timestamp_column=columns, timestamps=TimestampReading(**timestamps), skip_bad_rows=skip_bad_rows
+    )
     return read_features([Source("own.csv", content=content.encode())], reading)
 
 
 def moments(inputs: Inputs) -> list[str]:
-    return [str(stamp) for stamp in inputs.frames["A"].index]
+    return [str(timestamp) for timestamp in inputs.frames["A"].index]
 
 
-def rows(stamps: list[Any], header: str = "date,x") -> str:
-    return "\n".join([header, *(f"{stamp},{at}" for at, stamp in enumerate(stamps))]) + "\n"
+def rows(timestamps: list[Any], header: str = "date,x") -> str:
+    return "\n".join([header, *(f"{timestamp},{at}" for at, timestamp in enumerate(timestamps))]) + "\n"
 
 
 def refusal(content: str, **given: Any) -> str:
@@ -76,14 +78,14 @@ def test_parts_of_a_unit_and_years_before_1970_are_read(written: str, date_forma
 
 def test_a_file_of_two_units_is_refused_with_the_line_of_the_other() -> None:
     # A second that is read as a millisecond is a day of January 1970.
-    stamps = [int(day.timestamp()) * 1000 for day in DAYS]
-    content = rows([*stamps[:2], stamps[2] // 1000])
+    timestamps = [int(day.timestamp()) * 1000 for day in DAYS]
+    content = rows([*timestamps[:2], timestamps[2] // 1000])
 
     line = refusal(content)
     read = features(content, skip_bad_rows=True)
 
     assert "must hold milliseconds since 1970 of the years 1980 to 2100, as its first rows do" in line
-    assert f"line 4: asset 'A' has '{stamps[2] // 1000}'" in line
+    assert f"line 4: asset 'A' has '{timestamps[2] // 1000}'" in line
     assert "ingest rows of another kind apart" in line
     assert len(read.frames["A"]) == 2
 
@@ -122,7 +124,7 @@ def test_numbers_that_are_no_date_of_any_unit_are_refused_with_the_flag(written:
 
 def test_a_date_format_that_is_none_names_those_of_numbers() -> None:
     with pytest.raises(UsageError, match="or one of epoch-s, epoch-ms, epoch-us, epoch-ns, not 'ms'"):
-        StampReading(date_format="ms")
+        TimestampReading(date_format="ms")
 
 
 # Dates with the year first
@@ -208,10 +210,12 @@ def test_a_row_that_lacks_the_date_or_the_time_of_day_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "stamp", ["2024-06-01 13:30,13:30", "2024-06-01,2024-06-01", "1717248600,13:30"], ids=["a moment", "days", "epoch"]
+    "timestamp",
+    ["2024-06-01 13:30,13:30", "2024-06-01,2024-06-01", "1717248600,13:30"],
+    ids=["a moment", "days", "epoch"],
 )
-def test_a_date_and_a_time_that_do_not_complete_each_other_are_refused_with_both_flags(stamp: str) -> None:
-    line = refusal(rows([stamp], "date,time,x"))
+def test_a_date_and_a_time_that_do_not_complete_each_other_are_refused_with_both_flags(timestamp: str) -> None:
+    line = refusal(rows([timestamp], "date,time,x"))
 
     assert "own.csv has date and time: name it as `timestamp_column`, or a date and its time of day together" in line
 

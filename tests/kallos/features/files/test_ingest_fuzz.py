@@ -126,7 +126,7 @@ def test_a_csv_file_that_is_only_unusual_is_imported(door: Door, content: bytes)
 
     assert isinstance(taken, dict), taken
     assert taken["BTC"]["close"].tolist() == CLOSES
-    assert [str(stamp.date()) for stamp in taken["BTC"].index] == [row[:10] for row in ROWS]
+    assert [str(timestamp.date()) for timestamp in taken["BTC"].index] == [row[:10] for row in ROWS]
 
 
 @pytest.mark.parametrize("name", ["b.csv.gz", "b.csv.bz2", "b.csv.xz", "b.csv.zip", "b.csv.zst"])
@@ -364,12 +364,12 @@ def test_a_parquet_file_that_is_cut_or_changed_is_imported_or_refused(cut: int, 
     name=st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20).filter(
         lambda name: name.strip() and name.strip().lower() not in {"date", "asset", "timestamp", "asset_id"}
     ),
-    stamps=st.data(),
+    timestamps=st.data(),
 )
 def test_any_names_and_numbers_come_back_to_the_bit(
-    values: list[float], asset: str, name: str, stamps: st.DataObject
+    values: list[float], asset: str, name: str, timestamps: st.DataObject
 ) -> None:
-    moments = stamps.draw(
+    moments = timestamps.draw(
         st.lists(
             st.datetimes(pd.Timestamp("1678-01-02"), pd.Timestamp("2261-12-30")),
             min_size=len(values),

@@ -15,7 +15,7 @@ from kallos.features.files.layouts import FileLayout, names_of
 from kallos.features.files.prices import read_bars
 from kallos.features.files.rows import InputReading, Inputs
 from kallos.features.files.sources import Source, find_sources
-from kallos.features.files.timestamps import StampReading
+from kallos.features.files.timestamps import TimestampReading
 
 CLOSES = [2.0, 3.0, 4.0]
 ROWS = [f"2024-01-0{day},{day}.5,{day + 2},{day}.25,{day + 1},{day * 100}" for day in (1, 2, 3)]
@@ -174,7 +174,9 @@ def test_klines_without_a_header_are_known_by_their_shape(each_millisecond: int)
 
     assert read.frames["A"]["close"].tolist() == CLOSES
     # 1717200000 is the first second of June 2024 (date -u -d @1717200000).
-    assert [str(stamp) for stamp in read.frames["A"].index] == [f"2024-06-01 0{hour}:00:00" for hour in range(3)]
+    assert [str(timestamp) for timestamp in read.frames["A"].index] == [
+        f"2024-06-01 0{hour}:00:00" for hour in range(3)
+    ]
     assert "has no header: its columns are read as Binance's klines, open_time, open, high" in said(read)[0]
 
 
@@ -362,7 +364,11 @@ def test_feather_files_are_read_as_parquet_files_are(tmp_path: Path) -> None:
     read = read_bars(find_sources([tmp_path]), InputReading()).frames
 
     assert read["BTC_USDT-1h"]["close"].tolist() == CLOSES
-    assert [str(stamp.date()) for stamp in read["BTC_USDT-1h"].index] == ["2024-01-01", "2024-01-02", "2024-01-03"]
+    assert [str(timestamp.date()) for timestamp in read["BTC_USDT-1h"].index] == [
+        "2024-01-01",
+        "2024-01-02",
+        "2024-01-03",
+    ]
 
 
 def test_a_feather_file_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -432,7 +438,7 @@ SOURCES = {
         {
             "columns": {"open": "Eröffnung", "high": "Hoch", "low": "Tief", "close": "Schluss", "volume": "Volumen"},
             "timestamp_column": "Datum",
-            "stamps": StampReading(date_format="%d.%m.%Y"),
+            "timestamps": TimestampReading(date_format="%d.%m.%Y"),
             "layout": FileLayout(decimal_comma=True),
         },
     ),
@@ -446,4 +452,4 @@ def test_a_file_is_read_as_its_source_writes_it(content: str, how: dict[str, Any
     (rows,) = read_bars([Source("own.csv", content=content.encode())], reading).frames.values()
 
     assert rows["close"].tolist() == CLOSES
-    assert [str(stamp) for stamp in rows.index] == [f"2024-01-0{day} 00:00:00" for day in (1, 2, 3)]
+    assert [str(timestamp) for timestamp in rows.index] == [f"2024-01-0{day} 00:00:00" for day in (1, 2, 3)]

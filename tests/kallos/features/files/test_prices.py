@@ -75,10 +75,10 @@ def test_a_csv_file_gives_its_numbers_to_the_bit(tmp_path: Path) -> None:
     assert np.array_equal(read, values)
 
 
-@pytest.mark.parametrize("stamp", ["timestamp", "Date", "datetime", "TIME"])
+@pytest.mark.parametrize("timestamp", ["timestamp", "Date", "datetime", "TIME"])
 @pytest.mark.parametrize("asset", ["asset_id", "Asset", "SYMBOL", "ticker"])
-def test_the_usual_names_of_the_date_and_of_the_asset_are_known(tmp_path: Path, stamp: str, asset: str) -> None:
-    rows = table("BTC").rename(columns={"date": stamp, "asset": asset}).assign(adj_close=1.0)
+def test_the_usual_names_of_the_date_and_of_the_asset_are_known(tmp_path: Path, timestamp: str, asset: str) -> None:
+    rows = table("BTC").rename(columns={"date": timestamp, "asset": asset}).assign(adj_close=1.0)
 
     pd.testing.assert_frame_equal(read_prices(save(rows, tmp_path / "bars.csv"))["BTC"], expected(table()))
 
@@ -287,7 +287,7 @@ def test_rows_without_an_asset_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("again", ["2024-01-02", "2024-01-02T00:00:00", "2024-01-02 01:00:00+01:00"])
-def test_doubled_timestamps_are_refused_with_the_stamp(tmp_path: Path, again: str) -> None:
+def test_doubled_timestamps_are_refused_with_the_timestamp(tmp_path: Path, again: str) -> None:
     rows = pd.DataFrame({**table("BTC"), "date": pd.to_datetime([*DATES[:2], again], utc=True, format="ISO8601")})
 
     line = refusal(save(rows, tmp_path / "bars.csv"))
@@ -296,7 +296,7 @@ def test_doubled_timestamps_are_refused_with_the_stamp(tmp_path: Path, again: st
     assert "line 3: asset 'BTC' has 2024-01-02 00:00:00 also in line 4 of" in line
 
 
-def test_one_stamp_may_belong_to_two_assets(tmp_path: Path) -> None:
+def test_one_timestamp_may_belong_to_two_assets(tmp_path: Path) -> None:
     path = save(pd.concat([table("BTC"), table("ETH")]), tmp_path / "bars.csv")
 
     assert {len(bars) for bars in read_prices(path).values()} == {3}

@@ -12,13 +12,13 @@ from kallos.features.files.ingest import parse_mapping
 from kallos.features.files.prices import read_bars
 from kallos.features.files.rows import InputReading, Inputs
 from kallos.features.files.sources import Source, find_sources
-from kallos.features.files.timestamps import StampReading
+from kallos.features.files.timestamps import TimestampReading
 
 
 def features(content: str, **reading: Any) -> Inputs:
-    stamps = StampReading(reading.pop("timezone", None), reading.pop("date_format", None))
+    timestamps = TimestampReading(reading.pop("timezone", None), reading.pop("date_format", None))
     reading = {"asset_id": "BTC", **reading}
-    return read_features([Source("own.csv", content=content.encode())], InputReading(stamps=stamps, **reading))
+    return read_features([Source("own.csv", content=content.encode())], InputReading(timestamps=timestamps, **reading))
 
 
 def bars(content: str, **reading: Any) -> Inputs:
@@ -32,13 +32,13 @@ def refusal(content: str, kind: type[KallosError] = DataError, **reading: Any) -
 
 
 def moments(inputs: Inputs) -> list[str]:
-    return [str(stamp) for stamp in inputs.frames["BTC"].index]
+    return [str(timestamp) for timestamp in inputs.frames["BTC"].index]
 
 
 # Time zones and formats
 
 
-def test_naive_stamps_are_local_times_of_the_zone_that_is_named() -> None:
+def test_naive_timestamps_are_local_times_of_the_zone_that_is_named() -> None:
     content = "date,x\n2024-01-15 12:00,1\n2024-07-15 12:00,2\n"
 
     # Berlin is an hour ahead of UTC in winter, two in summer.
@@ -46,7 +46,7 @@ def test_naive_stamps_are_local_times_of_the_zone_that_is_named() -> None:
     assert moments(features(content)) == ["2024-01-15 12:00:00", "2024-07-15 12:00:00"]
 
 
-def test_stamps_with_an_offset_are_converted_whatever_zone_is_named() -> None:
+def test_timestamps_with_an_offset_are_converted_whatever_zone_is_named() -> None:
     content = "date,x\n2024-01-15T12:00+05:30,1\n2024-01-15T12:00Z,2\n2024-01-15 12:00:00 -0100,3\n"
 
     for zone in (None, "Europe/Berlin"):
@@ -57,7 +57,7 @@ def test_stamps_with_an_offset_are_converted_whatever_zone_is_named() -> None:
         ]
 
 
-def test_stamps_with_and_without_an_offset_are_not_mixed() -> None:
+def test_timestamps_with_and_without_an_offset_are_not_mixed() -> None:
     line = refusal("date,x\n2024-01-15T12:00Z,1\n2024-01-16T12:00,2\n2024-01-17,3\n", skip_bad_rows=True)
 
     assert "1 rows with one and 2 without" in line
@@ -95,7 +95,7 @@ def test_dates_are_read_in_the_format_that_is_given(written: str, date_format: s
 def test_whole_numbers_in_parquet_are_dates_once_a_format_says_so(tmp_path: Path) -> None:
     path = tmp_path / "own.parquet"
     pd.DataFrame({"date": [240115], "x": [1.0]}).to_parquet(path)
-    reading = InputReading("BTC", stamps=StampReading(date_format="%y%m%d"))
+    reading = InputReading("BTC", timestamps=TimestampReading(date_format="%y%m%d"))
 
     assert moments(read_features(find_sources([path]), reading)) == ["2024-01-15 00:00:00"]
     with pytest.raises(DataError, match="not numbers"):
@@ -105,7 +105,7 @@ def test_whole_numbers_in_parquet_are_dates_once_a_format_says_so(tmp_path: Path
 @pytest.mark.parametrize("zone", ["Europe/Berln", "", "/etc/passwd", "../UTC", "Mars"])
 def test_a_zone_that_there_is_not_is_refused(zone: str) -> None:
     with pytest.raises(UsageError, match="`timezone` must be a zone"):
-        StampReading(timezone=zone)
+        TimestampReading(timezone=zone)
 
 
 def test_a_file_of_numbers_for_dates_that_lacks_the_asset_is_refused(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_file_of_numbers_for_dates_that_lacks_the_asset_is_refused(tmp_path: P
 @pytest.mark.parametrize("date_format", ["", "%Q", "date", "%"])
 def test_a_format_that_is_none_is_refused(date_format: str) -> None:
     with pytest.raises(UsageError, match="`date_format` must be"):
-        StampReading(date_format=date_format)
+        TimestampReading(date_format=date_format)
 
 
 # Columns
@@ -221,7 +221,7 @@ def test_files_of_other_columns_are_not_mixed() -> None:
         two("date,x\n2024-01-01,1\n", "date,y\n2024-01-02,1\n")
 
 
-def test_a_stamp_in_two_files_is_refused_with_both_places() -> None:
+def test_a_timestamp_in_two_files_is_refused_with_both_places() -> None:
     with pytest.raises(DataError, match=r"a.csv, line 2: asset 'BTC' has 2024-01-01 00:00:00 also in line 3 of b.csv"):
         two("date,x\n2024-01-01,1\n", "date,x\n2024-01-02,1\n2024-01-01,2\n")
 

@@ -18,7 +18,7 @@ from kallos.features.store import (
     no_rows_between,
     refuse_days_elsewhere,
     refuse_doubled,
-    unusable_stamps,
+    unusable_timestamps,
 )
 from kallos.features.unfinished import ends_after, is_off_clock, not_over_before
 from kallos.specs.data import DataSpec
@@ -27,9 +27,9 @@ from kallos.words import shorten
 _EPOCH, _DAY_AFTER, _MONTH_AFTER, _YEAR_AFTER = (
     pd.Timestamp(day) for day in ("1970-01-01", "1970-01-02", "1970-02-01", "1971-01-01")
 )
-# Clocks differ, and stamps without a zone may be of one that is ahead.
+# Clocks differ, and timestamps without a zone may be of one that is ahead.
 _AHEAD = pd.Timedelta(days=1)
-# So many usual steps away from all others, a stamp is no part of them.
+# So many usual steps away from all others, a timestamp is no part of them.
 _LONELY = 10
 # Times of our days, in seconds since 1970 and in its thousandths: from 2001 to 2049.
 _SECONDS = (1_000_000_000, 2_500_000_000)
@@ -39,7 +39,7 @@ _DIGITS = (18_000_101, 21_001_231)
 
 @dataclass
 class Stamped:
-    """Rows indexed by unique, sorted stamps, as far as they could be repaired, and what was found on the way.
+    """Rows indexed by unique, sorted timestamps, as far as they could be repaired, and what was found on the way.
 
     `frequency` is None where the rows keep to none.
     """
@@ -50,15 +50,15 @@ class Stamped:
     left_out: int = 0
 
 
-def examine_stamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> Stamped:
-    """Return rows indexed by their stamps, whatever is wrong with these, and all that is."""
+def examine_timestamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None) -> Stamped:
+    """Return rows indexed by their timestamps, whatever is wrong with these, and all that is."""
     name = spec.timestamp_column
     if name not in rows.columns:
         return _unstamped(rows, f"timestamps must be in column {name!r}, and there is no such column", spec)
-    stamps, others = rows[name], rows.drop(columns=name)
-    index, unreadable, are_local_days = _read(stamps, spec)
-    zones = _local_days(index, spec) if are_local_days else _zones(stamps[~unreadable & stamps.notna()], name)
-    findings = [*map(Finding.of, unusable_stamps(stamps, unreadable, spec)), *zones]
+    timestamps, others = rows[name], rows.drop(columns=name)
+    index, unreadable, are_local_days = _read(timestamps, spec)
+    zones = _local_days(index, spec) if are_local_days else _zones(timestamps[~unreadable & timestamps.notna()], name)
+    findings = [*map(Finding.of, unusable_timestamps(timestamps, unreadable, spec)), *zones]
     readable = np.asarray(index.notna())
     if not readable.any():
         stamped = _unstamped(others, None, spec)
@@ -101,17 +101,17 @@ def _unstamped(rows: pd.DataFrame, message: str | None, spec: DataSpec) -> Stamp
     return Stamped(frame, findings)
 
 
-def _read(stamps: pd.Series, spec: DataSpec) -> tuple[pd.Index, np.ndarray, bool]:
-    """Return stamps as moments without a zone (NaT: none) or integers (NaN: none), and which cannot be read.
+def _read(timestamps: pd.Series, spec: DataSpec) -> tuple[pd.Index, np.ndarray, bool]:
+    """Return timestamps as moments without a zone (NaT: none) or integers (NaN: none), and which cannot be read.
 
     Likewise whether they are days by offsets of their own, whose dates are kept.
     """
-    missing = stamps.isna().to_numpy(bool)
-    known = stamps[~missing]
+    missing = timestamps.isna().to_numpy(bool)
+    known = timestamps[~missing]
     if _are_whole(known, is_partial=bool(missing.any())):
-        return pd.Index(pd.to_numeric(stamps, errors="coerce")), np.zeros(len(stamps), bool), False
-    utc = moments_of(stamps)
-    index = days_or_moments(stamps, utc, spec.days_in)
+        return pd.Index(pd.to_numeric(timestamps, errors="coerce")), np.zeros(len(timestamps), bool), False
+    utc = moments_of(timestamps)
+    index = days_or_moments(timestamps, utc, spec.days_in)
     are_local_days = spec.days_in is None and bool((index != utc)[utc.notna()].any())
     return index, np.asarray(utc.isna()) & ~missing, are_local_days
 
@@ -128,7 +128,7 @@ def _local_days(index: pd.DatetimeIndex, spec: DataSpec) -> Iterator[Finding]:
 
 
 def _are_whole(known: pd.Series, *, is_partial: bool) -> bool:
-    """Return whether the stamps are integers; with some missing, pandas may hold them as floats."""
+    """Return whether the timestamps are integers; with some missing, pandas may hold them as floats."""
     if known.empty:
         return False
     if known.dtype.kind in "iu":
@@ -141,15 +141,15 @@ def _are_whole(known: pd.Series, *, is_partial: bool) -> bool:
     return known.dtype == object and all(type(each) is int and abs(each) < 2**63 for each in known)
 
 
-def _zones(stamps: pd.Series, name: str) -> Iterator[Finding]:
-    if stamps.dtype.kind in "iufbcmM":
+def _zones(timestamps: pd.Series, name: str) -> Iterator[Finding]:
+    if timestamps.dtype.kind in "iufbcmM":
         return
-    seconds = pd.Series(offsets_of(stamps), index=stamps.index)
+    seconds = pd.Series(offsets_of(timestamps), index=timestamps.index)
     kinds = [_as_written(each) for each in seconds.unique()]
     if len(kinds) < 2:
         return
     rarest = seconds.value_counts(dropna=False).index[-1]
-    odd = tuple(str(each) for each in stamps[seconds.isna() if pd.isna(rarest) else seconds == rarest].iloc[:3])
+    odd = tuple(str(each) for each in timestamps[seconds.isna() if pd.isna(rarest) else seconds == rarest].iloc[:3])
     if "" in kinds:
         n_without = int(seconds.isna().sum())
         yield Finding(
@@ -157,7 +157,7 @@ def _zones(stamps: pd.Series, name: str) -> Iterator[Finding]:
             f"timestamps must all have a time zone or none, and {n_without} of {len(seconds)} have none",
             "write them all in UTC",
             column=name,
-            stamps=odd,
+            timestamps=odd,
         )
     else:
         yield Finding(
@@ -166,12 +166,12 @@ def _zones(stamps: pd.Series, name: str) -> Iterator[Finding]:
             f"days of a local zone do not begin at midnight there",
             "write them in UTC, or as dates of the local zone without an offset",
             column=name,
-            stamps=odd,
+            timestamps=odd,
         )
 
 
 def _as_written(offset: float) -> str:
-    """Return an offset from UTC in seconds as stamps have it, "" for none."""
+    """Return an offset from UTC in seconds as timestamps have it, "" for none."""
     if np.isnan(offset):
         return ""
     hours, minutes = divmod(round(abs(offset) / 60), 60)
@@ -189,7 +189,7 @@ def _order(index: pd.Index, name: str) -> Iterator[Finding]:
         f"store column {name!r} as timestamps or as text of one ISO shape, and see that nothing was computed in this "
         f"order",
         column=name,
-        stamps=first_few(index[back + 1]),
+        timestamps=first_few(index[back + 1]),
     )
 
 
@@ -211,7 +211,7 @@ def _without_odd_dates(frame: pd.DataFrame, now: datetime | None, findings: list
                     f"{future[0]}: what they hold cannot have been seen",
                     f"give `end_date` {today:%Y-%m-%d}, or correct them",
                     column=str(index.name),
-                    stamps=first_few(future),
+                    timestamps=first_few(future),
                 )
             )
     at_epoch = (index >= _EPOCH) & (index < _DAY_AFTER)
@@ -229,7 +229,7 @@ def _without_odd_dates(frame: pd.DataFrame, now: datetime | None, findings: list
                 f"another unit, ends up",
                 "correct them; times in seconds or milliseconds are to be written as timestamps",
                 column=str(index.name),
-                stamps=first_few(found),
+                timestamps=first_few(found),
             )
         )
         if lonely and len(others):
@@ -251,7 +251,7 @@ def _without_live_row(
                 f"unfinished, and left out",
                 f"take it out of the table, or end with `end_date` '{index[-2]}'",
                 column=str(index.name),
-                stamps=(str(index[-1]),),
+                timestamps=(str(index[-1]),),
             )
         )
         frame = frame.iloc[:-1]
@@ -271,7 +271,7 @@ def unfinished(index: pd.Index, why: str, *, column: str) -> Finding:
         f"unasked",
         f"bring it again when it is over, or end with `end_date` '{index[-2]}'; if it is over, leave it",
         column=column,
-        stamps=(str(index[-1]),),
+        timestamps=(str(index[-1]),),
     )
 
 
@@ -285,7 +285,7 @@ def _integer_epochs(index: pd.Index) -> Iterator[Finding]:
             f"folds will not follow the calendar, and missing rows are not seen",
             "write them as timestamps, or make them some in a query (query_file)",
             column=name,
-            stamps=first_few(index),
+            timestamps=first_few(index),
         )
         return
     steps = np.diff(values)
@@ -298,7 +298,7 @@ def _integer_epochs(index: pd.Index) -> Iterator[Finding]:
             f"{usual}: rows seem to be missing",
             "add them, if a step is a time",
             column=name,
-            stamps=first_few(odd),
+            timestamps=first_few(odd),
         )
 
 

@@ -1,4 +1,4 @@
-"""Looks at a hold-out: each is logged beside the model that was evaluated, and counted over all models."""
+"""Hold-out evaluations: each is logged beside the model that was evaluated, and counted over all models."""
 
 import logging
 import posixpath
@@ -17,27 +17,27 @@ from kallos.words import target_label
 
 _log = logging.getLogger(__name__)
 
-# What lies in a model's folder: what it says of itself, and the looks; they grow, and are no part of the model.
-MANIFEST, LOOKS = "manifest.json", "looks"
+# What lies in a model's folder: what it says of itself, and the evaluations; they grow, and are no part of the model.
+MANIFEST, HOLDOUT_EVALUATIONS = "manifest.json", "holdout_evaluations"
 
-Stamp = str | int
+Timestamp = str | int
 
 
-class Look(BaseModel):
+class EvaluationRecord(BaseModel):
     """One evaluation of a model on later rows, `test_start` to `test_end`, both inclusive (a date is its whole day).
 
-    `decision` is the verdict's, None as long as there is none. `look_id` names its file.
+    `decision` is the verdict's, None as long as there is none. `evaluation_id` names its file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    look_id: str = Field(default_factory=lambda: uuid.uuid4().hex, pattern=r"^[0-9a-f]{32}$")
+    evaluation_id: str = Field(default_factory=lambda: uuid.uuid4().hex, pattern=r"^[0-9a-f]{32}$")
     model_id: str
     asset_id: str
     target: str
     horizon: PositiveInt
-    test_start: Stamp
-    test_end: Stamp
+    test_start: Timestamp
+    test_end: Timestamp
     data_sha256: str
     time: AwareDatetime
     decision: str | None = None
@@ -48,7 +48,7 @@ class Look(BaseModel):
             raise ValueError(f"test_end must be no earlier than test_start: {self.test_start} and {self.test_end}")
         return self
 
-    def overlaps(self, other: "Look") -> bool:
+    def overlaps(self, other: "EvaluationRecord") -> bool:
         """Whether both are of the same asset, target and horizon, on windows that overlap."""
         return (self.asset_id, self.target, self.horizon) == (
             other.asset_id,
@@ -62,56 +62,63 @@ class Look(BaseModel):
 
 
 @dataclass(frozen=True)
-class LookCount:
-    """Looks at a hold-out, and how many different tests they were.
+class EvaluationCount:
+    """Hold-out evaluations, and how many different tests they were.
 
     A test is a model on a window: the same again is not another.
     """
 
-    looks: int
+    holdout_evaluations: int
     tests: int
 
 
-def record_look(model_folder: str, look: Look) -> str:
-    """Log a look beside the model, as a small file of its own; return its address, without a password.
+def record_evaluation(model_folder: str, evaluation: EvaluationRecord) -> str:
+    """Log an evaluation beside the model, as a small file of its own; return its address, without a password.
 
-    To log it before anything is seen, and again with its decision, is one look. Raises `KallosError` if the model's
-    folder cannot be written.
+    To log it before anything is seen, and again with its decision, is one evaluation. Raises `KallosError` if the
+    model's folder cannot be written.
     """
-    name = f"{look.time.astimezone(UTC):%Y%m%dT%H%M%SZ}-{look.look_id}.json"
-    return _looks(model_folder).write(name, look.model_dump_json(indent=2) + "\n")
+    name = f"{evaluation.time.astimezone(UTC):%Y%m%dT%H%M%SZ}-{evaluation.evaluation_id}.json"
+    return _looks(model_folder).write(name, evaluation.model_dump_json(indent=2) + "\n")
 
 
-def looks_in(model_folder: str) -> tuple[Look, ...]:
-    """Return the looks that are logged beside a model, by time; one that cannot be read is warned of and left out."""
+def evaluations_in(model_folder: str) -> tuple[EvaluationRecord, ...]:
+    """Return the evaluations that are logged beside a model, by time.
+
+    One that cannot be read is warned of and left out.
+    """
     logged = tuple(_logged_in(model_folder))
     for each in logged:
-        if each.look is None:
-            _log.warning("a look at a hold-out cannot be read: %s", each.address)
-    return tuple(sorted((each.look for each in logged if each.look is not None), key=lambda look: look.time))
+        if each.evaluation is None:
+            _log.warning("a hold-out evaluation cannot be read: %s", each.address)
+    return tuple(
+        sorted(
+            (each.evaluation for each in logged if each.evaluation is not None), key=lambda evaluation: evaluation.time
+        )
+    )
 
 
-def count_looks(folders: Iterable[str], look: Look) -> LookCount:
-    """Count the looks that are logged in models' folders and overlap this one, itself among them once it is recorded.
+def count_evaluations(folders: Iterable[str], evaluation: EvaluationRecord) -> EvaluationCount:
+    """Count the evaluations in models' folders that overlap this one, itself among them once it is recorded.
 
-    A model that was copied, looks and all, counts once. A look that cannot be read is counted, and warned of, unless
-    the model's manifest says that it is of another asset, target or horizon. Raises `KallosError` if a folder cannot
-    be read.
+    A model that was copied, evaluations and all, counts once. An evaluation that cannot be read is counted, and warned
+    of, unless the model's manifest says that it is of another asset, target or horizon. Raises `KallosError` if a
+    folder cannot be read.
     """
     logged: dict[str, _Logged] = {}
     for folder in folders:
         for each in _logged_in(folder):
-            if each.look is not None or each.name not in logged:
+            if each.evaluation is not None or each.name not in logged:
                 logged[each.name] = each
-    counted = [each for each in logged.values() if each.counts_as(look)]
+    counted = [each for each in logged.values() if each.counts_as(evaluation)]
     for each in counted:
-        if each.look is None:
-            _log.warning("a look at the hold-out cannot be read, and is counted all the same: %s", each.address)
+        if each.evaluation is None:
+            _log.warning("a hold-out evaluation cannot be read, and is counted all the same: %s", each.address)
     tests = {
-        (each.model_id, *((each.look.test_start, each.look.test_end) if each.look else (each.name,)))
+        (each.model_id, *((each.evaluation.test_start, each.evaluation.test_end) if each.evaluation else (each.name,)))
         for each in counted
     }
-    return LookCount(len(counted), len(tests))
+    return EvaluationCount(len(counted), len(tests))
 
 
 def sibling_folders(model_folder: str) -> tuple[str, ...]:
@@ -130,7 +137,7 @@ class _Window:
     last: float
 
     @classmethod
-    def of(cls, start: Stamp, end: Stamp) -> Self:
+    def of(cls, start: Timestamp, end: Timestamp) -> Self:
         if isinstance(start, int) and isinstance(end, int):
             return cls(True, start, end)
         return cls(False, _covered(str(start))[0], _covered(str(end))[1])
@@ -140,12 +147,12 @@ class _Window:
         return self.is_rows != other.is_rows or (self.first <= other.last and other.first <= self.last)
 
 
-def _covered(stamp: str) -> tuple[float, float]:
+def _covered(timestamp: str) -> tuple[float, float]:
     """Return the first and the last moment of an ISO date or time, UTC where it says no other; raises `ValueError`."""
-    moment = datetime.fromisoformat(stamp)
+    moment = datetime.fromisoformat(timestamp)
     seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     try:
-        date.fromisoformat(stamp)
+        date.fromisoformat(timestamp)
     except ValueError:
         return seconds, seconds
     return seconds, seconds + 86_400 - 1e-6
@@ -153,11 +160,11 @@ def _covered(stamp: str) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Logged:
-    """A file of a model's looks; `look` is None where it cannot be read."""
+    """A file of a model's evaluations; `evaluation` is None where it cannot be read."""
 
     folder: str
     name: str
-    look: Look | None
+    evaluation: EvaluationRecord | None
 
     @property
     def address(self) -> str:
@@ -165,15 +172,15 @@ class _Logged:
 
     @property
     def model_id(self) -> str:
-        if self.look is not None:
-            return self.look.model_id
+        if self.evaluation is not None:
+            return self.evaluation.model_id
         return str(self._manifest.get("model_id") or posixpath.basename(self.folder.rstrip("/")))
 
-    def counts_as(self, look: Look) -> bool:
+    def counts_as(self, evaluation: EvaluationRecord) -> bool:
         """Whether it is of the same hold-out, or may be."""
-        if self.look is not None:
-            return self.look.overlaps(look)
-        subject = {"asset_id": look.asset_id, "target": look.target, "horizon": look.horizon}
+        if self.evaluation is not None:
+            return self.evaluation.overlaps(evaluation)
+        subject = {"asset_id": evaluation.asset_id, "target": evaluation.target, "horizon": evaluation.horizon}
         its = dict(self._manifest)
         if isinstance(its.get("target"), list):
             its["target"] = target_label([str(name) for name in its["target"]])
@@ -191,11 +198,11 @@ def _logged_in(folder: str) -> Iterator[_Logged]:
     logged = _looks(folder)
     for name in logged.files():
         try:
-            look = Look.model_validate_json(logged.read(name) or b"")
+            evaluation = EvaluationRecord.model_validate_json(logged.read(name) or b"")
         except (ValidationError, KallosError):
-            look = None
-        yield _Logged(folder, name, look)
+            evaluation = None
+        yield _Logged(folder, name, evaluation)
 
 
 def _looks(model_folder: str) -> Folder:
-    return Folder(model_folder, "a model's folder") / LOOKS
+    return Folder(model_folder, "a model's folder") / HOLDOUT_EVALUATIONS

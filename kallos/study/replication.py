@@ -15,7 +15,7 @@ from kallos.scoring.job import FoldJob, FoldScore
 from kallos.scoring.metrics import mean
 
 
-class Confirmation(BaseModel):
+class SeedReplication(BaseModel):
     """What the chosen parameters reach on the folds with each seed, beside naive; errors in the target's own units.
 
     `rmse` has the mean over the folds of each seed, the study's own first, of another metric where the study minimises
@@ -36,24 +36,24 @@ class Confirmation(BaseModel):
 
 def seeds_from(first: int, number: int) -> tuple[int, ...]:
     """Return so many seeds, the study's own first."""
-    return tuple((first + place) % 2**32 for place in range(number))
+    return tuple((first + position) % 2**32 for position in range(number))
 
 
-def confirm(
+def replicate(
     plan: StudyPlan,
     params: Params,
     *,
     seeds: int = 3,
     score_fold: Callable[[FoldJob], FoldScore] = evaluate_fold,
     workers: int = 1,
-) -> Confirmation:
+) -> SeedReplication:
     """Run a parameter set on the study's folds with so many seeds.
 
     `score_fold` is called by so many threads as `workers`: `evaluate_fold` itself takes one alone. Raises `FitError` if
     a fold cannot be fitted, and `StudyError` for less than one seed.
     """
     if seeds < 1:
-        raise StudyError(f"a confirmation needs one seed or more, not {seeds}")
+        raise StudyError(f"a seed replication needs one seed or more, not {seeds}")
     numbers = seeds_from(plan.spec.seed, seeds)
     jobs = [
         replace(job, name=f"seed-{seed}-fold-{job.number}", fit=replace(job.fit, seed=seed))
@@ -64,9 +64,10 @@ def confirm(
         scores = list(threads.map(score_fold, jobs))
     n_folds = len(plan.folds)
     rmse = tuple(
-        mean([score.value for score in scores[place : place + n_folds]]) for place in range(0, len(scores), n_folds)
+        mean([score.value for score in scores[position : position + n_folds]])
+        for position in range(0, len(scores), n_folds)
     )
-    return Confirmation(
+    return SeedReplication(
         seeds=numbers,
         rmse=rmse,
         mean=mean(list(rmse)),
