@@ -331,7 +331,7 @@ def test_only_the_columns_that_are_asked_for_are_taken(features: pd.DataFrame) -
     study = study_frame(features, FeatureSpec(columns=("r*", "macd"), exclude=("roc*",)))
     assert list(study.columns) == ["log_return_close", "rsi_14", "macd"]
 
-    with pytest.raises(DataError, match="'rsy' in 'columns' fits none; there are log_return_close,"):
+    with pytest.raises(DataError, match="'rsy' in 'columns' matches none; there are log_return_close,"):
         study_frame(features, FeatureSpec(columns=("rsy",)))
 
 
@@ -416,7 +416,7 @@ def test_a_file_in_wal_mode_in_a_folder_that_cannot_be_written_is_named_with_the
     with without_rights(folder):
         line = database.refusal(DatabaseError, features_table="prices", asset_column="id")
 
-    assert "it is in WAL mode, which needs a folder that can be written" in line
+    assert "it is in WAL mode, which needs a writable folder" in line
 
 
 def test_a_file_whose_last_write_was_cut_short_is_named_with_the_remedy(tmp_path: Path) -> None:
