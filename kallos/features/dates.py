@@ -67,12 +67,12 @@ def _shortest(moment: pd.Timestamp) -> str:
 
 def _is_whole(text: str | None) -> bool:
     """Return whether a bound is an integer, and not a date in the basic format (20230930)."""
-    return text is not None and not _is_moment(text) and text.strip().lstrip("+-").isdecimal()
+    return text is not None and not _is_iso(datetime, text) and text.strip().lstrip("+-").isdecimal()
 
 
-def _is_moment(text: str) -> bool:
+def _is_iso(kind: type[date], text: str) -> bool:
     try:
-        datetime.fromisoformat(text)
+        kind.fromisoformat(text)
     except ValueError:
         return False
     return True
@@ -87,17 +87,9 @@ def _moment(text: str | None, which: str) -> pd.Timestamp | None:
         raise UsageError(f"`{which}_date` must be an ISO date such as 2023-09-30, not {text!r}") from None
     if parsed.tzinfo is not None:
         parsed = parsed.astimezone(UTC).replace(tzinfo=None)
-    if which.endswith("end") and _is_date(text):
+    if which.endswith("end") and _is_iso(date, text):
         parsed = datetime.combine(parsed, time.max)
     return pd.Timestamp(min(max(parsed, FIRST_MOMENT), LAST_MOMENT))
-
-
-def _is_date(text: str) -> bool:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _whole(text: str | None, which: str) -> int | None:

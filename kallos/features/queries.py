@@ -3,25 +3,8 @@
 from datetime import UTC
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    Date,
-    DateTime,
-    Float,
-    Numeric,
-    Select,
-    String,
-    Table,
-    TextClause,
-    bindparam,
-    select,
-    text,
-    true,
-    type_coerce,
-)
-from sqlalchemy.types import Integer, NullType
+from sqlalchemy import Column, ColumnElement, Select, Table, TextClause, bindparam, select, text, true, type_coerce
+from sqlalchemy.types import BigInteger, Date, DateTime, Float, Integer, NullType, Numeric, String
 
 from kallos.errors import UsageError
 from kallos.features.dates import bound_texts, utc_bounds

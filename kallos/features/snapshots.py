@@ -50,7 +50,10 @@ def write_snapshot(frame: pd.DataFrame, folder: str) -> str:
     content = frame_sha256(frame)
     store, name = Folder(folder, _WHAT), _name(content)
     if _holds(store, name, content):
-        _mark_as_used(store, name)
+        if store.local is not None:
+            # An object store keeps only the time of writing, and the folder may be another user's.
+            with suppress(OSError):
+                os.utime(store.local / name)
     else:
         parquet = BytesIO()
         frame.to_parquet(parquet)
@@ -89,15 +92,9 @@ def prune_snapshots(
 
 @lru_cache(maxsize=4)
 def read_snapshot(address: str) -> pd.DataFrame:
-    """Return a snapshot's frame, which is cached and must not be changed.
-
-    Raises `StorageError` if it cannot be read.
-    """
+    """Return a snapshot's frame, which must not be changed, since it is cached; raises `StorageError`."""
     folder, name = split_address(address)
-    frame = _read(Folder(folder, _WHAT), name)
-    if frame is None:
-        raise StorageError(f"a snapshot must exist: there is no {scrubbed(address)}")
-    return frame
+    return _read(Folder(folder, _WHAT), name)
 
 
 def _name(content: str) -> str:
@@ -107,10 +104,9 @@ def _name(content: str) -> str:
 def _holds(store: Folder, name: str, content: str) -> bool:
     """Return whether a snapshot exists, can be read, and has the hash of its name."""
     try:
-        frame = _read(store, name)
+        return frame_sha256(_read(store, name)) == content
     except StorageError:
         return False
-    return frame is not None and frame_sha256(frame) == content
 
 
 def _snapshots(store: Folder) -> list[StoredFile]:
@@ -118,18 +114,10 @@ def _snapshots(store: Folder) -> list[StoredFile]:
     return [file for file in store.stored() if _OURS.fullmatch(file.name)]
 
 
-def _mark_as_used(store: Folder, name: str) -> None:
-    """Record the time of use; an object store keeps only the time of writing."""
-    if store.local is not None:
-        # The folder may be another user's.
-        with suppress(OSError):
-            os.utime(store.local / name)
-
-
-def _read(store: Folder, name: str) -> pd.DataFrame | None:
+def _read(store: Folder, name: str) -> pd.DataFrame:
     content = store.read(name)
     if content is None:
-        return None
+        raise StorageError(f"a snapshot must exist: there is no {store.address(name)}")
     try:
         return pd.read_parquet(BytesIO(content))
     except Exception as error:  # Each Parquet reader has its own errors for a damaged file.

@@ -20,7 +20,7 @@ from kallos.features.left_out import read_left_out
 from kallos.features.local_days import days_or_moments, zone_of_days
 from kallos.features.queries import of_asset, table_query, text_query
 from kallos.features.tables import refuse_missing_schema, schema_and_name
-from kallos.features.unfinished import is_off_clock, without_off_clock
+from kallos.features.unfinished import is_off_clock
 from kallos.features.writing import Written, database_errors, write_features
 from kallos.settings import DB_TIMEOUT
 from kallos.specs.data import DataSpec
@@ -185,7 +185,7 @@ def tidy(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     """
     chosen = _chosen(rows, spec)
     refuse_doubled(chosen.index, spec)
-    return _with_frequency(without_off_clock(chosen), spec)
+    return _with_frequency(chosen.iloc[:-1] if is_off_clock(chosen.index) else chosen, spec)
 
 
 def off_clock_row(rows: pd.DataFrame, spec: DataSpec) -> pd.Timestamp | None:

@@ -59,11 +59,6 @@ def is_off_clock(index: pd.Index) -> bool:
     return bool((others - others.normalize() != last - last.normalize()).all())
 
 
-def without_off_clock(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return rows without a last one for which `is_off_clock` holds."""
-    return frame.iloc[:-1] if is_off_clock(frame.index) else frame
-
-
 def ends_after(index: pd.Index, now: datetime | None, zone: str | None = None) -> pd.Timestamp | None:
     """Return when the last row's time ends if that is after `now` (in UTC if it has no zone), or None.
 

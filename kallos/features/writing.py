@@ -14,25 +14,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
-from sqlalchemy import (
-    URL,
-    Column,
-    Connection,
-    DateTime,
-    Engine,
-    Float,
-    MetaData,
-    NullPool,
-    String,
-    Table,
-    create_engine,
-    event,
-    func,
-    inspect,
-    select,
-    type_coerce,
-)
+from sqlalchemy import Column, MetaData, Table, create_engine, event, func, inspect, select, type_coerce
+from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+from sqlalchemy.types import DateTime, Float, String
 
 from kallos.errors import DatabaseError, DataError
 from kallos.features.databases import parse_url, reason_of, shown

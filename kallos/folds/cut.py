@@ -144,17 +144,14 @@ def _longest_input(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> int |
             own_cuts = [cut[position] for cut in cuts]
             fits.append(clip_input(own, spec, own_cuts if len(cuts[0]) > 1 else None))
             for fold, cut in zip(own, own_cuts, strict=True):
-                _refuse_short_inner(fold, cut, spec)
+                inner = fold.train_stop - fold.train_start - cut.inner_start
+                if inner < spec.horizon:
+                    raise DataError(
+                        f"inner validation must have at least `horizon` {spec.horizon} rows: in fold {fold.number} it "
+                        f"has {inner}",
+                        "increase `inner_validation`, or reduce `horizon`",
+                    )
     return min((fit for fit in fits if fit is not None), default=None)
-
-
-def _refuse_short_inner(fold: Fold, cut: InnerCut, spec: TuneSpec) -> None:
-    inner = fold.train_stop - fold.train_start - cut.inner_start
-    if inner < spec.horizon:
-        raise DataError(
-            f"inner validation must have at least `horizon` {spec.horizon} rows: in fold {fold.number} it has {inner}",
-            "increase `inner_validation`, or reduce `horizon`",
-        )
 
 
 def refuse_short_holdout(grid: FoldGrid, spec: TuneSpec) -> None:

@@ -122,7 +122,11 @@ def find_layout(first_lines: Sequence[str], name: str, given: FileLayout) -> Fou
     if not is_header:
         names = _known_columns(read.rows)
         if names is None:
-            raise DataError(_no_header(header, read.separator, name))
+            raise DataError(
+                f"columns must have names, and {name} has no header: line {header.first} is "
+                f"{_begin(header, read.separator)}; name its {len(header.fields)} columns in order, such as `header` "
+                f"{','.join(_likely_names(header.fields))}"
+            )
         notes.append(
             f"there is no header: columns are read as Binance's klines, {', '.join(names)} (`header` gives other names)"
         )
@@ -278,13 +282,6 @@ def _refuse_line_above(read: _Reading, name: str) -> None:
     raise DataError(
         f"a header must name each column, and {lines} not: {_begin(first, read.separator)}; line {header.first} has "
         f"{width} names, like the fields of most rows, so skip the lines above it with `skip_lines` {above}"
-    )
-
-
-def _no_header(row: _Row, separator: str, name: str) -> str:
-    return (
-        f"columns must have names, and {name} has no header: line {row.first} is {_begin(row, separator)}; name its "
-        f"{len(row.fields)} columns in order, such as `header` {','.join(_likely_names(row.fields))}"
     )
 
 

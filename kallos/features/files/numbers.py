@@ -55,7 +55,10 @@ def read_numbers(table: RawTable, chosen: Mapping[str, str], rule: NumberRule, *
                 f"{rule.text_remedy({name: own})}"
             ) from None
     values, words = pd.DataFrame(columns), pd.DataFrame(at_fault)
-    firsts = {name: _first_word(table, chosen[name], words[name]) for name in words.columns[words.any()]}
+    firsts = {
+        name: str(table.columns[chosen[name]][int(words[name].to_numpy().argmax())].as_py())
+        for name in words.columns[words.any()]
+    }
     text = {name: word for name, word in firsts.items() if values[name].isna().all()}
     if text:
         named = f"column{'s' * (len(text) > 1)} {shorten([repr(chosen[name]) for name in text])}"
@@ -64,10 +67,6 @@ def read_numbers(table: RawTable, chosen: Mapping[str, str], rule: NumberRule, *
             f"{shortened(next(iter(text.values())))}, and no number; {_remedy(text, chosen, rule)}"
         )
     return Numbers(values, words, f"correct it, {_remedy(firsts, chosen, rule)}" if firsts else "correct it")
-
-
-def _first_word(table: RawTable, own: str, words: pd.Series) -> str:
-    return str(table.columns[own][int(words.to_numpy().argmax())].as_py())
 
 
 def _remedy(words: Mapping[str, str], chosen: Mapping[str, str], rule: NumberRule) -> str:

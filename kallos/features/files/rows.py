@@ -136,7 +136,9 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
         try:
             read.append(_read(table, progress))
         except (DataError, UsageError) as error:
-            raise type(error)(" ".join([str(error), *_aside(table.name, notes)])) from None
+            # How the file was read may be why it was refused.
+            own = "; ".join(note for name, note in notes if name == table.name)
+            raise type(error)(f"{error} ({own})" if own else str(error)) from None
     if reading.asset_id is not None and reading.asset_id not in seen:
         where = sources[0].name if len(sources) == 1 else f"the {len(sources)} inputs"
         raise DataError(f"asset {reading.asset_id!r} is not in {where}: {did_you_mean(reading.asset_id, seen)}")
@@ -171,12 +173,6 @@ def _lines(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     lines = [f"{shorten(of_note, 1)}: {note}" for note, of_note in files.items()]
     more = len(lines) - _MOST_NOTES
     return (*lines[:_MOST_NOTES], *([f"and {more} more notes on how files were read"] if more > 0 else []))
-
-
-def _aside(file: str, notes: Sequence[tuple[str, str]]) -> list[str]:
-    # How a file was read may be why it was refused.
-    own = [note for name, note in notes if name == file]
-    return [f"({'; '.join(own)})"] if own else []
 
 
 def _without_excluded(table: RawTable, exclude: Sequence[str], excluded: set[str]) -> RawTable:
