@@ -1,4 +1,4 @@
-"""From a table of features to the series of one fold: the three steps that users know by name."""
+"""From a features table to the series of one fold, in three steps."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -36,19 +36,17 @@ def load_features_from_db(
 ) -> pd.DataFrame:
     """Return one asset's features, unique and sorted by timestamps (UTC, without a zone) or integers.
 
-    Those of several assets are indexed by asset and timestamp.
+    Several assets are indexed by asset and timestamp. `db_url` is an SQLAlchemy URL of SQLite or PostgreSQL.
+    `start_date` and `end_date` are inclusive; an end without a time means the whole day. With a regular frequency,
+    `index.freq` is set. Timestamps that are all midnight in their own zone or in `days_in` are days, and keep their
+    dates.
 
-    `start_date` and `end_date` are inclusive; a date alone as the end means its whole day. `db_url` is an SQLAlchemy
-    URL of SQLite or PostgreSQL. The index of a regular frequency carries it as `index.freq`. Timestamps that are all
-    midnight by their own offsets, or in the zone `days_in`, are days, and keep their dates.
+    `query` is one SELECT instead of a table, with optional parameters `:asset_id`, `:start_date` and `:end_date`. Give
+    `single_asset` for a table without an asset column. Connections are read-only, and wait at most `timeout` seconds
+    for an answer. `on_rows` is called after each chunk with the number of rows so far.
 
-    `query` is one SELECT in place of a table, and may name the bound `:asset_id`, `:start_date` and `:end_date`; a
-    table without a column of the asset's name is read with `single_asset`. Connections cannot write, and wait
-    `timeout` seconds at most for an answer. `on_rows` is told after each chunk how many rows there are so far.
-
-    Raises `DatabaseError` if the database cannot be reached, takes too long, or holds no such table or column,
-    `DataError` if it holds no such rows, or rows that are doubled or missing, and `UsageError` for a date that is none
-    or a query of another form.
+    Raises `DatabaseError` if the database cannot be reached, is too slow, or has no such table or column, `DataError`
+    for no rows, or duplicate or missing ones, and `UsageError` for an invalid date or query.
     """
     require(str, db_url=db_url)
     require((str, int, date, type(None)), start_date=start_date, end_date=end_date)
@@ -86,23 +84,21 @@ def get_walk_forward_splits(
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """Yield `(train_df, val_df)` for the last `n_folds` complete windows of a fixed grid.
 
-    The grid depends on the calendar alone (or, for a `window` in rows, on the first row), never on how long
-    the data is: one more day moves no fold. With `n_folds=3` and quarters::
+    The grid depends only on the calendar (or on the first row, if `window` is a number of rows), so one more day moves
+    no fold. With `n_folds=3` and quarters::
 
                     2023-Q1   Q2       Q3       Q4       2024-Q1   current window
         fold 1   ... train ········· x [ val  ]
         fold 2   ... train ·················· x [ val  ]
         fold 3   ... train ··························· x [ val   ]  (apart)
 
-    Training windows expand from the first row, or roll over `train_rows` rows. At each `x`, the last
-    `label_horizon - 1` rows before the validation window are purged, and `gap` more. The leak that this
-    prevents: a label that looks 7 rows ahead is known 7 rows later, so the last 6 training labels would hold
-    prices from inside the validation window's first forecasts. The current window at the end is
-    left out, since its score would change every day. The last `holdout` complete windows are left out, too, purged
-    from the folds like a validation window from its training rows.
+    Training windows expand from the first row, or roll over `train_rows` rows. At each `x`, `label_horizon - 1 + gap`
+    rows before the validation window are purged: a label that looks 7 rows ahead is known 7 rows later, so the last 6
+    training labels would leak prices from the validation window. The current window is left out, since its score would
+    change every day. So are the last `holdout` complete windows, with a purge before them.
 
-    Raises `DataError` if the rows are not sorted and unique, or do not hold so many complete windows, and
-    `UsageError` for a number that cannot be.
+    Raises `DataError` if the rows are not sorted and unique, or have too few complete windows, and `UsageError` for an
+    invalid number.
     """
     require_rows(df=df)
     require_whole(0, label_horizon=label_horizon)
@@ -120,26 +116,26 @@ def prepare_darts_timeseries(
 ) -> PreparedFold:
     """Return one fold's normalised float32 series: the target, and the other columns as past covariates.
 
-    Everything is fitted on the fold's first `fit_rows` training rows (default: all of them) and applied to
-    all rows up to the end of the validation window:
+    Everything is fitted on the fold's first `fit_rows` training rows (default: all), and applied to all rows up to the
+    end of the validation window:
 
-    - target: standardised; `PreparedFold.target_scale` brings forecasts back to its own units
+    - target: standardised; `PreparedFold.target_scale` restores its own units
     - `volume`: log(1 + x), standardised
-    - `bounded`: scaled to [0, 1], later values clipped to it
-    - `unbounded`: less the median, over the distance of the 5th to the 95th percentile
+    - `bounded`: scaled to [0, 1], with later values clipped
+    - `unbounded`: minus the median, divided by the range from the 5th to the 95th percentile
     - `rate_of_change`: sign(x) log(1 + abs(x)), standardised
-    - `log_return`: standardised, with `log_return_pca` projected on principal components
+    - `log_return`: standardised, and projected on principal components with `log_return_pca`
     - `other`: standardised
 
-    Raises `FitError` if the target is constant over the rows that fit, or a value leaves float32, `UsageError` for an
-    argument of another kind, and `DataError` for rows that are not sorted and unique, or have a time zone.
+    Raises `FitError` if the target is constant over the rows that fit, or a value exceeds float32, `UsageError` for an
+    argument of the wrong type, and `DataError` for rows that are not sorted and unique, or have a time zone.
     """
     require(pd.DataFrame, df=df)
     require(Fold, fold=fold)
     require((FeatureSpec, type(None)), features=features)
     if fit_rows is not None:
         require_whole(1, fit_rows=fit_rows)
-    # Beside the fold's own rows there may be those of other assets.
+    # The frame may have rows of other assets too.
     require_rows(df=df.iloc[fold.train_start : fold.validation_stop])
     features = features or FeatureSpec()
     return prepare_fold(df[study_columns(df.columns, features)], fold, features, fit_rows=fit_rows)

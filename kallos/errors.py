@@ -1,17 +1,12 @@
-"""What can go wrong, as one tree.
+"""The tree of errors, and checks of arguments that raise them.
 
-KallosError                 one line for the user: the rule, the value, the remedy
-├── UsageError              the request is wrong: a flag, a specification, a setting   (exit code 2)
-├── DatabaseError           the database cannot be reached or refuses                  (exit code 1)
-├── DataError               the rows or columns are unfit for tuning                   (exit code 1)
-├── FitError                one fold cannot be fitted: a property of the job, so the
-│                           trial fails, is not retried, and the study goes on
-├── StudyError              the study as a whole has no result                         (exit code 1)
-├── StorageError            a folder or a file in it cannot be read or written: an     (exit code 1)
-│                           `OSError` too, which a retry may mend
-└── BrokenPromiseError      an architecture does not keep to its contract (`kallos.contracts`)
-
-With them stand the checks of arguments that raise them at the door (`require` and its kin).
+KallosError                 one line for the user: the rule, the value, the remedy ├── UsageError              the
+request is wrong: a flag, a specification, a setting   (exit code 2) ├── DatabaseError           the database cannot be
+reached, or refuses                 (exit code 1) ├── DataError               the rows or columns are unfit
+(exit code 1) ├── FitError                one fold cannot be fitted: the trial fails without a │
+retry, and the study goes on ├── StudyError              the study has no result
+(exit code 1) ├── StorageError            a folder or file cannot be read or written: also an        (exit code 1) │
+`OSError`, which a retry may fix └── BrokenPromiseError      an architecture breaks its contract (`kallos.contracts`)
 """
 
 import re
@@ -26,12 +21,10 @@ if TYPE_CHECKING:
 
 
 class KallosError(Exception):
-    """An error that its message explains in full; it is shown without a traceback.
+    """An error whose message says everything; it is shown without a traceback.
 
-    It is the `rule` with the value that breaks it, and the `remedy`, where that is told apart. What was given, or may
-    be given otherwise, stands in backquotes by its name in a specification or a signature, as in "take fewer
-    `n_folds`": who asked by a study file, a form or from Python finds it there, and the command line shows it as its
-    flag.
+    The message is the `rule` with the value that breaks it, and the `remedy`. Parameters are in backquotes by their
+    name in a specification or signature, as in "reduce `n_folds`"; the command line shows them as flags.
     """
 
     exit_code = 1
@@ -48,13 +41,13 @@ class UsageError(KallosError):
 
 
 class DatabaseError(KallosError):
-    """The database cannot be reached, or refuses."""
+    """The database cannot be reached, or refuses the request."""
 
 
 class DataError(KallosError):
     """The rows or columns are unfit for what was asked.
 
-    `place` says which fault it is, and where, by the fields of `kallos.checks.Finding`.
+    `place` has the fault and its location, as in the fields of `kallos.checks.Finding`.
     """
 
     def __init__(self, rule: str, remedy: str = "", **place: Any) -> None:
@@ -63,13 +56,13 @@ class DataError(KallosError):
 
 
 def refuse(found: Iterable[KallosError]) -> None:
-    """Raise the first of the errors that were found, if there is one."""
+    """Raise the first of these errors, if there is one."""
     for error in found:
         raise error
 
 
 class FitError(KallosError):
-    """A fold cannot be fitted or scored: it will fail the same way each time."""
+    """A fold cannot be fitted or scored, and would fail again."""
 
 
 class StudyError(KallosError):
@@ -77,19 +70,19 @@ class StudyError(KallosError):
 
 
 class StorageError(KallosError, OSError):
-    """A folder, or a file in it, cannot be read or written; it may be so later."""
+    """A folder or file cannot be read or written, but perhaps later."""
 
 
 def explain(error: "ValidationError", *place: str, model: "type[BaseModel] | None" = None) -> str:
-    """Return pydantic's findings, which lie at this place of a specification, as one line: field, rule, value.
+    """Return pydantic's findings at this place of a specification as one line of field, rule and value.
 
-    Of a field that the `model` does not have, the one that may be meant is named.
+    For a field that the `model` does not have, the closest one is suggested.
     """
     return "; ".join(_finding(place, model, **finding) for finding in error.errors())
 
 
 def in_one_line(error: Exception) -> str:
-    """Return what somebody's own code has raised as one line: its type and message, of pydantic's each finding."""
+    """Return an error of the user's own code as one line: its type and message, or each of pydantic's findings."""
     findings = getattr(error, "errors", None)
     if findings is None:
         return " ".join(f"{type(error).__name__}: {error}".split())
@@ -101,7 +94,7 @@ def in_one_line(error: Exception) -> str:
 
 
 def _fields_of(model: "type[BaseModel]", place: Iterable[int | str]) -> tuple[str, ...]:
-    """Return the fields that a model, or what lies at a place within it, has; none where it is no model."""
+    """Return the fields of a model, or of the model at a place within it; empty if there is none."""
     within: Any = model
     for part in place:
         field = getattr(within, "model_fields", {}).get(part)
@@ -128,28 +121,28 @@ def _finding(
         known = _fields_of(model, loc[:-1]) if model else ()
         if known:
             return f"{field} is not a field: {did_you_mean(str(loc[-1]), known)}"
-        return f"{field} is not a field of the specification: take it out or correct its spelling"
+        return f"{field} is not a field of the specification; remove it, or correct its spelling"
     shown = "" if type == "value_error" else f", not {input!r}"
     joint = " " if rule.startswith("must ") else ": "
     return f"{field}{joint}{rule[0].lower()}{rule[1:]}{shown}"
 
 
-# What is called otherwise than by the name of its type.
+# Types that messages do not call by their name.
 _WORDS: dict[type, str] = {type(None): "None", Integral: "a whole number", Real: "a number"}
 
 
 def require(kind: type | tuple[type, ...], **given: object) -> None:
-    """Raise `UsageError` if an argument is of none of these kinds; of a specification's part, it says where that is."""
+    """Raise `UsageError` if an argument has none of these types, suggesting a field of it that has."""
     kinds = kind if isinstance(kind, tuple) else (kind,)
     for name, value in given.items():
         if not isinstance(value, kinds):
             parts = getattr(type(value), "model_fields", ())
-            inside = next((f": give its {part!r}" for part in parts if isinstance(getattr(value, part), kinds)), "")
+            inside = next((f"; give its {part!r}" for part in parts if isinstance(getattr(value, part), kinds)), "")
             raise UsageError(f"{name} must be {' or '.join(map(_a, kinds))}, not {_a(type(value))}{inside}")
 
 
 def require_each(kind: type, **given: object) -> None:
-    """Raise `UsageError` if an argument is no list or tuple of this kind."""
+    """Raise `UsageError` if an argument is not a list or tuple of this type."""
     for name, values in given.items():
         if not isinstance(values, list | tuple):
             raise UsageError(f"{name} must be a list of {kind.__name__}, not {_a(type(values))}")
@@ -157,35 +150,35 @@ def require_each(kind: type, **given: object) -> None:
 
 
 def require_one_of(choices: tuple[str, ...], **given: object) -> None:
-    """Raise `UsageError` if an argument is none of these words."""
+    """Raise `UsageError` if an argument is not one of these words."""
     for name, value in given.items():
         if not isinstance(value, str) or value not in choices:
             raise UsageError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
 
 
 def require_whole(least: int, **given: object) -> None:
-    """Raise `UsageError` if an argument is no whole number of at least so much; True and False are none."""
+    """Raise `UsageError` if an argument is not a whole number of at least `least`; True and False are not."""
     for name, value in given.items():
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
             raise UsageError(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 
 def require_number(least: float, **given: object) -> None:
-    """Raise `UsageError` if an argument is no number of at least so much."""
+    """Raise `UsageError` if an argument is not a number of at least `least`."""
     for name, value in given.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not float(value) >= least:
             raise UsageError(f"{name} must be a number of at least {least}, not {value!r}")
 
 
 def require_positive(**given: object) -> None:
-    """Raise `UsageError` if an argument is no number above zero."""
+    """Raise `UsageError` if an argument is not a number above zero."""
     for name, value in given.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not float(value) > 0:
             raise UsageError(f"{name} must be a number above 0, not {value!r}")
 
 
 def require_callable(**given: Callable[..., Any] | None) -> None:
-    """Raise `UsageError` if an argument that is given cannot be called."""
+    """Raise `UsageError` if an argument is neither None nor callable."""
     for name, value in given.items():
         if value is not None and not callable(value):
             raise UsageError(f"{name} must be a function, not {_a(type(value))}")

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, in a folder of this machine or of an object store by its fsspec URL."""
+"""Atomically written files in a local folder or an object store (an fsspec URL)."""
 
 import hashlib
 import json
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,18 +23,18 @@ from fsspec.implementations.local import LocalFileSystem
 from kallos.errors import StorageError, UsageError
 from kallos.words import scrubbed
 
-# What the stores' libraries end a password at, as a browser does; a port and a path are none.
+# Characters at which the stores' libraries end a password; a port and a path are not a password.
 IN_STORES = re.compile(r"(?!\d+/).*[@/?#\[\]]", re.DOTALL)
 
 _HIDDEN = re.compile(r"(^|/)\.")
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")
-# By then nobody is still writing it.
+# After this time nobody is still writing it.
 _UNFINISHED_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file by its name (`folder/name`), its size in bytes, and when it was written, in seconds since the epoch."""
+    """A file's name (`folder/name`), its size in bytes, and when it was written, in seconds since the epoch."""
 
     name: str
     size: int
@@ -42,7 +43,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a folder holds; `oldest` is when its oldest file was written, in seconds since the epoch."""
+    """The total of some files; `oldest` is when the oldest was written, in seconds since the epoch."""
 
     entries: int
     size_bytes: int
@@ -50,7 +51,7 @@ class Holdings:
 
     @classmethod
     def of(cls, files: Iterable[StoredFile]) -> Self:
-        """Return what these files are together."""
+        """Add up these files."""
         files = list(files)
         return cls(
             entries=len(files),
@@ -60,33 +61,32 @@ class Holdings:
 
 
 class Folder:
-    """A folder of this machine, or of an object store by its fsspec URL; it need not be there before it is written.
+    """A local folder, or one of an object store by its fsspec URL; writing creates it.
 
-    A file of this machine is written under a hidden name and renamed, one of an object store is put as a whole:
-    readers see it whole or not at all, whoever else writes the same name. `what` the folder holds stands in messages.
-    Raises `UsageError` for a URL whose password can be read in two ways, and `StorageError`, without the password, for
-    a store that cannot be opened; so does every method for a folder that cannot be read or written.
+    Local files are written under a hidden name and renamed, and those of an object store are put as a whole, so readers
+    never see a partial file. `what` describes the folder in messages. Raises `UsageError` for a URL with an ambiguous
+    password. This and every method raise `StorageError`, without the password, if the folder cannot be used.
     """
 
     def __init__(self, url: str, what: str = "the output folder") -> None:
         refuse_unclear_password(url, IN_STORES, "a folder's URL")
         self.url = url
         self._what = what
-        with self._errors("a folder must be a path, or an fsspec URL that can be opened here"):
+        with self._errors("a folder must be a path or an fsspec URL that can be opened"):
             self._filesystem, self._path = fsspec.core.url_to_fs(url)
-        #: The folder's path, if it is one of this machine.
+        #: The folder's path, if it is local.
         self.local = Path(self._path) if isinstance(self._filesystem, LocalFileSystem) else None
 
     def __truediv__(self, name: str) -> "Folder":
-        """Return the folder of that name in this one."""
+        """Return a folder within this one."""
         return Folder(posixpath.join(self.url, name), self._what)
 
     def address(self, name: str) -> str:
-        """Return where a file of the folder is, for showing."""
+        """Return a file's address for messages."""
         return address_of(self.url, name)
 
     def read(self, name: str) -> bytes | None:
-        """Return a file's content, or None if it is not there."""
+        """Return a file's content, or None if it does not exist."""
         with self._reading():
             try:
                 content: bytes = self._filesystem.cat_file(self._at(name))
@@ -95,7 +95,7 @@ class Folder:
         return content
 
     def read_object(self, name: str) -> dict[str, Any] | None:
-        """Return the JSON object that a file holds, or None if it is not there or holds none."""
+        """Return the JSON object in a file, or None if there is none."""
         try:
             found = json.loads(self.read(name) or b"null")
         except (ValueError, RecursionError):
@@ -105,17 +105,14 @@ class Folder:
     def write(self, name: str, content: str | bytes, *, is_checked: bool = False) -> str:
         """Write a file and return its address, without a password.
 
-        Content that `is_checked` when it is read need not be on the disk before the file is seen, which is faster.
+        With `is_checked`, readers detect damaged content, so the write is not flushed to disk, which is faster.
         """
         with self._writing():
             self._write(name, content.encode() if isinstance(content, str) else content, flushed=not is_checked)
         return self.address(name)
 
     def write_all(self, files: Mapping[str, bytes]) -> None:
-        """Write all files of the folder at once; it must not be there, or be empty.
-
-        Nobody sees it before it is whole. In an object store the files appear one after the other, the last one last.
-        """
+        """Write all files of a new or empty folder at once; in an object store they appear one by one in this order."""
         with self._writing():
             if self.local is None:
                 self._put_all(files)
@@ -125,44 +122,44 @@ class Folder:
                 unfinished.mkdir(parents=True)
                 for name, content in files.items():
                     _write_through(unfinished / name, content)
-                # An empty folder gives way, and nothing else does.
+                # This replaces an empty folder, and nothing else.
                 unfinished.rename(self.local)
             except BaseException:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 raise
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
         with self._writing(), suppress(FileNotFoundError):
             self._filesystem.rm_file(self._at(name))
 
     def clear(self) -> None:
-        """Remove the folder and all in it, if it is there."""
+        """Remove the folder with all its content if it exists."""
         with self._writing():
             if self._filesystem.exists(self._path):
                 self._filesystem.rm(self._path, recursive=True)
 
     def remove_unfinished(self) -> None:
-        """Remove what killed writers left in the folder: for one that nobody else writes to meanwhile."""
+        """Remove what killed writers left in the folder, while nobody else writes to it."""
         for name in filter(_UNFINISHED.fullmatch, self.names()):
             with self._writing():
                 self._filesystem.rm(self._at(name), recursive=True)
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of all that is in the folder, sorted, hidden ones too; none if there is no folder."""
+        """Return the sorted names of everything in the folder, with hidden files; empty if it does not exist."""
         return tuple(sorted(self._children()))
 
     def folders(self) -> tuple[str, ...]:
-        """Return the names of the folders in the folder, sorted, without hidden ones."""
+        """Return the sorted names of the folders in the folder, without hidden ones."""
         return tuple(sorted(name for name, is_folder in self._children().items() if is_folder and name[0] != "."))
 
     def files(self) -> tuple[str, ...]:
-        """Return the names of all files in the folder and those below, sorted, without hidden ones."""
+        """Return the sorted names of all files in the folder and its subfolders, without hidden ones."""
         with self._reading():
             return tuple(sorted(name for name in self._sizes() if not _HIDDEN.search(name)))
 
     def stored(self) -> list[StoredFile]:
-        """Return all files in the folder and those below, and what killed writers left an hour ago or before."""
+        """Return all files in the folder and its subfolders, including what killed writers left over an hour ago."""
         long_ago = time.time() - _UNFINISHED_SECONDS
         with self._reading():
             found = [
@@ -205,12 +202,12 @@ class Folder:
             raise
 
     def _children(self) -> dict[str, bool]:
-        """Return the names of all that is in the folder, and whether each is a folder itself."""
+        """Return the names in the folder, and whether each is a folder."""
         with self._reading():
             try:
                 if self.local is not None:
                     return {path.name: path.is_dir() for path in self.local.iterdir()}
-                # What others have written since the last listing counts.
+                # fsspec would return a cached listing.
                 self._filesystem.invalidate_cache()
                 found = self._filesystem.ls(self._path, detail=True)
             except FileNotFoundError:
@@ -218,13 +215,13 @@ class Folder:
         return {posixpath.basename(each["name"].rstrip("/")): each["type"] == "directory" for each in found}
 
     def _sizes(self) -> dict[str, int]:
-        """Return the names of all files in the folder and those below, with their sizes in bytes."""
+        """Return the names and sizes in bytes of all files in the folder and its subfolders."""
         if self.local is None:
             self._filesystem.invalidate_cache()
             found = self._filesystem.find(self._path, detail=True)
             return {posixpath.relpath(path, self._path): int(each["size"]) for path, each in found.items()}
         sizes = {}
-        # Not by fsspec, which passes over a whole folder if a file vanishes from it meanwhile.
+        # fsspec would skip a whole folder if a file vanishes from it meanwhile.
         for path in self.local.rglob("*"):
             with suppress(FileNotFoundError):
                 status = path.stat()
@@ -235,7 +232,7 @@ class Folder:
     def _written(self, name: str) -> float | None:
         try:
             written = self._filesystem.modified(self._at(name))
-        except FileNotFoundError:  # Whoever was writing it has finished.
+        except FileNotFoundError:  # Its writer has renamed it.
             return None
         return float((written if written.tzinfo else written.replace(tzinfo=UTC)).timestamp())
 
@@ -243,7 +240,7 @@ class Folder:
     def _errors(self, rule: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # Each store has errors of its own, for a missing package or a wrong key.
+        except Exception as error:  # Each store has its own errors for a missing package or a wrong key.
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise StorageError(scrubbed(f"{rule}: {self.url}: {reason}")) from None
 
@@ -264,7 +261,7 @@ def _write_through(path: Path, content: bytes, *, flushed: bool = True) -> None:
 
 
 def refuse_unclear_password(url: str, unclear: re.Pattern[str], what: str) -> None:
-    """Raise `UsageError`, without showing any of it, for a URL whose password can be read in two ways."""
+    """Raise `UsageError`, without showing the URL, if its password is ambiguous."""
     rest = url.partition("://")[2]
     user, _, password = rest.rpartition("@")[0].partition(":")
     if "/" not in user and ("?" in user or unclear.match(password)):
@@ -275,19 +272,16 @@ def refuse_unclear_password(url: str, unclear: re.Pattern[str], what: str) -> No
 
 
 def refuse_relative(folder: str) -> None:
-    """Raise `UsageError` for a folder of this machine that is not absolute: runs of deployments begin anywhere."""
+    """Raise `UsageError` for a relative local folder, since runs of deployments start in any folder."""
     if "://" not in folder and not Path(folder).expanduser().is_absolute():
         raise UsageError(
-            f"the output folder must be absolute in a deployment, not {folder!r}: its runs begin in a folder that does "
-            f"not outlive them; give a whole path, or the URL of an object store"
+            f"the output folder of a deployment must be absolute, not {folder!r}, since its runs start in a temporary "
+            f"folder; give an absolute path, or the URL of an object store"
         )
 
 
 def prepare_folder(folder: str) -> None:
-    """Make the folder and write to it, so that a study does not find out at its end that it cannot.
-
-    Raises `StorageError` if that fails.
-    """
+    """Create the folder and test that it is writable, before a study starts; raises `StorageError` if it is not."""
     probe = f".{uuid.uuid4().hex}"
     store = Folder(folder)
     store.write(probe, "")
@@ -295,24 +289,24 @@ def prepare_folder(folder: str) -> None:
 
 
 def address_of(folder: str, name: str) -> str:
-    """Return where a file of the folder is, for showing: without the password of a URL."""
+    """Return a file's address for messages, without the password of a URL."""
     return scrubbed(posixpath.join(folder, name))
 
 
 def split_address(address: str) -> tuple[str, str]:
-    """Return the folder and the name of a file, given as a path or an fsspec URL."""
+    """Split a file's path or fsspec URL into folder and name."""
     folder, name = posixpath.split(address)
     return folder or ".", name
 
 
 def read_at(address: str) -> bytes | None:
-    """Return a file's content as `Folder.read` does, given as a path or an fsspec URL."""
+    """Read a file as `Folder.read` does, by its path or fsspec URL."""
     folder, name = split_address(address)
     return Folder(folder, "a folder").read(name)
 
 
 def write_at(address: str, content: str | bytes) -> str:
-    """Write a file as `Folder.write` does, given as a path or an fsspec URL."""
+    """Write a file as `Folder.write` does, by its path or fsspec URL."""
     folder, name = split_address(address)
     return Folder(folder).write(name, content)
 
@@ -320,20 +314,17 @@ def write_at(address: str, content: str | bytes) -> str:
 def surplus(
     files: list[StoredFile], *, written_before: float | None = None, max_bytes: int | None = None
 ) -> list[StoredFile]:
-    """Return the files written before a moment (seconds since the epoch), and the oldest beyond a size."""
-    too_many, kept = [], 0
-    for file in sorted(files, key=lambda file: file.written, reverse=True):
-        kept += file.size
-        if (written_before is not None and file.written < written_before) or (
-            max_bytes is not None and kept > max_bytes
-        ):
-            too_many.append(file)
-    return too_many
+    """Return the files written before a moment (seconds since the epoch), and the oldest beyond a total size."""
+    newest_first = sorted(files, key=lambda file: file.written, reverse=True)
+    totals = accumulate(file.size for file in newest_first)
+    return [
+        file
+        for file, total in zip(newest_first, totals, strict=True)
+        if (written_before is not None and file.written < written_before)
+        or (max_bytes is not None and total > max_bytes)
+    ]
 
 
 def json_sha256(content: object) -> str:
-    """Return the hash of a value as JSON, in whatever order its keys are.
-
-    Raises `ValueError` for a number that JSON has not, `TypeError` for what is no JSON.
-    """
+    """Hash a value as JSON with sorted keys; raises `ValueError` or `TypeError` if JSON cannot hold it."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()

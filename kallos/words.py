@@ -1,4 +1,4 @@
-"""Small words for people: numbers, dates, names, skills and targets."""
+"""Formats numbers, dates, names, skills and targets for users."""
 
 import json
 import re
@@ -10,10 +10,7 @@ from typing import Any
 
 
 def pip_install(package: str) -> str:
-    """Return the command that installs the requirements of the extra of that name, with their bounds, or the package.
-
-    A custom architecture may need a package of which there is no extra.
-    """
+    """Return the command that installs the requirements of the extra of that name, or else the package itself."""
     lines = (line.partition(";") for line in requires("kallos") or ())
     of_extra = sorted(
         name.strip() for name, _, marker in lines if re.search(rf"extra == .{re.escape(package)}.$", marker)
@@ -22,7 +19,7 @@ def pip_install(package: str) -> str:
 
 
 def signed(skill: float | None) -> str:
-    """Return a skill in per cent with its sign, one that rounds to zero without any, and nothing if there is none."""
+    """Return a skill in percent with its sign (zero without one), or an empty text for None."""
     if skill is None:
         return ""
     text = f"{skill:+.2%}"
@@ -30,7 +27,7 @@ def signed(skill: float | None) -> str:
 
 
 def compared_to(skill: float, other: str) -> str:
-    """Return in words how a forecaster stands to another: `4.20% better than zero`."""
+    """Compare a forecaster to another in words: `4.20% better than zero`."""
     share = f"{abs(skill):.2%}"
     if share == "0.00%":
         return f"as good as {other}"
@@ -38,34 +35,34 @@ def compared_to(skill: float, other: str) -> str:
 
 
 def target_label(target: str | Iterable[str]) -> str:
-    """Return the name of a target, or the names of several."""
+    """Return the name of a target, or the joined names of several."""
     return target if isinstance(target, str) else ", ".join(target)
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number of things in words."""
+    """Return a number with its noun in the singular or plural."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def short(value: object) -> str:
-    """Return a parameter for people: of a number as many digits as tell it from the next."""
+    """Return a parameter with at most 4 significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def day(moment: object) -> str:
-    """Return a row's timestamp for people: a date alone where it is midnight."""
+    """Return a row's timestamp, or only its date if it is midnight."""
     return str(moment).replace("T", " ").removesuffix(" 00:00:00")
 
 
 def percent(share: float, digits: int | None = 2) -> str:
-    """Return a share in per cent, with a true minus sign; without digits, as few as tell it."""
+    """Return a share in percent with a true minus sign; `digits=None` means as few as needed."""
     text = f"{100 * share:.{digits}f}" if digits is not None else f"{round(100 * share, 6):g}"
     text = text.replace("-", "" if float(text) == 0 else "\u2212")
     return f"{text}%"
 
 
 def flattened(fields: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the fields of nested tables, by names such as `data.asset_id`, with their values."""
+    """Yield the fields of nested mappings with names such as `data.asset_id`."""
     for name, value in fields.items():
         if isinstance(value, Mapping):
             yield from flattened(value, f"{before}{name}.")
@@ -74,7 +71,7 @@ def flattened(fields: Mapping[str, Any], before: str = "") -> Iterator[tuple[str
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the closest known word as a question, with the words that there are."""
+    """Suggest the closest known word, and list the known words."""
     words = sorted(known)
     by_folded = {each.casefold(): each for each in words}
     close = [by_folded[each] for each in get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.5)]
@@ -83,15 +80,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def shorten(items: Sequence[object], most: int = 5) -> str:
-    """Return the first few items in words, with the number of those left out."""
+    """Join the first few items, and count the others."""
     shown = ", ".join(str(item) for item in items[:most])
     return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
 
 
 def pasteable(name: str) -> str:
-    """Return a column's name as it can be pasted into a study file: as it is if it is one plain word, else in quotes.
+    """Return a column's name for pasting into a study file: quoted as in TOML unless it is one plain word.
 
-    The quotes are TOML's; blanks that a line of text would not keep are written as escapes.
+    White space that would not survive on a line of text is escaped.
     """
     if re.fullmatch(r"[\w.-]+", name):
         return name
@@ -102,7 +99,7 @@ def pasteable(name: str) -> str:
 def scrubbed(message: str) -> str:
     """Return a message without the user names and passwords of URLs.
 
-    A password may hold any character, a raw @ too: all goes up to the last @ before the next URL, or else in the line.
+    A password may contain a raw @, so everything up to the last @ before the next URL, or in the line, is removed.
     """
     login = r"//[^/\s:]*:"
     return re.sub(rf"{login}(?:(?!\s[\w+.-]+://).)*@|{login}.*@", "//***@", message)

@@ -1,4 +1,4 @@
-"""A result of any length as one frame, read in chunks, in little more memory than the frame's own."""
+"""Reads a result of any length into one frame in chunks, with little more memory than the frame needs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,18 +7,11 @@ import pandas as pd
 from sqlalchemy import Result
 
 OnRows = Callable[[int], None]
-
-
-# Rows that are read at a time.
 CHUNK_ROWS = 20_000
 
 
 def frame_of(result: Result[Any], on_rows: OnRows | None = None) -> pd.DataFrame:
-    """Return all rows of a result that was asked for with `stream_results`.
-
-    `on_rows` is told after each chunk how many there are so far. A column's type is that of its values in all chunks
-    together.
-    """
+    """Return all rows of a streamed result; `on_rows` is called after each chunk with the number of rows so far."""
     names = list(result.keys())
     columns: list[list[pd.Series]] = [[] for _ in names]
     n_rows = 0
@@ -27,7 +20,7 @@ def frame_of(result: Result[Any], on_rows: OnRows | None = None) -> pd.DataFrame
         chunk.index = pd.RangeIndex(n_rows, n_rows + len(chunk))
         n_rows += len(chunk)
         for position, pieces in enumerate(columns):
-            # A copy of its own can be let go when its column is joined, before the other columns of the chunk.
+            # A copy can be freed when its column is joined, before the other columns of the chunk.
             pieces.append(chunk[position].copy())
         if on_rows is not None:
             on_rows(n_rows)
@@ -40,7 +33,7 @@ def frame_of(result: Result[Any], on_rows: OnRows | None = None) -> pd.DataFrame
 
 
 def _joined(pieces: list[pd.Series], n_rows: int) -> pd.Series:
-    # A piece that holds nothing at all has no type of its own.
+    # An all-empty piece must not decide the column's type.
     typed = [piece for piece in pieces if piece.dtype != object or piece.notna().any()]
     if not typed:
         return pd.Series(None, index=pd.RangeIndex(n_rows), dtype=object)

@@ -1,4 +1,4 @@
-"""When rows come: the timestamps of the next ones, and whether one can still fall into a window."""
+"""The timestamps of the next rows, and whether a row can still fall into a window."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,18 +13,18 @@ from kallos.features.frequency import Frequency, rows_on
 Positions = npt.NDArray[np.int64]
 
 _WEEK = pd.Timedelta(days=7)
-# Of so many pauses of the same weekday and hour the commonest is the usual one: two of five may be holidays.
+# The most frequent of so many pauses at the same weekday and hour is the usual one: two of five may be holidays.
 _RECENT = 5
-# A pause that has been as long twice on end is one, and no half day or holiday.
+# A pause that was as long twice in a row is not a half day or a holiday.
 _TWICE = 2
 
 
 def next_rows(index: pd.Index, frequency: Frequency, n_rows: int) -> list[pd.Timestamp] | list[int]:
-    """Return the timestamps of the next rows behind the last one, none where they cannot be told.
+    """Return the timestamps of the next rows, or an empty list if they cannot be predicted.
 
-    Where rows may be missing, each comes as far behind the one before as most of the last five did behind rows of the
-    same weekday and place in the day, which follows opening hours through summer time; those of weeks, months, quarters
-    and years come in each of these, on the day on which most rows lie. Holidays nobody can tell from a table.
+    With gaps, each row follows after the pause that most of the last five rows of the same weekday and place in the day
+    had, which tracks opening hours through daylight saving time. Weekly, monthly, quarterly and yearly rows come once
+    in each unit, on the day on which most rows lie. Holidays are not predicted.
     """
     last = index[-1]
     if frequency.step is None:
@@ -42,11 +42,11 @@ def next_rows(index: pd.Index, frequency: Frequency, n_rows: int) -> list[pd.Tim
 
 
 def can_follow(index: pd.DatetimeIndex, frequency: Frequency, end: pd.Timestamp) -> bool:
-    """Return whether a row may come behind the last one and not behind `end`.
+    """Return whether another row may come by `end`.
 
-    On a regular clock, if its next timestamp does. Where rows may be missing, if a row does that is as far behind as
-    the last two rows of the same weekday and place in the day were followed, by the sooner of them; of weeks and the
-    like, if a weekday that rows have does, behind the week of the last one.
+    With a regular frequency, this depends on the next timestamp. With gaps, it depends on the shorter of the last two
+    pauses after rows of the same weekday and place in the day. For weekly rows and longer, it depends on whether a
+    weekday that has rows comes after the last row's unit.
     """
     last = index[-1]
     if _is_even(frequency):
@@ -59,7 +59,7 @@ def can_follow(index: pd.DatetimeIndex, frequency: Frequency, end: pd.Timestamp)
 
 
 def _is_even(frequency: Frequency) -> bool:
-    """Return whether each row lies a step behind the one before: no weekday or day of the month tells another."""
+    """Return whether each row follows one step after the previous one, whatever the weekday or day of the month."""
     return not frequency.has_gaps or (frequency.unit is None and frequency.length >= _WEEK)
 
 
@@ -75,7 +75,7 @@ def _next_bars(index: pd.DatetimeIndex, frequency: Frequency, unit: str, n_rows:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row, and the first one of its day."""
+    """A row, and the first row of its day."""
 
     timestamp: pd.Timestamp
     opening: pd.Timestamp
@@ -92,9 +92,9 @@ class _Row:
 
 @dataclass(frozen=True, eq=False)
 class _Sessions:
-    """The pauses behind the rows of a trading calendar, by weekday and place in the day.
+    """The pauses after the rows of a trading calendar, by weekday and place in the day.
 
-    A place is counted in steps from the day's first row, so that it is the same in summer and in winter.
+    The place is counted in steps from the day's first row, so it is the same in summer and winter.
     """
 
     index: pd.DatetimeIndex
@@ -113,18 +113,18 @@ class _Sessions:
         return places
 
     def _recent(self, row: _Row, times: int) -> pd.Series:
-        """Return the last pauses behind rows of this one's weekday and place; if there were none, a step."""
+        """Return the last pauses after rows of the same weekday and place, or one step if there are none."""
         (place,) = self._places(pd.DatetimeIndex([row.timestamp]), pd.DatetimeIndex([row.opening]))
         weekdays, places = (self._pauses.index.get_level_values(level) for level in (0, 1))
         found = self._pauses[(weekdays == row.timestamp.dayofweek) & (places == place)]
         return pd.Series([self.step]) if found.empty else found.iloc[-times:]
 
     def usual_pause(self, row: _Row) -> pd.Timedelta:
-        """Return the pause that is to be expected behind a row: the commonest, and of several the last one."""
+        """Return the most frequent recent pause after such a row, and the latest one if several are as frequent."""
         recent = self._recent(row, _RECENT)
         counts = recent.map(recent.value_counts())
         return pd.Timedelta(recent[(counts == counts.max()).to_numpy()].iloc[-1])
 
     def shortest_pause(self, row: _Row) -> pd.Timedelta:
-        """Return how soon behind a row the next one may come."""
+        """Return how soon the next row may come."""
         return pd.Timedelta(self._recent(row, _TWICE).min())

@@ -1,4 +1,4 @@
-"""Database URLs as people write them, and what a database says when it refuses, without its secrets."""
+"""Database URLs as users write them, read-only connections, and error messages without passwords."""
 
 import re
 import sqlite3
@@ -15,29 +15,29 @@ from kallos.errors import UsageError
 from kallos.storage import refuse_unclear_password
 from kallos.words import scrubbed
 
-# SQLAlchemy ends a password at the first @, and takes what stands before an @ for one, a query too.
+# SQLAlchemy ends a password at the first @, and reads a query before an @ as a password.
 _IN_DATABASES = re.compile(r".*(@|\?.*=)", re.DOTALL)
-# A login, a host and a database without a mark of a query, and a query of keys and values.
+# A login, a host and a database without a question mark, then a query of keys and values.
 _WITH_QUERY = re.compile(
     r"(?P<plain>[a-z][a-z0-9+]*://([^/?#]*@)?[\w.:\[\]-]*/[\w.%-]*)\?"
     r"(?P<query>[a-z_]+=[^&]*(&[a-z_]+=[^&]*)*)",
     re.DOTALL,
 )
-# What would follow a password that only looks like all of that: a host with a port or a database.
+# What follows a password that only looks like a query: a host with a port or a database.
 _HOST = re.compile(r"[\w.\[\]-]*(:\d+$|[:\d]*/)")
 
-# Drivers by which people name the same databases for other programs; ours are SQLite's own and psycopg 3.
+# Drivers in URLs written for other programs; Kallos uses Python's sqlite3 and psycopg 3.
 _DRIVERS = {"", "pysqlite", "aiosqlite", "psycopg", "psycopg2", "asyncpg", "pg8000"}
 
 
 def parse_url(db_url: str) -> URL:
-    """Return the URL with its driver settled, or raise `UsageError` without showing what it holds."""
+    """Return the URL with the driver that Kallos uses, or raise `UsageError` without showing the URL."""
     refuse_unclear_password(_without_query(db_url), _IN_DATABASES, "a database URL")
     try:
         url = make_url(db_url)
     except (ArgumentError, ValueError):
         raise UsageError(
-            "a database URL must look like sqlite:///features.db or postgresql://user:password@host/name"
+            "a database URL must be like sqlite:///features.db or postgresql://user:password@host/name"
         ) from None
     backend, _, driver = url.drivername.partition("+")
     ours = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}.get(backend)
@@ -47,11 +47,11 @@ def parse_url(db_url: str) -> URL:
 
 
 def _without_query(url: str) -> str:
-    """Return a database's URL without a query whose values hold an @; as it is where that may be a password's end."""
+    """Return a URL without a query whose values contain an @, or unchanged if the @ may end a password."""
     found = _WITH_QUERY.fullmatch(url)
     if found is None or "@" not in found["query"] or _HOST.match(found["query"].rpartition("@")[2]):
         return url
-    from psycopg.pq import Conninfo  # It takes a while, and few URLs need it.
+    from psycopg.pq import Conninfo  # A slow import that few URLs need.
 
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     keys = {pair.partition("=")[0] for pair in found["query"].split("&")}
@@ -65,13 +65,13 @@ def shown(url: URL) -> str:
 
 
 def reason_of(error: BaseException, url: URL) -> str:
-    """Return the first line of what a database says, without any password of the URL."""
-    # Optuna hides SQLAlchemy's error behind its own, and SQLAlchemy the driver's.
+    """Return the first line of a database's error, without any password of the URL."""
+    # Optuna wraps SQLAlchemy's error, which wraps the driver's.
     while error.__cause__ is not None and not isinstance(error, DBAPIError):
         error = error.__cause__
     message = str(error.orig if isinstance(error, DBAPIError) else error)
     given = (value for key, value in url.query.items() if "password" in key)
-    # A parameter that is given twice has a tuple of values.
+    # A parameter given twice has a tuple of values.
     for secret in (url.password, *chain.from_iterable((each,) if isinstance(each, str) else each for each in given)):
         if secret:
             message = message.replace(str(secret), "***")
@@ -80,9 +80,9 @@ def reason_of(error: BaseException, url: URL) -> str:
 
 
 def read_only_engine(url: URL, timeout: float) -> Engine:
-    """Return an engine whose connections cannot write, in UTC, with `timeout` seconds for each statement.
+    """Return an engine with read-only connections in UTC and `timeout` seconds for each statement.
 
-    In PostgreSQL that is for each chunk of rows too.
+    In PostgreSQL the timeout holds for each chunk of rows too.
     """
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url, hide_parameters=True, creator=lambda: _open_to_read(url.database, timeout))
@@ -94,32 +94,31 @@ def read_only_engine(url: URL, timeout: float) -> Engine:
 
 
 def timed_out(error: BaseException) -> bool:
-    """Return whether a statement took longer than its read-only engine lets it."""
+    """Return whether a statement exceeded the timeout of its read-only engine."""
     driver = error.orig if isinstance(error, DBAPIError) else error
     interrupted = getattr(driver, "sqlite_errorname", None) == "SQLITE_INTERRUPT"
-    # PostgreSQL has one code for all that is cancelled.
+    # PostgreSQL has one code for all cancelled statements.
     return interrupted or (getattr(driver, "sqlstate", None) == "57014" and "statement timeout" in str(driver))
 
 
 def why_read_only_fails(error: BaseException) -> str | None:
-    """Return what keeps a SQLite file from being read without writing to its folder, with the remedy; else None."""
+    """Return why a SQLite file cannot be read without writing to its folder, with the remedy, or None."""
     driver = error.orig if isinstance(error, DBAPIError) else error
     match getattr(driver, "sqlite_errorname", None):
         case "SQLITE_READONLY_DIRECTORY" | "SQLITE_READONLY_CANTINIT":
             return (
-                "it is in WAL mode, which needs a folder that can be written; copy it to one, or run "
+                "it is in WAL mode, which needs a writable folder; copy it to one, or run "
                 "'PRAGMA journal_mode = DELETE' on it"
             )
         case "SQLITE_READONLY_ROLLBACK" | "SQLITE_READONLY_RECOVERY":
             return (
-                "a write to it was cut short, and what is left of it must be undone first; write to it again "
+                "a write to it was interrupted and must be rolled back first; write to it again "
                 "('kallos-run ingest'), or open it once with sqlite3"
             )
     return None
 
 
 def _open_to_read(file: str | None, timeout: float) -> sqlite3.Connection:
-    # The address of a file is what takes a mode.
     address = f"{Path(file).absolute().as_uri()}?mode=ro" if file and file != ":memory:" else ":memory:"
     connection = sqlite3.connect(address, uri=True, check_same_thread=False, timeout=min(timeout, 30))
     connection.execute("PRAGMA query_only = ON")

@@ -1,8 +1,8 @@
-"""How far apart the rows of a table are, and whether rows may be missing: found out, or given and checked.
+"""How far apart the rows of a table are, and whether rows may be missing: detected, or given and checked.
 
-The two are written as one word or as two: `"rows"` (an integer index), a pandas offset such as `"D"` or `"15min"` (a
-regular clock: no row may be missing), `"sessions"` (a trading calendar: rows may be missing, and their usual distance
-is found out), or `"sessions:15min"`, which says both.
+A frequency is `"rows"` (an integer index), a pandas offset such as `"D"` or `"15min"` (regular: no row may be missing),
+`"sessions"` (a trading calendar: rows may be missing, and their usual distance is detected), or `"sessions:15min"`,
+which gives that distance.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,14 +18,14 @@ from kallos.words import shorten
 
 ROWS = "rows"
 SESSIONS = "sessions"
-# The calendar's units in which bars come, by the codes of pandas' periods.
+# Calendar units of bars, by the codes of pandas' periods.
 UNITS = {"W-SUN": "week", "M": "month", "Q-DEC": "quarter", "Y-DEC": "year"}
-# A regular frequency of which less than one timestamp in so many is there is a mistake.
+# A regular frequency is a mistake if fewer than one in so many of its timestamps exist.
 _SPARSEST = 100
-# Rows that are usually closer together than this share of their distance have another one.
+# Rows that are usually closer together than this share of the given distance have another frequency.
 _CLOSEST = 0.8
 _DAY, _WEEK = pd.Timedelta(days=1), pd.Timedelta(days=7)
-# These leave out nights or weekends, and so are trading calendars.
+# These skip nights or weekends, which only `sessions` may.
 _CALENDARS_OF_DAYS = (pd.offsets.BusinessDay, pd.offsets.BusinessHour)
 
 
@@ -33,7 +33,7 @@ _CALENDARS_OF_DAYS = (pd.offsets.BusinessDay, pd.offsets.BusinessHour)
 class Frequency:
     """How far apart rows usually are, and whether some may be missing between them.
 
-    `step` is a pandas offset, None for rows that are numbered and have no dates.
+    `step` is a pandas offset, or None for rows with an integer index.
     """
 
     step: str | None
@@ -41,19 +41,19 @@ class Frequency:
 
     @classmethod
     def of(cls, text: str) -> "Frequency":
-        """Return the frequency as it is written; raises `UsageError` for what is none, or says no distance."""
+        """Parse a frequency; raises `UsageError` if it is not one, or gives no distance."""
         require(str, text=text)
         if text == ROWS:
             return cls(None)
         if text == SESSIONS:
-            raise UsageError(f"frequency '{SESSIONS}' alone says no distance: give it too, as in '{SESSIONS}:D'")
+            raise UsageError(f"frequency '{SESSIONS}' needs a distance here: write it as in '{SESSIONS}:D'")
         prefix, colon, step = text.rpartition(":")
         if colon and prefix != SESSIONS:
             raise _no_frequency(text)
         return cls(_checked_step(step), has_gaps=bool(colon))
 
     def __str__(self) -> str:
-        """The frequency as it is written."""
+        """The frequency as users write it."""
         if self.step is None:
             return ROWS
         return f"{SESSIONS}:{self.step}" if self.has_gaps else self.step
@@ -65,13 +65,13 @@ class Frequency:
 
     @cached_property
     def length(self) -> pd.Timedelta:
-        """Distance of two rows; of months and the like, which are of unlike lengths, the mean of a year's."""
+        """Distance between two rows; for months and the like, the mean over a year."""
         first, *_, last = pd.date_range("2001-01-01", periods=13, freq=self.step)
         return pd.Timedelta((last - first) / 12)
 
     @property
     def unit(self) -> str | None:
-        """The week, month, quarter or year (a key of `UNITS`) in which one row falls, or None."""
+        """The week, month, quarter or year (a key of `UNITS`) that has one row each, or None."""
         offset = to_offset(self.step)
         days = self.length / _DAY / getattr(offset, "n", 1)
         if isinstance(offset, pd.offsets.Week):
@@ -83,7 +83,7 @@ class Frequency:
 
     @property
     def default_window(self) -> str | int:
-        """The validation window that suits rows so far apart: a calendar window, or a number of rows."""
+        """The default window for this frequency: a calendar window, or a number of rows."""
         if self.step is None:
             return 100
         if self.length < _DAY:
@@ -92,24 +92,24 @@ class Frequency:
 
 
 def find_frequency(index: pd.Index, given: str | None = None) -> Frequency:
-    """Return the frequency of an index, after checking that it is unique and sorted, and keeps to the frequency.
+    """Return the frequency of a unique, sorted index, after checking the one given.
 
-    Rows may be missing where that is given; and where none falls on a weekend, or each week, month, quarter or year has
-    one, though not all on the same day of it. Raises `DataError` naming the missing rows of a regular frequency, and
-    `UsageError` for a frequency that does not exist or does not suit the index.
+    Rows may be missing if `sessions` is given, if no row falls on a weekend, or if each week, month, quarter or year
+    has one row on varying days. Raises `DataError` naming the missing rows of a regular frequency, and `UsageError` for
+    a frequency that does not exist or does not suit the index.
     """
     require(pd.Index, index=index)
     require((str, type(None)), given=given)
     if not index.is_unique or not index.is_monotonic_increasing:
-        raise DataError("rows must be unique and sorted by their index, and are not: sort them, and drop the doubled")
+        raise DataError("rows must be unique and sorted by their index; sort them, and drop duplicates")
     if not isinstance(index, pd.DatetimeIndex):
         if given not in (None, ROWS):
             raise UsageError(
-                f"frequency {given!r} needs timestamps, but the rows are indexed by integers: leave it out"
+                f"frequency {given!r} needs timestamps, but the rows are indexed by integers; leave it out"
             )
         return Frequency(None)
     if given == ROWS:
-        raise UsageError("frequency 'rows' needs an integer index, but the rows have timestamps: leave it out")
+        raise UsageError("frequency 'rows' needs an integer index, but the rows have timestamps; leave it out")
     if given == SESSIONS:
         return Frequency(usual_step(index), has_gaps=True)
     if given is not None:
@@ -121,7 +121,7 @@ def find_frequency(index: pd.Index, given: str | None = None) -> Frequency:
         return frequency
     if len(index) < 3:
         raise DataError(
-            f"a frequency can be found from 3 rows or more, and there are {len(index)}",
+            f"detecting the frequency needs at least 3 rows, and there are {len(index)}",
             "give it as `frequency`",
             fault="too-few-timestamps",
             parameter="frequency",
@@ -136,19 +136,19 @@ def find_frequency(index: pd.Index, given: str | None = None) -> Frequency:
 
 
 def usual_step(index: pd.DatetimeIndex) -> str:
-    """Return the distance that most rows of a unique, sorted index have from the one before, as a pandas offset."""
+    """Return the most frequent distance between rows of a unique, sorted index, as a pandas offset."""
     if len(index) < 2:
         return "D"
     inferred = pd.infer_freq(index) if len(index) > 2 else None
     if inferred and not isinstance(to_offset(inferred), _CALENDARS_OF_DAYS):
         return str(inferred)
-    # Nanoseconds hold no distance of more than 292 years.
+    # Nanoseconds cannot hold distances beyond 292 years.
     timestamps = index.as_unit("us")
     distances = pd.Series(timestamps[1:] - timestamps[:-1])
     usual: pd.Timedelta = distances.mode().iloc[0]
     days = usual // _DAY
     for shortest, longest, anchors in _ANCHORS:
-        # Weeks in between that are missing as a whole leave it at that; of other distances the year must be asked.
+        # Rows every 7 days are weekly even if weeks are missing; any other fixed number of days is no calendar unit.
         if shortest <= days <= longest and (days == 7 or (distances % usual).any()):
             return max(anchors, key=lambda anchor: rows_on(index, anchor))
     if not usual % _DAY:
@@ -157,7 +157,7 @@ def usual_step(index: pd.DatetimeIndex) -> str:
 
 
 def rows_on(index: pd.DatetimeIndex, step: str) -> int:
-    """Return how many rows lie on the days of an anchored offset, such as `"W-FRI"` or `"ME"`."""
+    """Return how many rows lie on the days of an offset such as `"W-FRI"` or `"ME"`."""
     offset = to_offset(step)
     return sum(offset.is_on_offset(timestamp) for timestamp in index)
 
@@ -167,7 +167,7 @@ def _anchored(prefixes: Iterable[str], anchors: Iterable[str]) -> list[str]:
 
 
 _MONTHS = ("DEC", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV")
-# Fewest and most days from row to row, and the days of the week, month, quarter or year on which rows may lie.
+# Least and most days between rows, and the offsets with which they may be aligned.
 _ANCHORS: tuple[tuple[int, int, list[str]], ...] = (
     (6, 8, _anchored(["W"], ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"))),
     (26, 35, ["ME", "MS", "BME", "BMS"]),
@@ -177,18 +177,18 @@ _ANCHORS: tuple[tuple[int, int, list[str]], ...] = (
 
 
 def _is_trading_calendar(index: pd.DatetimeIndex, frequency: Frequency) -> bool:
-    """Return whether rows that keep to no clock show by themselves that they need not."""
+    """Return whether rows that are not regular look like a trading calendar."""
     if frequency.length < _WEEK:
         saturday = pd.offsets.Week(weekday=5).rollforward(index[0].normalize())
-        # Rows between two weekends say nothing of them.
+        # Rows within one week do not show whether weekends are left out.
         return saturday + 2 * _DAY <= index[-1] and not (index.dayofweek >= 5).any()
     return len(shifted_rows(index, frequency)) > 0
 
 
 def shifted_rows(index: pd.DatetimeIndex, frequency: Frequency) -> pd.DatetimeIndex:
-    """Return the rows that lie off the day of their week, month, quarter or year, if each of these has one row.
+    """Return the rows that are not on the usual day of their week, month, quarter or year, if each has one row.
 
-    So do bars of a market that is closed on their usual day.
+    A holiday on the usual day moves a bar like that.
     """
     offset = to_offset(frequency.step)
     if frequency.unit is None or offset.n != 1:
@@ -200,13 +200,13 @@ def shifted_rows(index: pd.DatetimeIndex, frequency: Frequency) -> pd.DatetimeIn
 
 
 def off_clock(index: pd.DatetimeIndex, step: str) -> Iterator[DataError]:
-    """Yield what keeps rows from a regular clock: timestamps of it that are missing, and rows that do not lie on it."""
+    """Yield why rows are not regular: missing timestamps, and timestamps between the regular ones."""
     offset = to_offset(step)
     following = index[0] + offset
     if (index[-1] - index[0]) / (following - index[0]) > _SPARSEST * len(index) + 1_000_000:
-        # To list them all would fill the memory.
+        # The full list would not fit into memory.
         yield DataError(
-            f"rows of frequency {step!r} must be without a gap: there are {len(index)} from {index[0]} to {index[-1]}",
+            f"rows of frequency {step!r} must have no gaps: there are {len(index)} from {index[0]} to {index[-1]}",
             "correct their timestamps, or give the right `frequency`",
             fault="irregular-timestamps",
             timestamps=index,
@@ -215,15 +215,15 @@ def off_clock(index: pd.DatetimeIndex, step: str) -> Iterator[DataError]:
     expected = pd.date_range(index[0], index[-1], freq=offset)
     if len(missing := expected.difference(index)):
         yield DataError(
-            f"rows of frequency {step!r} must be without a gap: {len(missing)} of {len(expected)} timestamps are "
-            f"missing ({shorten(missing)})",
+            f"rows of frequency {step!r} must have no gaps: {len(missing)} of {len(expected)} timestamps are missing "
+            f"({shorten(missing)})",
             "add them, or give `frequency` sessions if rows may be missing",
             fault="missing-rows",
             timestamps=missing,
         )
     if len(extra := index.difference(expected)):
         yield DataError(
-            f"rows must lie on their frequency {step!r}: {len(extra)} of {len(index)} do not ({shorten(extra)})",
+            f"rows must match their frequency {step!r}: {len(extra)} of {len(index)} do not ({shorten(extra)})",
             "correct them, or give the right `frequency`",
             fault="irregular-timestamps",
             timestamps=extra,
@@ -234,8 +234,8 @@ def _refuse_close_rows(index: pd.DatetimeIndex, frequency: Frequency) -> None:
     usual = Frequency(usual_step(index))
     if len(index) > 2 and usual.length < _CLOSEST * frequency.length:
         raise UsageError(
-            f"rows of frequency {str(frequency)!r} must not be closer together, and most are {usual.step} apart: give "
-            f"{SESSIONS}:{usual.step}, or '{SESSIONS}' alone, which finds the distance out"
+            f"rows of frequency {str(frequency)!r} must not be closer together, and most are {usual.step} apart; give "
+            f"'{SESSIONS}:{usual.step}', or '{SESSIONS}' to detect the distance"
         )
 
 
@@ -247,10 +247,10 @@ def _checked_step(step: str) -> str:
     if isinstance(offset, _CALENDARS_OF_DAYS):
         plain = "D" if isinstance(offset, pd.offsets.BusinessDay) else "h"
         raise UsageError(
-            f"frequency {step!r} leaves out nights or weekends, and so is no regular clock: give '{SESSIONS}:{plain}'"
+            f"a regular frequency must not skip nights or weekends, as {step!r} does; give '{SESSIONS}:{plain}'"
         )
     if pd.Timestamp("2001-01-01") + offset <= pd.Timestamp("2001-01-01"):
-        raise UsageError(f"frequency must go forward in time, not {step!r}: give 'D', 'h' or the like")
+        raise UsageError(f"frequency must go forward in time, not {step!r}; give 'D' or 'h', for example")
     return step
 
 

@@ -1,4 +1,4 @@
-"""Rows that `ingest` has left out as unfit: their timestamps are kept beside the table that lacks them."""
+"""The timestamps of the rows that `ingest` left out, stored beside the features table."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ _NAME = "kallos_left_out"
 
 
 def note_left_out(connection: Connection, table: Table, left_out: Mapping[str, pd.Series]) -> None:
-    """Keep the rules that rows break, by asset and timestamp, and forget those of rows that the table has by now."""
+    """Store which rule each left-out row breaks, and forget those of rows that the table now has."""
     notes = _notes(table.schema)
     own_name = _as_known(connection, table.name)
     rows = [
@@ -36,7 +36,7 @@ def note_left_out(connection: Connection, table: Table, left_out: Mapping[str, p
 
 
 def read_left_out(connection: Connection, schema: str | None, table_name: str, asset_id: str) -> pd.Series:
-    """Return the rules that an asset's missing rows break, by their timestamps; none where nobody has noted any."""
+    """Return the rule that each left-out row of an asset breaks, by timestamp."""
     notes = _notes(schema)
     found: list[tuple[object, str]] = []
     if inspect(connection).has_table(_NAME, schema=schema):
@@ -46,7 +46,7 @@ def read_left_out(connection: Connection, schema: str | None, table_name: str, a
         try:
             found = [(timestamp, reason) for timestamp, reason in connection.execute(query.order_by(notes.c.timestamp))]
         except ProgrammingError:
-            # Whoever may read a table of features need not be let into what lies beside it.
+            # A user who may read the features need not have access to this table.
             connection.rollback()
     index = pd.DatetimeIndex([timestamp for timestamp, _ in found]).as_unit("ns")
     return pd.Series([reason for _, reason in found], index, dtype=object)
@@ -65,5 +65,5 @@ def _notes(schema: str | None) -> Table:
 
 
 def _as_known(connection: Connection, table_name: str) -> str:
-    """Return a table's name as it is kept: SQLite knows it in any case."""
+    """Return a table's name as it is stored: SQLite ignores its case."""
     return table_name.lower() if connection.dialect.name == "sqlite" else table_name

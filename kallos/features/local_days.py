@@ -1,4 +1,4 @@
-"""Days of a zone: timestamps that are all midnight there are dates, and no moments of UTC."""
+"""Days of a time zone: timestamps that are all midnight there are dates, not moments in UTC."""
 
 from datetime import datetime
 from typing import Any
@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 
 from kallos.errors import UsageError
 
-# What a timestamp says of its offset, behind a time of day.
+# The UTC offset of a timestamp, after its time of day.
 OFFSET = r"[T ]\d{2}.*(?P<offset>[Zz]|[+-]\d{2}(?::?\d{2})?)$"
 _DAY = pd.Timedelta(days=1)
-# Offsets from UTC are whole quarters of an hour.
+# UTC offsets are multiples of a quarter of an hour.
 _QUARTER = pd.Timedelta(minutes=15)
-# Days of zones that share a midnight are the same dates: whichever of them is named, and these are well known.
+# Zones that share a midnight give the same dates, so the best known one is named.
 _WELL_KNOWN = (
     "America/New_York",
     "America/Chicago",
@@ -30,9 +30,9 @@ _WELL_KNOWN = (
 
 
 def are_days(local: pd.DatetimeIndex) -> bool:
-    """Return whether local times (NaT: none) are days: all of them midnight, and one at least.
+    """Return whether local times, leaving out NaT, are days: at least one, and all midnight.
 
-    What follows the last of several midnights within a day may be a bar that is not over yet, as Yahoo's last row is.
+    After several midnights there may be times within the last day, such as Yahoo's row for the current day.
     """
     local = local[local.notna()]
     is_midnight = local == local.normalize()
@@ -43,7 +43,7 @@ def are_days(local: pd.DatetimeIndex) -> bool:
 
 
 def local_times(moments: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
-    """Return moments in UTC as a zone's clocks show them, but for days whose midnight they skip: those begin at it."""
+    """Return moments in UTC as local times of a zone; a day whose midnight the clocks skip begins at midnight too."""
     utc = moments.tz_localize("UTC")
     local = utc.tz_convert(zone).tz_localize(None)
     just_before = (utc - pd.Timedelta(microseconds=1)).tz_convert(zone).tz_localize(None)
@@ -51,14 +51,14 @@ def local_times(moments: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
 
 
 def clock_of(now: datetime, zone: str | None = None) -> pd.Timestamp:
-    """Return a moment, of UTC if it has no zone, as the clocks of a zone show it, by default those of UTC."""
+    """Return a moment (in UTC if it has no zone) as the local time of a zone, by default of UTC."""
     moment = pd.Timestamp(now)
     moment = moment.tz_localize("UTC") if moment.tz is None else moment
     return moment.tz_convert(zone or "UTC").tz_localize(None)
 
 
 def own_local_times(timestamps: pd.Series, moments: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    """Return timestamps, whose moments in UTC are given, as the clocks of their own zone or offset show them."""
+    """Return timestamps as local times of their own zone or offset; `moments` are the same in UTC."""
     if isinstance(timestamps.dtype, pd.DatetimeTZDtype):
         return local_times(moments, str(timestamps.dt.tz))
     if timestamps.dtype.kind in "iufbcmM":
@@ -67,7 +67,7 @@ def own_local_times(timestamps: pd.Series, moments: pd.DatetimeIndex) -> pd.Date
 
 
 def offsets_of(timestamps: pd.Series) -> npt.NDArray[np.float64]:
-    """Return the offset from UTC of each timestamp that is text or a `datetime`, in seconds, NaN where it has none."""
+    """Return the UTC offset in seconds of each timestamp that is text or a `datetime`, or NaN if it has none."""
     held = timestamps.to_numpy(object)
     offsets = np.full(len(held), np.nan)
     is_text = np.fromiter((isinstance(each, str) for each in held), bool, len(held))
@@ -77,35 +77,35 @@ def offsets_of(timestamps: pd.Series) -> npt.NDArray[np.float64]:
 
 
 def days_or_moments(timestamps: pd.Series, moments: pd.DatetimeIndex, days_in: str | None = None) -> pd.DatetimeIndex:
-    """Return the dates of timestamps that are days of a zone, by default their own, and others' moments in UTC.
+    """Return the dates of timestamps that are days of a zone, by default their own, and else their moments in UTC.
 
-    Raises `UsageError` if they are not days of the zone that is named.
+    Raises `UsageError` if they are not days of the zone given.
     """
     if days_in is None:
-        # Only moments that could be midnight somewhere are worth a look at each timestamp.
+        # Reading each offset is slow, and needed only if the moments could be midnight somewhere.
         local = own_local_times(timestamps, moments) if _are_on_quarters(moments) else moments
         return local if are_days(local) else moments
     return days_of(moments, days_in)
 
 
 def days_of(moments: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
-    """Return moments in UTC as the days of a zone, or raise `UsageError` if they are none; any are fit for UTC."""
+    """Return moments in UTC as days of a zone, or raise `UsageError` if they are not; UTC accepts any."""
     local = local_times(moments, zone)
     known = moments.notna()
     if are_days(local) or (local == moments)[known].all():
         return local
     odd = local[known & (local != local.normalize())]
     raise UsageError(
-        f"`days_in` must be a zone whose days begin at the timestamps, and in {zone} {len(odd)} of "
-        f"{known.sum()} are no midnight, such as {odd[0]}: name theirs, or leave it out"
+        f"`days_in` must be a zone in which all timestamps are midnight, and in {zone} {len(odd)} of "
+        f"{known.sum()} are not, such as {odd[0]}; give the right zone, or leave it out"
     )
 
 
 def zone_of_days(moments: pd.DatetimeIndex) -> str | None:
-    """Return a zone in which sorted moments of UTC are days beyond doubt, None where they are so in UTC, or nowhere.
+    """Return a zone in which sorted moments in UTC are clearly days; None if they are days in UTC or in no zone.
 
-    Rows at the same time of day are midnight in some zone, whatever they are. So its summer time must explain that
-    theirs changes, or else they fall on weekends in UTC and on none there.
+    Any fixed time of day is midnight in some zone. So the zone must also explain why the time changes (daylight saving
+    time), or why some rows fall on weekends in UTC (none does in the zone).
     """
     if len(moments) < 3 or not _are_on_quarters(moments) or are_days(moments):
         return None
@@ -120,7 +120,7 @@ def zone_of_days(moments: pd.DatetimeIndex) -> str | None:
 
 
 def _explains(zone: str, moments: pd.DatetimeIndex) -> bool:
-    """Return whether moments of UTC are days of a zone, and its summer time or its weekends show it."""
+    """Return whether moments in UTC are days of a zone, as its daylight saving time or its weekends show."""
     local = local_times(moments, zone)
     if not are_days(local):
         return False
@@ -135,13 +135,13 @@ def _has_weekends(timestamps: pd.DatetimeIndex) -> bool:
 
 
 def _are_on_quarters(moments: pd.DatetimeIndex) -> bool:
-    """Return whether most moments are on quarters of an hour: bars that are not over yet may be on none."""
+    """Return whether most moments are on quarters of an hour; a bar that is not over yet may not be."""
     known = moments[moments.notna()]
     return 2 * int((known == known.floor(_QUARTER)).sum()) > len(known)
 
 
 def _written_offsets(texts: np.ndarray) -> npt.NDArray[np.float64]:
-    # Few offsets are written in many timestamps.
+    # Many timestamps have few different offsets.
     text = pc.utf8_trim_whitespace(pa.array(texts, pa.large_string()))
     written = pc.struct_field(pc.extract_regex(text, OFFSET), "offset").to_pandas()
     seconds = {each: _in_seconds(each) for each in written.dropna().unique()}

@@ -1,4 +1,4 @@
-"""Moments of PostgreSQL that Python cannot hold (infinity, before Christ, beyond the year 9999), read as their text."""
+"""Reads timestamps of PostgreSQL that Python cannot represent (infinity, BC, beyond the year 9999) as text."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _TYPES = ("timestamp", "timestamptz", "date")
 
 
 class MomentLoader(Loader):
-    """Reads a moment as psycopg does, and one that it refuses as the text that the database has sent."""
+    """Reads a timestamp as psycopg does, or as text if psycopg refuses it."""
 
     def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
         super().__init__(oid, context)
@@ -28,6 +28,6 @@ class MomentLoader(Loader):
 
 
 def read_odd_moments(connection: Any) -> None:
-    """Let a connection of psycopg's give all moments: whoever reads them can then name the row and the value."""
+    """Let a psycopg connection return such timestamps as text, so that an error can name the row and the value."""
     for name in _TYPES:
         connection.adapters.register_loader(name, MomentLoader)

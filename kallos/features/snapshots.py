@@ -1,4 +1,4 @@
-"""Frozen copies of a study's rows, named by their content, which any process can read."""
+"""Frozen copies of a study's rows, named by a hash of their content, which any process can read."""
 
 import hashlib
 import os
@@ -19,13 +19,13 @@ from kallos.words import scrubbed
 
 _WHAT = "a snapshot"
 
-# A study that is planned is recorded within this time, and its snapshot is known to be needed.
+# Within this time a planned study is recorded, which protects its snapshot.
 _PLANNED_SECONDS = 3600
 _OURS = re.compile(r"\.?[0-9a-f]{64}\.parquet(\.\S+)?")
 
 
 def frame_sha256(frame: pd.DataFrame) -> str:
-    """Return the hash of a frame's values, index, column names and dtypes, the same on every machine."""
+    """Hash a frame's values, index, column names and dtypes, with the same result on every machine."""
     digest = hashlib.sha256()
     index = frame.index
     kind = "timestamps" if isinstance(index, pd.DatetimeIndex) else "integers"
@@ -38,19 +38,22 @@ def frame_sha256(frame: pd.DataFrame) -> str:
 
 
 def snapshot_address(content: str, folder: str) -> str:
-    """Return where the snapshot of rows with this hash is, if it is there."""
+    """Return the address of the snapshot with this hash, whether or not it exists."""
     return posixpath.join(folder, _name(content))
 
 
 def write_snapshot(frame: pd.DataFrame, folder: str) -> str:
-    """Write the frame as Parquet into a folder (an fsspec URL), if it is not there yet; return its address.
+    """Write the frame as Parquet into a folder or fsspec URL, unless it is there already; return its address.
 
     Raises `StorageError` if the folder cannot be written.
     """
     content = frame_sha256(frame)
     store, name = Folder(folder, _WHAT), _name(content)
     if _holds(store, name, content):
-        _mark_as_used(store, name)
+        if store.local is not None:
+            # An object store keeps only the time of writing, and the folder may be another user's.
+            with suppress(OSError):
+                os.utime(store.local / name)
     else:
         parquet = BytesIO()
         frame.to_parquet(parquet)
@@ -59,7 +62,7 @@ def write_snapshot(frame: pd.DataFrame, folder: str) -> str:
 
 
 def snapshot_holdings(folder: str) -> Holdings:
-    """Return how many snapshots a folder (or fsspec URL) holds, and what killed processes left unfinished."""
+    """Count the snapshots of a folder or fsspec URL, and the unfinished files of killed processes."""
     return Holdings.of(_snapshots(Folder(folder, _WHAT)))
 
 
@@ -70,10 +73,10 @@ def prune_snapshots(
     written_before: float | None = None,
     max_bytes: int | None = None,
 ) -> Holdings:
-    """Remove snapshots last planned on before a moment (seconds since the epoch), then the oldest beyond a size.
+    """Remove snapshots last used before a moment (seconds since the epoch), then the oldest beyond a total size.
 
-    Those of rows with a `needed` hash stay, and those of the last hour: somebody may be about to record a study on
-    them. In an object store the age of a snapshot counts from when it was written. Returns what was removed.
+    Snapshots with a `needed` hash stay, and so do those of the last hour, since a study on them may be about to be
+    recorded. In an object store, last used means written. Returns what was removed.
     """
     store = Folder(folder, _WHAT)
     planned_on = time.time() - _PLANNED_SECONDS
@@ -89,15 +92,9 @@ def prune_snapshots(
 
 @lru_cache(maxsize=4)
 def read_snapshot(address: str) -> pd.DataFrame:
-    """Return a snapshot's frame. A process keeps the last few, so the frame must not be changed.
-
-    Raises `StorageError` if it cannot be read.
-    """
+    """Return a snapshot's frame, which must not be changed, since it is cached; raises `StorageError`."""
     folder, name = split_address(address)
-    frame = _read(Folder(folder, _WHAT), name)
-    if frame is None:
-        raise StorageError(f"a snapshot must be readable: there is no {scrubbed(address)}")
-    return frame
+    return _read(Folder(folder, _WHAT), name)
 
 
 def _name(content: str) -> str:
@@ -105,32 +102,23 @@ def _name(content: str) -> str:
 
 
 def _holds(store: Folder, name: str, content: str) -> bool:
-    """Return whether a snapshot can be read and is what its name says: it may be damaged."""
+    """Return whether a snapshot exists, can be read, and has the hash of its name."""
     try:
-        frame = _read(store, name)
+        return frame_sha256(_read(store, name)) == content
     except StorageError:
         return False
-    return frame is not None and frame_sha256(frame) == content
 
 
 def _snapshots(store: Folder) -> list[StoredFile]:
-    """Return the snapshots among the files of a folder, which may hold others."""
+    """Return the snapshots in a folder, which may contain other files."""
     return [file for file in store.stored() if _OURS.fullmatch(file.name)]
 
 
-def _mark_as_used(store: Folder, name: str) -> None:
-    """Let a snapshot's age count from now; object stores know nothing but when it was written."""
-    if store.local is not None:
-        # Who reads another's folder may not be allowed to.
-        with suppress(OSError):
-            os.utime(store.local / name)
-
-
-def _read(store: Folder, name: str) -> pd.DataFrame | None:
+def _read(store: Folder, name: str) -> pd.DataFrame:
     content = store.read(name)
     if content is None:
-        return None
+        raise StorageError(f"a snapshot must exist: there is no {store.address(name)}")
     try:
         return pd.read_parquet(BytesIO(content))
-    except Exception as error:  # Its readers have errors of their own for a damaged file.
+    except Exception as error:  # Each Parquet reader has its own errors for a damaged file.
         raise StorageError(scrubbed(f"a snapshot must be readable: {store.address(name)}: {error}")) from None

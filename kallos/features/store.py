@@ -8,14 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import (
-    Connection,
-    MetaData,
-    Table,
-    func,
-    inspect,
-    select,
-)
+from sqlalchemy import Connection, MetaData, Table, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from kallos.errors import DatabaseError, DataError, UsageError, refuse
@@ -27,24 +20,20 @@ from kallos.features.left_out import read_left_out
 from kallos.features.local_days import days_or_moments, zone_of_days
 from kallos.features.queries import of_asset, table_query, text_query
 from kallos.features.tables import refuse_missing_schema, schema_and_name
-from kallos.features.unfinished import is_off_clock, without_off_clock
-from kallos.features.writing import Written, write_features
+from kallos.features.unfinished import is_off_clock
+from kallos.features.writing import Written, database_errors, write_features
 from kallos.settings import DB_TIMEOUT
 from kallos.specs.data import DataSpec
 from kallos.words import did_you_mean, shorten
-
-# The timestamps that can be read, in words.
-_READABLE = "ISO 8601, 1678 to 2261"
 
 
 class FeatureStore:
     """A features database, open until it is closed; `with FeatureStore(url) as store:` closes it."""
 
     def __init__(self, db_url: str, *, timeout: float = DB_TIMEOUT) -> None:
-        """Take an SQLAlchemy URL of SQLite or PostgreSQL (`postgresql://` means psycopg 3).
+        """Take an SQLAlchemy URL of SQLite or PostgreSQL (`postgresql://` means psycopg 3), or raise `UsageError`.
 
-        Whatever reads does so over connections that cannot write, and waits `timeout` seconds at most for an answer.
-        Raises `UsageError` for any other URL.
+        Reads use read-only connections, which wait at most `timeout` seconds for an answer.
         """
         self.url = parse_url(db_url)
         self._timeout = timeout
@@ -60,15 +49,15 @@ class FeatureStore:
         return shown(self.url)
 
     def load(self, spec: DataSpec, on_rows: OnRows | None = None) -> pd.DataFrame:
-        """Return one asset's features, or those of several; see `kallos.datasets.load_features_from_db`."""
+        """Return the features of one or more assets; see `kallos.datasets.load_features_from_db`."""
         each = {data.only_asset: tidy(self.read(data, on_rows), data) for data in spec.each()}
         return by_asset(each)
 
     def read(self, spec: DataSpec, on_rows: OnRows | None = None) -> pd.DataFrame:
-        """Return one asset's rows as the database holds them: in its order, the timestamps a column like any other.
+        """Return one asset's rows in the database's order, with the timestamps as a plain column.
 
-        Rows outside the dates asked for may be among them. They come in chunks; `on_rows` is told after each how many
-        there are so far. Raises `DatabaseError` as `load` does, and `DataError` if there are none.
+        They may include rows outside of the dates. `on_rows` is called after each chunk with the number of rows so far.
+        Raises `DatabaseError` as `load` does, and `DataError` if there are no rows.
         """
         self._refuse_missing_file()
         with self._errors(), self._reader.connect() as connection:
@@ -76,10 +65,7 @@ class FeatureStore:
             return read(connection, spec, on_rows)
 
     def left_out(self, spec: DataSpec) -> pd.Series:
-        """Return the rules that rows of one asset break which `ingest` has left out, by their timestamps.
-
-        There are none of a query, nor where no table says so.
-        """
+        """Return the rule that each row left out by `ingest` breaks, by timestamp; empty for a query."""
         self._refuse_missing_file()
         if spec.query is not None:
             return pd.Series(index=pd.DatetimeIndex([]), dtype=object)
@@ -88,12 +74,9 @@ class FeatureStore:
             return read_left_out(connection, schema, name, spec.only_asset)
 
     def assets(self, spec: DataSpec) -> list[str]:
-        """Return the names of all assets that the table holds, sorted.
-
-        Raises `UsageError` for a query, which says of no asset but the one it is asked for, or a table of one asset.
-        """
+        """Return the sorted names of all assets in the table; raises `UsageError` if it has no asset column."""
         if spec.query is not None or spec.single_asset:
-            raise UsageError("all assets ('*') can be found in a table that names them alone: list them instead")
+            raise UsageError("all assets ('*') needs a table with an asset column; list the assets instead")
         self._refuse_missing_file()
         with self._errors(), self._reader.connect() as connection:
             asset = self._reflect(connection, spec).c[spec.asset_column]
@@ -113,7 +96,7 @@ class FeatureStore:
 
     def _rows_of_query(self, connection: Connection, spec: DataSpec, on_rows: OnRows | None) -> pd.DataFrame:
         try:
-            # A result that is left half read would hold SQLite's lock for as long as anything refers to it.
+            # A half-read result would keep SQLite's lock.
             with _in_chunks(connection).execute(text_query(spec)) as found:
                 _refuse_columns_of_query(list(found.keys()), spec)
                 rows = frame_of(found, on_rows)
@@ -121,34 +104,33 @@ class FeatureStore:
             if timed_out(error):
                 raise
             raise DatabaseError(
-                f"the query must run in {self}, and did not: {reason_of(error, self.url)}; correct it: one SELECT, "
-                f"which reads alone"
+                f"the query failed in {self}: {reason_of(error, self.url)}; correct it, it must be one SELECT that "
+                f"only reads"
             ) from None
         if rows.empty:
             raise DataError(
-                f"the query gave no rows for asset {spec.asset_id!r} {_asked(spec)}: look at what it joins, and how it "
+                f"the query returned no rows for asset {spec.asset_id!r} {_asked(spec)}; check its joins, and how it "
                 f"names the asset"
             )
         return _of_one_asset(rows, spec)
 
     def _reflect(self, connection: Connection, spec: DataSpec) -> Table:
         inspector = inspect(connection)
-        has_schemas = connection.dialect.name == "postgresql"
-        schema, _, name = spec.features_table.rpartition(".") if has_schemas else ("", "", spec.features_table)
-        refuse_missing_schema(connection, schema or None, "`features_table`")
-        tables = [*inspector.get_table_names(schema or None), *inspector.get_view_names(schema or None)]
-        if has_schemas:
+        schema, name = schema_and_name(spec.features_table, connection.dialect.name)
+        refuse_missing_schema(connection, schema, "`features_table`")
+        tables = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
+        if connection.dialect.name == "postgresql":
             # PostgreSQL has more kinds of tables, and takes the name as a bound value.
-            known = name if inspector.has_table(name, schema=schema or None) else None
+            known = name if inspector.has_table(name, schema=schema) else None
         else:
-            # SQLite takes a name in any case; it is given its own spelling, and nothing but that.
+            # SQLite ignores case: only its own spelling goes into the statement.
             known = {each.lower(): each for each in tables}.get(name.lower())
         if known is None:
             raise DatabaseError(
                 f"table {spec.features_table!r} is not in {self}: {did_you_mean(name, tables)}; "
                 f"fill the built-in one with 'kallos-run ingest', or name yours as `features_table`"
             )
-        table = Table(known, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
+        table = Table(known, MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
         _refuse_columns(table, spec)
         return table
 
@@ -160,7 +142,7 @@ class FeatureStore:
         if first is not None:
             return no_rows_between(spec, first, last)
         if spec.single_asset:
-            return DataError(f"{spec.source} of {self} must have rows, and is empty: fill it, or name another")
+            return DataError(f"{spec.source} of {self} is empty; fill it, or name another")
         asset = table.c[spec.asset_column]
         assets = connection.scalars(select(asset).distinct().order_by(asset).limit(50)).all()
         return DataError(
@@ -173,39 +155,37 @@ class FeatureStore:
         if self.url.get_backend_name() != "sqlite" or not file or file == ":memory:":
             return
         if not Path(file).exists():
-            # SQLite would make an empty file.
+            # SQLite would create an empty file.
             raise DatabaseError(
-                f"the features database must exist: there is no file {file}; fill it with 'kallos-run ingest', "
+                f"the features database must exist: there is no file {file}; create it with 'kallos-run ingest', "
                 f"or name another as `db_url`"
             )
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except SQLAlchemyError as error:
-            if timed_out(error):
-                raise DatabaseError(
-                    f"the features database must answer within {self._timeout:g} s, and {self} did not: give the table "
-                    f"an index on asset and timestamp, ask for fewer rows, or raise KALLOS_DB_TIMEOUT"
-                ) from None
-            if reason := why_read_only_fails(error):
-                raise DatabaseError(f"the features database must be readable, and {self} is not: {reason}") from None
-            raise DatabaseError(
-                f"the features database must answer, and {self} did not: {reason_of(error, self.url)}; "
-                f"check that it runs, and `db_url` or KALLOS_DB_URL"
-            ) from None
+        with database_errors(self.url):
+            try:
+                yield
+            except SQLAlchemyError as error:
+                if timed_out(error):
+                    raise DatabaseError(
+                        f"the features database {self} did not answer within {self._timeout:g} s; index the table on "
+                        f"asset and timestamp, request fewer rows, or raise KALLOS_DB_TIMEOUT"
+                    ) from None
+                if reason := why_read_only_fails(error):
+                    raise DatabaseError(f"the features database {self} cannot be read: {reason}") from None
+                raise
 
 
 def tidy(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
-    """Return rows as `FeatureStore.read` gives them, indexed by unique, sorted timestamps between the dates asked for.
+    """Return the rows of `FeatureStore.read` between the dates, indexed by unique, sorted timestamps.
 
-    A last row that is off the clock of all others, stamped with the moment at which it was asked for, is left out.
-    Raises `DataError` for timestamps that are missing, doubled, unreadable or off their frequency.
+    A last row with the time of the request as its timestamp is left out. Raises `DataError` for timestamps that are
+    missing, duplicate, unreadable or do not match the frequency.
     """
     chosen = _chosen(rows, spec)
     refuse_doubled(chosen.index, spec)
-    return _with_frequency(without_off_clock(chosen), spec)
+    return _with_frequency(chosen.iloc[:-1] if is_off_clock(chosen.index) else chosen, spec)
 
 
 def off_clock_row(rows: pd.DataFrame, spec: DataSpec) -> pd.Timestamp | None:
@@ -223,23 +203,23 @@ def _chosen(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
 
 
 def by_asset(features: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return one asset's features as they are, those of several one below the other, indexed by asset and timestamp."""
+    """Return one asset's features unchanged, or those of several concatenated and indexed by asset and timestamp."""
     if len(features) == 1:
         return next(iter(features.values()))
     return pd.concat(features, names=["asset_id"])
 
 
 def choose_dates(frame: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
-    """Return the rows of a sorted index that lie between the dates asked for, both inclusive."""
+    """Return the rows of a sorted frame between the dates, both inclusive."""
     start, end = bounds(spec, has_dates=isinstance(frame.index, pd.DatetimeIndex))
     return frame.loc[start:end]
 
 
 def no_rows_between(spec: DataSpec, first: Any, last: Any) -> DataError:
-    """Return that an asset's rows, from the first to the last, lie outside the dates asked for."""
+    """Return the error of an asset whose rows, from the first to the last, lie outside of the dates."""
     return DataError(
         f"asset {spec.asset_id!r} has no rows {_asked(spec)}: its rows in {spec.source} go from {first} to {last}",
-        "give other dates, or none",
+        "change the dates, or leave them out",
         fault="no-rows",
         parameter="start_date" if spec.start_date else "end_date",
     )
@@ -255,7 +235,7 @@ def _a_list(spec: DataSpec) -> str | None:
 
 
 def _in_chunks(connection: Connection) -> Connection:
-    # SQLAlchemy would cut what stands before a dot off SQLite's column names.
+    # Without it, SQLAlchemy cuts SQLite's column names at a dot.
     return connection.execution_options(stream_results=True, sqlite_raw_colnames=True)
 
 
@@ -264,24 +244,22 @@ def _refuse_columns(table: Table, spec: DataSpec) -> None:
     if spec.timestamp_column not in names:
         raise _no_column(spec.timestamp_column, "timestamp", names, spec)
     if spec.asset_column not in names and not spec.single_asset:
-        raise _no_column(
-            spec.asset_column, "asset", names, spec, ", or give `single_asset` if it holds one asset alone"
-        )
+        raise _no_column(spec.asset_column, "asset", names, spec, ", or give `single_asset` if it has only one asset")
     if spec.asset_column in names and spec.single_asset:
         raise UsageError(
-            f"a table of a single asset has no column of its name, and {spec.source} has {spec.asset_column!r}: take "
-            f"out `single_asset`, or name another column as `asset_column`"
+            f"a table of a single asset has no asset column, and {spec.source} has {spec.asset_column!r}; leave out "
+            f"`single_asset`, or name another column as `asset_column`"
         )
 
 
 def _refuse_columns_of_query(names: list[str], spec: DataSpec) -> None:
-    # SQLite numbers the second column of a name.
+    # SQLite adds a number to the second column of a name.
     plain = [name for name in names if name.rpartition(":")[0] not in names]
     doubled = sorted({name for name in names if name not in plain or plain.count(name) > 1})
     if doubled:
         raise UsageError(
-            f"a query must name each column once, and gives {shorten(doubled)} too: name the columns in place of *, or "
-            f"JOIN ... USING (...)"
+            f"a query must return each column once, and returns {shorten(doubled)} too; list the columns instead of *, "
+            f"or use JOIN ... USING (...)"
         )
     if spec.timestamp_column not in names:
         raise _no_column(spec.timestamp_column, "timestamp", names, spec)
@@ -295,13 +273,13 @@ def _no_column(column: str, flag: str, names: list[str], spec: DataSpec, otherwi
 
 
 def _of_one_asset(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
-    """Return a query's rows without the asset's column, where they have one."""
+    """Return a query's rows without their asset column, if they have one."""
     if spec.asset_column not in rows.columns:
         return rows
     others = sorted({str(asset) for asset in rows[spec.asset_column].unique()} - {spec.only_asset})
     if others:
         raise DataError(
-            f"the query must give rows of asset {spec.asset_id!r} alone, and gives some of {shorten(others)}: "
+            f"the query must return only rows of asset {spec.asset_id!r}, and returns some of {shorten(others)}; "
             f"bind the asset, as in WHERE {spec.asset_column} = :asset_id"
         )
     return rows.drop(columns=spec.asset_column)
@@ -319,31 +297,30 @@ def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
 
 
 def moments_of(timestamps: pd.Series) -> pd.DatetimeIndex:
-    """Return timestamps as moments in UTC, without a zone; NaT for what is none, or none that nanoseconds reach."""
+    """Return timestamps as moments in UTC without a zone, NaT if unreadable or beyond the reach of nanoseconds."""
     if timestamps.dtype.kind in "fbcm":
         return pd.DatetimeIndex([pd.NaT] * len(timestamps))
-    moments = pd.DatetimeIndex(pd.to_datetime(timestamps, utc=True, format="ISO8601", errors="coerce")).tz_localize(
-        None
-    )
+    moments = pd.DatetimeIndex(pd.to_datetime(timestamps, utc=True, format="ISO8601", errors="coerce"))
+    moments = moments.tz_localize(None)
     return moments.where(~np.asarray((moments < FIRST_MOMENT) | (moments > LAST_MOMENT)))
 
 
 def unusable_timestamps(timestamps: pd.Series, odd: np.ndarray, spec: DataSpec) -> Iterator[DataError]:
-    """Yield that timestamps are missing, or that those which are odd hold something else."""
+    """Yield an error for missing timestamps, and one for those marked as unreadable in `odd`."""
     missing = timestamps.isna().to_numpy(bool)
     if missing.any():
         yield DataError(
             f"every row must have a timestamp: column {spec.timestamp_column!r} lacks {missing.sum()}",
-            "delete those rows, or give them their timestamps",
+            "delete those rows, or fill in their timestamps",
             fault="missing-timestamps",
             column=spec.timestamp_column,
         )
     odd = odd & ~missing
     if odd.any():
         yield DataError(
-            f"column {spec.timestamp_column!r} must hold timestamps ({_READABLE}) or integers: of asset "
+            f"column {spec.timestamp_column!r} must hold timestamps (ISO 8601, 1678 to 2261) or integers: for asset "
             f"{spec.asset_id!r} in {spec.source}, {_odd_values(timestamps, odd)}",
-            "correct or delete what is none, or name another as `timestamp_column`",
+            "correct or delete the others, or name another column as `timestamp_column`",
             fault="unreadable-timestamps",
             column=spec.timestamp_column,
             timestamps=tuple(repr(each)[:40] for each in timestamps[odd].iloc[:3]),
@@ -351,10 +328,8 @@ def unusable_timestamps(timestamps: pd.Series, odd: np.ndarray, spec: DataSpec) 
 
 
 def _odd_values(timestamps: pd.Series, odd: np.ndarray) -> str:
-    """Return in words the rows, from 1 in the order in which they were read, of odd timestamps, and what they hold."""
-    places = np.flatnonzero(odd)
-    held = (each if isinstance(each, str) else str(each) for each in timestamps.iloc[places])
-    return shorten([f"row {position + 1} holds {each[:40]!r}" for position, each in zip(places, held, strict=True)], 3)
+    """Describe the rows with odd timestamps, counted from 1 in the order of reading."""
+    return shorten([f"row {at + 1} holds {str(timestamps.iloc[at])[:40]!r}" for at in np.flatnonzero(odd)], 3)
 
 
 def refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
@@ -364,7 +339,7 @@ def refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
         raise DataError(
             f"timestamps must be unique: asset {spec.asset_id!r} has {len(doubled)} more than once "
             f"({shorten(doubled)}) in {spec.source}",
-            "delete the rows that are wrong",
+            "delete the wrong rows",
             fault="duplicate-timestamps",
             column=spec.timestamp_column,
             timestamps=doubled,
@@ -372,9 +347,9 @@ def refuse_doubled(index: pd.Index, spec: DataSpec) -> None:
 
 
 def refuse_days_elsewhere(index: pd.Index, spec: DataSpec, found: Frequency | None) -> None:
-    """Raise `DataError` if moments that keep to no clock in UTC are days of another zone, unless a setting says how.
+    """Raise `DataError` if moments that are irregular in UTC are days of another zone, unless a setting explains them.
 
-    `found` is the frequency that was found out of them, None if there is none.
+    `found` is their frequency, or None if it could not be detected.
     """
     is_said = spec.days_in is not None or (found is not None and spec.frequency is not None)
     keeps_to_clock = found is not None and not found.has_gaps
@@ -383,8 +358,8 @@ def refuse_days_elsewhere(index: pd.Index, spec: DataSpec, found: Frequency | No
     zone = zone_of_days(index)
     if zone is not None:
         raise DataError(
-            f"timestamps are read in UTC, where these are no midnights, as they are in {zone}, from {index[0]} on",
-            f"give `days_in` {zone} if they are its days, else `frequency` sessions if rows may be missing",
+            f"timestamps from {index[0]} on are midnight in {zone}, but not in UTC, in which they are read",
+            f"give `days_in` {zone} if they are days there, or `frequency` sessions if rows may be missing",
             fault="days-elsewhere",
             column=spec.timestamp_column,
             timestamps=index,
@@ -393,7 +368,7 @@ def refuse_days_elsewhere(index: pd.Index, spec: DataSpec, found: Frequency | No
 
 
 def with_own_types(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows whose columns that hold nothing at all, which have no type of their own, are missing numbers."""
+    """Return rows with all-empty columns as columns of missing numbers."""
     empty = [name for name in rows.columns if rows[name].isna().all()]
     return rows.astype(dict.fromkeys(empty, np.float64))
 

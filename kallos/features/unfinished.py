@@ -1,4 +1,4 @@
-"""The last row of a table that is filled while its time runs: what it holds is not what it will hold."""
+"""Detects a last row that is not finished yet, so that its values will still change."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,9 +13,9 @@ from kallos.features.local_days import clock_of
 from kallos.words import pasteable
 
 _FEWEST_ROWS = 10
-# Rows keep to a distance if it is that of so many of them.
+# Rows have a usual distance if at least this share of them has it.
 _USUAL = 0.4
-# What follows by less than this share of every other distance is no row that a half day or summer time moved.
+# A row this much closer than any other cannot be explained by a half day or daylight saving time.
 _FAR_BELOW = 0.85
 _DAY = pd.Timedelta(days=1)
 _ENDS = (
@@ -27,23 +27,23 @@ _ENDS = (
     pd.offsets.BYearEnd,
 )
 _FRIDAY = 4
-# A volume below this share of the least of so many rows before is that of a part of a row's time; half a day of
-# trading, such as that behind a holiday, has more.
+# A volume below this share of the least of so many previous rows is partial; even a half trading day has more.
 _SHARE, _ROWS = 0.25, 60
 
 
 class Unfinished(NamedTuple):
-    """Why a row seems to be unfinished, in words, and the column that says so, None where the clock does."""
+    """Why a row seems to be unfinished, and the column that shows it, or None if the time does."""
 
     why: str
     column: str | None = None
 
 
 def is_off_clock(index: pd.Index) -> bool:
-    """Return whether the last row of unique, sorted ones is no step of its own, of rows that keep to a distance.
+    """Return whether the last of unique, sorted rows is not a step of its own, unlike all others.
 
-    Such a row is stamped with the moment at which it was asked for: far nearer to the one before it than any other,
-    and in the same week, month, quarter or year where each row has one of its own, or at a time of day of its own.
+    Such a row has the time of the request as its timestamp: it is much closer to the previous row than any other, and
+    lies in the same week, month, quarter or year if each should have one row, or at a time of day that no other row
+    has.
     """
     if not isinstance(index, pd.DatetimeIndex) or len(index) < _FEWEST_ROWS:
         return False
@@ -59,16 +59,11 @@ def is_off_clock(index: pd.Index) -> bool:
     return bool((others - others.normalize() != last - last.normalize()).all())
 
 
-def without_off_clock(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return rows without a last one that is off their clock."""
-    return frame.iloc[:-1] if is_off_clock(frame.index) else frame
-
-
 def ends_after(index: pd.Index, now: datetime | None, zone: str | None = None) -> pd.Timestamp | None:
-    """Return the end of the last row's time if it lies behind `now` (in UTC if it has no zone), or None.
+    """Return when the last row's time ends if that is after `now` (in UTC if it has no zone), or None.
 
-    A row's time begins with its timestamp and lasts until the next one could come; that of a row which is stamped with
-    the last day of a week or month ends with that day. Days are those of the zone, by default of UTC.
+    A row's time lasts from its timestamp until the next row could come; if the timestamp is the last day of a week or
+    month, it ends with that day. Days are those of the zone, by default UTC.
     """
     if now is None or not isinstance(index, pd.DatetimeIndex) or len(index) < _FEWEST_ROWS:
         return None
@@ -82,29 +77,27 @@ def ends_after(index: pd.Index, now: datetime | None, zone: str | None = None) -
 def why_unfinished(
     frame: pd.DataFrame, volumes: Sequence[str], now: datetime | None, zone: str | None = None
 ) -> Unfinished | None:
-    """Return why the last row seems to be unfinished, or None; `volumes` are the columns of volumes."""
+    """Return why the last row seems to be unfinished, or None; `volumes` are the volume columns."""
     end = ends_after(frame.index, now, zone)
     if end is not None:
         return Unfinished(not_over_before(end, zone))
     thin = next((name for name in volumes if is_thin(frame[name])), None)
     if thin is None:
         return None
-    return Unfinished(
-        f"holds a part of its volume alone ({pasteable(thin)} is {frame[thin].iloc[-1]:.6g})", column=thin
-    )
+    return Unfinished(f"has only a part of its volume ({pasteable(thin)} is {frame[thin].iloc[-1]:.6g})", column=thin)
 
 
 def not_over_before(end: pd.Timestamp, zone: str | None) -> str:
-    """Return in words when the time of a row ends."""
+    """Say when the time of a row ends."""
     return f"is not over before {end} ({zone or 'UTC'})"
 
 
 def finished_rows(
     frame: pd.DataFrame, volumes: Sequence[str], now: datetime, zone: str | None = None
 ) -> tuple[pd.DataFrame, str | None]:
-    """Return the rows up to the last one that seems to be finished, and why the last one of all is not, or None.
+    """Return the rows up to the last finished one, and why the last row of all is not, or None.
 
-    Timestamps are those of the zone's clocks, by default UTC's.
+    Timestamps are local times of the zone, by default UTC.
     """
     past = frame
     if isinstance(frame.index, pd.DatetimeIndex):
@@ -117,14 +110,14 @@ def finished_rows(
 
 
 def is_thin(volume: pd.Series) -> bool:
-    """Return whether the last volume is far below the least of many rows before it."""
+    """Return whether the last volume is far below the least of many previous rows."""
     before = volume.iloc[-_ROWS - 1 : -1]
     least = before.min()
     return len(before) == _ROWS and bool(before.notna().all()) and bool(0 <= volume.iloc[-1] < _SHARE * least)
 
 
 def _frequency(index: pd.DatetimeIndex) -> Frequency | None:
-    """Return the distance to which many rows keep, or on whose days most of them lie, or None."""
+    """Return the distance that many rows have, or the unit on whose days most of them lie, or None."""
     frequency = Frequency(usual_step(index))
     if frequency.unit is not None:
         return frequency if 2 * rows_on(index, str(frequency)) > len(index) else None

@@ -1,4 +1,4 @@
-"""Features into the features database: all rows or none, in bulk."""
+"""Writes features to the database in bulk: all rows or none."""
 
 import io
 import re
@@ -14,25 +14,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
-from sqlalchemy import (
-    URL,
-    Column,
-    Connection,
-    DateTime,
-    Engine,
-    Float,
-    MetaData,
-    NullPool,
-    String,
-    Table,
-    create_engine,
-    event,
-    func,
-    inspect,
-    select,
-    type_coerce,
-)
+from sqlalchemy import Column, MetaData, Table, create_engine, event, func, inspect, select, type_coerce
+from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+from sqlalchemy.types import DateTime, Float, String
 
 from kallos.errors import DatabaseError, DataError
 from kallos.features.databases import parse_url, reason_of, shown
@@ -47,7 +33,7 @@ from kallos.features.tables import (
 )
 from kallos.words import shorten
 
-# Of an asset's frame, its first timestamp in the table and the frame's timestamps that are there: the rows to write.
+# Takes the asset, its frame, its first timestamp in the table and the frame's existing ones; returns what to write.
 ChooseRows = Callable[[str, pd.DataFrame, pd.Timestamp, pd.DatetimeIndex], pd.DataFrame]
 OnConflict = Literal["replace", "skip", "fail"]
 _ROWS_AT_ONCE = 20_000
@@ -57,7 +43,7 @@ _OURS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 
 @dataclass(frozen=True)
 class Written:
-    """What was written of one asset; `rows - new_rows` were there already, and `kept` more were left as they were."""
+    """What was written of one asset: `rows - new_rows` rows were replaced, and `kept` rows of the table left alone."""
 
     asset_id: str
     rows: int
@@ -78,14 +64,13 @@ def write_features(
     left_out: Mapping[str, pd.Series] | None = None,
     choose: ChooseRows | None = None,
 ) -> list[Written]:
-    """Write the rows of each asset in one transaction, making the table if need be; return what was written.
+    """Write the rows of each asset in one transaction, and create the table if needed; return what was written.
 
-    Each frame is indexed by unique timestamps (UTC, no zone) and holds numbers; all have the same columns. Rows that
-    are there already are replaced, skipped, or make the whole write fail. A dry run changes nothing, and returns what
-    would have been written. NaN is stored as NULL, and -0.0 as 0.0, which is all that SQLite keeps. What `left_out`
-    says of rows, by asset and timestamp, is kept beside the table. `choose` picks the rows of assets that have some.
-    Raises `DatabaseError` for a database that refuses or cannot hold the rows, and `DataError` for rows that are there
-    and must not be.
+    Each frame has unique timestamps (UTC, no zone) and numeric columns, the same in all frames. `on_conflict` says
+    whether existing rows are replaced, skipped or refused. A dry run returns what it would write. NaN is stored as
+    NULL, and -0.0 as 0.0. The reasons in `left_out` are stored in a table of their own. `choose` picks the rows of
+    assets that the table already has. Raises `DatabaseError` if the database refuses or cannot hold the rows, and
+    `DataError` for rows that exist and must not.
     """
     url = parse_url(db_url)
     backend = url.get_backend_name()
@@ -97,7 +82,7 @@ def write_features(
         doubled = frame.index[frame.index.duplicated()]
         if len(doubled):
             raise DataError(f"timestamps must be unique: asset {asset_id!r} has {shorten(doubled)} more than once")
-    if dry_run and _is_missing_file(url):
+    if dry_run and backend == "sqlite" and not (url.database and Path(url.database).exists()):
         return [_written(asset_id, frame, 0, len(frame)) for asset_id, frame in features.items()]
     if not dry_run:
         make_folder(url)
@@ -113,25 +98,21 @@ def write_features(
             schema=schema,
         )
         is_new = not inspect(connection).has_table(name, schema=schema)
+        existing = dict.fromkeys(features, pd.DatetimeIndex([]))
+        chosen = dict(features)
         if not is_new:
             refuse_unfit_table(connection, table, table_name)
             if not dry_run and backend == "postgresql":
                 _lock(connection, table)
-            existing = {
-                asset_id: _timestamps_there(connection, table, asset_id, frame) for asset_id, frame in features.items()
-            }
-        else:
-            existing = dict.fromkeys(features, pd.DatetimeIndex([]))
-            if not dry_run:
-                table.create(connection)
+            for asset_id, frame in features.items():
+                existing[asset_id] = _existing_timestamps(connection, table, asset_id, frame)
+                first = connection.scalar(select(func.min(table.c.timestamp)).where(table.c.asset_id == asset_id))
+                if choose is not None and first is not None:
+                    chosen[asset_id] = choose(asset_id, frame, pd.Timestamp(first), existing[asset_id])
+        elif not dry_run:
+            table.create(connection)
         if on_conflict == "fail":
             _refuse_conflicts(existing, table_name, url)
-        chosen = dict(features)
-        if choose is not None and not is_new:
-            chosen = {
-                asset_id: _chosen(connection, table, asset_id, frame, existing[asset_id], choose)
-                for asset_id, frame in features.items()
-            }
         if not dry_run:
             write = _copy if backend == "postgresql" else _insert
             write(connection, table, chosen, on_conflict, is_new=is_new)
@@ -147,37 +128,21 @@ def _written(asset_id: str, frame: pd.DataFrame, existing: int, n_rows: int) -> 
     return Written(asset_id, rows, rows - existing, index.min(), index.max(), len(frame.columns), n_rows - rows)
 
 
-def _chosen(
-    connection: Connection,
-    table: Table,
-    asset_id: str,
-    frame: pd.DataFrame,
-    existing: pd.DatetimeIndex,
-    choose: ChooseRows,
-) -> pd.DataFrame:
-    first = connection.scalar(select(func.min(table.c.timestamp)).where(table.c.asset_id == asset_id))
-    return frame if first is None else choose(asset_id, frame, pd.Timestamp(first), existing)
-
-
-def _is_missing_file(url: URL) -> bool:
-    return url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists())
-
-
 def make_folder(url: URL) -> None:
-    """Make the folder of a SQLite file; raises `DatabaseError` if that fails."""
+    """Create the folder of a SQLite file; raises `DatabaseError` if that fails."""
     if url.get_backend_name() == "sqlite" and url.database:
         folder = Path(url.database).parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatabaseError(
-                f"the folder of a database must be writable: {folder}: {error.strerror}; choose another `db_url`"
+                f"the folder of the database must be writable: {folder}: {error.strerror}; choose another `db_url`"
             ) from None
 
 
 @contextmanager
 def writing_connection(url: URL, *, writes: bool) -> Iterator[Connection]:
-    """Yield a connection in one transaction, which ends with the block: all of it is written, or nothing."""
+    """Yield a connection in one transaction, which is committed at the end of the block or rolled back."""
     engine = _engine(url, writes=writes)
     try:
         with engine.begin() as connection:
@@ -195,7 +160,7 @@ def _engine(url: URL, *, writes: bool) -> Engine:
         connection.execute("PRAGMA busy_timeout = 30000")
 
     event.listen(engine, "connect", wait_for_locks)
-    # By itself, Python's driver makes a table outside of any transaction.
+    # Python's driver would create a table outside of the transaction.
     begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
@@ -203,20 +168,20 @@ def _engine(url: URL, *, writes: bool) -> Engine:
 
 @contextmanager
 def database_errors(url: URL) -> Iterator[None]:
-    """Say what a database refuses as `DatabaseError`, without its password."""
+    """Turn the errors of a database into `DatabaseError`, without its password."""
     from psycopg import Error as PostgreSQLError
 
     try:
         yield
     except (SQLAlchemyError, PostgreSQLError) as error:
         raise DatabaseError(
-            f"the features database must answer, and {shown(url)} did not: {reason_of(error, url)}; "
-            f"check that it runs, and `db_url` or KALLOS_DB_URL"
+            f"the features database {shown(url)} did not answer: {reason_of(error, url)}; check that it is running, "
+            f"and check `db_url` or KALLOS_DB_URL"
         ) from None
 
 
-def _timestamps_there(connection: Connection, table: Table, asset_id: str, frame: pd.DataFrame) -> pd.DatetimeIndex:
-    """Return which of a frame's timestamps the table has of the asset."""
+def _existing_timestamps(connection: Connection, table: Table, asset_id: str, frame: pd.DataFrame) -> pd.DatetimeIndex:
+    """Return the timestamps of the frame that the table already has for the asset."""
     asset, timestamp = table.c.asset_id, table.c.timestamp
     if connection.dialect.name == "postgresql":
         first, last = frame.index.min().to_pydatetime(), frame.index.max().to_pydatetime()
@@ -225,10 +190,10 @@ def _timestamps_there(connection: Connection, table: Table, asset_id: str, frame
     texts = connection.scalars(select(type_coerce(timestamp, String)).where(asset == asset_id)).all()
     foreign = next((text for text in texts if not _OURS.fullmatch(str(text))), None)
     if foreign is not None:
-        # They would be other rows to SQLite, which compares them as text.
+        # SQLite compares timestamps as text, so the same moment would become a second row.
         raise DatabaseError(
-            f"timestamps in SQLite must be text such as {_TIMESTAMP} for rows to be found again: table {table.name!r} "
-            f"has {foreign!r} for asset {asset_id!r}: choose another `features_table`"
+            f"timestamps in SQLite must be text such as {_TIMESTAMP} so that rows can be found again: table "
+            f"{table.name!r} has {foreign!r} for asset {asset_id!r}; choose another `features_table`"
         )
     return frame.index[pd.Index(_texts(frame.index), dtype=object).isin(texts)]
 
@@ -241,13 +206,13 @@ def _refuse_conflicts(existing: Mapping[str, pd.DatetimeIndex], table_name: str,
     if n_conflicts:
         more = f" and {n_conflicts - 5} more" if n_conflicts > 5 else ""
         raise DataError(
-            f"rows must not be there already with `on_conflict` fail: table {table_name!r} of {shown(url)} has "
-            f"{', '.join(conflicts[:5])}{more}: nothing was written; choose replace or skip"
+            f"rows must not exist already with `on_conflict` fail: table {table_name!r} of {shown(url)} has "
+            f"{', '.join(conflicts[:5])}{more}; nothing was written, choose replace or skip"
         )
 
 
 def _lock(connection: Connection, table: Table) -> None:
-    """Keep other writers out until the transaction ends; readers are not kept waiting."""
+    """Keep other writers, but not readers, out until the transaction ends."""
     from psycopg import sql
 
     statement = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(_identifier(table))
@@ -257,13 +222,12 @@ def _lock(connection: Connection, table: Table) -> None:
 def _copy(
     connection: Connection, table: Table, features: Mapping[str, pd.DataFrame], on_conflict: OnConflict, *, is_new: bool
 ) -> None:
-    """Write to PostgreSQL: COPY into a new table, or into a temporary one and from there into the old."""
+    """Write to PostgreSQL: COPY into a new table, or into a temporary one and from there into the existing one."""
     from psycopg import sql
 
     cursor = _cursor(connection)
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
     target = _identifier(table)
-    # A name that no table of the user's has.
     staging = target if is_new else sql.Identifier(f"incoming_{uuid4().hex}")
     if not is_new:
         make = "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
@@ -317,17 +281,17 @@ def _arrow_rows(asset_id: str, rows: pd.DataFrame) -> pa.Table:
 
 
 def _numbers(rows: pd.DataFrame, column: int) -> np.ndarray:
-    # SQLite keeps no minus sign of zero.
+    # SQLite does not keep the sign of zero.
     return np.asarray(rows.iloc[:, column].to_numpy(np.float64) + 0.0)
 
 
 def _texts(index: pd.DatetimeIndex) -> list[str]:
-    """Return timestamps as SQLAlchemy keeps them in SQLite."""
+    """Return timestamps as SQLAlchemy stores them in SQLite."""
     return [text.replace("T", " ") for text in np.datetime_as_string(index.to_numpy(), unit="us").tolist()]
 
 
 def _cursor(connection: Connection) -> Any:
-    # Names are quoted by psycopg itself here: SQLAlchemy would double their percent signs.
+    # psycopg quotes the names here, since SQLAlchemy would double their percent signs.
     return connection.connection.cursor()
 
 

@@ -1,4 +1,4 @@
-"""A study's columns and rows, and their normalisation by feature group, fitted on training rows alone."""
+"""A study's columns and rows, and their normalisation by feature group, fitted on training rows only."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from kallos.folds.scalers import Preparation, PreparedSeries
 from kallos.specs.data import FeatureSpec
 from kallos.words import did_you_mean, pasteable, shorten
 
-# Kinds of NumPy types that a column of features may have.
+# NumPy kinds of a column of features.
 NUMBERS = "iuf"
 GROUPS = ("volume", "bounded", "unbounded", "rate_of_change", "log_return", "other")
 _FIELDS_OF_PATTERNS = ("columns", "known_future", "exclude", *GROUPS[:-1])
@@ -25,15 +25,15 @@ _DEFAULT_PATTERNS = frozenset(
 
 @dataclass(frozen=True)
 class PreparedFold(PreparedSeries):
-    """The normalised series of one fold, on a `RangeIndex` that counts from its first training row."""
+    """The normalised series of one fold, on a `RangeIndex` from its first training row."""
 
     fold: Fold
 
 
 def group_columns(columns: pd.Index, features: FeatureSpec) -> dict[str, list[str]]:
-    """Return the covariates of each feature group, in the order of a study's columns; groups may be empty.
+    """Return the covariates of each feature group, in the order of `columns`; groups may be empty.
 
-    `columns` are those that `study_columns` has chosen: what a pattern fits is settled in sight of all columns.
+    `columns` are those of `study_columns`, since patterns are resolved against all of a study's columns.
     """
     grouped: dict[str, list[str]] = {group: [] for group in GROUPS}
     fitting = {group: set(fitting_columns(columns, getattr(features, group))) for group in GROUPS[:-1]}
@@ -44,10 +44,10 @@ def group_columns(columns: pd.Index, features: FeatureSpec) -> dict[str, list[st
 
 
 def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none") -> pd.DataFrame:
-    """Return the columns that a study uses, the target first and stamped when known, all float64 and finite.
+    """Return a study's columns as finite float64, the targets first and shifted to when they are known.
 
-    Raises `DataError` naming what is missing, not a number, or not finite, or for rows that are not sorted and unique,
-    or have a time zone.
+    Raises `DataError` for columns that are missing, not numbers, or not finite, and for rows that are not sorted and
+    unique, or have a time zone.
     """
     require_rows(frame=frame)
     require_columns(frame=frame)
@@ -61,21 +61,19 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
 
 
 def refuse_long_label(n_rows: int, features: FeatureSpec) -> None:
-    """Raise `DataError` if a label looks beyond so many rows."""
+    """Raise `DataError` if a label looks ahead by as many rows as there are."""
     if features.label_horizon >= n_rows:
         raise DataError(
-            f"a label must look ahead by less than the {n_rows} rows: not {features.label_horizon}",
-            "give a shorter `label_horizon`, or bring more rows",
+            f"`label_horizon` must be less than the number of rows: it is {features.label_horizon}, and there are "
+            f"{n_rows} rows",
+            "reduce it, or bring more rows",
             fault="long-label-horizon",
             parameter="label_horizon",
         )
 
 
 def columns_of_numbers(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFrame:
-    """Return the columns that a study uses, the target first, as they were loaded.
-
-    Raises `DataError` naming what is missing or not a number.
-    """
+    """Return the columns that a study uses as loaded; raises `DataError` if one is missing or not numeric."""
     refuse(unknown_columns(frame.columns, features))
     chosen = frame[study_columns(frame.columns, features)]
     words = [
@@ -86,21 +84,21 @@ def columns_of_numbers(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFra
     if words:
         raise DataError(
             f"features must be numbers, and {len(words)} of {len(chosen.columns)} columns are not: {shorten(words)}; "
-            f"encode them as numbers (0/1) in a view or query, or name them in 'exclude'"
+            f"encode them as numbers (0/1) in a view or query, or add them to 'exclude'"
         )
     return chosen
 
 
 def study_columns(columns: pd.Index, features: FeatureSpec) -> list[str]:
-    """Return the columns that a study uses, the target first."""
+    """Return the names of the columns that a study uses, target first."""
     targets = features.targets
     left_out = {*targets, *fitting_columns(columns, features.exclude)}
     return [*targets, *(name for name in fitting_columns(columns, features.columns) if name not in left_out)]
 
 
 def timestamp_when_known(chosen: pd.DataFrame, features: FeatureSpec, *, fill: str = "none") -> pd.DataFrame:
-    """Return numbers as float64, the target moved down to where it is known, less the rows in which it never is."""
-    # Adding zero makes one zero of two: databases do not keep its sign, and the content's hash must not see it.
+    """Return float64 columns with the target shifted to when it is known, without the rows that then lack it."""
+    # Adding zero turns -0.0 into 0.0: databases do not keep the sign, and the content's hash must not depend on it.
     numbers = chosen.astype(np.float64) + 0.0
     if fill == "forward":
         numbers = numbers.ffill()
@@ -121,10 +119,7 @@ def prepare_fold(
 
 
 def fit_preparation(rows: pd.DataFrame, features: FeatureSpec) -> Preparation:
-    """Return what training rows say of the target and of the columns of each feature group.
-
-    Raises `FitError` if the target is constant over them.
-    """
+    """Fit the scales of the target and the feature groups; raises `FitError` if the target is constant."""
     return Preparation.fit(rows, features, group_columns(rows.columns, features))
 
 
@@ -135,10 +130,9 @@ def _kind_of(column: pd.Series) -> str:
 
 
 def fitting_columns(columns: pd.Index, patterns: tuple[str, ...]) -> list[str]:
-    """Return the columns whose names fit one of these patterns, in their order.
+    """Return the columns that match one of the patterns, in the order of `columns`.
 
-    A pattern that is itself the name of a column stands for that column alone; those of the defaults, which nobody has
-    written down for these columns, are always patterns.
+    A pattern that is exactly the name of a column matches only that column, except for the default patterns.
     """
     exact = set(patterns).intersection(columns) - _DEFAULT_PATTERNS
     others = [pattern for pattern in patterns if pattern not in exact]
@@ -146,15 +140,15 @@ def fitting_columns(columns: pd.Index, patterns: tuple[str, ...]) -> list[str]:
 
 
 def unknown_columns(columns: pd.Index, features: FeatureSpec) -> Iterator[DataError]:
-    """Yield each target that is no column, and each of the user's patterns that fits none.
+    """Yield an error for each target that is not a column, and for each of the user's patterns that matches none.
 
-    Such a pattern is a typo: what it was to leave out would be learnt from.
+    Such a pattern is a typo, and the model would learn from a column that it should exclude.
     """
     for target in features.targets:
         if target not in columns:
             yield DataError(
                 f"the target {target!r} is not a column: {did_you_mean(target, columns)}",
-                "name another as `target`",
+                "give another `target`",
                 fault="missing-target",
                 column=target,
                 parameter="target",
@@ -163,7 +157,7 @@ def unknown_columns(columns: pd.Index, features: FeatureSpec) -> Iterator[DataEr
         for pattern in getattr(features, field):
             if pattern not in FeatureSpec.model_fields[field].default and not fitting_columns(columns, (pattern,)):
                 yield DataError(
-                    f"every pattern must fit a column: {pattern!r} in '{field}' fits none",
+                    f"every pattern must match a column: {pattern!r} in '{field}' matches none",
                     did_you_mean(pattern, columns),
                     fault="idle-pattern",
                     parameter=field,
@@ -174,22 +168,22 @@ def _refuse_unfit_values(numbers: pd.DataFrame, features: FeatureSpec, fill: str
     unfit = ~np.isfinite(numbers)
     at_fault = [_places(numbers.index[unfit[name]], name) for name in numbers.columns if unfit[name].any()]
     if at_fault:
-        remedy = "correct them" if fill == "forward" else "correct them, or give `fill` forward for missing ones"
+        fills = "" if fill == "forward" else ", or give `fill` forward for missing ones"
         raise DataError(
             f"features must be finite, and {len(at_fault)} of {len(numbers.columns)} columns are not: "
-            f"{shorten(at_fault, 3)}; {remedy}, or name the columns in 'exclude'"
+            f"{shorten(at_fault, 3)}; correct them{fills}, or add the columns to 'exclude'"
         )
     refuse(negative_volumes(numbers, features))
 
 
 def negative_volumes(numbers: pd.DataFrame, features: FeatureSpec) -> Iterator[DataError]:
-    """Yield each column of group `volume` that has negative values."""
+    """Yield an error for each column of group `volume` with negative values."""
     for name in group_columns(numbers.columns, features)["volume"]:
         negative = numbers.index[numbers[name] < 0]
         if len(negative):
             yield DataError(
                 f"features of group 'volume' must not be negative: {_places(negative, name)}",
-                "correct them, or give the column another group",
+                "correct them, or put the column into another group",
                 fault="negative-volume",
                 column=name,
                 timestamps=negative,

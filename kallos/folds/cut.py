@@ -1,4 +1,4 @@
-"""What a study sees of its rows: cut at the hold-out and into folds, and refused where there are too few."""
+"""Cuts a study's rows at the hold-out and into folds, and refuses rows that are too few."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,13 +15,13 @@ from kallos.folds.rows import require_rows
 from kallos.specs.study import TuneSpec
 from kallos.words import shorten
 
-# Fewer training samples than this teach nothing, and Darts would train on a single one without a word.
+# Darts would train on a single sample without a warning.
 FEWEST_SAMPLES = 30
 
 
 @dataclass(frozen=True, eq=False)
 class CutPanel:
-    """A study's rows, those of the hold-out cut off, and its folds; see `StudyPlan` for the rest."""
+    """A study's rows without the hold-out, and its folds; see `StudyPlan` for the rest."""
 
     panel: Panel
     grid: FoldGrid
@@ -31,9 +31,9 @@ class CutPanel:
 
 
 def cut_panel(frame: pd.DataFrame, spec: TuneSpec) -> CutPanel:
-    """Return what a study sees of these features; raises as `plan_study` does, and writes nothing.
+    """Return what a study sees of these features; raises as `plan_study` does.
 
-    The cut is made before anything looks at a value, so that none of the hold-out can be at fault, or help.
+    The cut is made before any value is read, so values of the hold-out can neither cause an error nor help.
     """
     rows = _by_asset(frame, spec)
     whole, grid = cut_timestamps({asset: each.index for asset, each in rows.items()}, spec)
@@ -51,10 +51,10 @@ def cut_panel(frame: pd.DataFrame, spec: TuneSpec) -> CutPanel:
 
 
 def cut_timestamps(timestamps: Mapping[str, pd.Index], spec: TuneSpec) -> tuple[Panel, FoldGrid]:
-    """Return the rows of each asset as a panel without a column, those before the first known label left out, cut.
+    """Return a panel of each asset's timestamps from the first known label on, and its folds.
 
-    Where a study is cut depends on the timestamps of its rows, and on no value. Raises `DataError` as `cut_folds`, or
-    if the label looks beyond the rows of an asset.
+    The cut depends on timestamps only. Raises `DataError` as `cut_folds` does, and if an asset has no more rows than
+    the label looks ahead.
     """
     features = spec.features
     for asset, index in timestamps.items():
@@ -67,17 +67,16 @@ def cut_timestamps(timestamps: Mapping[str, pd.Index], spec: TuneSpec) -> tuple[
 
 
 def rows_of_study(whole: Panel, grid: FoldGrid, spec: TuneSpec) -> dict[str, int]:
-    """Return how many rows of each asset, counted from its first as it was loaded, are the study's.
+    """Return how many rows of each asset, from its first loaded row on, belong to the study.
 
-    A label that looks L rows ahead is moved down to where it is known: that of the last L of these rows is known behind
-    the cut, and none of the study's.
+    The label of the last `label_horizon` of these rows is known only after the cut, and is not used.
     """
     lengths = whole.before(grid.study_stop).lengths
     return {asset: spec.features.label_horizon + n for asset, n in zip(spec.data.assets, lengths, strict=True)}
 
 
 def first_rows(rows: pd.DataFrame, n_rows: int) -> pd.DataFrame:
-    """Return the first rows, typed by what they hold themselves: a word behind them makes no column one of text."""
+    """Return the first rows with column types inferred from them, so that text in later rows does not count."""
     return rows if n_rows >= len(rows) else with_own_types(rows.iloc[:n_rows].infer_objects())
 
 
@@ -93,7 +92,8 @@ def _by_asset(frame: pd.DataFrame, spec: TuneSpec) -> dict[str, pd.DataFrame]:
         return {assets[0]: frame}
     if frame.index.nlevels == 1 or set(assets) - set(frame.index.unique(0)):
         raise DataError(
-            f"features of several assets must be indexed by asset and timestamp, with rows of each of {shorten(assets)}"
+            f"features of several assets must be indexed by asset and timestamp, with rows for each of "
+            f"{shorten(assets)}"
         )
     rows = {asset: frame.xs(asset) for asset in assets}
     for asset, each in rows.items():
@@ -111,7 +111,7 @@ def _panel_of(rows: Mapping[str, pd.DataFrame], spec: TuneSpec) -> Panel:
 
 @contextmanager
 def naming(asset: str, spec: TuneSpec) -> Iterator[None]:
-    """Name the asset in an error about it, where there are several."""
+    """Name the asset in an error about it if there are several."""
     try:
         yield
     except DataError as error:
@@ -120,13 +120,13 @@ def naming(asset: str, spec: TuneSpec) -> Iterator[None]:
 
 
 def inner_cuts_of(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> tuple[InnerCut, ...]:
-    """Return the cut of each asset's training rows in a fold, for a model that stops early."""
+    """Return the inner validation cut of each asset's training rows in a fold."""
     timestamps = [panel.frame.index[fold.train_start : fold.train_stop] for fold in folds]
     return inner_cuts(timestamps, spec.training.inner_validation, lead=spec.features.lead, horizon=spec.horizon)
 
 
 def _longest_input(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> int | None:
-    """Return the longest input that all folds of all assets can hold, as `clip_input`; refuses folds that are short."""
+    """Return the longest input that fits all folds of all assets, as `clip_input` does; refuses short folds."""
     of_assets = [panel.folds_of(fold) for fold in folds]
     cuts = [inner_cuts_of(panel, fold, spec) for fold in of_assets]
     fits = []
@@ -136,64 +136,59 @@ def _longest_input(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> int |
             for fold, dates in zip(own, folds, strict=True):
                 if fold.validation_stop == fold.validation_start and len(cuts[0]) > 1:
                     raise DataError(
-                        f"each asset of one model must have rows in every fold, and there are none in fold "
-                        f"{fold.number}, from {panel.calendar[dates.validation_start]} on",
-                        "give other dates, or take it out of asset_id",
+                        f"every asset of a model must have rows in every fold, and has none in fold {fold.number}, "
+                        f"from {panel.calendar[dates.validation_start]} on",
+                        "change the dates, or remove the asset from asset_id",
                     )
                 refuse_short_window(fold, spec)
             own_cuts = [cut[position] for cut in cuts]
             fits.append(clip_input(own, spec, own_cuts if len(cuts[0]) > 1 else None))
             for fold, cut in zip(own, own_cuts, strict=True):
-                _refuse_short_inner(fold, cut, spec)
+                inner = fold.train_stop - fold.train_start - cut.inner_start
+                if inner < spec.horizon:
+                    raise DataError(
+                        f"inner validation must have at least `horizon` {spec.horizon} rows: in fold {fold.number} it "
+                        f"has {inner}",
+                        "increase `inner_validation`, or reduce `horizon`",
+                    )
     return min((fit for fit in fits if fit is not None), default=None)
 
 
-def _refuse_short_inner(fold: Fold, cut: InnerCut, spec: TuneSpec) -> None:
-    inner = fold.train_stop - fold.train_start - cut.inner_start
-    if inner < spec.horizon:
-        raise DataError(
-            f"the inner validation part must hold one whole horizon: in fold {fold.number} it has {inner} rows, and "
-            f"`horizon` is {spec.horizon}",
-            "take a larger `inner_validation` or a shorter `horizon`",
-        )
-
-
 def refuse_short_holdout(grid: FoldGrid, spec: TuneSpec) -> None:
-    """Raise `DataError` if a hold-out has too few forecast origins for a verdict."""
+    """Raise `DataError` if the hold-out has too few forecast origins for a verdict."""
     if grid.holdout_start is None or grid.holdout_stop is None:
         return
     origins = grid.holdout_stop - grid.holdout_start - spec.horizon + 1
     needed = fewest_origins(spec.features.lead, spec.horizon)
     if origins < needed:
         raise DataError(
-            f"a verdict needs {needed} forecast origins, and `holdout` {spec.folds.holdout} keeps {max(origins, 0)}",
-            "take a larger `holdout` or a longer `window`",
+            f"a verdict needs {needed} forecast origins, and `holdout` {spec.folds.holdout} has {max(origins, 0)}",
+            "increase `holdout`, or choose a longer `window`",
             fault="too-few-rows",
         )
 
 
 def refuse_short_window(fold: Fold, spec: TuneSpec) -> None:
-    """Raise `DataError` if no horizon fits the fold's validation window."""
+    """Raise `DataError` if the fold's validation window is shorter than the horizon."""
     if is_short(fold, spec):
         window = fold.validation_stop - fold.validation_start
         raise DataError(
-            f"a validation window must hold one whole horizon: fold {fold.number} has {window} rows, and `horizon` "
-            f"is {spec.horizon}",
-            "take a longer `window` or a shorter `horizon`",
+            f"a validation window must have at least `horizon` {spec.horizon} rows: fold {fold.number} has {window}",
+            "choose a longer `window`, or reduce `horizon`",
             fault="short-window",
         )
 
 
 def is_short(fold: Fold, spec: TuneSpec) -> bool:
-    """Return whether no horizon fits the fold's validation window."""
+    """Return whether the fold's validation window is shorter than the horizon."""
     return fold.validation_stop - fold.validation_start < spec.horizon
 
 
 def clip_input(folds: Sequence[Fold], spec: TuneSpec, cuts: Sequence[InnerCut] | None = None) -> int | None:
-    """Return the longest `input_chunk_length` that all folds can hold, or None if they hold the space's longest.
+    """Return the longest `input_chunk_length` that fits all folds, or None if the search space's longest does.
 
-    `cuts` are those of their training rows by date across assets, by default those of an asset that is alone. Raises
-    `DataError` if not even the space's shortest fits.
+    `cuts` are the inner cuts by date across assets, by default those of a single asset. Raises `DataError` if not even
+    the search space's shortest fits.
     """
     space = spec.search_space
     lead, horizon = spec.features.lead, spec.horizon
@@ -204,17 +199,17 @@ def clip_input(folds: Sequence[Fold], spec: TuneSpec, cuts: Sequence[InnerCut] |
     fits, shortest = cut.fit_stop - beside_input, space.shortest_input
     if fits < shortest and cuts is not None:
         raise DataError(
-            f"fold {fold.number} needs {shortest + beside_input} rows to fit on ({FEWEST_SAMPLES} samples of the "
-            f"shortest input_chunk_length {shortest} and the horizon), and has {cut.fit_stop} before the day on which "
-            f"the inner validation part of all assets begins",
-            "bring earlier rows, or take it out of asset_id",
+            f"fold {fold.number} needs {shortest + beside_input} rows to fit on ({FEWEST_SAMPLES} samples with the "
+            f"shortest input_chunk_length {shortest} and the horizon), and has {cut.fit_stop} before the inner "
+            f"validation of all assets begins",
+            "bring earlier rows, or remove the asset from asset_id",
             fault="short-training",
         )
     if fits < shortest:
         needed, available = _rows_needed(shortest + beside_input, spec), fold.train_stop - fold.train_start
         raise DataError(
-            f"fold {fold.number} needs {needed} training rows ({FEWEST_SAMPLES} samples of the search space's shortest "
-            f"input_chunk_length {shortest}, the horizon, and the inner validation part), and there are {available}",
+            f"fold {fold.number} needs {needed} training rows ({FEWEST_SAMPLES} samples with the search space's "
+            f"shortest input_chunk_length {shortest}, the horizon, and inner validation), and has {available}",
             _remedy(needed, available, spec),
             fault="short-training",
         )
@@ -222,32 +217,25 @@ def clip_input(folds: Sequence[Fold], spec: TuneSpec, cuts: Sequence[InnerCut] |
 
 
 def describe_clip(spec: TuneSpec, longest_input: int) -> str:
-    """Return in a sentence how a search space was clipped."""
+    """Say in a sentence how the search space was clipped."""
     space = spec.search_space
     return (
-        f"the search space is clipped to what fits: input_chunk_length is drawn from {space.shortest_input} to "
-        f"{longest_input} rows, not to {space.longest_input}, since the smallest fold holds no longer"
+        f"the search space is clipped: input_chunk_length is drawn from {space.shortest_input} to {longest_input} "
+        f"instead of {space.longest_input} rows, since longer inputs do not fit the smallest fold"
     )
 
 
 def _remedy(needed: int, available: int, spec: TuneSpec) -> str:
     if spec.folds.train_rows is not None:
-        return f"take `train_rows` {needed} or more"
-    fewer = ", or take fewer `n_folds`" if spec.folds.n_folds > 1 else ""
+        return f"increase `train_rows` to {needed} or more"
+    fewer = ", or reduce `n_folds`" if spec.folds.n_folds > 1 else ""
     return f"bring {needed - available} earlier rows{fewer}"
 
 
 def _rows_needed(fit_rows: int, spec: TuneSpec) -> int:
-    """Return the least training rows of which so many are left to fit the weights."""
+    """Return the fewest training rows that leave so many to fit the weights."""
+    share, lead, horizon = spec.training.inner_validation, spec.features.lead, spec.horizon
     rows = fit_rows
-    while (
-        cut_inner(
-            Fold(0, 0, rows, rows, rows),
-            spec.training.inner_validation,
-            lead=spec.features.lead,
-            horizon=spec.horizon,
-        ).fit_stop
-        < fit_rows
-    ):
+    while cut_inner(Fold(0, 0, rows, rows, rows), share, lead=lead, horizon=horizon).fit_stop < fit_rows:
         rows += 1
     return rows

@@ -1,7 +1,6 @@
-"""Rows of one asset, or of several one below the other, and folds by date across all of them.
+"""The rows of one or more assets, one after the other, and folds by date across all of them.
 
-Dates are those of the calendar, which holds every timestamp that any asset has: a cut in it is a cut in each asset's
-rows. Of a single asset the calendar is its own index.
+Folds are cut in the calendar, which has every timestamp of any asset; each cut applies to the rows of every asset.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +18,10 @@ from kallos.words import pasteable, shorten
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """The rows of each asset, all of the same columns, in one frame: those of the first, then those of the second.
+    """The rows of each asset in one frame, asset after asset, all with the same columns.
 
-    Timestamps are unique and sorted within an asset. A fold of the calendar has positions in the calendar; one of an
-    asset has positions in the frame.
+    Timestamps are unique and sorted within an asset. Folds of the calendar have positions in the calendar, and folds of
+    an asset have positions in the frame.
     """
 
     frame: pd.DataFrame
@@ -30,15 +29,15 @@ class Panel:
 
     @classmethod
     def of(cls, rows: Mapping[str, pd.DataFrame]) -> "Panel":
-        """Return the panel of these assets' rows. Raises `DataError` if their columns differ."""
+        """Return the panel of these assets' rows; raises `DataError` if their columns differ."""
         (first, frame), *others = rows.items()
         for name, other in others:
             differing = sorted(set(frame.columns) ^ set(other.columns))
             if differing:
                 raise DataError(
-                    f"assets of one model must have the same columns, and of {first} and {name} one alone has "
+                    f"assets of one model must have the same columns, and only one of {first} and {name} has "
                     f"{shorten([pasteable(each) for each in differing], 3)}",
-                    "name these in 'exclude'",
+                    "add these to 'exclude'",
                 )
         parts = [frame, *(other[frame.columns] for _, other in others)]
         return cls(pd.concat(parts), tuple(map(len, parts)))
@@ -55,7 +54,7 @@ class Panel:
 
     @cached_property
     def calendar(self) -> pd.Index:
-        """Every timestamp that any asset has, sorted."""
+        """Every timestamp of any asset, sorted."""
         return union(self.timestamps)
 
     def before(self, stop: int) -> "Panel":
@@ -67,8 +66,8 @@ class Panel:
     def cut_folds(self, spec: FoldSpec, *, lead: int = 1, frequency: str | None = None) -> FoldGrid:
         """Return the folds by positions in the calendar; see `kallos.folds.grid.cut_folds`.
 
-        Whatever trains was known at the first forecast origin behind a cut, that of whichever asset has the earliest.
-        `frequency` is that of each asset, found out by default.
+        Training labels are known at the first forecast origin after a cut, the earliest of all assets. `frequency` is
+        that of each asset, detected by default.
         """
         grid = cut_folds(self.calendar, spec, lead=lead, frequency=self._rhythm(frequency))
 
@@ -83,7 +82,7 @@ class Panel:
             stop = known_before(fold.validation_start, fold.train_stop)
             start = max(fold.train_start - (fold.train_stop - stop), 0)
             if stop <= start:
-                raise DataError(f"fold {fold.number} has no row that all assets may train on", "bring earlier rows")
+                raise DataError(f"fold {fold.number} has no training rows for all assets", "bring earlier rows")
             end = max(min(fold.validation_stop, study_stop), fold.validation_start)
             return replace(fold, train_start=start, train_stop=stop, validation_stop=end)
 
@@ -95,9 +94,9 @@ class Panel:
         )
 
     def _rhythm(self, given: str | None) -> Frequency:
-        """Return the calendar's frequency: rows may be missing in it, as far apart as those of the closest asset.
+        """Return the calendar's frequency: regular if that of all assets is, and together they have no gaps.
 
-        It keeps to a regular frequency only where all assets do, and leave no gap between them.
+        Otherwise it is the shortest of the assets' frequencies, with gaps.
         """
         found = [find_frequency(timestamps, given) for timestamps in self.timestamps]
         if len(set(found)) == 1 and not found[0].has_gaps:
@@ -117,19 +116,19 @@ class Panel:
 
 
 def union(timestamps: Sequence[pd.Index]) -> pd.Index:
-    """Return every timestamp that any of these has, sorted."""
+    """Return the sorted union of timestamps."""
     return reduce(lambda all_, each: all_ if each.equals(all_) else all_.union(each), timestamps)
 
 
 def rows_before(timestamps: pd.Index, calendar: pd.Index, position: int) -> int:
-    """Return how many of an asset's rows lie before a position of the calendar."""
+    """Return how many of an asset's rows are before a position of the calendar."""
     return len(timestamps) if position == len(calendar) else int(timestamps.searchsorted(calendar[position]))
 
 
 def known(timestamps: Sequence[pd.Index], calendar: pd.Index, start: int, *, lead: int) -> int:
-    """Return the position in the calendar up to which all was known at the first origin of rows from `start` on.
+    """Return the position in the calendar up to which all was known when the rows from `start` on were first forecast.
 
-    An asset's first origin lies `lead` of its own rows before the first one that is forecast.
+    An asset's first origin is `lead` of its own rows before its first forecast row.
     """
     firsts = [rows_before(each, calendar, start) for each in timestamps]
     origins = [each[first - lead] for each, first in zip(timestamps, firsts, strict=True) if first >= lead]
@@ -137,10 +136,9 @@ def known(timestamps: Sequence[pd.Index], calendar: pd.Index, start: int, *, lea
 
 
 def inner_cuts(timestamps: Sequence[pd.Index], share: float, *, lead: int, horizon: int) -> tuple[InnerCut, ...]:
-    """Return the cut of each asset's training rows into those that fit the weights and those that stop early.
+    """Return the cut of each asset's training rows for inner validation; see `kallos.folds.grid.cut_inner`.
 
-    `timestamps` are those of the training rows; positions are counted from an asset's first one. See
-    `kallos.folds.grid.cut_inner`.
+    `timestamps` are those of the training rows, and positions count from an asset's first one.
     """
     calendar = union(timestamps)
     n_rows = len(calendar)

@@ -1,4 +1,4 @@
-"""What normalises rows: fitted on training rows once, applied to any later ones, and written down without a pickle."""
+"""Normalisation: fitted on training rows, applied to any later ones, and stored without a pickle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 Numbers = tuple[FiniteFloat, ...]
 
-# What each of scikit-learn's transformers has learnt that its transformation reads.
+# The fitted attributes that each of scikit-learn's transformers needs to transform.
 _FITTED: Mapping[str, tuple[str, ...]] = {
     "FunctionTransformer": (),
     "StandardScaler": ("mean_", "scale_"),
@@ -30,28 +30,23 @@ _FITTED: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class TargetScale:
-    """Each target's mean and standard deviation over the rows that trained.
-
-    Values have the targets along their last axis.
-    """
+    """Each target's mean and standard deviation over the training rows; targets are the last axis of values."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def normalise(self, values: Array) -> Array:
         """Return values in standard deviations from the mean."""
-        normalised: Array = (values - np.asarray(self.mean)) / np.asarray(self.std)
-        return normalised
+        return np.asarray((values - np.asarray(self.mean)) / np.asarray(self.std))
 
     def restore(self, values: npt.ArrayLike) -> Array:
         """Return normalised values in the target's own units."""
-        restored: Array = np.asarray(values, dtype=np.float64) * np.asarray(self.std) + np.asarray(self.mean)
-        return restored
+        return np.asarray(np.asarray(values, np.float64) * np.asarray(self.std) + np.asarray(self.mean))
 
 
 @dataclass(frozen=True, eq=False)
 class GroupScaler:
-    """The fitted transformers of one feature group, applied one after the other to its columns."""
+    """The fitted transformers of one feature group, applied to its columns in sequence."""
 
     group: str
     columns: tuple[str, ...]
@@ -59,25 +54,24 @@ class GroupScaler:
 
     @property
     def n_outputs(self) -> int:
-        """Number of columns that come out: with principal components, fewer than go in."""
-        components = getattr(self.steps[-1], "components_", self.columns)
-        return len(components)
+        """Number of output columns; principal components may be fewer than the input columns."""
+        return len(getattr(self.steps[-1], "components_", self.columns))
 
     def transform(self, values: Array) -> Array:
-        """Return values of shape (rows, columns) as the group's models see them."""
+        """Return normalised values of shape (rows, outputs)."""
         for step in self.steps:
             values = step.transform(values)
         return values
 
 
 class StepDocument(BaseModel):
-    """One transformer: its class, and what it has learnt, as arrays of one or two dimensions."""
+    """One transformer: its class, and its fitted arrays of one or two dimensions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
     fitted: dict[str, Numbers | tuple[Numbers, ...]]
-    # The order in memory of a matrix: on it, too, the last bit of a product depends.
+    # The memory order of a matrix affects the last bit of a product.
     order: Literal["C", "F"] = "C"
 
 
@@ -92,7 +86,7 @@ class GroupDocument(BaseModel):
 
 
 class PreparationDocument(BaseModel):
-    """A preparation as JSON holds it: floats as Python writes them, which come back to the bit."""
+    """A preparation for JSON, from which every float is restored exactly."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -104,9 +98,9 @@ class PreparationDocument(BaseModel):
 
 @dataclass(frozen=True)
 class PreparedSeries:
-    """The normalised float32 series of some rows, on a `RangeIndex` that counts from the first of them.
+    """The normalised float32 series of some rows, on a `RangeIndex` from the first of them.
 
-    `past_covariates` is None when the target is the only column.
+    `past_covariates` is None if there are no columns besides the targets.
     """
 
     target: "TimeSeries"
@@ -115,13 +109,13 @@ class PreparedSeries:
 
     @property
     def target_scale(self) -> TargetScale:
-        """What brings forecasts back to the target's own units."""
+        """The scale that restores the target's own units."""
         return self.preparation.target_scale
 
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
-    """The scale of the target and the scalers of the feature groups, as fitted on some training rows."""
+    """The scale of the targets and the scalers of the feature groups, fitted on training rows."""
 
     targets: tuple[str, ...]
     target_scale: TargetScale
@@ -129,25 +123,22 @@ class Preparation:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it needs, the target first, then group by group."""
+        """The columns that it needs: the targets, then group by group."""
         return (*self.targets, *(name for scaler in self.scalers for name in scaler.columns))
 
     @property
     def n_covariates(self) -> int:
-        """Number of past covariates that it makes."""
+        """Number of past covariates in its output."""
         return sum(scaler.n_outputs for scaler in self.scalers)
 
     @classmethod
     def fit(cls, rows: pd.DataFrame, features: FeatureSpec, groups: Mapping[str, list[str]]) -> Self:
-        """Return what these rows, and no others, say of the target and of the columns of each group.
-
-        Raises `FitError` if the target is constant over them.
-        """
+        """Fit the scales of the targets and the groups on these rows; raises `FitError` if a target is constant."""
         columns = [rows[name].to_numpy(np.float64) for name in features.targets]
         for name, target in zip(features.targets, columns, strict=True):
-            # Of equal values that binary cannot hold, the standard deviation is rounding noise.
+            # The standard deviation of equal values may be rounding noise instead of zero.
             if not np.ptp(target) > 0:
-                raise FitError(f"the target {name!r} must vary over the {len(target)} training rows, and is constant")
+                raise FitError(f"the target {name!r} must not be constant over the {len(target)} training rows")
         scale = TargetScale(
             mean=tuple(float(each.mean()) for each in columns), std=tuple(float(each.std()) for each in columns)
         )
@@ -157,10 +148,7 @@ class Preparation:
         return cls(features.targets, scale, tuple(scalers))
 
     def apply(self, rows: pd.DataFrame) -> PreparedSeries:
-        """Return the series of rows that have this preparation's columns.
-
-        Raises `FitError` if a covariate leaves float32.
-        """
+        """Return the series of rows with these columns; raises `FitError` if a covariate exceeds float32."""
         from darts import TimeSeries
 
         target = self.target_scale.normalise(rows[list(self.targets)].to_numpy(np.float64)).astype(np.float32)
@@ -177,13 +165,11 @@ class Preparation:
         parts = [scaler.transform(_values(rows, scaler.columns)) for scaler in self.scalers]
         covariates: npt.NDArray[np.float32] = np.hstack(parts).astype(np.float32)
         if not np.isfinite(covariates).all():
-            raise FitError(
-                "normalised covariates must be finite in float32, and are not: look for values of another scale"
-            )
+            raise FitError("normalised covariates must be finite in float32; look for values on another scale")
         return covariates
 
     def document(self) -> PreparationDocument:
-        """Return the preparation as JSON can hold it; `restore` makes the same of it again, to the bit."""
+        """Return the preparation for JSON; `restore` restores it exactly."""
         return PreparationDocument(
             targets=self.targets,
             mean=self.target_scale.mean,
@@ -196,16 +182,16 @@ class Preparation:
 
     @classmethod
     def restore(cls, document: PreparationDocument, features: FeatureSpec) -> Self:
-        """Return the preparation that a document describes; raises `DataError` if it is that of other features."""
+        """Return the preparation of a document; raises `DataError` if it does not match these features."""
         if document.targets != features.targets:
-            raise DataError(f"the target must be {features.target_label!r}, as its features say")
+            raise DataError(f"the target must be {features.target_label!r}, as in its features")
         if not len(document.mean) == len(document.std) == len(features.targets):
-            raise DataError("the target's mean and standard deviation must be one for each target")
+            raise DataError("there must be one mean and one standard deviation for each target")
         scalers = []
         for each in document.groups:
             steps = _steps(each.group, features)
             if [type(step).__name__ for step in steps] != [step.kind for step in each.steps]:
-                raise DataError(f"the scaler of group {each.group!r} must be the one that its features ask for")
+                raise DataError(f"the scaler of group {each.group!r} must be the one of its features")
             width = len(each.columns)
             for step, fitted in zip(steps, each.steps, strict=True):
                 _restore_step(step, fitted, width)
@@ -214,10 +200,8 @@ class Preparation:
 
 
 def _values(rows: pd.DataFrame, names: list[str] | tuple[str, ...]) -> Array:
-    """Return columns as an array, laid out in memory column by column."""
     positions = [rows.columns.get_loc(name) for name in names]
-    values: Array = rows.to_numpy(np.float64)[:, positions]
-    return values
+    return np.asarray(rows.to_numpy(np.float64)[:, positions])
 
 
 def _fit_group(group: str, columns: tuple[str, ...], values: Array, features: FeatureSpec) -> GroupScaler:
@@ -235,7 +219,7 @@ def _steps(group: str, features: FeatureSpec) -> tuple[Any, ...]:
         case "volume":
             return FunctionTransformer(np.log1p), StandardScaler()
         case "bounded":
-            # Later values beyond the training range stay within what "bounded" promises.
+            # Later values may exceed the training range.
             return (MinMaxScaler(clip=True),)
         case "unbounded":
             return (RobustScaler(quantile_range=(5, 95)),)
@@ -248,8 +232,7 @@ def _steps(group: str, features: FeatureSpec) -> tuple[Any, ...]:
 
 
 def _signed_log1p(values: Array) -> Array:
-    signed: Array = np.sign(values) * np.log1p(np.abs(values))
-    return signed
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
 
 
 def _step_document(step: Any) -> StepDocument:
@@ -265,11 +248,11 @@ def _step_document(step: Any) -> StepDocument:
 def _restore_step(step: Any, document: StepDocument, width: int) -> None:
     names = _FITTED[document.kind]
     if set(document.fitted) != set(names):
-        raise DataError(f"a {document.kind} must have {', '.join(names) or 'nothing fitted'}")
+        raise DataError(f"a {document.kind} must have exactly the fitted values {', '.join(names) or '(none)'}")
     for name in names:
         array = np.array(document.fitted[name], dtype=np.float64, order=document.order)
         if array.shape != ((width,) if array.ndim == 1 else (len(array), width)):
-            raise DataError(f"{name} of a {document.kind} must be of {width} columns")
+            raise DataError(f"{name} of a {document.kind} must have {width} columns")
         setattr(step, name, array)
     if names:
         step.n_features_in_ = width

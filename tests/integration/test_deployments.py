@@ -354,7 +354,7 @@ def test_a_study_is_served_without_a_work_pool(machine):
             {},
             "--timezone must be one of the IANA database, not 'Amerika/New_York': did you mean 'America/New_York'?",
         ),
-        (["--output-dir", "here"], {}, "the output folder must be absolute in a deployment, not 'here'"),
+        (["--output-dir", "here"], {}, "the output folder of a deployment must be absolute, not 'here'"),
         (
             [],
             {"PREFECT_API_URL": "http://127.0.0.1:9/api"},

@@ -184,20 +184,24 @@ def test_the_assets_column_may_be_among_a_querys_and_is_dropped(db: SqlDatabase,
         (
             "SELECT id, timestamp, price FROM prices",
             DataError,
-            "must give rows of asset '12' alone, and gives some of 1: bind the asset, as in WHERE id = :asset_id",
+            "must return only rows of asset '12', and returns some of 1; bind the asset, as in WHERE id = :asset_id",
         ),
         ("SELECT price FROM prices", DatabaseError, "column 'timestamp' is not in the query: there are price; name it"),
-        ("SELECT timestamp, price AS macd, volume AS macd FROM prices", UsageError, "each column once, and gives macd"),
+        (
+            "SELECT timestamp, price AS macd, volume AS macd FROM prices",
+            UsageError,
+            "each column once, and returns macd",
+        ),
         (
             "SELECT * FROM prices AS p JOIN indicators AS i ON p.id = i.id AND p.timestamp = i.timestamp",
             UsageError,
             "JOIN ... USING (...)",
         ),
         ("SELECT timestamp, price FROM prices", DataError, "timestamps must be unique"),
-        ("SELECT timestamp, price FROM prices WHERE id = 5", DataError, "gave no rows for asset '12'"),
-        ("SELECT timestamp, price FROM rates", DatabaseError, "the query must run in "),
-        ("SELECT timestamp, prize FROM prices", DatabaseError, "the query must run in "),
-        ("SELECT timestamp price FROM prices)", DatabaseError, "the query must run in "),
+        ("SELECT timestamp, price FROM prices WHERE id = 5", DataError, "returned no rows for asset '12'"),
+        ("SELECT timestamp, price FROM rates", DatabaseError, "the query failed in "),
+        ("SELECT timestamp, prize FROM prices", DatabaseError, "the query failed in "),
+        ("SELECT timestamp price FROM prices)", DatabaseError, "the query failed in "),
     ],
     ids=["others", "no timestamp", "doubled", "doubled by a join", "all assets", "empty", "table", "column", "syntax"],
 )
@@ -327,7 +331,7 @@ def test_only_the_columns_that_are_asked_for_are_taken(features: pd.DataFrame) -
     study = study_frame(features, FeatureSpec(columns=("r*", "macd"), exclude=("roc*",)))
     assert list(study.columns) == ["log_return_close", "rsi_14", "macd"]
 
-    with pytest.raises(DataError, match="'rsy' in 'columns' fits none; there are log_return_close,"):
+    with pytest.raises(DataError, match="'rsy' in 'columns' matches none; there are log_return_close,"):
         study_frame(features, FeatureSpec(columns=("rsy",)))
 
 
@@ -336,7 +340,7 @@ def test_only_the_columns_that_are_asked_for_are_taken(features: pd.DataFrame) -
 
 @pytest.mark.parametrize("query", ["INSERT INTO prices (id) VALUES (3)", "DELETE FROM prices", "PRAGMA user_version"])
 def test_a_query_that_is_no_select_is_refused(db: SqlDatabase, query: str) -> None:
-    assert "one SELECT, which reads alone" in db.refusal(DatabaseError, query=query)
+    assert "it must be one SELECT that only reads" in db.refusal(DatabaseError, query=query)
     assert db.rows("SELECT count(*) FROM prices") == [(800,)]
 
 
@@ -368,7 +372,7 @@ def test_a_select_that_writes_in_postgresql_is_refused(postgres_url: str, query:
             "$$INSERT INTO prices (id) VALUES (3) RETURNING timestamp$$"
         )
 
-        assert "the query must run in " in database.refusal(DatabaseError, query=query)
+        assert "the query failed in " in database.refusal(DatabaseError, query=query)
         assert database.rows("SELECT count(*) FROM prices") == [(800,)]
 
 
@@ -412,7 +416,7 @@ def test_a_file_in_wal_mode_in_a_folder_that_cannot_be_written_is_named_with_the
     with without_rights(folder):
         line = database.refusal(DatabaseError, features_table="prices", asset_column="id")
 
-    assert "it is in WAL mode, which needs a folder that can be written" in line
+    assert "it is in WAL mode, which needs a writable folder" in line
 
 
 def test_a_file_whose_last_write_was_cut_short_is_named_with_the_remedy(tmp_path: Path) -> None:
@@ -450,7 +454,7 @@ def test_an_answer_that_takes_too_long_is_given_up_with_the_remedy(db: SqlDataba
 
     line = db.refusal(DatabaseError, timeout=0.2, **source)
 
-    assert "must answer within 0.2 s" in line
+    assert "did not answer within 0.2 s" in line
     assert "raise KALLOS_DB_TIMEOUT" in line
 
 

@@ -358,7 +358,7 @@ def test_assets_may_be_integers(db: Database, kind: Any) -> None:
 
     assert set(db.load("12")["x"]) == {12.5}
     assert "asset '2' has no rows" in db.refusal(DataError, "2")
-    assert "assets are integers in column 'asset_id', and 'BTC' is none" in db.refusal(UsageError, "BTC")
+    assert "assets must be integers, as in column 'asset_id', not 'BTC'" in db.refusal(UsageError, "BTC")
 
 
 def test_an_integer_asset_that_no_column_can_hold_is_refused_in_one_line(db: Database) -> None:
@@ -497,7 +497,7 @@ def test_missing_rows_of_a_regular_table_are_named(
 
     line = db.refusal(DataError, frequency=frequency if given else None)
 
-    assert f"rows of frequency {frequency!r} must be without a gap" in line
+    assert f"rows of frequency {frequency!r} must have no gaps" in line
     assert f"2 of {len(index)} timestamps are missing ({', '.join(lacking)})" in line
     # A range without the gap is whole.
     assert len(db.load(start_date=str(index[32]))) == len(index) - 32
@@ -615,7 +615,7 @@ def test_a_write_to_a_table_that_lacks_columns_is_refused_and_leaves_its_rows(db
     with pytest.raises(DatabaseError) as caught:
         db.write({"BTC": counted(DAYS).assign(x=0.0, y=1.0, z=1.0)})
 
-    assert "table 'features' must have the columns of the features, and lacks y, z" in one_line(caught)
+    assert "table 'features' must have a column for each feature, and lacks y, z" in one_line(caught)
     pd.testing.assert_frame_equal(db.load(), counted(DAYS), check_exact=True)
 
 

@@ -157,7 +157,7 @@ def test_a_schema_that_there_is_not_is_named_with_the_one_that_may_be_meant(post
 @pytest.mark.parametrize("name", ["ä" * 32, "x" * 64])
 def test_names_longer_than_postgresql_keeps_are_refused(postgresql: Base, name: str) -> None:
     for features, table in ((frame([1], name), "features"), (frame([1]), name)):
-        with pytest.raises(UsageError, match=rf"63 bytes at most: (table|column) '{name}' has 64: rename it"):
+        with pytest.raises(UsageError, match=rf"at most 63 bytes: (table|column) '{name}' has 64; rename it"):
             write_features({"BTC": features}, postgresql.url, table)
     write_features({"BTC": frame([1], name[:-1])}, postgresql.url)
 
@@ -181,7 +181,7 @@ def test_the_widest_row_that_postgresql_holds_is_written_and_a_wider_one_refused
         return pd.DataFrame(0.5, index=DAYS, columns=[f"c{at}" for at in range(n_columns)])
 
     # 8160 bytes: a header of 24, the asset and the timestamp in 16, and 8 a number.
-    with pytest.raises(DatabaseError, match="a row of PostgreSQL holds 8160 bytes at most"):
+    with pytest.raises(DatabaseError, match="a PostgreSQL row holds at most 8160 bytes"):
         write_features({"BTC": wide(1016)}, postgresql.url)
     write_features({"BTC": wide(1015)}, postgresql.url)
 
@@ -204,7 +204,7 @@ def test_rows_that_are_there_are_replaced_skipped_or_make_all_fail(db: Base) -> 
     with pytest.raises(DataError) as caught:
         write_features({"NEW": new, "BTC": new.iloc[1:], "ETH": new}, db.url, on_conflict="fail")
     assert "BTC at 2024-01-02 00:00:00, BTC at 2024-01-03 00:00:00, ETH at 2024-01-01 00:00:00" in str(caught.value)
-    assert "nothing was written; choose replace or skip" in str(caught.value)
+    assert "nothing was written, choose replace or skip" in str(caught.value)
     assert db.run("SELECT count(*) FROM features") == [(6,)]
 
     written = write_features({"BTC": new}, db.url, on_conflict="skip")
@@ -389,7 +389,7 @@ def test_of_rows_with_one_timestamp_none_is_kept_and_the_timestamp_is_noted(
 
     ingest(path, as_="features", asset_id="BTC", skip_bad_rows=True, db_url=db.url)
 
-    assert left_out(db) == {"2024-01-02 00:00:00": "timestamps must be unique, and rows with other values are there"}
+    assert left_out(db) == {"2024-01-02 00:00:00": "timestamps must be unique, and another row has other values"}
 
 
 def test_a_reader_who_may_not_see_what_is_left_out_is_told_nothing(

@@ -75,9 +75,12 @@ def splits(df=DF, **over):
         (lambda: prepare_darts_timeseries(DF, (0, 150, 190)), "fold must be a Fold, not a tuple"),
         (lambda: prepare_darts_timeseries(DF, FOLD, small_spec()), "features must be a FeatureSpec or None, not a"),
         (lambda: prepare_darts_timeseries(DF, FOLD, fit_rows=0), "fit_rows must be a whole number of at least 1"),
-        (lambda: study_frame(DF, small_spec()), "features must be a FeatureSpec, not a TuneSpec: give its 'features'"),
-        (lambda: study_frame(DF.rename(columns={"macd": 1}), FeatureSpec()), "must be named by text, and 1 is none"),
-        (lambda: study_frame(DF.rename(columns={"macd": "rsi_14"}), FeatureSpec()), "two have rsi_14"),
+        (lambda: study_frame(DF, small_spec()), "features must be a FeatureSpec, not a TuneSpec; give its 'features'"),
+        (lambda: study_frame(DF.rename(columns={"macd": 1}), FeatureSpec()), "must be text, not 1"),
+        (
+            lambda: study_frame(DF.rename(columns={"macd": "rsi_14"}), FeatureSpec()),
+            "must be unique: rsi_14 occurs more than once",
+        ),
         (lambda: create_model(None), "model_name must be a str, not None"),
         (lambda: create_model("gru", [1]), "params must be a Mapping or None, not a list"),
         (lambda: create_model("gru", horizon=0), "horizon must be a whole number of at least 1, not 0"),
@@ -204,7 +207,10 @@ def with_index(index) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("frame", "said"),
     [
-        (DF.tz_localize("Europe/Berlin"), "must have no time zone, and are in Europe/Berlin: {name}.tz_convert(None)"),
+        (
+            DF.tz_localize("Europe/Berlin"),
+            "must have no time zone, and are in Europe/Berlin; convert them to UTC with {name}.tz_convert(None)",
+        ),
         (DF.iloc[:0], "{name} must have rows, and is empty"),
         (DF.iloc[::-1], "the rows of {name} must be unique and sorted by their index"),
         (pd.concat([DF, DF]).sort_index(), "the rows of {name} must be unique and sorted by their index"),
@@ -212,7 +218,7 @@ def with_index(index) -> pd.DataFrame:
         (with_index(np.arange(200) / 2), "must be indexed by timestamps or integers, not by float64"),
         (with_index(DF.index.to_period("D")), "must be indexed by timestamps or integers, not by period[D]"),
         (with_index(DF.index.where(DF.index != DF.index[3])), "every row of {name} must have a timestamp, and 1 have"),
-        (pd.concat({"A": DF}), "the rows of {name} must be those of one asset, and have an index of 2 levels"),
+        (pd.concat({"A": DF}), "{name} must have rows of one asset, and has an index of 2 levels"),
     ],
     ids=["zone", "empty", "unsorted", "doubled", "text", "floats", "periods", "missing", "assets"],
 )

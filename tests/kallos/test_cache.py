@@ -174,7 +174,7 @@ def test_a_url_names_the_same_cache_as_its_folder(cache, tmp_path):
 
 @pytest.mark.parametrize("url", ["nosuch://bucket/cache", "s3://me:secret@bucket/cache"])
 def test_a_store_that_cannot_be_opened_is_said_in_one_line(url):
-    with pytest.raises(KallosError, match="a path, or an fsspec URL that can be opened here: ") as refused:
+    with pytest.raises(KallosError, match="a path or an fsspec URL that can be opened: ") as refused:
         FoldCache(url)
     assert "\n" not in str(refused.value)
     assert "secret" not in str(refused.value)

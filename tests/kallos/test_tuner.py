@@ -144,17 +144,17 @@ def test_without_a_current_window_nothing_is_scored_for_it(tmp_path):
 @pytest.mark.parametrize(
     ("over", "error", "said"),
     [
-        ({"horizon": 41}, DataError, "fold 1 has 40 rows, and `horizon` is 41"),
+        ({"horizon": 41}, DataError, "at least `horizon` 41 rows: fold 1 has 40"),
         # 20 + 30 rows hold 30 samples of 20 and one row ahead, and are 85 % of 59.
         (
             {"folds": {"n_folds": 9}},
             DataError,
-            "fold 1 needs 59 training rows .*input_chunk_length 20.* there are 40; bring 19 earlier",
+            "fold 1 needs 59 training rows .*input_chunk_length 20.* has 40; bring 19 earlier",
         ),
         (
             {"folds": {"train_rows": 50}},
             DataError,
-            "fold 1 needs 59 training rows .* there are 50; take `train_rows` 59",
+            "fold 1 needs 59 training rows .* has 50; increase `train_rows` to 59",
         ),
     ],
 )
@@ -229,5 +229,5 @@ def test_a_label_that_looks_into_the_hold_out_is_not_in_the_study(tmp_path):
 
 
 def test_too_few_rows_for_a_hold_out_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"`n_folds` 2 and `holdout` 8 need 11 complete windows \(of 40 rows\)"):
+    with pytest.raises(DataError, match=r"`n_folds` 2 and `holdout` 8 need 11 complete windows of 40 rows"):
         small_plan(tmp_path, folds={"holdout": 8})

@@ -1,4 +1,4 @@
-"""How timestamps are written: a strftime format or an epoch, found in them where nobody says it."""
+"""Detects how timestamps are written: a strftime format or an epoch."""
 
 import re
 from collections import Counter
@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Numbers since 1970: the format that names them, their unit, and how many of them make a second.
+# Numbers since 1970: the name of the format, the unit, and the number of units in a second.
 EPOCHS = {
     "epoch-s": ("seconds", 1),
     "epoch-ms": ("milliseconds", 10**3),
     "epoch-us": ("microseconds", 10**6),
     "epoch-ns": ("nanoseconds", 10**9),
 }
-# In these years a number is one thing alone: of no other unit, and no date such as 20240102 (of 1800 to 2100).
+# In these years a number has only one meaning: no other unit fits, nor a date such as 20240102 (of 1800 to 2100).
 _SINCE, _UNTIL = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (1980, 2101))
 PLAUSIBLE = "1980 to 2100"
 
@@ -26,7 +26,7 @@ _REACH = 9.2e18
 _SAMPLE = 25
 _NUMBER = re.compile(r"\d{9,19}(\.\d*)?")
 _YEAR = r"(1[89]\d\d|20\d\d|2100)"
-# With the year first, a date has one reading.
+# A date with the year first is not ambiguous.
 _DAYS = (
     (r"\d{4}\.\d{1,2}\.\d{1,2}", "%Y.%m.%d"),
     (r"\d{4}/\d{1,2}/\d{1,2}", "%Y/%m/%d"),
@@ -48,16 +48,16 @@ _FORMATS = [
 
 
 def found_format(timestamps: pa.ChunkedArray) -> str | None:
-    """Return the format that most of the first timestamps are written in, or None where they are ISO dates or unknown.
+    """Return the format of most of the first timestamps, or None if they are ISO dates or unknown.
 
-    Of a number it is what the year tells: an epoch's unit from 1980 to 2100, or a date such as 20240102.
+    Numbers are read as the epoch that puts them in the years 1980 to 2100, or as dates such as 20240102.
     """
     votes = Counter(_format_of(timestamp) for timestamp in _first_known(timestamps))
     return votes.most_common(1)[0][0] if votes else None
 
 
 def clock_format(clocks: pa.ChunkedArray) -> str | None:
-    """Return the format that most of the first times of day are written in, or None where they are none."""
+    """Return the format of most of the first times of day, or None if they are not times of day."""
     votes = Counter(_first_match(_CLOCKS, clock) for clock in _first_known(_with_zeros(clocks)))
     return votes.most_common(1)[0][0] if votes else None
 
@@ -69,13 +69,10 @@ def are_written_as_days(timestamps: pa.ChunkedArray) -> bool:
 
 
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return timestamps as text: whole numbers by their digits, midnights as dates."""
+    """Return timestamps as text, with whole numbers as plain digits and midnights as dates."""
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
     if pa.types.is_floating(kind):
-        # Arrow would write large floats with an exponent.
+        # Arrow writes large floats with an exponent.
         finite = pc.if_else(pc.less(pc.abs(column), 1e25), column, pa.scalar(None, kind))
         column = pc.round(finite, 6).cast(pa.decimal128(38, 6), safe=False)
         column = pc.replace_substring_regex(column.cast(pa.large_string()), r"\.0*$", "")
@@ -86,7 +83,7 @@ def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def joined(dates: pa.ChunkedArray, clocks: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return dates and times of day as one text each; it is missing where one of the two is."""
+    """Join dates and times of day; a row is missing if either is."""
     days, times = as_text(dates), _with_zeros(clocks)
     both = pc.binary_join_element_wise(days, times, pa.scalar(" ", pa.large_string()))
     is_missing = pc.or_(pc.equal(days, ""), pc.equal(times, ""))
@@ -94,7 +91,7 @@ def joined(dates: pa.ChunkedArray, clocks: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _with_zeros(clocks: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return times of day as text, with the first zeros that they lose as numbers: 93000 is 093000."""
+    """Return times of day as text, with the leading zeros that numbers lose: 93000 is 093000."""
     times = as_text(clocks)
     is_written = pc.match_substring_regex(times, r"^\d{1,6}$")
     has_seconds = pc.any(pc.and_(is_written, pc.greater(pc.utf8_length(times), 4))).as_py()
@@ -102,9 +99,9 @@ def _with_zeros(clocks: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def moments_of_epochs(timestamps: pa.ChunkedArray, epoch: str, *, plausible: bool) -> np.ndarray:
-    """Return numbers since 1970 as datetime64[ns], NaT where they are none or out of a nanosecond's reach.
+    """Return numbers since 1970 as datetime64[ns], NaT if unreadable or beyond the reach of nanoseconds.
 
-    With `plausible`, those of other years than 1980 to 2100 are none, too.
+    With `plausible`, years other than 1980 to 2100 are unreadable too.
     """
     _, each_second = EPOCHS[epoch]
     is_number = pc.match_substring_regex(timestamps, r"^-?\d{1,19}(\.\d*)?$").fill_null(False)
@@ -115,7 +112,7 @@ def moments_of_epochs(timestamps: pa.ChunkedArray, epoch: str, *, plausible: boo
         fits &= (since >= _SINCE * each_second) & (since < _UNTIL * each_second)
     numbers = pc.if_else(pa.chunked_array([fits]), numbers, pa.scalar("0", pa.large_string()))
     whole = pc.replace_substring_regex(numbers, r"\..*$", "").cast(pa.int64()).to_numpy()
-    # Digits behind the point, in the 1e9th part of the unit.
+    # The digits after the point, in billionths of the unit.
     behind = pc.utf8_slice_codeunits(pc.replace_substring_regex(numbers, r"^[^.]*\.?", ""), 0, 9)
     parts = pc.utf8_rpad(behind, 9, "0").cast(pa.int64()).to_numpy()
     sign = np.where(since < 0, -1, 1)
@@ -125,15 +122,10 @@ def moments_of_epochs(timestamps: pa.ChunkedArray, epoch: str, *, plausible: boo
 
 def _format_of(timestamp: str) -> str | None:
     if _NUMBER.fullmatch(timestamp):
-        number = float(timestamp)
-        fits = (name for name, (_, each_second) in EPOCHS.items() if _is_plausible(number, each_second))
-        if (epoch := next(fits, None)) is not None:
-            return epoch
+        for name, (_, each_second) in EPOCHS.items():
+            if _SINCE <= float(timestamp) / each_second < _UNTIL:
+                return name
     return _first_match(_FORMATS, timestamp)
-
-
-def _is_plausible(number: float, each_second: int) -> bool:
-    return _SINCE * each_second <= number < _UNTIL * each_second
 
 
 def _first_match(formats: Any, text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Files of features that are ready: any table of a timestamp, perhaps an asset, and columns of numbers."""
+"""Reads files of precomputed features: a timestamp, optionally an asset, and columns of numbers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,15 +12,15 @@ from kallos.features.files.sources import RawTable, Source
 from kallos.words import shorten
 
 _KEYS = ("asset_id", "timestamp")
-# How Parquet files name the rows of a pandas frame that has no name for them.
+# What pandas calls an unnamed index in Parquet files.
 _NAMELESS_INDEX = "__index_level_"
 
 
 def read_features(sources: Sequence[Source], reading: InputReading) -> Inputs:
-    """Return the features of each asset in all inputs together, as `kallos.features.files.rows.read_rows` does.
+    """Return the features of each asset in all inputs, as `kallos.features.files.rows.read_rows` does.
 
-    All columns but the asset's and the timestamp's are features, under their own names; values may be missing, and
-    are unfit if infinite.
+    All columns but the asset and the timestamp are features under their own names. Values may be missing, but not
+    infinite.
     """
     require_each(Source, sources=sources)
     require(InputReading, reading=reading)
@@ -29,7 +29,7 @@ def read_features(sources: Sequence[Source], reading: InputReading) -> Inputs:
         lambda values: [UnfitValues("features must be finite", np.isinf(values))],
         NumberRule(
             "features must be numbers",
-            lambda columns: f"leave out what is no number with {exclude_flag(list(columns.values()))}",
+            lambda columns: f"leave out other columns with {exclude_flag(list(columns.values()))}",
         ),
     )
     return read_rows(sources, reading, kind)
@@ -47,18 +47,18 @@ def _feature_columns(
     ]
     if "" in others:
         raise DataError(
-            f"every column must have a name: {table.name} has one without: name it, or leave it out with "
+            f"every column must have a name, and one of {table.name} has none; name it, or leave it out with "
             f"{exclude_flag([''])}"
         )
     columns = {**{name: name for name in others}, **own}
     if not columns:
         raise DataError(
-            f"features must have a column of numbers at least: {table.name} has {shorten(list(table.columns), 12)}"
+            f"features need at least one column of numbers: {table.name} has {shorten(list(table.columns), 12)}"
         )
     keys = [name for name in columns if name.lower() in _KEYS]
     if keys:
         raise UsageError(
-            f"a feature must not be named {keys[0]!r}, as the table's keys are: rename it with `column`, "
-            f"or name the keys of {table.name} as `asset_column` and `timestamp_column`"
+            f"a feature must not be named {keys[0]!r} like a key of the table; rename it with `column`, or name the "
+            f"keys of {table.name} as `asset_column` and `timestamp_column`"
         )
     return columns

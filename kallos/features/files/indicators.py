@@ -1,21 +1,20 @@
-"""Indicators of daily or intraday bars, each computed from the bar itself and those before it."""
+"""Indicators of daily or intraday bars, each computed from the bar and earlier ones only."""
 
 import numpy as np
 import pandas as pd
 
 TARGET = "log_return_close"
-# Wilder's averages and the exponential ones remember all bars. Behind so many, those before them are worth less than
+# Wilder's and exponential averages depend on all earlier bars, but on those more than this many bars ago by less than
 # 1e-9 standard deviations of any indicator.
 SETTLED_BARS = 400
 
 
 def compute_indicators(bars: pd.DataFrame) -> pd.DataFrame:
-    """Return one row of features per bar, the warm-up rows dropped.
+    """Return one row of features per bar, without the warm-up rows.
 
-    `bars` holds float columns open, high, low, close and volume over a sorted index. The names carry the
-    feature group (see `kallos.specs.data.FeatureSpec`); `log_return_close`, log(close_t / close_{t-1}), is the
-    default target. All are causal: a bar that changes moves no earlier row. Definitions are TA-Lib's; MACD
-    parts are divided by the close, so that they compare over years.
+    `bars` has float columns open, high, low, close and volume over a sorted index. The names of the features imply
+    their group (see `kallos.specs.data.FeatureSpec`). The default target is `log_return_close`, log(close_t /
+    close_{t-1}). Definitions are TA-Lib's, with the MACD parts divided by the close to be comparable over years.
     """
     import talib
 
@@ -33,7 +32,7 @@ def compute_indicators(bars: pd.DataFrame) -> pd.DataFrame:
         "log_return_sma_10": _log_return(talib.SMA(close, timeperiod=10)),
         "log_return_ema_20": _log_return(talib.EMA(close, timeperiod=20)),
         "volume": volume,
-        # A running sum may fall a little below zero behind a very large volume.
+        # A running sum may fall a little below zero after a very large volume.
         "volume_sma_20": np.maximum(talib.SMA(volume, timeperiod=20), 0.0),
         "rsi_14": talib.RSI(close, timeperiod=14),
         "mfi_14": talib.MFI(high, low, close, volume, timeperiod=14),

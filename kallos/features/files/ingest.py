@@ -1,4 +1,4 @@
-"""Files in, features in the database: one call, all or nothing."""
+"""Writes the features of price files to the database: all or nothing."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,23 +21,20 @@ def ingest_prices(
 ) -> list[Written]:
     """Compute the indicators of each asset's bars and write them; return what was written, by asset.
 
-    Of bars that begin behind rows that are there, the first `SETTLED_BARS` warm the indicators up: their rows stay as
-    they are there, computed with all bars before them. With `start_anew` they are written nevertheless. Raises
-    `DataError` if such rows are not there, or an asset has too few bars for a single row of features, and what
-    `kallos.features.writing.write_features` raises.
+    If the bars begin after existing rows, the first `SETTLED_BARS` only warm up the indicators: their rows stay as they
+    are, computed from a longer history. `start_anew` writes them anyway. Raises `DataError` if those rows do not exist,
+    or an asset has too few bars for one row of features, and what `kallos.features.writing.write_features` raises.
     """
     features = {asset_id: compute_indicators(bars) for asset_id, bars in prices.items()}
     for asset_id, frame in features.items():
         if frame.empty:
             raise DataError(
-                f"asset {asset_id!r} has {len(prices[asset_id])} bars, and the first row of features takes 34: "
+                f"the first row of features needs 34 bars, and asset {asset_id!r} has {len(prices[asset_id])}; "
                 f"bring earlier bars"
             )
 
-    def choose(
-        asset_id: str, frame: pd.DataFrame, first_there: pd.Timestamp, existing: pd.DatetimeIndex
-    ) -> pd.DataFrame:
-        return _settled(asset_id, frame, prices[asset_id].index, first_there, existing)
+    def choose(asset_id: str, frame: pd.DataFrame, first: pd.Timestamp, existing: pd.DatetimeIndex) -> pd.DataFrame:
+        return _settled(asset_id, frame, prices[asset_id].index, first, existing)
 
     return write_features(
         features,
@@ -51,10 +48,10 @@ def ingest_prices(
 
 
 def _settled(
-    asset_id: str, frame: pd.DataFrame, bars: pd.DatetimeIndex, first_there: pd.Timestamp, existing: pd.DatetimeIndex
+    asset_id: str, frame: pd.DataFrame, bars: pd.DatetimeIndex, first: pd.Timestamp, existing: pd.DatetimeIndex
 ) -> pd.DataFrame:
-    """Return the rows of features that do not depend on where the bars begin, if that is behind rows that are there."""
-    if frame.index[0] <= first_there:
+    """Return the rows of features that do not depend on where the bars begin, or all if no earlier rows exist."""
+    if frame.index[0] <= first:
         return frame
     settled = frame[frame.index >= bars[SETTLED_BARS]] if len(bars) > SETTLED_BARS else frame[:0]
     is_new = ~frame.index.isin(existing)
@@ -66,20 +63,20 @@ def _settled(
         else f"{len(bars)} in all"
     )
     raise DataError(
-        f"indicators need the whole history, or {SETTLED_BARS} bars before the first row that they are written for: "
-        f"the rows of asset {asset_id!r} begin at {first_there}, and these bars at {bars[0]} ({before}): bring earlier "
-        f"bars, or give `start_anew` to compute the indicators from these alone"
+        f"indicators need the whole history, or {SETTLED_BARS} bars before the first row to write: the rows of asset "
+        f"{asset_id!r} begin at {first}, and these bars at {bars[0]} ({before}); bring earlier bars, or give "
+        f"`start_anew` to compute the indicators from these bars only"
     )
 
 
 def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
-    """Return `close=Adj Close` and the like as the wanted name to the file's own, or raise `UsageError`."""
+    """Parse pairs such as `close=Adj Close` into the wanted name and the file's own, or raise `UsageError`."""
     mapped: dict[str, str] = {}
     for pair in pairs:
         wanted, equals, own = pair.partition("=")
         if not (equals and wanted.strip() and own.strip()):
-            raise UsageError(f"`column` must be the wanted name, =, and the file's own, not {pair!r}")
+            raise UsageError(f"`column` must be like close=NAME, with the file's own name on the right, not {pair!r}")
         if wanted.strip() in mapped:
-            raise UsageError(f"`column` must name each column once, and names {wanted.strip()!r} twice")
+            raise UsageError(f"`column` must name each column once, not {wanted.strip()!r} twice")
         mapped[wanted.strip()] = own.strip()
     return mapped

@@ -1,4 +1,4 @@
-"""The columns of a file that say what a row is of and when: named by the user, or found by their usual names."""
+"""Finds a file's columns of assets and timestamps, as named by the user or by their usual names."""
 
 import re
 from collections.abc import Sequence
@@ -18,10 +18,7 @@ _CLOCK_DIRECTIVE = re.compile(r"%[HIMSfpXcTR]")
 
 @dataclass(frozen=True)
 class TimestampColumn:
-    """A file's timestamps as they are written, and how they are read.
-
-    `columns` hold them, one or a date and a time of day; `note` says how they are read if it was found out.
-    """
+    """A file's unparsed timestamps from one or two `columns`, and how to read them; `note` says what was detected."""
 
     columns: tuple[str, ...]
     written: pa.ChunkedArray
@@ -30,12 +27,12 @@ class TimestampColumn:
 
     @property
     def name(self) -> str:
-        """The columns as a message names them."""
+        """The columns for messages."""
         return ",".join(self.columns)
 
 
 def own_name(table: RawTable, wanted: str, flag: str) -> str:
-    """Return a column's name as the file writes it, whatever its case, or raise `UsageError`."""
+    """Return the file's spelling of a column's name, or raise `UsageError`."""
     by_folded = {name.lower(): name for name in table.columns}
     if wanted in table.columns:
         return wanted
@@ -45,7 +42,7 @@ def own_name(table: RawTable, wanted: str, flag: str) -> str:
 
 
 def asset_column(table: RawTable, named: str | None) -> str | None:
-    """Return the column of assets, or None where there is none; raises as `find_timestamp_column` does."""
+    """Return the column of assets, or None if there is none; raises as `find_timestamp_column` does."""
     if named is not None:
         return own_name(table, named, "`asset_column`")
     found = _usual(table, ASSET_NAMES)
@@ -55,17 +52,17 @@ def asset_column(table: RawTable, named: str | None) -> str | None:
 
 
 def find_timestamp_column(table: RawTable, named: str | None, reading: TimestampReading) -> TimestampColumn | None:
-    """Return the timestamps, or None where no column is named as they usually are.
+    """Return the timestamps, or None if no column has a usual name.
 
-    Raises `UsageError` for a column that is named and not there, `DataError` for several that may be meant.
+    Raises `UsageError` for a named column that does not exist, and `DataError` if several columns have usual names.
     """
     columns = _named(table, named) if named is not None else _usual(table, TIMESTAMP_NAMES)
     if not columns:
         return None
     if len(columns) > 1 and named is None and not _complete_each_other(table, columns):
         raise DataError(
-            f"{_which(table, columns, '`timestamp_column`')}, or a date and its time of day together as "
-            f"`timestamp_column` date,time"
+            f"{_which(table, columns, '`timestamp_column`')}, or a date and its time of day as `timestamp_column` "
+            f"date,time"
         )
     if len(columns) == 1:
         written = table.columns[columns[0]]
@@ -82,7 +79,7 @@ def _usual(table: RawTable, names: Sequence[str]) -> list[str]:
 
 
 def _which(table: RawTable, found: Sequence[str], flag: str) -> str:
-    return f"one column must say which, and {table.name} has {' and '.join(found)}: name it as {flag}"
+    return f"{flag} is ambiguous: {table.name} has {' and '.join(found)}; name one as {flag}"
 
 
 def _named(table: RawTable, named: str) -> list[str]:
@@ -91,12 +88,12 @@ def _named(table: RawTable, named: str) -> list[str]:
     if named in table.columns or len(several) == 1:
         return [own_name(table, named, flag)]
     if len(several) != 2:
-        raise UsageError(f"{flag} must name one column, or a date and its time of day as in date,time: not {named!r}")
+        raise UsageError(f"{flag} must name one column, or a date and its time of day as in date,time, not {named!r}")
     return [own_name(table, name, flag) for name in several]
 
 
 def _complete_each_other(table: RawTable, columns: Sequence[str]) -> bool:
-    """Return whether two columns are a date and the time of its day, and nothing else."""
+    """Return whether the columns are exactly a date and its time of day."""
     if [name.lower() for name in columns] != ["date", "time"]:
         return False
     dates, clocks = (as_text(table.columns[name]) for name in columns)
@@ -104,7 +101,7 @@ def _complete_each_other(table: RawTable, columns: Sequence[str]) -> bool:
 
 
 def _with_clock(reading: TimestampReading, clocks: pa.ChunkedArray) -> TimestampReading:
-    """Return the reading of dates and times of day together where a format of dates alone is given."""
+    """Return the reading with the format of the times of day added, if the given format is of dates only."""
     given = reading.date_format
     if given is None or given in EPOCHS or _CLOCK_DIRECTIVE.search(given):
         return reading

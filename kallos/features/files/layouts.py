@@ -1,4 +1,4 @@
-"""How a CSV file is laid out: its separator, the lines above its header, and its header, found in its first lines."""
+"""Detects the layout of a CSV file from its first lines: separator, lines above the header, and header."""
 
 import csv
 import re
@@ -6,17 +6,16 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import pairwise
 
 from kallos.errors import DataError, UsageError
 from kallos.words import shorten
 
-# What the columns of timestamps, assets and prices are usually called.
+# Usual names of the columns of timestamps, assets and prices.
 TIMESTAMP_NAMES = ("timestamp", "date", "datetime", "time", "open_time", "open time")
 ASSET_NAMES = ("asset_id", "asset", "symbol", "ticker")
 BAR_NAMES = ("open", "high", "low", "close", "volume")
 MISSING = ("", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>")
-# Lines that a layout is found in.
 FIRST_LINES = 50
 
 _SEPARATORS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
@@ -24,8 +23,7 @@ _VALUE = re.compile(r"[+-]?[\d.][\d\s.,:/TZ+-]*([eE][+-]?\d+)?")
 _MOMENT = re.compile(r"\d{1,4}([-./])\d{1,2}\1\d{1,4}\b.*|\d{8}( \d{4,6})?|\d{9,19}(\.0*)?")
 _DAY = re.compile(r"\d{1,4}([-./])\d{1,2}\1\d{1,4}|\d{8}")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}.*|\d{4}|\d{6}")
-# Files without a header that are known by their shape alone. Binance calls a bar of its dumps a kline:
-# https://github.com/binance/binance-public-data
+# Binance's dumps of bars (klines), which have no header: https://github.com/binance/binance-public-data
 _KLINES = (
     *("open_time", *BAR_NAMES, "close_time", "quote_volume", "count"),
     *("taker_buy_volume", "taker_buy_quote_volume", "ignore"),
@@ -35,10 +33,9 @@ _LONGEST = 60
 
 @dataclass(frozen=True)
 class FileLayout:
-    """How CSV files are laid out, as far as the user says it; what is None is found out.
+    """The layout of CSV files as given by the user; None means detect.
 
-    `separator` stands between fields, `skip_lines` are the lines above the header, and `header` names the columns of
-    a file that has no header. With `decimal_comma` numbers have a comma before their decimals.
+    `skip_lines` is the number of lines above the header, and `header` names the columns of a file without one.
     """
 
     separator: str | None = None
@@ -47,21 +44,21 @@ class FileLayout:
     decimal_comma: bool = False
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for a separator that is none, a negative number of lines, or no name at all."""
+        """Raise `UsageError` for an invalid separator, number of lines, or header."""
         if self.separator is not None and (len(self.separator) != 1 or self.separator in '"\r\n\0'):
             raise UsageError(f"`separator` must be one character, or tab, not {self.separator!r}")
         if self.skip_lines is not None and self.skip_lines < 0:
-            raise UsageError(f"`skip_lines` must not be negative: not {self.skip_lines}")
+            raise UsageError(f"`skip_lines` must not be negative, as {self.skip_lines} is")
         if self.header is not None and not any(self.header):
-            raise UsageError("`header` must name the columns in their order, such as date,open,high,low,close,volume")
+            raise UsageError("`header` must list the column names, such as date,open,high,low,close,volume")
 
 
 @dataclass(frozen=True)
 class FoundLayout:
-    """A file's layout: after `lines_above` and `header_rows` come its rows, with `names` for their fields.
+    """A file's layout: `lines_above`, then `header_rows`, then rows with a field for each of `names`.
 
-    `assets` are those of the columns behind the first where the header names one for each, in `asset_level`. `notes`
-    say what was found out beyond a plain header and commas.
+    If the header names an asset for each column but the first, these are `assets`, and their line begins with
+    `asset_level`. `notes` describe what is not a plain header and commas.
     """
 
     separator: str
@@ -75,7 +72,7 @@ class FoundLayout:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of fields, and the numbers of the lines that it begins and ends on."""
+    """A row of fields, and the numbers of its first and last line."""
 
     first: int
     last: int
@@ -88,7 +85,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Reading:
-    """A file's first rows as one separator splits them: those above the header, and those from it on."""
+    """A file's first rows, split by one separator: the rows above the header, and those from it on."""
 
     separator: str
     above: list[_Row]
@@ -96,23 +93,24 @@ class _Reading:
 
     @property
     def regular(self) -> float:
-        """The share of the rows that are as wide as the first."""
+        """The share of the rows that have as many fields as the first."""
         widths = [len(row.fields) for row in self.rows]
         return sum(width == widths[0] for width in widths) / len(widths)
 
 
 def find_layout(first_lines: Sequence[str], name: str, given: FileLayout) -> FoundLayout | None:
-    """Return the layout of a file that begins with these lines, or None if they hold nothing.
+    """Return the layout of a file that begins with these lines, or None if they are empty.
 
-    Raises `DataError` for two separators that fit alike, a header that is not there, and one of several lines that do
-    not say which names the assets; `UsageError` for a `header` given to a file that has one, or of another width.
+    Raises `DataError` if two separators fit equally well, the header is missing, or it has several lines and none
+    clearly names the assets; `UsageError` if `header` is given for a file that has one, or has another width.
     """
     read = _best_reading(first_lines, name, given)
     if read is None:
         return None
     above = given.skip_lines if given.skip_lines is not None else (read.above[-1].last if read.above else 0)
-    notes = [f"fields are separated by {_SEPARATORS.get(read.separator, repr(read.separator))}"]
-    notes = notes if given.separator is None and read.separator != "," else []
+    notes = []
+    if given.separator is None and read.separator != ",":
+        notes.append(f"fields are separated by {_SEPARATORS[read.separator]}")
     if read.above and given.skip_lines is None:
         notes.append(_above(read.above))
     header, following = read.rows[0], read.rows[1:]
@@ -124,9 +122,13 @@ def find_layout(first_lines: Sequence[str], name: str, given: FileLayout) -> Fou
     if not is_header:
         names = _known_columns(read.rows)
         if names is None:
-            raise DataError(_no_header(header, read.separator, name))
+            raise DataError(
+                f"columns must have names, and {name} has no header: line {header.first} is "
+                f"{_begin(header, read.separator)}; name its {len(header.fields)} columns in order, such as `header` "
+                f"{','.join(_likely_names(header.fields))}"
+            )
         notes.append(
-            f"it has no header: its columns are read as Binance's klines, {', '.join(names)} (`header` names others)"
+            f"there is no header: columns are read as Binance's klines, {', '.join(names)} (`header` gives other names)"
         )
         return FoundLayout(read.separator, above, 0, names, notes=tuple(notes))
     if _has_levels(read.rows):
@@ -135,7 +137,7 @@ def find_layout(first_lines: Sequence[str], name: str, given: FileLayout) -> Fou
 
 
 def names_of(text: str) -> tuple[str, ...]:
-    """Return the names that a flag holds, separated by commas as in a CSV file."""
+    """Split the comma-separated names of a flag, quoted as in a CSV file."""
     return tuple(name.strip() for name in next(csv.reader([text]), []))
 
 
@@ -151,8 +153,7 @@ def _best_reading(lines: Sequence[str], name: str, given: FileLayout) -> _Readin
     ):
         both = " as well as by ".join(_SEPARATORS[read.separator] for read in ranked[:2])
         raise DataError(
-            f"the fields of a CSV file must be separated in one way: those of {name} may be by {both}: "
-            f"say which with `separator`"
+            f"a CSV file must have one separator: the fields of {name} may be separated by {both}; give `separator`"
         )
     return ranked[0]
 
@@ -175,18 +176,18 @@ def _rows(lines: Sequence[str], separator: str, skipped: int) -> Iterator[_Row]:
             if any(field.strip() for field in row):
                 yield _Row(skipped + began, skipped + ended, tuple(field.strip() for field in row))
     except csv.Error:
-        # Whoever reads all of the file says what is wrong with it.
+        # Reading the whole file raises the error.
         return
 
 
 def _stands_above(row: _Row) -> bool:
-    """Return whether a row may be a title: it has one field, which neither is a value nor names a column."""
+    """Return whether a row may be a title: it has one field, which is not a value or a usual column name."""
     (only, *others) = row.filled
     return not others and not _VALUE.fullmatch(only) and only.lower() not in (*TIMESTAMP_NAMES, *ASSET_NAMES)
 
 
 def _is_header(row: _Row, following: Sequence[_Row]) -> bool:
-    """Return whether a row names columns: a usual name is there, no moment is, or a word over a value."""
+    """Return whether a row names columns: it has a usual name, no timestamp, or a word above a value."""
     if any(field.strip("<>").lower() in (*TIMESTAMP_NAMES, *ASSET_NAMES) for field in row.fields):
         return True
     if not any(_MOMENT.fullmatch(field) for field in row.fields):
@@ -199,7 +200,7 @@ def _is_header(row: _Row, following: Sequence[_Row]) -> bool:
 
 
 def _known_columns(rows: Sequence[_Row]) -> tuple[str, ...] | None:
-    """Return the names of a file's columns that are known by their shape: each bar ends before the next begins."""
+    """Return the column names of klines, recognised by their width and because each bar ends before the next begins."""
     if any(len(row.fields) != len(_KLINES) or not all(map(_VALUE.fullmatch, row.fields)) for row in rows):
         return None
     try:
@@ -211,7 +212,7 @@ def _known_columns(rows: Sequence[_Row]) -> tuple[str, ...] | None:
 
 
 def _has_levels(rows: Sequence[_Row]) -> bool:
-    """Return whether the header has three lines: two levels of names, and the first column's own."""
+    """Return whether the header has three lines: two levels of names, and the name of the first column."""
     if len(rows) < 3 or len(rows[0].fields) < 2:
         return False
     first, second, own = rows[:3]
@@ -227,19 +228,19 @@ def _from_levels(read: _Reading, above: int, notes: list[str], name: str) -> Fou
     of_assets = assets[0] if len(assets) == 1 else 1 - bars[0] if len(bars) == 1 else None
     if of_assets is None:
         raise DataError(
-            f"a header of several lines must say which names the assets, and lines {read.rows[0].first} and "
-            f"{read.rows[1].first} of {name} do not: begin that line with Ticker, or write one line"
+            f"a header of several lines must show which line names the assets, and lines {read.rows[0].first} and "
+            f"{read.rows[1].first} of {name} do not; begin that line with Ticker, or write one line"
         )
     found = levels[of_assets][1:]
     names = (read.rows[2].fields[0], *levels[1 - of_assets][1:])
     each = list(dict.fromkeys(found))
-    notes.append(f"its header has three lines, one of which names the assets: {shorten(each, 12)}")
+    notes.append(f"the header has three lines, one of which names the assets: {shorten(each, 12)}")
     level = levels[of_assets][0] or "Ticker"
     return FoundLayout(read.separator, above, 3, names, found, level, tuple(notes))
 
 
 def _bare(fields: Sequence[str]) -> tuple[str, ...]:
-    """Return names without the brackets that all have, as in `<DATE>`."""
+    """Return names without angle brackets if all have them, as in `<DATE>`."""
     if all(field.startswith("<") and field.endswith(">") for field in fields if field):
         return tuple(field.strip("<>").strip() for field in fields)
     return tuple(fields)
@@ -248,28 +249,28 @@ def _bare(fields: Sequence[str]) -> tuple[str, ...]:
 def _above(rows: Sequence[_Row]) -> str:
     first = shlex.quote(rows[0].filled[0][:_LONGEST])
     if len(rows) == 1:
-        return f"line {rows[0].first} ({first}) stands above the header and is left out"
-    return f"lines {rows[0].first} to {rows[-1].last} ({first} ...) stand above the header and are left out"
+        return f"line {rows[0].first} ({first}) is above the header and is skipped"
+    return f"lines {rows[0].first} to {rows[-1].last} ({first} ...) are above the header and are skipped"
 
 
 def _refuse_unfit_header(names: Sequence[str], row: _Row, separator: str, name: str, *, is_header: bool) -> None:
     line = f"line {row.first} of {name}"
     if is_header:
         raise UsageError(
-            f"`header` names the columns of a file that has no header, and {line} is one: {_begin(row, separator)}: "
-            f"leave `header` out, or leave that line out with `skip_lines` {row.last}"
+            f"`header` is for files without a header, and {line} is one: {_begin(row, separator)}; leave out `header`, "
+            f"or skip that line with `skip_lines` {row.last}"
         )
     if len(names) != len(row.fields):
         raise UsageError(
-            f"`header` must name each column once, and names {len(names)}: {line} has {len(row.fields)}: "
+            f"`header` must name each column once: it has {len(names)} names, and {line} has {len(row.fields)} fields: "
             f"{_begin(row, separator)}"
         )
 
 
 def _refuse_line_above(read: _Reading, name: str) -> None:
-    """Raise `DataError` if the first row is no header: most others have one other width, and the first of these words.
+    """Raise `DataError` if the first row seems to be a title that contains a separator.
 
-    A line of a title may hold a separator, too.
+    Then most of the other rows share another width, and the first of these has only words.
     """
     first, *others = read.rows
     width, n_rows = Counter(len(row.fields) for row in others).most_common(1)[0] if others else (0, 0)
@@ -277,18 +278,10 @@ def _refuse_line_above(read: _Reading, name: str) -> None:
     if width == len(first.fields) or 2 * n_rows <= len(others) or any(map(_VALUE.fullmatch, header.filled)):
         return
     above = header.first - 1
-    lines = f"line {above} of {name} is" if above == first.first else f"lines {first.first} to {above} of {name} are"
+    lines = f"line {above} of {name} does" if above == first.first else f"lines {first.first} to {above} of {name} do"
     raise DataError(
-        f"a header must name each column, and {lines} none: {_begin(first, read.separator)}: line {header.first} has "
-        f"{width} names, as most rows have fields: leave what stands above it out with `skip_lines` {above}"
-    )
-
-
-def _no_header(row: _Row, separator: str, name: str) -> str:
-    """Return the rule, and the flag that a file without a header is read with."""
-    return (
-        f"columns must have names, and {name} has no header: line {row.first} is {_begin(row, separator)}: name its "
-        f"{len(row.fields)} columns in their order, such as `header` {','.join(_likely_names(row.fields))}"
+        f"a header must name each column, and {lines} not: {_begin(first, read.separator)}; line {header.first} has "
+        f"{width} names, like the fields of most rows, so skip the lines above it with `skip_lines` {above}"
     )
 
 
@@ -307,8 +300,3 @@ def _likely_names(fields: Sequence[str]) -> list[str]:
 def _begin(row: _Row, separator: str) -> str:
     shown = separator.join(row.fields)
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
-
-
-def first_lines(lines: Iterator[str]) -> list[str]:
-    """Return the lines that a layout is found in."""
-    return list(islice(lines, FIRST_LINES))

@@ -1,4 +1,4 @@
-"""Columns of numbers as files write them: read, or told apart from text."""
+"""Reads columns of numbers, and finds text in them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from kallos.errors import DataError
 from kallos.features.files.faults import shortened
 from kallos.features.files.layouts import MISSING
-from kallos.features.files.sources import RawTable
+from kallos.features.files.sources import RawTable, is_text
 from kallos.words import shorten
 
 _DECIMAL_COMMA = r"[+-]?\d+,\d+"
@@ -21,9 +21,9 @@ _NUMBER = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?)$"
 
 @dataclass(frozen=True)
 class NumberRule:
-    """What is said of a value that is no number, and what can be done about columns of text.
+    """The rule that a value which is not a number breaks, and the remedy for columns of text.
 
-    `text_remedy` takes such columns, by the names that are wanted and the file's own.
+    `text_remedy` takes such columns as the wanted names to the file's own.
     """
 
     rule: str
@@ -32,7 +32,7 @@ class NumberRule:
 
 @dataclass(frozen=True)
 class Numbers:
-    """The numbers of columns, NaN where there are none; where there are words instead; and what to do about these."""
+    """The numbers of columns (NaN if missing or text), a mask of the text, and the remedy for it."""
 
     values: pd.DataFrame
     words: pd.DataFrame
@@ -40,10 +40,9 @@ class Numbers:
 
 
 def read_numbers(table: RawTable, chosen: Mapping[str, str], rule: NumberRule, *, decimal_comma: bool) -> Numbers:
-    """Return the numbers of the columns chosen, as the wanted names to the file's own.
+    """Return the numbers of the columns chosen, which map the wanted names to the file's own.
 
-    Raises `DataError` for columns of another type, or that hold text and not a single number: no row of theirs can be
-    mended.
+    Raises `DataError` for columns of another type, or with text and not a single number.
     """
     columns: dict[str, np.ndarray] = {}
     at_fault: dict[str, np.ndarray] = {}
@@ -52,47 +51,43 @@ def read_numbers(table: RawTable, chosen: Mapping[str, str], rule: NumberRule, *
             columns[name], at_fault[name] = _column_of_numbers(table.columns[own], decimal_comma=decimal_comma)
         except (TypeError, pa.ArrowException):
             raise DataError(
-                f"{rule.rule}: column {own!r} of {table.name} holds {table.columns[own].type}: "
+                f"{rule.rule}: column {own!r} of {table.name} holds {table.columns[own].type}; "
                 f"{rule.text_remedy({name: own})}"
             ) from None
     values, words = pd.DataFrame(columns), pd.DataFrame(at_fault)
-    firsts = {name: _first_word(table, chosen[name], words[name]) for name in words.columns[words.any()]}
+    firsts = {
+        name: str(table.columns[chosen[name]][int(words[name].to_numpy().argmax())].as_py())
+        for name in words.columns[words.any()]
+    }
     text = {name: word for name, word in firsts.items() if values[name].isna().all()}
     if text:
         named = f"column{'s' * (len(text) > 1)} {shorten([repr(chosen[name]) for name in text])}"
         raise DataError(
             f"{rule.rule}: {named} of {table.name} hold{'s' * (len(text) == 1)} text such as "
-            f"{shortened(next(iter(text.values())))}, and no number: {_remedy(text, chosen, rule)}"
+            f"{shortened(next(iter(text.values())))}, and no number; {_remedy(text, chosen, rule)}"
         )
     return Numbers(values, words, f"correct it, {_remedy(firsts, chosen, rule)}" if firsts else "correct it")
 
 
-def _first_word(table: RawTable, own: str, words: pd.Series) -> str:
-    return str(table.columns[own][int(words.to_numpy().argmax())].as_py())
-
-
 def _remedy(words: Mapping[str, str], chosen: Mapping[str, str], rule: NumberRule) -> str:
     if any(re.fullmatch(_DECIMAL_COMMA, word.strip()) for word in words.values()):
-        return "read commas as decimal points with `decimal_comma` (separators of thousands are none: take them out)"
+        return "read commas as decimal points with `decimal_comma` (or remove them if they separate thousands)"
     return rule.text_remedy({name: chosen[name] for name in words})
 
 
 def _column_of_numbers(column: pa.ChunkedArray, *, decimal_comma: bool) -> tuple[np.ndarray, np.ndarray]:
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
     if pa.types.is_decimal(kind):
-        # By way of its digits a decimal becomes the nearest float, as it would from a CSV file.
+        # Through text, a decimal becomes the nearest float, as from a CSV file.
         column = column.cast(pa.string())
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
         numbers = column.cast(pa.float64(), safe=False)
         return _plain(numbers), np.zeros(len(column), bool)
-    elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+    elif not is_text(kind):
         raise TypeError(kind)
     text = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
     if decimal_comma:
-        # A point is then no decimal point: two of them are no number.
+        # Doubling the points makes numbers with a decimal point invalid.
         text = pc.replace_substring(pc.replace_substring(text, ".", ".."), ",", ".")
     try:
         return _plain(text.cast(pa.float64())), np.zeros(len(text), bool)
@@ -105,5 +100,5 @@ def _column_of_numbers(column: pa.ChunkedArray, *, decimal_comma: bool) -> tuple
 
 
 def _plain(numbers: pa.ChunkedArray) -> np.ndarray:
-    # SQLite keeps no minus sign of zero, so that nothing may depend on it.
+    # SQLite does not keep the sign of zero, so nothing may depend on it.
     return np.asarray(numbers.fill_null(np.nan).to_numpy(), np.float64) + 0.0

@@ -1,4 +1,4 @@
-"""OHLCV files: read, checked, and split by asset."""
+"""Reads and checks OHLCV files."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,8 @@ BARS = BAR_NAMES
 def read_prices(path: str | Path, asset_id: str | None = None) -> dict[str, pd.DataFrame]:
     """Return the OHLCV bars of each asset in a CSV or Parquet file, sorted by timestamp (UTC, no zone).
 
-    Column names may be in any case. With an asset column `asset_id` selects; without one it is needed, as
-    the asset's name. Raises `UsageError` for a file or an asset that is not there, `DataError` for one that
-    holds no OHLCV or holds unfit values.
+    Column names may be in any case. `asset_id` selects an asset, or names it in a file without an asset column. Raises
+    `UsageError` for a missing file, and `DataError` for a missing asset, missing columns, or unfit values.
     """
     require((str, Path), path=path)
     require((str, type(None)), asset_id=asset_id)
@@ -34,18 +33,21 @@ def read_prices(path: str | Path, asset_id: str | None = None) -> dict[str, pd.D
 
 
 def read_bars(sources: Sequence[Source], reading: InputReading) -> Inputs:
-    """Return the OHLCV bars of each asset in all inputs together, as `kallos.features.files.rows.read_rows` does.
+    """Return the OHLCV bars of each asset in all inputs, as `kallos.features.files.rows.read_rows` does.
 
-    A bar is unfit that has a value missing or not finite, a price not above zero, a negative volume, or a high below
-    its low. An open or close outside low to high is not: adjusted closes are.
+    A bar is unfit if a value is missing or not finite, a price is not above zero, the volume is negative, or the high
+    is below the low. The open and close may lie outside of these, as adjusted closes do.
     """
     require_each(Source, sources=sources)
     require(InputReading, reading=reading)
     for wanted in reading.columns:
         if wanted not in BARS:
-            raise UsageError(f"`column` must name one of {', '.join(BARS)} before its =, not {wanted!r}")
-    kind = InputKind(_bar_columns, _unfit_bars, NumberRule("prices and volume must be numbers", _plain_numbers))
-    return read_rows(sources, reading, kind)
+            raise UsageError(f"`column` must name one of {', '.join(BARS)} before the =, not {wanted!r}")
+    rule = NumberRule(
+        "prices and volume must be numbers",
+        lambda columns: f"write plain numbers, or name another column, as in `column` {next(iter(columns))}=NAME",
+    )
+    return read_rows(sources, reading, InputKind(_bar_columns, _unfit_bars, rule))
 
 
 def demo_prices() -> dict[str, pd.DataFrame]:
@@ -67,23 +69,18 @@ def _bar_columns(
         lacking = [*([] if taken else ["date or timestamp"]), *missing]
         raise DataError(
             f"an OHLCV file needs date or timestamp, {', '.join(BARS)}: {table.name} lacks {shorten(lacking, 6)} "
-            f"(it has {shorten(list(table.columns), 12)}): say which columns they are with "
-            f"{_column_flags(missing, by_folded)}"
+            f"(it has {shorten(list(table.columns), 12)}); name its columns with {_column_flags(missing, by_folded)}"
         )
     return {name: own.get(name) or by_folded[name] for name in BARS}
 
 
 def _column_flags(missing: Sequence[str], by_folded: Mapping[str, str]) -> str:
-    """Return the flags that name columns for those that are missing, by what each is nearly called."""
+    """Return the flags that map the missing columns to similarly named ones."""
     flags = []
     for name in missing:
         alike = [own for folded, own in by_folded.items() if name[:3] in folded][:2] or ["NAME"]
         flags.append(" or ".join(f"`column` {shlex.quote(f'{name}={own}')}" for own in alike))
     return " ".join(flags)
-
-
-def _plain_numbers(columns: Mapping[str, str]) -> str:
-    return f"write plain numbers, or name other columns, such as `column` {next(iter(columns))}=NAME"
 
 
 def _unfit_bars(bars: pd.DataFrame) -> list[UnfitValues]:
@@ -93,5 +90,5 @@ def _unfit_bars(bars: pd.DataFrame) -> list[UnfitValues]:
         UnfitValues("prices and volume must be finite", ~np.isfinite(bars)),
         UnfitValues("prices must be above zero", prices <= 0),
         UnfitValues("volume must not be negative", bars[["volume"]] < 0),
-        UnfitValues("a bar's high must not lie below its low", pd.DataFrame({"high": crossed, "low": crossed})),
+        UnfitValues("a bar's high must not be below its low", pd.DataFrame({"high": crossed, "low": crossed})),
     ]

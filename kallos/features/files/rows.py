@@ -1,4 +1,4 @@
-"""Rows of input files, understood: each an asset, a moment in UTC, and numbers; what is unfit refused or left out."""
+"""Reads the rows of input files: an asset, a moment in UTC, and numbers each. Unfit rows are refused or left out."""
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from kallos.features.files.faults import Rejected, RowFaults, shortened
 from kallos.features.files.keys import asset_column, find_timestamp_column, own_name
 from kallos.features.files.layouts import MISSING, FileLayout
 from kallos.features.files.numbers import NumberRule, read_numbers
-from kallos.features.files.sources import RawTable, Source, read_table
+from kallos.features.files.sources import RawTable, Source, is_text, read_table
 from kallos.features.files.timestamps import TimestampReading, as_written, read_timestamps
 from kallos.words import did_you_mean, shorten
 
@@ -27,10 +27,9 @@ _LONGEST_NAME = 200
 class InputReading:
     """How input files are read.
 
-    `columns` maps the names that are wanted to the file's own; `timestamp_column` and `asset_column` are the file's
-    own names of these two, found by the usual ones if None; a date and its time of day in two columns are named as
-    `date,time`. `exclude` are columns that are left out. `asset_id` is the asset to take, or the name of the only one
-    in files that name none.
+    `columns` maps the wanted names to the file's own. `timestamp_column` (two columns as `date,time`) and
+    `asset_column` are the file's own names, or None to find them by their usual names. `exclude` lists columns to leave
+    out. `asset_id` selects an asset, or names the only one in files without an asset column.
     """
 
     asset_id: str | None = None
@@ -45,7 +44,7 @@ class InputReading:
 
 @dataclass(frozen=True)
 class UnfitValues:
-    """A rule, and where values break it: a mask of the same rows, and of the columns that are at fault."""
+    """A rule, and a mask of the values that break it, with the same rows and only the columns that it concerns."""
 
     rule: str
     unfit: pd.DataFrame
@@ -69,8 +68,8 @@ class InputKind:
 class Inputs:
     """Each asset's rows, by unique, sorted timestamps (UTC, no zone), and the rows that were left out.
 
-    `left_out` are the rules that these break, by asset and timestamp where both can be read. `notes` are lines for
-    people on how the inputs were read.
+    `left_out` are the rules that these break, by asset and timestamp if both can be read. `notes` describe how the
+    inputs were read.
     """
 
     frames: dict[str, pd.DataFrame]
@@ -86,8 +85,7 @@ class _Rows:
     assets: np.ndarray
     moments: np.ndarray
     values: pd.DataFrame
-    # Whether they are days of another zone than UTC.
-    are_local_days: bool = False
+    are_local_days: bool
 
     def where(self, chosen: np.ndarray) -> "_Rows":
         table = replace(self.table, columns={}, places=self.table.places[chosen])
@@ -106,7 +104,7 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Progress:
-    """How all inputs are read, and what comes to light on the way: faults, the names of assets, and notes of a file."""
+    """How all inputs are read, and what was found so far: faults, names of assets, and notes on files."""
 
     reading: InputReading
     kind: InputKind
@@ -116,15 +114,15 @@ class _Progress:
 
 
 _MOST_NOTES = 20
-# So few unfit rows may be more than half of an input.
+# Up to so many unfit rows may be more than half of an input.
 _MOST_UNFIT = 100
 
 
 def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind) -> Inputs:
-    """Return the rows of all inputs together, by asset.
+    """Return the rows of all inputs by asset.
 
-    Raises `UsageError` for an asset or a column that is asked for and not there, `DataError` for a file that is not
-    what it should be, and for the first unfit row unless such rows are skipped.
+    Raises `UsageError` for a requested column that does not exist, and `DataError` for a requested asset that does not
+    exist, an unfit file, and the first unfit row unless such rows are skipped.
     """
     progress = _Progress(reading, kind, RowFaults(skip=reading.skip_bad_rows))
     faults, seen, notes = progress.faults, progress.seen, progress.notes
@@ -133,12 +131,14 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
     for source in sources:
         table = _without_excluded(read_table(source, reading.layout), reading.exclude, excluded)
         if source is sources[-1] and (unknown := set(reading.exclude) - excluded):
-            # Files need not all have what is to be left out of them.
+            # An excluded column need not be in every file.
             own_name(table, min(unknown), "`exclude`")
         try:
             read.append(_read(table, progress))
         except (DataError, UsageError) as error:
-            raise type(error)(" ".join([str(error), *_aside(table.name, notes)])) from None
+            # How the file was read may be why it was refused.
+            own = "; ".join(note for name, note in notes if name == table.name)
+            raise type(error)(f"{error} ({own})" if own else str(error)) from None
     if reading.asset_id is not None and reading.asset_id not in seen:
         where = sources[0].name if len(sources) == 1 else f"the {len(sources)} inputs"
         raise DataError(f"asset {reading.asset_id!r} is not in {where}: {did_you_mean(reading.asset_id, seen)}")
@@ -147,28 +147,26 @@ def read_rows(sources: Sequence[Source], reading: InputReading, kind: InputKind)
     n_fit, n_unfit = sum(len(rows.moments) for rows in read), sum(each.n_rows for each in faults.rejected)
     rules = shorten([f"{each.rule} ({each.n_rows})" for each in faults.rejected])
     if not n_fit:
-        raise DataError(f"a row at least must be fit, and none of {sources[0].name} is: {rules}")
+        raise DataError(f"at least one row must be valid, and none of {sources[0].name} is: {rules}")
     if n_unfit > max(n_fit, _MOST_UNFIT):
-        # A wrong `date_format`, say: dates that happen to be readable are as wrong as the others.
+        # With a wrong `date_format`, for example, the dates that can be read are wrong too.
         raise DataError(
-            f"half of the rows at least must be fit, and of {sources[0].name} {n_fit} of {n_fit + n_unfit} are: {rules}"
+            f"at least half of the rows must be valid, and of {sources[0].name} {n_fit} of {n_fit + n_unfit} are: "
+            f"{rules}"
         )
     frames = _by_asset(read)
-    days = (
-        "all timestamps are midnight where they were written, and their dates are kept (`days_in` UTC takes them as "
-        "moments)"
-    )
+    days = "all timestamps are midnight in their own zone, so their dates are kept (`days_in` UTC keeps the moments)"
     notes += [(rows.table.name, days) for rows in read if rows.are_local_days]
     return Inputs(frames, faults.rejected, faults.left_out_of(frames), _lines(notes))
 
 
 def exclude_flag(names: Sequence[str]) -> str:
-    """Return the flag that leaves columns out, as it can be pasted into a shell."""
+    """Return the flag that leaves out columns, quoted for a shell."""
     return " ".join(f"`exclude` {shlex.quote(name)}" for name in names)
 
 
 def _lines(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """Return what is said of files, each with the files that it is said of."""
+    """Return each note with its files, as lines."""
     files: dict[str, list[str]] = {}
     for file, note in notes:
         files.setdefault(note, []).append(file)
@@ -177,14 +175,8 @@ def _lines(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     return (*lines[:_MOST_NOTES], *([f"and {more} more notes on how files were read"] if more > 0 else []))
 
 
-def _aside(file: str, notes: Sequence[tuple[str, str]]) -> list[str]:
-    """Return what was found out of a file that is refused: the reason may lie there."""
-    own = [note for name, note in notes if name == file]
-    return [f"({'; '.join(own)})"] if own else []
-
-
 def _without_excluded(table: RawTable, exclude: Sequence[str], excluded: set[str]) -> RawTable:
-    """Return a table without the columns to be left out, and add those that it had to `excluded`."""
+    """Return a table without the columns to exclude, and add those that it had to `excluded`."""
     by_folded = {name.lower(): name for name in table.columns}
     own = {name: name if name in table.columns else by_folded.get(name.strip().lower()) for name in exclude}
     excluded |= {name for name, held in own.items() if held is not None}
@@ -201,7 +193,7 @@ def _read(table: RawTable, progress: _Progress) -> _Rows:
             table,
             [place for place, _ in found],
             lambda at: f"{found[at][1]} fields, and the header has {table.width}",
-            "correct it, give another `separator`, leave the lines above the header out with `skip_lines`",
+            "correct it, give another `separator`, skip the lines above the header with `skip_lines`",
         )
     asset = asset_column(table, reading.asset_column)
     timestamp = find_timestamp_column(table, reading.timestamp_column, reading.timestamps)
@@ -209,10 +201,11 @@ def _read(table: RawTable, progress: _Progress) -> _Rows:
     chosen = kind.value_columns(table, {name.lower(): name for name in table.columns}, taken, reading.columns)
     if timestamp is None:
         raise DataError(
-            f"an input needs a column date or timestamp: {table.name} lacks date or timestamp (it has "
-            f"{shorten(list(table.columns), 12)}): name yours as `timestamp_column`"
+            f"an input needs a column date or timestamp, and {table.name} has neither (it has "
+            f"{shorten(list(table.columns), 12)}); name yours as `timestamp_column`"
         )
-    notes += [(table.name, timestamp.note)] if timestamp.note is not None else []
+    if timestamp.note is not None:
+        notes.append((table.name, timestamp.note))
     table = replace(table, columns={**table.columns, timestamp.columns[0]: timestamp.written})
     table, names, assets, unfit = _assets(table, asset, reading, faults)
     progress.seen.update(names)
@@ -242,7 +235,7 @@ def _read(table: RawTable, progress: _Progress) -> _Rows:
 
 
 def _shown_values(values: UnfitValues, rows: _Rows, chosen: Mapping[str, str]) -> Callable[[int], str]:
-    """Return what says which values of a row are unfit, as the file has them."""
+    """Return a function that describes the unfit values of a row as the file has them."""
 
     def shown(row: int) -> str:
         found = []
@@ -260,17 +253,17 @@ def _shown_values(values: UnfitValues, rows: _Rows, chosen: Mapping[str, str]) -
 def _assets(
     table: RawTable, column: str | None, reading: InputReading, faults: RowFaults
 ) -> tuple[RawTable, list[str], np.ndarray, np.ndarray]:
-    """Return the rows of the asset that is asked for, or all; their assets as names and codes; and the nameless."""
+    """Return the rows of the requested asset, or all; their assets as names and codes; and which rows are unfit."""
     if column is None:
         name = reading.asset_id if reading.asset_id is not None else table.asset_id
         if name is None:
-            raise UsageError(f"{table.name} has no asset column: name the asset as `asset_id`")
+            raise UsageError(f"{table.name} has no asset column; name the asset as `asset_id`")
         return table, [name], np.zeros(len(table.places), np.int64), np.zeros(len(table.places), bool)
     text = _text_of_assets(table, column)
     fits = {
         "every row must name its asset": pc.equal(text, ""),
         "asset names must not hold NUL characters": pc.match_substring(text, "\0"),
-        f"asset names must have {_LONGEST_NAME} characters at most": pc.greater(pc.utf8_length(text), _LONGEST_NAME),
+        f"asset names must have at most {_LONGEST_NAME} characters": pc.greater(pc.utf8_length(text), _LONGEST_NAME),
     }
     unfit = np.zeros(len(text), bool)
     for rule, condition in fits.items():
@@ -283,32 +276,22 @@ def _assets(
             "correct it",
         )
         unfit |= broken
-    encoded = text.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
+    encoded = text.dictionary_encode().combine_chunks()
     names = encoded.dictionary.to_pylist()
     codes = encoded.indices.to_numpy().astype(np.int64)
     if reading.asset_id is not None:
         mine = (codes == names.index(reading.asset_id)) if reading.asset_id in names else np.zeros(len(codes), bool)
-        # The names that there are stay known, for one that is misspelt.
+        # All names are returned, to suggest one for a misspelt asset.
         return table.where(mine & ~unfit), names, codes[mine & ~unfit], np.zeros(int((mine & ~unfit).sum()), bool)
     return table, names, codes, unfit
 
 
 def _text_of_assets(table: RawTable, column: str) -> pa.ChunkedArray:
     values = table.columns[column]
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
     kind = values.type
-    if not (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_integer(kind)
-        or pa.types.is_null(kind)
-    ):
-        raise DataError(f"assets must be named by text or integers: column {column!r} of {table.name} holds {kind}")
-    # Assets are names, whatever they look like: 000001, NA.
+    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+        raise DataError(f"assets must be text or integers: column {column!r} of {table.name} holds {kind}")
+    # Assets are text, even 000001 or NA.
     return pc.utf8_trim_whitespace(values.cast(pa.string())).fill_null("")
 
 
@@ -318,13 +301,14 @@ def _refuse_other_columns(read: list[_Rows]) -> None:
         here, held = set(rows.values.columns), set(first.values.columns)
         if here != held:
             raise DataError(
-                f"all inputs must have the same columns: {rows.table.name} lacks {shorten(sorted(held - here)) or 0} "
-                f"of {first.table.name}, and has {shorten(sorted(here - held)) or 0} beside: ingest them apart"
+                f"all inputs must have the same columns: compared to {first.table.name}, {rows.table.name} lacks "
+                f"{shorten(sorted(held - here)) or 0}, and has {shorten(sorted(here - held)) or 0} more; ingest them "
+                f"separately"
             )
 
 
 def _without_doubled(read: list[_Rows], faults: RowFaults) -> list[_Rows]:
-    """Return the rows without those of one asset and moment, but for one of rows that are the same in all."""
+    """Return the rows without duplicates of an asset and moment, of which one is kept if all have the same values."""
     keys = pd.DataFrame(
         {
             "asset": _codes(read, list(dict.fromkeys(name for rows in read for name in rows.names))),
@@ -351,8 +335,8 @@ def _without_doubled(read: list[_Rows], faults: RowFaults) -> list[_Rows]:
     for number, rows in enumerate(read):
         mine = np.flatnonzero(table_of == number)
         for rule, unfit in (
-            ("timestamps must be unique, and rows with other values are there", differing),
-            ("timestamps must be unique, and the same row is there", repeated),
+            ("timestamps must be unique, and another row has other values", differing),
+            ("timestamps must be unique, and another row is the same", repeated),
         ):
             faults.reject(
                 rule,
@@ -362,7 +346,7 @@ def _without_doubled(read: list[_Rows], faults: RowFaults) -> list[_Rows]:
                     f"asset {rows.names[rows.assets[row]]!r} has {pd.Timestamp(rows.moments[row])} "
                     f"also in {places(int(mine[row]))}"
                 ),
-                "take one out",
+                "delete one",
             )
             faults.leave_out(rule, rows.keys(unfit[mine]))
         kept.append(rows.where(~(differing | repeated)[mine]))
@@ -387,6 +371,6 @@ def _by_asset(read: list[_Rows]) -> dict[str, pd.DataFrame]:
 
 
 def _codes(read: list[_Rows], names: list[str]) -> np.ndarray:
-    """Return each row's asset as its place among all names."""
+    """Return each row's asset as its position in `names`."""
     code_of = {name: code for code, name in enumerate(names)}
     return np.concatenate([np.array([code_of[name] for name in rows.names], np.int64)[rows.assets] for rows in read])

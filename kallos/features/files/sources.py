@@ -1,4 +1,4 @@
-"""Files of rows as they lie on disk: found, opened, and each row with the number that an editor shows it at."""
+"""Finds and opens input files, and numbers their rows as an editor does."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -19,7 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pyarrow import ipc
 
 from kallos.errors import DataError, KallosError, UsageError
-from kallos.features.files.layouts import FileLayout, FoundLayout, find_layout, first_lines
+from kallos.features.files.layouts import FIRST_LINES, FileLayout, FoundLayout, find_layout
 from kallos.words import shorten
 
 _PARQUET = (".parquet", ".pq")
@@ -33,9 +33,9 @@ _MARKS_OF_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True)
 class Source:
-    """An input: a file, or the bytes of a CSV file that came from elsewhere.
+    """An input: a file, or the bytes of a CSV file.
 
-    `asset_id` is what the rows are of when neither a column nor the user says it; None asks for either.
+    `asset_id` is the asset if neither a column nor the user names one; None requires one of these.
     """
 
     name: str
@@ -46,11 +46,11 @@ class Source:
 
 @dataclass(frozen=True)
 class RawTable:
-    """A file's columns as they are, by their stripped names; "" is a column without one.
+    """A file's unparsed columns by their stripped names; a column without a name is "".
 
-    `places[i]` is where row i stands: the line of a CSV file that it begins on, or the row of another file, both
-    from 1. `misshapen` are the places of CSV rows that have more or fewer fields than the header, which has `width`,
-    with their number. `notes` say how a CSV file was read that is not plain.
+    `places[i]` is the line of a CSV file on which row i begins, or the row of another file, both from 1. `misshapen`
+    are the places and numbers of fields of CSV rows whose number of fields is not `width`. `notes` describe how a CSV
+    file was read.
     """
 
     name: str
@@ -69,17 +69,17 @@ class RawTable:
 
 
 def find_sources(paths: Sequence[Path]) -> list[Source]:
-    """Return the files of the paths given, those of a folder by name.
+    """Return the files of these paths, those of a folder sorted by name.
 
-    Of several files each names its asset by its own name, where nothing else does. Raises `UsageError` for a path
-    that is not there, and for a folder without a CSV, Parquet or feather file.
+    With several files, the file's name is the asset if nothing else names it. Raises `UsageError` for a missing path,
+    and for a folder without a CSV, Parquet or feather file.
     """
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
             found = sorted(file for file in path.iterdir() if file.is_file() and _is_table(file))
             if not found:
-                raise UsageError(f"a folder of inputs must hold CSV, Parquet or feather files: {path} has none")
+                raise UsageError(f"an input folder must contain CSV, Parquet or feather files: {path} has none")
             files += found
         elif path.exists():
             files.append(path)
@@ -90,9 +90,9 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
 
 
 def read_table(source: Source, layout: FileLayout | None = None) -> RawTable:
-    """Return the columns of a CSV (UTF-8), Parquet or feather file; CSV may be packed as .gz, .bz2, .xz, .zst or .zip.
+    """Return the columns of a Parquet, feather or CSV file, which may be compressed (.gz, .bz2, .xz, .zst or .zip).
 
-    Raises `DataError` for a file that cannot be read as such, that has no row, or two columns of one name, and what
+    Raises `DataError` for a file that cannot be read, has no rows, or has two columns of one name, and what
     `kallos.features.files.layouts.find_layout` raises.
     """
     try:
@@ -103,13 +103,13 @@ def read_table(source: Source, layout: FileLayout | None = None) -> RawTable:
     except KallosError:
         raise
     except UnicodeDecodeError as error:
-        raise _unreadable(source, f"byte {error.object[error.start]:#x} is not UTF-8: save it as UTF-8") from None
-    except Exception as error:  # Parsers raise whatever they like; the user needs to know which file.
+        raise _unreadable(source, f"byte {error.object[error.start]:#x} is not UTF-8; save it as UTF-8") from None
+    except Exception as error:  # Parsers raise all kinds of errors, without the file's name.
         message = str(error).strip().splitlines() or [type(error).__name__]
         raise _unreadable(source, message[0]) from None
     _refuse_doubled(list(table.columns), source)
     if not len(table.places) and not table.misshapen:
-        raise DataError(f"an input must hold a row at least: {source.name} has none")
+        raise DataError(f"an input must have at least one row: {source.name} has none")
     return table
 
 
@@ -134,22 +134,31 @@ def _bare_name(file: Path) -> str:
 def _read_binary(source: Source, path: Path) -> RawTable:
     is_feather = path.suffix.lower() in _FEATHER
     table = ipc.open_file(path.read_bytes()).read_all() if is_feather else pq.ParquetFile(path).read()
-    # Text that is not UTF-8 would only be found when it is shown.
+    # Otherwise text that is not UTF-8 fails only when it is shown.
     table.validate(full=True)
     names = [name.strip() for name in table.column_names]
     _refuse_doubled(names, source)
-    columns = dict(zip(names, table.columns, strict=True))
+    columns = dict(zip(names, map(_decoded, table.columns), strict=True))
     return RawTable(source.name, columns, np.arange(1, len(table) + 1), "row", len(names), asset_id=source.asset_id)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a column's type is text."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def _read_csv(source: Source, given: FileLayout) -> RawTable:
     with _opened(source) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
-        begin = first_lines(text)
+        begin = list(islice(text, FIRST_LINES))
         layout = find_layout(begin, source.name, given)
         if layout is None:
             raise _unreadable(source, "it is empty")
         if any("\0" in name for name in layout.names):
-            raise _unreadable(source, "its header holds NUL characters, as UTF-16 does: save it as UTF-8")
+            raise _unreadable(source, "its header has NUL characters, as in UTF-16; save it as UTF-8")
         lines = chain(begin[layout.lines_above :], text)
         reader = csv.reader(lines, strict=True, delimiter=layout.separator)
         try:
@@ -160,27 +169,18 @@ def _read_csv(source: Source, given: FileLayout) -> RawTable:
             raise _unreadable(source, f"line {layout.lines_above + reader.line_num}: {error}") from None
     columns = [pa.chunked_array([piece[at] for piece in pieces], pa.string()) for at in range(len(layout.names))]
     table = RawTable(
-        source.name,
-        {},
-        places,
-        "line",
-        len(layout.names),
-        tuple(misshapen),
-        source.asset_id,
-        layout.notes,
+        source.name, {}, places, "line", len(layout.names), tuple(misshapen), source.asset_id, layout.notes
     )
-    return _of_each_asset(table, columns, layout, source) if layout.assets else _named(table, layout, columns, source)
-
-
-def _named(table: RawTable, layout: FoundLayout, columns: list[pa.ChunkedArray], source: Source) -> RawTable:
+    if layout.assets:
+        return _of_each_asset(table, columns, layout, source)
     _refuse_doubled(layout.names, source)
     return replace(table, columns=dict(zip(layout.names, columns, strict=True)))
 
 
 def _of_each_asset(table: RawTable, columns: list[pa.ChunkedArray], layout: FoundLayout, source: Source) -> RawTable:
-    """Return the rows of a table that has columns for each asset, one asset below the other.
+    """Return the rows of a table with columns for each asset, one asset after the other, without all-empty rows.
 
-    Of one asset alone, the header names the table's. Rows that hold nothing of an asset are none of its rows.
+    If the header names a single asset, it becomes the table's.
     """
     timestamp, *others = columns
     names = list(dict.fromkeys(layout.names[1:]))
@@ -188,7 +188,7 @@ def _of_each_asset(table: RawTable, columns: list[pa.ChunkedArray], layout: Foun
     by_asset: dict[str, dict[str, pa.ChunkedArray]] = {asset: {} for asset in assets}
     for asset, name, column in zip(layout.assets, layout.names[1:], others, strict=True):
         if name in by_asset[asset]:
-            raise DataError(f"column names must be unique: {source.name} has {name!r} of {asset!r} more than once")
+            raise DataError(f"column names must be unique: {source.name} has {name!r} for {asset!r} more than once")
         by_asset[asset][name] = column
     if len(assets) == 1:
         return replace(table, columns={layout.names[0]: timestamp, **by_asset[assets[0]]}, asset_id=assets[0])
@@ -214,7 +214,7 @@ def _all_empty(columns: list[pa.ChunkedArray]) -> np.ndarray:
 
 
 def _rows(reader: Any, width: int, lines_above: int) -> tuple[list[list[pa.Array]], np.ndarray, list[tuple[int, int]]]:
-    """Return the columns of a CSV file in pieces, which line each row begins on, and the rows of another width."""
+    """Return the columns of a CSV file in pieces, the first line of each row, and the rows of another width."""
     pieces: list[list[pa.Array]] = []
     places: list[int] = []
     misshapen: list[tuple[int, int]] = []
@@ -239,27 +239,27 @@ def _rows(reader: Any, width: int, lines_above: int) -> tuple[list[list[pa.Array
 @contextmanager
 def _opened(source: Source) -> Iterator[IO[bytes]]:
     with _unpacked(source) as stream:
-        # Compressed streams cannot all be looked ahead in.
+        # Not all compressed streams can peek.
         buffered = io.BufferedReader(stream)
         if buffered.peek(2)[:2] in _MARKS_OF_UTF_16:
-            raise _unreadable(source, "it is UTF-16: save it as UTF-8")
+            raise _unreadable(source, "it is UTF-16; save it as UTF-8")
         yield buffered
 
 
 def _unpacked(source: Source) -> Any:
-    """Return a source's bytes as a stream to enter; fsspec tells by a file's name how it is packed."""
+    """Return a context manager of a source's uncompressed bytes."""
     path = source.path
     if path is None:
         return io.BytesIO(source.content)
     packed = path.suffix.lower()
     if packed == ".zst":
-        # For which fsspec needs a package more.
+        # fsspec would need another package.
         return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
     if packed == ".zip":
         with zipfile.ZipFile(path) as archive:
             n_files = len(archive.namelist())
         if n_files != 1:
-            raise _unreadable(source, f"an archive must hold one file, not {n_files}")
+            raise _unreadable(source, f"an archive must contain one file, not {n_files}")
     return OpenFile(LocalFileSystem(), str(path.absolute()), compression="infer")
 
 
@@ -273,5 +273,5 @@ def _refuse_doubled(names: Sequence[str], source: Source) -> None:
         seen.add(folded)
     if doubled:
         raise DataError(
-            f"column names must be unique, in whatever case: {source.name} has {shorten(doubled)} more than once"
+            f"column names must be unique regardless of case: {source.name} has {shorten(doubled)} more than once"
         )

@@ -1,4 +1,4 @@
-"""Timestamps as files write them, understood or refused: ISO dates, other formats, epochs, or Parquet's types."""
+"""Reads the timestamps of files: ISO dates, other formats, epochs, or Parquet's types."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,25 +11,24 @@ import pyarrow.compute as pc
 from kallos.errors import DataError, UsageError
 from kallos.features.dates import FIRST_MOMENT, LAST_MOMENT
 from kallos.features.files.date_formats import EPOCHS, PLAUSIBLE, as_text, found_format, moments_of_epochs
+from kallos.features.files.sources import is_text
 from kallos.features.local_days import OFFSET, are_days, days_of, days_or_moments
 from kallos.specs.time_zones import check_zone
 
 _FIRST, _LAST = np.datetime64(FIRST_MOMENT), np.datetime64(LAST_MOMENT)
 _NUMBER = r"^[+-]?\d+(\.\d*)?$"
 _ISO = r"^\d{4}-\d{2}"
-_FORMAT_RULE = f"`date_format` must be one such as %d/%m/%Y, or one of {', '.join(EPOCHS)}"
-_SAY_NUMBERS = f"say what the numbers mean with `date_format`: {', '.join(EPOCHS)}, or %Y%m%d and the like"
+_FORMAT_RULE = f"`date_format` must be like %d/%m/%Y, or one of {', '.join(EPOCHS)}"
+_SAY_NUMBERS = f"say what the numbers mean with `date_format`: {', '.join(EPOCHS)}, or a format like %Y%m%d"
 
 
 @dataclass(frozen=True)
 class TimestampReading:
     """How timestamps are read.
 
-    Those without an offset are local times of `timezone` (UTC if None); `date_format` is strftime's, or names numbers
-    since 1970 (`epoch-ms`), which are UTC. If it is None, timestamps are ISO, or in a format that is found in them:
-    with `is_found`, what that format makes of a timestamp has to be plausible. Timestamps that are all midnight in
-    `days_in` (if
-    None: in their own zone) are days, and keep their dates.
+    Timestamps without an offset are in `timezone` (UTC if None). `date_format` is a strftime format, or an epoch such
+    as `epoch-ms`, in UTC; None means ISO dates or detect. A detected format (`is_found`) must give plausible dates.
+    Timestamps that are all midnight in `days_in` (their own zone if None) are days, and keep their dates.
     """
 
     timezone: str | None = None
@@ -38,25 +37,24 @@ class TimestampReading:
     is_found: bool = False
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for a time zone or a format that there is not."""
+        """Raise `UsageError` for an unknown time zone or an invalid format."""
         for flag, zone in (("`timezone`", self.timezone), ("`days_in`", self.days_in)):
             try:
                 check_zone("UTC" if zone is None else zone)
             except ValueError as error:
                 raise UsageError(f"{flag} {error}") from None
         if self.date_format is not None and self.date_format not in EPOCHS:
+            if "%" not in self.date_format:
+                raise UsageError(f"{_FORMAT_RULE}, not {self.date_format!r}")
             try:
                 pd.to_datetime(pd.Series([""]), format=self.date_format, errors="coerce")
             except ValueError as error:
                 raise UsageError(f"{_FORMAT_RULE}, not {self.date_format!r}: {str(error).splitlines()[0]}") from None
-            if "%" not in self.date_format:
-                raise UsageError(f"{_FORMAT_RULE}, not {self.date_format!r}")
 
     def completed(self, timestamps: pa.ChunkedArray) -> "TimestampReading":
-        """Return the reading with the format that timestamps are found to have, where none is given."""
-        kind = timestamps.type.value_type if pa.types.is_dictionary(timestamps.type) else timestamps.type
-        is_written = _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
-        found = found_format(timestamps) if self.date_format is None and is_written else None
+        """Return the reading with the detected format, if none is given."""
+        kind = timestamps.type
+        found = found_format(timestamps) if self.date_format is None and (is_text(kind) or _is_number(kind)) else None
         return self if found is None else replace(self, date_format=found, is_found=True)
 
 
@@ -72,31 +70,23 @@ class UnfitTimestamps:
 def read_timestamps(
     column: pa.ChunkedArray, name: str, where: str, reading: TimestampReading
 ) -> tuple[np.ndarray, list[UnfitTimestamps], bool]:
-    """Return a column's moments in UTC (datetime64[us], NaT where unfit), what is unfit, and whether they are days.
+    """Return a column's moments in UTC (datetime64[us], NaT if unfit), what is unfit, and whether they are local days.
 
-    Days of another zone than UTC are meant, whose dates are kept. Raises `DataError` for a column that holds no dates
-    at all, or timestamps with an offset beside some without, and `UsageError` for what are no days of the zone named.
+    Local days are days of another zone than UTC, and keep their dates. Raises `DataError` for a column without dates,
+    or with UTC offsets in some rows only, and `UsageError` if `days_in` does not fit.
     """
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
-    if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and reading.date_format is not None:
+    if _is_number(column.type) and reading.date_format is not None:
         column = as_text(column)
-        kind = column.type
-    if _is_text(kind):
+    kind = column.type
+    if is_text(kind):
         moments, zoned, unfit = _from_text(column.cast(pa.large_string()), name, reading)
     elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         moments, unfit = _from_moments(column, name)
         zoned = np.full(len(moments), getattr(kind, "tz", None) is not None)
     else:
-        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-        holds = f"numbers such as {column[0].as_py()}" if is_number and len(column) else str(kind)
-        remedy = _SAY_NUMBERS if is_number else "make it dates"
-        raise DataError(
-            f"column {name!r} must hold dates such as 2024-01-02, not {'numbers' if is_number else kind}: "
-            f"{where} holds {holds}: {remedy}"
-        )
+        holds = f"numbers such as {column[0].as_py()}" if _is_number(kind) and len(column) else str(kind)
+        remedy = _SAY_NUMBERS if _is_number(kind) else "convert it to dates"
+        raise DataError(f"column {name!r} must hold dates such as 2024-01-02: {where} holds {holds}; {remedy}")
     _refuse_mixed(moments, zoned, name, where)
     dates, utc, unfit_here = _days_or_moments(column, moments, zoned, reading)
     return dates, unfit + unfit_here, bool((dates != utc)[~np.isnat(dates)].any())
@@ -105,10 +95,7 @@ def read_timestamps(
 def _days_or_moments(
     column: pa.ChunkedArray, moments: np.ndarray, zoned: np.ndarray, reading: TimestampReading
 ) -> tuple[np.ndarray, np.ndarray, list[UnfitTimestamps]]:
-    """Return the dates of timestamps that are days, else their moments in UTC; these in any case.
-
-    What is unfit then.
-    """
+    """Return dates for timestamps that are days and else moments in UTC; the moments in UTC; and what is unfit."""
     utc, index = moments, pd.DatetimeIndex(moments)
     unfit: list[UnfitTimestamps] = []
     if reading.timezone is None or (zoned & ~np.isnat(moments)).any():
@@ -116,14 +103,14 @@ def _days_or_moments(
     else:
         utc, unfit = _to_utc(moments, reading.timezone)
         if reading.days_in is None and are_days(index):
-            # A day is one, whatever clocks do at its midnight.
+            # A day is a day even if the clocks skip its midnight.
             return moments, utc, []
         dates = days_of(pd.DatetimeIndex(utc), reading.days_in or "UTC")
     return dates.to_numpy().astype("datetime64[us]"), utc, unfit
 
 
 def _as_zoned(column: pa.ChunkedArray, index: pd.DatetimeIndex, zoned: np.ndarray) -> pd.Series:
-    """Return timestamps as they are written, with their zone or offset where they have one that is known."""
+    """Return timestamps with their own zone or offset, if they have one and it is known."""
     if not zoned.any():
         return pd.Series(index)
     if not pa.types.is_timestamp(column.type):
@@ -147,7 +134,7 @@ def _from_text(
         example = "dates such as 2024-01-02"
     else:
         numbers = np.zeros(len(text), bool)
-        # pandas reads these two words as the moment of the run, whatever the format.
+        # pandas reads these two words as the current time, whatever the format.
         readable = ~missing & ~_mask(pc.is_in(pc.utf8_lower(text), pa.array(["now", "today"], pa.large_string())))
         zoned = np.full(len(text), epoch is not None or "%z" in reading.date_format.lower())
         example = _example(reading)
@@ -161,9 +148,9 @@ def _from_text(
         )
         moments = parsed.dt.tz_localize(None).to_numpy()
     unread = np.isnat(moments) & ~missing
-    remedy = "correct it" if reading.date_format is not None else "correct it, say how with `date_format`"
+    remedy = "correct it" if reading.date_format is not None else "correct it, or give `date_format`"
     if reading.is_found:
-        remedy = "write all alike, ingest rows of another kind apart, say how with `date_format`"
+        remedy = "write all in one format, ingest others separately, or give `date_format`"
     unfit = [
         UnfitTimestamps("every row must have a date", missing, "fill it in"),
         UnfitTimestamps(f"column {name!r} must hold {example}, not numbers", numbers, _SAY_NUMBERS),
@@ -175,10 +162,10 @@ def _from_text(
 
 def _example(reading: TimestampReading) -> str:
     if not reading.is_found:
-        return f"dates as `date_format` {reading.date_format} says"
+        return f"dates in `date_format` {reading.date_format}"
     if reading.date_format in EPOCHS:
-        return f"{EPOCHS[reading.date_format][0]} since 1970 of the years {PLAUSIBLE}, as its first rows do"
-    return f"dates as its first rows do ({reading.date_format})"
+        return f"{EPOCHS[reading.date_format][0]} since 1970 in the years {PLAUSIBLE}, like its first rows"
+    return f"dates like its first rows ({reading.date_format})"
 
 
 def _from_moments(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, list[UnfitTimestamps]]:
@@ -202,7 +189,7 @@ def _within_reach(moments: np.ndarray, name: str) -> tuple[np.ndarray, list[Unfi
     return whole, [
         UnfitTimestamps(f"column {name!r} must hold dates between 1678 and 2261", far, "correct it"),
         UnfitTimestamps(
-            f"column {name!r} must hold whole microseconds, as databases keep no finer ones", fine, "round it"
+            f"column {name!r} must hold whole microseconds, since databases store no finer ones", fine, "round it"
         ),
     ]
 
@@ -211,8 +198,8 @@ def _refuse_mixed(moments: np.ndarray, zoned: np.ndarray, name: str, where: str)
     known = ~np.isnat(moments)
     if (known & zoned).any() and (known & ~zoned).any():
         raise DataError(
-            f"timestamps must all have an offset from UTC or all have none: column {name!r} of {where} has "
-            f"{int((known & zoned).sum())} rows with one and {int((known & ~zoned).sum())} without: write them alike"
+            f"either all timestamps must have a UTC offset or none: column {name!r} of {where} has "
+            f"{int((known & zoned).sum())} rows with one and {int((known & ~zoned).sum())} without; write them alike"
         )
 
 
@@ -220,15 +207,15 @@ def _to_utc(moments: np.ndarray, timezone: str) -> tuple[np.ndarray, list[UnfitT
     local = pd.DatetimeIndex(moments)
     zoned = local.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
     unfit = np.asarray(zoned.isna()) & ~np.isnat(moments)
-    # What is a moment once summer time is said to be on happened twice.
+    # A time that exists if daylight saving time is assumed happened twice.
     twice = unfit.copy()
     twice[unfit] = ~np.asarray(
         local[unfit].tz_localize(timezone, ambiguous=np.ones(unfit.sum(), bool), nonexistent="NaT").isna()
     )
-    remedy = "write it with its offset from UTC"
+    remedy = "write it with its UTC offset"
     return zoned.tz_convert(None).to_numpy().astype("datetime64[us]"), [
         UnfitTimestamps(
-            f"a local time must happen once in {timezone}, and clocks went back over this one", twice, remedy
+            f"a local time must be unambiguous in {timezone}, and clocks went back over this one", twice, remedy
         ),
         UnfitTimestamps(
             f"a local time must exist in {timezone}, and clocks went forward over this one", unfit & ~twice, remedy
@@ -236,8 +223,8 @@ def _to_utc(moments: np.ndarray, timezone: str) -> tuple[np.ndarray, list[UnfitT
     ]
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _mask(condition: Any, *, null: bool = False) -> np.ndarray:
@@ -245,7 +232,7 @@ def _mask(condition: Any, *, null: bool = False) -> np.ndarray:
 
 
 def as_written(column: pa.ChunkedArray, row: int) -> object:
-    """Return a timestamp as the file has it, also where Python's own dates do not reach."""
+    """Return a timestamp as the file has it, even beyond the reach of Python's dates."""
     scalar = column[row]
     kind = scalar.type
     if not scalar.is_valid or not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):

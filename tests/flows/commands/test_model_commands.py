@@ -160,7 +160,7 @@ def test_predict_does_not_start_from_a_row_of_hardly_any_volume(home, folder, mo
     fill_up_to(pd.Timestamp("2023-05-10"), volume=1.0)
     assert run(monkeypatch, "predict", "--model", folder) == 0
     shown = capsys.readouterr().out
-    assert "the last row, 2023-05-10, holds a part of its volume alone (volume is 1): it is forecast from" in shown
+    assert "the last row, 2023-05-10, has only a part of its volume (volume is 1): it is forecast from" in shown
     assert "as of 2023-05-09" in shown
 
 

@@ -131,7 +131,7 @@ def test_the_best_of_an_earlier_choice_are_tried_first(tmp_path):
 
 
 def test_the_shortest_input_of_every_architecture_must_fit(tmp_path):
-    with pytest.raises(DataError, match="samples of the search space's shortest input_chunk_length 20"):
+    with pytest.raises(DataError, match="samples with the search space's shortest input_chunk_length 20"):
         a_plan(tmp_path, folds={"train_rows": 40})
     assert a_plan(tmp_path, model_name="ridge", folds={"train_rows": 40}).longest_input < 20
 

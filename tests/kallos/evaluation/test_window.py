@@ -44,7 +44,7 @@ def test_both_dates_are_inclusive():
             UsageError,
             "ends with 2024-02-29, and 6 more are purged; take one not before 2024-03-07",
         ),
-        ({"start": "2024-03-05", "end": "2024-03-01"}, UsageError, "`test_start_date` 2024-03-05 must not lie after"),
+        ({"start": "2024-03-05", "end": "2024-03-01"}, UsageError, "`test_start_date` 2024-03-05 must not be after"),
         ({"start": "yesterday"}, UsageError, "`test_start_date` must be an ISO date"),
         ({"start": "2025-03-05"}, DataError, "must hold one whole horizon of 1, and there are 0 rows"),
         ({"start": "2024-04-08", "horizon": 3}, DataError, "one whole horizon of 3, and there are 2 rows"),

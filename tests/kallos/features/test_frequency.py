@@ -108,10 +108,10 @@ def test_sessions_may_skip_days_when_said_so():
         (DAYS, "rows", "needs an integer index"),
         (pd.RangeIndex(5), "D", "needs timestamps"),
         (pd.RangeIndex(5), "sessions", "needs timestamps"),
-        (WEEKDAYS, "B", "'B' leaves out nights or weekends.* give 'sessions:D'"),
-        (WEEKDAYS, "C", "'C' leaves out nights or weekends.* give 'sessions:D'"),
-        (HOURS, "bh", "'bh' leaves out nights or weekends.* give 'sessions:h'"),
-        (HOURS, "sessions:D", "must not be closer together, and most are h apart: give sessions:h"),
+        (WEEKDAYS, "B", "skip nights or weekends, as 'B' does; give 'sessions:D'"),
+        (WEEKDAYS, "C", "skip nights or weekends, as 'C' does; give 'sessions:D'"),
+        (HOURS, "bh", "skip nights or weekends, as 'bh' does; give 'sessions:h'"),
+        (HOURS, "sessions:D", "must not be closer together, and most are h apart; give 'sessions:h'"),
     ],
 )
 def test_a_frequency_that_cannot_be_is_wrong_use(index, given, rule):

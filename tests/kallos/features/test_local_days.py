@@ -51,8 +51,8 @@ def test_dates_of_a_csv_file_are_kept_if_all_timestamps_are_midnight_by_their_of
 
     assert index_of(inputs) == midnights(DATES)
     assert len(inputs.notes) == 1
-    assert inputs.notes[0].startswith("own.csv: all timestamps are midnight where they were written")
-    assert "`days_in` UTC takes them as moments" in inputs.notes[0]
+    assert inputs.notes[0].startswith("own.csv: all timestamps are midnight in their own zone, so their dates are kept")
+    assert "`days_in` UTC keeps the moments" in inputs.notes[0]
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -131,7 +131,7 @@ def test_a_day_whose_midnight_clocks_skip_begins_all_the_same() -> None:
 
 
 def test_a_zone_in_which_timestamps_are_no_days_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"`days_in`.* in Asia/Tokyo 26 of 26 are no midnight, such as 2024-03-01 14"):
+    with pytest.raises(UsageError, match=r"`days_in`.* in Asia/Tokyo 26 of 26 are not, such as 2024-03-01 14"):
         read([str(timestamp) for timestamp in in_zone("America/New_York")], days_in="Asia/Tokyo")
     with pytest.raises(UsageError, match="`days_in` must be a zone"):
         TimestampReading(days_in="New York")

@@ -141,7 +141,7 @@ def test_the_column_that_is_named_is_the_one_whose_volume_is_thin():
     frame = make_features().assign(turnover=1000.0)
     frame.iloc[-1, frame.columns.get_loc("turnover")] = 1.0
     found = why_unfinished(frame, ["volume", "turnover"], None)
-    assert (found.column, found.why) == ("turnover", "holds a part of its volume alone (turnover is 1)")
+    assert (found.column, found.why) == ("turnover", "has only a part of its volume (turnover is 1)")
     spec = small_spec(features={"volume": ["volume", "turnover"]})
     named = [each.column for each in examine(as_read(frame), spec).findings if each.fault == "unfinished-row"]
     assert named == ["turnover"]

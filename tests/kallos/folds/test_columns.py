@@ -106,7 +106,7 @@ def test_a_target_alone_has_no_covariates():
 def test_a_target_that_is_constant_in_training_cannot_be_fitted():
     # The standard deviation of equal 0.1s is not zero in binary.
     frame = FRAME.assign(log_return_close=np.r_[np.full(300, 0.1), np.ones(100)])
-    with pytest.raises(FitError, match="'log_return_close' must vary over the 300 training rows"):
+    with pytest.raises(FitError, match="'log_return_close' must not be constant over the 300 training rows"):
         prepare_darts_timeseries(frame, FOLD)
 
 
@@ -212,10 +212,10 @@ def test_an_integer_index_is_as_good_as_timestamps():
 
 @pytest.mark.parametrize(("field", "pattern"), [("exclude", "week"), ("volume", "vlume*")])
 def test_a_pattern_that_fits_no_column_is_a_typo(field, pattern):
-    with pytest.raises(DataError, match=f"'{re.escape(pattern)}' in '{field}' fits none; did you mean"):
+    with pytest.raises(DataError, match=f"'{re.escape(pattern)}' in '{field}' matches none; did you mean"):
         study_frame(FRAME, FeatureSpec.model_validate({field: [pattern]}))
 
 
 def test_a_label_that_looks_beyond_the_table_is_refused():
-    with pytest.raises(DataError, match="less than the 400 rows: not 400"):
+    with pytest.raises(DataError, match="it is 400, and there are 400 rows"):
         study_frame(FRAME, FeatureSpec(label_horizon=400))

@@ -167,11 +167,15 @@ def test_whatever_is_asked_windows_touch_and_training_ends_before_them(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"n_folds": 9}, "`n_folds` 9 needs 10 complete windows .a quarter each.*about 900 rows, and there are 366"),
-        ({"n_folds": 3, "train_rows": 200}, "rolling training windows of 200 rows do not fit: fold 1 has 91"),
+        (
+            {"n_folds": 9},
+            "`n_folds` 9 needs 10 complete windows of a quarter, .*about 900 rows, and the data has 4 complete windows "
+            "and 366 rows",
+        ),
+        ({"n_folds": 3, "train_rows": 200}, "fold 1 needs `train_rows` 200 before its validation window, and has 91"),
         (
             {"n_folds": 1, "holdout": 1, "window": 30, "gap": 35},
-            "before a hold-out take 35 rows, and the last validation window has 30",
+            "before the hold-out take 35 rows, and the last validation window has only 30",
         ),
         ({"n_folds": 3, "gap": 91}, "fold 1 has 91 rows before its validation window.*take 91"),
     ],

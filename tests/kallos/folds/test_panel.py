@@ -268,7 +268,7 @@ def test_what_several_assets_cannot_have_is_refused(over, said):
         (WORKDAYS.loc["2020-12-01":], "WORK: fold 1 needs 31 rows to fit on"),
         (
             WORKDAYS.loc[:"2020-12-01"],
-            "WORK: each asset of one model must have rows in every fold, and there are",
+            "WORK: every asset of a model must have rows in every fold, and has none in",
         ),
     ],
 )
@@ -279,7 +279,7 @@ def test_what_keeps_an_asset_from_being_learnt_from_names_it(tmp_path, work, sai
 
 
 def test_features_of_one_asset_are_no_panel_of_two(tmp_path):
-    with pytest.raises(DataError, match="indexed by asset and timestamp, with rows of each of DAY, WORK"):
+    with pytest.raises(DataError, match="indexed by asset and timestamp, with rows for each of DAY, WORK"):
         plan_study(DAILY, panel_spec(), str(tmp_path))
 
 

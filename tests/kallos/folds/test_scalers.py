@@ -51,10 +51,13 @@ def test_what_later_rows_are_changes_nothing_of_earlier_ones():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda group: group["steps"].pop(), "must be the one that its features ask for"),
-        (lambda group: group["steps"][1].update(kind="MinMaxScaler"), "must be the one that its features ask for"),
-        (lambda group: group["steps"][1]["fitted"].pop("mean_"), "a StandardScaler must have mean_, scale_"),
-        (lambda group: group["steps"][1]["fitted"]["mean_"].append(0.0), "mean_ of a StandardScaler must be of 1 col"),
+        (lambda group: group["steps"].pop(), "must be the one of its features"),
+        (lambda group: group["steps"][1].update(kind="MinMaxScaler"), "must be the one of its features"),
+        (
+            lambda group: group["steps"][1]["fitted"].pop("mean_"),
+            "a StandardScaler must have exactly the fitted values mean_, scale_",
+        ),
+        (lambda group: group["steps"][1]["fitted"]["mean_"].append(0.0), "mean_ of a StandardScaler must have 1 col"),
     ],
 )
 def test_a_document_of_other_scalers_is_refused(change, said):

@@ -100,7 +100,7 @@ def test_a_copy_of_another_asset_is_none_of_this_ones_where_a_disk_does_not_tell
     ("folder", "rule"),
     [
         ("{tmp_path}/file/results", "the output folder must be writable"),
-        ("nowhere://bucket/results", "a folder must be a path, or an fsspec URL that can be opened here"),
+        ("nowhere://bucket/results", "a folder must be a path or an fsspec URL that can be opened"),
     ],
 )
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, folder, rule):
@@ -210,5 +210,5 @@ def test_what_a_store_says_is_one_line_without_its_password():
 def test_a_folder_of_a_deployment_is_absolute():
     for folder in ("/results", "~/results", "s3://bucket/folder", "memory://folder"):
         refuse_relative(folder)
-    with pytest.raises(UsageError, match="must be absolute in a deployment, not 'results'"):
+    with pytest.raises(UsageError, match="of a deployment must be absolute, not 'results'"):
         refuse_relative("results")

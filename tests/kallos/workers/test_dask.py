@@ -38,7 +38,7 @@ def test_a_cluster_needs_an_address(home, monkeypatch):
     monkeypatch.setenv("KALLOS_DASK_ADDRESS", "tcp://[::1]:8786")
     assert cluster_address(RunSpec(executor="dask"), Settings.read().dask_address) == "tcp://[::1]:8786"
     monkeypatch.setenv("KALLOS_DASK_ADDRESS", "8786")
-    with pytest.raises(UsageError, match="a KALLOS_\\* setting is wrong: dask_address must be"):
+    with pytest.raises(UsageError, match="a KALLOS_\\* setting is invalid: dask_address must be"):
         Settings.read()
 
 

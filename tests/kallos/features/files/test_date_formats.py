@@ -84,15 +84,15 @@ def test_a_file_of_two_units_is_refused_with_the_line_of_the_other() -> None:
     line = refusal(content)
     read = features(content, skip_bad_rows=True)
 
-    assert "must hold milliseconds since 1970 of the years 1980 to 2100, as its first rows do" in line
+    assert "must hold milliseconds since 1970 in the years 1980 to 2100, like its first rows" in line
     assert f"line 4: asset 'A' has '{timestamps[2] // 1000}'" in line
-    assert "ingest rows of another kind apart" in line
+    assert "ingest others separately" in line
     assert len(read.frames["A"]) == 2
 
 
 @pytest.mark.parametrize("written", ["17172486000000000000", "1e9", "17172486x", "1717248600000000"])
 def test_what_is_no_number_of_that_unit_is_refused(written: str) -> None:
-    assert f"as `date_format` epoch-s says: own.csv, line 2: asset 'A' has '{written}" in refusal(
+    assert f"in `date_format` epoch-s: own.csv, line 2: asset 'A' has '{written}" in refusal(
         rows([written]), date_format="epoch-s"
     )
 
@@ -119,7 +119,10 @@ def test_numbers_that_are_no_date_of_any_unit_are_refused_with_the_flag(written:
     line = refusal(rows([written]))
 
     assert f"must hold dates such as 2024-01-02, not numbers: own.csv, line 2: asset 'A' has '{written}'" in line
-    assert "say what the numbers mean with `date_format`: epoch-s, epoch-ms, epoch-us, epoch-ns, or %Y%m%d" in line
+    assert (
+        "say what the numbers mean with `date_format`: epoch-s, epoch-ms, epoch-us, epoch-ns, or a format like %Y%m%d"
+        in line
+    )
 
 
 def test_a_date_format_that_is_none_names_those_of_numbers() -> None:
@@ -153,13 +156,15 @@ def test_dates_with_the_year_first_have_one_reading(written: str, date_format: s
 
 @pytest.mark.parametrize("written", ["01/06/2024", "1.6.2024", "06-01-2024", "240601"])
 def test_dates_with_the_day_or_the_month_first_are_never_guessed(written: str) -> None:
-    assert "say how with `date_format`" in refusal(rows([written])).replace("say what the numbers mean", "say how")
+    line = refusal(rows([written]))
+
+    assert "correct it, or give `date_format`" in line or "say what the numbers mean with `date_format`" in line
 
 
 def test_a_date_in_another_form_than_the_first_is_refused_with_its_line() -> None:
     line = refusal(rows(["20240601", "20240602", "2024-06-03"]))
 
-    assert "dates as its first rows do (%Y%m%d): own.csv, line 4: asset 'A' has '2024-06-03'" in line
+    assert "dates like its first rows (%Y%m%d): own.csv, line 4: asset 'A' has '2024-06-03'" in line
 
 
 # A date and its time of day
@@ -217,7 +222,7 @@ def test_a_row_that_lacks_the_date_or_the_time_of_day_is_refused() -> None:
 def test_a_date_and_a_time_that_do_not_complete_each_other_are_refused_with_both_flags(timestamp: str) -> None:
     line = refusal(rows([timestamp], "date,time,x"))
 
-    assert "own.csv has date and time: name it as `timestamp_column`, or a date and its time of day together" in line
+    assert "own.csv has date and time; name one as `timestamp_column`, or a date and its time of day" in line
 
 
 def test_a_column_whose_name_has_a_comma_is_one_column() -> None:
@@ -227,5 +232,5 @@ def test_a_column_whose_name_has_a_comma_is_one_column() -> None:
 
 
 def test_more_than_two_columns_are_refused() -> None:
-    with pytest.raises(UsageError, match="or a date and its time of day as in date,time: not 'a,b,c'"):
+    with pytest.raises(UsageError, match="or a date and its time of day as in date,time, not 'a,b,c'"):
         features(rows(["1,2,3"], "a,b,c,x"), columns="a,b,c")

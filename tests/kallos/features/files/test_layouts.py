@@ -81,7 +81,7 @@ def test_two_separators_that_fit_alike_are_refused_until_one_is_named() -> None:
 
     line = refusal(content, read=features, **names)
 
-    assert "own.csv may be by ',' as well as by ';': say which with `separator`" in line
+    assert "own.csv may be separated by ',' as well as by ';'; give `separator`" in line
     assert features(content, separator=";", **names).frames["A"]["y"].tolist() == [2.5, 4.5]
 
 
@@ -98,7 +98,7 @@ def test_a_line_above_the_header_is_left_out_and_said() -> None:
     read = bars("\n".join(["https://example.org", HEADER, *ROWS]))
 
     assert read.frames["A"]["close"].tolist() == CLOSES
-    assert said(read) == ["line 1 (https://example.org) stands above the header and is left out"]
+    assert said(read) == ["line 1 (https://example.org) is above the header and is skipped"]
 
 
 def test_lines_are_counted_from_the_top_of_a_file_with_lines_above_its_header() -> None:
@@ -113,17 +113,17 @@ def test_columns_that_are_missing_are_told_with_a_flag_that_names_them_and_how_t
     line = refusal(re.sub(r"(\d00)$", r"\1,\1", content, flags=re.M))
 
     assert "lacks volume (it has date, open" in line
-    assert line.endswith("(line 1 (https://example.org) stands above the header and is left out)")
+    assert line.endswith("(line 1 (https://example.org) is above the header and is skipped)")
     assert "`column` 'volume=Volume BTC' or `column` 'volume=Volume USD'" in line
 
 
 @pytest.mark.parametrize(
     ("above", "shown"),
     [
-        (["Source,Foo"], "line 1 of own.csv is none: Source,Foo: line 2 has 6 names"),
-        (["# made by foo, on 2024"], "line 1 of own.csv is none: # made by foo,on 2024: line 2 has 6 names"),
-        (["Source,Foo", "Made,by hand"], "lines 1 to 2 of own.csv are none: Source,Foo: line 3 has 6 names"),
-        (["Source,Foo", ""], "lines 1 to 2 of own.csv are none: Source,Foo: line 3 has 6 names"),
+        (["Source,Foo"], "line 1 of own.csv does not: Source,Foo; line 2 has 6 names"),
+        (["# made by foo, on 2024"], "line 1 of own.csv does not: # made by foo,on 2024; line 2 has 6 names"),
+        (["Source,Foo", "Made,by hand"], "lines 1 to 2 of own.csv do not: Source,Foo; line 3 has 6 names"),
+        (["Source,Foo", ""], "lines 1 to 2 of own.csv do not: Source,Foo; line 3 has 6 names"),
     ],
 )
 @pytest.mark.parametrize("read", [bars, features])
@@ -177,7 +177,7 @@ def test_klines_without_a_header_are_known_by_their_shape(each_millisecond: int)
     assert [str(timestamp) for timestamp in read.frames["A"].index] == [
         f"2024-06-01 0{hour}:00:00" for hour in range(3)
     ]
-    assert "has no header: its columns are read as Binance's klines, open_time, open, high" in said(read)[0]
+    assert "there is no header: columns are read as Binance's klines, open_time, open, high" in said(read)[0]
 
 
 def test_a_file_of_twelve_columns_that_are_no_klines_is_not_taken_for_any() -> None:
@@ -225,7 +225,7 @@ def test_names_for_a_file_that_has_a_header_are_refused() -> None:
 def test_names_of_other_number_than_the_columns_are_refused(names: str) -> None:
     line = refusal("\n".join(ROWS), UsageError, header=names_of(names))
 
-    assert f"names {names.count(',') + 1}: line 1 of own.csv has 6" in line
+    assert f"it has {names.count(',') + 1} names, and line 1 of own.csv has 6 fields" in line
 
 
 def test_names_that_are_numbers_make_a_header_all_the_same() -> None:
@@ -259,7 +259,7 @@ def test_a_header_with_a_line_of_tickers_is_one_assets() -> None:
     assert named.frames["A"]["close"].tolist() == CLOSES
     assert named.frames["A"]["open"].tolist() == [1.5, 2.5, 3.5]
     assert list(unnamed.frames) == ["MSFT"]
-    assert said(named) == ["its header has three lines, one of which names the assets: MSFT"]
+    assert said(named) == ["the header has three lines, one of which names the assets: MSFT"]
     assert "line 6: asset 'A' has volume 'x'" in refusal(content)
 
 
@@ -295,7 +295,7 @@ def test_features_side_by_side_need_a_name_for_the_line_of_assets() -> None:
     line = refusal(content.format("", ""), read=features)
     named = read_features([Source("own.csv", content=content.format("feature", "symbol").encode())], InputReading())
 
-    assert "lines 1 and 2 of own.csv do not: begin that line with Ticker" in line
+    assert "lines 1 and 2 of own.csv do not; begin that line with Ticker" in line
     assert {asset: rows["rsi"].tolist() for asset, rows in named.frames.items()} == {"A": [1], "B": [3]}
     assert named.frames["B"]["adx"].isna().all()
 
@@ -325,7 +325,7 @@ def test_some_text_in_a_column_of_numbers_is_told_with_its_line_and_both_remedie
     line = refusal("date,x\n2024-01-01,1\n2024-01-02,two\n", read=features)
 
     assert "line 3: asset 'A' has x 'two'" in line
-    assert "leave out what is no number with `exclude` x, or leave such rows out with `skip_bad_rows`" in line
+    assert "leave out other columns with `exclude` x, or leave such rows out with `skip_bad_rows`" in line
 
 
 def test_a_column_without_a_name_can_be_left_out() -> None:

@@ -177,7 +177,7 @@ def test_a_file_without_a_row_is_refused(tmp_path: Path, header: str) -> None:
     ("columns", "lacking"),
     [
         (["date", "open", "high", "close"], "lacks low, volume"),
-        (list(BARS), "lacks date or timestamp"),
+        (list(BARS), "needs a column date or timestamp, and"),
         (["open"], "lacks date or timestamp, high, low, close, volume"),
     ],
 )

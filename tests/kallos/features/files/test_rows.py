@@ -89,7 +89,7 @@ def test_dates_are_read_in_the_format_that_is_given(written: str, date_format: s
     assert moments(features(content, date_format=date_format)) == ["2024-01-15 00:00:00"]
     assert f"line 2: asset 'BTC' has '{written}'" in refusal(content)
     for none in ("2024-13-45", "today", "now"):
-        assert f"dates as `date_format` {date_format} says" in refusal(f"date,x\n{none},1\n", date_format=date_format)
+        assert f"dates in `date_format` {date_format}" in refusal(f"date,x\n{none},1\n", date_format=date_format)
 
 
 def test_whole_numbers_in_parquet_are_dates_once_a_format_says_so(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_whole_numbers_in_parquet_are_dates_once_a_format_says_so(tmp_path: Path
     reading = InputReading("BTC", timestamps=TimestampReading(date_format="%y%m%d"))
 
     assert moments(read_features(find_sources([path]), reading)) == ["2024-01-15 00:00:00"]
-    with pytest.raises(DataError, match="not numbers"):
+    with pytest.raises(DataError, match="holds numbers such as 240115"):
         read_features(find_sources([path]), InputReading("BTC"))
 
 
@@ -155,9 +155,9 @@ def test_columns_that_cannot_be_taken_are_refused(content: str, reading: dict[st
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("date\n2024-01-01\n", "a column of numbers at least"),
+        ("date\n2024-01-01\n", "at least one column of numbers"),
         (",date,x\n0,2024-01-01,1\n", "every column must have a name"),
-        ("x,y\n1,2\n", "lacks date or timestamp"),
+        ("x,y\n1,2\n", "needs a column date or timestamp, and own.csv has neither"),
         ("date,x\n2024-01-01,binance\n", "features must be numbers"),
         ("date,x\n2024-01-01,inf\n", "features must be finite"),
     ],
@@ -217,7 +217,7 @@ def two(first: str, second: str, **reading: Any) -> Inputs:
 
 
 def test_files_of_other_columns_are_not_mixed() -> None:
-    with pytest.raises(DataError, match=r"b.csv lacks x of a.csv, and has y beside"):
+    with pytest.raises(DataError, match=r"compared to a.csv, b.csv lacks x, and has y more"):
         two("date,x\n2024-01-01,1\n", "date,y\n2024-01-02,1\n")
 
 
@@ -251,7 +251,7 @@ def test_bad_rows_are_left_out_and_told_with_their_lines() -> None:
         ("prices and volume must be finite", 1, "line 9"),
         ("prices must be above zero", 1, "line 7"),
         ("volume must not be negative", 1, "line 5"),
-        ("a bar's high must not lie below its low", 1, "line 8"),
+        ("a bar's high must not be below its low", 1, "line 8"),
     }
 
 
@@ -296,4 +296,4 @@ def test_an_input_that_is_mostly_unfit_is_refused_though_bad_rows_are_to_be_left
     content = "date,x\n" + "".join(f"{day},1\n" for day in months_first)
     # 12 days of each month can be read as months, too.
     said = refusal(content, date_format="%d/%m/%Y", skip_bad_rows=True)
-    assert "half of the rows at least must be fit, and of own.csv 144 of 365 are" in said
+    assert "at least half of the rows must be valid, and of own.csv 144 of 365 are" in said
