@@ -82,20 +82,19 @@ def _jump(values: Array) -> tuple[int, float] | None:
     sums, counts = np.r_[0.0, np.cumsum(logs)], np.r_[0, np.cumsum(known)]
     places = np.arange(_FEWEST, len(values) - _FEWEST + 1)
     before = _mean(sums, counts, np.maximum(places - _WINDOW, 0), places)
-    behind = _mean(sums, counts, places, np.minimum(places + _WINDOW, len(values)))
-    steps = np.abs(behind - before)
+    after = _mean(sums, counts, places, np.minimum(places + _WINDOW, len(values)))
+    steps = np.abs(after - before)
     if not len(steps) or np.isnan(steps).all():
         return None
     best = int(np.nanargmax(steps))
-    position = places[best]
-    ends = np.array([0]), np.array([position]), np.array([len(values)])
-    kept = abs(float((_mean(sums, counts, ends[1], ends[2]) - _mean(sums, counts, ends[0], ends[1]))[0]))
+    position = int(places[best])
+    kept = abs(float(_mean(sums, counts, position, len(values)) - _mean(sums, counts, 0, position)))
     if steps[best] < np.log(_JUMP) or not kept >= np.log(_KEPT):
         return None
-    return int(position), float(np.exp(steps[best]))
+    return position, float(np.exp(steps[best]))
 
 
-def _mean(sums: Array, counts: Positions, start: Positions, stop: Positions) -> Array:
+def _mean(sums: Array, counts: Positions, start: Positions | int, stop: Positions | int) -> Array:
     """Return the means of logarithms from start to stop, NaN if too few are known."""
     n = counts[stop] - counts[start]
     means: Array = np.where(n >= _FEWEST // 2, (sums[stop] - sums[start]) / np.maximum(n, 1), np.nan)

@@ -1,7 +1,7 @@
 """Faults of timestamps: missing, unreadable, duplicated, in several zones, off their frequency."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -37,7 +37,7 @@ _SECONDS = (1_000_000_000, 2_500_000_000)
 _DIGITS = (18_000_101, 21_001_231)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Stamped:
     """Rows indexed by unique, sorted timestamps, repaired as far as possible, and the faults found on the way.
 
@@ -45,7 +45,7 @@ class Stamped:
     """
 
     frame: pd.DataFrame
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Finding]
     frequency: Frequency | None = None
     left_out: int = 0
 
@@ -84,16 +84,15 @@ def examine_timestamps(rows: pd.DataFrame, spec: DataSpec, now: datetime | None)
     frame = frame[~frame.index.duplicated()]
     frame = _without_odd_dates(frame, now, findings)
     frame = _without_live_row(frame, now, spec.days_in, findings)
-    stamped = Stamped(frame, findings, left_out=left_out)
+    frequency, found = None, list[Finding]()
     if len(frame):
-        found: list[Finding] = []
-        stamped.frequency = examine_frequency(frame.index, spec, found)
+        frequency = examine_frequency(frame.index, spec, found)
         try:
-            refuse_days_elsewhere(frame.index, spec, stamped.frequency)
+            refuse_days_elsewhere(frame.index, spec, frequency)
         except DataError as error:
+            # Days of another zone explain all that is wrong with the frequency.
             found = [Finding.of(error)]
-        findings += found
-    return stamped
+    return Stamped(frame, [*findings, *found], frequency, left_out)
 
 
 def _unstamped(rows: pd.DataFrame, findings: list[Finding]) -> Stamped:
@@ -217,7 +216,7 @@ def _without_odd_dates(frame: pd.DataFrame, now: datetime | None, findings: list
     others = index[~at_epoch]
     lonely = bool(at_epoch.any()) and len(others) > 0 and others[0] >= _YEAR_AFTER
     if lonely and len(others) > 1:
-        # A series of years or quarters may well begin there.
+        # A series of years or quarters may begin there.
         lonely = others[0] - index[at_epoch][-1] > _LONELY * pd.Series(others).diff().median()
     if lonely or (index[0] >= _EPOCH and index[-1] < _MONTH_AFTER):
         found = index[at_epoch] if lonely else index
@@ -253,8 +252,7 @@ def _without_live_row(
                 timestamps=(str(index[-1]),),
             )
         )
-        frame = frame.iloc[:-1]
-        index = frame.index
+        frame, index = frame.iloc[:-1], index[:-1]
     end = ends_after(index, now, zone)
     # Rows of a later day have been reported.
     if end is not None and not any(finding.fault == "future-timestamps" for finding in findings):

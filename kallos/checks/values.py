@@ -161,21 +161,13 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
     values = known.to_numpy()
     if len(values) < 2:
         return
+    remedy = "choose another `target`" if is_target else "name it in 'exclude'"
     if np.ptp(values) == 0:
+        constant = f"{pasteable(name)} is {values[0]:.6g} in all {len(values)} rows"
         if is_target:
-            yield Finding(
-                "constant-target",
-                f"the target must vary, and {pasteable(name)} is {values[0]:.6g} in all {len(values)} rows",
-                "choose another `target`",
-                column=name,
-            )
+            yield Finding("constant-target", f"the target must vary, and {constant}", remedy, column=name)
         else:
-            yield Finding(
-                "constant-column",
-                f"{pasteable(name)} is {values[0]:.6g} in all {len(values)} rows, which tells a model nothing",
-                "name it in 'exclude'",
-                column=name,
-            )
+            yield Finding("constant-column", f"{constant}, which tells a model nothing", remedy, column=name)
         return
     changes = np.flatnonzero(values[1:] != values[:-1]) + 1
     runs = np.diff(np.r_[0, changes])
@@ -192,7 +184,6 @@ def _still(column: pd.Series, name: str, *, is_target: bool) -> Iterator[Finding
         return
     commonest, counts = np.unique(values, return_counts=True)
     share = counts.max() / len(values)
-    remedy = "choose another `target`" if is_target else "name it in 'exclude'"
     if share >= _COMMONEST and len(values) >= 100:
         yield Finding(
             "near-constant-column",
