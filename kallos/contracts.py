@@ -1,7 +1,7 @@
-"""What every architecture keeps to, as checks that run on any: those of Kallos, and yours.
+"""Checks of the promises that every architecture keeps: those of Kallos, and yours.
 
-Each check takes a name as a study's `model_name` does and a folder for its files, and raises `BrokenPromiseError` where
-the architecture breaks it. With pytest::
+Each check takes a name as in `model_name` and a folder for its files, and raises `BrokenPromiseError` if the
+architecture breaks the promise. With pytest::
 
     @pytest.mark.parametrize("check", CHECKS)
     def test_my_architecture(check):
@@ -42,14 +42,14 @@ _NORM = "use_reversible_instance_norm"
 
 
 class BrokenPromiseError(KallosError):
-    """An architecture does not keep to what each must."""
+    """An architecture breaks a promise."""
 
 
 def check_architecture(name: str, checks: "tuple[Check, ...] | None" = None) -> None:
-    """Run all checks on an architecture, or those given: without a word if it passes, which takes seconds.
+    """Run all checks, or the given ones, on an architecture, which takes seconds.
 
-    Raises `BrokenPromiseError` at the first that fails, of which the first line names the promise that is broken, and
-    `UsageError` if there is no such architecture.
+    Raises `BrokenPromiseError`, whose first line names the first broken promise, and `UsageError` if there is no such
+    architecture.
     """
     require(str, name=name)
     require((tuple, list, type(None)), checks=checks)
@@ -66,51 +66,54 @@ def check_architecture(name: str, checks: "tuple[Check, ...] | None" = None) -> 
 
 
 def every_draw_is_a_full_set_of_plain_values(name: str, folder: str) -> None:
-    """What is drawn has the names and types of the defaults, and what is looked at is drawn before."""
+    """Draws have the names and types of the defaults, and parameters are drawn before those that depend on them."""
     architecture = get_architecture(name)
     message = unsound(architecture)
     _must(message is None, f"an architecture {message}")
     types = {parameter: type(default) for parameter, default in architecture.defaults.items()}
     for drawn in corners(architecture.space):
         wrong = {key: drawn[key] for key, kind in types.items() if type(drawn[key]) is not kind}
-        _must(not wrong, f"drawn values must have the types of the defaults, and {wrong} have not")
-    # As a study file would fix them.
+        _must(not wrong, f"drawn values must have the types of the defaults, and {wrong} do not")
+    # A study file may fix the defaults.
     study_space(name, {name: dict(architecture.defaults)})
 
 
 def every_corner_of_the_space_builds(name: str, folder: str) -> None:
-    """A model can be made of the lowest and highest values and of each choice, with callbacks of its own."""
+    """A model can be built from the lowest and highest values and from each choice, with its own callbacks."""
     for drawn in _corner_params(name):
         made: list[list[Any]] = []
         create_model(name, drawn, horizon=_HORIZON, make_callbacks=lambda made=made: made.append([]) or made[-1])  # type: ignore[misc]
-        _must(len(made) == 1, "a model must be made with callbacks of its own")
+        _must(len(made) == 1, "a model must be built with its own callbacks")
 
 
 def both_ends_of_the_space_fit(name: str, folder: str) -> None:
-    """The smallest and the largest model train for an epoch, and forecast."""
-    for drawn in _corner_params(name)[:2]:
-        rmse = evaluate_fold(_with_params(_job(name, folder), drawn)).rmse
-        _must(math.isfinite(rmse), f"the error of a model must be a number, and is {rmse} with {drawn}")
+    """The smallest and the largest model train for an epoch and forecast."""
+    _fit_each(name, folder, _corner_params(name)[:2])
 
 
 def every_corner_of_the_space_fits(name: str, folder: str) -> None:
-    """The model of every choice trains for an epoch, and forecasts: not one of `CHECKS`, since it takes its time."""
-    for drawn in _corner_params(name)[2:]:
-        rmse = evaluate_fold(_with_params(_job(name, folder), drawn)).rmse
+    """The model of every choice trains for an epoch and forecasts; not in `CHECKS`, because it is slow."""
+    _fit_each(name, folder, _corner_params(name)[2:])
+
+
+def _fit_each(name: str, folder: str, corner_params: list[dict[str, Any]]) -> None:
+    job = _job(name, folder)
+    for drawn in corner_params:
+        rmse = evaluate_fold(replace(job, fit=replace(job.fit, params=drawn))).rmse
         _must(math.isfinite(rmse), f"the error of a model must be a number, and is {rmse} with {drawn}")
 
 
 def the_same_job_has_the_same_score_to_the_bit(name: str, folder: str) -> None:
-    """Nothing but the job moves its score."""
+    """A score depends only on its job."""
     job = _job(name, folder)
     first, again = evaluate_fold(job).rmse, evaluate_fold(job).rmse
     _must(first == again, f"two fits with one seed must have one score, not {first} and {again}: use context.seed")
 
 
 def forecasts_keep_to_the_horizon_and_see_no_future(name: str, folder: str) -> None:
-    """Rows behind an origin move neither the weights nor the forecasts made there, with a label ahead or without.
+    """Rows after an origin change neither the weights nor the forecast made there, with and without a label horizon.
 
-    So it is with reversible instance normalisation too, where the architecture has it.
+    The same holds with reversible instance normalisation, if the architecture has it.
     """
     norms = (False, True) if _NORM in get_architecture(name).defaults else (None, None)
     for label_horizon, norm in zip((0, 3), norms, strict=True):
@@ -123,12 +126,12 @@ def forecasts_keep_to_the_horizon_and_see_no_future(name: str, folder: str) -> N
         fitted = fit_fold(job)
         before, after = _forecast(job, fitted), _forecast(other, fit_fold(other))
         n_origins = job.folds[0].validation_stop - job.folds[0].validation_start - _HORIZON + 1
-        _must(before.shape == (n_origins, _HORIZON, 1), "there must be a forecast of the horizon from each origin")
-        # The first changed row is the tenth of the window, and known to no origin before it.
+        _must(before.shape == (n_origins, _HORIZON, 1), "each origin must have a forecast of the whole horizon")
+        # The first changed row is the tenth of the window, and no earlier origin knows it.
         n_same = 10 + max(label_horizon, 1)
-        _must(np.array_equal(before[:n_same], after[:n_same]), "a forecast must not see behind its origin")
-        _must(not np.array_equal(before, after), "a forecast must see what is known at its origin")
-        # What is known at the origin, and not a row more, is all that a forecast needs.
+        _must(np.array_equal(before[:n_same], after[:n_same]), "a forecast must not depend on rows after its origin")
+        _must(not np.array_equal(before, after), "a forecast must depend on what is known at its origin")
+        # A forecast needs only the rows that are known at the origin.
         (prepared,) = fitted.series
         assert prepared.past_covariates is not None
         known = slice(0, prepared.fold.validation_start - job.fit.lead + 1)
@@ -138,26 +141,26 @@ def forecasts_keep_to_the_horizon_and_see_no_future(name: str, folder: str) -> N
         alone = prepared.target_scale.restore(alone.values())
         _must(
             np.allclose(before[0], alone, rtol=1e-3, atol=1e-6),
-            f"a forecast must need no more than is known at its origin: it is {before[0]}, and from that alone {alone}",
+            f"a forecast must need only what is known at its origin: it is {before[0]}, but {alone} from that alone",
         )
 
 
 def covariates_move_forecasts(name: str, folder: str) -> None:
-    """What the covariates say at an origin is heard."""
+    """Forecasts depend on the covariates."""
     frame = _frame()
     other = frame.assign(rsi_14=frame["rsi_14"].to_numpy()[::-1])
     first, second = _job(name, folder, frame), _job(name, folder, other)
-    _must(evaluate_fold(first).rmse != evaluate_fold(second).rmse, "other covariates must make another forecast")
+    _must(evaluate_fold(first).rmse != evaluate_fold(second).rmse, "other covariates must change the forecasts")
 
 
 def a_target_without_covariates_is_enough(name: str, folder: str) -> None:
-    """A table of the target alone can be tuned."""
+    """A table with only the target can be tuned."""
     rmse = evaluate_fold(_job(name, folder, _frame()[["log_return_close"]])).rmse
-    _must(math.isfinite(rmse), f"its error must be a number, and is {rmse}")
+    _must(math.isfinite(rmse), f"the error must be a number, and is {rmse}")
 
 
 def it_learns_from_several_assets(name: str, folder: str) -> None:
-    """One model is fitted on the rows of two assets, of unlike length, and scored on each of them."""
+    """One model is fitted on two assets with different numbers of rows, and scored on each of them."""
     frame = _frame()
     both = pd.concat({"ABC": frame, "XYZ": frame.iloc[30:] * 3})
     job = _job(name, folder, both, data={"asset_id": ["ABC", "XYZ"]})
@@ -167,7 +170,7 @@ def it_learns_from_several_assets(name: str, folder: str) -> None:
 
 
 def it_saves_and_loads(name: str, folder: str) -> None:
-    """What a fitted model has learnt comes back from its bytes: the model forecasts as before, to the bit."""
+    """A model that is restored from its bytes makes the same forecasts, bit for bit."""
     from kallos.scoring.training import quiet_single_thread
 
     job = _job(name, folder)
@@ -183,18 +186,18 @@ def it_saves_and_loads(name: str, folder: str) -> None:
 
 
 def too_few_rows_are_refused_in_one_line(name: str, folder: str) -> None:
-    """A study of too few rows is refused before its first fit, and a fit of too few says so itself."""
+    """A study with too few rows is refused before its first fit, and a fit with too few rows says so."""
     with _raises(DataError, "training rows"):
         _job(name, folder, _frame(32), folds={"n_folds": 1, "window": 12})
     job = _job(name, folder)
-    # One row less than a single sample takes.
+    # One row less than a single sample needs.
     too_few = Fold(1, 0, job.fit.params[INPUT] + _HORIZON - 1, 160, 200)
     with _raises(FitError, "cannot be fitted"):
         evaluate_fold(replace(job, folds=(too_few,)))
 
 
 def a_parameter_that_it_does_not_have_is_refused(name: str, folder: str) -> None:
-    """A typo is answered with the nearest parameter."""
+    """An error about a misspelt parameter names the closest one."""
     with _raises(UsageError, f"{name} has no parameter 'input_chunk_lenght': did you mean '{INPUT}'"):
         create_model(name, {"input_chunk_lenght": 3})
 
@@ -223,7 +226,7 @@ def _corner_params(name: str) -> list[dict[str, Any]]:
 def _job(
     name: str, folder: str, frame: pd.DataFrame | None = None, *, fixed: Params | None = None, **over: Any
 ) -> FoldJob:
-    """Return the job of an architecture's defaults, or what is fixed, on a small study, one epoch long."""
+    """Return a fold job of a small study of one epoch, with an architecture's defaults and the fixed parameters."""
     spec = TuneSpec.model_validate(
         {
             "model_name": name,
@@ -238,17 +241,13 @@ def _job(
     return plan.trial_jobs(0, {**plan.space.defaults(name), **(fixed or {})})[0]
 
 
-def _with_params(job: FoldJob, params: Params) -> FoldJob:
-    return replace(job, fit=replace(job.fit, params=params))
-
-
 def _forecast(job: FoldJob, fitted: FittedFold) -> Array:
     (forecast,) = forecasts_of(job, fitted)
     return forecast.point
 
 
 def _frame(n_rows: int = 200) -> pd.DataFrame:
-    """Return so many days of a target that follows one of its covariates a little."""
+    """Return daily rows with a target that depends weakly on one of its covariates."""
     rng = np.random.default_rng(0)
     signal = rng.normal(size=n_rows)
     return pd.DataFrame(
@@ -264,7 +263,7 @@ def _frame(n_rows: int = 200) -> pd.DataFrame:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Run without what libraries print, log and warn of: a check that fails says why itself."""
+    """Silence what libraries print, log and warn about: a failing check explains itself."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -282,12 +281,12 @@ def _raises(kind: type[KallosError], message: str) -> Iterator[None]:
         yield
     except kind as error:
         raised = str(error)
-    _must(bool(raised), f"a {kind.__name__} must be raised that says {message!r}")
-    _must(message in raised, f"an error must say {message!r}, and it says {raised}")
+    _must(bool(raised), f"a {kind.__name__} with {message!r} must be raised")
+    _must(message in raised, f"an error must contain {message!r}, and it is {raised!r}")
     _must("\n" not in raised, "an error must be one line")
 
 
 def _must(holds: bool, rule: str) -> None:
-    # Not an `assert`, which says nothing where Python leaves those out.
+    # Not an `assert`, because Python may skip those.
     if not holds:
         raise BrokenPromiseError(rule)

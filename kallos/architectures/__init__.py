@@ -1,4 +1,4 @@
-"""The architectures that can be tuned: every `Architecture` in a module of this package, by its name, or custom."""
+"""The architectures that can be tuned: every `Architecture` in a module of this package, and custom ones."""
 
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
@@ -28,15 +28,14 @@ def create_model(
     has_covariates: bool = True,
     quantiles: tuple[float, ...] | None = None,
 ) -> "GlobalForecastingModel":
-    """Return an untrained Darts model that forecasts `horizon` steps in one go from past covariates.
+    """Return an untrained Darts model that forecasts `horizon` steps at once from past covariates.
 
-    `params` are laid over the architecture's defaults. `lead` is the distance in rows from the last known
-    target to the first forecast step. `make_callbacks` makes Lightning callbacks; each model gets its own. A regression
-    on lags has to know beforehand if it will see covariates. With `quantiles`, it
-    learns these in place of a mean.
+    `params` replace the architecture's defaults. `lead` is the number of rows from the last known target to the first
+    forecast step. `make_callbacks` creates the Lightning callbacks of each model. A regression on lags has to know in
+    advance whether it will see covariates. With `quantiles`, the model learns these instead of a mean.
 
-    Raises `UsageError` for an unknown architecture or parameter, or one that cannot learn quantiles, and `FitError` for
-    values of which no model can be made.
+    Raises `UsageError` for an unknown architecture or parameter, or an architecture that cannot learn quantiles, and
+    `FitError` for values from which no model can be built.
     """
     require(str, model_name=model_name)
     require((Mapping, type(None)), params=params)
@@ -69,13 +68,13 @@ def create_model(
         return model if quantiles is None else _with_quantiles(model_name, model, quantiles)
     except (ValueError, TypeError, AssertionError) as error:
         given = "params" if quantiles is None else "params or quantiles"
-        raise FitError(f"{model_name} cannot be fitted: {in_one_line(error)}: give other {given}") from error
+        raise FitError(f"{model_name} cannot be fitted: {in_one_line(error)}: use other {given}") from error
 
 
 def _with_quantiles(
     model_name: str, model: "GlobalForecastingModel", quantiles: tuple[float, ...]
 ) -> "GlobalForecastingModel":
-    """Return the model that a recipe has made, made again with Darts' quantile likelihood in place of its loss."""
+    """Return a new model like this one, with Darts' quantile likelihood instead of its loss."""
     from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
     from darts.utils.likelihood_models.torch import QuantileRegression
 

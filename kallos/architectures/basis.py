@@ -1,24 +1,14 @@
-"""N-BEATS and N-HiTS: stacks that explain what the stack before has left over.
+"""N-BEATS and N-HiTS: stacks of blocks, each fitted to what the previous one left unexplained.
 
 Oreshkin et al. (2020), "N-BEATS: Neural basis expansion analysis for interpretable time series forecasting", in its
 generic form; Challu et al. (2023), "N-HiTS: Neural hierarchical interpolation for time series forecasting", pooling and
 interpolation by Darts' own rule. As Darts' `NBEATSModel` and `NHiTSModel`.
 """
 
-from typing import TYPE_CHECKING
+from functools import partial
 
-from kallos.architectures.recipe import (
-    TRAINING_DEFAULTS,
-    TRAINING_SPACE,
-    Architecture,
-    ModelContext,
-    Params,
-    darts_arguments,
-)
+from kallos.architectures.recipe import TRAINING_DEFAULTS, TRAINING_SPACE, Architecture, Params, build_network
 from kallos.architectures.space import Float, Int, Space
-
-if TYPE_CHECKING:
-    from darts.models import NBEATSModel, NHiTSModel
 
 NBEATS_SPACE: Space = {
     "num_stacks": Int(low=2, high=6),
@@ -40,14 +30,7 @@ NBEATS_DEFAULTS: Params = {
 }
 
 
-def build_nbeats(params: Params, context: ModelContext) -> "NBEATSModel":
-    """Return generic N-BEATS."""
-    from darts.models import NBEATSModel
-
-    return NBEATSModel(**darts_arguments(params, context))
-
-
-NBEATS = Architecture("nbeats", NBEATS_SPACE, NBEATS_DEFAULTS, build_nbeats)
+NBEATS = Architecture("nbeats", NBEATS_SPACE, NBEATS_DEFAULTS, partial(build_network, "NBEATSModel"))
 
 NHITS_SPACE: Space = {
     "num_stacks": Int(low=2, high=4),
@@ -67,11 +50,4 @@ NHITS_DEFAULTS: Params = {
 }
 
 
-def build_nhits(params: Params, context: ModelContext) -> "NHiTSModel":
-    """Return N-HiTS."""
-    from darts.models import NHiTSModel
-
-    return NHiTSModel(**darts_arguments(params, context))
-
-
-NHITS = Architecture("nhits", NHITS_SPACE, NHITS_DEFAULTS, build_nhits)
+NHITS = Architecture("nhits", NHITS_SPACE, NHITS_DEFAULTS, partial(build_network, "NHiTSModel"))

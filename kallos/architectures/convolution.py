@@ -2,20 +2,10 @@
 networks for sequence modeling", as Darts' `TCNModel`. Its input must be longer than the horizon.
 """
 
-from typing import TYPE_CHECKING
+from functools import partial
 
-from kallos.architectures.recipe import (
-    TRAINING_DEFAULTS,
-    TRAINING_SPACE,
-    Architecture,
-    ModelContext,
-    Params,
-    darts_arguments,
-)
+from kallos.architectures.recipe import TRAINING_DEFAULTS, TRAINING_SPACE, Architecture, Params, build_network
 from kallos.architectures.space import Float, Int, Space
-
-if TYPE_CHECKING:
-    from darts.models import TCNModel
 
 SPACE: Space = {
     "kernel_size": Int(low=2, high=7),
@@ -33,11 +23,4 @@ DEFAULTS: Params = {
 }
 
 
-def build(params: Params, context: ModelContext) -> "TCNModel":
-    """Return a stack of dilated causal convolutions, as deep as its input is long."""
-    from darts.models import TCNModel
-
-    return TCNModel(**darts_arguments(params, context))
-
-
-TCN = Architecture("tcn", SPACE, DEFAULTS, build)
+TCN = Architecture("tcn", SPACE, DEFAULTS, partial(build_network, "TCNModel"))

@@ -1,4 +1,4 @@
-"""A search space in words, and as the TOML of a study file."""
+"""Describes a search space in words, and as the TOML of a study file."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from kallos.architectures.study_space import StudySpace
 
 
 def described(parameter: Parameter) -> str:
-    """Return in words what a parameter is drawn from: `int 16 to 64, log`."""
+    """Return what a parameter is drawn from in words, such as `int 16 to 64, log`."""
     match parameter:
         case Constant(value=value):
             return f"always {literal(value)}"
@@ -27,7 +27,7 @@ def described(parameter: Parameter) -> str:
 
 
 def toml_lines(space: StudySpace) -> Iterator[str]:
-    """Yield the lines of a study file that say the whole space."""
+    """Yield the lines of a study file that set the whole space."""
     for name, own in space.spaces.items():
         yield from _tables(f"space.{_key(name)}" if space.is_choice else "space", own)
 
@@ -56,7 +56,7 @@ def _toml(value: Any) -> str:
         return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_toml(each) for each in value) + "]"
-    # Texts, numbers, true and false are written as in JSON.
+    # TOML writes text, numbers, true and false as JSON does.
     return json.dumps(value)
 
 
@@ -65,7 +65,7 @@ def _key(name: str) -> str:
 
 
 def literal(value: Any) -> str:
-    """Return a value as people read it: a number without idle digits, and true or false as in TOML."""
+    """Return a value for people: a number without unnecessary digits, and true or false as in TOML."""
     match value:
         case str():
             return value

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from darts.models import TFTModel
 
 SPACE: Space = {
-    # The width is heads times the width of a head, so that the heads divide it.
+    # The width is a product, because it must be a multiple of the number of heads.
     "num_attention_heads": Categorical(choices=(1, 2, 4)),
     "head_width": Categorical(choices=(4, 8, 16)),
     "hidden_size": Product(of=("num_attention_heads", "head_width")),
@@ -41,14 +41,14 @@ DEFAULTS: Params = {
 
 
 def build(params: Params, context: ModelContext) -> "TFTModel":
-    """Return a temporal fusion transformer."""
+    """Return a temporal fusion transformer for past covariates and a point forecast."""
     from darts.models import TFTModel
     from torch.nn import MSELoss
 
     return TFTModel(
-        # It queries known inputs of the future, and the place of a step is the one that all studies have.
+        # The model needs a known future input, and all studies have the position of a step.
         add_relative_index=True,
-        # Without a loss Darts would train quantiles, and a forecast would be a random draw from them.
+        # Without a loss Darts would train quantiles and draw each forecast from them at random.
         loss_fn=MSELoss(),
         **darts_arguments(params, context),
     )

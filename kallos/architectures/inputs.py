@@ -1,4 +1,4 @@
-"""How long an architecture's input may be, and its space clipped to the rows that a study has."""
+"""The input lengths of an architecture, and its space clipped to the rows of a study."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def longest_input(space: Space) -> int:
 
 
 def clipped(space: Space, longest: int) -> Space:
-    """Return the space with no `input_chunk_length` above `longest` rows, of which the shortest is none."""
+    """Return the space without an `input_chunk_length` above `longest` rows; the shortest must fit."""
     parameter = space[INPUT]
     match parameter:
         case Int(high=high):
@@ -30,7 +30,7 @@ def clipped(space: Space, longest: int) -> Space:
 
 
 def longer_than(space: Space, rows: int) -> Space | None:
-    """Return the space with no `input_chunk_length` of `rows` or fewer, None if it draws no longer one."""
+    """Return the space with only an `input_chunk_length` above `rows`, or None if it has none."""
     if longest_input(space) <= rows:
         return None
     parameter = space[INPUT]
@@ -44,7 +44,7 @@ def longer_than(space: Space, rows: int) -> Space | None:
 
 
 def nearest_input(space: Space, length: int) -> int:
-    """Return the longest `input_chunk_length` of a space that is no longer than `length`."""
+    """Return the longest `input_chunk_length` of a space up to `length`."""
     parameter = space[INPUT]
     match parameter:
         case Categorical(choices=choices):

@@ -1,7 +1,7 @@
-"""Regressions on lags of the target and of its covariates, as Darts' `SKLearnModel` and `LightGBMModel`.
+"""Regressions on lags of the target and its covariates, as Darts' `SKLearnModel` and `LightGBMModel`.
 
 Hoerl and Kennard (1970), "Ridge regression: Biased estimation for nonorthogonal problems"; Ke et al. (2017), "LightGBM:
-A highly efficient gradient boosting decision tree". Each step of the horizon has coefficients, or trees, of its own.
+A highly efficient gradient boosting decision tree". Each step of the horizon has its own coefficients or trees.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -39,12 +39,12 @@ LIGHTGBM_DEFAULTS: Params = {
 
 
 def lag_arguments(params: Params, context: ModelContext) -> dict[str, Any]:
-    """Return the arguments that Darts' regressions share: the last rows as columns, and no others."""
+    """Return the arguments that Darts' regressions share, with the last rows as columns."""
     lags = params["input_chunk_length"]
     return {
         "lags": lags,
         "lags_past_covariates": lags if context.has_covariates else None,
-        # Beyond the horizon Darts would read covariates of the future.
+        # With a longer output Darts would read future covariates.
         "output_chunk_length": context.horizon,
         "output_chunk_shift": context.lead - 1,
         "random_state": context.seed,
@@ -60,18 +60,12 @@ def build_ridge(params: Params, context: ModelContext) -> "SKLearnModel":
 
 
 def build_lightgbm(params: Params, context: ModelContext) -> "LightGBMModel":
-    """Return gradient boosted trees, grown on one thread the same way each time."""
+    """Return gradient boosted trees, deterministic on one thread."""
     from darts.models import LightGBMModel
 
     trees = {name: value for name, value in params.items() if name not in LAGS}
-    return LightGBMModel(
-        **trees,
-        n_jobs=1,
-        deterministic=True,
-        force_row_wise=True,
-        verbosity=-1,
-        **lag_arguments(params, context),
-    )
+    fixed = {"n_jobs": 1, "deterministic": True, "force_row_wise": True, "verbosity": -1}
+    return LightGBMModel(**trees, **fixed, **lag_arguments(params, context))
 
 
 RIDGE = Architecture("ridge", RIDGE_SPACE, RIDGE_DEFAULTS, build_ridge, stops_early=False)

@@ -4,23 +4,14 @@ Zeng et al. (2023), "Are transformers effective for time series forecasting?". A
 `NLinearModel`.
 """
 
-from typing import TYPE_CHECKING
+from functools import partial
 
-from kallos.architectures.recipe import (
-    TRAINING_DEFAULTS,
-    TRAINING_SPACE,
-    Architecture,
-    ModelContext,
-    Params,
-    darts_arguments,
-)
+from kallos.architectures.recipe import TRAINING_DEFAULTS, TRAINING_SPACE, Architecture, Params, build_network
 from kallos.architectures.space import Categorical, Int, Space
 
-if TYPE_CHECKING:
-    from darts.models import DLinearModel, NLinearModel
-
+# DLinear has one layer for the moving average of the input, and one for the rest.
 DLINEAR_SPACE: Space = {
-    # Of an odd length the moving average stands in the middle.
+    # A moving average of odd length is centred.
     "kernel_size": Int(low=3, high=25, step=2),
     "const_init": Categorical(choices=(True, False)),
     **TRAINING_SPACE,
@@ -30,17 +21,9 @@ DLINEAR_DEFAULTS: Params = {
     "const_init": True,
     **TRAINING_DEFAULTS,
 }
+DLINEAR = Architecture("dlinear", DLINEAR_SPACE, DLINEAR_DEFAULTS, partial(build_network, "DLinearModel"))
 
-
-def build_dlinear(params: Params, context: ModelContext) -> "DLinearModel":
-    """Return a linear layer for the moving average, and one for what is left of the input."""
-    from darts.models import DLinearModel
-
-    return DLinearModel(**darts_arguments(params, context))
-
-
-DLINEAR = Architecture("dlinear", DLINEAR_SPACE, DLINEAR_DEFAULTS, build_dlinear)
-
+# NLinear subtracts the last value from the input if `normalize`.
 NLINEAR_SPACE: Space = {
     "normalize": Categorical(choices=(True, False)),
     "const_init": Categorical(choices=(True, False)),
@@ -51,13 +34,4 @@ NLINEAR_DEFAULTS: Params = {
     "const_init": True,
     **TRAINING_DEFAULTS,
 }
-
-
-def build_nlinear(params: Params, context: ModelContext) -> "NLinearModel":
-    """Return a linear layer over the input, less its last value if `normalize`."""
-    from darts.models import NLinearModel
-
-    return NLinearModel(**darts_arguments(params, context))
-
-
-NLINEAR = Architecture("nlinear", NLINEAR_SPACE, NLINEAR_DEFAULTS, build_nlinear)
+NLINEAR = Architecture("nlinear", NLINEAR_SPACE, NLINEAR_DEFAULTS, partial(build_network, "NLinearModel"))

@@ -1,4 +1,4 @@
-"""Architectures by their names: those of this package, those that other packages bring along, and custom ones."""
+"""Finds architectures by name: those of this package, those of other packages, and custom ones."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,28 +19,28 @@ from kallos.errors import UsageError, in_one_line
 from kallos.words import did_you_mean, pip_install, shorten
 
 GROUP = "kallos.architectures"
-# In place of names: all architectures of this package that need no extra, the same on every machine.
+# Stands for all architectures of this package that need no extra, which are the same on every machine.
 AUTO = "auto"
 
 
 @cache
 def registry() -> Mapping[str, Architecture]:
-    """Return all architectures by name: of every module in this package, and of the entry points of other packages.
+    """Return all architectures by name: those of this package, and those of other packages' entry points.
 
-    Raises `UsageError` if an entry point cannot be loaded, or takes a name that is taken.
+    Raises `UsageError` if an entry point cannot be loaded, or its name is already used.
     """
     found = dict(_own())
     for name, architecture in _of_entry_points():
         if name in found or name == AUTO:
-            raise UsageError(f"an architecture must have a name of its own, and entry point {name!r} has one of ours")
+            raise UsageError(f"architecture names must be unique, and the name of entry point {name!r} is taken")
         found[name] = architecture
     return dict(sorted(found.items()))
 
 
 def get_architecture(name: str) -> Architecture:
-    """Return the architecture of that name, or the one that `module:NAME` holds or `module:function` returns.
+    """Return the architecture with this name, or the one that `module:NAME` is or `module:function` returns.
 
-    Raises `UsageError`, with the nearest name, if there is none.
+    Raises `UsageError`, with the closest name, if there is none.
     """
     if ":" in name:
         return _referred(name)
@@ -53,7 +53,7 @@ def get_architecture(name: str) -> Architecture:
 
 
 def architecture_names(model_name: str) -> tuple[str, ...]:
-    """Return the names of the architectures that a study chooses among: `gru`, `gru,lstm,tide` or `auto`, sorted."""
+    """Return the sorted names of a study's architectures from `gru`, `gru,lstm,tide` or `auto`."""
     names: set[str] = set()
     for name in _parts(model_name):
         names.update(_auto() if name == AUTO else [name])
@@ -61,9 +61,9 @@ def architecture_names(model_name: str) -> tuple[str, ...]:
 
 
 def canonical(model_name: str) -> str:
-    """Return the one way to write the names of a study's architectures: sorted, each once.
+    """Return the names of a study's architectures in canonical form: sorted and unique.
 
-    Raises `UsageError` for a name that is not known.
+    Raises `UsageError` for an unknown name.
     """
     parts = _parts(model_name)
     if not parts:
@@ -74,19 +74,11 @@ def canonical(model_name: str) -> str:
     return ",".join(sorted(name for name in parts if name == AUTO or AUTO not in parts or name not in _auto()))
 
 
-def is_shipped(name: str) -> bool:
-    """Return whether an architecture is one of this package, whose whole recipe lies in the file of its `build`."""
-    return name in _own()
-
-
 def beside_source(name: str) -> list[Any]:
-    """Return what moves an architecture's fits and need not be in the hash of its source; nothing for those shipped.
+    """Return what changes an architecture's fits but may not be in the hash of its source.
 
-    The `build` of a custom one may lie in another file than the rest: it is whether it stops early, and what a partial
-    `build` has been given.
+    Its `build` may be in another file than the rest: whether it stops early, and the arguments of a partial `build`.
     """
-    if is_shipped(name):
-        return []
     architecture = get_architecture(name)
     build = architecture.build
     given = [build.args, build.keywords] if isinstance(build, partial) else []
@@ -127,7 +119,7 @@ def _of_entry_points() -> Iterator[tuple[str, Architecture]]:
         except Exception as error:
             raise UsageError(
                 f"an architecture of an installed package must load, and {entry.name} = {entry.value!r} does not: "
-                f"{in_one_line(error)}; mend or uninstall it"
+                f"{in_one_line(error)}; fix or uninstall it"
             ) from error
 
 
@@ -138,7 +130,7 @@ def _referred(reference: str) -> Architecture:
 
 def _made(found: object, reference: str) -> Architecture:
     """Return an architecture, or the one that a function returns."""
-    # A function, and not whatever can be called: a name must not run what its module has from elsewhere.
+    # Only functions, not every callable: a name must not run what its module has imported.
     try:
         made = found() if isfunction(found) else found
     except Exception as error:
@@ -150,22 +142,22 @@ def _made(found: object, reference: str) -> Architecture:
         )
     message = unsound(made)
     if message is not None:
-        raise UsageError(f"an architecture {message}: mend {reference!r}")
+        raise UsageError(f"an architecture {message}: fix {reference!r}")
     return made
 
 
 def unsound(architecture: Architecture) -> str | None:
-    """Return what an architecture must do and does not, or None if its parts fit together."""
+    """Return the rule that an architecture breaks, or None if its parts fit together."""
     space, defaults = architecture.space, architecture.defaults
     build = getattr(architecture.build, "func", architecture.build)
     if not isfunction(build):
         return f"must have a function as build, or a partial of one, not {type(build).__name__}"
     if not architecture.source_sha256:
-        return "must have its build in a file that can be read, for its text is part of what a fold's score depends on"
+        return "must have its build in a readable file, because its text is part of each fold's cache key"
     for held, words in ((space, "space"), (defaults, "defaults")):
         if INPUT not in held:
             return (
-                f"must have {INPUT} in its {words}, how far a forecast looks back, and there is "
+                f"must have {INPUT} in its {words} (the rows that a forecast looks back), and has "
                 f"{shorten(list(held), 6) or 'nothing'}"
             )
     strange = [name for name, parameter in space.items() if not isinstance(parameter, tuple(KINDS.values()))]
@@ -174,10 +166,10 @@ def unsound(architecture: Architecture) -> str | None:
         return f"must have one of {kinds} for each parameter, and {strange[0]!r} has {space[strange[0]]!r}"
     lacking = [name for name in defaults if name not in space]
     if lacking:
-        return f"must have each default in its space, and {lacking[0]!r} is in defaults alone"
+        return f"must have each default in its space, and {lacking[0]!r} is only in defaults"
     wrong = misplaced(space)
     if wrong is not None:
-        return f"must draw {wrong[1]!r} before {wrong[0]!r}, which looks at it"
+        return f"must draw {wrong[1]!r} before {wrong[0]!r}, which depends on it"
     for name in space:
         message = uncountable(space, name)
         if message is not None:
@@ -185,5 +177,5 @@ def unsound(architecture: Architecture) -> str | None:
     seen = {other for parameter in space.values() for other in looked_at(parameter)}
     idle = [name for name in space if name not in defaults and name not in seen]
     if idle:
-        return f"must have each parameter in its defaults, and {idle[0]!r} is in the space alone"
+        return f"must have each parameter in its defaults, and {idle[0]!r} is only in the space"
     return None

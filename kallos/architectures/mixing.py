@@ -4,27 +4,17 @@ Das et al. (2023), "Long-term forecasting with TiDE: Time-series dense encoder";
 all-MLP architecture for time series forecasting". As Darts' `TiDEModel` and `TSMixerModel`.
 """
 
-from typing import TYPE_CHECKING
+from functools import partial
 
-from kallos.architectures.recipe import (
-    TRAINING_DEFAULTS,
-    TRAINING_SPACE,
-    Architecture,
-    ModelContext,
-    Params,
-    darts_arguments,
-)
+from kallos.architectures.recipe import TRAINING_DEFAULTS, TRAINING_SPACE, Architecture, Params, build_network
 from kallos.architectures.space import Categorical, Float, Int, Space
-
-if TYPE_CHECKING:
-    from darts.models import TiDEModel, TSMixerModel
 
 TIDE_SPACE: Space = {
     "num_encoder_layers": Int(low=1, high=3),
     "num_decoder_layers": Int(low=1, high=3),
     "decoder_output_dim": Int(low=4, high=32, log=True),
     "hidden_size": Int(low=16, high=256, log=True),
-    # Covariates of a step are projected to so many numbers; 0 takes them as they are.
+    # The covariates of a step are projected to this many numbers; 0 uses them as they are.
     "temporal_width_past": Int(low=0, high=8),
     "temporal_decoder_hidden": Int(low=16, high=128, log=True),
     "use_layer_norm": Categorical(choices=(False, True)),
@@ -44,14 +34,7 @@ TIDE_DEFAULTS: Params = {
 }
 
 
-def build_tide(params: Params, context: ModelContext) -> "TiDEModel":
-    """Return TiDE."""
-    from darts.models import TiDEModel
-
-    return TiDEModel(**darts_arguments(params, context))
-
-
-TIDE = Architecture("tide", TIDE_SPACE, TIDE_DEFAULTS, build_tide)
+TIDE = Architecture("tide", TIDE_SPACE, TIDE_DEFAULTS, partial(build_network, "TiDEModel"))
 
 TSMIXER_SPACE: Space = {
     "num_blocks": Int(low=1, high=4),
@@ -73,11 +56,4 @@ TSMIXER_DEFAULTS: Params = {
 }
 
 
-def build_tsmixer(params: Params, context: ModelContext) -> "TSMixerModel":
-    """Return TSMixer."""
-    from darts.models import TSMixerModel
-
-    return TSMixerModel(**darts_arguments(params, context))
-
-
-TSMIXER = Architecture("tsmixer", TSMIXER_SPACE, TSMIXER_DEFAULTS, build_tsmixer)
+TSMIXER = Architecture("tsmixer", TSMIXER_SPACE, TSMIXER_DEFAULTS, partial(build_network, "TSMixerModel"))

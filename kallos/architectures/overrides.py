@@ -1,4 +1,4 @@
-"""The tables of a study file laid over the search spaces of recipes, each fault told with its place."""
+"""Changes the search spaces of recipes by the tables of a study file, and reports each fault with its place."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,15 +25,15 @@ from kallos.words import did_you_mean
 
 FieldPath = tuple[str, ...]
 
-# Parameters that are shares of a whole, by the names that recipes and Darts have for them.
+# Parameters that are shares, and so at most 1.
 _SHARES = ("dropout", "colsample_bytree")
 
 
 def lay_over(chosen: Mapping[str, Architecture], tables: Mapping[str, Any]) -> dict[str, Space]:
-    """Return the space of each chosen architecture, the tables of parameters and of architectures laid over it.
+    """Return the space of each chosen architecture, changed by the tables of parameters and architectures.
 
-    A table of another known architecture must be sound too, and changes nothing. Raises `ValidationError` with all
-    faults and their places.
+    Tables of other known architectures are also validated, but change nothing. Raises `ValidationError` with all faults
+    and their places.
     """
     faults: list[InitErrorDetails] = []
     known = {**registry(), **chosen}
@@ -41,7 +41,7 @@ def lay_over(chosen: Mapping[str, Architecture], tables: Mapping[str, Any]) -> d
     for name, value in general.items():
         if not any(name in architecture.space for architecture in chosen.values()):
             parameters = {parameter for architecture in chosen.values() for parameter in architecture.space}
-            message = f"must be a parameter of {_listed(chosen)}"
+            message = f"must be a parameter of {' or '.join(chosen)}"
             if isinstance(value, Mapping):
                 message, parameters = f"{message}, or an architecture", parameters | known.keys()
             faults.append(_fault((name,), f"{message}: {did_you_mean(name, parameters)}", value))
@@ -88,19 +88,19 @@ def _laid_over(
     if wrong is not None:
         parameter, other = wrong
         earlier = list(space)[: list(space).index(parameter)]
-        message = f"must look at a parameter that is drawn before it, not {other!r}: {did_you_mean(other, earlier)}"
+        message = f"must depend on a parameter that is drawn before it, not {other!r}: {did_you_mean(other, earlier)}"
         faults.append(_fault(places.get(parameter, (parameter,)), message, other))
     if len(faults) == before:
         for parameter in space:
             ill = _ill_composed(parameter, space, architecture)
             if ill is not None:
                 faults.append(_fault(places.get(parameter, (parameter,)), ill, None))
-                break  # What looks at it is at fault for that alone.
+                break  # Parameters that depend on it would only repeat the fault.
     return space
 
 
 def _ill_composed(name: str, space: Space, architecture: Architecture) -> str | None:
-    """Return what is wrong with a product, or a condition, on what other parameters can be, or None."""
+    """Return what is wrong with a product or condition, given the possible values of other parameters, or None."""
     parameter = space[name]
     message = uncountable(space, name)
     if message is not None:
@@ -108,17 +108,17 @@ def _ill_composed(name: str, space: Space, architecture: Architecture) -> str | 
     if isinstance(parameter, Product):
         return _unfit_values(name, extent(space, name), architecture)
     when = getattr(parameter, "when", None)
-    # A recipe's own condition may be on what a study file has fixed to another value.
+    # A recipe's own condition may depend on a parameter that a study file has fixed to another value.
     if when is None or when.among is None or when == getattr(architecture.space[name], "when", None):
         return None
     never = [value for value in when.among if not can_be(space, when.parameter, value)]
-    return f"must be among what {when.parameter!r} can be, and {never[0]!r} it can not" if never else None
+    return f"must name values that {when.parameter!r} can have, not {never[0]!r}" if never else None
 
 
 def _parameter(base: Parameter, given: Any) -> Parameter:
-    """Return what a study file makes of a parameter.
+    """Return a parameter as a study file changes it.
 
-    A value fixes it, a list is one of choices, a table with a `type` replaces the recipe's, and one without changes it.
+    A value fixes it, a list gives its choices, a table with a `type` replaces the recipe's, and one without changes it.
     """
     if not isinstance(given, Mapping):
         return _validated("categorical", {"choices": given}) if isinstance(given, list | tuple) else _fixed(given)
@@ -127,7 +127,7 @@ def _parameter(base: Parameter, given: Any) -> Parameter:
             raise _at("type", f"must be a known type, not {given['type']!r}: {did_you_mean(str(given['type']), KINDS)}")
         return _validated(given["type"], given)
     if isinstance(base, Constant | Product):
-        raise _at("type", f"must be given, since the recipe draws nothing here: {did_you_mean('', KINDS)}")
+        raise _at("type", f"must be given, because the recipe does not draw this parameter: {did_you_mean('', KINDS)}")
     return _validated(base.type, {**base.model_dump(exclude_unset=True), **given})
 
 
@@ -135,7 +135,7 @@ def _fixed(value: Any) -> Parameter:
     try:
         return Constant(value=value)
     except ValidationError:
-        raise _at(None, f"must be a table, a list of choices, or a value that is fixed, not {value!r}") from None
+        raise _at(None, f"must be a table, a list of choices, or a fixed value, not {value!r}") from None
 
 
 def _validated(kind: str, content: Mapping[str, Any]) -> Parameter:
@@ -147,7 +147,7 @@ def _validated(kind: str, content: Mapping[str, Any]) -> Parameter:
 
 
 def _unfit(name: str, parameter: Parameter, architecture: Architecture) -> str | None:
-    """Return what is wrong with a parameter whose values are of another type than the recipe's, or too low, or None."""
+    """Return what is wrong with a parameter if its values have another type than the recipe's or are too low."""
     if name == INPUT and (isinstance(parameter, Product) or getattr(parameter, "when", None) is not None):
         return "must be drawn without a condition, or fixed"
     if isinstance(parameter, Product):
@@ -180,7 +180,7 @@ def _unfit_values(name: str, values: Sequence[Any], architecture: Architecture) 
 
 
 def _least(own: list[Any]) -> int | None:
-    """Return the bound that a recipe's own values keep, and others must: counts are 1 or more, and sizes 0 or more."""
+    """Return the lower bound of a recipe's own values, which others must keep: 1 for counts, 0 for sizes, or None."""
     if not all(type(value) in (int, float) for value in own):
         return None
     bounds = (1, 0) if all(type(value) is int for value in own) else (0,)
@@ -202,9 +202,5 @@ def _at(field: str | None, message: str) -> ValidationError:
 
 
 def _literal(message: str) -> Any:
-    # A message is a template to pydantic, and what a user has written is none.
+    # Pydantic takes messages as templates, and this one may quote the user.
     return message.replace("{", "(").replace("}", ")")
-
-
-def _listed(chosen: Mapping[str, Architecture]) -> str:
-    return " or ".join(chosen)

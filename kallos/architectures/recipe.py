@@ -1,9 +1,10 @@
-"""What an architecture is: its search space, its defaults, and how a Darts model is built from both."""
+"""What makes an architecture: its search space, its defaults, and the function that builds a Darts model."""
 
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +16,16 @@ if TYPE_CHECKING:
 
 Params = Mapping[str, Any]
 
-# As it is loaded: whoever edits a file of a running process does not change what runs there.
+# Read now, because editing a file does not change the code of a running process.
 _OWN_TEXT = Path(__file__).read_bytes()
 
-# What every neural architecture here has, drawn behind its own parameters.
+# Parameters that every neural architecture draws after its own.
 TRAINING_SPACE: Space = {
-    # Shortest and longest history that a forecast looks back on, in rows.
+    # How many rows a forecast looks back.
     "input_chunk_length": Int(low=20, high=60),
     "batch_size": Categorical(choices=(32, 64, 128)),
     "lr": Float(low=1e-4, high=1e-2, log=True),
-    # What lets a model follow a level that drifts: Kim et al. (2022), "Reversible instance normalization".
+    # Lets a model follow a drifting level: Kim et al. (2022), "Reversible instance normalization".
     "use_reversible_instance_norm": Categorical(choices=(False, True)),
 }
 TRAINING_DEFAULTS: Params = {
@@ -37,7 +38,7 @@ TRAINING_DEFAULTS: Params = {
 
 @dataclass(frozen=True)
 class ModelContext:
-    """What a model needs to know beside its parameters."""
+    """What a model needs to know besides its parameters."""
 
     horizon: int
     lead: int
@@ -49,12 +50,12 @@ class ModelContext:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One tunable family of models.
+    """A family of models that can be tuned.
 
-    `space` says what each parameter is drawn from, in order; the keys of `defaults` are all that `build` takes, and
-    one of them is `input_chunk_length`, the rows that a forecast looks back on. `build` makes the model. One that is
-    not trained by epochs does not stop early: it is fitted once, on all training rows. `requires` names the package
-    that it needs beside those of Kallos, and the extra that brings it along.
+    `space` says what each parameter is drawn from, in order. `defaults` has all parameters that `build` takes, among
+    them `input_chunk_length`, the number of rows that a forecast looks back. Without `stops_early`, a model is fitted
+    once on all training rows instead of by epochs. `requires` names an additional package that it needs, and the extra
+    that installs it.
     """
 
     name: str
@@ -66,16 +67,19 @@ class Architecture:
     _source_sha256: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Take the hash of the code now, when it is loaded."""
+        """Hash the code now, when it is loaded."""
         object.__setattr__(self, "_source_sha256", _source_sha256(self.build))
 
     @property
     def source_sha256(self) -> str:
-        """Hash of the code that a model is built by, as it was loaded: this module, and the one that holds `build`.
-
-        Empty for a `build` that is in no file.
-        """
+        """Hash of this module and the one with `build`, as they were loaded; empty if `build` is in no file."""
         return self._source_sha256
+
+
+def build_network(model: str, params: Params, context: ModelContext) -> "GlobalForecastingModel":
+    """Return a Darts torch model by the name of its class."""
+    network: GlobalForecastingModel = getattr(import_module("darts.models"), model)(**darts_arguments(params, context))
+    return network
 
 
 def _source_sha256(build: Callable[..., Any]) -> str:
@@ -87,14 +91,13 @@ def _source_sha256(build: Callable[..., Any]) -> str:
 
 
 def darts_arguments(params: Params, context: ModelContext) -> dict[str, Any]:
-    """Return the arguments of a Darts torch model: its parameters, and what all share.
+    """Return the arguments of a Darts torch model that is quiet, runs on the CPU, and writes nothing to disk.
 
-    The parameters have Darts' names, but for `lr`, the optimizer's. A model is quiet, runs on the CPU, and writes
-    nothing to disk.
+    The parameters have Darts' names, except `lr`, which goes to the optimizer.
     """
     return {
         **{name: value for name, value in params.items() if name != "lr"},
-        # Beyond the horizon Darts would read covariates of the future.
+        # With a longer output Darts would read future covariates.
         "output_chunk_length": context.horizon,
         "output_chunk_shift": context.lead - 1,
         "optimizer_kwargs": {"lr": params["lr"]},

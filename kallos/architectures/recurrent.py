@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SPACE: Space = {
     "n_rnn_layers": Int(low=1, high=2),
     "hidden_dim": Int(low=16, high=64, log=True),
-    # Dropout acts between layers: one layer has none.
+    # Dropout acts between layers, so a single layer has none.
     "dropout": Float(low=0.0, high=0.5, when=When(parameter="n_rnn_layers", above=1), otherwise=0.0),
     **TRAINING_SPACE,
 }
@@ -31,7 +31,7 @@ DEFAULTS: Params = {"hidden_dim": 32, "n_rnn_layers": 1, "dropout": 0.0, **TRAIN
 
 
 def build(cell: str, params: Params, context: ModelContext) -> "BlockRNNModel":
-    """Return a recurrent block model of the named cell."""
+    """Return a recurrent block model with this cell."""
     from darts.models import BlockRNNModel
 
     return BlockRNNModel(model=cell, **darts_arguments(params, context))

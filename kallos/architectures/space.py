@@ -1,7 +1,7 @@
-"""Search spaces as data: for each parameter of an architecture, what its values are drawn from.
+"""Search spaces as data: what the values of each parameter are drawn from.
 
-A space is a mapping of parameters in the order in which they are drawn. Each is one of `Int`, `Float`, `Categorical`,
-`Constant` and `Product`; a study file writes the same as tables.
+A space maps the names of parameters, in the order in which they are drawn, to `Int`, `Float`, `Categorical`,
+`Constant` or `Product`. A study file writes them as tables.
 """
 
 import itertools
@@ -32,7 +32,7 @@ class _Data(BaseModel):
 
 
 class When(_Data):
-    """A condition on a parameter that is drawn before: its value is above, or below, or among those named."""
+    """A condition on a parameter that is drawn before: its value is above or below a bound, or among some values."""
 
     parameter: str
     above: Number | None = None
@@ -44,11 +44,11 @@ class When(_Data):
         if sum(test is not None for test in (self.above, self.below, self.among)) != 1:
             raise ValueError("must have one of above, below and among")
         if self.among == ():
-            raise ValueError("must have one value at least in among")
+            raise ValueError("must have at least one value in among")
         return self
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Return whether the values drawn so far meet the condition."""
+        """Return whether the values that have been drawn meet the condition."""
         value = values[self.parameter]
         if self.among is not None:
             return value in self.among
@@ -56,7 +56,7 @@ class When(_Data):
 
 
 class _Drawn(_Data):
-    """A parameter that a trial draws, unless its condition does not hold: then it is `otherwise`."""
+    """A parameter that a trial draws, or sets to `otherwise` if its condition does not hold."""
 
     when: When | None = None
     otherwise: Scalar | None = None
@@ -77,7 +77,7 @@ class _Drawn(_Data):
 
 
 class Int(_Drawn):
-    """A whole number from `low` to `high`, both included, in steps; `log` draws its logarithm evenly."""
+    """A whole number from `low` to `high` (included), in steps; `log` draws its logarithm evenly."""
 
     type: Literal["int"] = "int"
     low: Whole
@@ -104,7 +104,7 @@ class Int(_Drawn):
 
 
 class Float(_Drawn):
-    """A number from `low` to `high`, both included; `log` draws its logarithm evenly."""
+    """A number from `low` to `high` (included); `log` draws its logarithm evenly."""
 
     type: Literal["float"] = "float"
     low: Number
@@ -141,9 +141,9 @@ class Categorical(_Drawn):
     @model_validator(mode="after")
     def _choices_differ(self) -> Self:
         if not self.choices:
-            raise ValueError("must have one choice at least")
+            raise ValueError("must have at least one choice")
         if len(set(self.choices)) < len(self.choices):
-            raise ValueError(f"must have choices that differ, not {list(self.choices)}")
+            raise ValueError(f"must have distinct choices, not {list(self.choices)}")
         return self
 
     def suggest(self, name: str, trial: "Trial") -> Any:
@@ -156,14 +156,14 @@ class Categorical(_Drawn):
 
 
 class Constant(_Data):
-    """A value that is not drawn."""
+    """A fixed value."""
 
     type: Literal["constant"] = "constant"
     value: Scalar
 
 
 class Product(_Data):
-    """The product of parameters that are drawn before, such as heads times the width of a head."""
+    """The product of parameters that are drawn before, such as the number of heads times the width of a head."""
 
     type: Literal["product"] = "product"
     of: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -182,7 +182,7 @@ KINDS: Mapping[str, type[Parameter]] = {
 
 
 def resolve(space: Space, choose: Callable[[str, Drawn], Any]) -> dict[str, Any]:
-    """Return a value for each parameter, in order; those that are drawn, and whose condition holds, are chosen."""
+    """Return a value for each parameter, in order; `choose` gives those that are drawn and whose condition holds."""
     values: dict[str, Any] = {}
     for name, parameter in space.items():
         match parameter:
@@ -197,12 +197,12 @@ def resolve(space: Space, choose: Callable[[str, Drawn], Any]) -> dict[str, Any]
 
 
 def draw(space: Space, trial: "Trial", prefix: str = "") -> dict[str, Any]:
-    """Draw a value for each parameter of a space from a trial that knows them by their name behind the prefix."""
+    """Draw a value for each parameter of a space from a trial, under its name with the prefix."""
     return resolve(space, lambda name, parameter: parameter.suggest(f"{prefix}{name}", trial))
 
 
 def with_factors(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return resolved values with the factors of products that are no parameters of the model themselves."""
+    """Return resolved values, with factors of products that are not parameters of the model."""
     whole = dict(values)
     for name, parameter in space.items():
         if not isinstance(parameter, Product):
@@ -214,7 +214,7 @@ def with_factors(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def corners(space: Space) -> list[dict[str, Any]]:
-    """Return the values with all ranges at their low end, all at their high end, and for each choice a set with it."""
+    """Return parameter sets: all ranges at their low end, all at their high end, and one for each choice."""
     ends = {name: parameter.ends() for name, parameter in space.items() if isinstance(parameter, _Drawn)}
     low = resolve(space, lambda name, _: ends[name][0])
     high = resolve(space, lambda name, _: ends[name][-1])
@@ -227,14 +227,14 @@ def corners(space: Space) -> list[dict[str, Any]]:
 
 
 def looked_at(parameter: Parameter) -> tuple[str, ...]:
-    """Return the parameters that one is made of, or that its condition is on."""
+    """Return the parameters on which a product or a condition depends."""
     if isinstance(parameter, Product):
         return parameter.of
     return (parameter.when.parameter,) if isinstance(parameter, _Drawn) and parameter.when else ()
 
 
 def misplaced(space: Space) -> tuple[str, str] | None:
-    """Return the first parameter, and the one that it looks at, of which the second is not drawn before the first."""
+    """Return the first parameter that depends on one that is not drawn before it, and the latter."""
     before: set[str] = set()
     for name, parameter in space.items():
         for other in looked_at(parameter):
@@ -245,7 +245,7 @@ def misplaced(space: Space) -> tuple[str, str] | None:
 
 
 def extent(space: Space, name: str) -> tuple[Any, ...]:
-    """Return the outermost values that a parameter can have, or all choices; those of a product from its factors'."""
+    """Return the lowest and highest values that a parameter can have, or all choices."""
     parameter = space[name]
     match parameter:
         case Constant(value=value):
@@ -258,7 +258,7 @@ def extent(space: Space, name: str) -> tuple[Any, ...]:
 
 
 def uncountable(space: Space, name: str) -> str | None:
-    """Return what is wrong with a product, or a condition that compares, of what is no number; None if nothing is."""
+    """Return what is wrong with a product or comparison of values that are not numbers, or None."""
     parameter = space[name]
     when = parameter.when if isinstance(parameter, _Drawn) else None
     if not isinstance(parameter, Product) and (when is None or when.among is not None):
@@ -272,7 +272,7 @@ def uncountable(space: Space, name: str) -> str | None:
 
 
 def can_be(space: Space, name: str, value: Scalar) -> bool:
-    """Return whether a parameter may have a value; whether a product's or a number's steps meet it is not looked at."""
+    """Return whether a parameter may have a value, ignoring steps and the factors of products."""
     parameter, ends = space[name], extent(space, name)
     if any(value == end and (type(value) is bool) == (type(end) is bool) for end in ends):
         return True
@@ -284,4 +284,4 @@ def can_be(space: Space, name: str, value: Scalar) -> bool:
 
 def _refuse_no_range(low: float, high: float) -> None:
     if low > high:
-        raise ValueError(f"must have a low that is not above its high, and {low} is above {high}")
+        raise ValueError(f"must have a low that is at most its high, and {low} is above {high}")

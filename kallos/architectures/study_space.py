@@ -1,4 +1,4 @@
-"""What a study draws: the parameters of one architecture, or an architecture among several and then its own."""
+"""What a study draws: the parameters of one architecture, or one of several architectures and its parameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from kallos.architectures.space import Categorical, Constant, Space, draw, with_
 if TYPE_CHECKING:
     from optuna import Trial
 
-# The parameter that says which architecture a trial of several has drawn.
+# The parameter for the architecture that a trial has drawn from several.
 ARCHITECTURE = "architecture"
 
-# What Darts refuses: a TCN whose input is not longer than its output, and NLinear's normalisation beside a likelihood.
+# Darts rejects a TCN whose input is not longer than its output, and NLinear's normalisation with a likelihood.
 _LONGER_THAN_HORIZON = "tcn"
 _NO_LIKELIHOOD = ("nlinear", "normalize")
 
 
 @dataclass(frozen=True)
 class StudySpace:
-    """The search space of each architecture that a study chooses among, by its name.
+    """The search space of each architecture of a study, by name.
 
-    With several, a trial draws `architecture` first, and then the parameters of that one, which Optuna knows by names
-    such as `gru.hidden_dim`; a set of parameters of such a study says its `architecture`.
+    If there are several, a trial first draws `architecture`, which becomes one of its parameters, and then the
+    parameters of that one, which Optuna knows by names such as `gru.hidden_dim`.
     """
 
     spaces: Mapping[str, Space]
@@ -38,12 +38,12 @@ class StudySpace:
 
     @property
     def shortest_input(self) -> int:
-        """The rows that the shortest input of every architecture fits, whichever is drawn."""
+        """The rows that the shortest input of every architecture needs at most."""
         return max(shortest_input(space) for space in self.spaces.values())
 
     @property
     def longest_input(self) -> int:
-        """The largest `input_chunk_length` that any architecture draws, in rows."""
+        """The largest `input_chunk_length` of any architecture, in rows."""
         return max(longest_input(space) for space in self.spaces.values())
 
     def draw(self, trial: "Trial") -> dict[str, Any]:
@@ -55,16 +55,16 @@ class StudySpace:
         return {ARCHITECTURE: name, **_as_named(name, draw(self.spaces[name], trial, f"{name}."))}
 
     def as_drawn(self, params: Params) -> dict[str, Any]:
-        """Return what a trial has drawn, by Optuna's names, from the parameters that came of it."""
+        """Return what a trial drew, by Optuna's names, from the resulting parameters."""
         name, own = model_of(next(iter(self.spaces)), params)
         prefix = f"{name}." if self.is_choice else ""
         drawn = {f"{prefix}{key}": value for key, value in with_factors(self.spaces[name], own).items()}
         return {ARCHITECTURE: name, **drawn} if self.is_choice else drawn
 
     def for_forecasts(self, horizon: int, *, has_quantiles: bool) -> "StudySpace":
-        """Return the space without what Darts' models refuse for such forecasts.
+        """Return the space without values that Darts' models reject for such forecasts.
 
-        Raises `ValueError`, with the table that is to be given, if nothing is left of a parameter.
+        Raises `ValueError`, with the table to set, if no value of a parameter remains.
         """
         spaces = dict(self.spaces)
         if _LONGER_THAN_HORIZON in spaces:
@@ -72,9 +72,8 @@ class StudySpace:
             fit = longer_than(spaces[name], horizon)
             if fit is None:
                 raise ValueError(
-                    f"{name} needs an {INPUT} above the horizon {horizon}, and its space has "
-                    f"{longest_input(spaces[name])} at most: give [space.{name}.{INPUT}] low = {horizon + 1} and a "
-                    f"high above that"
+                    f"{name} needs an {INPUT} above the horizon {horizon}, and its space has at most "
+                    f"{longest_input(spaces[name])}: set [space.{name}.{INPUT}] low = {horizon + 1} and a larger high"
                 )
             spaces[name] = fit
         name, parameter = _NO_LIKELIHOOD
@@ -85,67 +84,61 @@ class StudySpace:
         return StudySpace(spaces)
 
     def clipped(self, longest: int | None) -> "StudySpace":
-        """Return the space with no input longer than that, if it is given; every architecture's shortest fits."""
+        """Return the space without longer inputs, if a limit is given; every architecture's shortest must fit."""
         if longest is None:
             return self
         return StudySpace({name: clipped(space, longest) for name, space in self.spaces.items()})
 
     def fitting(self, drawn: Params) -> dict[str, Any]:
-        """Return what a trial of a like study has drawn, by Optuna's names, with inputs that are in this space."""
+        """Return what a trial of a similar study drew, by Optuna's names, with inputs from this space."""
         own = {(f"{name}.{INPUT}" if self.is_choice else INPUT): space for name, space in self.spaces.items()}
         return {name: nearest_input(own[name], value) if name in own else value for name, value in drawn.items()}
 
     def defaults(self, name: str) -> dict[str, Any]:
-        """Return an architecture's default parameters as a trial of this study has them."""
+        """Return an architecture's default parameters as those of a trial."""
         return {**({ARCHITECTURE: name} if self.is_choice else {}), **get_architecture(name).defaults}
 
     @property
     def content(self) -> list[Any]:
-        """The spaces as plain values, in pairs: what is drawn depends on the order, too."""
+        """The spaces as plain values, in pairs, because what is drawn depends on their order too."""
         return [[name, list(_dumped(space).items()), beside_source(name)] for name, space in self.spaces.items()]
 
     def document(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Return per architecture and parameter what it is drawn from, and its default, as plain values."""
-        return {
-            name: {
-                parameter: {
-                    **content,
-                    **({"default": defaults[parameter]} if parameter in defaults else {}),
-                }
-                for parameter, content in _dumped(space).items()
-            }
-            for name, space in self.spaces.items()
-            for defaults in [get_architecture(name).defaults]
-        }
+        """Return what each parameter of each architecture is drawn from, and its default, as plain values."""
+        documents = {name: _dumped(space) for name, space in self.spaces.items()}
+        for name, document in documents.items():
+            for parameter, default in get_architecture(name).defaults.items():
+                document[parameter]["default"] = default
+        return documents
 
 
 def study_space(model_name: str, tables: Mapping[str, Any] | None = None) -> StudySpace:
-    """Return the space of a study of these architectures, with the tables of its file laid over the recipes' own.
+    """Return the space of a study of these architectures, changed by the tables of its study file.
 
-    A table is that of a parameter, for each architecture that has it, or that of an architecture and holds tables of
-    its parameters. Raises pydantic's `ValidationError`, with the place of each fault.
+    A table belongs to a parameter of any architecture, or to an architecture and has tables of its parameters. Raises
+    pydantic's `ValidationError`, with the place of each fault.
     """
     names = architecture_names(model_name)
     return StudySpace(lay_over({name: get_architecture(name) for name in names}, tables or {}))
 
 
 def model_of(model_name: str, params: Params) -> tuple[str, dict[str, Any]]:
-    """Return the architecture of a trial's parameters, and those that `create_model` takes for it."""
+    """Return the architecture of a trial's parameters, and the parameters that `create_model` takes for it."""
     name = params.get(ARCHITECTURE, model_name)
     return str(name), {key: value for key, value in params.items() if key != ARCHITECTURE}
 
 
 def as_drawn(model_name: str, architecture: str, params: Params) -> dict[str, Any]:
-    """Return a trial's parameters from those of its architecture: what `model_of` takes apart."""
+    """Return a trial's parameters from an architecture and its parameters: the inverse of `model_of`."""
     return {**({} if architecture == model_name else {ARCHITECTURE: architecture}), **params}
 
 
 def _as_named(name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values that the architecture's `build` takes, without those that only others are made of."""
+    """Return the values that the architecture's `build` takes, without mere factors of products."""
     return {parameter: values[parameter] for parameter in get_architecture(name).defaults}
 
 
-def _dumped(space: Space) -> dict[str, Any]:
+def _dumped(space: Space) -> dict[str, dict[str, Any]]:
     return {
         name: {"type": parameter.type, **parameter.model_dump(mode="json", exclude_defaults=True)}
         for name, parameter in space.items()

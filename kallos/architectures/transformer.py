@@ -1,22 +1,12 @@
 """Transformer: Vaswani et al. (2017), "Attention is all you need", as Darts' `TransformerModel`."""
 
-from typing import TYPE_CHECKING
+from functools import partial
 
-from kallos.architectures.recipe import (
-    TRAINING_DEFAULTS,
-    TRAINING_SPACE,
-    Architecture,
-    ModelContext,
-    Params,
-    darts_arguments,
-)
+from kallos.architectures.recipe import TRAINING_DEFAULTS, TRAINING_SPACE, Architecture, Params, build_network
 from kallos.architectures.space import Categorical, Float, Int, Product, Space
 
-if TYPE_CHECKING:
-    from darts.models import TransformerModel
-
 SPACE: Space = {
-    # The width is heads times the width of a head, so that the heads divide it.
+    # The width is a product, because it must be a multiple of the number of heads.
     "nhead": Categorical(choices=(1, 2, 4, 8)),
     "head_width": Categorical(choices=(4, 8, 16)),
     "d_model": Product(of=("nhead", "head_width")),
@@ -37,11 +27,4 @@ DEFAULTS: Params = {
 }
 
 
-def build(params: Params, context: ModelContext) -> "TransformerModel":
-    """Return a transformer."""
-    from darts.models import TransformerModel
-
-    return TransformerModel(**darts_arguments(params, context))
-
-
-TRANSFORMER = Architecture("transformer", SPACE, DEFAULTS, build)
+TRANSFORMER = Architecture("transformer", SPACE, DEFAULTS, partial(build_network, "TransformerModel"))

@@ -1,6 +1,6 @@
-"""Looks for leaks by experiment: change what was not known yet, and see whether what was known moves.
+"""Searches for leaks by experiment: changes what was not known yet, and checks whether anything that was known moves.
 
-Each stage is a pure function that returns `Verdict`s; `audit_study` runs them all on one study.
+Each stage is a pure function that returns `AuditVerdict`s; `audit_study` runs them all on one study.
 """
 
 from kallos.audit.association import audit_associations

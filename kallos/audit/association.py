@@ -1,4 +1,4 @@
-"""Does a column say more of the target's future than a column of the past can?"""
+"""The association stage: does a column say more about the target's future than the past can?"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,31 +9,32 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.audit.regression import Baseline, lagged
-from kallos.audit.verdicts import OUTCOMES, AuditVerdict, Outcome
+from kallos.audit.verdicts import OUTCOMES, AuditVerdict, Outcome, clean, not_testable
 from kallos.features.moments import timestamp
 from kallos.specs.data import FeatureSpec
 from kallos.words import counted, day
 
 Array = npt.NDArray[np.float64]
 
-# Share of the squared error, beyond the target's own past, that a column may take away. An honest column tells a target
-# over overlapping windows what leaves its window, at most half of what its own past leaves open: .22 was the most that
-# was measured on real data (the log return of a 10-row mean). Targets without overlap: .06.
+# Shares of the squared error left by the target's own past that a column removes. If the target covers overlapping
+# windows, an honest column knows what leaves the window, which is at most half of that error. The highest share
+# measured on real data is .22 (the log return of a 10-row mean), or .06 without overlap.
 LEAK, SUSPICIOUS = 0.5, 0.25
 CONTROLS = 40
 PARTS = 5
-# At least a day of hours or three weeks of days, that a target's own past may tell its season.
+# At least a day of hours or three weeks of days, so that the target's own past shows its season.
 _FEWEST_LAGS, _MOST_LAGS, _ROWS_PER_LAG = 24, 60, 60
-# The longest season that is looked for: a year of days, more than two weeks of hours.
+# The longest season: a year of days, or more than two weeks of hours.
 _LONGEST_PERIOD, _FEWEST_PERIODS = 400, 3
 _FEWEST_ROWS, _MOST_ROWS = 150, 20_000
-# A column of steps: how many at least, how long at most, how many of the rows may begin one, how many may be alike.
+# A column of steps: their least number, their greatest length, the largest share of rows that begin a step, and the
+# least share of distinct values.
 _FEWEST_STEPS, _LONGEST_STEP, _MOST_STEPS, _DISTINCT = 60, 60, 0.7, 0.8
 
 
 @dataclass(frozen=True)
 class _Question:
-    """Targets and what their own past says of them, and where a column is to be asked for more."""
+    """Targets with the baseline of their own past, and the origins at which to add a column."""
 
     baseline: Baseline
     text: str
@@ -48,7 +49,7 @@ class _Question:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a column takes away from the squared error, and the most that a shifted copy of it does."""
+    """The share of the squared error that a column removes, and the largest share of its shifted copies."""
 
     share: float
     of_copies: float
@@ -57,32 +58,35 @@ class _Answer:
 
     @property
     def finding(self) -> Outcome:
-        """What it means. In a part of the rows alone, only what cannot be chance counts."""
+        """The outcome; in a part of the rows, only a share that cannot be chance counts."""
         if self.share <= self.of_copies or self.share < (LEAK if self.is_part else SUSPICIOUS):
             return "clean"
         return "leak" if self.share >= LEAK else "suspicious"
 
 
 def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int = 0) -> list[AuditVerdict]:
-    """Return a verdict per covariate: whether it predicts the target too well to be true.
+    """Return a verdict for each covariate: whether it predicts the target too well to be true.
 
-    `rows` is a frame as `study_frame` returns it. A target is forecast from the rows up to its origin, `features.lead`
-    rows before, by regressions on its own past, with and without the column's; five blocks of rows are each forecast
-    from the other four. Whoever takes away `LEAK` of the squared error in the median block, and more than any of 40
-    copies of itself that are shifted round the clock, knows the future. The same is asked of each fifth of the rows
-    alone, since a column may have been filled in later there only; and of columns that stand still in steps, at the
-    last row of each step, where one that was filled backwards knows the most. A column that repeats itself to the end,
-    such as the day of the week, is known in advance, and clean.
+    `rows` is a frame as `study_frame` returns it. Regressions forecast the target from the rows up to its origin,
+    `features.lead` rows before it: from its own past, with and without the column's past. Each of five blocks of rows
+    is forecast from the other four. A column knows the future if it removes `LEAK` of the squared error in the median
+    block, and more than any of 40 copies of itself that are shifted in time.
+
+    This is repeated in each fifth of the rows, because a column may have been filled in later only there. It is also
+    repeated for columns that stand still in steps, at the last row of each step, where one that was filled backwards
+    knows the most. A column that repeats itself to the end, such as the day of the week, is known in advance and clean.
     """
     rows = rows.iloc[-_MOST_ROWS:]
     lead = features.lead
     target = rows[features.only_target].to_numpy(np.float64)
     questions = _questions(target, rows.index, lead)
     if not questions:
-        return [_untestable(f"{len(rows)} rows are too few to fit and to test a regression", "bring more rows")]
+        evidence = f"{len(rows)} rows are too few to fit and test a regression"
+        return [not_testable("association", None, evidence, "bring more rows")]
     questions = [question for question in questions if not question.baseline.is_exact]
     if not questions:
-        return [_untestable("the target's own past tells its future to the last digit", "look at the target itself")]
+        evidence = "the target's own past determines its future to the last digit"
+        return [not_testable("association", None, evidence, "check how the target is computed")]
     rng = np.random.default_rng(seed)
     verdicts = []
     for name in rows.columns:
@@ -90,8 +94,7 @@ def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int =
             continue
         values = rows[name].to_numpy(np.float64)
         if (period := repetition(values, rows.index)) is not None:
-            message = f"repeats every {period}, and so is known in advance"
-            verdicts.append(AuditVerdict(stage="association", column=name, verdict="clean", evidence=message))
+            verdicts.append(clean("association", name, f"repeats every {period}, and so is known in advance"))
             continue
         shapes = list(_shapes(values))
         answers = [_ask(each.baseline, [each.regressors(shape) for shape in shapes], each, rng) for each in questions]
@@ -104,13 +107,13 @@ def audit_associations(rows: pd.DataFrame, features: FeatureSpec, *, seed: int =
 
 
 def repetition(values: Array, index: pd.Index) -> str | None:
-    """Return after how long all values of a column come again: some rows, from 2 to 400 of them, a day, or a week.
+    """Return the period after which all values of a column repeat: 2 to 400 rows, a day, or a week; None if none does.
 
-    A day and a week are counted by the clock, since rows may be missing. All values must come three times or so; what
-    does not vary at all repeats nothing.
+    Days and weeks are measured by the clock, because rows may be missing. Each value must occur about three times. A
+    constant column does not repeat itself.
     """
     spread = float(np.ptp(values))
-    # Running means of what repeats differ by rounding.
+    # Running means of a repeating column differ by rounding.
     tolerance = 1e-9 * spread + 1e-12 * float(np.abs(values).max())
     if not spread > tolerance:
         return None
@@ -128,7 +131,7 @@ def repetition(values: Array, index: pd.Index) -> str | None:
 
 
 def _questions(target: Array, index: pd.Index, lead: int) -> list[_Question]:
-    """Return what is asked over all rows, and over each part of them, as far as there are rows enough."""
+    """Return the question over all rows, and over each part that has enough rows."""
     found = []
     edges = np.linspace(0, len(target), PARTS + 1).astype(int)
     for start, stop in ((0, len(target)), *pairwise(edges)):
@@ -146,7 +149,7 @@ def _questions(target: Array, index: pd.Index, lead: int) -> list[_Question]:
 
 
 def _shapes(values: Array) -> Iterator[Array]:
-    """Yield a column as it is and, if it is positive, in logarithms: a price tells returns by its relative changes."""
+    """Yield a column and, if it is positive, its logarithm: returns are relative changes of a price."""
     yield values
     if (values > 0).all():
         yield np.log(values)
@@ -156,7 +159,7 @@ def _ask(baseline: Baseline, columns: list[Array], question: _Question, rng: np.
     share = max(baseline.partial_r2(column) for column in columns)
     of_copies = 0.0
     if share >= (LEAK if question.is_part else SUSPICIOUS):
-        # Only what looks too good needs to be held against chance.
+        # Only a share that looks too good is compared with chance.
         n_rows = len(columns[0])
         for offset in rng.integers(n_rows // 10, n_rows - n_rows // 10, CONTROLS):
             copies = [baseline.partial_r2(np.roll(column, int(offset), axis=0)) for column in columns]
@@ -167,11 +170,11 @@ def _ask(baseline: Baseline, columns: list[Array], question: _Question, rng: np.
 def _at_the_ends_of_steps(
     target: Array, values: Array, lead: int
 ) -> tuple[Baseline, str, npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
-    """Return what to ask of a column that stands still for some rows at a time: at the ends of its steps.
+    """Return the question at the ends of steps, for a column that stands still for some rows at a time.
 
-    The value of a step that was filled backwards belongs to its last row; so on the row before, it is of the future.
-    Columns of a few values are left out: what ends their steps is often the target itself, and honestly so. Returned
-    are the baseline, how to call it, and each step's last row and the last row of the step before.
+    If a step was filled backwards, its value belongs to its last row, so the row before already knows the future.
+    Columns with few values are left out, because the target itself often ends their steps, which is honest. The result
+    is the baseline, its name, each step's last row, and the last row of the step before.
     """
     starts = np.r_[0, np.flatnonzero(np.diff(values)) + 1]
     lengths = np.diff(np.r_[starts, len(values)])
@@ -179,7 +182,7 @@ def _at_the_ends_of_steps(
     n_steps, longest = len(starts), int(np.quantile(lengths, 0.9))
     if n_steps > _MOST_STEPS * len(values) or len(np.unique(values)) < _DISTINCT * n_steps or longest > _LONGEST_STEP:
         return None
-    # With the target's lags over the whole step, what a sum over the step knows of its last row is left.
+    # The target's lags cover the whole step, so that a sum over the step adds only its last row.
     n_lags = min(longest + 1, max(n_steps // 8, 1))
     usable = (lengths > lead) & (ends - lead - n_lags > 0) & (starts > 0)
     if usable.sum() < _FEWEST_STEPS:
@@ -191,17 +194,13 @@ def _at_the_ends_of_steps(
 
 def _verdict(name: str, answers: list[_Answer]) -> AuditVerdict:
     worst = min(answers, key=lambda each: (OUTCOMES.index(each.finding), each.is_part, -each.share))
-    message = f"takes away {max(worst.share, 0):.0%} of the squared error that {worst.text}"
+    message = f"removes {max(worst.share, 0):.0%} of the squared error that {worst.text}"
     if worst.finding == "clean":
-        return AuditVerdict(stage="association", column=name, verdict="clean", evidence=message)
+        return clean("association", name, message)
     return AuditVerdict(
         stage="association",
         column=name,
         verdict=worst.finding,
         evidence=f"{message} (copies shifted in time: {worst.of_copies:.0%} at most)",
-        remedy="look for a shift, or a window or a fill that reaches beyond its row; or name it in 'exclude'",
+        remedy="look for a shift, or for a window or a fill that reads later rows; or name it in 'exclude'",
     )
-
-
-def _untestable(why: str, remedy: str) -> AuditVerdict:
-    return AuditVerdict(stage="association", column=None, verdict="not testable", evidence=why, remedy=remedy)

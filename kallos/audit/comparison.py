@@ -1,32 +1,21 @@
-"""Two states of the same rows, compared column by column."""
-
-from dataclasses import dataclass
+"""Compares two states of the same rows, column by column."""
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-# Sums in another order differ by rounding: less than this, relative to the value, is no change.
+# Sums in another order differ by rounding: a smaller difference, relative to the value, is no change.
 RELATIVE = 1e-9
-# Differences of near-equal numbers leave noise around zero, small against the column as a whole.
+# Differences of nearly equal numbers leave noise around zero, which is small compared to the column's spread.
 _OF_SPREAD = 1e-12
 
 
-@dataclass(frozen=True)
-class ChangedRows:
-    """The rows of a column that differ between two states, as positions."""
+def changes(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, npt.NDArray[np.int64]]:
+    """Return the positions of the rows that differ, for each column that both frames have.
 
-    rows: npt.NDArray[np.int64]
-
-    @property
-    def first(self) -> int:
-        """The first row that differs."""
-        return int(self.rows[0])
-
-
-def changes(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, ChangedRows]:
-    """Return what differs in each column that both have; the frames share one index. Two missing values are equal."""
-    return {name: ChangedRows(np.flatnonzero(_differ(before[name], after[name]))) for name in before if name in after}
+    The frames share one index. Two missing values are equal.
+    """
+    return {name: np.flatnonzero(_differ(before[name], after[name])) for name in before if name in after}
 
 
 def _differ(before: pd.Series, after: pd.Series) -> npt.NDArray[np.bool_]:

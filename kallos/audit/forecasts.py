@@ -1,4 +1,4 @@
-"""Do forecasts move with rows behind their origin?"""
+"""The forecast stage: do forecasts change with rows after their origin?"""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ import pandas as pd
 from kallos.architectures import get_architecture
 from kallos.architectures.lookup import architecture_names
 from kallos.audit.perturbation import with_other_values
-from kallos.audit.verdicts import AuditVerdict
+from kallos.audit.verdicts import AuditVerdict, clean, leak
 from kallos.features.moments import timestamp
 from kallos.features.snapshots import frame_sha256, write_snapshot
 from kallos.folds.columns import prepare_fold
@@ -22,18 +22,18 @@ from kallos.scoring.job import FitSpec, FoldJob
 from kallos.specs.study import TuneSpec
 
 Array = npt.NDArray[np.float64]
-# Rows in, forecasts of the fold's validation window out, of shape (origins, steps, targets), by weights that are fixed.
+# From rows to forecasts of the fold's validation window, of shape (origins, steps, targets), with fixed weights.
 Forecast = Callable[[pd.DataFrame], Array]
-# Rows in, a model out that has learnt what it may learn of them.
+# From rows to a model that is fitted on them.
 Fit = Callable[[pd.DataFrame], Forecast]
 
 
 def audit_forecasts(rows: pd.DataFrame, fold: Fold, fit: Fit, *, target: str, lead: int = 1) -> list[AuditVerdict]:
-    """Return verdicts on one fold's forecasts: those whose origins lie before a change must keep every bit.
+    """Return verdicts on one fold's forecasts: no bit of a forecast may depend on rows after its origin.
 
-    `rows` is a frame as `study_frame` returns it; forecast i is made `lead` rows before the window's row i. Two things
-    are tried: other values behind the origin of the middle forecast, with the same weights; and other values behind
-    the first origin, with weights that are fitted anew. Columns that move a forecast are named one by one.
+    `rows` is a frame as `study_frame` returns it; forecast i is made `lead` rows before the window's row i. The stage
+    tries other values after the origin of the middle forecast with the same weights, and other values after the first
+    origin with weights that are fitted again. It names each column that changes a forecast.
     """
     forecast = fit(rows)
     before = forecast(rows)
@@ -41,42 +41,30 @@ def audit_forecasts(rows: pd.DataFrame, fold: Fold, fit: Fit, *, target: str, le
     verdicts = []
     for row in sorted({0, middle}):
         origin = fold.validation_start + row - lead
-        if _moves(before, forecast(_behind(rows, fold, origin)), row):
+        if _moves(before, forecast(_changed_after(rows, fold, origin)), row):
             verdicts += _by_column(rows, fold, forecast, before, row, origin)
             break
+    if verdicts:
+        return verdicts
     first_origin = fold.validation_start - lead
-    changed = _behind(rows, fold, first_origin)
-    if not verdicts and _moves(before, fit(changed)(changed), 0):
-        verdicts.append(
-            AuditVerdict(
-                stage="forecast",
-                column=None,
-                verdict="leak",
-                evidence=f"trained anew, the first forecast moves when rows behind its origin "
-                f"{timestamp(rows.index[first_origin])} change: they were trained or stopped on",
-                remedy="train, stop and select on rows that were known at the first origin",
-            )
+    changed = _changed_after(rows, fold, first_origin)
+    if _moves(before, fit(changed)(changed), 0):
+        evidence = (
+            f"after training again, the first forecast changes with rows after its origin "
+            f"{timestamp(rows.index[first_origin])}: training or early stopping used them"
         )
-    if not verdicts:
-        verdicts.append(
-            AuditVerdict(
-                stage="forecast",
-                column=target,
-                verdict="clean",
-                evidence=f"fold {fold.number}: not a bit of a forecast moves when rows behind its origin change, nor "
-                f"when it is trained anew",
-            )
-        )
-    return verdicts
+        return [leak("forecast", None, evidence, "train, stop and select on rows that were known at the first origin")]
+    message = f"fold {fold.number}: no bit of a forecast changes with rows after its origin, even after training again"
+    return [clean("forecast", target, message)]
 
 
 @contextmanager
 def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
-    """Give the study's own way from rows to forecasts, by its architecture's defaults and one epoch.
+    """Give the study's own way from rows to forecasts, with its architecture's defaults and one epoch.
 
-    Snapshots of the rows lie in a temporary folder that ends with the block.
+    Snapshots of the rows are in a temporary folder that is removed at the end of the block.
     """
-    # Of several architectures the first: all are fed by the same way.
+    # All architectures get their rows in the same way, so the first one is enough.
     name = architecture_names(spec.model_name)[0]
     training = spec.training.model_copy(update={"max_epochs": 1})
     whole = FitSpec.of(spec.model_copy(update={"model_name": name}), get_architecture(name).defaults)
@@ -108,24 +96,22 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
 def _by_column(
     rows: pd.DataFrame, fold: Fold, forecast: Forecast, before: Array, row: int, origin: int
 ) -> list[AuditVerdict]:
-    """Return a leak for each column that alone moves forecasts from before the change, or one for them together."""
-    changed = _behind(rows, fold, origin)
+    """Return a leak for each column that changes the forecasts on its own, or one for all columns together."""
+    changed = _changed_after(rows, fold, origin)
     alone = {name: forecast(rows.assign(**{name: changed[name]})) for name in rows.columns}
     names = [name for name, after in alone.items() if _moves(before, after, row)]
     return [
-        AuditVerdict(
-            stage="forecast",
-            column=name,
-            verdict="leak",
-            evidence=f"fold {fold.number}: forecasts made up to {timestamp(rows.index[origin])} move when values "
-            f"behind it change",
-            remedy="forecast from nothing behind the origin",
+        leak(
+            "forecast",
+            name,
+            f"fold {fold.number}: forecasts made up to {timestamp(rows.index[origin])} change with later values",
+            "forecast only from rows up to the origin",
         )
         for name in names or [None]
     ]
 
 
-def _behind(rows: pd.DataFrame, fold: Fold, origin: int) -> pd.DataFrame:
+def _changed_after(rows: pd.DataFrame, fold: Fold, origin: int) -> pd.DataFrame:
     return with_other_values(rows, origin + 1, seed=fold.number)
 
 

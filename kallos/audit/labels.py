@@ -1,4 +1,4 @@
-"""How far does the target look ahead of its timestamp, and is that what `label_horizon` says?"""
+"""The label stage: does the target look further ahead than `label_horizon` says?"""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kallos.audit.verdicts import AuditVerdict
+from kallos.audit.verdicts import AuditVerdict, clean, not_testable
 from kallos.features.moments import timestamp
 from kallos.specs.data import FeatureSpec
 from kallos.words import counted, pasteable
@@ -17,13 +17,13 @@ LONGEST_LABEL = 60
 _SAMPLE = 64
 _TOLERANCE = 1e-6
 _FEWEST_ROWS = 30
-# Values at a seam of two sources may not fit; a wrong formula fits nowhere.
+# A few values may not fit, such as where two sources meet; a wrong formula fits nowhere.
 _SHARE_THAT_FITS = 0.99
 
 
 @dataclass(frozen=True)
 class LabelMatch:
-    """A formula that gives the target: what of which column, and how many rows it looks ahead (0: none)."""
+    """A formula that gives the target from a column, and how many rows it looks ahead."""
 
     column: str
     formula: str
@@ -33,8 +33,8 @@ class LabelMatch:
 def audit_label(frame: pd.DataFrame, features: FeatureSpec) -> list[AuditVerdict]:
     """Return verdicts on the target: whether it looks further ahead of its timestamp than `label_horizon`.
 
-    `frame` holds the rows as loaded, before the target is stamped. What is asked: for how many rows at the end it is
-    not known yet, and whether it equals a change of some column, forward or backward, over up to `LONGEST_LABEL` rows.
+    `frame` has the rows as loaded. The stage counts the rows at the end without a target, and checks whether the target
+    equals a forward or backward change of another column over up to `LONGEST_LABEL` rows.
     """
     name, allowed = features.only_target, features.label_horizon
     open_rows = unrealised_rows(frame, name)
@@ -48,9 +48,9 @@ def audit_label(frame: pd.DataFrame, features: FeatureSpec) -> list[AuditVerdict
                 column=name,
                 verdict="leak" if certain else "suspicious",
                 evidence=f"{counted(open_rows, 'row')} at the end, from {timestamp(frame.index[-open_rows])} on, "
-                f"without a target: it is known {counted(open_rows, 'row')} later, and label_horizon is {allowed}"
-                + ("" if certain else ", or it is not filled any more"),
-                remedy=f"give `label_horizon` {open_rows}, or fill the target up to the last row",
+                f"have no target: it becomes known {counted(open_rows, 'row')} later, and label_horizon is {allowed}"
+                + ("" if certain else ", or it is no longer updated"),
+                remedy=f"set `label_horizon` {open_rows}, or fill in the target up to the last row",
             )
         )
     if match is not None:
@@ -61,7 +61,7 @@ def audit_label(frame: pd.DataFrame, features: FeatureSpec) -> list[AuditVerdict
 
 
 def unrealised_rows(frame: pd.DataFrame, target: str) -> int:
-    """Return how many rows at the end have no target."""
+    """Return the number of rows at the end without a target."""
     missing = frame[target].isna().to_numpy()[::-1]
     return len(missing) if missing.all() else int(missing.argmin())
 
@@ -69,9 +69,8 @@ def unrealised_rows(frame: pd.DataFrame, target: str) -> int:
 def match_label(frame: pd.DataFrame, target: str) -> LabelMatch | None:
     """Return the formula that gives the target and looks ahead the least, or None.
 
-    Tried are, for each other column of numbers: its relative change, log change and difference, and the sum and the
-    compounded product of its values, over 1 to `LONGEST_LABEL` rows, up to the target's row and from it on; a constant
-    factor such as 100 is allowed.
+    It tries the relative change, log change, difference, sum and compounded sum of each other numeric column over 1 to
+    `LONGEST_LABEL` rows, backward and forward from the target's row. A constant factor such as 100 is allowed.
     """
     wanted = frame[target].to_numpy(np.float64)
     known = np.flatnonzero(np.isfinite(wanted))
@@ -87,8 +86,8 @@ def match_label(frame: pd.DataFrame, target: str) -> LabelMatch | None:
     for is_forward in (False, True):
         for length in range(1, longest + 1):
             for column in columns:
-                for formula in column.formulas:
-                    # What looks one row ahead may be any column that repeats the target a row late.
+                for formula in column.series:
+                    # Any column that repeats the target a row late would look like a sum over one later row.
                     if is_forward and length == 1 and formula in _SUMS:
                         continue
                     arguments = (column, formula, length, is_forward)
@@ -107,7 +106,7 @@ class _Column:
 
     @classmethod
     def of(cls, name: str, values: Array) -> "_Column":
-        """Return what can be asked of these values."""
+        """Return the series that these values allow."""
         series = {"difference": values, "sum": np.nancumsum(values)}
         with np.errstate(all="ignore"):
             if np.nanmin(values, initial=np.inf) > 0:
@@ -116,13 +115,8 @@ class _Column:
                 series["compounded sum"] = np.nancumsum(np.log1p(values))
         return cls(name, series)
 
-    @property
-    def formulas(self) -> list[str]:
-        """The changes that this column has."""
-        return list(self.series)
-
     def change(self, formula: str, start: npt.NDArray[np.int64], stop: npt.NDArray[np.int64]) -> Array:
-        """Return the change between two rows, for each pair of them."""
+        """Return the change between each pair of rows."""
         series = self.series[formula]
         with np.errstate(all="ignore"):
             change = series[stop] - series[start]
@@ -150,7 +144,7 @@ def _equal(wanted: Array, change: Array) -> bool:
     apart = np.abs(change) > 0.1 * np.abs(change).max()
     if not apart.any() or not np.ptp(change) > 0:
         return False
-    # The median, that a few rows which do not fit may not move the factor.
+    # The median keeps a few rows that do not fit from changing the factor.
     factor = float(np.median(wanted[apart] / change[apart]))
     near = np.abs(wanted - factor * change) <= _TOLERANCE * np.abs(wanted).max()
     return factor != 0 and bool(near.mean() >= _SHARE_THAT_FITS)
@@ -159,35 +153,28 @@ def _equal(wanted: Array, change: Array) -> bool:
 def _of_match(name: str, match: LabelMatch, allowed: int) -> AuditVerdict:
     message = f"the target is {match.formula} "
     if match.ahead == 0:
-        return AuditVerdict(
-            stage="label", column=name, verdict="clean", evidence=f"{message}up to its own row: known when stamped"
-        )
-    message += f"behind its own: it looks {match.ahead} ahead, and label_horizon is {allowed}"
+        return clean("label", name, f"{message}up to its own row, so it is known at its timestamp")
+    message += f"after its own: it looks {match.ahead} ahead, and label_horizon is {allowed}"
     if match.ahead <= allowed:
-        return AuditVerdict(stage="label", column=name, verdict="clean", evidence=message)
-    what = "the target's lags hold labels that are not realised yet" if not allowed else "the purge is too short"
+        return clean("label", name, message)
+    what = "the target's lags contain labels that are not known yet" if not allowed else "the purge is too short"
     return AuditVerdict(
         stage="label",
         column=name,
-        # A column that is stamped a row late, such as the open of a market that never closes, looks the same.
+        # A column that is a row late, such as the open of a market that never closes, looks the same.
         verdict="leak" if match.ahead > 1 else "suspicious",
         evidence=f"{message}: {what}",
-        remedy=f"give `label_horizon` {match.ahead}",
+        remedy=f"set `label_horizon` {match.ahead}",
     )
 
 
 def _without_match(name: str, open_rows: int, allowed: int) -> AuditVerdict:
     if allowed and open_rows == allowed:
-        return AuditVerdict(
-            stage="label",
-            column=name,
-            verdict="clean",
-            evidence=f"{counted(open_rows, 'row')} at the end without a target yet, as label_horizon {allowed} says",
-        )
-    return AuditVerdict(
-        stage="label",
-        column=name,
-        verdict="not testable",
-        evidence="the target is no change of another column over some rows, and is there up to the last row",
-        remedy="bring the column that it is made of (it may be in 'exclude'), or the query that makes it",
+        message = f"{counted(open_rows, 'row')} at the end without a target, as label_horizon = {allowed} says"
+        return clean("label", name, message)
+    return not_testable(
+        "label",
+        name,
+        "the target is not a change of another column, and is known up to the last row",
+        "add the column from which it is computed (it may be in 'exclude'), or use the query that computes it",
     )

@@ -1,15 +1,15 @@
-"""Other values for rows that were not known yet."""
+"""Replaces the values of rows that were not known yet."""
 
 import numpy as np
 import pandas as pd
 
 
 def with_other_values(frame: pd.DataFrame, first_row: int, *, seed: int = 0) -> pd.DataFrame:
-    """Return a copy in which all values from row `first_row` on are others.
+    """Return a copy with other values from row `first_row` on.
 
-    Each is a value of its column from a random row, stretched by up to five times, so that it stays finite and keeps
-    its sign, and goes beyond what the column has seen; a zero becomes a small number. Missing values are replaced
-    too, and so tell a fill that reads them.
+    Each new value is one of the column from a random row, multiplied by 1.5 to 5, so it is finite, keeps its sign and
+    may exceed the column's range. A zero becomes a small number. Missing values are replaced too, which exposes a fill
+    that reads them.
     """
     rng = np.random.default_rng(seed)
     changed = frame.copy()

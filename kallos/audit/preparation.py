@@ -1,4 +1,4 @@
-"""Does what a fold trains on move with rows that were not known yet?"""
+"""The preparation stage: do a fold's prepared rows change with rows that were not known yet?"""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from kallos.audit.comparison import changes
 from kallos.audit.perturbation import with_other_values
-from kallos.audit.verdicts import AuditVerdict
+from kallos.audit.verdicts import AuditVerdict, clean, leak
 from kallos.errors import FitError
 from kallos.features.moments import timestamp
 from kallos.folds.columns import PreparedFold, group_columns, prepare_fold
@@ -22,17 +22,17 @@ Array = npt.NDArray[np.float64]
 
 
 def audit_fill(frame: pd.DataFrame, features: FeatureSpec, fill: Fill) -> list[AuditVerdict]:
-    """Return a verdict per column: whether what `fill` makes of the rows up to a moment moves with later ones.
+    """Return a verdict for each column: whether rows that `fill` returns change with later rows.
 
-    `frame` holds the rows as loaded, `fill` returns those that a study uses. At several moments all values behind get
-    others, the missing ones too.
+    `frame` has the rows as loaded, and `fill` returns those that a study uses. At several moments, all later values
+    are replaced, including missing ones.
     """
     whole = fill(frame)
     moved: dict[str, tuple[int, str]] = {}
     cuts = _cuts(len(frame))
     for seed, cut in enumerate(cuts):
         now = frame.index[cut]
-        # A label of row i is known label_horizon rows later: those that look behind the cut are not known there.
+        # The label of row i becomes known label_horizon rows later: labels that look beyond the cut are not known yet.
         unknown = frame.columns.get_loc(features.only_target)
         others = with_other_values(_numeric(frame, features), cut + 1, seed=seed)
         first = max(cut + 1 - features.label_horizon, 0)
@@ -43,21 +43,21 @@ def audit_fill(frame: pd.DataFrame, features: FeatureSpec, fill: Fill) -> list[A
         changed.isetitem(unknown, label[features.only_target])
         before, after = whole.loc[:now], fill(changed).loc[:now]
         shared = before.index.intersection(after.index)
-        for name, change in changes(before.loc[shared], after.loc[shared]).items():
-            if len(change.rows):
-                row = str(timestamp(shared[change.first]))
-                moved.setdefault(name, (len(change.rows), f"first {row}, when rows behind {timestamp(now)} change"))
+        for name, changed in changes(before.loc[shared], after.loc[shared]).items():
+            if len(changed):
+                row = str(timestamp(shared[changed[0]]))
+                moved.setdefault(name, (len(changed), f"first {row}, when rows after {timestamp(now)} change"))
     return [_filled(name, moved.get(name), len(cuts)) for name in whole.columns]
 
 
 def audit_preparation(
     rows: pd.DataFrame, folds: Sequence[Fold], features: FeatureSpec, *, prepare: Prepare = prepare_fold
 ) -> list[AuditVerdict]:
-    """Return a verdict per column: whether a fold's prepared rows move with rows that were not known yet.
+    """Return a verdict for each column: whether a fold's prepared rows change with rows that were not known yet.
 
-    `rows` is a frame as `study_frame` returns it. In each fold the rows behind those that train get other values: no
-    prepared training row and not the target's scale may move by a bit. Then those behind a row in the midst of the
-    validation window: no prepared row up to it may move.
+    `rows` is a frame as `study_frame` returns it. In each fold, the rows after the training rows get other values: no
+    bit of the prepared training rows or of the target's scale may change. Then the rows after the middle of the
+    validation window get other values: no earlier prepared row may change.
     """
     moved: dict[str, str] = {}
     names: list[str] = [features.only_target]
@@ -65,7 +65,7 @@ def audit_preparation(
         prepared = prepare(rows, fold, features)
         names = _names(rows, prepared, features)
         window = fold.validation_stop - fold.validation_start
-        # None of what trains may know the first, nothing at all may know what is behind the second.
+        # Training rows must not depend on rows after the first cut, and no row on later rows after the second.
         for cut in (fold.train_stop, fold.validation_start + (window + 1) // 2):
             if cut >= fold.validation_stop:
                 continue
@@ -73,11 +73,11 @@ def audit_preparation(
             try:
                 other = prepare(with_other_values(rows, cut, seed=fold.number), fold, features)
             except FitError:
-                # Values so far off that float32 cannot hold them: the rows behind are used, and that is allowed.
+                # The replaced values overflow float32: only because the later rows are prepared too, which is allowed.
                 continue
             before, after = _values(prepared)[:n_known], _values(other)[:n_known]
             if before.shape != after.shape:
-                moved.setdefault("", f"fold {fold.number}: other columns are made when later rows change")
+                moved.setdefault("", f"fold {fold.number}: the prepared columns are others when later rows change")
                 continue
             for position, name in enumerate(names):
                 differ = np.flatnonzero(~_same(before[:, position], after[:, position]))
@@ -85,14 +85,13 @@ def audit_preparation(
                     moved.setdefault(
                         name,
                         f"fold {fold.number}: {len(differ)} of {n_known} prepared rows up to "
-                        f"{timestamp(rows.index[cut - 1])} move when later ones change, first "
+                        f"{timestamp(rows.index[cut - 1])} change with later rows, first "
                         f"{timestamp(rows.index[fold.train_start + int(differ[0])])}",
                     )
             if prepared.target_scale != other.target_scale:
                 moved.setdefault(
                     features.only_target,
-                    f"fold {fold.number}: its mean and scale move when rows behind {timestamp(rows.index[cut - 1])} "
-                    f"change",
+                    f"fold {fold.number}: its mean and scale change with rows after {timestamp(rows.index[cut - 1])}",
                 )
     verdicts = [_prepared(name, moved.get(name), len(folds)) for name in names]
     if "" in moved:
@@ -110,7 +109,7 @@ def _numeric(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFrame:
 
 
 def _names(rows: pd.DataFrame, prepared: PreparedFold, features: FeatureSpec) -> list[str]:
-    """Return what the prepared columns are called: as in the rows, unless principal components took their place."""
+    """Return the names of the prepared columns: those of the rows, unless principal components replace them."""
     columns = [name for names in group_columns(rows.columns, features).values() for name in names]
     width = 0 if prepared.past_covariates is None else prepared.past_covariates.width
     covariates = columns if width == len(columns) else [f"covariate {position + 1}" for position in range(width)]
@@ -131,34 +130,19 @@ def _same(before: Array, after: Array) -> npt.NDArray[np.bool_]:
 
 def _filled(name: str, moved: tuple[int, str] | None, n_cuts: int) -> AuditVerdict:
     if moved is None:
-        return AuditVerdict(
-            stage="preparation",
-            column=name,
-            verdict="clean",
-            evidence=f"no row before any of {counted(n_cuts, 'moment')} moves when later ones change",
-        )
+        return clean("preparation", name, f"no row before any of {counted(n_cuts, 'moment')} changes with later rows")
     n_rows, where = moved
-    return AuditVerdict(
-        stage="preparation",
-        column=name,
-        verdict="leak",
-        evidence=f"{counted(n_rows, 'row')} of the study change, {where}: missing values are filled from the future",
-        remedy="fill with the last known value (`fill` forward), never with a later one",
+    return leak(
+        "preparation",
+        name,
+        f"{counted(n_rows, 'row')} of the study change, {where}: missing values are filled from the future",
+        "fill with the last known value (`fill` forward), never with a later one",
     )
 
 
 def _prepared(name: str | None, moved: str | None, n_folds: int) -> AuditVerdict:
     if moved is None:
-        return AuditVerdict(
-            stage="preparation",
-            column=name,
-            verdict="clean",
-            evidence=f"not a bit of what is known moves in {counted(n_folds, 'fold')} when later rows change",
-        )
-    return AuditVerdict(
-        stage="preparation",
-        column=name,
-        verdict="leak",
-        evidence=moved,
-        remedy="fit every scaler on the training rows alone, and compute each row from those before it",
-    )
+        message = f"no bit of the known rows changes in {counted(n_folds, 'fold')} when later rows change"
+        return clean("preparation", name, message)
+    remedy = "fit every scaler only on the training rows, and compute each row only from itself and earlier rows"
+    return leak("preparation", name, moved, remedy)

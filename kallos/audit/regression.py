@@ -1,4 +1,4 @@
-"""How much a column adds to what a target's own past says of its future, out of sample."""
+"""How much a column adds out of sample to a forecast of the target from its own past."""
 
 from itertools import pairwise
 
@@ -8,17 +8,17 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 BLOCKS = 5
-# Enough to solve for collinear lags, and nothing beside what a leak explains.
+# Enough to solve for collinear lags, and negligible compared to a leak.
 _RIDGE = 1e-9
-# Below this share of the target's variance, what its own past leaves is rounding.
+# An error below this share of the target's variance is rounding.
 _ROUNDING = 1e-18
 
 
 class Baseline:
-    """Regressions of a target on its own past, which columns are held against."""
+    """Regressions of a target on its own past, to which columns are compared."""
 
     def __init__(self, target: Array, past: Array) -> None:
-        """Take the target's values, and its past as it was known at each one's origin, a row each."""
+        """Take the target's values, and for each of them a row with the past that was known at its origin."""
         edges = np.linspace(0, len(target), BLOCKS + 1).astype(int)
         self._blocks = [slice(start, stop) for start, stop in pairwise(edges)]
         self._target = (target - target.mean()) / (target.std() or 1.0)
@@ -29,10 +29,10 @@ class Baseline:
         self.is_exact = bool(min(self._squares) <= _ROUNDING * len(target))
 
     def partial_r2(self, column: Array) -> float:
-        """Return the share of the squared error that a column's regressors, a row for each target, take away.
+        """Return the share of the squared error that a column's regressors (a row for each target) remove.
 
-        Each block of consecutive rows is forecast by regressions fitted on the others. The median of the blocks is
-        returned: one glitch or one wild year decides nothing. Below zero the column only adds noise.
+        Each block of consecutive rows is forecast by regressions fitted on the others. The result is the median over
+        the blocks, so one glitch or one wild year decides nothing. Below zero the column only adds noise.
         """
         column = _standardised(column)
         mixed = _Products(self._blocks, self._past, column)
@@ -43,7 +43,7 @@ class Baseline:
         return float(np.median([1.0 - more / less for more, less in zip(squares, self._squares, strict=True)]))
 
     def _squared_errors(self, regressors: Array, products: "_Products", moments: "_Products") -> list[float]:
-        """Return the sum of squared errors in each block, of a regression that was fitted on the others."""
+        """Return the sum of squared errors in each block, of a regression fitted on the others."""
         squares = []
         for number, block in enumerate(self._blocks):
             normal, moment = products.without(number), moments.without(number)
@@ -54,14 +54,14 @@ class Baseline:
 
 
 class _Products:
-    """Left' right over each block of rows, from which those over all other rows follow."""
+    """The products left' right over each block of rows, and over all rows but a block."""
 
     def __init__(self, blocks: list[slice], left: Array, right: Array) -> None:
         self._parts = [left[block].T @ right[block] for block in blocks]
 
     @classmethod
     def block(cls, nested: "list[list[_Products]]") -> "_Products":
-        """Return one of many, put together as `numpy.block` does."""
+        """Return the products of block matrices, as `numpy.block` joins them."""
         whole = cls([], np.empty((0, 0)), np.empty((0, 0)))
         n_blocks = len(nested[0][0]._parts)
         whole._parts = [np.block([[each._parts[at] for each in row] for row in nested]) for at in range(n_blocks)]
@@ -81,9 +81,9 @@ class _Products:
 
 
 def lagged(values: Array, n_lags: int) -> Array:
-    """Return the value of each row and the last `n_lags` changes up to it, in columns; NaN where there are none.
+    """Return the value of each row and the last `n_lags` changes up to it, in columns; NaN before the first row.
 
-    The value and its changes span the same space as so many lags, and stay well-conditioned for levels.
+    They span the same space as lags of the value, and are well-conditioned even for levels.
     """
     columns = np.full((len(values), n_lags + 1), np.nan)
     columns[:, 0] = values
@@ -95,6 +95,6 @@ def lagged(values: Array, n_lags: int) -> Array:
 
 def _standardised(regressors: Array) -> Array:
     spread = regressors.std(axis=0)
-    # What is constant says nothing, and must not become rounding noise.
+    # A constant column must not turn into rounding noise.
     standardised: Array = (regressors - regressors.mean(axis=0)) / np.where(spread > 0, spread, np.inf)
     return standardised

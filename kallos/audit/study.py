@@ -1,4 +1,4 @@
-"""All stages of an audit, on one study."""
+"""Runs all stages of an audit on one study."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from kallos.audit.forecasts import audit_forecasts, quick_fit
 from kallos.audit.labels import audit_label, unrealised_rows
 from kallos.audit.preparation import audit_fill, audit_preparation
 from kallos.audit.query import Load, audit_query, audit_table
-from kallos.audit.revisions import audit_revisions, not_testable
+from kallos.audit.revisions import audit_revisions, not_comparable
 from kallos.audit.verdicts import AuditVerdict, Stage
 from kallos.errors import DataError, require, require_callable
 from kallos.features.moments import timestamp
@@ -30,14 +30,13 @@ def audit_study(
     no_earlier: str = "there is no earlier snapshot of these rows",
     watch: Callable[[Stage], None] = lambda stage: None,
 ) -> list[AuditVerdict]:
-    """Return the verdicts of all stages on a study's rows as loaded; `watch` is told each stage before it begins.
+    """Return the verdicts of all stages on a study's rows as loaded; `watch` is called with each stage as it begins.
 
-    Rows of a hold-out are cut off before anything looks at them. `load(end_date)` computes the rows up to an earlier
-    end date, where they are computed by a query. `earlier` holds the rows of an earlier snapshot, and `earlier_target`
-    is its target's name where that was stamped otherwise. Rows at the end whose target is not known yet are left out of
-    what follows the label's stage.
+    Rows of a hold-out are cut off first. `load(end_date)` computes the rows up to an earlier end date if a query
+    computes them. `earlier` has the rows of an earlier snapshot, and `earlier_target` is the name of its target if that
+    has another label horizon. The stages after `label` leave out rows at the end whose target is not known yet.
 
-    Raises `DataError` if the columns or rows are unfit for the study, unless a leak was found by then.
+    Raises `DataError` if the columns or rows are unfit for the study, unless a leak has been found by then.
     """
     require_rows(frame=frame)
     require(TuneSpec, spec=spec)
@@ -52,14 +51,14 @@ def audit_study(
     end_date, labelled = spec.data.end_date, frame
     if spec.folds.holdout:
         grid, frame = before_holdout(frame, spec)
-        # Labels of the last rows are known behind the cut.
+        # The labels of the last rows become known only after the cut.
         labelled = frame.iloc[: len(frame) - features.label_horizon]
         load, end_date = _up_to(load, frame.index[-1]), str(timestamp(frame.index[-1]))
-    # Of columns that are no numbers nothing can be asked.
+    # Raises `DataError` for columns that are not numbers, which no stage can test.
     columns_of_numbers(frame, features)
     watch("query")
     verdicts += [audit_table()] if load is None else audit_query(load, features, end_date=end_date)
-    # What study_frame refuses is said before the slow stages, and of the label what it would refuse.
+    # Labels come before study_frame, which would refuse some of what this stage finds, and before the slow stages.
     watch("label")
     verdicts += audit_label(labelled, features)
     too_many = unrealised_rows(labelled, features.only_target) - features.label_horizon if grid is None else 0
@@ -67,13 +66,15 @@ def audit_study(
     try:
         rows = study_frame(frame, features, fill=spec.data.fill)
     except DataError:
-        # A value that later rows make is missing in the last ones: what is known of it so far says more.
+        # A column computed from later rows is missing in the last ones: the leak explains more than this error.
         if any(each.verdict == "leak" for each in verdicts):
             return verdicts
         raise
     watch("revisions")
     verdicts += (
-        [not_testable(no_earlier)] if earlier is None else audit_revisions(rows, earlier, earlier_target=earlier_target)
+        [not_comparable(no_earlier)]
+        if earlier is None
+        else audit_revisions(rows, earlier, earlier_target=earlier_target)
     )
     watch("association")
     verdicts += audit_associations(rows, features, seed=spec.seed)
@@ -81,7 +82,7 @@ def audit_study(
     grid = grid or cut_folds(rows.index, spec.folds, lead=features.lead, frequency=spec.data.frequency)
     folds = grid.folds
     filled = audit_fill(frame, features, lambda given: study_frame(given, features, fill=spec.data.fill))
-    # A column that is clean in both is so once.
+    # audit_preparation reports clean columns.
     verdicts += [each for each in filled if each.verdict != "clean"]
     verdicts += audit_preparation(rows, folds, features)
     watch("forecast")
@@ -91,9 +92,9 @@ def audit_study(
 
 
 def before_holdout(frame: pd.DataFrame, spec: TuneSpec) -> tuple[FoldGrid, pd.DataFrame]:
-    """Return where a study is cut, and its rows as they were loaded, less those that it keeps for a hold-out.
+    """Return a study's grid of folds, and its loaded rows without those of the hold-out.
 
-    Raises `DataError` if there are too few rows for its folds and hold-out.
+    Raises `DataError` if there are too few rows for the folds and the hold-out.
     """
     whole, grid = cut_timestamps({spec.data.only_asset: frame.index}, spec)
     (n_rows,) = rows_of_study(whole, grid, spec).values()
@@ -101,5 +102,5 @@ def before_holdout(frame: pd.DataFrame, spec: TuneSpec) -> tuple[FoldGrid, pd.Da
 
 
 def _up_to(load: Load | None, last: pd.Timestamp | int) -> Load | None:
-    """Return how to compute rows of which none behind the last one is seen, whatever a query gives."""
+    """Return a `load` that drops rows after the last one, whatever the query returns."""
     return None if load is None else lambda end_date: load(end_date).loc[:last]

@@ -1,4 +1,4 @@
-"""What an audit finds, column by column and stage by stage."""
+"""The verdicts of an audit, by column and stage."""
 
 from typing import Literal, get_args
 
@@ -9,14 +9,14 @@ from kallos.words import pasteable, shorten
 Stage = Literal["query", "revisions", "label", "association", "preparation", "forecast"]
 Outcome = Literal["leak", "suspicious", "not testable", "clean"]
 
-# In the order of the data's way.
+# In the order in which data pass through them.
 STAGES: tuple[Stage, ...] = get_args(Stage)
-# The worst first.
+# Worst first.
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 class AuditVerdict(BaseModel):
-    """What one stage says of one column, or of the whole (`column` is None)."""
+    """The verdict of one stage on one column, or on all of them (`column` is None)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,8 +27,23 @@ class AuditVerdict(BaseModel):
     remedy: str | None = None
 
 
+def clean(stage: Stage, column: str | None, evidence: str) -> AuditVerdict:
+    """Return the verdict that a stage finds no leak in a column."""
+    return AuditVerdict(stage=stage, column=column, verdict="clean", evidence=evidence)
+
+
+def leak(stage: Stage, column: str | None, evidence: str, remedy: str) -> AuditVerdict:
+    """Return the verdict that a stage finds a leak in a column."""
+    return AuditVerdict(stage=stage, column=column, verdict="leak", evidence=evidence, remedy=remedy)
+
+
+def not_testable(stage: Stage, column: str | None, evidence: str, remedy: str) -> AuditVerdict:
+    """Return the verdict that a stage cannot test a column."""
+    return AuditVerdict(stage=stage, column=column, verdict="not testable", evidence=evidence, remedy=remedy)
+
+
 class AuditReport(BaseModel):
-    """All verdicts of an audit, the worst first."""
+    """All verdicts of an audit, worst first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,7 +51,7 @@ class AuditReport(BaseModel):
 
     @classmethod
     def of(cls, verdicts: list[AuditVerdict]) -> "AuditReport":
-        """Return the report of these verdicts, sorted by finding, then by stage."""
+        """Return the report of these verdicts, sorted by outcome, then by stage."""
         return cls(
             verdicts=tuple(sorted(verdicts, key=lambda each: (OUTCOMES.index(each.verdict), STAGES.index(each.stage))))
         )
@@ -44,16 +59,16 @@ class AuditReport(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def has_leak(self) -> bool:
-        """Whether a leak was found."""
+        """Whether any verdict is a leak."""
         return bool(self.having("leak"))
 
     def having(self, finding: Outcome) -> list[AuditVerdict]:
-        """Return the verdicts of one kind."""
+        """Return the verdicts with this outcome."""
         return [each for each in self.verdicts if each.verdict == finding]
 
     @property
     def clean_columns(self) -> list[str]:
-        """The columns that were tested, and of which every stage that could test them says that they are clean."""
+        """The columns that every stage that could test them found clean."""
         tested = {each.column for each in self.having("clean")}
         at_fault = {each.column for each in (*self.having("leak"), *self.having("suspicious"))}
         return sorted(name for name in tested - at_fault if name is not None)
@@ -61,7 +76,7 @@ class AuditReport(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def sentence(self) -> str:
-        """The verdict in one line."""
+        """The result in one line."""
         untested = sorted({each.stage for each in self.having("not testable")}, key=STAGES.index)
         rest = f"; not testable: {', '.join(untested)}" if untested else ""
         if leaks := self.having("leak"):

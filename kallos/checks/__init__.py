@@ -1,4 +1,4 @@
-"""Preflight: all faults of a study's rows, found and named before the first fit."""
+"""Finds all faults of a study's rows before the first fit."""
 
 from kallos.checks.examination import examine
 from kallos.checks.findings import FAULTS, Examination, Finding, SeenFold

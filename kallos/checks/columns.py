@@ -1,4 +1,4 @@
-"""Faults of the columns' names and types: what no model can take."""
+"""Faults of column names and types."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -11,24 +11,24 @@ from kallos.checks.findings import Finding, first_few
 from kallos.folds.columns import NUMBERS, study_columns, unknown_columns
 from kallos.specs.data import FeatureSpec
 from kallos.specs.study import TuneSpec
-from kallos.words import pasteable, shorten
+from kallos.words import counted, pasteable, shorten
 
-# Whole numbers beyond it lose digits as float64.
+# Larger whole numbers lose digits as float64.
 _EXACT = 2**53
-# Normalised values are float32.
+# Prepared values are float32.
 _LARGEST = float(np.finfo(np.float32).max)
 
 
 def with_distinct_names(rows: pd.DataFrame, findings: list[Finding]) -> pd.DataFrame:
-    """Return rows whose columns have distinct names, all text, the first of each kept."""
+    """Return rows whose column names are distinct text; of columns with the same name, the first is kept."""
     names = pd.Index([each if isinstance(each, str) else str(each) for each in rows.columns], dtype=object)
     rows = rows.set_axis(names, axis=1)
     twice = names[names.duplicated()].unique()
     findings += [
         Finding(
             "colliding-columns",
-            f"columns must have names of their own, and {int((names == name).sum())} are called {name!r}",
-            "rename all but one in the table, view or query",
+            f"column names must be unique, and {int((names == name).sum())} columns are called {name!r}",
+            "rename all but one of them in the table, view or query",
             column=name,
         )
         for name in twice
@@ -40,8 +40,8 @@ def with_distinct_names(rows: pd.DataFrame, findings: list[Finding]) -> pd.DataF
             findings.append(
                 Finding(
                     "similar-column-names",
-                    f"columns {shorten([repr(name) for name in alike])} differ in case or blanks alone",
-                    "see that both are meant, or name one in 'exclude'",
+                    f"columns {shorten([repr(name) for name in alike])} differ only in case or blanks",
+                    "check that you want both, or name one in 'exclude'",
                     column=alike.iloc[-1],
                 )
             )
@@ -49,15 +49,15 @@ def with_distinct_names(rows: pd.DataFrame, findings: list[Finding]) -> pd.DataF
 
 
 def chosen_columns(frame: pd.DataFrame, features: FeatureSpec, findings: list[Finding]) -> pd.DataFrame:
-    """Return the columns that a study uses, the target first where it is there."""
+    """Return the columns that a study uses, the target first."""
     findings += map(Finding.of, unknown_columns(frame.columns, features))
     return frame[[name for name in study_columns(frame.columns, features) if name in frame.columns]]
 
 
 def as_numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, n_labels: int) -> pd.DataFrame:
-    """Return float64 columns, those that hold anything else left out; what is infinite stays.
+    """Return the columns as float64, without those that are not numbers; infinite values stay.
 
-    Of a target the first `n_labels` values are looked at, and the others are missing in what is returned.
+    Only the first `n_labels` values of a target are examined; the others are missing in the result.
     """
     numbers: dict[str, pd.Series] = {}
     for name in chosen.columns:
@@ -66,7 +66,7 @@ def as_numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *,
             findings.append(
                 Finding(
                     "empty-column",
-                    f"columns must hold values, and {pasteable(name)} holds none in {len(column)} rows",
+                    f"columns must hold values, and {pasteable(name)} holds none in {counted(len(column), 'row')}",
                     _left_out(name, spec),
                     column=name,
                 )
@@ -85,7 +85,7 @@ def as_numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *,
 
 
 def _left_out(name: str, spec: TuneSpec) -> str:
-    return "name another as `target`" if name in spec.features.targets else "name it in 'exclude'"
+    return "choose another `target`" if name in spec.features.targets else "name it in 'exclude'"
 
 
 def _beyond_floats(column: pd.Series, values: pd.Series, name: str, spec: TuneSpec) -> Iterator[Finding]:
@@ -94,8 +94,8 @@ def _beyond_floats(column: pd.Series, values: pd.Series, name: str, spec: TuneSp
     if len(large):
         yield Finding(
             "float-overflow",
-            f"values must lie within float32's range, and {pasteable(name)} has {len(large)} beyond {_LARGEST:.2g}, "
-            f"first at {large[0]}",
+            f"values must fit float32, and {pasteable(name)} has {len(large)} beyond {_LARGEST:.2g}, first at "
+            f"{large[0]}",
             f"correct them, or {_left_out(name, spec)}",
             column=name,
             timestamps=first_few(large),
@@ -106,7 +106,7 @@ def _beyond_floats(column: pd.Series, values: pd.Series, name: str, spec: TuneSp
             yield Finding(
                 "imprecise-integers",
                 f"whole numbers beyond 2^53 lose their last digits, and {pasteable(name)} has {len(inexact)}, first at "
-                f"{inexact[0]}: identifiers are no features",
+                f"{inexact[0]}: identifiers are not features",
                 f"{_left_out(name, spec)}, or scale it down",
                 column=name,
                 timestamps=first_few(inexact),
@@ -114,7 +114,7 @@ def _beyond_floats(column: pd.Series, values: pd.Series, name: str, spec: TuneSp
 
 
 def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding, pd.Series | None]:
-    """Return what is wrong with a column of other things, and its numbers where it can be read as some."""
+    """Return what is wrong with a column that does not hold numbers, and its numbers if it can be read as some."""
     kind = column.dtype.kind
     known = column.dropna()
     kinds = {type(each) for each in known} if kind == "O" else set()
@@ -145,7 +145,7 @@ def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding,
         finding = Finding(
             "text-column",
             f"features must be numbers, and {pasteable(name)} holds text such as {word!r}",
-            f"{'cast it to' if are_digits else 'code it as'} numbers in a view or query, or {remedy}",
+            f"{'cast it to' if are_digits else 'encode it as'} numbers in a view or query, or {remedy}",
             column=name,
             timestamps=first_few(known.index[words]) if words.any() else timestamps,
         )
@@ -163,12 +163,12 @@ def _not_numbers(column: pd.Series, name: str, spec: TuneSpec) -> tuple[Finding,
 
 
 def _read_as_numbers(column: pd.Series) -> pd.Series | None:
-    """Return a column's numbers if nearly all of it are some, for the sake of looking further."""
+    """Return a column's numbers if nearly all of its values are numbers, so that later checks can examine them."""
     known = column.dropna()
     values = known.astype(object).map(_number).astype(np.float64)
     if values.isna().mean() > 0.1:
         return None
-    # What is no number is named already: it is not to count as missing, too.
+    # Values that are not numbers have been reported, and must not count as missing too.
     return values.reindex(column.index).where(column.isna(), values.reindex(column.index).ffill().bfill())
 
 

@@ -1,4 +1,4 @@
-"""Columns that say the same: as each other, as the target, as the target of a later row."""
+"""Columns that copy each other, the target, or the target of another row."""
 
 from collections.abc import Iterator
 
@@ -9,18 +9,18 @@ import pandas as pd
 from kallos.checks.findings import Finding, first_few
 from kallos.folds.columns import fitting_columns
 from kallos.specs.study import TuneSpec
-from kallos.words import pasteable
+from kallos.words import counted, pasteable
 
 Array = npt.NDArray[np.float64]
 
-# Rank correlation of changes from row to row from which on two columns are the same but for unit and rounding.
+# From this rank correlation of their changes from row to row on, two columns differ only in unit and rounding.
 SAME = 0.999
 FEWEST = 30
 _FARTHEST = 60
 
 
 def duplicate_columns(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[Finding]:
-    """Yield covariates of the same values as one before them; constant ones are named elsewhere."""
+    """Yield covariates with the same values as an earlier column, except constant ones."""
     seen: dict[bytes, str] = {}
     for name in numbers.columns.drop(list(targets), errors="ignore"):
         values = numbers[name].to_numpy()
@@ -30,17 +30,17 @@ def duplicate_columns(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterat
         if first != name:
             yield Finding(
                 "duplicate-column",
-                f"{pasteable(name)} holds the same values as {pasteable(first)} in all {len(values)} rows",
+                f"{pasteable(name)} has the same values as {pasteable(first)} in all {len(values)} rows",
                 f"name {pasteable(name)} in 'exclude'",
                 column=name,
             )
 
 
 def copies_of_target(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
-    """Yield covariates that are the target's of the same, an earlier or a later row.
+    """Yield covariates that equal the target of the same, an earlier or a later row.
 
-    `known` has the target stamped when it is known. A later row's target is a leak: the column is stamped before
-    what it holds is known. The same and an earlier row's are what a model looks back on anyway.
+    `known` has the target at the timestamp when it is known. The target of a later row is a leak; a model sees the
+    target of the same or an earlier row anyway.
     """
     for target in spec.features.targets:
         yield from _copies_of(target, known, spec)
@@ -62,7 +62,7 @@ def _copies_of(target: str, known: pd.DataFrame, spec: TuneSpec) -> Iterator[Fin
     for position, name in enumerate(covariates):
         best = int(alike[:, position].argmax())
         if alike[best, position] >= SAME:
-            # Of a target that repeats itself, the nearest that is no leak is as true as any.
+            # If the target repeats itself, several shifts fit equally well: prefer the nearest that is no leak.
             as_good = shifts[alike[:, position] >= alike[best, position] - 1e-9]
             harmless = as_good[as_good <= 0]
             shift = int(harmless.max()) if len(harmless) else int(as_good.min())
@@ -72,36 +72,29 @@ def _copies_of(target: str, known: pd.DataFrame, spec: TuneSpec) -> Iterator[Fin
 def _copy(name: str, target: str, shift: int, known: pd.DataFrame, spec: TuneSpec) -> Finding:
     if shift > 0:
         raw = shift - spec.features.label_horizon
-        words = f"the target {pasteable(target)} of {shift} rows later"
+        words = f"the target {pasteable(target)} {counted(shift, 'row')} later"
         if spec.features.label_horizon and raw == 0:
-            words = f"the target {pasteable(target)}, which is not known until {shift} rows later"
+            words = f"the target {pasteable(target)}, which becomes known only {counted(shift, 'row')} later"
         return Finding(
             "leaking-column",
-            f"a value must be stamped when it becomes known, and {pasteable(name)} is {words}: a model would read the "
-            "answer",
-            "name it in 'exclude', or shift it down in the view or query; if it is truly known by then (an open that "
-            "is the last close), name it in 'known_future'",
+            f"a value must not appear before it is known, and {pasteable(name)} equals {words}: a model would read "
+            "the answer",
+            "name it in 'exclude', or shift it down in the view or query; if it really is known by then (such as an "
+            "open that equals the last close), name it in 'known_future'",
             column=name,
             timestamps=first_few(known.index),
         )
-    if shift == 0:
-        return Finding(
-            "target-copy",
-            f"{pasteable(name)} is the target {pasteable(target)} itself, on which a model looks back anyway",
-            "name it in 'exclude'",
-            column=name,
-        )
+    fault, which = ("lagged-target-copy", f" {counted(-shift, 'row')} earlier") if shift else ("target-copy", "")
     return Finding(
-        "lagged-target-copy",
-        f"{pasteable(name)} is the target {pasteable(target)} of {-shift} rows before, on which a model looks back "
-        "anyway",
+        fault,
+        f"{pasteable(name)} equals the target {pasteable(target)}{which}, which a model sees anyway",
         "name it in 'exclude'",
         column=name,
     )
 
 
 def _correlation(ranks: Array, own: Array, shift: int) -> Array:
-    """Return each column's correlation with the target of `shift` rows later, over the rows that have both."""
+    """Return each column's correlation with the target `shift` rows later, over the rows that have both."""
     n = len(own)
     earlier, later = ranks[max(-shift, 0) : n - max(shift, 0)], own[max(shift, 0) : n - max(-shift, 0)]
     both = ~np.isnan(earlier) & ~np.isnan(later)[:, None]
@@ -112,6 +105,6 @@ def _correlation(ranks: Array, own: Array, shift: int) -> Array:
 
 
 def varies(values: Array) -> bool:
-    """Return whether a column holds two values that differ, and three at least."""
+    """Return whether a column has three values or more, and two of them differ."""
     finite = values[np.isfinite(values)]
     return len(finite) >= 3 and bool(np.ptp(finite) > 0)

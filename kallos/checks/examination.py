@@ -1,4 +1,4 @@
-"""The rows of a study looked at before its first fit, for all faults at once."""
+"""Examines the rows of a study before its first fit, for all faults at once."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -8,7 +8,7 @@ import pandas as pd
 
 from kallos.checks.columns import as_numbers, chosen_columns, with_distinct_names
 from kallos.checks.copies import copies_of_target, duplicate_columns
-from kallos.checks.findings import Examination, Finding
+from kallos.checks.findings import Examination, Finding, in_order
 from kallos.checks.scales import examine_scales
 from kallos.checks.shifts import shifted_columns
 from kallos.checks.splits import unadjusted_splits
@@ -25,12 +25,11 @@ from kallos.specs.study import TuneSpec
 def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None) -> Examination:
     """Return all faults of rows as `FeatureStore.read(spec.data)` returns them, and what a study would see of them.
 
-    Behind each fault of the rows it goes on with them repaired (of doubled timestamps the first is kept, and so on), so
-    that later faults are found, too. Of the rows of a hold-out the timestamps are looked at, which say where it begins,
-    and no value. `now` is the moment that no row should lie behind, in UTC if it has no zone; by default none does. The
-    rows are left as they are.
+    After finding a fault it continues on repaired rows (it keeps the first row of a duplicated timestamp, and so on) to
+    find later faults too. It reads the timestamps of a hold-out, to see where it begins, but none of its values. Rows
+    after `now` (in UTC if it has no zone) are a fault if it is given. The rows are not changed.
 
-    Raises `UsageError` for dates or a frequency that are none, or do not suit the rows.
+    Raises `UsageError` for dates or a frequency that are invalid or do not suit the rows.
     """
     require(pd.DataFrame, rows=rows)
     require(TuneSpec, spec=spec)
@@ -39,7 +38,7 @@ def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None) 
 
 
 def look_at_timestamps(rows: pd.DataFrame, spec: TuneSpec, now: datetime | None) -> Stamped:
-    """Return rows indexed by their timestamps, columns with names of their own, and what is wrong with either."""
+    """Return rows indexed by timestamp, their columns with distinct names, and what is wrong with either."""
     findings: list[Finding] = []
     stamped = examine_timestamps(with_distinct_names(rows, findings), spec.data, now)
     return replace(stamped, findings=[*findings, *stamped.findings])
@@ -48,44 +47,45 @@ def look_at_timestamps(rows: pd.DataFrame, spec: TuneSpec, now: datetime | None)
 def examine_stamped(stamped: Stamped, spec: TuneSpec, n_rows: int | None = None) -> Examination:
     """Return all faults of rows, and what a study would see of them.
 
-    The first `n_rows` are looked at, and cut into no folds: those of an asset that is not alone are the affair of all
-    assets together. By default the rows are cut as those of an asset that is alone.
+    Cuts the rows of a single asset into folds. With `n_rows` it examines only the first `n_rows` rows and cuts no
+    folds, because several assets share theirs.
     """
     findings, of_folds = [*stamped.findings], list[Finding]()
     whole = stamped.frame
     seen_study = SeenStudy(n_rows) if n_rows is not None else cut_study(whole.index, spec, stamped.frequency, of_folds)
-    behind = whole.index[seen_study.n_rows :]
+    holdout = whole.index[seen_study.n_rows :]
     chosen = chosen_columns(first_rows(whole, seen_study.n_rows), spec.features, findings)
-    # Values near the end of what floats hold overflow on the way: they are named, and that is enough.
+    # Values near the limit of floats overflow in these computations, and are reported by then.
     with np.errstate(over="ignore", invalid="ignore"):
-        numbers = _numbers(chosen, spec, findings, has_holdout=len(behind) > 0)
+        numbers = _numbers(chosen, spec, findings, has_holdout=len(holdout) > 0)
         _study(numbers, seen_study, spec, findings, of_folds)
     index = numbers.index
+    table = spec.data.features_table if spec.data.query is None else "query"
     return Examination(
-        findings=_in_order(findings, spec.data.features_table if spec.data.query is None else "query"),
+        findings=in_order(replace(finding, table=table) for finding in findings),
         rows=len(index),
         first=None if index.empty else str(index[0]),
         last=None if index.empty else str(index[-1]),
         left_out=stamped.left_out,
-        holdout_rows=len(behind),
-        holdout_first=None if behind.empty else str(behind[0]),
+        holdout_rows=len(holdout),
+        holdout_first=None if holdout.empty else str(holdout[0]),
         frequency=None if stamped.frequency is None else str(stamped.frequency),
         columns={group: tuple(names) for group, names in group_columns(numbers.columns, spec.features).items()},
-        folds=seen(seen_study.folds, _behind_label(index, spec)),
+        folds=seen(seen_study.folds, index[spec.features.label_horizon :]),
         longest_input=seen_study.longest_input,
     )
 
 
 def _numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, has_holdout: bool) -> pd.DataFrame:
-    """Return the columns as numbers, after looking at the values of each."""
+    """Return the columns as numbers, after examining the values of each."""
     if chosen.empty:
         return pd.DataFrame(index=chosen.index)
-    # Labels of the last rows before a hold-out are known behind the cut.
+    # The labels of the last rows before a hold-out are known only after the cut.
     n_labels = len(chosen) - spec.features.label_horizon if has_holdout else len(chosen)
     numbers = as_numbers(chosen, spec, findings, n_labels=n_labels)
     if not has_holdout and not any(finding.fault == "unfinished-row" for finding in findings):
         volumes = fitting_columns(numbers.columns, spec.features.volume)
-        # Whether the clock says so is known from the timestamps.
+        # What the clock says has been examined with the timestamps.
         found = why_unfinished(numbers, volumes, None)
         if found is not None and found.column is not None:
             findings.append(unfinished(numbers.index, found.why, column=found.column))
@@ -99,10 +99,10 @@ def _numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, h
 def _study(
     numbers: pd.DataFrame, cut: SeenStudy, spec: TuneSpec, findings: list[Finding], of_folds: list[Finding]
 ) -> None:
-    """Look at what a study makes of the rows."""
+    """Examine what a study makes of the rows."""
     if numbers.index.empty:
         if not any(finding.fault in ("no-rows", "missing-timestamps", "unreadable-timestamps") for finding in findings):
-            findings.append(Finding("no-rows", "a study needs rows, and has none", "see `asset_id` and the dates"))
+            findings.append(Finding("no-rows", "a study needs rows, and has none", "check `asset_id` and the dates"))
         return
     try:
         refuse_long_label(len(numbers), spec.features)
@@ -113,17 +113,8 @@ def _study(
     if all(target in numbers.columns for target in spec.features.targets):
         known = timestamp_when_known(known, spec.features, fill=spec.data.fill)
         copies = list(copies_of_target(known, spec))
-        # What is the target of another row is named as that.
+        # A copy of the target is reported once.
         others = known.drop(columns=[finding.column for finding in copies if finding.column is not None])
         findings += [*copies, *shifted_columns(others, spec)]
     findings += of_folds
-    findings += examine_folds(known.reindex(_behind_label(numbers.index, spec)), cut.folds, spec)
-
-
-def _behind_label(index: pd.Index, spec: TuneSpec) -> pd.Index:
-    return index[spec.features.label_horizon :]
-
-
-def _in_order(findings: list[Finding], table: str) -> tuple[Finding, ...]:
-    placed = [replace(finding, table=table) for finding in findings]
-    return tuple(sorted(placed, key=lambda finding: finding.severity != "error"))
+    findings += examine_folds(known.reindex(numbers.index[spec.features.label_horizon :]), cut.folds, spec)

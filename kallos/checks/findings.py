@@ -1,6 +1,6 @@
-"""What a check can find, each fault by its name, and what it hands back."""
+"""The faults that a check can find, and its result."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from kallos.words import pasteable
 
 Severity = Literal["error", "warning"]
 
-# Every fault that can be found. An error makes a study fail or its scores untrue; a warning is for people to judge.
+# An error makes a study fail or its scores wrong. The user judges a warning.
 FAULTS: Mapping[str, Severity] = {
     "colliding-columns": "error",
     "no-timestamp-column": "error",
@@ -79,15 +79,13 @@ FAULTS: Mapping[str, Severity] = {
     "shifted-rows": "warning",
 }
 
-_MOST_TIMESTAMPS = 3
-
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault and its place: what is wrong, where, and what to do about it.
+    """One fault: what is wrong, where, and what to do about it.
 
-    `timestamps` are the first few rows at fault, as text; `parameter` is the field of the specification at fault;
-    `known_from` is the first timestamp behind values that are missing at the beginning; `asset` is given where there
+    `timestamps` are those of the first few rows at fault, as text. `parameter` is the field of the specification at
+    fault. `known_from` is the first timestamp after values that are missing at the beginning. `asset` is set if there
     are several.
     """
 
@@ -104,7 +102,7 @@ class Finding:
 
     @classmethod
     def of(cls, error: DataError, **place: Any) -> "Finding":
-        """Return what a strict function refuses as a finding; where it does not say the place, this is it."""
+        """Return an error as a finding; `place` fills in what the error does not say about its place."""
         place = {**place, **error.place}
         return cls(
             message=error.rule, remedy=error.remedy, **{**place, "timestamps": first_few(place.get("timestamps", ()))}
@@ -112,7 +110,7 @@ class Finding:
 
     @property
     def severity(self) -> Severity:
-        """Whether it makes tuning unsound ("error") or is for people to judge ("warning")."""
+        """Whether it makes tuning unsound ("error") or the user has to judge it ("warning")."""
         return FAULTS[self.fault]
 
     @property
@@ -123,13 +121,13 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """Where it is, in a few words."""
+        """Asset, column, first timestamp, fold and parameter, as far as they are known."""
         column = None if self.column is None else f"column {pasteable(self.column)}"
         fold = None if self.fold is None else f"fold {self.fold}"
         return ", ".join(part for part in (self.asset, column, *self.timestamps[:1], fold, self.parameter) if part)
 
     def document(self) -> dict[str, Any]:
-        """Return the finding as JSON holds it."""
+        """Return the finding as plain values for JSON."""
         return {
             "fault": self.fault,
             "severity": self.severity,
@@ -146,7 +144,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class SeenFold:
-    """A fold as a study would see it, in the data's own timestamps, all inclusive."""
+    """A fold in the data's own timestamps, all inclusive."""
 
     number: int
     train_start: str
@@ -159,10 +157,9 @@ class SeenFold:
 class Examination:
     """All findings, errors first, and what a study would see of the rows.
 
-    Where there are errors, what is seen is that of rows repaired for the sake of looking further: timestamps that are
-    doubled or cannot be read left out. `holdout_rows` lie behind what is seen, from `holdout_first` on, and no value of
-    theirs is looked at. `longest_input` is the input length that the search space is clipped to, None where it fits as
-    a whole.
+    If there are errors, the latter describes repaired rows, without duplicated or unreadable timestamps. The
+    `holdout_rows` follow, from `holdout_first` on; none of their values is examined. `longest_input` is the input
+    length that the search space is clipped to, or None if it fits as a whole.
     """
 
     findings: tuple[Finding, ...]
@@ -184,7 +181,7 @@ class Examination:
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """Findings that a study goes on with."""
+        """Findings that do not stop a study."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
     @property
@@ -193,7 +190,7 @@ class Examination:
         return not self.errors
 
     def summary(self) -> dict[str, Any]:
-        """Return what a study would see, as JSON holds it."""
+        """Return what a study would see, as plain values for JSON."""
         return {
             "rows": self.rows,
             "first": self.first,
@@ -208,32 +205,34 @@ class Examination:
 
     @classmethod
     def of_assets(cls, each: Mapping[str, "Examination"]) -> "Examination":
-        """Return that of one asset as it is, of several their findings together, and how many rows there are."""
+        """Return the examination of a single asset as it is, or the findings and rows of several together."""
         if len(each) == 1:
             return next(iter(each.values()))
         found = [replace(finding, asset=asset) for asset, one in each.items() for finding in one.findings]
-        return cls(
-            findings=tuple(sorted(found, key=lambda finding: finding.severity != "error")),
-            rows=sum(one.rows for one in each.values()),
-        )
+        return cls(findings=in_order(found), rows=sum(one.rows for one in each.values()))
 
     def require_sound(self) -> None:
-        """Raise `DataError` with a line for each error, if there is one."""
+        """Raise `DataError` with one line for each error, if there are errors."""
         lines = [finding.line for finding in self.errors]
         if len(lines) == 1:
             raise DataError(lines[0])
         if lines:
-            raise DataError("\n  ".join([f"rows must be fit for tuning, and have {len(lines)} faults:", *lines]))
+            raise DataError("\n  ".join([f"rows must be sound to tune on, and have {len(lines)} faults:", *lines]))
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings, errors first."""
+    return tuple(sorted(findings, key=lambda finding: finding.severity != "error"))
 
 
 def first_few(timestamps: pd.Index | tuple[Any, ...]) -> tuple[str, ...]:
     """Return the first few timestamps as text."""
-    return tuple(str(timestamp) for timestamp in timestamps[:_MOST_TIMESTAMPS])
+    return tuple(str(timestamp) for timestamp in timestamps[:3])
 
 
 @contextmanager
 def noted(findings: list[Finding], **place: Any) -> Iterator[None]:
-    """Add what a strict function refuses in this block to the findings."""
+    """Add a `DataError` of this block to the findings."""
     try:
         yield
     except DataError as error:

@@ -1,4 +1,4 @@
-"""Faults of the frequency: gaps, rows off it, two of them in one table."""
+"""Faults of the frequency: gaps, irregular rows, or two frequencies in one table."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -15,7 +15,7 @@ from kallos.words import shorten
 
 
 def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) -> Frequency | None:
-    """Return the frequency of sorted, unique timestamps, or None where they keep to none, which is then found."""
+    """Return the frequency of sorted, unique timestamps, or None, with a finding, if they have no regular one."""
     name = spec.timestamp_column
     try:
         found = find_frequency(index, spec.frequency)
@@ -34,9 +34,8 @@ def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) 
         findings.append(
             Finding(
                 "mixed-frequency",
-                f"rows must keep to one frequency, and theirs changes at {change[0]}: {before} apart before, {after} "
-                f"behind",
-                "take the rows of one frequency by `start_date` or `end_date`, or bring all to the longer one",
+                f"rows must have one frequency, and theirs changes at {change[0]} from {before} to {after}",
+                "select the rows of one frequency with `start_date` or `end_date`, or resample all to the longer one",
                 column=name,
                 timestamps=(str(change[0]),),
             )
@@ -47,21 +46,21 @@ def examine_frequency(index: pd.Index, spec: DataSpec, findings: list[Finding]) 
 
 
 def _off_their_day(index: pd.Index, frequency: Frequency, name: str) -> Iterator[Finding]:
-    """Yield the bars of weeks and the like that are stamped on another day than most, as where that is a holiday."""
+    """Yield the rows of weeks, months and so on that are not on the usual day, for example because of a holiday."""
     if frequency.unit is None or not len(shifted := shifted_rows(index, frequency)):
         return
     yield Finding(
         "shifted-rows",
-        f"each {UNITS[frequency.unit]} has one row, stamped as {frequency.step} but for {len(shifted)} of "
-        f"{len(index)}: {shorten(shifted)}",
-        "leave them where the usual day was a holiday, or else correct them",
+        f"each {UNITS[frequency.unit]} has one row, and {len(shifted)} of {len(index)} are not on the usual day "
+        f"({frequency.step}): {shorten(shifted)}",
+        "ignore this if the usual day was a holiday, or else correct them",
         column=name,
         timestamps=first_few(shifted),
     )
 
 
 def _change_of_frequency(index: pd.DatetimeIndex) -> tuple[pd.Timestamp, Any, Any] | None:
-    """Return where a whole part of the rows begins that keeps to another step, with the steps before and behind."""
+    """Return the first row of a part that has another step, and the steps before and after it."""
     steps = pd.Series(np.diff(index.asi8))
     runs = steps.ne(steps.shift()).cumsum()
     lengths = runs.value_counts(sort=False)

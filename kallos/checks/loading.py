@@ -1,4 +1,4 @@
-"""A study's features, read once, and handed on only if they are sound."""
+"""Reads a study's features once, and returns them only if they are sound."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,14 +24,14 @@ from kallos.specs.study import TuneSpec
 
 @dataclass(frozen=True)
 class AssetRows:
-    """An asset's rows as the database holds them, and the rules that those break which `ingest` has left out."""
+    """An asset's rows in the database, and the rules that the rows left out by `ingest` break."""
 
     rows: pd.DataFrame
     left_out: pd.Series
 
 
 class RowReader:
-    """Reads assets' rows from a database, and keeps the last ones for whoever asks for the same or fewer."""
+    """Reads assets' rows from a database, and keeps the last ones for requests of the same or fewer rows."""
 
     def __init__(self, db_url: str, *, timeout: float = DB_TIMEOUT, on_rows: OnRows | None = None) -> None:
         self._db_url = db_url
@@ -40,7 +40,7 @@ class RowReader:
         self._last: tuple[DataSpec, AssetRows] | None = None
 
     def read(self, spec: DataSpec) -> AssetRows:
-        """Return the rows of one asset, those after the last date asked for among them if they are kept."""
+        """Return the rows of one asset; kept rows may go beyond the end date."""
         if self._last is not None and _holds(*self._last, spec):
             return self._last[1]
         with FeatureStore(self._db_url, timeout=self._timeout) as store:
@@ -50,7 +50,7 @@ class RowReader:
 
 
 def _holds(kept: DataSpec, read: AssetRows, asked: DataSpec) -> bool:
-    """Return whether rows that were read for one specification have all of another, which may end earlier."""
+    """Return whether kept rows include all rows of another specification, which may end earlier."""
     if kept.model_copy(update={"end_date": asked.end_date}) != asked:
         return False
     if kept.end_date in (None, asked.end_date):
@@ -63,9 +63,9 @@ def _holds(kept: DataSpec, read: AssetRows, asked: DataSpec) -> bool:
 def load_sound_features(
     reader: RowReader, spec: TuneSpec, *, now: datetime | None = None
 ) -> tuple[pd.DataFrame, Examination]:
-    """Return the features of a study as `load_features_from_db` does, and what was found in them.
+    """Return the features of a study as `load_features_from_db` does, and their findings.
 
-    Raises `DataError` with a line for each fault if tuning on them would be unsound.
+    Raises `DataError` with one line for each error if tuning on them would be unsound.
     """
     read = {data.only_asset: reader.read(data) for data in spec.data.each()}
     rows = {asset: each.rows for asset, each in read.items()}
@@ -83,9 +83,9 @@ def load_sound_features(
 def load_features_to_score(
     reader: RowReader, spec: TuneSpec, *, now: datetime | None = None
 ) -> tuple[pd.DataFrame, Examination]:
-    """Return the features that a trained model is judged on, and what was found in them.
+    """Return the features that a trained model is judged on, and their findings.
 
-    Here, and nowhere before, the rows of a hold-out are looked at. Raises `DataError` with a line for each fault.
+    Only here are the values of a hold-out examined. Raises `DataError` with one line for each error.
     """
     read = reader.read(spec.data)
     stamped = look_at_timestamps(read.rows, spec, now)
@@ -96,10 +96,10 @@ def load_features_to_score(
     return tidy(read.rows, spec.data), examination
 
 
-# Whatever is said of flags of a study does not help a model that it has left.
+# The usual remedies change a study, which is too late for a trained model.
 _OF_SETTLED = (
-    "correct the table, or score the rows before it alone by `test_end_date`: columns, label and filling of a trained "
-    "model are settled, and others need another study"
+    "correct the table, or score only the rows before it with `test_end_date`; a trained model keeps its columns, "
+    "label and filling, so to change them run another study"
 )
 
 
@@ -110,30 +110,21 @@ def examine_each(
     now: datetime | None = None,
     left_out: Mapping[str, pd.Series] | None = None,
 ) -> dict[str, Examination]:
-    """Return what is found in the rows of each asset by itself, as far as they are the study's.
-
-    With them go those that `ingest` has left out.
-    """
-    found = _examine_each(rows, spec, now)
+    """Return what is wrong with each asset's own rows within the study, and with the rows that `ingest` left out."""
+    own = {data.only_asset: spec.model_copy(update={"data": data}) for data in spec.data.each()}
+    if len(own) == 1:
+        found = {asset: examine(rows[asset], spec, now=now) for asset in own}
+    else:
+        stamped = {asset: look_at_timestamps(rows[asset], own[asset], now) for asset in own}
+        n_rows = _rows_of_each(stamped, spec)
+        found = {asset: examine_stamped(stamped[asset], own[asset], n_rows[asset]) for asset in own}
     if left_out is None:
         return found
-    return {
-        data.only_asset: with_left_out(found[data.only_asset], left_out[data.only_asset], data)
-        for data in spec.data.each()
-    }
-
-
-def _examine_each(rows: Mapping[str, pd.DataFrame], spec: TuneSpec, now: datetime | None) -> dict[str, Examination]:
-    if len(rows) == 1:
-        return {asset: examine(each, spec, now=now) for asset, each in rows.items()}
-    own = {data.only_asset: spec.model_copy(update={"data": data}) for data in spec.data.each()}
-    stamped = {asset: look_at_timestamps(rows[asset], own[asset], now) for asset in own}
-    n_rows = _rows_of_each(stamped, spec)
-    return {asset: examine_stamped(stamped[asset], own[asset], n_rows[asset]) for asset in own}
+    return {asset: with_left_out(found[asset], left_out[asset], own[asset].data) for asset in own}
 
 
 def _rows_of_each(stamped: Mapping[str, Stamped], spec: TuneSpec) -> dict[str, int]:
-    """Return how many rows of each asset are the study's; all, where faulty timestamps keep it from being cut."""
+    """Return how many rows of each asset the study uses; all of them if faulty timestamps prevent cutting it."""
     timestamps = {asset: each.frame.index for asset, each in stamped.items()}
     if spec.folds.holdout and all(each.frequency is not None for each in stamped.values()):
         with suppress(DataError):

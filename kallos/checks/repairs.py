@@ -1,4 +1,4 @@
-"""Repairs that a study can make of itself: causal ones, none that is not asked for, and none in the database."""
+"""Repairs of a specification: causal, only those that are requested, and never in the database."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -7,7 +7,7 @@ from datetime import datetime
 import pandas as pd
 
 from kallos.checks.examination import examine
-from kallos.checks.findings import Examination, Finding
+from kallos.checks.findings import Examination
 from kallos.errors import UsageError
 from kallos.specs.study import TuneSpec
 from kallos.words import did_you_mean
@@ -18,14 +18,14 @@ Fix = Callable[[TuneSpec, Examination], TuneSpec]
 def repair(
     rows: pd.DataFrame, spec: TuneSpec, fixes: Iterable[str], *, now: datetime | None = None
 ) -> tuple[TuneSpec, Examination]:
-    """Return the specification that makes these repairs, in their order, and what is then found.
+    """Return the specification after these repairs, in their order, and what a check then finds.
 
-    Raises `UsageError` for a repair that is none of `FIXES`.
+    Raises `UsageError` for a repair that is not in `FIXES`.
     """
     asked = list(fixes)
     for name in asked:
         if name not in FIXES:
-            raise UsageError(f"`fix` must name repairs, and {name!r} is none: {did_you_mean(name, FIXES)}")
+            raise UsageError(f"`fix` must name known repairs, not {name!r}: {did_you_mean(name, FIXES)}")
     examination = examine(rows, spec, now=now)
     for name in asked:
         repaired = FIXES[name](spec, examination)
@@ -35,7 +35,7 @@ def repair(
 
 
 def study_lines(before: TuneSpec, after: TuneSpec) -> list[str]:
-    """Return what a study file has to say for `before` to become `after`, as lines of TOML."""
+    """Return the lines of a study file (TOML) that turn `before` into `after`."""
     lines: list[str] = []
     for table in ("data", "features"):
         old, new = (getattr(spec, table).model_dump(mode="json") for spec in (before, after))
@@ -48,8 +48,9 @@ def study_lines(before: TuneSpec, after: TuneSpec) -> list[str]:
 
 
 def _fill_forward(spec: TuneSpec, examination: Examination) -> TuneSpec:
-    missing = _columns(examination, "inner-missing-values", "trailing-missing-values")
-    return spec.model_copy(update={"data": spec.data.model_copy(update={"fill": "forward"})}) if missing else spec
+    if not _columns(examination, "inner-missing-values", "trailing-missing-values"):
+        return spec
+    return spec.model_copy(update={"data": spec.data.model_copy(update={"fill": "forward"})})
 
 
 def _start_later(spec: TuneSpec, examination: Examination) -> TuneSpec:
@@ -71,8 +72,8 @@ def _excluding(*faults: str) -> Fix:
 
 
 def _columns(examination: Examination, *faults: str) -> list[str]:
-    found: list[Finding] = [finding for finding in examination.findings if finding.fault in faults]
-    return [finding.column for finding in found if finding.column is not None]
+    found = (finding.column for finding in examination.findings if finding.fault in faults)
+    return [column for column in found if column is not None]
 
 
 FIXES: Mapping[str, Fix] = {

@@ -1,4 +1,4 @@
-"""Values of another scale: a unit that changed, single values far off the rest."""
+"""Faults of scale: a unit that changes, and single values far from the rest."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,26 +8,25 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
-from kallos.words import pasteable
+from kallos.words import counted, pasteable
 
 Array = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.signedinteger[Any]]
 
-# A level that jumps by this factor between two windows, and keeps a distance of the other factor for good.
+# A level jumps by this factor between two windows, and stays apart by the other.
 _JUMP, _KEPT = 50.0, 20.0
 _WINDOW, _FEWEST = 50, 20
 _FARTHEST = 12.0
-# So many robust deviations from its neighbours, and a value is of another world.
-_DEVIATIONS = 1000.0
-# Of the target fewer: it is scored, and one such value outweighs all others.
-_OF_TARGET = 100.0
+# More robust deviations from its neighbours make a value an outlier. The limit of the target is lower, because one
+# outlier would outweigh all other scored values.
+_DEVIATIONS, _OF_TARGET = 1000.0, 100.0
 _NEIGHBOURS, _SURROUNDINGS = 5, 101
-# Of a level, which moves by less than this share of its spread, so many are too many if the next row is back.
+# A glitch of a level (which usually moves by less than 0.03 of its spread): its deviations, and how it returns.
 _GLITCH, _LEVEL, _CLOSE, _AWAY = 25.0, 0.03, 0.12, 0.1
 
 
 def examine_scales(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[Finding]:
-    """Yield columns whose unit seems to change, and values that seem to be of another unit; of the target sooner."""
+    """Yield columns whose unit seems to change, and values that are far from their neighbours."""
     finite, excluded = numbers.where(np.isfinite(numbers)), ", or name the column in 'exclude'"
     for name in finite.columns:
         column = finite[name].dropna()
@@ -39,8 +38,8 @@ def examine_scales(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[
             yield Finding(
                 "scale-jump",
                 f"the level of {pasteable(name)} changes by a factor of about {_rounded(factor)} at "
-                f"{column.index[position]}, and stays: a change of its unit",
-                "bring it to one unit, or begin there with `start_date`",
+                f"{column.index[position]} and stays there: its unit seems to change",
+                "convert it to one unit, or start there with `start_date`",
                 column=name,
                 timestamps=first_few(column.index[position:]),
             )
@@ -51,9 +50,9 @@ def examine_scales(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[
         if len(far):
             yield Finding(
                 "outlier",
-                f"{pasteable(name)} is more than {farthest:g} robust deviations off its neighbours at {len(far)} "
-                f"rows, first {far[0]} ({column[far[0]]:.6g})",
-                "correct them" + (": an error of prices or of their unit?" if name in targets else excluded),
+                f"{pasteable(name)} is more than {farthest:g} robust deviations from its neighbours in "
+                f"{counted(len(far), 'row')}, first {far[0]} ({column[far[0]]:.6g})",
+                "correct them" + (": are prices or their unit wrong?" if name in targets else excluded),
                 column=name,
                 timestamps=first_few(far),
             )
@@ -61,64 +60,63 @@ def examine_scales(numbers: pd.DataFrame, targets: tuple[str, ...]) -> Iterator[
         if len(glitches):
             yield Finding(
                 "glitch",
-                f"{pasteable(name)} leaves its level for a single row and returns at {len(glitches)} rows, first "
-                f"{glitches[0]} ({column[glitches[0]]:.6g})",
-                "correct them, or name the column in 'exclude'",
+                f"{pasteable(name)} leaves its level for a single row and returns, {counted(len(glitches), 'time')}, "
+                f"first at {glitches[0]} ({column[glitches[0]]:.6g})",
+                "correct them" + excluded,
                 column=name,
                 timestamps=first_few(glitches),
             )
 
 
 def _jump(values: Array) -> tuple[int, float] | None:
-    """Return where the level changes for good, and by which factor, if it does."""
+    """Return where the level changes permanently, and by which factor, if it does."""
     sizes = np.abs(values)
     known = sizes > 0
-    # What is zero has no scale.
+    # Zeros have no scale.
     logs = np.where(known, np.log(np.where(known, sizes, 1.0)), 0.0)
     if known.sum() < 2 * _FEWEST:
         return None
-    # One value of another world is not to move the mean of a window.
+    # A single outlier must not move the mean of a window.
     usual = float(np.median(logs[known]))
     logs = np.where(known, np.clip(logs, usual - _FARTHEST, usual + _FARTHEST), 0.0)
     sums, counts = np.r_[0.0, np.cumsum(logs)], np.r_[0, np.cumsum(known)]
     places = np.arange(_FEWEST, len(values) - _FEWEST + 1)
     before = _mean(sums, counts, np.maximum(places - _WINDOW, 0), places)
-    behind = _mean(sums, counts, places, np.minimum(places + _WINDOW, len(values)))
-    steps = np.abs(behind - before)
+    after = _mean(sums, counts, places, np.minimum(places + _WINDOW, len(values)))
+    steps = np.abs(after - before)
     if not len(steps) or np.isnan(steps).all():
         return None
     best = int(np.nanargmax(steps))
-    position = places[best]
-    ends = np.array([0]), np.array([position]), np.array([len(values)])
-    kept = abs(float((_mean(sums, counts, ends[1], ends[2]) - _mean(sums, counts, ends[0], ends[1]))[0]))
+    position = int(places[best])
+    kept = abs(float(_mean(sums, counts, position, len(values)) - _mean(sums, counts, 0, position)))
     if steps[best] < np.log(_JUMP) or not kept >= np.log(_KEPT):
         return None
-    return int(position), float(np.exp(steps[best]))
+    return position, float(np.exp(steps[best]))
 
 
-def _mean(sums: Array, counts: Positions, start: Positions, stop: Positions) -> Array:
-    """Return means of the logarithms from start to stop, NaN where too few are known."""
+def _mean(sums: Array, counts: Positions, start: Positions | int, stop: Positions | int) -> Array:
+    """Return the means of logarithms from start to stop, NaN if too few are known."""
     n = counts[stop] - counts[start]
     means: Array = np.where(n >= _FEWEST // 2, (sums[stop] - sums[start]) / np.maximum(n, 1), np.nan)
     return means
 
 
 def _deviations(column: pd.Series) -> Array:
-    """Return how far each value is off the median of its neighbours, in robust deviations of what is usual."""
+    """Return the distance of each value from the median of its neighbours, in robust deviations."""
     neighbours = column.rolling(_NEIGHBOURS, center=True, min_periods=1).median()
     distances = (column - neighbours).abs()
     moving = distances[distances > 0]
     if len(moving) < 10:
         return np.zeros(len(column))
     usual = float(moving.median())
-    # A level that grows moves further each day: what is usual is so in its own surroundings.
+    # A growing level moves further each day, so compare with the surroundings of each row.
     around = distances.rolling(_SURROUNDINGS, center=True, min_periods=1).median().clip(lower=usual)
     deviations: Array = (distances / (1.4826 * around)).to_numpy()
     return deviations
 
 
 def _returns(values: Array) -> npt.NDArray[np.bool_]:
-    """Return where a level is left for one row: the rows beside it are close. Of what is no level, nowhere."""
+    """Return where a level jumps for one row and returns; nowhere if the column has no stable level."""
     is_glitch = np.zeros(len(values), dtype=bool)
     steps = np.abs(np.diff(values))
     if not np.median(steps) < _LEVEL * np.std(values):

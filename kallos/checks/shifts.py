@@ -1,4 +1,4 @@
-"""Covariates that hold what another one holds some rows later: the one looks ahead, or the other looks back."""
+"""Covariates that equal another one some rows later: the one looks ahead, or the other is a lag."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -11,31 +11,29 @@ from kallos.checks.copies import FEWEST, SAME, varies
 from kallos.checks.findings import Finding, first_few
 from kallos.folds.columns import fitting_columns
 from kallos.specs.study import TuneSpec
-from kallos.words import pasteable
+from kallos.words import counted, pasteable
 
 Array = npt.NDArray[np.float64]
-# Changes from row to row of some stretches of consecutive rows: stretches x rows x columns.
+# Changes from row to row in some stretches of consecutive rows: stretches x rows x columns.
 Changes = npt.NDArray[np.float32]
-# A column by its place, and how many rows it is ahead of the first of its family.
+# The position of each column, and how many rows it is ahead of the first of its family.
 Family = dict[int, int]
 
 _FEWEST_ROWS, _FARTHEST = 60, 60
-# Pairs are looked for in a few stretches of so many rows, and those that are found are held against more of them.
+# Pairs are sought in a few stretches of rows (number, length), and confirmed in more.
 _FEW, _MANY = (4, 256), (8, 1024)
 _ALIKE = 0.95
 _GLITCHES = 0.01
-# What is left over at the right shift, as a share of what is left over beside it: a smooth series fits at every shift.
+# The residual at the right shift as a share of that at the next shifts: a smooth series fits at every shift.
 _SHARPNESS = 0.1
 _LONGEST_PERIOD = 400
 
 
 def shifted_columns(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
-    """Yield covariates that are others of later rows; `known` has the target stamped when it is known.
+    """Yield covariates that equal others in later rows; `known` has the target at the timestamp when it is known.
 
-    Of two such columns one looks ahead, or the other is a lag, and values do not tell which: that the target follows
-    the one more closely than the other is what a sound predictor with its lag looks like, too. So it is a warning. It
-    is an error where the target is in it: what is the target's size, or its square, of later rows is a function of a
-    target that is not known yet.
+    The values cannot tell whether one column looks ahead or the other is a lag, because a sound predictor with its lag
+    looks the same. This is a warning. It is an error if a column equals the size or square of the target in later rows.
     """
     left_out = {*spec.features.targets, *fitting_columns(known.columns, spec.features.known_future)}
     names = [name for name in known.columns if name not in left_out and varies(known[name].to_numpy())]
@@ -61,9 +59,9 @@ def shifted_columns(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
 
 
 def _families(columns: list[Array], farthest: int) -> list[Family]:
-    """Return columns that are one series in different rows, unless it comes again and again as a calendar does.
+    """Return the columns that are one shifted series, unless it repeats as a calendar does.
 
-    What is of a family already is not compared again, so that a family takes one comparison a member.
+    Columns of the same family are not compared again, so a family takes one comparison for each member.
     """
 
     @cache
@@ -84,7 +82,7 @@ def _families(columns: list[Array], farthest: int) -> list[Family]:
 
 
 def _changes(columns: list[Array], stretches: int, length: int) -> Array:
-    """Return changes from row to row, all where there are few rows, else those of stretches of them."""
+    """Return the changes from row to row, in stretches if there are many rows."""
     n_rows = len(columns[0])
     if n_rows <= stretches * length:
         stretches, length = 1, n_rows
@@ -94,19 +92,19 @@ def _changes(columns: list[Array], stretches: int, length: int) -> Array:
 
 
 def _ranked(changes: Array) -> Changes:
-    """Return ranks, less their mean, of each column's changes in all stretches together."""
+    """Return the centred ranks of each column's changes over all stretches."""
     ranks = pd.DataFrame(changes.reshape(-1, changes.shape[-1])).rank()
     centred: Changes = (ranks - ranks.mean()).to_numpy(np.float32).reshape(changes.shape)
     return centred
 
 
 def _shifted(one: Changes, other: Changes, shift: int) -> tuple[Changes, Changes]:
-    """Return the one, and the other of so many rows later, where there are both."""
+    """Return the rows of one and those of the other `shift` rows later that overlap."""
     return one[:, : one.shape[1] - shift], other[:, shift:]
 
 
 def _candidates(ranks: Changes, farthest: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the places of columns that seem to be others of as many rows later, or of the same row, nearest first."""
+    """Yield the positions of two columns and the shift at which they seem equal, smallest shifts first."""
     sample = np.nan_to_num(ranks)
 
     def fit(shift: int) -> Changes:
@@ -117,7 +115,7 @@ def _candidates(ranks: Changes, farthest: int) -> Iterator[tuple[int, int, int]]
         return alike
 
     own, after = fit(0), fit(1)
-    # As a column is another one's of a row later, so is that one its of a row before.
+    # Fits at a shift of -1 are those at +1 with the two columns swapped.
     before, here = after.T, own
     for shift in range(farthest + 1):
         neighbour = np.maximum(before, after) if shift == 0 else np.maximum(np.maximum(before, after), own)
@@ -128,7 +126,7 @@ def _candidates(ranks: Changes, farthest: int) -> Iterator[tuple[int, int, int]]
 
 
 def _without_glitches(one: Changes, other: Changes) -> float:
-    """Return how alike ranks are, of whatever sign, in all rows but the few in which they are least so."""
+    """Return the correlation of ranks, whatever its sign, without the few rows that differ most."""
     both = np.isfinite(one) & np.isfinite(other)
     now, later = one[both].astype(np.float64), other[both].astype(np.float64)
     if not len(now):
@@ -141,7 +139,7 @@ def _without_glitches(one: Changes, other: Changes) -> float:
 
 
 def _repeats_itself(column: Array) -> bool:
-    """Return whether a column comes again after some rows, as a calendar does: it is known in advance."""
+    """Return whether a column repeats itself as a calendar does, and so is known in advance."""
     first = int(np.isfinite(column).argmax())
     stretch = column[first : first + _MANY[0] * _MANY[1]]
     values = np.nan_to_num(_ranked(_changes([stretch], *_MANY))).ravel().astype(np.float64)
@@ -158,9 +156,9 @@ def _repeats_itself(column: Array) -> bool:
 def _looks_ahead(name: str, shift: int, target: str, known: pd.DataFrame) -> Finding:
     return Finding(
         "leaking-column",
-        f"a value must be stamped when it becomes known, and {pasteable(name)} is the size of the target "
-        f"{pasteable(target)} of {shift} rows later: a model would read how far it moves",
-        "name it in 'exclude', or shift it down in the view or query; if it is truly known by then, name it in "
+        f"a value must not appear before it is known, and {pasteable(name)} equals the size of the target "
+        f"{pasteable(target)} {counted(shift, 'row')} later: a model would read how far the target moves",
+        "name it in 'exclude', or shift it down in the view or query; if it really is known by then, name it in "
         "'known_future'",
         column=name,
         timestamps=first_few(known.index),
@@ -168,22 +166,22 @@ def _looks_ahead(name: str, shift: int, target: str, known: pd.DataFrame) -> Fin
 
 
 def _undecided(members: dict[str, int], known: pd.DataFrame) -> Iterator[Finding]:
-    """Yield the warning of a family: of the column that is farthest ahead, and of the one that is farthest behind.
+    """Yield the warning of a family, which names the columns that are farthest ahead and farthest behind.
 
-    Whoever leaves the first one out, or says that it is known, is told of the next.
+    Once the first is excluded or declared known, the next check names the next.
     """
     ahead, behind = max(members, key=members.__getitem__), min(members, key=members.__getitem__)
     one, other, shift = pasteable(ahead), pasteable(behind), members[ahead] - members[behind]
-    # A market that opens where it closed: by their names the close is the later of the two in a row.
+    # A market that opens where it closed: their names say that the close is later than the open.
     if shift == 1 and "open" in behind.lower() and behind.lower().replace("open", "close") == ahead.lower():
         return
-    more = f" ({len(members) - 2} more columns are of the same series)" if len(members) > 2 else ""
+    more = f" ({len(members) - 2} more columns are the same series)" if len(members) > 2 else ""
     yield Finding(
         "shifted-column",
-        f"{one} is {other} of {shift} rows later{more}: it looks ahead, unless {other} is a lag of it, which values do "
-        f"not tell",
-        f"see how both are made: if {one} is not known yet when it is stamped, name it in 'exclude'; if {other} is a "
-        f"lag, leave them",
+        f"{one} equals {other} {counted(shift, 'row')} later{more}: it looks ahead unless {other} is its lag, "
+        "which values cannot tell",
+        f"check how both are computed: if {one} is not known at its timestamp, name it in 'exclude'; if {other} is a "
+        "lag, keep both",
         column=ahead,
         timestamps=first_few(known.index),
     )

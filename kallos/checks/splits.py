@@ -1,4 +1,4 @@
-"""Splits that prices are not adjusted for: they jump by a simple ratio all at once, or volumes jump the other way."""
+"""Splits for which prices are not adjusted: all prices jump by a simple ratio, or volumes jump the other way."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,29 +12,29 @@ from kallos.checks.copies import varies
 from kallos.checks.findings import Finding
 from kallos.folds.columns import fitting_columns
 from kallos.specs.data import FeatureSpec
-from kallos.words import pasteable, shorten
+from kallos.words import day, pasteable, shorten
 
 Array = npt.NDArray[np.float64]
 
-# New shares for old ones, as companies split them; a reverse split turns each round.
+# New shares for old ones; a reverse split is the other way round.
 _RATIOS = {2.0: "2:1", 1.5: "3:2", 3.0: "3:1", 4.0: "4:1", 5.0: "5:1", 7.0: "7:1", 10.0: "10:1", 20.0: "20:1"}
 _PRICES = frozenset({"open", "high", "low", "close", "price"})
-# A jump is so many usual changes long, and so many off a ratio at most; what is usual is so in its surroundings.
+# A jump is at least 6 usual changes of the 50 rows around it long, and within 4 (or 2 %) of a ratio.
 _UNUSUAL, _OFF, _LEAST_OFF, _AROUND = 6.0, 4.0, 0.02, 50
 _FEWEST_ROWS, _MOST_JUMPS = 30, 50
-# Volumes of so many rows on both sides, and how far (in logarithms) they and the day's own may be off the ratio.
+# Volumes of this many rows on both sides, and how far (in logarithms) they and the day's own may be off the ratio.
 _VOLUMES, _LEAST_SHARE, _VOLUME_OFF, _DAY_OFF = 20, 0.4, 0.6, 0.8
-# From this rank correlation of changes on an open moves with a close.
+# From this rank correlation of their changes on, an open moves with a close.
 _MOVES_WITH = 0.3
-# Where nothing but one price tells, the jump is so near a ratio (in usual changes), and so many times all others.
+# If there is only one price: how near a ratio the jump must be (in usual changes), and how many times all others.
 _OFF_ALONE, _TIMES_ALONE = 2.0, 3.0
 
 
 @dataclass(frozen=True)
 class _Jump:
-    """A row at which a column changes by about a ratio: `sign` is -1 where it falls.
+    """A row at which a column changes by about a ratio; `sign` is -1 if it falls.
 
-    `off` is how far it is from the ratio, and `usual` a usual change around it, both in logarithms.
+    `off` is the distance to the ratio, and `usual` the usual change around the row, both in logarithms.
     """
 
     row: int
@@ -46,11 +46,11 @@ class _Jump:
 
 
 def unadjusted_splits(numbers: pd.DataFrame, features: FeatureSpec) -> Iterator[Finding]:
-    """Yield days at which prices, or their log returns, jump as in a split that nobody has adjusted them for.
+    """Yield days on which prices, or their log returns, jump as in a split for which they are not adjusted.
 
-    A fall within a day moves the close in that row and the open in the next, and a split both at once. Of prices
-    without an open, volumes must change the other way, and stay so. Where there are no volumes either, it must be the
-    one jump of its size.
+    A fall within a day moves the close in that row and the open in the next one, but a split moves both at once. If
+    there is no open, volumes must change the other way and stay there. Without volumes either, no other jump may be as
+    large.
     """
     volumes = [numbers[name].to_numpy() for name in fitting_columns(numbers.columns, features.volume)]
     returns = set(fitting_columns(numbers.columns, features.log_return))
@@ -77,12 +77,12 @@ def unadjusted_splits(numbers: pd.DataFrame, features: FeatureSpec) -> Iterator[
 
 
 def _words(name: str) -> set[str]:
-    """Return the words of a column's name, as `log_return_close`, `Adj Close` and `closePrice` have them."""
+    """Return the words of a name such as `log_return_close`, `Adj Close` or `closePrice`."""
     return {word.lower() for word in re.split(r"[\W\d_]+|(?<=[a-z])(?=[A-Z])", name) if word}
 
 
 def _changes(column: pd.Series, *, is_return: bool) -> Array:
-    """Return changes in logarithms: of prices, or those that a log return holds already; none of anything else."""
+    """Return the changes of a price in logarithms, or a log return as it is; all NaN for values that are not prices."""
     values: Array = column.to_numpy()
     known = values[np.isfinite(values)]
     if is_return:
@@ -95,7 +95,7 @@ def _changes(column: pd.Series, *, is_return: bool) -> Array:
 
 
 def _is_price(opened: Array, changes: Mapping[str, Array], closes: set[str]) -> bool:
-    """Return whether an open moves with a close of its own row or of the row before: an open interest does not."""
+    """Return whether an open moves with a close of its own or the previous row, unlike an open interest."""
     if not varies(opened):
         return False
     own = pd.Series(opened)
@@ -118,14 +118,14 @@ def _jumps(name: str, changes: Array) -> Iterator[_Jump]:
 
 
 def _stands_alone(jump: _Jump, changes: Array) -> bool:
-    """Return whether a jump is nearly its ratio, and nothing else in a column that does move comes near it."""
+    """Return whether a jump is close to its ratio, and no other move of the column is nearly as large."""
     others = np.delete(np.where(np.isfinite(changes), np.abs(changes), 0.0), jump.row)
     is_near = jump.off <= max(_OFF_ALONE * jump.usual, _LEAST_OFF)
     return is_near and jump.usual > 0 and bool(_TIMES_ALONE * others.max() < np.log(jump.ratio))
 
 
 def _turns(volume: Array, jump: _Jump) -> bool:
-    """Return whether volumes change by the ratio against the prices, on that day and for good."""
+    """Return whether volumes change by the ratio in the other direction, on that day and permanently."""
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(volume)
     logs[~np.isfinite(logs)] = np.nan
@@ -143,15 +143,14 @@ def _found(jump: _Jump, alike: list[_Jump], days: pd.Index) -> Finding:
     if jump.sign > 0:
         new, old = old, new
     if new == "1":
-        adjust = f"multiply the prices before it by {old} and divide volumes"
+        adjust = f"multiply earlier prices by {old} and divide earlier volumes"
     else:
-        adjust = f"divide the prices before it by {new if old == '1' else f'{new}/{old}'} and multiply volumes"
+        adjust = f"divide earlier prices by {new if old == '1' else f'{new}/{old}'} and multiply earlier volumes"
     columns = shorten([pasteable(each.column) for each in alike], 4)
     return Finding(
         "unadjusted-split",
-        f"prices must be adjusted for splits, and at {days[0]} they jump as in one of {new}:{old} ({columns})",
-        f"{adjust}, or begin behind it with `start_date` {str(days[-1]).removesuffix(' 00:00:00')}; leave it if they "
-        f"did move so far",
+        f"prices must be adjusted for splits, and at {days[0]} they jump as in a split of {new}:{old} ({columns})",
+        f"{adjust}, or start after it with `start_date` {day(days[-1])}; ignore this if they did move that far",
         column=alike[0].column,
         timestamps=(str(days[0]),),
     )

@@ -1,4 +1,4 @@
-"""Faults of the folds: too few rows for them, or nothing in them to learn or to forecast."""
+"""Faults of folds: too few rows, or nothing to learn or to forecast."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from kallos.words import pasteable
 
 @dataclass(frozen=True)
 class SeenStudy:
-    """What a study sees of an asset's rows, known by their timestamps alone.
+    """What a study sees of an asset's rows, judged by timestamps alone.
 
-    The first `n_rows` are its own, as they were loaded; those behind them are kept for the hold-out. `longest_input` is
-    the input length that the search space is clipped to.
+    It uses the first `n_rows` loaded rows; the hold-out has the others. `longest_input` is the input length that the
+    search space is clipped to.
     """
 
     n_rows: int
@@ -29,9 +29,9 @@ class SeenStudy:
 
 
 def cut_study(index: pd.Index, spec: TuneSpec, frequency: Frequency | None, findings: list[Finding]) -> SeenStudy:
-    """Return what a study sees of rows with these timestamps, as far as they allow.
+    """Return what a study sees of rows with these timestamps, as far as they can be cut into folds.
 
-    Rows that keep to no frequency are cut as sessions, which may have gaps; rows without timestamps are not cut.
+    Rows without a regular frequency are cut as sessions, which may have gaps. Rows without timestamps are not cut.
     """
     n_rows, label_horizon = len(index), spec.features.label_horizon
     index = index[label_horizon:]
@@ -59,9 +59,9 @@ def cut_study(index: pd.Index, spec: TuneSpec, frequency: Frequency | None, find
             Finding(
                 "clipped-input",
                 describe_clip(spec, longest_input),
-                "take more `train_rows` to try longer ones"
+                "use more `train_rows` to try longer inputs"
                 if spec.folds.train_rows is not None
-                else "bring more rows, or take fewer `n_folds`, to try longer ones",
+                else "bring more rows, or use fewer `n_folds`, to try longer inputs",
                 fold=shortest.number,
                 parameter="input_chunk_length",
             )
@@ -86,9 +86,9 @@ def seen(folds: tuple[Fold, ...], index: pd.Index) -> tuple[SeenFold, ...]:
 def examine_folds(
     known: pd.DataFrame, folds: tuple[Fold, ...], spec: TuneSpec, fits: Sequence[slice] | None = None
 ) -> Iterator[Finding]:
-    """Yield columns that do not vary in a fold, though they vary elsewhere; the target of `known` is so stamped.
+    """Yield columns that vary, but not in a fold; `known` has the target at the timestamp when it is known.
 
-    `fits` are the rows of each fold that fit the weights, by default those of an asset that is alone.
+    `fits` are the rows of each fold that fit the weights, by default those of a single asset.
     """
     fits = fits or [_fit_rows(fold, spec) for fold in folds]
     for name in known.columns:
@@ -102,9 +102,9 @@ def examine_folds(
             if fit.stop - fit.start > 1 and not _varies(values[fit]):
                 yield Finding(
                     "constant-in-training",
-                    f"{pasteable(name)} does not vary over the {fit.stop - fit.start} rows that train in fold "
-                    f"{fold.number}, and does later: its scale is unknown there",
-                    f"begin later with `start_date`, take fewer `n_folds`, or name {pasteable(name)} in 'exclude'",
+                    f"{pasteable(name)} does not vary over the {fit.stop - fit.start} training rows of fold "
+                    f"{fold.number}, but does later: its scale is unknown there",
+                    f"use a later `start_date`, or fewer `n_folds`, or name {pasteable(name)} in 'exclude'",
                     column=name,
                     timestamps=(str(known.index[fit.start]),),
                     fold=fold.number,
@@ -116,15 +116,15 @@ def _still_target(
     values: np.ndarray, name: str, index: pd.Index, folds: tuple[Fold, ...], fits: Sequence[slice]
 ) -> Iterator[Finding]:
     scored = [slice(fold.validation_start, fold.validation_stop) for fold in folds]
-    # One such window is part of a mean; where all are so, there is nothing to forecast.
+    # One constant window is only part of a mean. If all are constant, there is nothing to forecast.
     never_moves = all(rows.stop - rows.start > 1 and not _varies(values[rows]) for rows in scored)
     for fold, fit, window in zip(folds, fits, scored, strict=True):
         for fault, rows, rule in (
-            ("constant-target-in-fold", fit, "the target must vary where it trains"),
+            ("constant-target-in-fold", fit, "the target must vary in the training rows"),
             (
                 "constant-target-in-fold" if never_moves else "constant-target-in-window",
                 window,
-                "where a target stands still, repeating its last value makes no error to beat",
+                "no forecast can beat the last value of a constant target",
             ),
         ):
             if rows.stop - rows.start > 1 and not _varies(values[rows]):
@@ -132,7 +132,7 @@ def _still_target(
                     fault,
                     f"{rule}, and {pasteable(name)} is constant over the {rows.stop - rows.start} rows from "
                     f"{index[rows.start]} in fold {fold.number}",
-                    "name another as `target`, or choose other dates or `n_folds`",
+                    "choose another `target`, other dates or other `n_folds`",
                     column=name,
                     timestamps=(str(index[rows.start]),),
                     fold=fold.number,

@@ -1,11 +1,11 @@
-"""Several assets as one study sees them: folds by date, and faults that none of them has by itself."""
+"""Faults of several assets together: their folds are cut by date."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pandas as pd
 
-from kallos.checks.findings import Examination, Finding
+from kallos.checks.findings import Examination, Finding, in_order
 from kallos.checks.study import examine_folds, seen
 from kallos.errors import DataError
 from kallos.folds.cut import CutPanel, cut_panel, inner_cuts_of
@@ -13,12 +13,12 @@ from kallos.folds.grid import Fold
 from kallos.folds.panel import Panel
 from kallos.specs.study import TuneSpec
 
-# So many timestamps of the calendar lost before a window are worth a word: a holiday is not.
+# More timestamps lost before a window are reported; a holiday is not.
 _MANY = 10
 
 
 def examine_together(features: pd.DataFrame, spec: TuneSpec) -> Examination:
-    """Return what a study finds in its folds across assets that are each sound by themselves.
+    """Return what is wrong in the folds of several assets that are each sound on their own.
 
     `features` are indexed by asset and timestamp, as `FeatureStore.load` returns those of several assets.
     """
@@ -30,7 +30,7 @@ def examine_together(features: pd.DataFrame, spec: TuneSpec) -> Examination:
     panel, folds = cut.panel, cut.grid.folds
     findings = [*_standing_still(panel, folds, spec), *_halted(cut, spec)]
     return Examination(
-        findings=tuple(sorted(findings, key=lambda finding: finding.severity != "error")),
+        findings=in_order(findings),
         rows=len(panel.frame),
         first=str(panel.calendar[0]),
         last=str(panel.calendar[-1]),
@@ -40,7 +40,7 @@ def examine_together(features: pd.DataFrame, spec: TuneSpec) -> Examination:
 
 
 def _standing_still(panel: Panel, folds: tuple[Fold, ...], spec: TuneSpec) -> Iterator[Finding]:
-    """Yield what does not vary in a fold, asset by asset."""
+    """Yield each asset's columns that do not vary in a fold."""
     of_assets = [panel.folds_of(fold) for fold in folds]
     cuts = [inner_cuts_of(panel, fold, spec) for fold in of_assets]
     for position, asset in enumerate(spec.data.assets):
@@ -54,7 +54,7 @@ def _standing_still(panel: Panel, folds: tuple[Fold, ...], spec: TuneSpec) -> It
 
 
 def _halted(cut: CutPanel, spec: TuneSpec) -> Iterator[Finding]:
-    """Yield the asset whose gap before a window shortens the training of all."""
+    """Yield assets whose gap before a window shortens the training of all assets."""
     panel = cut.panel
     usual = spec.features.lead - 1 + spec.folds.gap
     for fold in cut.grid.folds:
@@ -69,9 +69,9 @@ def _halted(cut: CutPanel, spec: TuneSpec) -> Iterator[Finding]:
         asset = min(origins, key=origins.__getitem__)
         yield Finding(
             "halted-asset",
-            f"all assets train on what was known at the first forecast of any, and that of {asset} is made at "
-            f"{origins[asset]}: {lost} timestamps before fold {fold.number} train nobody",
-            "take it out of asset_id, or bring the rows that it lacks",
+            f"assets train only on what was known at the earliest first forecast, which {asset} makes at "
+            f"{origins[asset]}: no asset trains on the last {lost} timestamps before fold {fold.number}",
+            "remove it from `asset_id`, or load its missing rows",
             timestamps=(str(origins[asset]),),
             fold=fold.number,
             asset=asset,

@@ -1,1 +1,1 @@
-"""Which trial to train, and what choosing has made of its score."""
+"""Chooses the trial to train, and measures how the choice flatters its score."""

@@ -1,4 +1,4 @@
-"""Which trial to train, and how much of its skill the choice among many has made."""
+"""Chooses the trial to train, and measures how much of its skill is due to choosing the best of many."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -16,18 +16,18 @@ Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 RESAMPLES = 2000
-# With fewer folds there is no half to choose on and half to look at.
+# Fewer folds cannot be split into halves to choose on and to score on.
 FEWEST_FOLDS = 3
 
 
 def one_standard_error(result: TuningResult, operations_of: Callable[[Mapping[str, Any]], int]) -> OneStandardError:
-    """Return the trial whose forecasts take the fewest operations among those within one standard error of the best.
+    """Return the trial with the fewest operations for a forecast among those within one standard error of the best.
 
     Breiman, Friedman, Olshen & Stone (1984), section 3.4.3, with the standard error of the paired differences to the
-    best trial over the folds, since folds are not equally hard. A trial is near enough if the mean of its differences
-    is no larger than `one_error(n_folds)` times their standard error; of equals in operations, the better one is taken,
-    then the earlier one. `operations_of` counts those of a parameter set, and is asked for trials that are near enough:
-    it must count and not time, or the choice would be the machine's.
+    best trial over the folds, because folds are not equally hard. A trial is near enough if the mean of its differences
+    is at most `one_error(n_folds)` times their standard error. Among trials with equal operations the better one wins,
+    then the earlier one. `operations_of` must count the operations of a parameter set, not time them, or the choice
+    would depend on the machine.
     """
     best = result.best
     near = {trial.number: (trial, difference) for trial, difference in _near(result)}
@@ -48,11 +48,11 @@ def one_standard_error(result: TuningResult, operations_of: Callable[[Mapping[st
 
 
 def one_error(n_folds: int) -> float:
-    """Return how many standard errors stand for one where the error itself is estimated from so few folds.
+    """Return the number of standard errors that count as one if the error is estimated from this many folds.
 
-    A trial that is as good as the best is within one standard error of it in 84.1 % of the cases if the error is known.
-    It is within this many in as many if the error is that of the folds: Student's t (1908), "The probable error of a
-    mean", has its 84.1 % at 1.84 for 2 folds, 1.32 for 3, 1.14 for 5, and 1 for many. None is needed for one fold.
+    A trial that is as good as the best is within one known standard error of it in 84.1 % of cases. With an estimated
+    one, it is within this many in as many cases: the 84.1 % quantile of Student's t (1908), "The probable error of a
+    mean", is 1.84 for 2 folds, 1.32 for 3, 1.14 for 5, and 1 for many. A single fold has no standard error.
     """
     from scipy.stats import norm, t
 
@@ -60,13 +60,13 @@ def one_error(n_folds: int) -> float:
 
 
 def deflate(result: TuningResult, *, resamples: int = RESAMPLES, seed: int = 0) -> Deflation | None:
-    """Return what is left of the best trial's skill when the trial is chosen on other folds than it is scored on.
+    """Return the skill that remains when a trial is chosen on other folds than it is scored on.
 
-    Folds are drawn anew with replacement; the trial of the least mean error on those drawn is scored on those that were
-    not (Tsamardinos, Greasidou & Borboudakis 2018). And folds are split into halves, of an odd number the larger to
-    choose on, to see how the chosen trial ranks on the other half (Bailey, Borwein, López de Prado & Zhu 2017).
+    Folds are resampled with replacement; the trial with the least mean error on the drawn folds is scored on the others
+    (Tsamardinos, Greasidou & Borboudakis 2018). Folds are also split into halves (the larger one to choose on), to see
+    how the chosen trial ranks on the other half (Bailey, Borwein, López de Prado & Zhu 2017).
 
-    Only complete trials count: None if there are fewer than two, or fewer than three folds.
+    Only complete trials count. Returns None with fewer than two of them or fewer than three folds.
     """
     trials = _complete(result)
     if len(trials) < 2 or len(result.windows) < FEWEST_FOLDS:
@@ -93,7 +93,7 @@ def deflate(result: TuningResult, *, resamples: int = RESAMPLES, seed: int = 0) 
 
 
 def _complete(result: TuningResult) -> list[TrialRecord]:
-    """Return the trials that were scored on all folds."""
+    """Return the trials that are scored on all folds."""
     return [trial for trial in result.trials if trial.value is not None]
 
 
@@ -121,11 +121,11 @@ def _near(result: TuningResult) -> Iterator[tuple[TrialRecord, tuple[float, floa
 
 
 def _out_of_bag(scores: Array, naive: Array, resamples: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the mean error, on folds that were not drawn, of the trials chosen on those that were, and of naive."""
+    """Return the mean error on the folds that were not drawn, of the trials chosen on those that were, and of naive."""
     n_folds = scores.shape[1]
     drawn = rng.integers(n_folds, size=(resamples, n_folds))
     counts: Array = (drawn[:, :, None] == np.arange(n_folds)).sum(axis=1).astype(np.float64)
-    # A resample that drew every fold has none left to score on.
+    # A resample with every fold has none left to score on.
     counts = counts[(counts == 0).any(axis=1)]
     chosen = (counts @ scores.T).argmin(axis=1)
     left_out = counts == 0
@@ -134,7 +134,7 @@ def _out_of_bag(scores: Array, naive: Array, resamples: int, rng: np.random.Gene
 
 
 def _halves(n_folds: int, most: int, rng: np.random.Generator) -> Iterator[Rows]:
-    """Yield the folds to choose on: all combinations, or so many at random."""
+    """Yield the folds to choose on: all combinations, or `most` of them at random."""
     size = n_folds - n_folds // 2
     if math.comb(n_folds, size) <= most:
         yield from (np.array(each) for each in combinations(range(n_folds), size))

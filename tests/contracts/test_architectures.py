@@ -98,7 +98,7 @@ def test_an_architecture_that_looks_ahead_breaks_the_contract(tmp_path, monkeypa
         "AHEAD = replace(MINE, build=lambda params, context: build(params, replace(context, horizon=1)))\n"
     )
     (tmp_path / "a_model_that_looks_ahead.py").write_text(text)
-    with pytest.raises(BrokenPromiseError, match="see behind its origin"):
+    with pytest.raises(BrokenPromiseError, match="depend on rows after its origin"):
         check_architecture("a_model_that_looks_ahead:AHEAD")
 
 

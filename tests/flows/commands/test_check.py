@@ -77,8 +77,8 @@ def test_as_json_there_is_nothing_else(database, monkeypatch, capsys):
         "timestamps": ["2020-05-10 00:00:00", "2020-05-11 00:00:00", "2020-05-12 00:00:00"],
         "fold": None,
         "parameter": None,
-        "message": "features must be finite: macd at 10 rows, first 2020-05-10 00:00:00, is missing",
-        "remedy": "correct them, or give `fill` forward, or name the column in 'exclude'",
+        "message": "features must be finite, and macd is missing in 10 rows, first 2020-05-10 00:00:00",
+        "remedy": "correct them, or set `fill` forward, or name the column in 'exclude'",
     }
     assert constant["fault"] == "constant-column"
     assert document["summary"]["rows"] == 400
@@ -101,7 +101,7 @@ def test_repairs_are_shown_as_lines_of_a_study_file_that_mend_it(database, home,
     [
         (["check"], 2, "asset_id is missing"),
         (["check", "--asset-id", "ABD"], 1, "did you mean 'ABC'"),
-        (["check", *SMALL, "--fix", "bfill"], 2, "'bfill' is none: did you mean 'ffill'"),
+        (["check", *SMALL, "--fix", "bfill"], 2, "not 'bfill': did you mean 'ffill'"),
         (["check", *SMALL, "--start-date", "soon"], 2, "ISO date"),
     ],
 )
@@ -125,9 +125,9 @@ def test_tune_names_all_errors_before_a_server_is_started(database, monkeypatch,
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     assert run(monkeypatch, "tune", *SMALL, "--features-table", "own") == 1
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "kallos-run: rows must be fit for tuning, and have 2 faults:"
-    assert lines[1].startswith("  features must be finite: macd at 10 rows, first 2020-05-10 00:00:00")
-    assert "next is the target log_return_close of 1 rows later" in lines[2]
+    assert lines[0] == "kallos-run: rows must be sound to tune on, and have 2 faults:"
+    assert lines[1].startswith("  features must be finite, and macd is missing in 10 rows, first 2020-05-10 00:00:00")
+    assert "next equals the target log_return_close 1 row later" in lines[2]
     assert len(lines) == 3
 
 

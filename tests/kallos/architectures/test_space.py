@@ -95,7 +95,7 @@ def test_a_custom_condition_holds_in_every_trial(tmp_path):
     [
         ("gru", {"hidden_dim": {"low": 0}}, "space.hidden_dim must have a low of 1 or more for log, not 0"),
         ("gru", {"hidden_dim": {"low": "few"}}, "space.hidden_dim.low must be a valid integer, not 'few'"),
-        ("gru", {"hidden_dim": {"low": 65}}, "space.hidden_dim must have a low that is not above its high"),
+        ("gru", {"hidden_dim": {"low": 65}}, "space.hidden_dim must have a low that is at most its high"),
         ("gru", {"hidden_dim": {"type": "int", "low": 3}}, "space.hidden_dim.high is missing: give it in the study"),
         (
             "gru",
@@ -106,10 +106,10 @@ def test_a_custom_condition_holds_in_every_trial(tmp_path):
         ("gru", {"hidden_dim": {"type": "integer"}}, "space.hidden_dim.type must be a known type, not 'integer': did"),
         ("gru", {"hidden_dim": {"log": True, "step": 2}}, "space.hidden_dim must have log or step, not both"),
         ("gru", {"hidden_dim": 2.5}, "space.hidden_dim must be whole numbers, not 2.5"),
-        ("gru", {"hidden_dim": None}, "space.hidden_dim must be a table, a list of choices, or a value"),
-        ("gru", {"batch_size": []}, "space.batch_size must have one choice at least"),
+        ("gru", {"hidden_dim": None}, "space.hidden_dim must be a table, a list of choices, or a fixed value"),
+        ("gru", {"batch_size": []}, "space.batch_size must have at least one choice"),
         ("gru", {"batch_size": [[32]]}, "space.batch_size.choices.0 must be a number, text, true or false"),
-        ("gru", {"lr": float("nan")}, "space.lr must be a table, a list of choices, or a value"),
+        ("gru", {"lr": float("nan")}, "space.lr must be a table, a list of choices, or a fixed value"),
         ("gru", {"batch_size": [32, "{x}"]}, "space.batch_size must be whole numbers, not '(x)'"),
         ("gru", {"input_chunk_length": 0}, "space.input_chunk_length must be 1 or more, not 0"),
         ("gru", {"batch_size": [64, -1]}, "space.batch_size must be 1 or more, not -1"),
@@ -132,7 +132,7 @@ def test_a_custom_condition_holds_in_every_trial(tmp_path):
         (
             "gru",
             {"dropout": {"when": {"parameter": "lr", "above": 1}}},
-            "must look at a parameter that is drawn before",
+            "must depend on a parameter that is drawn before",
         ),
         (
             "gru",
@@ -176,17 +176,17 @@ def test_a_custom_condition_holds_in_every_trial(tmp_path):
         (
             "gru",
             {"dropout": {"when": {"parameter": "n_rnn_layers", "among": []}}},
-            "space.dropout.when must have one value at least in among",
+            "space.dropout.when must have at least one value in among",
         ),
         (
             "gru",
             {"dropout": {"when": {"parameter": "n_rnn_layers", "among": [2, 7]}}},
-            "space.dropout must be among what 'n_rnn_layers' can be, and 7 it can not",
+            "space.dropout must name values that 'n_rnn_layers' can have, not 7",
         ),
         (
             "tsmixer",
             {"dropout": {"when": {"parameter": "norm_type", "among": ["Layer"]}, "otherwise": 0.0}},
-            "space.dropout must be among what 'norm_type' can be, and 'Layer' it can not",
+            "space.dropout must name values that 'norm_type' can have, not 'Layer'",
         ),
     ],
 )
@@ -283,7 +283,7 @@ def test_what_darts_refuses_for_a_horizon_or_a_likelihood_is_not_drawn():
     assert space_of(horizon=40, space=stepped)["tcn"][INPUT] == Int(low=60, high=96, step=20)
     assert space_of(horizon=40, space={INPUT: [24, 48, 40]})["tcn"][INPUT] == Categorical(choices=(48,))
     assert space_of(likelihood="quantile", metric="crps")["nlinear"]["normalize"] == Constant(value=False)
-    with pytest.raises(UsageError, match=r"above the horizon 60, and its space has 60 at most: give \[space\.tcn\."):
+    with pytest.raises(UsageError, match=r"above the horizon 60, and its space has at most 60: set \[space\.tcn\."):
         space_of(horizon=60)
     with pytest.raises(UsageError, match=r"needs \[space.nlinear\] normalize = false, not true"):
         space_of(likelihood="quantile", space={"normalize": True})

@@ -145,10 +145,10 @@ def test_columns_that_only_look_like_leaks_are_clean(name):
     [
         (np.arange(900) % 7 + 0.1, "repeats every 7 rows"),
         (np.sin(2 * np.pi * np.arange(900) / 24) * 1e6, "repeats every 24 rows"),
-        (np.arange(900) % 7 + 1e-6 * (np.arange(900) == 899), "takes away"),
-        (np.where(np.arange(900) < 890, 0.0, 1.0), "takes away"),
-        (np.ones(900), "takes away"),
-        (np.arange(900) % 401.0, "takes away"),
+        (np.arange(900) % 7 + 1e-6 * (np.arange(900) == 899), "removes"),
+        (np.where(np.arange(900) < 890, 0.0, 1.0), "removes"),
+        (np.ones(900), "removes"),
+        (np.arange(900) % 401.0, "removes"),
     ],
 )
 def test_a_column_that_repeats_to_its_end_is_known_in_advance(values, evidence):
@@ -244,7 +244,7 @@ def test_a_query_that_is_cut_outside_its_windows_is_told_by_labels_that_are_know
 
     (verdict,) = audit_query(load, LABELLED)
     assert (verdict.verdict, verdict.column) == ("not testable", None)
-    assert "labels are there up to each earlier end date, though they are known 7 rows later" in verdict.evidence
+    assert "labels are present up to each earlier end date, but become known 7 rows later" in verdict.evidence
     assert "innermost SELECT" in verdict.remedy
 
 
@@ -261,7 +261,7 @@ def test_what_changes_in_a_query_that_knows_labels_too_early_is_a_leak_all_the_s
 
 def test_a_clean_query_without_a_label_says_what_that_rests_on():
     assert all(
-        "if :end_date bounds" in each.evidence for each in audit_query(lambda end: compute(BARS)[:end], FEATURES)
+        "if :end_date limits" in each.evidence for each in audit_query(lambda end: compute(BARS)[:end], FEATURES)
     )
     assert not any("if :end_date" in each.evidence for each in audit_query(label_query(7), LABELLED))
 
@@ -275,7 +275,7 @@ def test_a_query_without_open_labels_proves_nothing_of_features_that_may_look_as
     verdicts = {each.column: each for each in audit_query(load, LABELLED)}
     assert verdicts["hidden"].verdict == "not testable"
     assert "leaves out 7 rows before its end date" in verdicts["hidden"].evidence
-    assert verdicts["hidden"].remedy == "keep the open rows: leave the label NULL"
+    assert verdicts["hidden"].remedy == "keep rows whose label is not known yet, with NULL as the label"
     assert verdicts["seen"].verdict == "leak"
     assert verdicts["label"].verdict == "clean"
 
@@ -349,7 +349,7 @@ def test_a_label_that_looks_further_ahead_than_its_purge_is_found_in_the_query(
         assert not found
     else:
         assert "looks 7 rows ahead" in found["label"].evidence
-        assert found["label"].remedy.startswith("give `label_horizon` 7")
+        assert found["label"].remedy.startswith("set `label_horizon` 7")
 
 
 @pytest.mark.parametrize(("label_horizon", "is_enough"), [(0, False), (6, False), (7, True)])
@@ -364,7 +364,7 @@ def test_a_target_that_is_missing_at_the_end_is_known_so_many_rows_later(label_h
 
 @pytest.mark.parametrize(
     ("label_horizon", "said"),
-    [(0, "hold labels that are not realised yet"), (3, "the purge is too short"), (7, None)],
+    [(0, "contain labels that are not known yet"), (3, "the purge is too short"), (7, None)],
 )
 def test_a_target_that_is_a_forward_change_is_recognised_without_a_missing_row(label_horizon, said):
     # As in a table whose labels are all known by now: only the numbers tell.
@@ -375,7 +375,7 @@ def test_a_target_that_is_a_forward_change_is_recognised_without_a_missing_row(l
     else:
         evidence = leaks(verdicts)["label"].evidence
         assert said in evidence
-        assert f"over 7 rows behind its own: it looks 7 ahead, and label_horizon is {label_horizon}" in evidence
+        assert f"over 7 rows after its own: it looks 7 ahead, and label_horizon is {label_horizon}" in evidence
 
 
 PRICE = BARS["close"]
@@ -536,7 +536,7 @@ def test_weights_that_have_seen_the_rows_that_are_scored_are_found():
 
     (verdict,) = audit_forecasts(FRAME, FOLDS[0], fit, target="log_return_close")
     assert (verdict.stage, verdict.verdict) == ("forecast", "leak")
-    assert "trained anew" in verdict.evidence
+    assert "after training again" in verdict.evidence
 
 
 @pytest.mark.parametrize("label_horizon", [0, 4])

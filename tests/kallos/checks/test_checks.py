@@ -21,6 +21,7 @@ from kallos.features.files.indicators import compute_indicators
 from kallos.features.store import tidy
 from kallos.planning import plan_study
 from kallos.specs.study import TuneSpec
+from kallos.words import counted
 from tests.samples import make_features, small_spec
 
 ROOT = Path(__file__).parents[3]
@@ -285,12 +286,14 @@ def test_all_faults_are_found_at_once():
     with pytest.raises(DataError) as refused:
         found(rows).require_sound()
     lines = str(refused.value).splitlines()
-    assert lines[0] == f"rows must be fit for tuning, and have {len(lines) - 1} faults:"
+    assert lines[0] == f"rows must be sound to tune on, and have {len(lines) - 1} faults:"
     assert len(lines) - 1 == len(found(rows).errors)
 
 
 def test_one_fault_alone_is_one_line():
-    with pytest.raises(DataError, match=r"^features must be finite: macd at 1 rows, first .*; correct them") as refused:
+    with pytest.raises(
+        DataError, match=r"^features must be finite, and macd is missing in 1 row, first .*; corr"
+    ) as refused:
         found(put("macd", 200, None)(as_read(GOOD))).require_sound()
     assert len(str(refused.value).splitlines()) == 1
 
@@ -371,7 +374,7 @@ def test_a_column_that_is_the_size_of_the_target_of_later_rows_is_a_leak(shift, 
         rows = rows.assign(size=SIZE**power)
     (finding,) = found(as_read(rows)).findings
     assert (finding.fault, finding.severity, finding.column) == ("leaking-column", "error", "ahead")
-    assert f"ahead is the size of the target log_return_close of {shift} rows later" in finding.message
+    assert f"ahead equals the size of the target log_return_close {counted(shift, 'row')} later" in finding.message
     # A glitch, or a rounding, hides nothing.
     rows.iloc[17, rows.columns.get_loc("ahead")] += 5
     assert ("leaking-column", "ahead") in about(rows)
@@ -405,7 +408,7 @@ def test_a_sound_predictor_with_its_lag_beside_it_is_no_leak(lag, lead, label_ho
     spec = {"features": {"target": "y", "label_horizon": label_horizon}}
     (finding,) = found(as_read(rows), **spec).findings
     assert (finding.fault, finding.severity) == ("shifted-column", "warning")
-    assert finding.message.startswith(f"x is x_lag of {lag} rows later: ")
+    assert finding.message.startswith(f"x equals x_lag {counted(lag, 'row')} later: ")
     assert repair(as_read(rows), small_spec(**spec), ["drop-leaks"])[0] == small_spec(**spec)
 
 
@@ -414,7 +417,7 @@ def test_of_one_series_in_many_rows_there_is_one_warning():
     lags = {f"lag_{shift}": later(x, -shift) for shift in range(1, 13)}
     (finding,) = found(as_read(GOOD.assign(x=x, **lags))).findings
     assert (finding.fault, finding.column) == ("shifted-column", "x")
-    assert "x is lag_12 of 12 rows later (11 more columns are of the same series)" in finding.message
+    assert "x equals lag_12 12 rows later (11 more columns are the same series)" in finding.message
 
 
 def test_a_market_that_opens_where_it_closed_is_sound():
@@ -514,7 +517,7 @@ def test_a_split_is_named_with_its_day_and_ratio(kind, moves_volume, ratio, said
         examination = examine(as_read(rows), default_spec(features={"target": target}))
         (finding,) = [each for each in examination.findings if each.fault == "unadjusted-split"]
         assert finding.timestamps == (str(bars.index[402]),)
-        assert f"as in one of {said} (" in finding.message
+        assert f"as in a split of {said} (" in finding.message
 
 
 def faults_of(rows: pd.DataFrame, target: str) -> set[str]:
@@ -720,7 +723,7 @@ def _toml(lines: list[str]) -> dict[str, Any]:
 
 def test_every_repair_is_tried_and_none_looks_back_in_time():
     assert [fix for fix, *_ in REPAIRS] == list(FIXES)
-    with pytest.raises(UsageError, match="'bfill' is none: did you mean 'ffill'"):
+    with pytest.raises(UsageError, match="not 'bfill': did you mean 'ffill'"):
         repair(as_read(GOOD), small_spec(), ["bfill"])
 
 
@@ -767,4 +770,4 @@ def test_digits_that_are_stored_as_text_are_not_to_be_coded_but_cast():
 
     assert "x holds text such as '0.0" in remedies["x"][0]
     assert remedies["x"][1].startswith("cast it to numbers in a view or query")
-    assert remedies["sector"][1].startswith("code it as numbers in a view or query")
+    assert remedies["sector"][1].startswith("encode it as numbers in a view or query")

@@ -199,7 +199,7 @@ def test_a_missing_value_in_the_holdout_stops_no_study_and_is_refused_where_the_
     with pytest.raises(DataError) as refused:
         load_features_to_score(RowReader(database), to_score)
     (line,) = str(refused.value).splitlines()
-    assert line.startswith("features must be finite: macd at 1 rows, first 2020-12-24 00:00:00, is missing; ")
+    assert line.startswith("features must be finite, and macd is missing in 1 row, first 2020-12-24 00:00:00; ")
     assert "`test_end_date`" in line
     ending_before = to_score.model_copy(update={"data": to_score.data.model_copy(update={"end_date": "2020-12-23"})})
     assert len(load_features_to_score(RowReader(database), ending_before)[0]) == 358

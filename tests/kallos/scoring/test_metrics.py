@@ -119,7 +119,10 @@ def test_a_custom_metric_is_minimised(tmp_path, own):
     ("over", "said"),
     [
         ({"metric": "rsme"}, "metric must be one of rmse, mae, pinball, crps.*did you mean 'rmse'"),
-        ({"metric": "no_such_module:f"}, "must be module:NAME of a function that can be imported"),
+        (
+            {"metric": "no_such_module:f"},
+            "must be the module:NAME of a function, and 'no_such_module:f' cannot be",
+        ),
         ({"metric": "own_metrics:number"}, "must name a function .forecasts, actual. -> float"),
         ({"metric": "crps"}, "'crps' needs forecasts of quantiles: give likelihood 'quantile' too"),
         ({"quantiles": [0.4, 0.5, 0.6]}, "quantiles need likelihood 'quantile'"),
