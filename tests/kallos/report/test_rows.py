@@ -148,10 +148,7 @@ def test_the_last_runs_best_is_held_against_this_ones_on_the_same_folds_alone(re
         return since_last_run(result, BestParams.of(result).model_copy(update=changed))
 
     assert since_last_run(result, None) == "There is no result of an earlier run."
-    assert (
-        since()
-        == f"As in the last run: its best is the same, RMSE {result.best_value:.6g} (trial {result.best.number})."
-    )
+    assert since() == f"The same as the last run's best, RMSE {result.best_value:.6g} (trial {result.best.number})."
     assert since(best_value=2 * result.best_value).startswith("50.00% better than the last run's best")
     assert since(best_value=result.best_value / 2).startswith("100.00% worse than the last run's best")
     fewer = BestParams.of(result).folds[1:]

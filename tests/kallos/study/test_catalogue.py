@@ -65,7 +65,9 @@ def test_a_study_that_a_run_holds_is_running_and_is_not_deleted(url, tmp_path):
             held.study_name: True,
             other.study_name: False,
         }
-        with pytest.raises(StudyError, match=f"a run holds must stay: {held.study_name}; let the run end first"):
+        with pytest.raises(
+            StudyError, match=f"a running study cannot be deleted: {held.study_name}; wait until the run ends"
+        ):
             delete_studies(url, [other.study_name, held.study_name])
         assert len(list_studies(url)) == 2
     delete_studies(url, [held.study_name])

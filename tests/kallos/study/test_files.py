@@ -36,11 +36,15 @@ def changed(path: Path, **fields) -> None:
 @pytest.mark.parametrize(
     ("spoil", "error", "said"),
     [
-        (lambda path: path.unlink(), UsageError, "must be there: .* is not; 'kallos-run tune' writes it"),
-        (lambda path: path.write_text(path.read_text()[:2000]), DataError, "is damaged; the same 'kallos-run tune'"),
-        (lambda path: path.write_text("[]"), UsageError, "must be one that 'kallos-run tune' wrote"),
-        (lambda path: changed(path, kind="else"), UsageError, "must be one that 'kallos-run tune' wrote"),
-        (lambda path: changed(path, format=2), DataError, "of format 1: .* is of format 2, by another version"),
+        (lambda path: path.unlink(), UsageError, "must exist, and .* does not: 'kallos-run tune' writes it"),
+        (lambda path: path.write_text(path.read_text()[:2000]), DataError, "is damaged: the same 'kallos-run tune'"),
+        (lambda path: path.write_text("[]"), UsageError, "must be written by 'kallos-run tune'"),
+        (lambda path: changed(path, kind="else"), UsageError, "must be written by 'kallos-run tune'"),
+        (
+            lambda path: changed(path, format=2),
+            DataError,
+            "have format 1, and .* has format 2, written by another version",
+        ),
         (lambda path: changed(path, result={"best": 1}), DataError, "is damaged at best"),
         (lambda path: changed(path, result=None), DataError, "is damaged at result"),
     ],
@@ -65,7 +69,7 @@ def test_the_study_is_found_by_its_best_parameters_and_by_a_copy_of_them(result,
 
 def test_an_evaluation_of_something_else_is_refused(result, tmp_path):
     path = tmp_path / "evaluation.json"
-    with pytest.raises(UsageError, match="must be there"):
+    with pytest.raises(UsageError, match="must exist"):
         read_evaluation(str(path), result)
     path.write_text(holdout_evaluation(asset_id="XYZ").model_dump_json())
     with pytest.raises(UsageError, match=r"of the study's asset, target and horizon \('ABC', 'log_return_close', 1\)"):
