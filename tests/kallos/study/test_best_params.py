@@ -48,7 +48,7 @@ def test_rows_that_were_revised_are_refused_with_both_hashes(study, tmp_path):
     revised = make_features(400)
     revised.iloc[100, 3] += 1e-9
     url = store(f"sqlite:///{tmp_path / 'features.db'}", revised)
-    with pytest.raises(DataError, match=rf"\({study.best.data.sha256[:12]}, .* others by now \([0-9a-f]+"):
+    with pytest.raises(DataError, match=rf"\({study.best.data.sha256[:12]}, .* has changed since \([0-9a-f]+"):
         study_rows(study.best, str(tmp_path / "snapshots"), features_url=url)
 
 
