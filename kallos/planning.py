@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
@@ -27,9 +27,6 @@ from kallos.specs.metrics import metric_source
 from kallos.specs.study import TuneSpec
 from kallos.storage import json_sha256
 from kallos.words import shorten
-
-if TYPE_CHECKING:
-    from optuna import Trial
 
 # Raise this whenever a change to asking, telling or pruning changes a trial.
 ENGINE_VERSION = 3
@@ -97,7 +94,7 @@ class StudyPlan:
 
     @cached_property
     def space(self) -> StudySpace:
-        """The search space, clipped to what fits the folds."""
+        """The search space, clipped to what fits the folds; a trial draws all its parameters from it."""
         return self.spec.search_space.clipped(self.longest_input)
 
     @property
@@ -163,10 +160,6 @@ class StudyPlan:
         """Mean error over the folds of the best naive forecast."""
         return self.naive_values[self.naive]
 
-    def suggest(self, trial: "Trial") -> dict[str, Any]:
-        """Draw a full set of parameters from the search space, clipped to what fits the folds."""
-        return self.space.draw(trial)
-
     def fitting(self, params: Params) -> dict[str, Any]:
         """Return parameters that another study has drawn, adapted to this study's clipped space."""
         return dict(params) if self.longest_input is None else self.space.fitting(params)
@@ -215,7 +208,13 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str | Path) -> St
     plan = StudyPlan(
         spec=spec,
         snapshot=write_snapshot(panel.frame, str(snapshots)),
-        data=_summary(panel, spec),
+        data=DataSummary(
+            sha256=frame_sha256(panel.frame),
+            rows=len(panel.frame),
+            start=timestamp(panel.calendar[0]),
+            end=timestamp(panel.calendar[-1]),
+            rows_by_asset=dict(zip(spec.data.assets, panel.lengths, strict=True)),
+        ),
         folds=folds,
         current_fold=next(iter(current_folds), None),
         longest_input=cut.longest_input,
@@ -233,17 +232,6 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str | Path) -> St
             f"{shorten(list(plan.naive_values.values()))} for the naive forecasts"
         )
     return plan
-
-
-def _summary(panel: Panel, spec: TuneSpec) -> DataSummary:
-    frame, calendar = panel.frame, panel.calendar
-    return DataSummary(
-        sha256=frame_sha256(frame),
-        rows=len(frame),
-        start=timestamp(calendar[0]),
-        end=timestamp(calendar[-1]),
-        rows_by_asset=dict(zip(spec.data.assets, panel.lengths, strict=True)),
-    )
 
 
 def _can_be_scored(panel: Panel, current_fold: Fold, spec: TuneSpec, longest_input: int | None) -> bool:

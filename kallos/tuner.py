@@ -53,14 +53,13 @@ def objective(
     require(optuna.trial.BaseTrial, trial=trial)
     require(StudyPlan, plan=plan)
     require_callable(score_fold=score_fold, watcher=watcher)
-    params = plan.suggest(trial)
+    params = plan.space.draw(trial)
     trial.set_user_attr(PARAMS, params)
     watcher(TrialStarted(trial.number, params))
     return _mean_score(trial, plan.trial_jobs(trial.number, params), score_fold, watcher)
 
 
 def _mean_score(trial: optuna.Trial, jobs: Sequence[FoldJob], score_fold: ScoreFold, watcher: Watcher) -> float:
-    """Return the mean error over the jobs."""
     scores: list[FoldScore] = []
     try:
         for job in jobs:
@@ -292,18 +291,15 @@ class _Study:
 
     def _draw(self, number: int) -> Trial:
         """Return a trial with its parameters drawn; a new one is recorded."""
-        earlier = self._trials[:number]
-        if number < len(self._trials):
-            trial = self._source.ask(earlier, begun=self._trials[number].begun)
-            trial.set_user_attr(PARAMS, self._plan.suggest(trial))
-            return trial
+        is_new = number == len(self._trials)
+        begun = None if is_new else self._trials[number].begun
         warm = self._warm_start.params
         fixed = warm[number] if number < len(warm) else None
-        trial = self._source.ask(earlier, fixed=fixed)
-        trial.set_user_attr(PARAMS, self._plan.suggest(trial))
-        begun = _frozen(trial)
-        self._record.begin(number, begun)
-        self._trials.append(StudyTrial(begun))
+        trial = self._source.ask(self._trials[:number], begun=begun, fixed=fixed)
+        trial.set_user_attr(PARAMS, self._plan.space.draw(trial))
+        if is_new:
+            self._trials.append(StudyTrial(_frozen(trial)))
+            self._record.begin(number, self._trials[number].begun)
         return trial
 
     def _score_trial(self, trial: Trial, jobs: Sequence[FoldJob], folds: FoldQueue) -> None:

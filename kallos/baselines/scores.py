@@ -73,7 +73,6 @@ def _windows(panel: Panel, fold: Fold, spec: TuneSpec, frequencies: Sequence[Fre
 def _errors(
     metric: str, windows: Sequence[Window], forecasts: Sequence[Mapping[str, Forecast]]
 ) -> dict[str, list[ForecastErrors]]:
-    """Return each baseline's errors, one for each asset."""
     return {
         name: [errors_of(metric, each[name], window.actual) for window, each in zip(windows, forecasts, strict=True)]
         for name in forecasts[0]

@@ -4,7 +4,7 @@ import hashlib
 import platform
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -39,18 +39,13 @@ def environment_sha256() -> str:
     frequent updates rarely fix a fit. Scores do not depend on it.
     """
     digest = hashlib.sha256(f"{platform.python_version()} {sysconfig.get_config_var('SOABI')}".encode())
-    for name in sorted(set(_installed_packages())):
+    folders = [Path(folder) for folder in sys.path]
+    # Names such as `darts-0.48.1.dist-info`.
+    for name in sorted({path.name for folder in folders for path in folder.glob("*.*-info")}):
         digest.update(name.encode())
     for file in sorted({*Path(kallos.__file__).parent.rglob("*.py"), *own_modules(sys.modules)}):
         digest.update(text_as_loaded(file))
     return digest.hexdigest()
-
-
-def _installed_packages() -> Iterator[str]:
-    """Yield names such as `darts-0.48.1.dist-info`."""
-    for folder in map(Path, sys.path):
-        for pattern in ("*.dist-info", "*.egg-info"):
-            yield from (path.name for path in folder.glob(pattern))
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], places: tuple[str, str]) -> list[str]:

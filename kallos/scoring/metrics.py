@@ -76,12 +76,12 @@ class ForecastErrors:
 
 def errors_of(metric: str, forecast: Forecast, actual: Array) -> ForecastErrors:
     """Return the errors of forecasts; `actual` has the shape (origins, steps, targets). Raises as `measure` does."""
-    errors = forecast.point - actual
+    errors, own = forecast.point - actual, metric_of_one_target(metric)
     return ForecastErrors(
         value=measure(metric, forecast, actual),
         rmse=rmse(errors),
         mae=float(np.abs(errors).mean()),
-        by_target=measure_by_target(metric, forecast, actual),
+        by_target=tuple(measure(own, forecast.of_target(i), actual[:, :, [i]]) for i in range(actual.shape[2])),
         n_forecasts=errors.size,
     )
 
@@ -96,18 +96,10 @@ def measure(name: str, forecast: Forecast, actual: Array) -> float:
             return rmse(forecast.point - actual)
         case "mae":
             return float(np.abs(forecast.point - actual).mean())
-        case "pinball":
-            return pinball(forecast, actual)
-        case "crps":
-            return 2 * pinball(forecast, actual)
+        case "pinball" | "crps":
+            return float(pinball_losses(forecast, actual).mean()) * (2 if name == "crps" else 1)
         case _:
             return _measure_by_own(name, forecast.point, actual)
-
-
-def measure_by_target(name: str, forecast: Forecast, actual: Array) -> tuple[float, ...]:
-    """Return the error of each target, by `metric_of_one_target`."""
-    own = metric_of_one_target(name)
-    return tuple(measure(own, forecast.of_target(i), actual[:, :, [i]]) for i in range(actual.shape[2]))
 
 
 def rmse(errors: Array) -> float:
@@ -123,11 +115,6 @@ def mean(errors: Sequence[float]) -> float:
 def mean_of_each(errors: Sequence[Sequence[float]]) -> tuple[float, ...]:
     """Return the means over folds or assets, position by position."""
     return tuple(mean(each) for each in zip(*errors, strict=True))
-
-
-def pinball(forecast: Forecast, actual: Array) -> float:
-    """Return the mean pinball loss over all forecasts and quantiles."""
-    return float(pinball_losses(forecast, actual).mean())
 
 
 def pinball_losses(forecast: Forecast, actual: Array) -> Array:

@@ -3,7 +3,7 @@
 It defines the flow's parameters (and so Prefect's form), the content of a study file, and the command line's flags.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
@@ -27,11 +27,16 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CalendarWindow = Literal["day", "week", "month", "quarter", "year"]
 
 
-def _known_architectures(model_name: str) -> str:
-    try:
-        return canonical(model_name)
-    except UsageError as error:
-        raise ValueError(str(error).removeprefix("model_name ")) from None
+def _checked(check: Callable[[str], str], field: str) -> AfterValidator:
+    """Return a check as a validator, whose errors pydantic prefixes with the field's name."""
+
+    def validate(value: str) -> str:
+        try:
+            return check(value)
+        except UsageError as error:
+            raise ValueError(str(error).removeprefix(f"{field} ")) from None
+
+    return AfterValidator(validate)
 
 
 def _offer_architectures(schema: dict[str, Any]) -> None:
@@ -42,16 +47,7 @@ def _offer_architectures(schema: dict[str, Any]) -> None:
     ]
 
 
-ArchitectureName = Annotated[str, AfterValidator(_known_architectures), Field(json_schema_extra=_offer_architectures)]
-
-
-def _known_metric(metric: str) -> str:
-    try:
-        return check_metric(metric)
-    except UsageError as error:
-        raise ValueError(str(error).removeprefix("metric ")) from None
-
-
+ArchitectureName = Annotated[str, _checked(canonical, "model_name"), Field(json_schema_extra=_offer_architectures)]
 SomeSpec = TypeVar("SomeSpec", bound=Spec)
 
 
@@ -111,7 +107,7 @@ class TuneSpec(Spec):
     folds: FoldSpec = FoldSpec()
     training: TrainingSpec = TrainingSpec()
     horizon: PositiveInt = Field(1, description="Number of steps to forecast from each origin.")
-    metric: Annotated[str, AfterValidator(_known_metric)] = Field(
+    metric: Annotated[str, _checked(check_metric, "metric")] = Field(
         RMSE,
         description="Metric to minimise: 'rmse' or 'mae'; 'pinball' or 'crps' if a likelihood is set; or "
         "module:function of a custom metric.",

@@ -45,10 +45,7 @@ class ScoredWindow(BaseModel):
     def of(cls, window: FoldWindow, score: FoldScore, naive: str) -> Self:
         """Return the window with these errors."""
         return cls(
-            train_start=window.train_start,
-            train_end=window.train_end,
-            validation_start=window.validation_start,
-            validation_end=window.validation_end,
+            **window.model_dump(include={"train_start", "train_end", "validation_start", "validation_end"}),
             naive_value=window.naive_values[naive],
             naive_rmse=window.naive_rmse[naive],
             naive_by_asset=window.naive_by_asset[naive],
@@ -214,7 +211,6 @@ def _read(folder: str, name: str) -> BestParams | None:
 
 
 def _subject(spec: TuneSpec) -> tuple[Any, ...]:
-    """Return model, assets and targets of a specification."""
     return spec.model_name, spec.data.assets, spec.features.targets
 
 

@@ -8,15 +8,15 @@ from pydantic import BaseModel, ConfigDict
 from kallos.study.catalogue import RecordedStudy
 from kallos.words import day, flattened
 
-# What must be equal for values to be comparable, with its path in the specification.
+# The fields of the specification that must be equal for values to be comparable.
 _MEASURE = {
-    "asset": ("data", "asset_id"),
-    "target": ("features", "target"),
-    "label_horizon": ("features", "label_horizon"),
-    "horizon": ("horizon",),
-    "metric": ("metric",),
-    "likelihood": ("likelihood",),
-    "quantiles": ("quantiles",),
+    "asset": "data.asset_id",
+    "target": "features.target",
+    "label_horizon": "features.label_horizon",
+    "horizon": "horizon",
+    "metric": "metric",
+    "likelihood": "likelihood",
+    "quantiles": "quantiles",
 }
 
 
@@ -49,19 +49,20 @@ def compare(studies: Sequence[RecordedStudy]) -> StudyComparison:
     Values are comparable if they are errors of the same forecasts: the same target and horizon in the same windows with
     the same rows. Equal errors of the naive forecasts show that the rows are the same. Training rows do not matter.
     """
-    why = _other_measures(studies)
+    settings = [dict(flattened(each.spec)) for each in studies]
+    why = _other_measures(studies, settings)
     return StudyComparison(
         studies=tuple(studies),
         comparable=not why,
         why=tuple(why),
-        settings=_differences([dict(flattened(each.spec)) for each in studies]),
+        settings=_differences(settings),
     )
 
 
-def _other_measures(studies: Sequence[RecordedStudy]) -> list[str]:
+def _other_measures(studies: Sequence[RecordedStudy], settings: Sequence[Mapping[str, Any]]) -> list[str]:
     why = []
-    for name, path in _MEASURE.items():
-        values = [_at(each.spec, path) for each in studies]
+    for name, field in _MEASURE.items():
+        values = [each.get(field) for each in settings]
         if any(value != values[0] for value in values):
             why.append(f"{name} differs: {', '.join(map(str, values))}")
     windows = [[(each.validation_start, each.validation_end) for each in study.windows] for study in studies]
@@ -78,10 +79,3 @@ def _differences(flat: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]
     names = dict.fromkeys(name for each in flat for name in each)
     values = {name: tuple(each.get(name) for each in flat) for name in names}
     return {name: each for name, each in values.items() if any(value != each[0] for value in each)}
-
-
-def _at(spec: Mapping[str, Any], path: Sequence[str]) -> Any:
-    value: Any = spec
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value

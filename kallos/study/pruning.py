@@ -7,9 +7,6 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
-from kallos.errors import UsageError
-from kallos.words import did_you_mean
-
 
 class FoldPruner(BasePruner):
     """Ends a trial whose mean over its folds so far is not in the best third of the complete trials on these folds.
@@ -38,11 +35,3 @@ PRUNERS: Mapping[str, Callable[[], BasePruner]] = {
     "none": optuna.pruners.NopPruner,
     "median": optuna.pruners.MedianPruner,
 }
-
-
-def make_pruner(name: str) -> BasePruner:
-    """Return a new pruner with this name, or raise `UsageError` that suggests one."""
-    try:
-        return PRUNERS[name]()
-    except KeyError:
-        raise UsageError(f"pruner must be a known pruner, not {name!r}: {did_you_mean(name, PRUNERS)}") from None

@@ -80,14 +80,7 @@ class StudyRecord:
 
     def begin(self, number: int, begun: FrozenTrial) -> None:
         """Write a trial whose parameters were drawn."""
-        template = create_trial(
-            state=TrialState.RUNNING,
-            params=begun.params,
-            distributions=begun.distributions,
-            system_attrs=begun.system_attrs,
-            user_attrs=begun.user_attrs,
-        )
-        self._persistently(partial(self._write_anew, number, template))
+        self._persistently(partial(self._write_anew, number, begun))
 
     def end(self, number: int, begun: FrozenTrial, ended: FrozenTrial) -> None:
         """Write how a trial has ended; its intermediate values are part of its scores, and not written twice."""
@@ -358,7 +351,6 @@ def _remove_trials(engine: sqlalchemy.Engine, study_id: int, first: int) -> None
 
 
 def _read(trial: FrozenTrial) -> StudyTrial:
-    """Return a trial as it began, and as it ended."""
     if not trial.state.is_finished():
         return StudyTrial(begun=trial)
     attrs = {**trial.system_attrs, **trial.user_attrs.get(_ENDED_ATTRS, {})}

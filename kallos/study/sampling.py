@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from kallos.study.pruning import make_pruner
+from kallos.study.pruning import PRUNERS
 from kallos.study.trials import StudyTrial
 
 
@@ -29,7 +29,7 @@ class TrialSource:
                 study_name=study_name,
                 direction="minimize",
                 storage=optuna.storages.InMemoryStorage(),
-                pruner=make_pruner(pruner),
+                pruner=PRUNERS[pruner](),
             )
             for _ in range(max_pending_trials)
         ]

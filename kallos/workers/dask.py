@@ -94,10 +94,6 @@ class DaskPool:
         with self._changed:
             return bool(self._idle())
 
-    def refuse_hopeless(self) -> None:
-        """Raise `StudyError` if all workers are refused."""
-        self._refuse_hopeless(None)
-
     def examine(self) -> bool:
         """Refuse the workers whose libraries or processors differ from this machine's, and return whether all serve.
 
@@ -166,7 +162,7 @@ class DaskPool:
                 scored.cancel()
             return scored.result()
         except (CancelledError, RuntimeError) as error:
-            if self._is_lost():
+            if self._lost or self._client.status != "running":
                 raise self._scheduler_lost() from None
             if not isinstance(error, CancelledError):
                 raise
@@ -193,7 +189,7 @@ class DaskPool:
     def _await_idle(self, kind: _Kind, may_begin: Callable[[], None]) -> int:
         """Wait for idle workers for such folds, and return their number."""
         while True:
-            self._refuse_hopeless(kind)
+            self.refuse_hopeless(kind)
             with self._changed:
                 if idle := self._idle(kind):
                     return len(idle)
@@ -233,7 +229,7 @@ class DaskPool:
             _log.warning("the Dask worker %s is not used for %s: %s", worker.address, _named(kind), reason)
             self._changed.notify_all()
 
-    def _refuse_hopeless(self, kind: _Kind | None) -> None:
+    def refuse_hopeless(self, kind: _Kind | None = None) -> None:
         """Raise `StudyError` if all workers are refused for such folds, and none that has served may come back."""
         with self._changed:
             if not self._is_hopeless(kind):
@@ -290,7 +286,10 @@ class DaskPool:
             self._changed.notify_all()
         for fold in lost_folds:
             fold.cancel()
-        self._say()
+        line = self.line()
+        if line != self._said and not self._lost:
+            self._said = line
+            _log.info("%s", line)
 
     def _welcome(self, address: str, n_threads: int) -> None:
         if n_threads != 1:
@@ -301,16 +300,6 @@ class DaskPool:
             return
         executor = self._client.get_executor(workers=[address], allow_other_workers=False, pure=False, retries=0)
         self._workers[address] = _Worker(address, executor)
-
-    def _say(self) -> None:
-        """Log the workers if they have changed."""
-        line = self.line()
-        if line != self._said and not self._lost:
-            self._said = line
-            _log.info("%s", line)
-
-    def _is_lost(self) -> bool:
-        return self._lost or self._client.status != "running"
 
     def _scheduler_lost(self) -> StudyError:
         return StudyError(

@@ -122,10 +122,7 @@ class FoldQueue:
         if not unbegun:
             return None
         ahead, number, position = min(unbegun)
-        if ahead and not (all(self._is_being_scored(trial) for trial in self._trials.values()) and self._has_room()):
+        all_run = all(trial.waits and trial.scores[trial.turn].running() for trial in self._trials.values())
+        if ahead and not (all_run and self._has_room()):
             return None
         return self._trials[number], position
-
-    @staticmethod
-    def _is_being_scored(trial: _OpenTrial) -> bool:
-        return trial.waits and trial.scores[trial.turn].running()

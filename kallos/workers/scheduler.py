@@ -58,17 +58,15 @@ def _why_no_scheduler(address: str) -> str | None:
     security: Any = import_module("distributed").Security()
 
     async def ask() -> str:
-        async with core.rpc(address, connection_args=security.get_connection_args("client")) as server:
+        arguments = security.get_connection_args("client")
+        async with asyncio.timeout(ANSWER_SECONDS), core.rpc(address, connection_args=arguments) as server:
             kind: str = (await server.identity())["type"]
             return kind
-
-    async def ask_in_time() -> str:
-        return await asyncio.wait_for(ask(), ANSWER_SECONDS)
 
     # In its own thread, because the caller's may already run an event loop.
     with ThreadPoolExecutor(1) as thread:
         try:
-            kind = thread.submit(asyncio.run, ask_in_time()).result()
+            kind = thread.submit(asyncio.run, ask()).result()
         except Exception:  # Anything may answer at that address.
             return f"none did in {ANSWER_SECONDS} s"
     return None if kind == "Scheduler" else f"a {kind.lower()} did"
