@@ -41,10 +41,6 @@ class FoldCache:
             _log.warning("computing a cached fold again, because its entry %s: %s", error, self._folder.address(name))
         return None
 
-    def __contains__(self, fingerprint: str) -> bool:
-        """Whether there is a valid score of a fingerprint."""
-        return self.read(fingerprint) is not None
-
     def write(self, fingerprint: str, score: FoldScore) -> None:
         """Store a score atomically."""
         values = score.model_dump()

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from kallos.architectures import Architecture, Params, get_architecture
+from kallos.architectures import Params, get_architecture
 from kallos.architectures.lookup import refuse_missing_packages
 from kallos.architectures.study_space import StudySpace
 from kallos.baselines.scores import BaselineScores, score_baselines
@@ -97,11 +97,6 @@ class StudyPlan:
         """The search space, clipped to what fits the folds; a trial draws all its parameters from it."""
         return self.spec.search_space.clipped(self.longest_input)
 
-    @property
-    def architecture(self) -> Architecture:
-        """The architecture that is tuned, or the first of several."""
-        return get_architecture(next(iter(self.space.spaces)))
-
     @cached_property
     def study_name(self) -> str:
         """Name of the study, with a hash of everything that its result depends on.
@@ -181,9 +176,8 @@ class StudyPlan:
 
     def current_job(self, number: int, params: Params) -> FoldJob | None:
         """Return the job of a trial on the current window, or None if there is no such window."""
-        return (
-            None if self.current_fold is None else self.job(f"trial-{number}-current-window", params, self.current_fold)
-        )
+        fold = self.current_fold
+        return None if fold is None else self.job(f"trial-{number}-current-window", params, fold)
 
 
 def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str | Path) -> StudyPlan:

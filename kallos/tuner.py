@@ -190,7 +190,7 @@ class _Study:
         self._warm_start = record.warm_start
         # Read now, because others may be installed before a long run ends.
         self._versions = installed_versions()
-        self._told = self._count_told(0)
+        self._told = self._count_told()
         self._n_trials = plan.spec.n_trials
         if more_trials is not None:
             self._n_trials = min(self._n_trials, self._told + more_trials)
@@ -332,7 +332,7 @@ class _Study:
 
     def _tell(self) -> None:
         """Add the ended trials to the records, in their order."""
-        for number in range(self._told, min(self._count_told(self._told), self._n_trials)):
+        for number in range(self._told, min(self._count_told(), self._n_trials)):
             self._told = number + 1
             self._records.append(self._record_of(number))
             if number in self._begun_now:
@@ -340,11 +340,9 @@ class _Study:
             if self._told == _FIRST_TRIALS:
                 _refuse_hopeless(self._records)
 
-    def _count_told(self, told: int) -> int:
+    def _count_told(self) -> int:
         """Return how many of the first trials have ended without a gap."""
-        while told < len(self._trials) and self._trials[told].ended:
-            told += 1
-        return told
+        return next((number for number, trial in enumerate(self._trials) if not trial.ended), len(self._trials))
 
     def _record_of(self, number: int) -> TrialRecord:
         ended = self._trials[number].ended

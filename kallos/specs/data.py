@@ -36,21 +36,18 @@ def _name_or_names(value: Any) -> Any:
     return value
 
 
-def _each_once(target: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    if isinstance(target, str):
-        return target
-    if len(set(target)) != len(target):
-        raise ValueError(f"must name each column once, not {list(target)}")
-    return target[0] if len(target) == 1 else target
+def _each_once(names: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    if isinstance(names, str):
+        return names
+    if len(set(names)) != len(names):
+        raise ValueError(f"must not repeat a name, as {list(names)} does")
+    return names[0] if len(names) == 1 else names
 
 
 def _sorted_assets(asset_id: str | tuple[str, ...]) -> str | tuple[str, ...]:
     """Return the assets in sorted order, because their order does not change the study."""
-    if isinstance(asset_id, str):
-        return asset_id
-    if len(set(asset_id)) != len(asset_id):
-        raise ValueError(f"must name each asset once, not {list(asset_id)}")
-    return asset_id[0] if len(asset_id) == 1 else tuple(sorted(asset_id))
+    names = _each_once(asset_id)
+    return names if isinstance(names, str) else tuple(sorted(names))
 
 
 class Spec(BaseModel):

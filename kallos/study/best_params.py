@@ -166,17 +166,16 @@ def read_best_params_file(address: str) -> BestParams:
     )
 
 
-def write_best_params(result: TuningResult, results: str, chosen: HonestChoice = NO_CHOICE) -> str:
+def write_best_params(best: BestParams, results: str) -> str:
     """Write the document into the study's folder in the results, and return its address.
 
     Also replaces the latest copy for this model, asset and target, and removes the note of an earlier failure. Raises
     `KallosError` if the results cannot be written.
     """
-    document = BestParams.of(result, chosen).model_dump(mode="json")
-    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    address = Folder(study_folder(results, result.study_name)).write(BEST_PARAMS, text)
-    Folder(results).write(latest_name(result.spec, BEST_PARAMS), text)
-    Folder(failures_folder(results)).remove(failure_name(result.spec))
+    text = json.dumps(best.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
+    address = Folder(study_folder(results, best.study)).write(BEST_PARAMS, text)
+    Folder(results).write(latest_name(best.spec, BEST_PARAMS), text)
+    Folder(failures_folder(results)).remove(failure_name(best.spec))
     return address
 
 

@@ -147,9 +147,11 @@ class DaskPool:
             except UnfitWorkerError as why:
                 self._refuse(worker, str(why))
             except (UnfitForFoldError, ImportError) as why:
-                self._refuse_for(kind, worker, str(why))
+                self._refuse(worker, str(why), kind)
             finally:
-                self._give_back(worker)
+                with self._changed:
+                    worker.is_taken, worker.scored = False, None
+                    self._changed.notify_all()
 
     def _score_on(self, worker: "_Worker", fold: RemoteFold) -> FoldScore:
         begun = time.monotonic()
@@ -211,23 +213,17 @@ class DaskPool:
             tasks = self._client.processing()
         return lambda worker: len(tasks.get(worker.address, ()))
 
-    def _give_back(self, worker: "_Worker") -> None:
+    def _refuse(self, worker: "_Worker", reason: str, kind: _Kind | None = None) -> None:
+        """Refuse a worker for all folds, or only for those of a kind."""
         with self._changed:
-            worker.is_taken, worker.scored = False, None
-            self._changed.notify_all()
-
-    def _refuse(self, worker: "_Worker", reason: str) -> None:
-        with self._changed:
-            if self._workers.pop(worker.address, None):
+            if kind is not None:
+                worker.unfit_for[kind] = reason
+            elif self._workers.pop(worker.address, None):
                 self._refused[worker.address] = reason
-                _log.warning("the Dask worker %s is not used: %s", worker.address, reason)
-            self._changed.notify_all()
-
-    def _refuse_for(self, kind: _Kind, worker: "_Worker", reason: str) -> None:
-        with self._changed:
-            worker.unfit_for[kind] = reason
-            _log.warning("the Dask worker %s is not used for %s: %s", worker.address, _named(kind), reason)
-            self._changed.notify_all()
+            else:
+                return
+        folds = "" if kind is None else f" for {_named(kind)}"
+        _log.warning("the Dask worker %s is not used%s: %s", worker.address, folds, reason)
 
     def refuse_hopeless(self, kind: _Kind | None = None) -> None:
         """Raise `StudyError` if all workers are refused for such folds, and none that has served may come back."""

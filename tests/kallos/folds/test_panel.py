@@ -250,7 +250,7 @@ def test_names_of_files_and_studies_tell_assets_apart_and_stay_short(tmp_path):
     ("over", "said"),
     [
         ({"data": {"asset_id": []}}, "must be a name or a list of names"),
-        ({"data": {"asset_id": ["A", "A"]}}, r"must name each asset once, not \['A', 'A'\]"),
+        ({"data": {"asset_id": ["A", "A"]}}, r"must not repeat a name, as \['A', 'A'\] does"),
         ({"data": {"asset_id": ["A", "B"], "single_asset": True}}, "single_asset allows one asset_id, not 2"),
         ({"features": {"log_return_pca": 0.9}}, "log_return_pca needs a single asset"),
     ],

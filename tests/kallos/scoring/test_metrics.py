@@ -125,7 +125,7 @@ def test_a_custom_metric_is_minimised(tmp_path, own):
         ({"quantiles": [0.4, 0.5, 0.6]}, "quantiles need likelihood 'quantile'"),
         ({"likelihood": "quantile", "quantiles": [0.1, 0.5]}, "must be distinct, lie between 0 and 1, and contain 0.5"),
         ({"likelihood": "quantile", "model_name": "gru,ridge"}, "needs networks, and 'ridge' is not one"),
-        ({"features": {"target": ["a", "a"]}}, "must name each column once"),
+        ({"features": {"target": ["a", "a"]}}, r"must not repeat a name, as \['a', 'a'\] does"),
         ({"forecast": "rolling"}, "forecast is not a field"),
         ({"pruner": "hyperband"}, "pruner"),
     ],

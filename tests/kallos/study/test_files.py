@@ -5,7 +5,7 @@ import pytest
 
 from kallos.errors import DataError, UsageError
 from kallos.report.evaluation import find_evaluation, read_evaluation, write_evaluation
-from kallos.study.best_params import write_best_params
+from kallos.study.best_params import BestParams, write_best_params
 from kallos.study.files import read_study, study_address, write_study
 from tests.report_samples import holdout_evaluation, one_standard_error, study_result, write_manifest
 
@@ -59,7 +59,7 @@ def test_a_file_that_is_no_whole_study_is_refused_in_a_line(result, tmp_path, sp
 
 def test_the_study_is_found_by_its_best_parameters_and_by_a_copy_of_them(result, tmp_path):
     assert study_address("s3://bucket/some/best_params.json") == "s3://bucket/some/study.json"
-    write_best_params(result, str(tmp_path))
+    write_best_params(BestParams.of(result), str(tmp_path))
     whole = write_study(result, str(tmp_path / result.study_name))
     for file in ("gru_ABC_best_params.json", f"{result.study_name}/best_params.json"):
         assert study_address(str(tmp_path / file)) == whole
