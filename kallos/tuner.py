@@ -236,13 +236,13 @@ class _Study:
 
     def result(self, score_fold: ScoreFold) -> TuningResult:
         """Return the result of the told trials, or of all ended ones if a budget left no told trial complete."""
-        plan, trials = self._plan, self._records
+        plan, trials, begun = self._plan, self._records, self._trials[: self._n_trials]
         best = best_of(trials)
         if best is None and self.stopped:
             # Trials are told in order, so complete ones may follow a pending one.
-            trials = [self._record_of(number) for number, trial in enumerate(self._begun) if trial.ended]
+            trials = [self._record_of(number) for number, trial in enumerate(begun) if trial.ended]
             best = best_of(trials)
-        pending = len(self._begun) - len(trials)
+        pending = len(begun) - len(trials)
         if best is None:
             raise _no_whole_trial(trials, pending, self.stopped)
         current_score, current_reason = _score_current_window(plan, best, score_fold)
@@ -266,11 +266,6 @@ class _Study:
             spec=plan.spec,
             versions=self._versions,
         )
-
-    @property
-    def _begun(self) -> list[StudyTrial]:
-        """All trials up to the number wanted, ended or pending."""
-        return self._trials[: self._n_trials]
 
     def _open_trials(self, folds: FoldQueue, workers: int) -> None:
         for number in range(self._told, self._n_trials):

@@ -49,6 +49,5 @@ def lags_of(known: int, n_columns: int) -> int:
 
 
 def _lags(table: Array, origins: Origins, n_lags: int) -> Array:
-    """Return the last rows up to each origin, side by side."""
     rows: Array = table[origins[:, None] - np.arange(n_lags)]
     return rows.reshape(len(origins), -1)

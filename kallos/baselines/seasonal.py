@@ -61,18 +61,18 @@ class Season:
             seasons += 1
             known, wanted = origins[pending], index[rows[pending]] - seasons * self.period
             nearest = _nearest(index, wanted)
-            is_there = (nearest <= known) & (np.abs(index[nearest] - wanted) < self.step / 2)
-            is_behind_first = np.asarray(wanted > index[0] - self.step / 2)
-            is_known = is_behind_first & np.asarray(wanted < index[known] + self.step / 2)
-            found[pending] = np.where(is_there, nearest, np.where(is_known, known, found[pending]))
+            is_close = (nearest <= known) & (np.abs(index[nearest] - wanted) < self.step / 2)
+            is_after_first = np.asarray(wanted > index[0] - self.step / 2)
+            is_known = is_after_first & np.asarray(wanted < index[known] + self.step / 2)
+            found[pending] = np.where(is_close, nearest, np.where(is_known, known, found[pending]))
             tries[pending] += is_known
-            pending[pending] = is_behind_first & ~is_there & (tries[pending] < _FURTHEST)
+            pending[pending] = is_after_first & ~is_close & (tries[pending] < _FURTHEST)
         return found
 
 
 def _nearest(index: pd.DatetimeIndex, moments: pd.DatetimeIndex) -> Positions:
     """Return the position of the row nearest to each moment, the earlier one of two."""
-    behind = np.minimum(index.searchsorted(moments), len(index) - 1)
-    before = np.maximum(behind - 1, 0)
-    nearest: Positions = np.where(np.abs(moments - index[before]) <= np.abs(index[behind] - moments), before, behind)
+    after = np.minimum(index.searchsorted(moments), len(index) - 1)
+    before = np.maximum(after - 1, 0)
+    nearest: Positions = np.where(np.abs(moments - index[before]) <= np.abs(index[after] - moments), before, after)
     return nearest

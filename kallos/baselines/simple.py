@@ -50,7 +50,6 @@ def seasonal(window: Window, origins: Origins) -> Array | None:
 
 
 def _ahead(window: Window) -> Origins:
-    """Return the number of rows from an origin to each step."""
     return window.lead + np.arange(window.horizon)
 
 

@@ -4,14 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from kallos.errors import UsageError
 from kallos.specs.query_text import one_statement
@@ -90,22 +83,14 @@ class DataSpec(Spec):
     )
 
     @model_validator(mode="after")
-    def _two_columns(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.asset_column == self.timestamp_column and not self.single_asset:
             raise ValueError(f"asset_column and timestamp_column must differ, and both are {self.asset_column!r}")
-        return self
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
         if self.query is not None and self.features_table != "features":
             raise ValueError(
                 f"features come from a table or a query, not both: remove features_table {self.features_table!r} or "
                 f"the query"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _assets_have_a_column(self) -> Self:
         if self.single_asset and len(self.assets) > 1:
             raise ValueError(f"single_asset allows one asset_id, not {len(self.assets)}: name one")
         return self

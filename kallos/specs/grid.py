@@ -34,8 +34,10 @@ class StudyGrid(Spec):
     models: Models = Field(description="Architectures to tune, with one study per asset.")
 
     @model_validator(mode="after")
-    def _has_rows_of_each_asset(self) -> Self:
+    def _fits_together(self) -> Self:
         data = self.spec.data
+        for model in self.models:
+            _laid_over(self.spec, data.only_asset, model)
         if len(self.assets) < 2:
             return self
         if data.single_asset:
@@ -48,12 +50,6 @@ class StudyGrid(Spec):
                 f"with a query that does not bind :asset_id all of {shorten(self.assets)} have the same rows: name one "
                 f"asset, or bind it, as in WHERE {data.asset_column} = :asset_id"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _has_models(self) -> Self:
-        for model in self.models:
-            _laid_over(self.spec, self.spec.data.only_asset, model)
         return self
 
     @property

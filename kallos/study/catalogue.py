@@ -1,7 +1,7 @@
 """The studies in a storage: listed, read and deleted. Reading writes nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,7 @@ def list_studies(storage_url: str) -> list[StudySummary]:
     `UsageError` for an invalid URL.
     """
     url = parse_storage_url(storage_url)
-    with _reading(url) as storage:
+    with must_answer(url), opened_if_there(url) as storage:
         if storage is None:
             return []
         studies = _ours(storage)
@@ -113,7 +113,7 @@ def read_study(storage_url: str, name: str, *, n_best: int = 5) -> RecordedStudy
     Raises as `list_studies` does, and `UsageError` if there is no study of this name.
     """
     url = parse_storage_url(storage_url)
-    with _reading(url) as storage:
+    with must_answer(url), opened_if_there(url) as storage:
         study = _find(_ours(storage), [name], url)[0]
         assert storage is not None
         trials, running = _trials(storage, study), running_studies(url, [name])
@@ -136,7 +136,7 @@ def read_study(storage_url: str, name: str, *, n_best: int = 5) -> RecordedStudy
 def rows_in_use(storage_url: str) -> frozenset[str]:
     """Return the hashes of the rows of all running studies in a storage; raises as `list_studies` does."""
     url = parse_storage_url(storage_url)
-    with _reading(url) as storage:
+    with must_answer(url), opened_if_there(url) as storage:
         studies = _ours(storage)
         running = running_studies(url, [study.study_name for study in studies])
     return frozenset(study.user_attrs[DATA]["sha256"] for study in studies if study.study_name in running)
@@ -148,7 +148,7 @@ def delete_studies(storage_url: str, names: Sequence[str]) -> None:
     Raises `StudyError` if one of them is running, and as `read_study` does.
     """
     url = parse_storage_url(storage_url)
-    with _reading(url) as storage, ExitStack() as locks:
+    with must_answer(url), opened_if_there(url) as storage, ExitStack() as locks:
         found = _find(_ours(storage), names, url)
         assert storage is not None
         if held := sorted(running_studies(url, [study.study_name for study in found])):
@@ -157,12 +157,6 @@ def delete_studies(storage_url: str, names: Sequence[str]) -> None:
             locks.enter_context(study_lock(url, study.study_name).held("fail"))
         for study in found:
             storage.delete_study(study._study_id)
-
-
-@contextmanager
-def _reading(url: URL) -> Iterator[BaseStorage | None]:
-    with must_answer(url), opened_if_there(url) as storage:
-        yield storage
 
 
 def _ours(storage: BaseStorage | None) -> list["FrozenStudy"]:

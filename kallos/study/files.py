@@ -48,12 +48,11 @@ def read_study(address: str) -> TuningResult:
     content = read_at(address)
     if content is None:
         raise UsageError(f"a study's file must exist, and {shown} does not: 'kallos-run tune' writes it")
+    again = "the same 'kallos-run tune' writes it again"
     try:
         document: Any = json.loads(content)
     except ValueError:
-        raise DataError(
-            f"a study's file must be complete, and {shown} is damaged: the same 'kallos-run tune' writes it again"
-        ) from None
+        raise DataError(f"a study's file must be complete, and {shown} is damaged: {again}") from None
     if not isinstance(document, dict) or document.get("kind") != _KIND:
         raise UsageError(
             f"a study's file must be written by 'kallos-run tune' (STUDY_NAME/study.json), and {shown} is not"
@@ -61,7 +60,7 @@ def read_study(address: str) -> TuningResult:
     if document.get("format") != FORMAT:
         raise DataError(
             f"a study's file must have format {FORMAT}, and {shown} has format {document.get('format')!r}, written by "
-            f"another version of Kallos: the same 'kallos-run tune' writes it again"
+            f"another version of Kallos: {again}"
         )
     try:
         return TuningResult.model_validate(document.get("result"))
@@ -69,6 +68,5 @@ def read_study(address: str) -> TuningResult:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "result"
         raise DataError(
-            f"a study's file must be complete, and {shown} is damaged at {field} ({first['msg']}): the same "
-            f"'kallos-run tune' writes it again"
+            f"a study's file must be complete, and {shown} is damaged at {field} ({first['msg']}): {again}"
         ) from None

@@ -73,9 +73,7 @@ def run_summary(finished: StudyFinished) -> str:
     if finished.stopped is None:
         return took
     numbers = [trial.number for trial in result.trials]
-    which = "first" if numbers == list(range(len(numbers))) else "ended"
+    share = f"{len(numbers)} of {counted(result.spec.n_trials, 'trial')}"
+    covered = f"first {share}" if numbers == list(range(len(numbers))) else f"{share} that ended"
     pending = f", without {result.pending} pending" if result.pending else ""
-    return (
-        f"{finished.stopped}: {took}; the result covers the {which} {len(numbers)} of "
-        f"{counted(result.spec.n_trials, 'trial')}{pending}; run the same command to continue"
-    )
+    return f"{finished.stopped}: {took}; the result covers the {covered}{pending}; run the same command to continue"

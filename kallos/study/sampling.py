@@ -97,7 +97,6 @@ def _running(begun: FrozenTrial) -> FrozenTrial:
 
 
 def _end(view: optuna.Study, number: int, ended: FrozenTrial) -> None:
-    """End a view's running trial in the way that it ended."""
     trial = Trial(view, view.get_trials(deepcopy=False)[number]._trial_id)
     for step, value in ended.intermediate_values.items():
         trial.report(value, step)

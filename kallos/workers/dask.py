@@ -180,11 +180,11 @@ class DaskPool:
     def _take(self, kind: _Kind, may_begin: Callable[[], None]) -> "_Worker":
         """Wait for an idle worker for such folds, and return the one that other studies use least."""
         while True:
-            load = self._load() if self._await_idle(kind, may_begin) > 1 else _alike
+            load = self._load() if self._await_idle(kind, may_begin) > 1 else None
             with self._changed:
                 if idle := self._idle(kind):
                     may_begin()
-                    worker = min(idle, key=load)
+                    worker = min(idle, key=load) if load else idle[0]
                     worker.is_taken = True
                     return worker
 
@@ -307,10 +307,6 @@ class DaskPool:
 def _named(kind: _Kind) -> str:
     model_name, metric = kind
     return f"{model_name} by {metric}"
-
-
-def _alike(_: "_Worker") -> int:
-    return 0
 
 
 @dataclass(eq=False)

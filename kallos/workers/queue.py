@@ -28,10 +28,8 @@ class _OpenTrial:
 
     def next_unbegun(self) -> int | None:
         """Position of the first fold that no thread has taken."""
-        for position, score in enumerate(self.scores):
-            if not score.running() and not score.done():
-                return position
-        return None
+        unbegun = (position for position, score in enumerate(self.scores) if not score.running() and not score.done())
+        return next(unbegun, None)
 
 
 class FoldQueue:

@@ -138,7 +138,7 @@ def test_what_cannot_be_scored_is_refused_in_one_line(over, said, own):
 
 
 def test_a_metric_that_raises_or_falls_below_zero_is_refused_before_the_first_fit(tmp_path, own):
-    with pytest.raises(FitError, match="own_metrics:broken raises ValueError: no luck"):
+    with pytest.raises(FitError, match="own_metrics:broken raised ValueError: no luck"):
         small_plan(tmp_path, metric="own_metrics:broken")
     with pytest.raises(UsageError, match="must return a finite number of at least 0"):
         small_plan(tmp_path, metric="own_metrics:below")

@@ -272,7 +272,7 @@ def test_a_budget_that_cuts_the_first_trials_short_ends_with_the_best_whole_one_
         assert result.best_value == min(trial.value for trial in result.trials if trial.state == "complete")
         assert result.pending == len(cut) == 3 - len(ended)
         assert events[-1].stopped == "`timeout` 60 s is over"
-        said = f"covers the ended {len(ended)} of 3 trials, without {len(cut)} pending"
+        said = f"covers the {len(ended)} of 3 trials that ended, without {len(cut)} pending"
         assert said in run_summary(events[-1])
         assert run_tuning(plan, score_fold=score_but(fails), workers=3, record=record) == alone
 
