@@ -18,7 +18,7 @@ from kallos.models.manifest import Choice, FileRecord, Manifest, MemberRecord, R
 from kallos.scoring.fold import FittedFold, as_fit_errors, fit_prepared, model_of_fit, training_cuts
 from kallos.scoring.job import EVALUATION_VERSION, FitSpec
 from kallos.scoring.machine import installed_versions, machine
-from kallos.scoring.weights import set_weights, weights_bytes, weights_of
+from kallos.scoring.weights import weights_bytes, weights_of
 from kallos.study.best_params import BestParams
 from kallos.study.replication import SeedReplication, seeds_from
 
@@ -106,8 +106,6 @@ def train(
     with quiet_single_thread(), as_fit_errors(name):
         prepared = prepare_fold(rows, whole, spec.features, fit_rows=cut.fit_stop if n_epochs is None else None)
         fitted = [_fit_member(replace(fit, seed=seed), prepared, cut, n_epochs) for seed in numbers]
-        for each in fitted:
-            set_weights(each.model, weights_of(each.model))
     if len(fitted) > 1 and _all_alike(fitted):
         numbers, fitted = numbers[:1], fitted[:1]
     records = tuple(

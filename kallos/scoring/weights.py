@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 # The text of trees, a tensor of any length.
 _TEXT = "trees"
+# A column-major matrix is stored transposed, so that sums run in the same order after loading, and forecasts are the
+# same to the bit.
+_TRANSPOSED = ".T"
 
 
 def weights_of(model: "GlobalForecastingModel") -> "dict[str, torch.Tensor]":
@@ -27,7 +30,9 @@ def weights_of(model: "GlobalForecastingModel") -> "dict[str, torch.Tensor]":
     weights: dict[str, torch.Tensor] = {}
     for position, estimator in enumerate(estimators_of(learnt)):
         if hasattr(estimator, "coef_"):
-            weights[f"{position}.coef_"] = torch.tensor(estimator.coef_).contiguous()
+            by_column = estimator.coef_.ndim == 2 and not estimator.coef_.flags.c_contiguous
+            name = f"{position}.coef_{_TRANSPOSED if by_column else ''}"
+            weights[name] = torch.tensor(estimator.coef_.T if by_column else estimator.coef_)
             weights[f"{position}.intercept_"] = torch.tensor(estimator.intercept_)
         elif hasattr(estimator, "booster_"):
             text = estimator.booster_.model_to_string(num_iteration=-1).encode()
@@ -53,6 +58,7 @@ def restore_weights(
 
     Raises `DataError` if the file contains anything but the weights of such a model.
     """
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -63,28 +69,13 @@ def restore_weights(
     except SafetensorError as error:
         raise DataError(f"{name} must hold weights and nothing else, and does not: {error}") from None
     make_fitted(model, n_covariates, n_targets)
-    expected = weights_of(model)
-    differing = [
-        key
-        for key in sorted(expected.keys() | weights.keys())
-        if key not in expected or key not in weights or _kind_of(key, expected[key]) != _kind_of(key, weights[key])
-    ]
+    expected, found = _kinds(weights_of(model)), _kinds(weights)
+    differing = [name for name in sorted(expected.keys() | found.keys()) if expected.get(name) != found.get(name)]
     if differing:
         raise DataError(
             f"{name} must hold the weights of this architecture with these parameters, and does not: "
             f"{shorten(differing, 3)} differ in name, shape or type"
         )
-    set_weights(model, weights)
-
-
-def set_weights(model: "GlobalForecastingModel", weights: "dict[str, torch.Tensor]") -> None:
-    """Give a fitted model the weights of a model like it.
-
-    Setting a model's own weights lays them out in memory as after loading a file, so that sums run in the same order
-    and forecasts are the same to the bit.
-    """
-    import torch
-
     if isinstance(model.model, torch.nn.Module):
         model.model.load_state_dict(weights, strict=True)
         return
@@ -102,13 +93,19 @@ def estimators_of(learnt: Any) -> list[Any]:
 def _restore_estimator(estimator: Any, weights: "dict[str, torch.Tensor]") -> None:
     if _TEXT not in weights:
         for key, value in weights.items():
-            setattr(estimator, key, value.numpy() if value.ndim else value.item())
+            matrix = value.T if key.endswith(_TRANSPOSED) else value
+            setattr(estimator, key.removesuffix(_TRANSPOSED), matrix.numpy() if matrix.ndim else matrix.item())
         return
     from lightgbm import Booster
 
     estimator._Booster = Booster(model_str=bytes(weights[_TEXT].numpy()).decode())
 
 
-def _kind_of(key: str, tensor: "torch.Tensor") -> tuple[object, ...]:
-    shape = (tensor.ndim,) if key.endswith(f".{_TEXT}") else tuple(tensor.shape)
-    return shape, tensor.dtype
+def _kinds(weights: "dict[str, torch.Tensor]") -> dict[str, tuple[object, ...]]:
+    """Return the shape and type of each tensor, regardless of its memory layout."""
+    kinds: dict[str, tuple[object, ...]] = {}
+    for key, value in weights.items():
+        tensor = value.T if key.endswith(_TRANSPOSED) else value
+        shape = (tensor.ndim,) if key.endswith(f".{_TEXT}") else tuple(tensor.shape)
+        kinds[key.removesuffix(_TRANSPOSED)] = (shape, tensor.dtype)
+    return kinds

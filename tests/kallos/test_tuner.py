@@ -149,12 +149,12 @@ def test_without_a_current_window_nothing_is_scored_for_it(tmp_path):
         (
             {"folds": {"n_folds": 9}},
             DataError,
-            "fold 1 needs 59 training rows .*input_chunk_length 20.* there are 40: bring 19 earlier",
+            "fold 1 needs 59 training rows .*input_chunk_length 20.* there are 40; bring 19 earlier",
         ),
         (
             {"folds": {"train_rows": 50}},
             DataError,
-            "fold 1 needs 59 training rows .* there are 50: take `train_rows` 59",
+            "fold 1 needs 59 training rows .* there are 50; take `train_rows` 59",
         ),
     ],
 )
