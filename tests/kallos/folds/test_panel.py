@@ -43,7 +43,7 @@ def panel_plan(folder, day: pd.DataFrame = DAILY, work: pd.DataFrame = WORKDAYS,
 
 def panel_job(folder, day: pd.DataFrame = DAILY, work: pd.DataFrame = WORKDAYS, **over) -> FoldJob:
     plan = panel_plan(folder, day, work, **over)
-    return plan.trial_jobs(0, plan.space.defaults(plan.architecture.name))[-1]
+    return plan.trial_jobs(0, plan.space.defaults(plan.spec.model_name))[-1]
 
 
 def timestamps_of(job: FoldJob) -> list[tuple[pd.Index, pd.Index]]:
