@@ -270,7 +270,7 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
         chosen = _choose(plan, result, logger)
         # Where a run is killed before its page is written, no earlier one lies beside the new result.
         remove_report(result, own)
-        path = write_best_params(result, folder, chosen)
+        path = write_best_params(BestParams.of(result, chosen), folder)
         write_study(result, own)
         logger.info("%s; best parameters in %s", verdict(result), path)
         forecasts, why_none = _forecast(plan, finished, run, own, pools, logger)

@@ -1,22 +1,19 @@
-"""Everything about a study that is settled before its first trial: rows, folds, naive scores, fold jobs."""
+"""The plan of a study, made before its first trial: rows, folds, naive scores, fold jobs."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from kallos.architectures import Architecture, Params, get_architecture
+from kallos.architectures import Params, get_architecture
 from kallos.architectures.lookup import refuse_missing_packages
 from kallos.architectures.study_space import StudySpace
-from kallos.baselines.scores import (
-    BaselineScores,
-    score_baselines,
-)
+from kallos.baselines.scores import BaselineScores, score_baselines
 from kallos.errors import DataError, UsageError, require
 from kallos.features.moments import Timestamp, timestamp
 from kallos.features.snapshots import frame_sha256, write_snapshot
@@ -31,15 +28,12 @@ from kallos.specs.study import TuneSpec
 from kallos.storage import json_sha256
 from kallos.words import shorten
 
-if TYPE_CHECKING:
-    from optuna import Trial
-
-# Raise this whenever a change to asking, telling or pruning moves a trial.
+# Raise this whenever a change to asking, telling or pruning changes a trial.
 ENGINE_VERSION = 3
 
 
 class DataSummary(BaseModel):
-    """Which rows a study saw; `rows_by_asset` counts those of each asset."""
+    """The rows that a study saw, and their number by asset."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,10 +45,9 @@ class DataSummary(BaseModel):
 
 
 class FoldWindow(BaseModel):
-    """A fold in the data's own timestamps, all inclusive, with the naive forecasts' errors in it.
+    """A fold in timestamps, inclusive, with the errors of the naive forecasts.
 
-    `naive_values` are by the study's metric, and so are those of each asset and of each target. All but those by asset
-    are means over the assets.
+    All errors but `naive_rmse` are by the study's metric; all but `naive_by_asset` are means over the assets.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -71,7 +64,7 @@ class FoldWindow(BaseModel):
 
 @dataclass(frozen=True)
 class PlannedFold:
-    """A fold of each asset, where it lies in the data, and the hash of the rows that it sees."""
+    """The fold of each asset, its window, and the hash of its rows."""
 
     folds: tuple[Fold, ...]
     window: FoldWindow
@@ -85,9 +78,9 @@ class PlannedFold:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """A study, ready to run anywhere: its rows lie in a snapshot, and every job can be made from here.
+    """A study that is ready to run anywhere: it has the address of the rows' snapshot, and makes all jobs.
 
-    `longest_input` is the largest `input_chunk_length` that fits its folds, None where the whole search space does.
+    `longest_input` is the largest `input_chunk_length` that fits the folds, None if the whole search space fits.
     """
 
     spec: TuneSpec
@@ -101,20 +94,15 @@ class StudyPlan:
 
     @cached_property
     def space(self) -> StudySpace:
-        """What a trial draws, clipped to what fits the folds."""
+        """The search space, clipped to what fits the folds; a trial draws all its parameters from it."""
         return self.spec.search_space.clipped(self.longest_input)
-
-    @property
-    def architecture(self) -> Architecture:
-        """The recipe that is tuned, the first of several."""
-        return get_architecture(next(iter(self.space.spaces)))
 
     @cached_property
     def study_name(self) -> str:
-        """Name of the study, with a hash of all that its result depends on.
+        """Name of the study, with a hash of everything that its result depends on.
 
-        In the hash are the rows that its folds see, what is done to them, the seed, and how trials are drawn and
-        pruned. Not in it: dates asked for, rows of the current window, the number of trials, budgets, workers.
+        This includes the folds' rows, their processing, the seed, and how trials are drawn and pruned, but not the
+        requested dates, the rows of the current window, the number of trials, budgets and workers.
         """
         spec = self.spec
         content = [
@@ -128,15 +116,15 @@ class StudyPlan:
 
     @property
     def sampler_seed(self) -> str:
-        """What the samplers' seeds are drawn from: the seed alone, or, if it starts warm, the study's name too.
+        """What the samplers' seeds are derived from: the seed and, with a warm start, the study's name.
 
-        A study that starts from another's best trials would otherwise go on with some that the other has drawn.
+        With the same seed, a warm start would draw some of the previous study's trials again.
         """
         return f"{self.spec.seed}:{self.study_name}" if self.spec.warm_start else str(self.spec.seed)
 
     @cached_property
     def family(self) -> str:
-        """Hash of what studies have in common that may start from each other's best parameters."""
+        """Hash that is the same for studies that may warm-start from each other."""
         spec, features = self.spec, self.spec.features
         content = [
             spec.data.assets,
@@ -149,7 +137,7 @@ class StudyPlan:
 
     @property
     def windows(self) -> tuple[FoldWindow, ...]:
-        """The folds' windows, in their order."""
+        """The folds' windows."""
         return tuple(planned.window for planned in self.folds)
 
     @cached_property
@@ -167,12 +155,8 @@ class StudyPlan:
         """Mean error over the folds of the best naive forecast."""
         return self.naive_values[self.naive]
 
-    def suggest(self, trial: "Trial") -> dict[str, Any]:
-        """Draw a full set of parameters from the search space, clipped to what fits the folds."""
-        return self.space.draw(trial)
-
     def fitting(self, params: Params) -> dict[str, Any]:
-        """Return what a trial of another study has drawn as this one's clipped space has it."""
+        """Return parameters that another study has drawn, adapted to this study's clipped space."""
         return dict(params) if self.longest_input is None else self.space.fitting(params)
 
     def job(self, name: str, params: Params, planned: PlannedFold) -> FoldJob:
@@ -191,20 +175,18 @@ class StudyPlan:
         return [self.job(f"trial-{number}-fold-{planned.number}", params, planned) for planned in self.folds]
 
     def current_job(self, number: int, params: Params) -> FoldJob | None:
-        """Return the job of a trial on the current window, or None where there is no such window."""
-        return (
-            None if self.current_fold is None else self.job(f"trial-{number}-current-window", params, self.current_fold)
-        )
+        """Return the job of a trial on the current window, or None if there is no such window."""
+        fold = self.current_fold
+        return None if fold is None else self.job(f"trial-{number}-current-window", params, fold)
 
 
 def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str | Path) -> StudyPlan:
-    """Return the plan of a study on these features, its rows written to the folder (or fsspec URL) of snapshots.
+    """Return the plan of a study on these features, and write its rows to the folder (or fsspec URL) of snapshots.
 
-    Features of several assets have an index of two levels, asset and timestamp, as `pandas.concat` of a dictionary
-    makes it. Of a hold-out not a row is in it. Where the folds cannot hold the longest input that the search space
-    draws, the space is clipped. Raises `DataError` if the columns or rows are unfit, or too few for the folds, the
-    horizon and the shortest input; `UsageError` for an architecture that is unknown, or that needs a package which is
-    not there.
+    Features of several assets have an index with the levels asset and timestamp, as from `pandas.concat` of a
+    dictionary. The plan has no row of the hold-out. If the search space's longest input does not fit the folds, the
+    space is clipped. Raises `DataError` if the columns or rows are unfit, or too few for the folds, the horizon and the
+    shortest input; `UsageError` if the architecture is unknown or needs a package that is not installed.
     """
     require(pd.DataFrame, frame=frame)
     require(TuneSpec, spec=spec)
@@ -220,7 +202,13 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str | Path) -> St
     plan = StudyPlan(
         spec=spec,
         snapshot=write_snapshot(panel.frame, str(snapshots)),
-        data=_summary(panel, spec),
+        data=DataSummary(
+            sha256=frame_sha256(panel.frame),
+            rows=len(panel.frame),
+            start=timestamp(panel.calendar[0]),
+            end=timestamp(panel.calendar[-1]),
+            rows_by_asset=dict(zip(spec.data.assets, panel.lengths, strict=True)),
+        ),
         folds=folds,
         current_fold=next(iter(current_folds), None),
         longest_input=cut.longest_input,
@@ -229,30 +217,19 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str | Path) -> St
     )
     if plan.naive_value == 0:
         raise DataError(
-            f"a target must move for a forecast to be of use, and the naive one ({plan.naive}) makes no error at all "
-            f"on {spec.features.target!r}: name another as `target`, or choose other dates or `n_folds`"
+            f"a target must vary, and the naive forecast ({plan.naive}) makes no error on {spec.features.target!r}: "
+            f"choose another `target`, other dates or another `n_folds`"
         )
     if not all(0 <= value < math.inf for window in plan.windows for value in window.naive_values.values()):
         raise UsageError(
-            f"a metric must be a number of zero or more, less being better, and {spec.metric} of the naive forecasts "
-            f"is {shorten(list(plan.naive_values.values()))}"
+            f"a metric must return a finite number of at least 0 (lower is better), and {spec.metric} returns "
+            f"{shorten(list(plan.naive_values.values()))} for the naive forecasts"
         )
     return plan
 
 
-def _summary(panel: Panel, spec: TuneSpec) -> DataSummary:
-    frame, calendar = panel.frame, panel.calendar
-    return DataSummary(
-        sha256=frame_sha256(frame),
-        rows=len(frame),
-        start=timestamp(calendar[0]),
-        end=timestamp(calendar[-1]),
-        rows_by_asset=dict(zip(spec.data.assets, panel.lengths, strict=True)),
-    )
-
-
 def _can_be_scored(panel: Panel, current_fold: Fold, spec: TuneSpec, longest_input: int | None) -> bool:
-    """Return whether the current window has a whole horizon, and as much to train on as the folds."""
+    """Return whether the current window has a whole horizon and as many training rows as the longest input needs."""
     folds = panel.folds_of(current_fold)
     if any(is_short(fold, spec) for fold in folds):
         return False
@@ -263,7 +240,7 @@ def _can_be_scored(panel: Panel, current_fold: Fold, spec: TuneSpec, longest_inp
 
 
 def mean_naive_values(windows: Sequence[FoldWindow]) -> dict[str, float]:
-    """Return the mean error over the folds of each naive forecast, none where there is no fold."""
+    """Return the mean error over the folds of each naive forecast; empty without folds."""
     names = windows[0].naive_values if windows else ()
     return {name: mean([window.naive_values[name] for window in windows]) for name in names}
 
@@ -271,11 +248,7 @@ def mean_naive_values(windows: Sequence[FoldWindow]) -> dict[str, float]:
 def planned_folds(
     panel: Panel, folds: Sequence[Fold], spec: TuneSpec, *, beyond: Sequence[Fold] = ()
 ) -> tuple[tuple[PlannedFold, ...], tuple[PlannedFold, ...]]:
-    """Return folds of the calendar as ones of each asset, with their windows, naive scores, and hashes of their rows.
-
-    Those `beyond` come second, and have no part in which naive forecast is the better one. Raises `DataError` as
-    `score_baselines`.
-    """
+    """Return the folds planned for each asset, and then those `beyond`, as in `score_baselines`; raises as it does."""
     scores = score_baselines(panel, folds, spec, beyond=beyond)
     planned = tuple(_planned(panel, *each) for each in zip((*folds, *beyond), scores, strict=True))
     return planned[: len(folds)], planned[len(folds) :]

@@ -1,4 +1,4 @@
-"""The study: trials asked and told in order, each the mean error of one parameter set over the folds."""
+"""Running a study: trials are asked and told in order; each is the mean error of a parameter set over the folds."""
 
 import math
 import threading
@@ -34,7 +34,7 @@ from kallos.study.sampling import TrialSource
 from kallos.study.trials import ENVIRONMENT, PARAMS, REASON, SCORES, TRY_AGAIN, StudyTrial, TrialRecord, best_of
 from kallos.workers.queue import FoldQueue, ScoreFold, Through, directly
 
-# So many trials show whether a study can work at all.
+# The number of trials that show whether a study can work.
 _FIRST_TRIALS = 5
 
 
@@ -47,26 +47,25 @@ def objective(
 ) -> float:
     """Return the mean error over the folds of the parameters that the trial draws, by the study's metric.
 
-    `functools.partial(objective, plan=plan)` is an objective for Optuna's own `optimize`. Each fold's score is
-    reported, and a pruner may end the trial behind each but the last. Raises `FitError` if a fold cannot be fitted.
+    `functools.partial(objective, plan=plan)` is an objective for Optuna's `optimize`. Each fold's score is reported,
+    and a pruner may end the trial after each fold but the last. Raises `FitError` if a fold cannot be fitted.
     """
     require(optuna.trial.BaseTrial, trial=trial)
     require(StudyPlan, plan=plan)
     require_callable(score_fold=score_fold, watcher=watcher)
-    params = plan.suggest(trial)
+    params = plan.space.draw(trial)
     trial.set_user_attr(PARAMS, params)
     watcher(TrialStarted(trial.number, params))
     return _mean_score(trial, plan.trial_jobs(trial.number, params), score_fold, watcher)
 
 
 def _mean_score(trial: optuna.Trial, jobs: Sequence[FoldJob], score_fold: ScoreFold, watcher: Watcher) -> float:
-    """Return the mean error over the jobs of the parameters that the trial has drawn."""
     scores: list[FoldScore] = []
     try:
         for job in jobs:
             score = score_fold(job)
             if not math.isfinite(score.value):
-                raise FitError(f"a fold's score must be finite, and that of fold {job.number} is {score.value}")
+                raise FitError(f"a fold's score must be finite, and fold {job.number} has {score.value}")
             scores.append(score)
             watcher(FoldScored(trial.number, job.number, score))
             trial.report(score.value, job.number)
@@ -89,19 +88,20 @@ def run_tuning(
     budget: Budget | None = None,
     watcher: Watcher = ignore,
 ) -> TuningResult:
-    """Run a planned study, or carry it on, and return its result, which depends on the plan alone.
+    """Start or continue a planned study and return its result, which depends only on the plan.
 
-    `score_fold` is `evaluate_fold`, or something around it that returns the same score for the same job; so many as
-    `workers` are called at once, which is safe for `FoldPool.score` and not for `evaluate_fold` itself. Scores are
-    stored and read `through` what is given, such as `FoldCache.through`; the `budget` counts what is fitted alone.
-    Where there may be fewer workers than `workers`, `has_room` says whether one is idle: only then are folds run ahead.
-    Trials that are in the `record` are not run again, but for the first that failed with other code or packages, and
-    those behind it. `more_trials` and the `budget` end the study after its first k trials: the result is that of a plan
-    for k trials. Where a budget has left none of these whole, it is that of all that have ended; `pending` counts those
-    that have begun and are not in it.
+    `score_fold` is `evaluate_fold` or a wrapper that returns the same scores; up to `workers` calls run at the same
+    time, which `FoldPool.score` allows and `evaluate_fold` does not. `through` reads and stores scores, as
+    `FoldCache.through` does. If there may be fewer workers than `workers`, `has_room` says whether one is idle; only
+    then are folds run ahead.
 
-    Raises `StudyError` if no trial is complete, or most of the first trials fail the same way; whatever else
-    `score_fold` raises ends the study, and leaves its trials in the record to be carried on.
+    Trials in the `record` are not run again, except from the first one that failed with other code or packages.
+    `more_trials` and the `budget`, which counts only fits, end the study after its first k trials, with the result of a
+    plan for k trials. If none of these is complete, the result covers all trials that have ended. `pending` counts the
+    trials that it does not cover.
+
+    Raises `StudyError` if no trial is complete, or if most of the first trials fail the same way. Other errors of
+    `score_fold` end the run; the record keeps its trials.
     """
     return run_study(
         plan,
@@ -128,7 +128,7 @@ def run_study(
     budget: Budget | None = None,
     watcher: Watcher = ignore,
 ) -> StudyFinished:
-    """Run a planned study as `run_tuning` does, and return its result with what this run has fitted for it."""
+    """Run a planned study as `run_tuning` does, and return its result with this run's number of fits."""
     require(StudyPlan, plan=plan)
     require_callable(score_fold=score_fold, through=through, has_room=has_room, watcher=watcher)
     require_whole(1, workers=workers)
@@ -144,7 +144,7 @@ def run_study(
             try:
                 study.run(folds, workers)
             except BaseException:
-                # The queue's end waits for the folds that are under way: none that waits for a worker is to begin.
+                # Closing the queue waits for running folds; those that wait for a worker must not begin.
                 budget.end()
                 raise
         result = study.result(score)
@@ -154,7 +154,7 @@ def run_study(
 
 
 def forget(plan: StudyPlan, record: StudyRecord, cache: FoldCache) -> None:
-    """Remove what was recorded of a study, and the cached scores of its folds, so that all is computed anew."""
+    """Remove a study's recorded trials and cached scores, so that everything is computed again."""
     require(StudyPlan, plan=plan)
     require(StudyRecord, record=record)
     require(FoldCache, cache=cache)
@@ -163,12 +163,12 @@ def forget(plan: StudyPlan, record: StudyRecord, cache: FoldCache) -> None:
         current_job = plan.current_job(number, params)
         for job in (*plan.trial_jobs(number, params), *((current_job,) if current_job else ())):
             cache.remove(job.fingerprint)
-    record.forget()
+    record.forget_from(0)
 
 
 @dataclass(frozen=True)
 class _Ended:
-    """What became of a trial."""
+    """How a trial has ended; `state` is None if the budget or an error ended the run."""
 
     number: int
     state: TrialState | None
@@ -178,7 +178,7 @@ class _Ended:
 
 
 class _Study:
-    """The coordinator of a run: it alone asks, tells and records, in the calling thread."""
+    """The coordinator of a run, which asks, tells and records in the calling thread."""
 
     def __init__(self, plan: StudyPlan, record: StudyRecord, more_trials: int | None, watcher: Watcher) -> None:
         self._plan = plan
@@ -188,9 +188,9 @@ class _Study:
         self._again_from = _forget_failures(record, self._environment)
         self._trials = record.trials()
         self._warm_start = record.warm_start
-        # As they are now: at the end of a long run others may be installed.
+        # Read now, because others may be installed before a long run ends.
         self._versions = installed_versions()
-        self._told = self._count_told(0)
+        self._told = self._count_told()
         self._n_trials = plan.spec.n_trials
         if more_trials is not None:
             self._n_trials = min(self._n_trials, self._told + more_trials)
@@ -213,7 +213,7 @@ class _Study:
         )
 
     def run(self, folds: FoldQueue, workers: int) -> None:
-        """Run trials until there are enough, or the budget is spent."""
+        """Run trials until there are enough or the budget is spent."""
         recorded = sum(trial.ended is not None for trial in self._trials[: self._n_trials])
         self._watcher(StudyStarted(self._plan, recorded, self._n_trials, self._warm_start, self._again_from))
         _refuse_hopeless(self._records[:_FIRST_TRIALS])
@@ -228,21 +228,21 @@ class _Study:
             self._end(event)
             self._tell()
             self._open_trials(folds, workers)
-            # Only now may idle threads run ahead: there is nothing more urgent.
+            # Only now may idle threads run ahead, because nothing is more urgent.
             ahead = folds.close(event.number)
             if event.state is TrialState.PRUNED:
-                # What idle threads have fitted ahead is not spared.
+                # Folds that idle threads fitted ahead were not spared.
                 self.spared += len(self._plan.folds) - self._trials[event.number].n_scored - ahead
 
     def result(self, score_fold: ScoreFold) -> TuningResult:
-        """Return the result of the trials that were told; of all that ended, if a budget left none of those whole."""
-        plan, trials = self._plan, self._records
+        """Return the result of the told trials, or of all ended ones if a budget left no told trial complete."""
+        plan, trials, begun = self._plan, self._records, self._trials[: self._n_trials]
         best = best_of(trials)
         if best is None and self.stopped:
-            # Trials are told in order: one that was cut short may have whole ones behind it.
-            trials = [self._record_of(number) for number, trial in enumerate(self._begun) if trial.ended]
+            # Trials are told in order, so complete ones may follow a pending one.
+            trials = [self._record_of(number) for number, trial in enumerate(begun) if trial.ended]
             best = best_of(trials)
-        pending = len(self._begun) - len(trials)
+        pending = len(begun) - len(trials)
         if best is None:
             raise _no_whole_trial(trials, pending, self.stopped)
         current_score, current_reason = _score_current_window(plan, best, score_fold)
@@ -267,11 +267,6 @@ class _Study:
             versions=self._versions,
         )
 
-    @property
-    def _begun(self) -> list[StudyTrial]:
-        """All trials of this run and those before it, however far they are."""
-        return self._trials[: self._n_trials]
-
     def _open_trials(self, folds: FoldQueue, workers: int) -> None:
         for number in range(self._told, self._n_trials):
             if len(self._open) >= workers or self.stopped or number >= self._told + self._plan.spec.max_pending_trials:
@@ -290,19 +285,16 @@ class _Study:
             ).start()
 
     def _draw(self, number: int) -> Trial:
-        """Return a trial with all its parameters drawn, and written down if it is a new one."""
-        earlier = self._trials[:number]
-        if number < len(self._trials):
-            trial = self._source.ask(earlier, begun=self._trials[number].begun)
-            trial.set_user_attr(PARAMS, self._plan.suggest(trial))
-            return trial
+        """Return a trial with its parameters drawn; a new one is recorded."""
+        is_new = number == len(self._trials)
+        begun = None if is_new else self._trials[number].begun
         warm = self._warm_start.params
         fixed = warm[number] if number < len(warm) else None
-        trial = self._source.ask(earlier, fixed=fixed)
-        trial.set_user_attr(PARAMS, self._plan.suggest(trial))
-        begun = _frozen(trial)
-        self._record.begin(number, begun)
-        self._trials.append(StudyTrial(begun))
+        trial = self._source.ask(self._trials[:number], begun=begun, fixed=fixed)
+        trial.set_user_attr(PARAMS, self._plan.space.draw(trial))
+        if is_new:
+            self._trials.append(StudyTrial(_frozen(trial)))
+            self._record.begin(number, self._trials[number].begun)
         return trial
 
     def _score_trial(self, trial: Trial, jobs: Sequence[FoldJob], folds: FoldQueue) -> None:
@@ -334,8 +326,8 @@ class _Study:
         self._trials[event.number] = StudyTrial(begun, ended)
 
     def _tell(self) -> None:
-        """Pass on the trials that have ended, in their order."""
-        for number in range(self._told, min(self._count_told(self._told), self._n_trials)):
+        """Add the ended trials to the records, in their order."""
+        for number in range(self._told, min(self._count_told(), self._n_trials)):
             self._told = number + 1
             self._records.append(self._record_of(number))
             if number in self._begun_now:
@@ -343,11 +335,9 @@ class _Study:
             if self._told == _FIRST_TRIALS:
                 _refuse_hopeless(self._records)
 
-    def _count_told(self, told: int) -> int:
-        """Return how many trials have ended of which all before have ended too."""
-        while told < len(self._trials) and self._trials[told].ended:
-            told += 1
-        return told
+    def _count_told(self) -> int:
+        """Return how many of the first trials have ended without a gap."""
+        return next((number for number, trial in enumerate(self._trials) if not trial.ended), len(self._trials))
 
     def _record_of(self, number: int) -> TrialRecord:
         ended = self._trials[number].ended
@@ -356,10 +346,7 @@ class _Study:
 
 
 def _forget_failures(record: StudyRecord, environment: str) -> int | None:
-    """Forget the study from the first trial on that failed elsewhere, and return its number, or None if none did.
-
-    What was drawn behind it was drawn as if it had failed for good.
-    """
+    """Remove the first trial that failed in another environment, with all trials after it, and return its number."""
     failed = (number for number, trial in enumerate(record.trials()) if trial.has_failed_elsewhere(environment))
     first = next(failed, None)
     if first is not None:
@@ -374,10 +361,7 @@ def _frozen(trial: Trial) -> FrozenTrial:
 def _score_current_window(
     plan: StudyPlan, best: TrialRecord, score_fold: ScoreFold
 ) -> tuple[FoldScore | None, str | None]:
-    """Return the best trial's score on the current window, or why there is none.
-
-    No property of that job ends a study; a failure of the world does, and a rerun finds all trials recorded.
-    """
+    """Return the best trial's score on the current window, or why there is none."""
     job = plan.current_job(best.number, best.params)
     if job is None:
         return None, None
@@ -388,17 +372,17 @@ def _score_current_window(
 
 
 def _no_whole_trial(trials: list[TrialRecord], pending: int, stopped: str | None) -> StudyError:
-    """Return what is wrong with a study none of whose trials is whole, so many being under way still."""
-    more = f"; {pending} begun and not ended; finished folds are kept: carry on with a larger budget" if stopped else ""
+    """Return the error of a study without a complete trial."""
+    more = f"; {pending} pending; finished folds are kept: continue with a larger budget" if stopped else ""
     if not trials:
-        return StudyError(f"a study needs one whole trial, and none has ended: {stopped}{more}")
+        return StudyError(f"a study needs a complete trial, and none has ended: {stopped}{more}")
     if stopped:
         why = trials[-1].reason or "it was pruned"
         return StudyError(
-            f"a study needs one whole trial, and none of {len(trials)} that have ended is: {stopped}; the last says: "
+            f"a study needs a complete trial, and none of the {len(trials)} that ended is: {stopped}; the last trial: "
             f"{why}{more}"
         )
-    return StudyError(f"none of {len(trials)} trials could be scored; the last says: {trials[-1].reason}; {TRY_AGAIN}")
+    return StudyError(f"none of {len(trials)} trials could be scored; the last trial: {trials[-1].reason}; {TRY_AGAIN}")
 
 
 def _refuse_hopeless(trials: list[TrialRecord]) -> None:
@@ -408,6 +392,6 @@ def _refuse_hopeless(trials: list[TrialRecord]) -> None:
     commonest = max(reasons, key=reasons.count, default=None)
     if commonest and reasons.count(commonest) > _FIRST_TRIALS // 2:
         raise StudyError(
-            f"a study ends when most of its first {_FIRST_TRIALS} trials fail the same way, and "
+            f"a study stops if most of its first {_FIRST_TRIALS} trials fail the same way, and "
             f"{reasons.count(commonest)} did: {commonest}; {TRY_AGAIN}"
         )

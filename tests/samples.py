@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kallos.architectures import get_architecture
 from kallos.baselines.forecasts import baseline_forecasts
 from kallos.baselines.scores import IN_FOLDS
 from kallos.baselines.window import Window
@@ -64,7 +65,7 @@ def small_plan(folder: Path, frame: pd.DataFrame | None = None, **over: Any) -> 
 def small_job(folder: Path, frame: pd.DataFrame | None = None, *, fold: int = 0, **over: Any) -> FoldJob:
     """Return the job of an architecture's defaults on one fold of a small study."""
     plan = small_plan(folder, frame, **over)
-    return plan.trial_jobs(0, dict(plan.architecture.defaults))[fold]
+    return plan.trial_jobs(0, dict(get_architecture(next(iter(plan.space.spaces))).defaults))[fold]
 
 
 def baseline_values(frame: pd.DataFrame, fold: Fold, spec: TuneSpec) -> dict[str, float]:

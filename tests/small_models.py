@@ -37,7 +37,7 @@ class FinishedStudy:
 def finished_study(folder: Path, frame: pd.DataFrame | None = None, **over: Any) -> FinishedStudy:
     """Return a study of one trial of two folds."""
     plan = small_plan(folder, frame, **{"n_trials": 1, **over})
-    file = write_best_params(run_tuning(plan), str(folder / "results"))
+    file = write_best_params(BestParams.of(run_tuning(plan)), str(folder / "results"))
     best, snapshots = read_best_params_file(file), str(folder / "snapshots")
     return FinishedStudy(file, best, study_rows(best, snapshots, features_url=NO_DATABASE)[0], snapshots)
 

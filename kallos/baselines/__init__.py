@@ -1,1 +1,1 @@
-"""What a model has to beat."""
+"""The baselines that a model has to beat."""

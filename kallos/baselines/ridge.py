@@ -1,4 +1,4 @@
-"""Ridge regression on lags: what a linear model makes of the same columns in a second."""
+"""Ridge regression on lags, a fast linear baseline on the same columns."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ from kallos.baselines.window import Origins, Window
 Array = npt.NDArray[np.float64]
 
 LAGS = 24
-# More regressors than these take longer than they are worth, and more than a tenth of the samples lags mean little.
+# More regressors would be slow, and more lags than a tenth of the samples mean little.
 _MOST_REGRESSORS = 500
 _SAMPLES_PER_LAG = 10
 _STRENGTHS = np.logspace(-2, 7, 10)
@@ -17,8 +17,8 @@ _STRENGTHS = np.logspace(-2, 7, 10)
 def ridge(window: Window, origins: Origins) -> Array:
     """Return forecasts by ridge regressions on lags of all columns, of shape (origins, horizon, targets).
 
-    They are fitted once, on rows known at the window's first origin alone; lags are standardised there, and each step
-    has the strength of the least leave-one-out error. Deterministic. NaN where there are fewer rows than lags.
+    They are fitted once, on the rows known at the window's first origin, with standardised lags and the strength of the
+    lowest leave-one-out error for each step. Deterministic. NaN if there are fewer rows than lags.
     """
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
@@ -35,7 +35,7 @@ def ridge(window: Window, origins: Origins) -> Array:
     samples = np.arange(first, stop)
     wanted = window.values[samples[:, None] + window.lead + np.arange(window.horizon)].reshape(len(samples), -1)
     model = make_pipeline(StandardScaler(), RidgeCV(_STRENGTHS, alpha_per_target=wanted.shape[1] > 1))
-    # The bits of a product of matrices depend on the number of threads.
+    # The bits of a matrix product depend on the number of threads.
     with threadpool_limits(1):
         model.fit(_lags(table, samples, n_lags), wanted)
         forecast: Array = model.predict(_lags(table, origins, n_lags)).reshape(shape)
@@ -44,11 +44,10 @@ def ridge(window: Window, origins: Origins) -> Array:
 
 
 def lags_of(known: int, n_columns: int) -> int:
-    """Return how many lags of each column are taken."""
+    """Return the number of lags of each column."""
     return max(1, min(LAGS, _MOST_REGRESSORS // n_columns, known // _SAMPLES_PER_LAG))
 
 
 def _lags(table: Array, origins: Origins, n_lags: int) -> Array:
-    """Return for each origin the rows up to it, side by side."""
     rows: Array = table[origins[:, None] - np.arange(n_lags)]
     return rows.reshape(len(origins), -1)

@@ -1,4 +1,4 @@
-"""The errors of baselines in a study's folds, over the very (origin, step) pairs that models are scored on."""
+"""The errors of baselines in a study's folds, over the same (origin, step) pairs as for models."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ Errors = dict[str, tuple[float, ...]]
 
 @dataclass(frozen=True)
 class BaselineScores:
-    """Errors of each baseline in one fold: `values`, one an asset and one a target by the study's metric.
+    """Errors of each baseline in one fold, all but `rmse` by the study's metric.
 
-    All but those by asset are means over the assets. What is made of several rules has no errors by target.
+    All but `by_asset` are means over the assets. `each target's best` has no errors by target.
     """
 
     values: dict[str, float]
@@ -35,8 +35,8 @@ def score_baselines(
 ) -> list[BaselineScores]:
     """Return the errors of the baselines in these folds of the calendar, then in those beyond.
 
-    Of several targets each has its own best baseline by the mean over the folds, which those `beyond` have no part in.
-    Raises `DataError` if a target is constant where errors are counted in its standard deviations.
+    Each target's best baseline is the best by mean over the folds, without those `beyond`. Raises `DataError` if a
+    target is constant and its errors are in standard deviations.
     """
     frequencies = [find_frequency(timestamps, spec.data.frequency) for timestamps in panel.timestamps]
     windows = [_windows(panel, fold, spec, frequencies) for fold in (*folds, *beyond)]
@@ -57,12 +57,12 @@ def score_baselines(
 
 
 def mean_by_target(folds: Sequence[Errors]) -> Errors:
-    """Return each baseline's error on each target, the mean over the folds."""
+    """Return each baseline's mean error over the folds on each target."""
     return {name: mean_of_each([errors[name] for errors in folds]) for name in folds[0]}
 
 
 def _windows(panel: Panel, fold: Fold, spec: TuneSpec, frequencies: Sequence[Frequency]) -> list[Window]:
-    """Return the fold's window of each asset; what is wrong with one names it."""
+    """Return the fold's window of each asset; errors name the asset."""
     windows = []
     for asset, own, frequency in zip(spec.data.assets, panel.folds_of(fold), frequencies, strict=True):
         with naming(asset, spec):
@@ -73,7 +73,6 @@ def _windows(panel: Panel, fold: Fold, spec: TuneSpec, frequencies: Sequence[Fre
 def _errors(
     metric: str, windows: Sequence[Window], forecasts: Sequence[Mapping[str, Forecast]]
 ) -> dict[str, list[ForecastErrors]]:
-    """Return the errors of each baseline, one for each asset."""
     return {
         name: [errors_of(metric, each[name], window.actual) for window, each in zip(windows, forecasts, strict=True)]
         for name in forecasts[0]

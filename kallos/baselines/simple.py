@@ -1,7 +1,6 @@
-"""Forecasts that anyone can make: each from targets that are known at its origin alone.
+"""The simple forecasts, made only from targets that are known at the origin.
 
-All return forecasts of shape (origins, horizon, targets), in the window's units. The origins are those of the window,
-or earlier ones.
+All have the shape (origins, horizon, targets) and are in the window's units. The origins are the window's or earlier.
 """
 
 import numpy as np
@@ -14,7 +13,7 @@ Array = npt.NDArray[np.float64]
 
 
 def zero(window: Window, origins: Origins) -> Array:
-    """Return nothing but zeros."""
+    """Return zeros."""
     return np.zeros(_shape(window, origins))
 
 
@@ -24,12 +23,12 @@ def last(window: Window, origins: Origins) -> Array:
 
 
 def mean(window: Window, origins: Origins) -> Array:
-    """Return the mean of what is known at the window's first origin."""
+    """Return the mean of the targets known at the window's first origin."""
     return np.broadcast_to(window.history.mean(axis=0), _shape(window, origins))
 
 
 def drift(window: Window, origins: Origins) -> Array:
-    """Return the line from the first row through the last known one."""
+    """Return the line through the first and the last known value."""
     values = window.values
     slope = (values[origins] - values[0]) / np.maximum(origins, 1)[:, None]
     forecast: Array = values[origins][:, None] + slope[:, None] * _ahead(window)[:, None]
@@ -37,12 +36,12 @@ def drift(window: Window, origins: Origins) -> Array:
 
 
 def seasonal(window: Window, origins: Origins) -> Array | None:
-    """Return the known value at the same time one or more whole seasons before, NaN where no row lies so far back.
+    """Return the last known value a whole number of seasons earlier, NaN if no row lies so far back.
 
-    None if the frequency has no season, or two of them are not known at the first origin.
+    None if the frequency has no season, or if the first origin does not know two of them.
     """
     season, timestamps = Season.of(window.frequency), window.frame.index
-    # Quantiles need past errors, too, of forecasts a season behind the first row.
+    # Quantiles also need past errors, of forecasts from a season after the first row.
     known = len(window.history) - 1 - (window.overlap if len(window.spec.levels) > 1 else 0)
     if season is None or not season.is_known_twice(timestamps, known):
         return None
@@ -51,7 +50,6 @@ def seasonal(window: Window, origins: Origins) -> Array | None:
 
 
 def _ahead(window: Window) -> Origins:
-    """Return how many rows lie between an origin and each step."""
     return window.lead + np.arange(window.horizon)
 
 

@@ -1,4 +1,4 @@
-"""Rows that are forecast: a fold's validation window or a hold-out, with all rows before it that are known."""
+"""The rows to forecast, a fold's window or a hold-out, with the known rows before them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,10 +20,11 @@ Origins = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Rows `start` to the end of a frame, forecast from every origin whose horizon lies in them.
+    """The rows of a frame from `start` on, forecast from every origin whose whole horizon lies in them.
 
-    `frame` is one of `kallos.folds.columns.study_frame`, the target stamped when it is known. `unit`, of shape
-    (targets,), is what errors are counted in. Raises `DataError` if no horizon fits, or no origin has a row.
+    `frame` comes from `kallos.folds.columns.study_frame`, which moves labels to when they are known. `unit`, of shape
+    (targets,), is the unit of errors. Raises `DataError` if no horizon fits, or if the first origin lies before all
+    rows.
     """
 
     frame: pd.DataFrame
@@ -34,28 +35,28 @@ class Window:
 
     @classmethod
     def of_fold(cls, frame: pd.DataFrame, fold: Fold, spec: TuneSpec, frequency: Frequency) -> Self:
-        """Return a fold's validation window, with the rows of the fold alone before it."""
+        """Return a fold's window, with the fold's training rows before it."""
         unit = error_unit(frame, fold, spec.features, in_own_units=spec.in_own_units)
         return cls(frame.iloc[fold.rows], fold.validation_start - fold.train_start, spec, frequency, unit)
 
     @classmethod
     def of_holdout(cls, frame: pd.DataFrame, rows: slice, spec: TuneSpec, frequency: Frequency) -> Self:
-        """Return the rows that judge a model, with all rows before them."""
+        """Return the hold-out's rows, with all rows before them."""
         fold = Fold(0, 0, rows.start - spec.features.lead + 1, rows.start, rows.stop)
         return cls.of_fold(frame, fold, spec, frequency)
 
     def __post_init__(self) -> None:
-        """Refuse what has no forecast."""
+        """Raise `DataError` if there is nothing to forecast."""
         rows = len(self.frame) - self.start
         if rows < self.horizon:
             raise DataError(
-                f"a hold-out must hold one whole horizon: it has {rows} rows, and the horizon is {self.horizon}; "
-                f"choose a later `test_end_date`"
+                f"a hold-out must contain a whole horizon of {self.horizon} rows, and has {rows}: choose a later "
+                f"`test_end_date`"
             )
         if self.start < self.lead:
             raise DataError(
-                f"a hold-out must begin {self.lead} rows or more behind the first row, and it begins at row "
-                f"{self.start}: bring earlier rows"
+                f"a hold-out must begin at least {self.lead} rows after the first row, and begins {self.start} rows "
+                f"after it: bring earlier rows"
             )
 
     @property
@@ -65,27 +66,27 @@ class Window:
 
     @property
     def horizon(self) -> int:
-        """Steps that are forecast from each origin."""
+        """Number of steps that are forecast from each origin."""
         return self.spec.horizon
 
     @property
     def lead(self) -> int:
-        """Rows from an origin, the last row that is known, to the first one that is forecast from it."""
+        """Number of rows from an origin to its first forecast."""
         return self.spec.features.lead
 
     @property
     def overlap(self) -> int:
-        """For how many origins on end the rows between origin and last forecast row overlap."""
+        """Number of consecutive origins whose forecasts overlap: the rows from an origin to its last forecast."""
         return self.lead + self.horizon - 1
 
     @cached_property
     def observed(self) -> Array:
-        """The targets in all rows, in their own units, of shape (rows, targets)."""
+        """The targets in their own units, of shape (rows, targets)."""
         return targets_of(self.frame, self.spec.features)
 
     @cached_property
     def values(self) -> Array:
-        """What is observed, in units of `unit`."""
+        """The targets in units of `unit`."""
         values: Array = self.observed / self.unit
         return values
 
@@ -98,21 +99,21 @@ class Window:
 
     @cached_property
     def origins(self) -> Origins:
-        """Position of the last row that is known at each origin."""
+        """The positions of the origins, each the last known row."""
         return np.arange(self.start, len(self.frame) - self.horizon + 1, dtype=np.int64) - self.lead
 
     @cached_property
     def past_origins(self) -> Origins:
-        """Position of the origins whose whole horizon is known at the first one."""
+        """The positions of the origins whose whole horizon is known at the first origin."""
         past = np.arange(int(self.origins[0]) + 1 - self.overlap, dtype=np.int64)
         if not len(past):
             raise DataError(
-                f"quantiles of naive forecasts need more than {self.overlap} rows before a window's first origin, "
-                f"and there are {len(self.history)}: bring earlier rows"
+                f"quantiles of naive forecasts need more than {self.overlap} rows up to a window's first origin, and "
+                f"there are {len(self.history)}: bring earlier rows"
             )
         return past
 
     @cached_property
     def history(self) -> Array:
-        """The values that are known at the first origin."""
+        """The values known at the first origin."""
         return self.values[: self.origins[0] + 1]

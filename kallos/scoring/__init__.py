@@ -1,4 +1,4 @@
-"""One parameter set, trained and scored on one fold."""
+"""Training and scoring one parameter set on one fold."""
 
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.job import FoldJob, FoldScore

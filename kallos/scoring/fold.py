@@ -1,4 +1,4 @@
-"""A fold's job carried out: the model is fitted, forecasts are made and scored."""
+"""Evaluating a fold job: the model is fitted, and its forecasts are scored."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FittedFold:
-    """A model with the weights of its best epoch, and the series of each asset that it was fitted on."""
+    """A model with the weights of its best epoch, and the series of each asset."""
 
     model: "GlobalForecastingModel"
     series: tuple[PreparedFold, ...]
@@ -39,17 +39,16 @@ class FittedFold:
 
 
 def evaluate_fold(job: FoldJob) -> FoldScore:
-    """Train a model on the fold's past, forecast its validation window, and score it.
+    """Train a model on the fold's past, forecast its validation window, and score the forecasts.
 
-    Pure, and the same to the bit for the same job on the same kind of machine. Origins are all rows whose
-    whole horizon lies in the window; the score runs over all (origin, step) pairs, that of several assets is the mean
-    of theirs.
+    Pure: the same job has the same score to the bit on the same kind of machine. Origins are all rows whose whole
+    horizon lies in the window. The score covers all (origin, step) pairs and is the mean over the assets.
 
-    Raises `FitError` if the model cannot be built or trained, or the score is not finite: properties of the
-    job, which no retry mends.
+    Raises `FitError` if the model cannot be built or trained, or if a forecast is not finite, which a retry would not
+    change.
     """
     require(FoldJob, job=job)
-    # The clock counts the fit, and not what a process imports before its first one.
+    # Import before the clock starts, so that it counts only the fit.
     import_module("darts.models")
     import_module("kallos.scoring.training")
     started = time.perf_counter()
@@ -73,7 +72,7 @@ def errors_by_asset(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> li
     each = []
     for fold, forecast in zip(job.folds, forecasts_of(job, fitted), strict=True):
         if not (np.isfinite(forecast.point).all() and np.isfinite(forecast.quantiles).all()):
-            raise FitError(f"forecasts must be finite, and those of {job.fit.model_name} are not")
+            raise FitError(f"forecasts must be finite, and {job.fit.model_name} made others")
         unit = error_unit(frame, fold, job.fit.features, in_own_units=job.in_own_units)
         actual = actual_targets(frame, fold, job.fit.features, job.fit.horizon) / unit
         each.append(errors_of(job.metric, forecast.over(unit), actual))
@@ -81,10 +80,10 @@ def errors_by_asset(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> li
 
 
 def fit_fold(job: FoldJob) -> FittedFold:
-    """Return the model of a job, trained on the fold's training rows alone; raises as `evaluate_fold`."""
+    """Return the model of a job, trained only on the fold's training rows; raises as `evaluate_fold` does."""
     from kallos.scoring.training import quiet_single_thread
 
-    frame = read_snapshot(job.snapshot)  # One that cannot be read is no fault of the job.
+    frame = read_snapshot(job.snapshot)  # Outside `as_fit_errors`: an unreadable snapshot is not the job's fault.
     cuts = training_cuts(frame.index, job.folds, job.fit)
     fit_stops = tuple(cut.fit_stop for cut in cuts)
     with quiet_single_thread(), as_fit_errors(job.fit.model_name):
@@ -93,9 +92,9 @@ def fit_fold(job: FoldJob) -> FittedFold:
 
 
 def training_cuts(index: pd.Index, folds: Sequence[Fold], fit: FitSpec) -> tuple[InnerCut, ...]:
-    """Return where in each asset's fold the rows end that fit the weights, and those begin that stop early, if any do.
+    """Return where in each asset's fold the rows for the weights end and the rows for early stopping, if any, begin.
 
-    `index` is that of the frame in which the folds lie; the cuts are counted from a fold's first row.
+    `index` is the frame's; the cuts are counted from a fold's first row.
     """
     if not get_architecture(fit.model_name).stops_early:
         n_rows = [fold.train_stop - fold.train_start for fold in folds]
@@ -105,7 +104,7 @@ def training_cuts(index: pd.Index, folds: Sequence[Fold], fit: FitSpec) -> tuple
 
 
 def fit_prepared(series: Sequence[PreparedFold], cuts: Sequence[InnerCut], fit: FitSpec) -> FittedFold:
-    """Return a model that was trained on the folds' training rows before the cuts, stopped early on those behind."""
+    """Return a model trained on the rows before the cuts, and stopped early on the training rows after them."""
     from kallos.scoring.training import early_stopping, train
 
     has_covariates = series[0].past_covariates is not None
@@ -121,7 +120,7 @@ def model_of_fit(
     max_epochs: int | None = None,
     make_callbacks: Callable[[], list[Any]] = list,
 ) -> "GlobalForecastingModel":
-    """Return the untrained model of a fit, for so many epochs in place of the fit's own."""
+    """Return the untrained model of a fit; `max_epochs` overrides the fit's own."""
     return create_model(
         fit.model_name,
         fit.params,
@@ -150,13 +149,13 @@ def forecasts_of(job: FoldJob, fitted: FittedFold) -> list[Forecast]:
 
 @contextmanager
 def as_fit_errors(model_name: str) -> Iterator[None]:
-    """Say what a library makes of a model's parameters and rows as `FitError`: it will make the same of them again."""
+    """Turn a library's errors about parameters and rows, which would occur again, into `FitError`."""
     try:
         yield
     except (KallosError, OSError, MemoryError, ImportError):
         raise
     except Exception as error:
-        # What torch and threading say with a RuntimeError is the machine's state, not the job's.
+        # These errors of torch and threading depend on the machine's state, not on the job.
         if "allocate memory" in str(error) or "start new thread" in str(error):
             raise MemoryError(str(error)) from error
         raise FitError(f"{model_name} cannot be fitted: {type(error).__name__}: {error}") from error
@@ -168,7 +167,7 @@ def _prepared(
 ) -> tuple[PreparedFold, ...]:
     frame = read_snapshot(snapshot)
     if rows_sha256(frame, folds) != content:
-        raise DataError(f"a snapshot must hold the rows that a job was made for, and {scrubbed(snapshot)} holds others")
+        raise DataError(f"a snapshot must have the rows of its jobs, and {scrubbed(snapshot)} has other rows")
     return tuple(
         prepare_fold(frame, fold, features, fit_rows=n_rows) for fold, n_rows in zip(folds, fit_rows, strict=True)
     )

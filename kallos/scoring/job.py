@@ -1,4 +1,4 @@
-"""The unit of all work: a fold's job, its fingerprint, and its score."""
+"""The fold job, its fingerprint, and its score."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,15 +19,14 @@ from kallos.specs.metrics import MEDIAN, metric_source
 from kallos.specs.study import TrainingSpec, TuneSpec
 from kallos.storage import json_sha256
 
-# Raise this whenever a change to preparation, training or scoring moves a single bit of a score.
+# Raise this whenever a change to preparation, training or scoring changes a bit of a score.
 EVALUATION_VERSION = 2
 
 
 class FoldScore(BaseModel):
-    """How one parameter set did on one fold; less is better, and errors are in what `error_unit` says.
+    """The errors of one parameter set on one fold, in units of `error_unit`; lower is better.
 
-    `value` is by the study's metric, and so are `by_asset` and `by_target`, an error each. All others are means over
-    the assets.
+    `value`, `by_asset` and `by_target` are by the study's metric. All errors but `by_asset` are means over the assets.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,10 +44,7 @@ class FoldScore(BaseModel):
 
 @dataclass(frozen=True)
 class FitSpec:
-    """What is fitted, and how: an architecture with its parameters, on which columns, to forecast what.
-
-    `quantiles` are those that it learns, None where it learns points.
-    """
+    """What is fitted, and how; `quantiles` is None for point forecasts."""
 
     model_name: str
     params: Params
@@ -60,7 +56,7 @@ class FitSpec:
 
     @classmethod
     def of(cls, spec: TuneSpec, params: Params) -> Self:
-        """Return what a study fits with the parameters that one of its trials has drawn."""
+        """Return what a study fits with the parameters of a trial."""
         model_name, own_params = model_of(spec.model_name, params)
         return cls(
             model_name=model_name,
@@ -79,23 +75,22 @@ class FitSpec:
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """The levels of its forecasts."""
+        """The levels of the forecasts."""
         return self.quantiles or (MEDIAN,)
 
     @property
     def document(self) -> dict[str, Any]:
-        """All that the fit depends on beside its rows, as JSON can hold it."""
+        """Everything that the fit depends on besides its rows, as JSON values."""
         architecture = get_architecture(self.model_name)
         return {
             "architecture": [
                 self.model_name,
                 architecture.source_sha256,
                 *beside_source(self.model_name),
-                # What only some architectures need is not among what every machine has.
                 *([installed(architecture.requires)] if architecture.requires else []),
             ],
             "params": dict(self.params),
-            # Which columns were taken is seen in the rows.
+            # The rows already show which columns were taken.
             "features": self.features.model_dump(mode="json", exclude={"columns", "known_future"}),
             "training": self.training.model_dump(mode="json"),
             "horizon": self.horizon,
@@ -106,9 +101,9 @@ class FitSpec:
 
 @dataclass(frozen=True)
 class FoldJob:
-    """All that a fold's score depends on, and beside it a name for people and the rows' address.
+    """Everything that a fold's score depends on, with a name for people and the address of the rows.
 
-    One model learns from the rows of each asset, which has a fold of its own in `folds`.
+    One model learns from the rows of all assets; each asset has its own fold in `folds`.
     """
 
     name: str
@@ -125,12 +120,12 @@ class FoldJob:
 
     @property
     def in_own_units(self) -> bool:
-        """Whether errors are counted in the target's own units, as `TuneSpec.in_own_units`."""
+        """Whether errors are in the target's own units, as in `TuneSpec.in_own_units`."""
         return len(self.folds) == len(self.fit.features.targets) == 1
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of everything that may move a bit of the score."""
+        """Hash of everything that may change a bit of the score."""
         content = {
             "evaluation": EVALUATION_VERSION,
             "rows": self.rows_sha256,
@@ -143,5 +138,5 @@ class FoldJob:
 
 
 def rows_sha256(frame: pd.DataFrame, folds: Sequence[Fold]) -> str:
-    """Return the hash of the rows that a fold sees of each asset."""
+    """Return the hash of the fold's rows of all assets."""
     return frame_sha256(pd.concat([frame.iloc[fold.rows] for fold in folds]))

@@ -1,4 +1,4 @@
-"""What a verdict's test compares: a loss of each forecast, from whose mean comes the score that the study minimises."""
+"""The losses that a verdict's test compares; their mean determines the score that the study minimises."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss by its name, as an array of all forecasts' losses, and the score that its mean comes to."""
+    """A loss, and the score that follows from its mean."""
 
     name: str
     score: str
@@ -22,18 +22,18 @@ class Loss:
     of_mean: Callable[[Array], Array]
 
     def by_origin(self, forecast: Forecast, actual: Array) -> Array:
-        """Return one loss an origin: the mean over steps, targets and quantiles."""
+        """Return the loss at each origin, the mean over steps, targets and quantiles."""
         losses: Array = self.each(forecast, actual).reshape(len(actual), -1).mean(axis=1)
         return losses
 
     def by_target(self, forecast: Forecast, actual: Array) -> tuple[float, ...]:
-        """Return one loss a target: the mean over origins, steps and quantiles."""
+        """Return the loss of each target, the mean over origins, steps and quantiles."""
         losses = np.moveaxis(self.each(forecast, actual), 2, 0)
         return tuple(losses.reshape(len(losses), -1).mean(axis=1).tolist())
 
 
 def loss_of(metric: str) -> Loss:
-    """Return the loss whose mean the metric is; of one that is no mean over forecasts, the squared error."""
+    """Return the loss whose mean determines the metric, or the squared error if there is no such loss."""
     match metric:
         case "mae":
             return Loss("absolute error", metric_label(metric), lambda f, actual: np.abs(f.point - actual), np.positive)

@@ -1,10 +1,10 @@
-"""The versions that a result depends on, and whatever else a failure may come from."""
+"""The versions and the environment that results and failures depend on."""
 
 import hashlib
 import platform
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,51 +14,42 @@ import kallos
 from kallos.architectures.references import own_modules, text_as_loaded
 
 _LIBRARIES = ("kallos", "darts", "torch", "optuna", "numpy", "pandas", "scikit-learn")
-# Libraries that are imported by another name than they are installed by.
+# Libraries whose import name differs from their package name.
 _MODULES = {"pytorch-lightning": "pytorch_lightning", "scikit-learn": "sklearn"}
 
 
 @cache
 def version_here(library: str) -> str:
-    """Return the version of a library in this process, whatever is installed while it runs.
-
-    It is that of what is loaded when it is first asked for, or else that of what is installed then.
-    """
+    """Return the version of a library that is loaded, or else installed, when this process first asks for it."""
     loaded = sys.modules.get(_MODULES.get(library, library))
     return str(getattr(loaded, "__version__", None) or version(library))
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries here, by their names."""
+    """Return the versions of Python and the libraries by name."""
     return {"python": platform.python_version(), **{name: version_here(name) for name in _LIBRARIES}}
 
 
 @cache
 def environment_sha256() -> str:
-    """Return the hash of what else a fold may fail by than its job, as it is when it is first asked for.
+    """Return the hash of everything but its job that may make a fold fail, when this process first asks for it.
 
-    That is Python, by its version and ABI, every installed package by its version, the text of Kallos, and that of the
-    modules which are loaded from elsewhere, as it was when they were: of a custom architecture, and of what that
-    imports. The operating system is not in it, since its updates are many and mend few fits. It is no part of what a
-    score depends on.
+    It covers Python's version and ABI, the versions of all installed packages, the text of Kallos, and the text, as
+    loaded, of other modules, such as custom architectures and their imports. It leaves out the operating system, whose
+    frequent updates rarely fix a fit. Scores do not depend on it.
     """
     digest = hashlib.sha256(f"{platform.python_version()} {sysconfig.get_config_var('SOABI')}".encode())
-    for name in sorted(set(_installed_packages())):
+    folders = [Path(folder) for folder in sys.path]
+    # Names such as `darts-0.48.1.dist-info`.
+    for name in sorted({path.name for folder in folders for path in folder.glob("*.*-info")}):
         digest.update(name.encode())
     for file in sorted({*Path(kallos.__file__).parent.rglob("*.py"), *own_modules(sys.modules)}):
         digest.update(text_as_loaded(file))
     return digest.hexdigest()
 
 
-def _installed_packages() -> Iterator[str]:
-    """Yield names such as `darts-0.48.1.dist-info`."""
-    for folder in map(Path, sys.path):
-        for pattern in ("*.dist-info", "*.egg-info"):
-            yield from (path.name for path in folder.glob(pattern))
-
-
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], places: tuple[str, str]) -> list[str]:
-    """Return what differs at two places or times, in words such as `torch 2.12.0 then, 2.13.0 now`."""
+    """Return the differences between two places or times, such as `torch 2.12.0 then, 2.13.0 now`."""
     return [
         f"{name} {one.get(name, 'missing')} {places[0]}, {other.get(name, 'missing')} {places[1]}"
         for name in sorted(one.keys() | other.keys())
@@ -70,13 +61,13 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], places: tuple[
 def installed(package: str) -> str | None:
     try:
         return version(package)
-    except PackageNotFoundError:  # A custom package that is imported by another name than it is installed by.
+    except PackageNotFoundError:  # The import name of a custom package may differ from its package name.
         return None
 
 
 @cache
 def machine() -> dict[str, Any]:
-    """Return what the bits of a fit depend on beside its job."""
+    """Return what the bits of a fit depend on besides its job."""
     import torch
 
     libraries = ("darts", "numpy", "pytorch-lightning", "scikit-learn")

@@ -1,9 +1,9 @@
-"""What a study minimises: an error of forecasts, by name, or a custom function.
+"""The metrics that a study can minimise.
 
-RMSE and MAE are those of point forecasts, in the target's own units. The pinball loss of a forecast q of quantile p is
-max(p (y - q), (p - 1) (y - q)), here its mean over the quantiles (Koenker and Bassett, 1978, "Regression quantiles");
-the CRPS is the integral of twice that over all p (Gneiting and Ranjan, 2011, "Comparing density forecasts using
-threshold- and quantile-weighted scoring rules"), here twice the mean over the quantiles that there are.
+RMSE and MAE are errors of point forecasts, in the target's own units. The pinball loss of a forecast q of quantile p is
+max(p (y - q), (p - 1) (y - q)), averaged over the quantiles (Koenker and Bassett, 1978, "Regression quantiles"). The
+CRPS is the integral of twice that over all p (Gneiting and Ranjan, 2011, "Comparing density forecasts using threshold-
+and quantile-weighted scoring rules"), approximated by twice the mean over the given quantiles.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,9 +21,9 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Forecast:
-    """Point forecasts of shape (origins, steps, targets), and quantiles of the levels, along one more axis.
+    """Point forecasts of shape (origins, steps, targets), and quantiles with the levels as a fourth axis.
 
-    Where only points are forecast, they stand for the median.
+    Point forecasts alone count as the median.
     """
 
     point: Array
@@ -37,17 +37,17 @@ class Forecast:
 
     @classmethod
     def of_quantiles(cls, quantiles: Array, levels: tuple[float, ...]) -> Self:
-        """Return forecasts whose points are the medians among the quantiles."""
+        """Return forecasts whose points are the medians."""
         return cls(quantiles[..., levels.index(MEDIAN)], quantiles, levels)
 
     @classmethod
     def mean_of(cls, members: Iterable[Array], levels: tuple[float, ...]) -> Self:
-        """Return the mean of the members' quantiles, each level's own."""
+        """Return the mean of the members' quantiles, level by level."""
         return cls.of_quantiles(np.mean(list(members), axis=0), levels)
 
     @classmethod
     def by_target(cls, each: "Sequence[Forecast]") -> Self:
-        """Return one forecast of several targets, the first one's taken from the first of these, and so on."""
+        """Return one forecast of all targets, taking the i-th target from the i-th forecast."""
         return cls(
             np.stack([forecast.point[:, :, target] for target, forecast in enumerate(each)], axis=2),
             np.stack([forecast.quantiles[:, :, target] for target, forecast in enumerate(each)], axis=2),
@@ -55,17 +55,17 @@ class Forecast:
         )
 
     def over(self, unit: Array) -> "Forecast":
-        """Return the same forecasts in units of such a size, of shape (targets,)."""
+        """Return the forecasts divided by a unit of shape (targets,)."""
         return Forecast(self.point / unit, self.quantiles / unit[:, None], self.levels)
 
     def of_target(self, target: int) -> "Forecast":
-        """Return the forecasts of the target at this position alone."""
+        """Return the forecasts of only the target at this position."""
         return Forecast(self.point[:, :, [target]], self.quantiles[:, :, [target]], self.levels)
 
 
 @dataclass(frozen=True)
 class ForecastErrors:
-    """The errors of forecasts, over all origins, steps and targets; `value` and `by_target` are by a study's metric."""
+    """Errors over all origins, steps and targets; `value` and `by_target` are by the study's metric."""
 
     value: float
     rmse: float
@@ -75,43 +75,31 @@ class ForecastErrors:
 
 
 def errors_of(metric: str, forecast: Forecast, actual: Array) -> ForecastErrors:
-    """Return the errors of forecasts, of a model or a baseline; `actual` is of shape (origins, steps, targets).
-
-    Raises `FitError` as `measure` does.
-    """
-    errors = forecast.point - actual
+    """Return the errors of forecasts; `actual` has the shape (origins, steps, targets). Raises as `measure` does."""
+    errors, own = forecast.point - actual, metric_of_one_target(metric)
     return ForecastErrors(
         value=measure(metric, forecast, actual),
         rmse=rmse(errors),
         mae=float(np.abs(errors).mean()),
-        by_target=measure_by_target(metric, forecast, actual),
+        by_target=tuple(measure(own, forecast.of_target(i), actual[:, :, [i]]) for i in range(actual.shape[2])),
         n_forecasts=errors.size,
     )
 
 
 def measure(name: str, forecast: Forecast, actual: Array) -> float:
-    """Return the error of forecasts; less is better.
+    """Return the error of forecasts; `actual` has the shape (origins, steps, targets).
 
-    `actual` is of shape (origins, steps, targets). Raises `FitError` if a custom metric raises, or returns what
-    is no number.
+    Raises `FitError` if a custom metric raises or does not return a number.
     """
     match name:
         case "rmse":
             return rmse(forecast.point - actual)
         case "mae":
             return float(np.abs(forecast.point - actual).mean())
-        case "pinball":
-            return pinball(forecast, actual)
-        case "crps":
-            return 2 * pinball(forecast, actual)
+        case "pinball" | "crps":
+            return float(pinball_losses(forecast, actual).mean()) * (2 if name == "crps" else 1)
         case _:
             return _measure_by_own(name, forecast.point, actual)
-
-
-def measure_by_target(name: str, forecast: Forecast, actual: Array) -> tuple[float, ...]:
-    """Return the error of each target's forecasts alone, by `metric_of_one_target`."""
-    own = metric_of_one_target(name)
-    return tuple(measure(own, forecast.of_target(i), actual[:, :, [i]]) for i in range(actual.shape[2]))
 
 
 def rmse(errors: Array) -> float:
@@ -120,22 +108,17 @@ def rmse(errors: Array) -> float:
 
 
 def mean(errors: Sequence[float]) -> float:
-    """Return the mean, over folds or assets; of one, it is that one to the bit."""
+    """Return the mean over folds or assets; a single error is returned to the bit."""
     return float(np.mean(errors))
 
 
 def mean_of_each(errors: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    """Return the means, over folds or assets, of errors that lie side by side."""
+    """Return the means over folds or assets, position by position."""
     return tuple(mean(each) for each in zip(*errors, strict=True))
 
 
-def pinball(forecast: Forecast, actual: Array) -> float:
-    """Return the pinball loss, its mean over all forecasts and quantiles."""
-    return float(pinball_losses(forecast, actual).mean())
-
-
 def pinball_losses(forecast: Forecast, actual: Array) -> Array:
-    """Return the pinball loss of each quantile, of the quantiles' shape."""
+    """Return the pinball loss of each quantile, in the quantiles' shape."""
     levels = np.array(forecast.levels)
     above = actual[..., None] - forecast.quantiles
     losses: Array = np.maximum(levels * above, (levels - 1) * above)
@@ -149,6 +132,6 @@ def _measure_by_own(name: str, point: Array, actual: Array) -> float:
         raise
     except Exception as error:
         raise FitError(
-            f"a metric must return a number for arrays of shape {point.shape}, and {name} raises "
+            f"a metric must return a number for arrays of shape {point.shape}, and {name} raised "
             f"{type(error).__name__}: {error}"
         ) from error

@@ -1,4 +1,4 @@
-"""What a forecast costs: multiply-adds, counted and not timed, and so the same on every machine."""
+"""The cost of a forecast in multiply-adds, which are counted, not timed, and so the same on every machine."""
 
 import math
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def count_operations(fit: FitSpec, n_covariates: int) -> int:
-    """Return how many multiply-adds one forecast of a model with so many covariates takes.
+    """Return the number of multiply-adds of one forecast with this number of covariates.
 
-    Of a network, those of the matrix products, convolutions and attention of one forward pass: a recurrent weight
-    counts once for each step of the input. Of a regression, its coefficients. Of trees, the nodes from root to leaf,
-    where all are as deep as balanced ones of so many leaves: how deep they grow depends on their data.
+    For a network they are those of the matrix products, convolutions and attention in one forward pass; a recurrent
+    weight counts once per input step. For a regression they are its coefficients. For trees they are the nodes from
+    root to leaf, as if all trees were balanced, because their depth depends on the data.
 
-    Raises `KallosError` for a model that is none of these.
+    Raises `KallosError` for other models.
     """
     from kallos.scoring.training import make_fitted, quiet_single_thread
 
@@ -41,7 +41,7 @@ def _of_network(model: "GlobalForecastingModel", n_covariates: int, n_targets: i
 
     target, covariates = series_of_zeros(model, n_covariates, n_targets)
     counter = FlopCounterMode(display=False)
-    # The counter looks for the gradients of what has any.
+    # Otherwise the counter looks for gradients.
     model.model.requires_grad_(False)
     with _in_countable_parts(), counter:
         model.predict(
@@ -57,7 +57,7 @@ def _of_network(model: "GlobalForecastingModel", n_covariates: int, n_targets: i
 
 @contextmanager
 def _in_countable_parts() -> Iterator[None]:
-    """Let torch compute LSTMs and attention from the products that it counts, and not in kernels that hide them."""
+    """Let torch compute LSTMs and attention from products that it counts, not in fused kernels."""
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -76,4 +76,4 @@ def _of_estimator(estimator: Any) -> int:
     if hasattr(estimator, "booster_"):
         params = estimator.get_params()
         return int(params["n_estimators"]) * math.ceil(math.log2(params["num_leaves"]))
-    raise KallosError(f"a forecast's cost must be that of numbers or trees, and {type(estimator).__name__} has none")
+    raise KallosError(f"a forecast's cost needs coefficients or trees, and {type(estimator).__name__} has neither")

@@ -15,10 +15,10 @@ Array = npt.NDArray[np.float64]
 
 
 def rolling_forecasts(model: "GlobalForecastingModel", prepared: PreparedSeries, start: int, horizon: int) -> Array:
-    """Return forecasts from every origin whose whole horizon lies in the rows from `start` to the series' end.
+    """Return forecasts from every origin whose whole horizon lies in the rows from `start` to the end of the series.
 
-    They are in the target's own units, of shape (origins, horizon, targets, levels): the first one's first step is row
-    `start`. A model that has learnt no quantiles has one level.
+    They have the shape (origins, horizon, targets, levels) and are in the targets' own units. The first step of the
+    first forecast is row `start`. A model without quantiles has one level.
     """
     first_row = start - rows_before(model)
     series = model.historical_forecasts(
@@ -36,7 +36,7 @@ def rolling_forecasts(model: "GlobalForecastingModel", prepared: PreparedSeries,
 
 
 def next_forecast(model: "GlobalForecastingModel", prepared: PreparedSeries, horizon: int) -> Array:
-    """Return the forecast behind the series' last row, as `rolling_forecasts` does from that one origin."""
+    """Return the forecast after the series' last row, in the form of `rolling_forecasts` with one origin."""
     series = model.predict(
         horizon,
         series=prepared.target,
@@ -48,21 +48,21 @@ def next_forecast(model: "GlobalForecastingModel", prepared: PreparedSeries, hor
 
 
 def _restored(values: Array, prepared: PreparedSeries) -> Array:
-    """Return what Darts forecasts, of shape (origins, steps, components), as `rolling_forecasts` does."""
-    # Of each target, Darts has its quantiles side by side.
+    """Return Darts' forecasts, of shape (origins, steps, components), in the form of `rolling_forecasts`."""
+    # Darts puts the quantiles of each target side by side.
     by_level = np.moveaxis(values.reshape(*values.shape[:2], prepared.target.width, -1), 2, -1)
     restored: Array = np.moveaxis(prepared.target_scale.restore(by_level), -1, 2)
     return restored
 
 
 def look_back(model: "GlobalForecastingModel") -> int:
-    """Return how many rows a forecast looks back on, the origin's the last of them."""
-    # The furthest lag of Darts' own, below zero.
+    """Return how many rows a forecast looks back on, up to and including the origin."""
+    # Darts' furthest lag is negative.
     return -int(model.extreme_lags[0])
 
 
 def rows_before(model: "GlobalForecastingModel") -> int:
-    """Return how many rows a forecast needs before its first step, the purged ones that it does not see among them."""
+    """Return how many rows a forecast needs before its first step, including purged rows that it does not see."""
     return look_back(model) + int(model.output_chunk_shift)
 
 

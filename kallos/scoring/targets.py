@@ -1,4 +1,4 @@
-"""What is scored: the targets of a fold's window, and what errors are counted in."""
+"""The targets that are scored, and the unit of their errors."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,9 @@ Array = npt.NDArray[np.float64]
 
 
 def error_unit(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, *, in_own_units: bool) -> Array:
-    """Return what errors are counted in, of shape (targets,): ones, or the targets' standard deviations.
+    """Return the unit of errors, of shape (targets,): ones, or standard deviations over the fold's training rows.
 
-    These are over the fold's training rows. Raises `DataError` for a target that is constant over them.
+    Raises `DataError` if a target is constant over the training rows and standard deviations are needed.
     """
     if in_own_units:
         return np.ones(len(features.targets))
@@ -23,7 +23,7 @@ def error_unit(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, *, in_own
     if constant:
         raise DataError(
             f"a target must vary over the training rows of each fold, and {constant[0]!r} is constant in fold "
-            f"{fold.number}: take it out, or begin at other dates"
+            f"{fold.number}: remove it, or choose other dates"
         )
     unit: Array = targets_of(rows, features).std(axis=0)
     return unit

@@ -1,6 +1,6 @@
-"""Training of one Darts model on one thread, stopped early, its best weights kept in memory.
+"""Training one Darts model on one thread, with early stopping and the best weights kept in memory.
 
-Importing this module imports torch and Lightning: do so where a model is trained.
+Importing this module imports torch and Lightning, so import it only where a model is trained.
 """
 
 import logging
@@ -33,7 +33,7 @@ _FEW = 4
 
 
 class BestWeights(pl.Callback):
-    """Keeps the weights of the epoch with the least inner validation loss, and puts them back at the end."""
+    """Keeps the weights of the epoch with the lowest inner validation loss, and restores them at the end."""
 
     def __init__(self) -> None:
         self.best_loss = math.inf
@@ -48,24 +48,24 @@ class BestWeights(pl.Callback):
             self._weights = {name: value.detach().clone() for name, value in pl_module.state_dict().items()}
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put the best weights back; a fit whose loss was never finite keeps its last ones."""
+        """Restore the best weights; a fit whose loss was never finite keeps its last weights."""
         if self._weights is not None:
             pl_module.load_state_dict(self._weights)
 
 
 def early_stopping(patience: int) -> list[pl.Callback]:
-    """Return new callbacks for one fit: they carry state, so no two fits may share them."""
+    """Return new callbacks for one fit, which have state and must not be shared."""
     return [EarlyStopping(monitor=_MONITOR, patience=patience, mode="min"), BestWeights()]
 
 
 def train(
     model: "GlobalForecastingModel", series: Sequence["PreparedFold"], cuts: Sequence["InnerCut"]
 ) -> tuple[int, int]:
-    """Train a model in place; return the epochs that it ran and the one whose weights it kept.
+    """Train a model in place; return the number of its epochs and the epoch whose weights it kept.
 
-    Of each series, weights are fitted on the rows before its cut's `fit_stop`, and early stopping watches forecasts of
-    the training rows from `inner_start` on, which may look back on the rows before. All are positions from the series'
-    first row. With no such rows there are no epochs to choose among: the model is fitted once, and the epochs are 0.
+    In each series, weights are fitted on the rows before its cut's `fit_stop`. Early stopping watches forecasts of the
+    training rows from `inner_start` on, which may look back on earlier rows. Without such rows the model is fitted
+    once, and both numbers are 0. Positions are counted from a series' first row.
     """
     learnt = [slice(cut.fit_stop) for cut in cuts]
     if all(cut.inner_start == each.fold.train_stop for each, cut in zip(series, cuts, strict=True)):
@@ -98,7 +98,7 @@ def _covariates(series: Sequence["PreparedFold"], rows: Sequence[slice]) -> list
 
 
 def fit_all_epochs(model: "GlobalForecastingModel", target: "TimeSeries", past_covariates: "TimeSeries | None") -> None:
-    """Train a model in place on all rows, a network for as many epochs as it was created with, none stopped early."""
+    """Train a model in place on all rows, without early stopping."""
     if not isinstance(model, TorchForecastingModel):
         model.fit(target, past_covariates=past_covariates)
         return
@@ -107,10 +107,7 @@ def fit_all_epochs(model: "GlobalForecastingModel", target: "TimeSeries", past_c
 
 
 def make_fitted(model: "GlobalForecastingModel", n_covariates: int, n_targets: int = 1) -> None:
-    """Bring a model to where what it learns has its place: a network that was created for no epochs, without a step.
-
-    A regression, which has no epochs, is fitted on a few rows of zeros.
-    """
+    """Give a model the structure for its weights: fit it on a few rows of zeros, a network for no epochs."""
     target, covariates = series_of_zeros(model, n_covariates, n_targets)
     model.fit(target, past_covariates=covariates)
 
@@ -118,7 +115,7 @@ def make_fitted(model: "GlobalForecastingModel", n_covariates: int, n_targets: i
 def series_of_zeros(
     model: "GlobalForecastingModel", n_covariates: int, n_targets: int = 1
 ) -> "tuple[TimeSeries, TimeSeries | None]":
-    """Return a target and covariates that are just long enough for a model to train on and to forecast from."""
+    """Return a target and covariates that are just long enough for a model to train and forecast."""
     from darts import TimeSeries
 
     n_rows = -model.extreme_lags[0] + model.output_chunk_shift + model.output_chunk_length + _FEW
@@ -130,14 +127,14 @@ def series_of_zeros(
 
 
 class _WholeBatches(SequentialTorchTrainingDataset):  # type: ignore[misc]
-    """Darts' samples, cut once instead of once an epoch, and taken a batch at a time: the same batches, sooner."""
+    """Darts' samples, cut once instead of once per epoch, and taken batch by batch: the same batches, but faster."""
 
     def __init__(self, dataset: SequentialTorchTrainingDataset) -> None:
         self.__dict__.update(dataset.__dict__)
         self._samples = _batch_collate_fn_train([dataset[position] for position in range(len(dataset))])
 
     def __getitems__(self, places: list[int]) -> TorchTrainingBatch:
-        """Return a batch, in torch's own protocol for datasets that can."""
+        """Return a batch, by torch's protocol for datasets."""
         chosen = torch.as_tensor(places)
         parts = {field.name: getattr(self._samples, field.name) for field in fields(TorchTrainingBatch)}
         return TorchTrainingBatch(**{name: None if part is None else part[chosen] for name, part in parts.items()})
@@ -145,7 +142,7 @@ class _WholeBatches(SequentialTorchTrainingDataset):  # type: ignore[misc]
 
 @contextmanager
 def _whole_batches(model: TorchForecastingModel) -> Iterator[None]:
-    """Let a model cut its samples once, where they fit into memory, and leave it as it was."""
+    """Let a model cut its samples once in the block, if they fit into memory."""
     build = model._build_train_dataset
 
     def build_once(*args: Any, **kwargs: Any) -> SequentialTorchTrainingDataset:
@@ -171,7 +168,7 @@ def _collate(batch: Any) -> TorchTrainingBatch:
 
 @contextmanager
 def quiet_single_thread() -> Iterator[None]:
-    """Run with one torch and one BLAS thread, on which bits depend, and without the libraries' chatter."""
+    """Run with one torch and one BLAS thread, because bits depend on them, and without the libraries' log lines."""
     threads = torch.get_num_threads()
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "darts")]
     levels = [logger.level for logger in loggers]

@@ -1,4 +1,4 @@
-"""What a model has learnt as bytes, and back: plain tensors by their names, of which loading executes nothing."""
+"""Saving and loading a model's weights as named tensors, which execute no code when they are loaded."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,23 +9,23 @@ if TYPE_CHECKING:
     import torch
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
-# A tensor of which the length is free: the text of trees.
+# The text of trees, a tensor of any length.
 _TEXT = "trees"
-# A matrix whose columns lie together in memory is kept transposed: sums over it run in the same order once it is back,
-# and forecasts agree to the bit.
+# A column-major matrix is stored transposed, so that sums run in the same order after loading, and forecasts are the
+# same to the bit.
 _TRANSPOSED = ".T"
 
 
 def weights_of(model: "GlobalForecastingModel") -> "dict[str, torch.Tensor]":
-    """Return what a fitted model has learnt: a network's state, coefficients of a regression, or the text of trees.
+    """Return a fitted model's weights: a network's state, a regression's coefficients, or the text of trees.
 
-    Raises `KallosError` for a model that is none of these.
+    Raises `KallosError` for other models.
     """
     import torch
 
     learnt = model.model
     if isinstance(learnt, torch.nn.Module):
-        # Copies let go of memory that tensors share with each other, and of what hangs on a state dict beside them.
+        # Copies do not share memory with each other, and drop a state dict's metadata.
         return {name: value.detach().clone().contiguous() for name, value in learnt.state_dict().items()}
     weights: dict[str, torch.Tensor] = {}
     for position, estimator in enumerate(estimators_of(learnt)):
@@ -39,13 +39,13 @@ def weights_of(model: "GlobalForecastingModel") -> "dict[str, torch.Tensor]":
             weights[f"{position}.{_TEXT}"] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
         else:
             raise KallosError(
-                f"what a model has learnt must be numbers or trees, and {type(estimator).__name__} has none"
+                f"a model must have learnt coefficients or trees, and {type(estimator).__name__} has neither"
             )
     return weights
 
 
 def weights_bytes(model: "GlobalForecastingModel") -> bytes:
-    """Return what a fitted model has learnt in the safetensors format, the same bytes for the same weights."""
+    """Return a fitted model's weights in the safetensors format, the same bytes for the same weights."""
     from safetensors.torch import save
 
     return save(weights_of(model))
@@ -54,9 +54,9 @@ def weights_bytes(model: "GlobalForecastingModel") -> bytes:
 def restore_weights(
     model: "GlobalForecastingModel", content: bytes, n_covariates: int, name: str, *, n_targets: int = 1
 ) -> None:
-    """Give a model that was created for no epochs the weights of a file; it forecasts as the one that was trained.
+    """Load a file's weights into a model that was created for no epochs.
 
-    Raises `DataError` if the file holds anything but the weights of such a model.
+    Raises `DataError` if the file contains anything but the weights of such a model.
     """
     import torch
     from safetensors import SafetensorError
@@ -86,7 +86,7 @@ def restore_weights(
 
 
 def estimators_of(learnt: Any) -> list[Any]:
-    """Return the regressions of a model: one of each step, or one of them all."""
+    """Return the regressions of a model: one per step, or one for all."""
     return list(getattr(learnt, "estimators_", [learnt]))
 
 
@@ -102,7 +102,7 @@ def _restore_estimator(estimator: Any, weights: "dict[str, torch.Tensor]") -> No
 
 
 def _kinds(weights: "dict[str, torch.Tensor]") -> dict[str, tuple[object, ...]]:
-    """Return the shape and type of each tensor, whichever way it lies in memory."""
+    """Return the shape and type of each tensor, regardless of its memory layout."""
     kinds: dict[str, tuple[object, ...]] = {}
     for key, value in weights.items():
         tensor = value.T if key.endswith(_TRANSPOSED) else value

@@ -1,4 +1,4 @@
-"""Specifications as study files hold them, and what is laid over these, before anything is validated."""
+"""Study files, read and merged with flags before they are validated."""
 
 import tomllib
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from kallos.errors import UsageError
 def read_study_file(path: Path) -> dict[str, Any]:
     """Return the content of a TOML study file, not yet validated.
 
-    A `query_file` of its table `data`, named from the study file's folder, becomes the `query` that it holds, so that
-    the study is whole on any machine. Raises `UsageError` if a file cannot be read or parsed.
+    `data.query_file`, relative to the study file, is replaced by `data.query` with its text, so that the study does not
+    depend on this machine's files. Raises `UsageError` if a file cannot be read or parsed.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -23,7 +23,7 @@ def read_study_file(path: Path) -> dict[str, Any]:
     data = values.get("data")
     if isinstance(data, dict) and isinstance(data.get("query_file"), str):
         if "query" in data:
-            raise UsageError(f"a study has one query: take out data.query or data.query_file in {path}")
+            raise UsageError(f"a study has one query: remove data.query or data.query_file from {path}")
         data["query"] = read_query_file(path.parent / data.pop("query_file"))
     return values
 
@@ -39,7 +39,7 @@ def read_query_file(path: Path) -> str:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `over` laid over it, tables merged key by key."""
+    """Return `base` updated with `over`, tables merged key by key."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)

@@ -1,4 +1,4 @@
-"""Many studies at once: each of several models on each of several assets, all else alike."""
+"""A grid of studies: each of several models on each of several assets."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
@@ -12,75 +12,65 @@ from kallos.specs.query_text import parameters_of
 from kallos.specs.study import ArchitectureName, TuneSpec, parse_spec, parse_tune_spec
 from kallos.words import did_you_mean, shorten
 
-# All assets that the table holds.
+# All assets in the table.
 ALL = "*"
 
-# What the table `all` of a study file may hold, as one would write it.
+# The fields of a study file's table `all`, with examples.
 _OF_THE_TABLE = {"assets": '["BTC", "ETH"]', "models": '["gru", "lstm"]'}
 
-
-def _once(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
-
-
-Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), AfterValidator(_once)]
-Models = Annotated[tuple[ArchitectureName, ...], Field(min_length=1), AfterValidator(_once)]
+_Once = AfterValidator(lambda names: tuple(dict.fromkeys(names)))
+Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), _Once]
+Models = Annotated[tuple[ArchitectureName, ...], Field(min_length=1), _Once]
 
 
 class StudyGrid(Spec):
-    """Studies of several models on several assets; asset and model of `spec` are replaced by each of these."""
+    """Studies of several models on several assets, which replace the model and asset of `spec`."""
 
     spec: TuneSpec
     assets: Names | Literal["*"] = Field(
-        description="Assets, each a study per model; '*' for all that the table holds.", union_mode="left_to_right"
+        description="Assets to tune, with one study per model; '*' means all assets in the table.",
+        union_mode="left_to_right",
     )
-    models: Models = Field(description="Architectures, each a study per asset.")
+    models: Models = Field(description="Architectures to tune, with one study per asset.")
 
     @model_validator(mode="after")
-    def _has_rows_of_each_asset(self) -> Self:
+    def _fits_together(self) -> Self:
         data = self.spec.data
+        for model in self.models:
+            _laid_over(self.spec, data.only_asset, model)
         if len(self.assets) < 2:
             return self
         if data.single_asset:
             raise ValueError(
-                f"a table of a single asset has the same rows for each of {shorten(self.assets)}: name one asset, or "
-                f"take out single_asset"
+                f"with single_asset all of {shorten(self.assets)} have the same rows: name one asset, or remove "
+                f"single_asset"
             )
         if data.query is not None and "asset_id" not in parameters_of(data.query):
             raise ValueError(
-                f"a query that binds no :asset_id has the same rows for each of {shorten(self.assets)}: name one, or "
-                f"bind the asset, as in WHERE {data.asset_column} = :asset_id"
+                f"with a query that does not bind :asset_id all of {shorten(self.assets)} have the same rows: name one "
+                f"asset, or bind it, as in WHERE {data.asset_column} = :asset_id"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _has_models(self) -> Self:
-        for model in self.models:
-            _laid_over(self.spec, self.spec.data.only_asset, model)
         return self
 
     @property
     def title(self) -> str:
-        """What is tuned on what, in a few words: `gru, lstm on BTC, ETH`."""
+        """The models and assets, for people: `gru, lstm on BTC, ETH`."""
         return f"{shorten(self.models, 3)} on {'all assets' if self.assets == ALL else shorten(self.assets, 3)}"
 
     def studies(self, assets: Sequence[str] | None = None) -> tuple[TuneSpec, ...]:
-        """Return the specifications, those of one asset next to each other.
-
-        `assets` are those of the table, which must be given where the grid asks for all of them.
-        """
+        """Return the specifications, ordered by asset; a grid over all assets needs the table's `assets`."""
         if assets is None:
             if self.assets == ALL:
-                raise ValueError("assets of a grid over all of them must be given")
+                raise ValueError("a grid over all assets needs the table's assets")
             assets = self.assets
         return tuple(_laid_over(self.spec, asset, model) for asset in assets for model in self.models)
 
 
 def parse_grid(values: Mapping[str, Any], *, assets: str | None = None, models: str | None = None) -> StudyGrid:
-    """Return the grid of a study file's content, its table `all` naming `assets` and `models`.
+    """Return the grid of a study file's content, with the assets and models of its table `all`.
 
-    What is given by commas as `assets` and `models` counts for more; what is given nowhere is the study's own asset or
-    model. Raises `UsageError` with a line that names each field at fault.
+    The comma-separated `assets` and `models` override the table; the study's own asset and model are the defaults.
+    Raises `UsageError` with one line that names each invalid field.
     """
     table = values.get("all", {})
     if not isinstance(table, Mapping):
@@ -90,8 +80,8 @@ def parse_grid(values: Mapping[str, Any], *, assets: str | None = None, models: 
             raise UsageError(f"all.{name} is not a field: {did_you_mean(name, _OF_THE_TABLE)}")
         if not (_are_names(names) or (name, names) == ("assets", ALL)):
             raise UsageError(
-                f"all.{name} must be a list of one name or more, not {names!r}: write {name} = {_OF_THE_TABLE[name]}, "
-                f"or give `{name}` by commas"
+                f"all.{name} must be a list of at least one name, not {names!r}: write {name} = {_OF_THE_TABLE[name]}, "
+                f"or give `{name}` separated by commas"
             )
     grid = dict(table)
     for name, given in (("assets", assets), ("models", models)):
@@ -101,10 +91,10 @@ def parse_grid(values: Mapping[str, Any], *, assets: str | None = None, models: 
     data = base.get("data", {})
     if "assets" not in grid and isinstance(data, Mapping) and "asset_id" not in data:
         raise UsageError(
-            f"assets are missing: give them as `assets` by commas, or as assets = {_OF_THE_TABLE['assets']} under "
-            f"[all] in the study file; '*' is all that the table holds"
+            f"assets are missing: give `assets` separated by commas, or write assets = {_OF_THE_TABLE['assets']} under "
+            f"[all] in the study file; '*' means all assets in the table"
         )
-    # Where the grid has assets or models, the study itself need not name one.
+    # If the grid has assets or models, the study does not need its own.
     first: dict[str, Any] = {"data": {}}
     if "assets" in grid:
         first["data"] = {"asset_id": grid["assets"][0]}
@@ -122,7 +112,7 @@ def _laid_over(spec: TuneSpec, asset: str, model: str) -> TuneSpec:
 def _by_commas(flag: str, given: str) -> list[str]:
     names = [name.strip() for name in given.split(",") if name.strip()]
     if not names:
-        raise UsageError(f"`{flag}` must be one name or more, by commas, not {given!r}")
+        raise UsageError(f"`{flag}` must be at least one name, separated by commas, not {given!r}")
     return names
 
 

@@ -1,4 +1,4 @@
-"""How one run carries a study, beside what the study is: the flow's second parameter, and flags of the command line."""
+"""How a run executes a study: the flow's second parameter, and flags of the command line."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,28 +9,28 @@ from kallos.specs.data import Spec
 
 
 class RunSpec(Spec):
-    """How one run carries a study, and how far: nothing here moves a bit of any trial."""
+    """How a run executes a study, and how far; nothing here changes a trial."""
 
     workers: PositiveInt | None = Field(
         None,
-        description="Folds that are fitted at once; default: one per physical core, or per worker of a Dask cluster.",
+        description="Number of folds to fit at the same time; default: one per physical core, or per Dask worker.",
     )
     more_trials: PositiveInt | None = Field(
-        None, description="Carry the study on by so many trials at most, up to `n_trials` in all."
+        None, description="Maximum number of trials that this run adds to the study, up to `n_trials` in total."
     )
-    timeout: PositiveFloat | None = Field(None, description="Seconds after which no further fold is fitted.")
-    max_fold_fits: PositiveInt | None = Field(None, description="Fold fits after which no further fold is fitted.")
+    timeout: PositiveFloat | None = Field(None, description="Seconds after which the run starts no more fits.")
+    max_fold_fits: PositiveInt | None = Field(None, description="Maximum number of folds that this run fits.")
     fold_timeout: PositiveFloat = Field(
-        3600, description="Seconds after which a fold counts as hanging: its process is ended, and it is tried again."
+        3600, description="Seconds after which a fold counts as hung: its process is ended, and the fold is retried."
     )
     refresh_cache: bool = Field(
-        False, description="Forget what was recorded and cached of this study, and compute it anew."
+        False, description="Delete the recorded trials and cached scores of this study, and compute them again."
     )
     if_running: Literal["wait", "fail"] = Field(
-        "wait", description="What to do while another run holds the same study."
+        "wait", description="What to do if another run is working on the same study."
     )
     executor: Literal["processes", "dask"] = Field(
-        "processes", description="Where folds are fitted: in processes of this machine, or on a Dask cluster."
+        "processes", description="Where to fit folds: in processes on this machine, or on a Dask cluster."
     )
     dask_address: Annotated[str | None, AfterValidator(check_dask_address)] = Field(
         None, description="Address of the Dask scheduler (tcp://host:8786); default: KALLOS_DASK_ADDRESS."
@@ -39,5 +39,5 @@ class RunSpec(Spec):
     @model_validator(mode="after")
     def _address_is_used(self) -> Self:
         if self.dask_address is not None and self.executor != "dask":
-            raise ValueError(f"dask_address needs executor 'dask', not {self.executor!r}: give `executor` dask too")
+            raise ValueError(f"dask_address needs executor 'dask', not {self.executor!r}: set `executor` to dask")
         return self

@@ -1,10 +1,9 @@
-"""What a study is: frozen, hashable specifications, and the one place for every default.
+"""The specification of a study, with all defaults.
 
-They are the flow's parameters (Prefect draws its form from them), the content of a study file, and
-the command line's flags.
+It defines the flow's parameters (and so Prefect's form), the content of a study file, and the command line's flags.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
@@ -28,117 +27,117 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CalendarWindow = Literal["day", "week", "month", "quarter", "year"]
 
 
-def _known_architectures(model_name: str) -> str:
-    try:
-        return canonical(model_name)
-    except UsageError as error:
-        raise ValueError(str(error).removeprefix("model_name ")) from None
+def _checked(check: Callable[[str], str], field: str) -> AfterValidator:
+    """Return a check as a validator, whose errors pydantic prefixes with the field's name."""
+
+    def validate(value: str) -> str:
+        try:
+            return check(value)
+        except UsageError as error:
+            raise ValueError(str(error).removeprefix(f"{field} ")) from None
+
+    return AfterValidator(validate)
 
 
 def _offer_architectures(schema: dict[str, Any]) -> None:
     one = rf"\s*(?:{'|'.join([*registry(), AUTO])}|[\w.]+:\w+)\s*"
     schema["anyOf"] = [
         {"type": schema.pop("type"), "enum": [*registry(), AUTO], "title": "One, or all"},
-        {"type": "string", "pattern": rf"^{one}(?:,{one})*$", "title": "Several by commas, or module:NAME"},
+        {"type": "string", "pattern": rf"^{one}(?:,{one})*$", "title": "Several, separated by commas, or module:NAME"},
     ]
 
 
-ArchitectureName = Annotated[str, AfterValidator(_known_architectures), Field(json_schema_extra=_offer_architectures)]
-
-
-def _known_metric(metric: str) -> str:
-    try:
-        return check_metric(metric)
-    except UsageError as error:
-        raise ValueError(str(error).removeprefix("metric ")) from None
-
-
+ArchitectureName = Annotated[str, _checked(canonical, "model_name"), Field(json_schema_extra=_offer_architectures)]
 SomeSpec = TypeVar("SomeSpec", bound=Spec)
 
 
 class FoldSpec(Spec):
     """The walk-forward folds."""
 
-    n_folds: PositiveInt = Field(5, description="Number of validation windows, the last complete ones.")
+    n_folds: PositiveInt = Field(5, description="Number of folds, whose windows are the last complete ones.")
     window: CalendarWindow | PositiveInt | None = Field(
         None,
-        description="Validation window: a calendar period, or a number of rows counted from the first row; "
-        "default: quarter for days, month for anything shorter, year for weeks and anything longer, "
+        description="Validation window: a calendar period, or a number of rows, counted from the first row. "
+        "Default: quarter for daily rows, month for more frequent rows, year for weekly and less frequent rows, "
         "100 rows for integers.",
         union_mode="left_to_right",
     )
     train_rows: PositiveInt | None = Field(
-        None, description="Rolling training windows of so many rows; default: expanding from the first row."
+        None,
+        description="Number of rows in rolling training windows; by default they expand from the first row.",
     )
-    gap: int = Field(0, ge=0, description="Rows left out of training before a validation window.")
+    gap: int = Field(0, ge=0, description="Number of rows left out of training before each window.")
     holdout: int = Field(
         0,
         ge=0,
-        description="Last complete windows that no part of the study sees, with the current one behind them: kept for "
-        "the evaluation of what it chose.",
+        description="Number of last complete windows that, with the current window, no part of the study sees; they "
+        "are kept for evaluating the model that it chose.",
     )
 
 
 class TrainingSpec(Spec):
     """How one model is trained."""
 
-    max_epochs: PositiveInt = Field(30, description="Most passes over the training rows.")
-    patience: PositiveInt = Field(5, description="Epochs without a better inner validation loss before a stop.")
+    max_epochs: PositiveInt = Field(30, description="Maximum number of passes over the training rows.")
+    patience: PositiveInt = Field(
+        5, description="Number of epochs without a better inner validation loss after which training stops."
+    )
     inner_validation: float = Field(
         0.15,
         gt=0,
         lt=0.5,
-        description="Share of the training rows, the last ones, that early stopping watches.",
+        description="Last share of the training rows, on which early stopping watches the loss.",
     )
 
 
 class TuneSpec(Spec):
-    """A whole study. Given the same rows, it always has the same result."""
+    """A study; the same specification on the same rows always has the same result."""
 
     model_name: ArchitectureName = Field(
         "gru",
-        description="Architecture that is tuned; several by commas, or 'auto' for all, let each trial draw one. "
-        "module:NAME is one of your own.",
+        description="Architecture to tune. With several, separated by commas, or 'auto' for all, each trial draws one. "
+        "module:NAME is a custom architecture.",
     )
     space: dict[str, Any] = Field(
         default_factory=dict,
-        description="Tables of parameters, laid over the search spaces of the architectures: see 'kallos-run space'.",
+        description="Tables of parameters that override the architectures' search spaces; see 'kallos-run space'.",
     )
     data: DataSpec
     features: FeatureSpec = FeatureSpec()
     folds: FoldSpec = FoldSpec()
     training: TrainingSpec = TrainingSpec()
-    horizon: PositiveInt = Field(1, description="Steps forecast from each origin.")
-    metric: Annotated[str, AfterValidator(_known_metric)] = Field(
+    horizon: PositiveInt = Field(1, description="Number of steps to forecast from each origin.")
+    metric: Annotated[str, _checked(check_metric, "metric")] = Field(
         RMSE,
-        description="What is minimised: 'rmse', 'mae', with a likelihood 'pinball' or 'crps', or module:NAME of a "
-        "function of your own.",
+        description="Metric to minimise: 'rmse' or 'mae'; 'pinball' or 'crps' if a likelihood is set; or "
+        "module:function of a custom metric.",
     )
     likelihood: Literal["quantile"] | None = Field(
         None,
-        description="'quantile': networks forecast quantiles, of which the median is the point forecast.",
+        description="'quantile' makes networks forecast quantiles; the median is the point forecast.",
     )
     quantiles: tuple[float, ...] = Field(
         QUANTILES,
-        description="Quantiles of likelihood 'quantile': the median, and as many below as above it.",
+        description="Quantiles to forecast with likelihood 'quantile': the median, and as many below it as above.",
     )
-    n_trials: PositiveInt = Field(20, description="Parameter sets that are tried.")
+    n_trials: PositiveInt = Field(20, description="Number of parameter sets to try.")
     seed: int = Field(42, ge=0, lt=2**32, description="Seed of the sampler and of every fit.")
     pruner: Literal["folds", "none", "median"] = Field(
         "folds",
-        description="What ends a hopeless trial early: 'folds' (not in the best third on the same folds), 'median' "
-        "(Optuna's), or 'none'.",
+        description="Rule that ends a hopeless trial early: 'folds' (the trial is not in the best third on the same "
+        "folds), 'median' (Optuna's median pruner), or 'none'.",
     )
     max_pending_trials: PositiveInt = Field(
         4,
-        description="Trials that may be open at once; a trial's parameters are drawn from what the trials so far "
-        "before it have shown. Part of the study: at least twice the most workers meant.",
+        description="Number of trials that may be pending at the same time: a trial's parameters are drawn from the "
+        "results of the trials at least this many numbers before it. It changes the study; set it to at least twice "
+        "the workers that you will use.",
     )
     warm_start: int = Field(
         0,
         ge=0,
-        description="First trials that take the best parameters of the latest study on earlier folds of the same "
-        "asset, model, space, target and horizon.",
+        description="Number of first trials that reuse the best parameters of the latest study on earlier folds with "
+        "the same asset, model, space, target and horizon.",
     )
 
     @field_validator("quantiles")
@@ -153,7 +152,7 @@ class TuneSpec(Spec):
             or mirrored != tuple(round(level, 9) for level in ordered)
         ):
             raise ValueError(
-                f"must lie between 0 and 1, each once, with 0.5 and with 1 - p for each p, not {list(quantiles)}"
+                f"must be distinct, lie between 0 and 1, and contain 0.5 and 1 - p for each p, not {list(quantiles)}"
             )
         return ordered
 
@@ -165,7 +164,7 @@ class TuneSpec(Spec):
         return tables
 
     def __hash__(self) -> int:
-        """Hash the content: tables of a space are no values that hash."""
+        """Hash the content, because the tables of a space are not hashable."""
         return hash(self.model_dump_json())
 
     @property
@@ -175,48 +174,48 @@ class TuneSpec(Spec):
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """The quantiles that are forecast; of point forecasts the median's level alone."""
+        """The quantiles that are forecast; for point forecasts, only the median."""
         return (MEDIAN,) if self.likelihood is None else self.quantiles
 
     @property
     def in_own_units(self) -> bool:
-        """Whether errors are counted in the target's own units: of several targets or assets in standard deviations."""
+        """Whether errors are in the target's own units, as with one target and asset, not in standard deviations."""
         return len(self.features.targets) == len(self.data.assets) == 1
 
     @property
     def search_space(self) -> StudySpace:
-        """What each trial draws, the study's own tables laid over the recipes, of which some cannot forecast so."""
+        """What each trial draws: the architectures' spaces with the study's tables, without what cannot forecast so."""
         laid = study_space(self.model_name, self.space)
         return laid.for_forecasts(self.horizon, has_quantiles=self.likelihood is not None)
 
     @property
     def model_label(self) -> str:
-        """What is tuned, as the study's name and its files' have it: `gru`, `gru+lstm`, `auto`."""
+        """The model as part of a name: `gru`, `gru+lstm`, `auto`."""
         return self.model_name.replace(",", "+")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for target in self.features.targets:
             if target in self.features.exclude:
-                raise ValueError(f"the target {target!r} is excluded: take it out of 'exclude'")
+                raise ValueError(f"the target {target!r} is excluded: remove it from 'exclude'")
         if len(self.data.assets) > 1 and self.features.log_return_pca is not None:
-            raise ValueError("log_return_pca takes one asset: each has components of its own; leave it out")
-        # Raises where a parameter has no value that fits the horizon and the likelihood.
+            raise ValueError("log_return_pca needs a single asset, because each has its own components: remove it")
+        # Raises if a parameter has no value that fits the horizon and the likelihood.
         _ = self.search_space
         if self.likelihood is None:
             if self.metric in OF_QUANTILES:
-                raise ValueError(f"metric {self.metric!r} needs forecasts of quantiles: give likelihood 'quantile' too")
+                raise ValueError(f"metric {self.metric!r} needs quantile forecasts: set likelihood to 'quantile'")
             if self.quantiles != QUANTILES:
-                raise ValueError("quantiles need likelihood 'quantile': give it, or take them out")
+                raise ValueError("quantiles need likelihood 'quantile': set it, or remove them")
             return self
         unfit = [name for name in architecture_names(self.model_name) if not get_architecture(name).stops_early]
         if unfit:
-            raise ValueError(f"likelihood 'quantile' needs networks, and {unfit[0]!r} is none: name others")
+            raise ValueError(f"likelihood 'quantile' needs networks, and {unfit[0]!r} is not one: choose another model")
         return self
 
 
 def parse_space(model_name: str, tables: Mapping[str, Any]) -> StudySpace:
-    """Return the search space of these architectures and tables, or raise `UsageError` as for a whole specification."""
+    """Return the search space of these architectures and tables, or raise `UsageError` that names the invalid field."""
     try:
         return study_space(canonical(model_name), tables)
     except ValidationError as error:
@@ -224,27 +223,24 @@ def parse_space(model_name: str, tables: Mapping[str, Any]) -> StudySpace:
 
 
 def require_holdout(spec: TuneSpec) -> None:
-    """Raise `UsageError` for a study that keeps no hold-out, where its model is to be judged."""
+    """Raise `UsageError` for a nightly study without a hold-out, or with several assets."""
     spec.data.refuse_several()
     if not spec.folds.holdout:
-        raise UsageError(
-            "a night needs a hold-out to judge its model on: keep the last windows from the study, say by a "
-            "`holdout` of 2"
-        )
+        raise UsageError("a nightly run needs a hold-out to judge its model on: set `holdout` to 2, for example")
 
 
 def parse_tune_spec(values: Mapping[str, Any]) -> TuneSpec:
-    """Return the specification, or raise `UsageError` with a line that names each field at fault."""
+    """Return the specification, or raise `UsageError` with one line that names each invalid field."""
     if "all" in values:
         raise UsageError(
-            "a study file with a table [all] is of many studies, and one is wanted here: 'kallos-run tune-all' takes "
-            "it (prefect.yaml: flows.deploying.read_grid), or take [all] out"
+            "a study file with a table [all] describes many studies: use 'kallos-run tune-all' (prefect.yaml: "
+            "flows.deploying.read_grid), or remove [all] to tune one"
         )
     return parse_spec(TuneSpec, values)
 
 
 def parse_spec(kind: type[SomeSpec], values: Mapping[str, Any]) -> SomeSpec:
-    """Return a specification of this kind, or raise `UsageError` with a line that names each field at fault."""
+    """Return a specification of this kind, or raise `UsageError` with one line that names each invalid field."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -252,17 +248,17 @@ def parse_spec(kind: type[SomeSpec], values: Mapping[str, Any]) -> SomeSpec:
 
 
 def study_title(spec: TuneSpec) -> str:
-    """Return what a study is of, as a title: `gru on BTC`, or `gru on BTC (rsi_14, 3 steps ahead)` of other targets."""
+    """Return a study's title: `gru on BTC`, or `gru on BTC (rsi_14, 3 steps ahead)` if not the default target."""
     of = [] if spec.features.target == DEFAULT_TARGET else [spec.features.target_label]
     of += [f"{spec.horizon} steps ahead"] if spec.horizon > 1 else []
     return f"{spec.model_label} on {spec.data.asset_label}" + (f" ({', '.join(of)})" if of else "")
 
 
 def unit(spec: TuneSpec) -> str:
-    """Return what errors are counted in: the target's own units, of several targets or assets standard deviations."""
+    """Return the unit of errors: the target's own, or standard deviations with several targets or assets."""
     return "own" if spec.in_own_units else "standard deviations"
 
 
 def metric_with_unit(spec: TuneSpec) -> str:
-    """Return the metric's name for people, with the unit where it is not the target's: `RMSE`."""
+    """Return the metric's name for people, with the unit if it is not the target's own: `RMSE`."""
     return spec.metric_label if unit(spec) == "own" else f"{spec.metric_label} (in {unit(spec)})"

@@ -1,4 +1,4 @@
-"""Names of time zones, as people write them."""
+"""Names of time zones."""
 
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -6,7 +6,7 @@ from kallos.words import did_you_mean
 
 
 def check_zone(zone: str) -> str:
-    """Return the name of a time zone, or raise `ValueError` with the rule that it breaks."""
+    """Return the name of a time zone, or raise `ValueError` if it is unknown."""
     try:
         ZoneInfo(zone)
     except (ValueError, OSError, KeyError):

@@ -1,1 +1,1 @@
-"""Trials, their record, and their result."""
+"""Studies: trials, their record and their result."""

@@ -1,4 +1,4 @@
-"""A recorded study's rows and plan, made once more."""
+"""The rows and the plan of a finished study, restored."""
 
 import pandas as pd
 
@@ -18,17 +18,17 @@ from kallos.words import scrubbed, shorten
 def study_rows(
     best: BestParams, snapshots: str, *, features_url: str, timeout: float = DB_TIMEOUT
 ) -> tuple[pd.DataFrame, str]:
-    """Return the very rows that the study saw, and the address of their snapshot.
+    """Return the rows that the study saw, and the address of their snapshot.
 
-    They come from the folder (or fsspec URL) of snapshots, or else from the database, up to the study's last row; then
-    their snapshot is written. Raises `DataError` if the database holds others by now.
+    They come from the folder (or fsspec URL) of snapshots, otherwise from the database. Raises `DataError` if the
+    database has changed.
     """
     data = best.data
     address = snapshot_address(data.sha256, snapshots)
     try:
         rows = read_snapshot(address)
         if frame_sha256(rows) == data.sha256:
-            # It is needed again, however old it is.
+            # Writing it again marks it as recently used.
             return rows, write_snapshot(rows, snapshots)
     except OSError:
         pass
@@ -40,17 +40,17 @@ def study_rows(
     found = frame_sha256(rows)
     if found != data.sha256:
         raise DataError(
-            f"the rows must be the very ones that the study saw ({data.sha256[:12]}, {data.rows} rows), and those of "
-            f"{source.source} are others by now ({found[:12]}, {len(rows)} rows), and no snapshot of them is in "
-            f"{scrubbed(snapshots)}: bring the snapshot, or tune again on the rows as they are"
+            f"the rows must be those that the study saw ({data.sha256[:12]}, {data.rows} rows), but {source.source} "
+            f"has changed since ({found[:12]}, {len(rows)} rows), and {scrubbed(snapshots)} has no snapshot of them: "
+            f"restore the snapshot, or tune again on the current rows"
         )
     return rows, write_snapshot(rows, snapshots)
 
 
 def plan_again(best: BestParams, rows: pd.DataFrame, snapshot: str) -> StudyPlan:
-    """Return the plan of a finished study, on its rows and with its very folds; there is no current window in it.
+    """Return the plan of a finished study, with the same rows and folds, but without a current window.
 
-    Raises `DataError` if a fold's timestamps are none of the rows'.
+    Raises `DataError` if the rows do not have the timestamps of a fold.
     """
     panel = Panel(rows, tuple(best.data.rows_by_asset.values()))
     windows = [_fold(number, window, panel.calendar) for number, window in enumerate(best.folds, start=1)]
@@ -72,6 +72,6 @@ def _fold(number: int, window: ScoredWindow, index: pd.Index) -> Fold:
     first, last, start, end = index.get_indexer(pd.Index([moment(each) for each in timestamps]))
     if not 0 <= first <= last < start <= end:
         raise DataError(
-            f"fold {number} must lie in the study's rows, and one of {shorten(timestamps)} is no row's timestamp"
+            f"fold {number} must lie in the study's rows, and no row has one of the timestamps {shorten(timestamps)}"
         )
     return Fold(number, int(first), int(last) + 1, int(start), int(end) + 1)

@@ -1,4 +1,4 @@
-"""A study's best-parameters document: what was tuned, on which rows, and how it did. All later stages read it."""
+"""The best-parameters document of a study, which all later stages read."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,7 @@ from kallos.words import compared_to, scrubbed, shorten
 
 
 class ScoredWindow(BaseModel):
-    """A fold's window in the data's timestamps, inclusive, with the errors of the best trial and of the naive forecast.
-
-    Values are by the study's metric, those by asset one for each.
-    """
+    """A fold's window in timestamps, inclusive, with the errors of the best trial and naive by the study's metric."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,10 +45,7 @@ class ScoredWindow(BaseModel):
     def of(cls, window: FoldWindow, score: FoldScore, naive: str) -> Self:
         """Return the window with these errors."""
         return cls(
-            train_start=window.train_start,
-            train_end=window.train_end,
-            validation_start=window.validation_start,
-            validation_end=window.validation_end,
+            **window.model_dump(include={"train_start", "train_end", "validation_start", "validation_end"}),
             naive_value=window.naive_values[naive],
             naive_rmse=window.naive_rmse[naive],
             naive_by_asset=window.naive_by_asset[naive],
@@ -60,12 +54,12 @@ class ScoredWindow(BaseModel):
 
     @property
     def is_won(self) -> bool:
-        """Whether the best trial beats the naive forecast in it."""
+        """Whether the best trial beats naive in this window."""
         return self.value < self.naive_value
 
 
 class BestParams(BaseModel):
-    """The document; `best_params` is what `create_model` takes for `model_name`."""
+    """The document; `create_model` takes its `model_name` and `best_params`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -145,19 +139,19 @@ class BestParams(BaseModel):
 
     @property
     def trial_params(self) -> dict[str, Any]:
-        """Parameters of the best trial as the study has them: with the architecture, where that was drawn."""
+        """Parameters of the best trial as drawn, including the architecture if the study draws it."""
         return as_drawn(self.spec.model_name, self.model_name, self.best_params)
 
 
 def read_best_params_file(address: str) -> BestParams:
-    """Return what a study's `best_params.json`, or a copy of it, says, of this machine or by its fsspec URL.
+    """Return the document in a `best_params.json` or a copy of it, by path or fsspec URL.
 
-    Raises `DataError` if it cannot be read, or is no such document of this version.
+    Raises `DataError` if it cannot be read, or if this version did not write it.
     """
     content = read_at(address)
     if content is None:
         raise DataError(
-            f"a best-parameters file must exist, and {scrubbed(address)} does not: 'kallos-run tune' makes one"
+            f"a best-parameters file must exist, and {scrubbed(address)} does not: 'kallos-run tune' writes one"
         )
     try:
         return BestParams.model_validate(json.loads(content))
@@ -167,34 +161,33 @@ def read_best_params_file(address: str) -> BestParams:
     except (ValueError, RecursionError) as error:
         reason = f"it is not JSON: {error}"
     raise DataError(
-        f"a best-parameters file must be one that 'kallos-run tune' of this version wrote, and {scrubbed(address)} is "
+        f"a best-parameters file must be written by 'kallos-run tune' of this version, and {scrubbed(address)} is "
         f"not: {reason}"
     )
 
 
-def write_best_params(result: TuningResult, results: str, chosen: HonestChoice = NO_CHOICE) -> str:
-    """Write the document into the study's own folder among the results, and return its address.
+def write_best_params(best: BestParams, results: str) -> str:
+    """Write the document into the study's folder in the results, and return its address.
 
-    Its copy takes the place of that of the last study of the same model, asset and target, and a note of an earlier
-    failure is removed. Raises `KallosError` if the results cannot be written.
+    Also replaces the latest copy for this model, asset and target, and removes the note of an earlier failure. Raises
+    `KallosError` if the results cannot be written.
     """
-    document = BestParams.of(result, chosen).model_dump(mode="json")
-    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    address = Folder(study_folder(results, result.study_name)).write(BEST_PARAMS, text)
-    Folder(results).write(latest_name(result.spec, BEST_PARAMS), text)
-    Folder(failures_folder(results)).remove(failure_name(result.spec))
+    text = json.dumps(best.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
+    address = Folder(study_folder(results, best.study)).write(BEST_PARAMS, text)
+    Folder(results).write(latest_name(best.spec, BEST_PARAMS), text)
+    Folder(failures_folder(results)).remove(failure_name(best.spec))
     return address
 
 
 def read_best_params(folder: str) -> BestParams | None:
-    """Return the document of the study whose own folder this is, or None if there is none that can be read."""
+    """Return the document in a study's folder, or None if it is missing or unreadable."""
     return _read(folder, BEST_PARAMS)
 
 
 def read_latest(spec: TuneSpec, results: str) -> BestParams | None:
     """Return the document of the latest study of this model, asset and target, or None as above."""
     best = _read(results, latest_name(spec, BEST_PARAMS))
-    # Names that differ by their case alone are one where the disk does not tell them apart.
+    # Disks that ignore case give names that differ only by case the same file.
     return best if best is not None and _subject(best.spec) == _subject(spec) else None
 
 
@@ -205,7 +198,7 @@ def is_latest(result: TuningResult, results: str) -> bool:
 
 
 def write_failure(name: str, results: str, failure: Mapping[str, Any]) -> str:
-    """Write what became of a run as `failures/NAME` among the results, and return its address."""
+    """Write a run's failure as `failures/NAME` into the results, and return its address."""
     return Folder(failures_folder(results)).write(name, json.dumps(failure, indent=2) + "\n")
 
 
@@ -217,26 +210,27 @@ def _read(folder: str, name: str) -> BestParams | None:
 
 
 def _subject(spec: TuneSpec) -> tuple[Any, ...]:
-    """Return what a specification is of: model, assets and targets."""
     return spec.model_name, spec.data.assets, spec.features.targets
 
 
 def since_last_run(result: TuningResult, last: BestParams | None) -> str:
-    """Return in a sentence how the best value stands to the last run's document of the same model, asset and target."""
+    """Return a sentence that compares the best value with the last run's of the same model, asset and target."""
     if last is None:
         return "There is no result of an earlier run."
     value = last.best_value
     if _measured_by(last.spec, last.folds) != _measured_by(result.spec, result.windows):
-        others = "of other folds, features, horizon or metric, and not comparable"
-        return f"The last run's best, {metric_label(last.metric)} {value:.6g}, is {others}."
+        return (
+            f"The last run's best, {metric_label(last.metric)} {value:.6g}, is not comparable: it has other folds, "
+            f"features, horizon or metric."
+        )
     label = result.spec.metric_label
     if value == result.best_value:
-        return f"As in the last run: its best is the same, {label} {value:.6g} (trial {last.best_trial})."
-    stands = compared_to(1 - result.best_value / value, "the last run's best")
-    return f"{stands}, {label} {value:.6g}."
+        return f"The same as the last run's best, {label} {value:.6g} (trial {last.best_trial})."
+    comparison = compared_to(1 - result.best_value / value, "the last run's best")
+    return f"{comparison}, {label} {value:.6g}."
 
 
 def _measured_by(spec: TuneSpec, windows: Sequence[FoldWindow | ScoredWindow]) -> tuple[Any, ...]:
-    """Return what two values must have in common to be compared."""
+    """Return what must be equal for two values to be comparable."""
     spans = [(window.validation_start, window.validation_end) for window in windows]
     return spec.features, spec.horizon, spec.metric, spec.levels, spans

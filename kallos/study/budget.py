@@ -1,4 +1,4 @@
-"""How much one run may spend; what is spent ends a study after a prefix of its trials, and changes none of them."""
+"""The budget of a run. A spent budget ends a study early, but changes none of its trials."""
 
 import threading
 import time
@@ -9,14 +9,13 @@ from kallos.scoring.job import FoldJob, FoldScore
 
 
 class BudgetSpentError(Exception):
-    """No further fold is fitted in this run; the message names the budget that is spent."""
+    """The run may fit no more folds; the message names the spent budget."""
 
 
 class Budget:
-    """Counts the folds that a run fits, and refuses one too many or too late.
+    """A limit on the folds that a run fits: `timeout` in seconds from now, and `max_fold_fits`; None is no limit.
 
-    `timeout` is in seconds from now, `max_fold_fits` counts folds; None is no limit. What reads stored scores stands
-    around `within`, as in `cache.through(budget.within(score_fold))`: a stored score costs nothing, and is not refused.
+    Put the cache around it, as in `cache.through(budget.within(score_fold))`, so that stored scores cost nothing.
     """
 
     def __init__(self, *, timeout: float | None = None, max_fold_fits: int | None = None) -> None:
@@ -33,18 +32,18 @@ class Budget:
 
     @property
     def fits(self) -> int:
-        """How many folds were fitted, or are being fitted."""
+        """Number of folds that were fitted or are being fitted."""
         return len(self._admitted)
 
     def within(self, score_fold: Callable[[FoldJob], FoldScore]) -> Callable[[FoldJob], FoldScore]:
-        """Return `score_fold`, raising `BudgetSpentError` where it would fit beyond the budget."""
+        """Return `score_fold`, raising `BudgetSpentError` once the budget is spent."""
 
         def admitted(job: FoldJob) -> FoldScore:
             self._admit(job)
             try:
                 return score_fold(job)
             except BudgetSpentError:
-                # It has waited for a worker until none may begin any more.
+                # The budget was spent while the fold waited for a worker.
                 with self._lock:
                     self._admitted.discard(job.name)
                 raise
@@ -52,19 +51,19 @@ class Budget:
         return admitted
 
     def check(self) -> None:
-        """Raise `BudgetSpentError` if no fit may begin any more, nor one that was admitted and waits for a worker."""
+        """Raise `BudgetSpentError` if no fit may begin any more, not even one that waits for a worker."""
         if self._has_ended:
             raise BudgetSpentError("the study has ended")
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise BudgetSpentError(f"`timeout` {self._timeout:g} s is over")
 
     def end(self) -> None:
-        """Admit no fit any more, nor one that waits for its worker: its study has ended."""
+        """Admit no more fits, not even one that waits for a worker, because the study has ended."""
         self._has_ended = True
 
     def _admit(self, job: FoldJob) -> None:
         with self._lock:
-            # A fold that was lost with its worker is tried again at no further cost.
+            # Retrying a fold that was lost with its worker costs nothing.
             if job.name in self._admitted:
                 return
             if self._max_fold_fits is not None and self.fits >= self._max_fold_fits:

@@ -1,7 +1,7 @@
-"""What the storage holds of all studies, for those who look: nothing here runs a study, and reading writes nothing."""
+"""The studies in a storage: listed, read and deleted. Reading writes nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class TrialCounts(BaseModel):
-    """How a study's trials have ended, and how many have not."""
+    """Number of a study's trials by state."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,14 +34,14 @@ class TrialCounts(BaseModel):
 
     @property
     def ended(self) -> int:
-        """Trials that have ended, however."""
+        """Number of trials that have ended."""
         return self.complete + self.pruned + self.failed
 
 
 class StudySummary(BaseModel):
-    """A study in a line; `best_value` is None as long as no trial is complete.
+    """A study in one line; `best_value` is None until a trial is complete.
 
-    Values are mean errors over the folds, by the study's metric. Moments are in UTC.
+    Values are mean errors over the folds by the study's metric. Times are in UTC.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,12 +62,12 @@ class StudySummary(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def skill(self) -> float | None:
-        """Share of the naive forecast's error that the best trial saves."""
+        """Share of naive's error that the best trial saves."""
         return None if self.best_value is None else 1 - self.best_value / self.naive_value
 
 
 class RecordedStudy(BaseModel):
-    """A study with all that its record says of it."""
+    """A study as its record describes it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -81,7 +81,7 @@ class RecordedStudy(BaseModel):
 
     @property
     def folds_won(self) -> int | None:
-        """Folds in which the best trial's error is below that of the naive forecast; None if no trial is complete."""
+        """Number of folds in which the best trial beats naive; None if no trial is complete."""
         if self.best is None:
             return None
         pairs = zip(self.windows, self.best.scores, strict=True)
@@ -89,13 +89,13 @@ class RecordedStudy(BaseModel):
 
 
 def list_studies(storage_url: str) -> list[StudySummary]:
-    """Return all studies of a storage in the order in which they were created, but for those of other programs.
+    """Return the storage's studies, in the order of their creation, without those of other programs.
 
-    There are none where there is no such file, or a database without Optuna's tables. Raises `DatabaseError` if the
-    storage does not answer, `UsageError` for a URL that is none.
+    The list is empty if the file or Optuna's tables are missing. Raises `DatabaseError` if the storage does not answer,
+    `UsageError` for an invalid URL.
     """
     url = parse_storage_url(storage_url)
-    with _reading(url) as storage:
+    with must_answer(url), opened_if_there(url) as storage:
         if storage is None:
             return []
         studies = _ours(storage)
@@ -113,12 +113,12 @@ def read_study(storage_url: str, name: str, *, n_best: int = 5) -> RecordedStudy
     Raises as `list_studies` does, and `UsageError` if there is no study of this name.
     """
     url = parse_storage_url(storage_url)
-    with _reading(url) as storage:
+    with must_answer(url), opened_if_there(url) as storage:
         study = _find(_ours(storage), [name], url)[0]
         assert storage is not None
         trials, running = _trials(storage, study), running_studies(url, [name])
     if trials is None:
-        raise StudyError(f"a study must stay while it is read, and {name} was deleted meanwhile: read it again")
+        raise StudyError(f"a study must exist while it is read, and {name} was just deleted: run the command again")
     attrs = study.user_attrs
     records = [TrialRecord.of(trial.number, trial) for trial in trials if trial.state.is_finished()]
     complete = sorted((each for each in records if each.value is not None), key=lambda each: (each.value, each.number))
@@ -134,47 +134,38 @@ def read_study(storage_url: str, name: str, *, n_best: int = 5) -> RecordedStudy
 
 
 def rows_in_use(storage_url: str) -> frozenset[str]:
-    """Return the hashes of the rows that the studies which run now, recorded in a storage, are on.
-
-    Raises as `list_studies` does.
-    """
+    """Return the hashes of the rows of all running studies in a storage; raises as `list_studies` does."""
     url = parse_storage_url(storage_url)
-    with _reading(url) as storage:
+    with must_answer(url), opened_if_there(url) as storage:
         studies = _ours(storage)
         running = running_studies(url, [study.study_name for study in studies])
     return frozenset(study.user_attrs[DATA]["sha256"] for study in studies if study.study_name in running)
 
 
 def delete_studies(storage_url: str, names: Sequence[str]) -> None:
-    """Remove these studies from the storage, all or none; fold scores in the cache stay.
+    """Delete these studies from the storage, all or none; the fold cache is kept.
 
-    Raises `StudyError` if a run holds one of them, and as `read_study` does.
+    Raises `StudyError` if one of them is running, and as `read_study` does.
     """
     url = parse_storage_url(storage_url)
-    with _reading(url) as storage, ExitStack() as locks:
+    with must_answer(url), opened_if_there(url) as storage, ExitStack() as locks:
         found = _find(_ours(storage), names, url)
         assert storage is not None
         if held := sorted(running_studies(url, [study.study_name for study in found])):
-            raise StudyError(f"a study that a run holds must stay: {shorten(held)}; let the run end first")
+            raise StudyError(f"a running study cannot be deleted: {shorten(held)}; wait until the run ends")
         for study in found:
             locks.enter_context(study_lock(url, study.study_name).held("fail"))
         for study in found:
             storage.delete_study(study._study_id)
 
 
-@contextmanager
-def _reading(url: URL) -> Iterator[BaseStorage | None]:
-    with must_answer(url), opened_if_there(url) as storage:
-        yield storage
-
-
 def _ours(storage: BaseStorage | None) -> list["FrozenStudy"]:
-    """Return the studies that say what they start from, which is the last thing that is said of a new one."""
+    """Return Kallos' own studies: a new one is complete once its warm start, the last attribute, is recorded."""
     return [] if storage is None else [study for study in storage.get_all_studies() if WARM in study.user_attrs]
 
 
 def _trials(storage: BaseStorage, study: "FrozenStudy") -> list[FrozenTrial] | None:
-    """Return a study's trials, or None if somebody has deleted it since it was found."""
+    """Return a study's trials, or None if it was deleted since it was found."""
     try:
         return storage.get_all_trials(study._study_id, deepcopy=False)
     except KeyError:
@@ -186,19 +177,19 @@ def _find(studies: Sequence["FrozenStudy"], names: Sequence[str], url: URL) -> l
     for name in names:
         if name not in by_name:
             known = did_you_mean(name, by_name)
-            raise UsageError(f"a study must be one that {shown(url)} holds, not {name!r}: {known}")
+            raise UsageError(f"a study must be in {shown(url)}, and {name!r} is not: {known}")
     return [by_name[name] for name in dict.fromkeys(names)]
 
 
 def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], is_running: bool) -> StudySummary:
     attrs = study.user_attrs
     spec, naive, created = attrs[SPEC], mean_naive_values(_windows(attrs)), datetime.fromisoformat(attrs[CREATED])
-    states = [trial.state for trial in trials]
+    states, asset_id = [trial.state for trial in trials], spec["data"]["asset_id"]
     name = min(naive, key=naive.__getitem__)
     moments = [moment for trial in trials for moment in (trial.datetime_start, trial.datetime_complete) if moment]
     return StudySummary(
         name=study.study_name,
-        asset=_label(spec["data"]["asset_id"]),
+        asset=asset_id if isinstance(asset_id, str) else "+".join(asset_id),
         model=spec["model_name"],
         trials=TrialCounts(
             complete=states.count(TrialState.COMPLETE),
@@ -217,10 +208,6 @@ def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], is_running: bo
         last_activity=max((moment.astimezone(UTC) for moment in moments), default=created),
         is_running=is_running,
     )
-
-
-def _label(asset_id: str | list[str]) -> str:
-    return asset_id if isinstance(asset_id, str) else "+".join(asset_id)
 
 
 def _windows(attrs: Mapping[str, Any]) -> tuple[FoldWindow, ...]:

@@ -1,4 +1,4 @@
-"""What a study recommends, and what choosing has made of its score."""
+"""What a study recommends, and how much of its score is due to choosing."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 class OneStandardError(BaseModel):
     """The cheapest trial within one standard error of the best, by their paired differences over the folds.
 
-    `mean_difference` is its mean error less that of the best trial, `standard_error` that of this mean, and `quantile`
-    how many of these it may be. `operations` and `best_operations` count the multiply-adds of a forecast of each of the
-    two; `within` how many trials were near enough.
+    `mean_difference` is its mean error minus the best trial's, which may be up to `quantile` times the
+    `standard_error`. `operations` and `best_operations` count the multiply-adds of one forecast of each of the two.
+    `within` counts the trials that were close enough.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,12 +27,12 @@ class OneStandardError(BaseModel):
 
 
 class Deflation(BaseModel):
-    """What is left of the best trial's skill once the choice among the trials is counted.
+    """What is left of the best trial's skill after accounting for the choice among the trials.
 
-    `apparent_skill` is the share of the naive error that the best trial saves on the folds that chose it, `skill` what
-    chosen trials save on folds that did not choose them: `value` is their mean error there, `naive_value` that of the
-    naive forecast. `overfitting` is the share of splits into halves in which the trial chosen on one is no better than
-    the median one on the other. `method` and `source` say how.
+    `apparent_skill` is the best trial's skill on the folds that chose it; `skill` is that of chosen trials on folds
+    that did not choose them, from their mean error `value` and naive's `naive_value`. `overfitting` is the share of
+    splits into halves in which the trial chosen on one half is no better than the median trial on the other. `method`
+    and `source` describe the estimate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,7 +49,7 @@ class Deflation(BaseModel):
 
 
 class HonestChoice(BaseModel):
-    """What a study's trials say once it counts that there were many; None where it was not, or cannot be, found."""
+    """The recommended trial and the deflated skill; None if they were not or cannot be computed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""What a study tells those who watch it."""
+"""The events of a study, for its watchers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from kallos.study.trials import TrialRecord, WarmStart
 
 @dataclass(frozen=True)
 class StudyStarted:
-    """The first trial of this run is about to be asked for; `recorded` ended in earlier runs.
+    """The run is about to draw its first trial; `recorded` trials ended in earlier runs.
 
-    Trials from `again_from` on were recorded, too: that one failed with other code or packages, and is tried again.
+    Recorded trials from `again_from` on are run again, because that one failed with other code or packages.
     """
 
     plan: StudyPlan
@@ -34,7 +34,7 @@ class TrialStarted:
 
 @dataclass(frozen=True)
 class FoldScored:
-    """One fold of a trial is scored."""
+    """A fold of a trial was scored."""
 
     trial: int
     fold: int
@@ -43,7 +43,7 @@ class FoldScored:
 
 @dataclass(frozen=True)
 class TrialFinished:
-    """A trial has ended; `best` is the best of it and all before it, None while none is complete."""
+    """A trial has ended; `best` is the best trial so far, None until one is complete."""
 
     trial: TrialRecord
     best: TrialRecord | None
@@ -51,10 +51,7 @@ class TrialFinished:
 
 @dataclass(frozen=True)
 class StudyFinished:
-    """The run has its result, after so many fits, and so many that pruning spared it.
-
-    `stopped` names the budget that ended the run, if one did.
-    """
+    """The run has its result, after `fits` fits and `spared` by pruning; `stopped` names the budget that ended it."""
 
     result: TuningResult
     fits: int
@@ -64,7 +61,7 @@ class StudyFinished:
 
 @dataclass(frozen=True)
 class StepStarted:
-    """A run does more than its study; `doing` says what it has begun."""
+    """The run began a step after its study, described by `doing`."""
 
     doing: str
 
@@ -74,4 +71,4 @@ Watcher = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """Watch a study without doing anything."""
+    """Ignore an event."""

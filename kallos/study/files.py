@@ -1,4 +1,4 @@
-"""A study's whole result as a file beside its best parameters, from which its report is made again."""
+"""A study's complete result as a file, from which its report can be made again."""
 
 import json
 import posixpath
@@ -13,7 +13,7 @@ from kallos.study.names import BEST_PARAMS, STUDY, study_folder
 from kallos.study.result import TuningResult
 from kallos.words import scrubbed
 
-# Raise this whenever a change makes files of before unreadable.
+# Raise this whenever a change makes earlier files unreadable.
 FORMAT = 1
 
 _KIND = "kallos study"
@@ -29,9 +29,9 @@ def write_study(result: TuningResult, folder: str) -> str:
 
 
 def study_address(params_address: str) -> str:
-    """Return where the study's file is: beside its best parameters, or in its own folder beside a copy of them.
+    """Return the address of the study's file, which lies next to its best parameters, given these or a copy of them.
 
-    Raises `DataError` for a copy that cannot be read.
+    Raises `DataError` for an unreadable copy.
     """
     folder, name = split_address(params_address)
     if name != BEST_PARAMS:
@@ -40,29 +40,27 @@ def study_address(params_address: str) -> str:
 
 
 def read_study(address: str) -> TuningResult:
-    """Return the result that a file (a path or an fsspec URL) holds, the very one that was written.
+    """Return the result in a file, a path or an fsspec URL.
 
-    Raises `UsageError` if the file is not there or is no study's, `DataError` if it is damaged or was written by a
-    version whose files are others.
+    Raises `UsageError` if the file is missing or is not a study's, `DataError` if it is damaged or of another format.
     """
     shown = scrubbed(address)
     content = read_at(address)
     if content is None:
-        raise UsageError(f"a study's file must be there: {shown} is not; 'kallos-run tune' writes it")
+        raise UsageError(f"a study's file must exist, and {shown} does not: 'kallos-run tune' writes it")
+    again = "the same 'kallos-run tune' writes it again"
     try:
         document: Any = json.loads(content)
     except ValueError:
-        raise DataError(
-            f"a study's file must be whole: {shown} is damaged; the same 'kallos-run tune' writes it again"
-        ) from None
+        raise DataError(f"a study's file must be complete, and {shown} is damaged: {again}") from None
     if not isinstance(document, dict) or document.get("kind") != _KIND:
         raise UsageError(
-            f"a study's file must be one that 'kallos-run tune' wrote (STUDY_NAME/study.json): not {shown}"
+            f"a study's file must be written by 'kallos-run tune' (STUDY_NAME/study.json), and {shown} is not"
         )
     if document.get("format") != FORMAT:
         raise DataError(
-            f"a study's file must be of format {FORMAT}: {shown} is of format {document.get('format')!r}, by another "
-            f"version of Kallos; the same 'kallos-run tune' writes it again"
+            f"a study's file must have format {FORMAT}, and {shown} has format {document.get('format')!r}, written by "
+            f"another version of Kallos: {again}"
         )
     try:
         return TuningResult.model_validate(document.get("result"))
@@ -70,6 +68,5 @@ def read_study(address: str) -> TuningResult:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "result"
         raise DataError(
-            f"a study's file must be whole: {shown} is damaged at {field} ({first['msg']}); the same 'kallos-run tune' "
-            f"writes it again"
+            f"a study's file must be complete, and {shown} is damaged at {field} ({first['msg']}): {again}"
         ) from None

@@ -1,4 +1,4 @@
-"""A study in single lines, for the terminal, logs and artifacts."""
+"""Lines about a study for the terminal, logs and artifacts."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from kallos.words import compared_to, counted
 
 
 def verdict(result: TuningResult) -> str:
-    """Return in one sentence how the best value stands to the naive forecast, and how it was chosen."""
+    """Return a sentence that compares the best value with naive, and says how it was chosen."""
     naive = f"the naive forecast ({result.naive})"
     if result.skill <= 0:
         return f"{compared_to(result.skill, naive)}: no better than guessing"
@@ -21,29 +21,29 @@ def verdict(result: TuningResult) -> str:
     )
     return (
         f"{compared_to(result.skill, naive)}, in {won} of {len(result.windows)} folds; "
-        f"the best of {counted(len(result.trials), 'trial')}, chosen on these very folds"
+        f"the best of {counted(len(result.trials), 'trial')}, chosen on the same folds"
     )
 
 
 def trial_label(trial: TrialRecord) -> str:
-    """Return which trial it is, with its architecture where that is drawn: `trial 3 (gru)`."""
+    """Return a trial's label, with the architecture if it was drawn: `trial 3 (gru)`."""
     drawn = trial.params.get(ARCHITECTURE)
     return f"trial {trial.number}" if drawn is None else f"trial {trial.number} ({drawn})"
 
 
 def outcome(trial: TrialRecord, metric: str = RMSE) -> str:
-    """Return in a few words how a trial has ended."""
+    """Return how a trial has ended, for people."""
     match trial.state:
         case "complete":
             return f"{metric} {trial.value:.6g}"
         case "pruned":
-            return f"pruned behind fold {len(trial.scores)}"
+            return f"pruned after fold {len(trial.scores)}"
         case _:
             return f"failed: {trial.reason}"
 
 
 def opening(started: StudyStarted) -> Iterator[str]:
-    """Yield in a line or two which study a run carries on, or begins, and what it starts from."""
+    """Yield lines that say which study a run starts or continues, and from which parameters."""
     name, n_trials = started.plan.study_name, started.n_trials
     if started.recorded:
         yield f"study {name}: {started.recorded} of {counted(n_trials, 'trial')} recorded, and not run again"
@@ -53,19 +53,16 @@ def opening(started: StudyStarted) -> Iterator[str]:
             f", the first {n_trials} now" if n_trials < started.plan.spec.n_trials else ""
         )
     if started.again_from is not None:
-        yield (
-            f"trial {started.again_from} failed with other code or packages: it is tried again, and so are those "
-            f"behind it"
-        )
+        yield (f"trial {started.again_from} failed with other code or packages: running it and all later trials again")
     if started.warm_start.study:
         sets = counted(len(started.warm_start.params), "parameter set")
         yield f"warm start: the best {sets} of {started.warm_start.study}"
     elif started.plan.spec.warm_start and not started.recorded:
-        yield "cold start: no study of earlier folds is recorded to start from"
+        yield "cold start: no study on earlier folds is recorded"
 
 
 def run_summary(finished: StudyFinished) -> str:
-    """Return in a sentence what a run took, what pruning spared it, and which budget ended it, if one did."""
+    """Return a sentence about the folds that a run fitted and was spared, and the budget that ended it, if any."""
     result = finished.result
     took = f"{counted(finished.fits, 'fold')} fitted in this run"
     if finished.spared:
@@ -76,9 +73,7 @@ def run_summary(finished: StudyFinished) -> str:
     if finished.stopped is None:
         return took
     numbers = [trial.number for trial in result.trials]
-    which = "the first" if numbers == list(range(len(numbers))) else "what has ended,"
-    pending = f", {result.pending} more begun and not in it" if result.pending else ""
-    return (
-        f"{finished.stopped}: {took}; the result is that of {which} {len(numbers)} of "
-        f"{counted(result.spec.n_trials, 'trial')}{pending}, and the same command carries on"
-    )
+    share = f"{len(numbers)} of {counted(result.spec.n_trials, 'trial')}"
+    covered = f"first {share}" if numbers == list(range(len(numbers))) else f"{share} that ended"
+    pending = f", without {result.pending} pending" if result.pending else ""
+    return f"{finished.stopped}: {took}; the result covers the {covered}{pending}; run the same command to continue"

@@ -1,4 +1,4 @@
-"""Locks that keep two runs off one study, and end with their holder, however it ends."""
+"""Locks that keep two runs from writing the same study; a lock ends with its holder's process."""
 
 import hashlib
 import logging
@@ -21,23 +21,23 @@ _log = logging.getLogger(__name__)
 IfRunning = Literal["wait", "fail"]
 
 _POLL_SECONDS = 0.5
-# Who looks at a file's lock holds it for a moment.
+# Checking whether a file is locked locks it for a moment.
 _LOOK_PAUSES = (0.01, 0.05, 0.1)
 
 
 class TakenOverError(Exception):
-    """The lock was lost, and somebody else has it: perhaps our own connection, which the server has not missed yet."""
+    """The lock was lost and is held: by another run, or by our own lost connection, which the server still sees."""
 
 
 class StudyLock(ABC):
-    """What one run at a time holds of a study."""
+    """The lock of a study, held by one run at a time."""
 
     def __init__(self, study_name: str) -> None:
         self._study_name = study_name
 
     @contextmanager
     def held(self, if_running: IfRunning) -> Iterator[None]:
-        """Hold the lock for the block; while another has it, wait, or raise `StudyError`, as asked."""
+        """Hold the lock for the block; if another run holds it, wait or raise `StudyError`."""
         if not self._take_past_a_look():
             self._say_who_waits(if_running)
             while not self._take():
@@ -48,7 +48,7 @@ class StudyLock(ABC):
             self._let_go()
 
     def look(self, if_running: IfRunning) -> None:
-        """Raise at once what `held` would raise: no lock can be had here, or, if so asked, another run has it."""
+        """Raise at once what `held` would raise: locking fails here or, if asked to fail, another run holds it."""
         if self._take_past_a_look():
             self._let_go()
         elif if_running == "fail":
@@ -56,7 +56,7 @@ class StudyLock(ABC):
 
     @abstractmethod
     def ensure(self) -> None:
-        """Take the lock again if it was lost; raises `TakenOverError` if another has it by now."""
+        """Take the lock again if it was lost; raises `TakenOverError` if it is held."""
 
     @abstractmethod
     def _take(self) -> bool: ...
@@ -65,7 +65,7 @@ class StudyLock(ABC):
     def _let_go(self) -> None: ...
 
     def _take_past_a_look(self) -> bool:
-        """Take the lock, also where somebody else just looks if a run holds it."""
+        """Take the lock, even while another process briefly checks it."""
         for pause in _LOOK_PAUSES:
             if self._take():
                 return True
@@ -75,14 +75,14 @@ class StudyLock(ABC):
     def _say_who_waits(self, if_running: IfRunning) -> None:
         if if_running == "fail":
             raise StudyError(
-                f"one run at a time may write a study, and another run holds {self._study_name}: let it end, or give "
-                f"`if_running` wait"
+                f"only one run at a time may write a study, and another run holds {self._study_name}: wait until it "
+                f"ends, or set `if_running` to wait"
             )
         _log.warning("another run holds the study %s: waiting for it to end", self._study_name)
 
 
 class FileStudyLock(StudyLock):
-    """A lock beside a SQLite file; the system lets go of it when its holder ends."""
+    """A lock file next to a SQLite file; the operating system releases it when its holder ends."""
 
     def __init__(self, url: URL, study_name: str) -> None:
         super().__init__(study_name)
@@ -91,7 +91,7 @@ class FileStudyLock(StudyLock):
         self._lock = FileLock(self._folder / hashlib.sha256(study_name.encode()).hexdigest())
 
     def is_held(self) -> bool:
-        """Return whether a run holds the study now; where none ever has, nothing is written."""
+        """Return whether a run holds the study; writes nothing if no run ever has."""
         if not Path(self._lock.lock_file).exists():
             return False
         is_free = self._take_past_a_look()
@@ -100,11 +100,11 @@ class FileStudyLock(StudyLock):
         return not is_free
 
     def ensure(self) -> None:
-        """Nothing to do: a file's lock does not get lost."""
+        """Do nothing, because a file lock does not get lost."""
 
     def _take(self) -> bool:
         if not self._folder.parent.is_dir():
-            raise DatabaseError(f"the study's storage must lie in a folder that is there: make {self._folder.parent}")
+            raise DatabaseError(f"the folder of the study's storage must exist: create {self._folder.parent}")
         try:
             self._folder.mkdir(exist_ok=True)
             self._lock.acquire(timeout=0)
@@ -120,7 +120,7 @@ class FileStudyLock(StudyLock):
 
 
 class ServerStudyLock(StudyLock):
-    """A PostgreSQL advisory lock; the server lets go of it when its holder's connection ends."""
+    """A PostgreSQL advisory lock; the server releases it when its holder's connection ends."""
 
     def __init__(self, url: URL, study_name: str) -> None:
         super().__init__(study_name)
@@ -129,7 +129,7 @@ class ServerStudyLock(StudyLock):
         self._connection: sqlalchemy.Connection | None = None
 
     def ensure(self) -> None:
-        """Take the lock again if the server has lost it; raises `TakenOverError` if another has it by now."""
+        """Take the lock again if the server has lost it; raises `TakenOverError` if it is held."""
         try:
             if self._connection is not None:
                 self._connection.execute(sqlalchemy.text("SELECT 1"))
@@ -137,7 +137,7 @@ class ServerStudyLock(StudyLock):
         except SQLAlchemyError:
             self._let_go()
         if not self._take():
-            raise TakenOverError(f"another run took {self._study_name} over while the database restarted")
+            raise TakenOverError(f"another run took over {self._study_name} while the database restarted")
 
     def _take(self) -> bool:
         connection = self._engine.connect()
@@ -156,16 +156,16 @@ class ServerStudyLock(StudyLock):
 
 
 def study_lock(url: URL, study_name: str) -> StudyLock:
-    """Return the lock of a study that is recorded in this database."""
+    """Return the lock of a study in this database."""
     kind = FileStudyLock if url.get_backend_name() == "sqlite" else ServerStudyLock
     return kind(url, study_name)
 
 
 def running_studies(url: URL, study_names: Iterable[str]) -> frozenset[str]:
-    """Return which of these studies, recorded in this database, a run holds now."""
+    """Return which of these studies in this database are running."""
     if url.get_backend_name() == "sqlite":
         return frozenset(name for name in study_names if FileStudyLock(url, name).is_held())
-    # As PostgreSQL's manual says of pg_locks: the key of a lock is in two halves, without their signs.
+    # PostgreSQL shows a lock's key in two unsigned halves: see pg_locks in its manual.
     query = (
         "SELECT classid::bigint << 32 | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
         "AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"

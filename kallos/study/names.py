@@ -1,18 +1,18 @@
-"""What results are called and where they lie: nobody else makes such a name.
+"""The names and addresses of all results.
 
 RESULTS/
-├── STUDY_NAME/                     all that a study leaves, which no other study's result replaces:
+├── STUDY_NAME/                     a study's own results:
 │   best_params.json, study.json, forecasts.json, report.html
-├── MODEL_ASSET_best_params.json    copies of the latest study's of this model, asset and target
+├── MODEL_ASSET_best_params.json    copies from the latest study of this model, asset and target
 ├── MODEL_ASSET_report.html
-├── failures/                       what became of runs that have no result
-├── models/MODEL_ID/                trained models, and beside the folder each one's evaluation:
-├── MODEL_ID_evaluation.json, .png
-├── tune-all-HASH/leaderboard.csv   a grid's leaderboard, and a copy of the latest grid's:
-└── leaderboard.csv
+├── failures/                       notes of failed runs
+├── models/MODEL_ID/                trained models
+├── MODEL_ID_evaluation.json, .png  their evaluations
+├── tune-all-HASH/leaderboard.csv   a grid's leaderboard
+└── leaderboard.csv                 a copy of the latest one
 
-The target is part of a name unless it is the default one: MODEL_ASSET_TARGET_best_params.json. A part that cannot
-stand in a name as it is keeps a hash of itself, so that no two studies share one.
+A target other than the default is part of the name: MODEL_ASSET_TARGET_best_params.json. A part that had to be changed
+for a file name ends with a hash of the original, so that no two studies share a name.
 """
 
 import hashlib
@@ -32,44 +32,44 @@ BEST_PARAMS, STUDY, FORECASTS, REPORT = "best_params.json", "study.json", "forec
 LEADERBOARD = "leaderboard.csv"
 
 _MODELS, _FAILURES, _EVALUATION = "models", "failures", "_evaluation."
-# A file's name may have 255 bytes; a result's has three parts with their hashes, a kind, and a temporary ending.
+# A file name may have 255 bytes, for three parts with hashes, a kind and a temporary ending.
 _LONGEST_PART = 56
 
 
 def study_folder(results: str, study: str) -> str:
-    """Return the folder of a study's own result, by the study's name."""
+    """Return the folder of a study's own results."""
     return posixpath.join(results, _folder_name(study))
 
 
 def results_of(folder: str, study: str) -> str | None:
-    """Return the results among which a study's own folder lies, or None if the folder has not the study's name."""
+    """Return the results folder that contains a study's own folder, or None if that is not named like the study."""
     parent, name = posixpath.split(folder.rstrip("/"))
     return (parent or ".") if name == _folder_name(study) else None
 
 
 def shown_name(params_address: str) -> str:
-    """Return what a file of best parameters is called without its place: by its study, or by the copy's own name."""
+    """Return the short name of a best-parameters file: its study's name, or the copy's own name."""
     folder, name = posixpath.split(params_address)
     return posixpath.basename(folder) if name == BEST_PARAMS and folder else name
 
 
 def latest_name(spec: TuneSpec, name: str) -> str:
-    """Return the name of the latest copy of a file, by model, asset and target: `gru_BTC_best_params.json`."""
+    """Return the name of the latest copy of a file: `gru_BTC_best_params.json`."""
     return f"{_stem(spec)}_{name}"
 
 
 def failures_folder(results: str) -> str:
-    """Return the folder of the notes of runs that have failed."""
+    """Return the folder of the notes of failed runs."""
     return posixpath.join(results, _FAILURES)
 
 
 def failure_name(spec: TuneSpec) -> str:
-    """Return the name of a failure's note: that of the specification, however many trials it asks for."""
+    """Return the name of a failure's note, which does not depend on the number of trials."""
     return f"{_stem(spec)}-{json_sha256(spec.model_dump(mode='json', exclude={'n_trials'}))[:8]}.json"
 
 
 def unread_failure_name(parameters: Any) -> str:
-    """Return the name of the note of a run whose parameters hold no specification that can be read."""
+    """Return the name of a failure's note if the run's parameters contain no valid specification."""
     return f"unread-{_hash(json.dumps(parameters, sort_keys=True, default=str), 8)}.json"
 
 
@@ -89,19 +89,19 @@ def evaluation_name(model_id: str, ending: str = "json") -> str:
 
 
 def evaluated_model(name: str) -> str | None:
-    """Return the id of the model whose evaluation a file is by its name, or None if it is none."""
+    """Return the id of the model whose evaluation has this file name, or None if it is no evaluation's."""
     ending = f"{_EVALUATION}json"
     return name.removesuffix(ending) if name.endswith(ending) else None
 
 
 def grid_folder(results: str, grid: StudyGrid) -> str:
-    """Return the folder of a grid's own leaderboard: that of its studies, however many trials they ask for."""
+    """Return the folder of a grid's own leaderboard, which does not depend on the number of trials."""
     content = grid.model_dump(mode="json", exclude={"spec": {"n_trials"}})
     return posixpath.join(results, f"tune-all-{json_sha256(content)[:16]}")
 
 
 def latest_leaderboard(grid: StudyGrid) -> str:
-    """Return the name of the copy of the latest leaderboard of a target: `leaderboard.csv`."""
+    """Return the name of the copy of a target's latest leaderboard: `leaderboard.csv`."""
     return "_".join([*_target_parts(grid.spec), LEADERBOARD])
 
 
@@ -117,16 +117,16 @@ def leaderboard_key(grid: StudyGrid) -> str:
 
 
 def file_part(name: str, also: str = "") -> str:
-    """Return a name as a file's name may hold it; a name that had to change keeps apart by a hash of itself.
+    """Return a name made safe for a file name; a changed name ends with a hash of the original.
 
-    What joins the parts of a name, such as `_`, stands in a part only where it is asked for by `also`.
+    `also` allows further characters, such as the `_` that joins parts.
     """
     part = _safe(name, also)
     return part if part == name else f"{part}-{_hash(name, 6)}".strip("-")
 
 
 def _folder_name(study: str) -> str:
-    # The hash behind the last dash stays whole.
+    # The hash after the last dash stays whole.
     label, _, digest = study.rpartition("-")
     return f"{file_part(label, also='+_')}-{digest}"
 
@@ -138,7 +138,7 @@ def _stem(spec: TuneSpec) -> str:
 
 def _target_parts(spec: TuneSpec) -> list[str]:
     target = spec.features.target
-    # As the last part it may hold what joins them.
+    # The last part may contain the joining character.
     return [] if target == DEFAULT_TARGET else [_joined(spec.features.targets, target_label(target), also="_")]
 
 
@@ -161,12 +161,12 @@ def _key_of_target(spec: TuneSpec) -> str:
     features = spec.features
     if features.target == DEFAULT_TARGET:
         return ""
-    # No part holds two dashes: an asset A-B is never an asset A with a target B.
+    # No part has two dashes in a row, so an asset A-B differs from an asset A with a target B.
     return f"--{_key_part(features.target_label, _in_words, features.targets)}"
 
 
 def _key_part(label: str, usual: Callable[[str], str], names: Sequence[str] = ()) -> str:
-    """Return a label as an artifact's key may hold it; one that is not spelled as `usual` keeps a hash of its names."""
+    """Return a label made safe for an artifact's key, with a hash of its names if `usual` cannot restore the label."""
     part = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:_LONGEST_PART]
     return part if usual(part) == label else f"{part}-{_hash(_of_all(names or [label]), 6)}".strip("-")
 

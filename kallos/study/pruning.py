@@ -1,4 +1,4 @@
-"""Ending a trial early: by folds, compared with the trials so far on the same ones, or by Optuna's median."""
+"""The pruners that end hopeless trials early."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,16 +7,13 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
-from kallos.errors import UsageError
-from kallos.words import did_you_mean
-
 
 class FoldPruner(BasePruner):
-    """Ends a trial that is not among the best third of the complete ones on the folds that it has been through.
+    """Ends a trial whose mean over its folds so far is not in the best third of the complete trials on these folds.
 
-    Folds are not equally hard, so that means over the same folds are compared. Of the trials that are complete, most
-    have been good enough not to be ended: what is asked of a trial grows with the study. Nothing is ended before
-    `n_startup_trials` are complete. What the rule costs and spares was measured: benchmarks/README.md.
+    Folds are not equally hard, so means over the same folds are compared. Most complete trials were good enough to
+    survive, so the rule gets stricter as the study grows. No trial is ended before `n_startup_trials` are complete.
+    benchmarks/README.md measures what the rule costs and saves.
     """
 
     def __init__(self, best_share: float = 1 / 3, n_startup_trials: int = 4) -> None:
@@ -24,7 +21,7 @@ class FoldPruner(BasePruner):
         self._n_startup_trials = n_startup_trials
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Return whether the trial should end behind the last fold that it has reported."""
+        """Return whether the trial should end after its last reported fold."""
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if len(complete) < self._n_startup_trials:
             return False
@@ -38,11 +35,3 @@ PRUNERS: Mapping[str, Callable[[], BasePruner]] = {
     "none": optuna.pruners.NopPruner,
     "median": optuna.pruners.MedianPruner,
 }
-
-
-def make_pruner(name: str) -> BasePruner:
-    """Return a new pruner of that name, or raise `UsageError` with the nearest one."""
-    try:
-        return PRUNERS[name]()
-    except KeyError:
-        raise UsageError(f"pruner must be a known one, not {name!r}: {did_you_mean(name, PRUNERS)}") from None

@@ -1,4 +1,4 @@
-"""The record of a study in a database: what survives a crash, written by one run at a time."""
+"""The record of a study in a database, which survives a crash and is written by one run at a time."""
 
 import logging
 import time
@@ -29,20 +29,20 @@ _log = logging.getLogger(__name__)
 
 Done = TypeVar("Done")
 
-# What a study's record says of it, for those who look at it later.
+# User attributes of a study.
 SPEC, CREATED, DATA, WINDOWS, WARM = "spec", "created", "data", "windows", "warm_start"
 _FAMILY, _UNTIL = "family", "validation_end"
 _ENDED_ATTRS = "attrs_while_running"
-# A database that restarts is back within this time, in seconds; each pause is a try.
+# Pauses between tries in seconds, long enough for a database to restart.
 _PAUSES = (1, 1, 2, 4, 8, 16, 30)
 _IN_MEMORY = URL.create("sqlite")
 
 
 class StudyRecord:
-    """All trials of one study, in Optuna's own tables, so that Optuna's own tools can show them.
+    """The trials of one study, in Optuna's tables, so that Optuna's tools can show them.
 
-    A trial is written whole when its parameters are drawn, and ended when it has ended. A trial that a killed run
-    has left running is carried on by the next one.
+    A trial is written when its parameters are drawn, and again when it ends. The next run continues the trials that a
+    killed run left pending.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class StudyRecord:
 
     @classmethod
     def in_memory(cls, plan: StudyPlan) -> "StudyRecord":
-        """Return a record that lasts as long as this process."""
+        """Return a record in memory."""
         storage = optuna.storages.InMemoryStorage()
         return cls(storage, storage.create_new_study([StudyDirection.MINIMIZE], plan.study_name))
 
     @property
     def warm_start(self) -> WarmStart:
-        """Parameters that the first trials take instead of drawing them, settled when the study was created."""
+        """Parameters that the first trials take instead of drawing them, fixed when the study was created."""
         attrs = self._persistently(lambda _: self._storage.get_study_user_attrs(self._study_id))
         return WarmStart.model_validate(attrs.get(WARM, {}))
 
@@ -79,19 +79,11 @@ class StudyRecord:
         return [_read(trial) for trial in self._persistently(lambda _: self._all_trials())]
 
     def begin(self, number: int, begun: FrozenTrial) -> None:
-        """Write a trial whose parameters are drawn."""
-        template = create_trial(
-            state=TrialState.RUNNING,
-            params=begun.params,
-            distributions=begun.distributions,
-            system_attrs=begun.system_attrs,
-            user_attrs=begun.user_attrs,
-        )
-
-        self._persistently(partial(self._write_anew, number, template))
+        """Write a trial whose parameters were drawn."""
+        self._persistently(partial(self._write_anew, number, begun))
 
     def end(self, number: int, begun: FrozenTrial, ended: FrozenTrial) -> None:
-        """Write how a trial has ended; the values of its steps are in its scores, and not written twice."""
+        """Write how a trial has ended; its intermediate values are part of its scores, and not written twice."""
         noted = {key: value for key, value in ended.system_attrs.items() if key not in begun.system_attrs}
         attrs = {key: value for key, value in ended.user_attrs.items() if key not in begun.user_attrs}
         trial_id = self._trial_ids[number]
@@ -105,18 +97,14 @@ class StudyRecord:
 
         self._persistently(write)
 
-    def forget(self) -> None:
-        """Remove all trials; what the study starts from stays settled."""
-        self.forget_from(0)
-
     def forget_from(self, first: int) -> None:
-        """Remove the trials from this number on, all at once or none; those before it stay as they are."""
+        """Remove the trials from this number on, all or none; the warm start stays."""
         self._persistently(lambda _: self._remove_from(first))
 
     def _remove_from(self, first: int) -> None:
         if isinstance(self._kept_in, optuna.storages.RDBStorage):
             _remove_trials(self._kept_in.engine, self._study_id, first)
-            # What is cached of them goes, too.
+            # A new storage does not have them in its cache.
             self._storage = optuna.storages.get_storage(self._kept_in)
         else:
             kept, name = self._all_trials()[:first], self._storage.get_study_name_from_id(self._study_id)
@@ -138,7 +126,7 @@ class StudyRecord:
         return trials
 
     def _persistently(self, act: Callable[[bool], Done]) -> Done:
-        """Do an act again and again while a database restarts; it is told if there was a try before."""
+        """Retry an act while a database restarts, telling it whether this is a retry."""
         for number, pause in enumerate((*self._pauses, None)):
             try:
                 self._guard()
@@ -146,14 +134,17 @@ class StudyRecord:
             except TakenOverError as error:
                 if pause is None:
                     raise StudyError(
-                        f"one run at a time may write a study, and {error}; the finished folds of this run are kept"
+                        f"only one run at a time may write a study, and {error}; finished folds of this run are kept"
                     ) from None
                 time.sleep(pause)
             except (StorageInternalError, SQLAlchemyError) as error:
                 if pause is None:
-                    raise DatabaseError(_unwritten(error, self._url)) from None
+                    raise DatabaseError(
+                        f"the study's storage must be writable, and writing to {shown(self._url)} failed: "
+                        f"{reason_of(error, self._url)}; finished folds are kept: run the same command to continue"
+                    ) from None
                 reason = reason_of(error, self._url)
-                _log.warning("the study's storage does not answer, next try in %d s: %s", pause, reason)
+                _log.warning("the study's storage does not answer, trying again in %d s: %s", pause, reason)
                 time.sleep(pause)
         raise AssertionError
 
@@ -166,25 +157,23 @@ def parse_storage_url(storage_url: str) -> URL:
     except UsageError as error:
         raise UsageError(f"`storage_url`: {error}") from None
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise UsageError("`storage_url`: the record must outlive this process, give SQLite a file")
+        raise UsageError("`storage_url` must outlive this process: give SQLite a file")
     return url
 
 
 def refuse_missing_file(storage_url: str) -> None:
-    """Raise `UsageError` if a storage is a SQLite file that is not there: who only looks does not make it."""
+    """Raise `UsageError` if a storage is a SQLite file that does not exist, which reading must not create."""
     url = parse_storage_url(storage_url)
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
-        raise UsageError(f"`storage_url` must name a storage of studies, and there is no such file: {url.database}")
+        raise UsageError(f"`storage_url` must be the storage of studies, and there is no such file: {url.database}")
 
 
 @contextmanager
 def open_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "wait") -> Iterator[StudyRecord]:
-    """Open the record of the plan's study in a database (SQLite or PostgreSQL), creating it if need be.
+    """Open the record of the plan's study in a SQLite or PostgreSQL database, creating it if necessary.
 
-    The block holds a lock on the study that ends with its holder, however it ends. `if_running` says what happens
-    while another run holds it: wait for it, or raise `StudyError`.
-
-    Raises `DatabaseError` if the database cannot be reached or written, `UsageError` for a URL that is none.
+    The block holds the study's lock. If another run holds it, `if_running` says whether to wait or raise `StudyError`.
+    Raises `DatabaseError` if the database cannot be reached or written, `UsageError` for an invalid URL.
     """
     require(StudyPlan, plan=plan)
     require_one_of(("wait", "fail"), if_running=if_running)
@@ -197,7 +186,7 @@ def open_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "w
 
 
 def check_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "wait") -> None:
-    """Raise at once what `open_record` would: the database does not answer, or another run holds the study."""
+    """Raise at once what `open_record` would if the database does not answer or another run holds the study."""
     require(StudyPlan, plan=plan)
     require_one_of(("wait", "fail"), if_running=if_running)
     url = parse_storage_url(storage_url)
@@ -207,16 +196,17 @@ def check_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "
 
 @contextmanager
 def must_answer(url: URL) -> Iterator[None]:
-    """Turn what a storage says that cannot be reached or written into a `DatabaseError` without its secrets."""
+    """Turn a storage's errors into `DatabaseError`, without its secrets."""
     try:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
-        raise DatabaseError(_unanswered(error, url)) from None
+        reason = reason_of(error, url)
+        raise DatabaseError(f"the study's storage must answer, and {shown(url)} did not: {reason}") from None
 
 
 @contextmanager
 def opened_storage(url: URL) -> Iterator[optuna.storages.RDBStorage]:
-    """Open the storage of all studies in a database for the block, making its tables if need be."""
+    """Open the storage of all studies for the block, creating its tables if necessary."""
     with quiet_optuna():
         storage = _open_storage(url)
         if url.get_backend_name() == "sqlite":
@@ -229,7 +219,7 @@ def opened_storage(url: URL) -> Iterator[optuna.storages.RDBStorage]:
 
 @contextmanager
 def opened_if_there(url: URL) -> Iterator[optuna.storages.RDBStorage | None]:
-    """Open the storage for the block as it is, or yield None where a database holds none: opening it writes nothing."""
+    """Open the storage for the block without writing, or yield None if the database has none."""
     if not _is_there(url):
         yield None
         return
@@ -243,7 +233,7 @@ def opened_if_there(url: URL) -> Iterator[optuna.storages.RDBStorage | None]:
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Run the block without Optuna's own lines about studies and trials: ours say more."""
+    """Run the block without Optuna's log lines, since Kallos logs its own."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -273,10 +263,10 @@ def _open_storage(url: URL, *, skip_table_creation: bool = False) -> optuna.stor
                 skip_table_creation=skip_table_creation,
             )
         except RuntimeError as error:
-            # Optuna's own words for tables of another version; they name the command that mends it.
-            raise DatabaseError(f"the study's storage must be of this version of Optuna: {error}") from None
+            # Optuna's message for tables of another version names the command that upgrades them.
+            raise DatabaseError(f"the study's storage must match this version of Optuna: {error}") from None
         except (StorageInternalError, SQLAlchemyError):
-            # Two runs that make the same tables at once: the second finds them at its next try.
+            # If two runs create the tables at the same time, the second finds them at its next try.
             if pause is None:
                 raise
             time.sleep(pause)
@@ -284,10 +274,7 @@ def _open_storage(url: URL, *, skip_table_creation: bool = False) -> optuna.stor
 
 
 def _commit_fast(storage: optuna.storages.RDBStorage) -> None:
-    """Let SQLite commit without waiting for the disk.
-
-    A killed process loses nothing, a machine without power the last trials, which the same command computes again.
-    """
+    """Let SQLite commit without waiting for the disk; only a power failure loses trials, and a rerun restores them."""
 
     @sqlalchemy.event.listens_for(storage.engine, "connect")
     def set_pragmas(connection: Any, _: object) -> None:
@@ -308,12 +295,12 @@ def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> int:
         DATA: plan.data.model_dump(mode="json"),
         WINDOWS: [window.model_dump(mode="json") for window in plan.windows],
     }
-    # A run may have been killed in between.
+    # An earlier run may have been killed here.
     for key, value in described.items():
         if key not in recorded:
             study.set_user_attr(key, value)
     if WARM not in recorded:
-        # The last of all: a study is ready when it says what it starts from.
+        # The last one: a study is complete once it has its warm start.
         study.set_user_attr(WARM, _warm_start(storage, plan).model_dump(mode="json"))
     return storage.get_study_id_from_name(plan.study_name)
 
@@ -321,8 +308,7 @@ def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> int:
 def _warm_start(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> WarmStart:
     """Return the drawn parameters of the best trials of the latest study of the same family on earlier folds.
 
-    Folds that end no earlier than this study's own are none to learn from: the same ones are no news, and later ones
-    would be a look ahead.
+    Studies on the same folds teach nothing new, and later folds would look ahead.
     """
     if not plan.spec.warm_start:
         return WarmStart()
@@ -346,9 +332,9 @@ def _warm_start(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> WarmSta
 
 
 def _remove_trials(engine: sqlalchemy.Engine, study_id: int, first: int) -> None:
-    """Remove a study's trials from this number on, with all that Optuna's tables hold of them, in one transaction.
+    """Remove a study's trials from this number on from all of Optuna's tables, in one transaction.
 
-    Optuna itself removes whole studies only, and one that is written anew is half there when its run is killed.
+    Optuna can only delete whole studies, and a kill while rewriting one would lose trials.
     """
     schema = sqlalchemy.MetaData()
     schema.reflect(engine, only=lambda name, _: name == "trials" or name.startswith("trial_"), resolve_fks=False)
@@ -365,7 +351,6 @@ def _remove_trials(engine: sqlalchemy.Engine, study_id: int, first: int) -> None
 
 
 def _read(trial: FrozenTrial) -> StudyTrial:
-    """Return a trial as it began, and as it ended."""
     if not trial.state.is_finished():
         return StudyTrial(begun=trial)
     attrs = {**trial.system_attrs, **trial.user_attrs.get(_ENDED_ATTRS, {})}
@@ -381,14 +366,3 @@ def _read(trial: FrozenTrial) -> StudyTrial:
         },
     )
     return StudyTrial(begun=trial, ended=ended)
-
-
-def _unanswered(error: Exception, url: URL) -> str:
-    return f"the study's storage must answer, and {shown(url)} did not: {reason_of(error, url)}"
-
-
-def _unwritten(error: Exception, url: URL) -> str:
-    return (
-        f"the study's storage must take what is written to it, and {shown(url)} did not: "
-        f"{reason_of(error, url)}; finished folds are kept, and the same command carries on"
-    )

@@ -1,4 +1,4 @@
-"""Chosen parameters once more on the study's folds, with several seeds: how much of a score is the seed's luck."""
+"""Seed replication: the chosen parameters on the study's folds with several seeds."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +16,10 @@ from kallos.scoring.metrics import mean
 
 
 class SeedReplication(BaseModel):
-    """What the chosen parameters reach on the folds with each seed, beside naive; errors in the target's own units.
+    """Scores of the chosen parameters with each seed, and naive's, in the target's own units.
 
-    `rmse` has the mean over the folds of each seed, the study's own first, of another metric where the study minimises
-    one; `mean` and `sd` are over the seeds, `sd` with n - 1, and None of a single one. `median_epoch` is the median of
-    the best epochs of all fits.
+    `rmse` has each seed's mean over the folds, by the study's metric, the study's own seed first. `mean` and `sd` are
+    over the seeds; `sd` divides by n - 1 and is None for one seed. `median_epoch` is over the best epochs of all fits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,7 +34,7 @@ class SeedReplication(BaseModel):
 
 
 def seeds_from(first: int, number: int) -> tuple[int, ...]:
-    """Return so many seeds, the study's own first."""
+    """Return `number` seeds, the study's own `first`."""
     return tuple((first + position) % 2**32 for position in range(number))
 
 
@@ -47,13 +46,13 @@ def replicate(
     score_fold: Callable[[FoldJob], FoldScore] = evaluate_fold,
     workers: int = 1,
 ) -> SeedReplication:
-    """Run a parameter set on the study's folds with so many seeds.
+    """Run a parameter set on the study's folds with several seeds.
 
-    `score_fold` is called by so many threads as `workers`: `evaluate_fold` itself takes one alone. Raises `FitError` if
-    a fold cannot be fitted, and `StudyError` for less than one seed.
+    `score_fold` is called from `workers` threads; `evaluate_fold` itself allows only one. Raises `FitError` if a fold
+    cannot be fitted, and `StudyError` for less than one seed.
     """
     if seeds < 1:
-        raise StudyError(f"a seed replication needs one seed or more, not {seeds}")
+        raise StudyError(f"a seed replication needs at least one seed, not {seeds}")
     numbers = seeds_from(plan.spec.seed, seeds)
     jobs = [
         replace(job, name=f"seed-{seed}-fold-{job.number}", fit=replace(job.fit, seed=seed))

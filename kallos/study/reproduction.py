@@ -1,4 +1,4 @@
-"""A study's best trial run again from its file, and compared to the last bit."""
+"""Reproduction: a study's best trial is run again from its file and compared bit by bit."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from kallos.study.best_params import BestParams
 
 @dataclass(frozen=True)
 class Compared:
-    """One error as the file has it, and as it is here."""
+    """An error in the file and on this machine."""
 
     name: str
     then: float
@@ -23,12 +23,12 @@ class Compared:
 
     @property
     def is_same(self) -> bool:
-        """Whether not a bit differs."""
+        """Whether they are equal to the bit."""
         return self.then == self.now
 
     @property
     def relative(self) -> float:
-        """By what share of itself it differs."""
+        """The relative difference."""
         return self.now / self.then - 1 if self.then else math.inf
 
 
@@ -39,10 +39,10 @@ def reproduce(
     score_fold: Callable[[FoldJob], FoldScore] = evaluate_fold,
     workers: int = 1,
 ) -> tuple[Compared, ...]:
-    """Return every fold's error of the best trial, and their mean, as the file has them and as they are here.
+    """Return the best trial's error on each fold, and their mean, in the file and on this machine.
 
-    `plan` is that of `kallos.study.again.plan_again`. `score_fold` is called by so many threads as `workers`:
-    `evaluate_fold` itself takes one alone. Raises `FitError` if a fold cannot be fitted.
+    `plan` comes from `kallos.study.again.plan_again`. `score_fold` is called from `workers` threads; `evaluate_fold`
+    itself allows only one. Raises `FitError` if a fold cannot be fitted.
     """
     jobs = plan.trial_jobs(best.best_trial, best.trial_params)
     with ThreadPoolExecutor(workers) as threads:
@@ -55,9 +55,9 @@ def reproduce(
 
 
 def what_differs(best: BestParams, plan: StudyPlan) -> list[str]:
-    """Return what is not as it was when the file was written, so that the same bits cannot be promised."""
+    """Return what has changed since the file was written, so that scores may differ."""
     versions = differences(best.versions, installed_versions(), ("then", "now"))
     if versions or plan.study_name == best.study:
         return versions
-    # The study's name is the hash of all that its folds depend on.
-    return ["the kind of processor, the code that fits a fold, or what the file says of the study"]
+    # The study's name has a hash of everything that its folds depend on.
+    return ["the kind of processor, the code that fits a fold, or the study's settings in the file"]

@@ -1,4 +1,4 @@
-"""What comes out of a study."""
+"""The result of a study."""
 
 from typing import Any, Self
 
@@ -16,9 +16,9 @@ from kallos.study.trials import TrialRecord, WarmStart
 
 
 class PartScore(BaseModel):
-    """The best trial's error on one asset or target, its mean over the folds, beside its naive forecast's.
+    """The mean error over the folds on one asset or target, of the best trial and of naive.
 
-    `skill` is None where the naive forecast makes no error.
+    `skill` is None if naive makes no error.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,9 +37,9 @@ class PartScore(BaseModel):
 
 
 class TuningResult(BaseModel):
-    """What came out of a study, beside what naive forecasts reach on the same folds.
+    """The result of a study, with the scores of the naive forecasts on the same folds.
 
-    `pending` counts the trials that had begun when a budget ended the run, and are not in the result.
+    `pending` counts the trials that were pending when a budget ended the run; the result does not contain them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,7 +70,7 @@ class TuningResult(BaseModel):
 
     @property
     def best_params(self) -> dict[str, Any]:
-        """Parameters of the best trial, complete, as `create_model` takes them for its architecture."""
+        """All parameters of the best trial, as `create_model` takes them."""
         return model_of(self.spec.model_name, self.best.params)[1]
 
     @property
@@ -81,19 +81,19 @@ class TuningResult(BaseModel):
 
     @property
     def skill(self) -> float:
-        """Share of the naive forecast's error that the best trial saves; below zero it is worse."""
+        """Share of naive's error that the best trial saves; negative if it is worse."""
         return 1 - self.best_value / self.naive_value
 
     @property
     def saved(self) -> float:
-        """Share of all folds of all trials that pruning left out."""
+        """Share of all folds of all trials that pruning saved."""
         folds = len(self.windows)
         spared = sum(folds - len(trial.scores) for trial in self.trials if trial.state == "pruned")
         return spared / (folds * len(self.trials))
 
     @property
     def by_asset(self) -> tuple[PartScore, ...]:
-        """The best trial on each asset, beside the naive forecast."""
+        """The best trial and naive on each asset."""
         values = mean_of_each([score.by_asset for score in self.best.scores])
         naive = mean_of_each([window.naive_by_asset[self.naive] for window in self.windows])
         parts = zip(self.spec.data.assets, values, naive, strict=True)
@@ -101,7 +101,7 @@ class TuningResult(BaseModel):
 
     @property
     def by_target(self) -> tuple[PartScore, ...]:
-        """The best trial on each target, beside the naive forecast that is the best one for it."""
+        """The best trial on each target, and the naive forecast that is best for it."""
         values = mean_of_each([score.by_target for score in self.best.scores])
         naive = mean_by_target([window.naive_by_target for window in self.windows])
         return tuple(

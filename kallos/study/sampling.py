@@ -1,4 +1,4 @@
-"""Asking for trials so that what each may know depends on its number alone, not on what ran when."""
+"""Drawing trials so that what a trial knows depends only on its number, not on timing."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,17 +9,16 @@ from optuna.distributions import BaseDistribution
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from kallos.study.pruning import make_pruner
+from kallos.study.pruning import PRUNERS
 from kallos.study.trials import StudyTrial
 
 
 class TrialSource:
-    """Trials in the order of their numbers, each in an Optuna study of its own that time stands still in.
+    """Trials in the order of their numbers, each in a view: an Optuna study in memory in which time stands still.
 
-    In it the trials up to `max_pending_trials` before have ended, and those between run. So sampler and pruner of a
-    trial see one history, whatever else has ended by then, on any number of workers and after any crash. There are
-    `max_pending_trials` such studies in memory, and each serves every `max_pending_trials`-th trial: by then its last
-    one has ended.
+    In trial n's view the trials up to n - `max_pending_trials` have ended, and the later ones are running. So its
+    sampler and pruner see the same history on any number of workers and after any crash. There are
+    `max_pending_trials` views, and each serves every `max_pending_trials`-th trial: by then its last trial has ended.
     """
 
     def __init__(self, study_name: str, *, seed: str, max_pending_trials: int, pruner: str) -> None:
@@ -30,7 +29,7 @@ class TrialSource:
                 study_name=study_name,
                 direction="minimize",
                 storage=optuna.storages.InMemoryStorage(),
-                pruner=make_pruner(pruner),
+                pruner=PRUNERS[pruner](),
             )
             for _ in range(max_pending_trials)
         ]
@@ -42,16 +41,16 @@ class TrialSource:
         begun: FrozenTrial | None = None,
         fixed: Mapping[str, Any] | None = None,
     ) -> Trial:
-        """Return the trial behind `earlier`, which are all before it, for its parameters to be drawn at once.
+        """Return the trial after all `earlier` ones; draw its parameters before asking for another.
 
-        Of those, all but the last `max_pending_trials - 1` must have ended. A trial that an earlier run has `begun`
-        keeps its parameters; otherwise `fixed` ones are not drawn.
+        All `earlier` trials but the last `max_pending_trials - 1` must have ended. A trial that an earlier run has
+        `begun` keeps its parameters; otherwise `fixed` parameters are not drawn.
         """
         number = len(earlier)
         view, space = self._views[number % len(self._views)], self._spaces[number % len(self._views)]
         n_ended = max(number - len(self._views) + 1, 0)
         held = view.get_trials(deepcopy=False)
-        # All but the last few of those that are there have ended there, too.
+        # All but the last few trials in the view have ended in it, too.
         for position in range(max(len(held) - len(self._views), 0), number):
             if position >= len(held):
                 view.add_trial(_running(earlier[position].begun))
@@ -69,29 +68,26 @@ class TrialSource:
 
 
 class _SeededSampler(optuna.samplers.TPESampler):
-    """Optuna's TPE with a seed of its own for one trial, and a memory of the space that its view's trials share.
-
-    Without that memory each trial would look at the spaces of all trials before it again.
-    """
+    """Optuna's TPE with its own seed for one trial, and the view's shared space, which is costly to find again."""
 
     def __init__(self, seed: int, space: IntersectionSearchSpace) -> None:
         super().__init__(seed=seed)
         self._shared = space
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the parameters that are drawn together: those that all trials so far have."""
+        """Return the parameters that are drawn together: those of all trials so far."""
         shared = self._shared.calculate(study)
         return {name: distribution for name, distribution in shared.items() if not distribution.single()}
 
 
 def trial_seed(study_seed: str, number: int) -> int:
-    """Return the seed of a trial's sampler, which no other trial shares."""
+    """Return the seed of a trial's sampler."""
     digest = hashlib.sha256(f"{study_seed}:{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
 
 def _running(begun: FrozenTrial) -> FrozenTrial:
-    """Return a trial as samplers and pruners see one that runs."""
+    """Return a trial in the state in which samplers and pruners see it while it runs."""
     return create_trial(
         state=TrialState.RUNNING,
         params=begun.params,
@@ -101,7 +97,6 @@ def _running(begun: FrozenTrial) -> FrozenTrial:
 
 
 def _end(view: optuna.Study, number: int, ended: FrozenTrial) -> None:
-    """End a trial that runs in a view the way it did end elsewhere."""
     trial = Trial(view, view.get_trials(deepcopy=False)[number]._trial_id)
     for step, value in ended.intermediate_values.items():
         trial.report(value, step)

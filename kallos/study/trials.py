@@ -1,4 +1,4 @@
-"""Trials as they are asked, run and remembered."""
+"""Trials, pending and ended."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,10 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from kallos.scoring.job import FoldScore
 
 PARAMS, SCORES, REASON = "params", "scores", "reason"
-# Of a failed trial, the hash of what it ran with.
+# The hash of the code and packages with which a trial failed.
 ENVIRONMENT = "environment"
-# What becomes of trials that have failed, for whoever wonders.
-TRY_AGAIN = "trials that failed are tried again once code or packages have changed, and at once with `refresh_cache`"
+TRY_AGAIN = "failed trials are tried again after code or packages change; to try at once, give `refresh_cache`"
 _STATES: dict[TrialState, Literal["complete", "pruned", "failed"]] = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -22,24 +21,24 @@ _STATES: dict[TrialState, Literal["complete", "pruned", "failed"]] = {
 
 @dataclass(frozen=True)
 class StudyTrial:
-    """A trial of a study: as it was when its parameters had been drawn, and as it ended, None while it has not."""
+    """A trial when its parameters were drawn, and when it ended, None while it is pending."""
 
     begun: FrozenTrial
     ended: FrozenTrial | None = None
 
     @property
     def n_scored(self) -> int:
-        """Number of folds that were scored before it ended."""
+        """Number of its scored folds."""
         return len(self.ended.user_attrs.get(SCORES, [])) if self.ended else 0
 
     def has_failed_elsewhere(self, environment: str) -> bool:
-        """Whether it failed with other code or packages than those of the environment with this hash."""
+        """Whether it failed in another environment than the one with this hash."""
         ended = self.ended
         return ended is not None and ended.state is TrialState.FAIL and ended.user_attrs.get(ENVIRONMENT) != environment
 
 
 class WarmStart(BaseModel):
-    """Parameter sets that a study's first trials take, and the study that they come from; none for a cold start."""
+    """Parameter sets for a study's first trials, and the study that they come from; empty for a cold start."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,7 +60,7 @@ class TrialRecord(BaseModel):
 
     @classmethod
     def of(cls, number: int, ended: FrozenTrial) -> "TrialRecord":
-        """Return what is kept of a trial that has ended."""
+        """Return the record of a trial that has ended."""
         return cls(
             number=number,
             state=_STATES[ended.state],
@@ -73,11 +72,11 @@ class TrialRecord(BaseModel):
 
     @property
     def seconds(self) -> float:
-        """Time that its fold fits took, wherever they ran."""
+        """Total time of its fits."""
         return sum(score.seconds for score in self.scores)
 
 
 def best_of(trials: list[TrialRecord]) -> TrialRecord | None:
-    """Return the complete trial of the least value, the first of equals; a pruned one is never it."""
+    """Return the complete trial with the lowest value, the first one of equals."""
     complete = [(trial.value, trial.number, trial) for trial in trials if trial.value is not None]
     return min(complete)[2] if complete else None

@@ -1,1 +1,1 @@
-"""Where folds run: processes of this machine, or a Dask cluster."""
+"""Where folds run: processes on this machine, or a Dask cluster."""

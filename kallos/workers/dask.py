@@ -1,4 +1,4 @@
-"""Workers of a Dask cluster that fits run in: each by itself, so that one which is lost costs its own fold alone."""
+"""The workers of a Dask cluster, which fit folds. A lost worker costs only its own fold."""
 
 import logging
 import threading
@@ -10,7 +10,6 @@ from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
-from types import TracebackType
 from typing import Any, Self
 
 from kallos.errors import StudyError, require, require_callable, require_positive, require_whole
@@ -26,14 +25,14 @@ _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
 
-# What a worker needs code for beside Kallos: an architecture, and a metric.
+# What a worker needs code for besides Kallos: an architecture and a metric.
 _Kind = tuple[str, str]
 
 
 def cluster_line(address: str) -> str:
-    """Return in a line which workers a cluster has, and which of them do not do.
+    """Return a line about a cluster's usable and refused workers.
 
-    Raises as `DaskPool` does when it is entered, and `StudyError` if all workers are refused already.
+    Raises as entering `DaskPool` does, and `StudyError` if all workers are refused.
     """
     with DaskPool(address) as pool:
         pool.examine()
@@ -42,16 +41,16 @@ def cluster_line(address: str) -> str:
 
 
 class DaskPool:
-    """The workers of a Dask cluster, as they come and go, one fold each at a time.
+    """The current workers of a Dask cluster, which fit one fold each at a time.
 
-    Each is an executor of its own, as each process is in `FoldPool`: Dask would run a lost fold again by itself, and
-    tell nobody. A worker is used if it has one thread and computes what this machine does, which its first fold
-    shows; the others are refused with a line in the log. One that lacks an architecture or metric, or has other code
-    of it, is refused for the folds of that alone. One that is at a fold for longer than `fold_timeout` seconds ends
-    itself. While there is no worker, folds wait. `retries` is how often a lost fold is tried again here.
+    Each worker has its own executor, as in `FoldPool`, because Dask would silently run lost folds again. A worker is
+    used if it has one thread and computes the same as this machine, which its first fold shows; otherwise it is refused
+    and logged. A worker with a missing or different architecture or metric is refused only for its folds. A worker
+    whose fold takes longer than `fold_timeout` seconds ends itself. Folds wait while there is no worker. `retries` is
+    the number of retries for a lost fold.
 
-    Entering it connects: raises `UsageError` if Dask is not installed, `StudyError` if no scheduler answers, or one
-    that has no Kallos.
+    Entering it connects; raises `UsageError` if Dask is not installed, and `StudyError` if no scheduler answers, or one
+    without Kallos.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class DaskPool:
         self._fold_timeout = fold_timeout
         self._retries = retries
         self._evaluate = evaluate
-        # Not held while the scheduler is asked: one that is slow to answer would keep all threads waiting.
+        # Released while asking the scheduler, because a slow answer would block all threads.
         self._changed = threading.Condition(threading.Lock())
         self._workers: dict[str, _Worker] = {}
         self._refused: dict[str, str] = {}
@@ -84,11 +83,9 @@ class DaskPool:
     def score(self, job: FoldJob, may_begin: Callable[[], None] = lambda: None) -> FoldScore:
         """Evaluate a fold on an idle worker and wait for it.
 
-        `may_begin` is called before a worker is taken, and every second while there is none: what it raises ends the
-        wait.
-
-        Raises `WorkerLostError` if the worker is lost or the fold takes too long, `StudyError` if the scheduler is
-        lost or all workers that there are are refused, and whatever the evaluation raises.
+        `may_begin` is called before a worker is taken, and every second while there is none; its errors end the wait.
+        Raises `WorkerLostError` if the worker is lost or the fold takes too long, `StudyError` if the scheduler is lost
+        or all workers are refused, and the evaluation's errors.
         """
         return trying_again(partial(self._score_once, may_begin=may_begin), job, self._retries)
 
@@ -97,14 +94,10 @@ class DaskPool:
         with self._changed:
             return bool(self._idle())
 
-    def refuse_hopeless(self) -> None:
-        """Raise `StudyError` if all workers that there are are refused."""
-        self._refuse_hopeless(None)
-
     def examine(self) -> bool:
-        """Ask all workers what they compute with, refuse those that are unlike this machine, and return if all serve.
+        """Refuse the workers whose libraries or processors differ from this machine's, and return whether all serve.
 
-        A fold's own look at it comes first in a study, and sees more: the code of Kallos and of the architecture.
+        In a study each worker's first fold checks this and more: the code of Kallos and the architecture.
         """
         here = machine()
         with self._changed:
@@ -113,9 +106,9 @@ class DaskPool:
         with self._changed:
             for address, theirs in answers.items():
                 if isinstance(theirs, BaseException):
-                    reason = f"it has another Kallos, or none: {type(theirs).__name__}: {theirs}"
+                    reason = f"it has no Kallos, or another version: {type(theirs).__name__}: {theirs}"
                 elif unlike := differences(theirs, here, ("there", "here")):
-                    reason = f"it computes other bits: {'; '.join(unlike)}"
+                    reason = f"its results would differ: {'; '.join(unlike)}"
                 else:
                     continue
                 if self._workers.pop(address, None):
@@ -123,24 +116,21 @@ class DaskPool:
             return bool(self._workers) and not self._refused
 
     def line(self) -> str:
-        """Return in a line which workers there are, and why some are not used."""
+        """Return a line about the workers, and why some are not used."""
         with self._changed:
             n_workers = len(self._workers)
             refused = f"; not used: {self._reasons()}" if self._refused else ""
-        theirs = counted(n_workers, "worker") if n_workers else "no worker"
-        waits = "" if n_workers else ", and the study waits for one"
-        return f"the Dask cluster at {self._address} has {theirs}{waits}{refused}"
+        theirs = counted(n_workers, "worker") if n_workers else "no worker, and the study waits for one"
+        return f"the Dask cluster at {self._address} has {theirs}{refused}"
 
     def __enter__(self) -> Self:
         self._client = connect(self._address)
         self._look()
-        # In a copy of the context, so that the lines reach the log of the run.
+        # In a copy of the context, so that its lines reach the run's log.
         threading.Thread(target=copy_context().run, args=(self._watch,), name="cluster-watch", daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closed.set()
         with suppress(OSError, RuntimeError):
             self._client.close(timeout=ANSWER_SECONDS)
@@ -157,9 +147,11 @@ class DaskPool:
             except UnfitWorkerError as why:
                 self._refuse(worker, str(why))
             except (UnfitForFoldError, ImportError) as why:
-                self._refuse_for(kind, worker, str(why))
+                self._refuse(worker, str(why), kind)
             finally:
-                self._give_back(worker)
+                with self._changed:
+                    worker.is_taken, worker.scored = False, None
+                    self._changed.notify_all()
 
     def _score_on(self, worker: "_Worker", fold: RemoteFold) -> FoldScore:
         begun = time.monotonic()
@@ -172,7 +164,7 @@ class DaskPool:
                 scored.cancel()
             return scored.result()
         except (CancelledError, RuntimeError) as error:
-            if self._is_lost():
+            if self._lost or self._client.status != "running":
                 raise self._scheduler_lost() from None
             if not isinstance(error, CancelledError):
                 raise
@@ -181,25 +173,25 @@ class DaskPool:
                 f"a fold must end within `fold_timeout`, and {fold.job.name} did not in {self._fold_timeout:g} s"
             )
         raise WorkerLostError(
-            f"the Dask worker {worker.address} was lost at {fold.job.name}: killed by hand or for want of memory, or "
-            f"its machine is gone"
+            f"the Dask worker {worker.address} was lost at {fold.job.name}: it was killed, ran out of memory, or its "
+            f"machine is down"
         )
 
     def _take(self, kind: _Kind, may_begin: Callable[[], None]) -> "_Worker":
-        """Wait for an idle worker that may do, and return the one of them that other studies keep least busy."""
+        """Wait for an idle worker for such folds, and return the one that other studies use least."""
         while True:
-            load = self._load() if self._await_idle(kind, may_begin) > 1 else _alike
+            load = self._load() if self._await_idle(kind, may_begin) > 1 else None
             with self._changed:
                 if idle := self._idle(kind):
                     may_begin()
-                    worker = min(idle, key=load)
+                    worker = min(idle, key=load) if load else idle[0]
                     worker.is_taken = True
                     return worker
 
     def _await_idle(self, kind: _Kind, may_begin: Callable[[], None]) -> int:
-        """Wait for idle workers that may do, and return how many there are."""
+        """Wait for idle workers for such folds, and return their number."""
         while True:
-            self._refuse_hopeless(kind)
+            self.refuse_hopeless(kind)
             with self._changed:
                 if idle := self._idle(kind):
                     return len(idle)
@@ -221,36 +213,30 @@ class DaskPool:
             tasks = self._client.processing()
         return lambda worker: len(tasks.get(worker.address, ()))
 
-    def _give_back(self, worker: "_Worker") -> None:
+    def _refuse(self, worker: "_Worker", reason: str, kind: _Kind | None = None) -> None:
+        """Refuse a worker for all folds, or only for those of a kind."""
         with self._changed:
-            worker.is_taken, worker.scored = False, None
-            self._changed.notify_all()
-
-    def _refuse(self, worker: "_Worker", reason: str) -> None:
-        with self._changed:
-            if self._workers.pop(worker.address, None):
+            if kind is not None:
+                worker.unfit_for[kind] = reason
+            elif self._workers.pop(worker.address, None):
                 self._refused[worker.address] = reason
-                _log.warning("the Dask worker %s is not used: %s", worker.address, reason)
-            self._changed.notify_all()
+            else:
+                return
+        folds = "" if kind is None else f" for {_named(kind)}"
+        _log.warning("the Dask worker %s is not used%s: %s", worker.address, folds, reason)
 
-    def _refuse_for(self, kind: _Kind, worker: "_Worker", reason: str) -> None:
-        with self._changed:
-            worker.unfit_for[kind] = reason
-            _log.warning("the Dask worker %s is not used for %s: %s", worker.address, _named(kind), reason)
-            self._changed.notify_all()
-
-    def _refuse_hopeless(self, kind: _Kind | None) -> None:
-        """Raise `StudyError` if all workers are refused for such folds, and none has served that may come back."""
+    def refuse_hopeless(self, kind: _Kind | None = None) -> None:
+        """Raise `StudyError` if all workers are refused for such folds, and none that has served may come back."""
         with self._changed:
             if not self._is_hopeless(kind):
                 return
         self._look()
         with self._changed:
             if self._is_hopeless(kind):
-                what = "what this machine does" if kind is None else f"{_named(kind)} as this machine does"
+                what = "the same" if kind is None else f"{_named(kind)} the same"
                 raise StudyError(
-                    f"a Dask cluster must have workers that compute {what}, and all at {self._address} are refused: "
-                    f"{self._reasons(kind)}"
+                    f"a Dask cluster needs workers that compute {what} as this machine, and all at {self._address} are "
+                    f"refused: {self._reasons(kind)}"
                 )
 
     def _is_hopeless(self, kind: _Kind | None) -> bool:
@@ -269,10 +255,10 @@ class DaskPool:
             self._look()
 
     def _look(self) -> None:
-        """See which workers have come and gone; the folds of those that have gone are lost."""
+        """Update the workers that have come and gone; the folds of those that have gone are lost."""
         identities: dict[str, Any] | None = None
         with suppress(OSError, RuntimeError):
-            # Not the client's `scheduler_info`: its own thread may put one without workers in its place meanwhile.
+            # Not the client's `scheduler_info`, which its thread may replace by one without workers.
             identities = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
         lost_folds: list[Future[FoldScore]] = []
         with self._changed:
@@ -291,47 +277,36 @@ class DaskPool:
                 if address not in self._workers and address not in self._refused:
                     self._welcome(address, seen["nthreads"])
                 if address in self._workers:
-                    # A paused worker, short of memory, would keep a fold waiting.
+                    # A worker that is paused for lack of memory would keep a fold waiting.
                     self._workers[address].is_running = seen["status"] == "running"
             self._changed.notify_all()
         for fold in lost_folds:
             fold.cancel()
-        self._say()
+        line = self.line()
+        if line != self._said and not self._lost:
+            self._said = line
+            _log.info("%s", line)
 
     def _welcome(self, address: str, n_threads: int) -> None:
         if n_threads != 1:
             self._refused[address] = (
-                f"has {n_threads} threads, and two fits in one process are not reproducible: start it with "
+                f"it has {n_threads} threads, and concurrent fits in one process are not reproducible: start it with "
                 f"'dask worker --nthreads 1 --nworkers {n_threads}'"
             )
             return
         executor = self._client.get_executor(workers=[address], allow_other_workers=False, pure=False, retries=0)
         self._workers[address] = _Worker(address, executor)
 
-    def _say(self) -> None:
-        """Log which workers there are, if that has changed."""
-        line = self.line()
-        if line != self._said and not self._lost:
-            self._said = line
-            _log.info("%s", line)
-
-    def _is_lost(self) -> bool:
-        return self._lost or self._client.status != "running"
-
     def _scheduler_lost(self) -> StudyError:
         return StudyError(
-            f"the Dask scheduler must answer until a study's end, and {self._address} does not any more: "
-            f"finished folds are kept; start 'dask scheduler' and its workers, and the same command carries on"
+            f"the Dask scheduler must answer until the study ends, and {self._address} no longer does; finished folds "
+            f"are kept: start 'dask scheduler' and its workers, then run the same command to continue"
         )
 
 
 def _named(kind: _Kind) -> str:
     model_name, metric = kind
     return f"{model_name} by {metric}"
-
-
-def _alike(_: "_Worker") -> int:
-    return 0
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""Processes that fits run in: one fit each at a time, replaced when they die or hang, gone when their parent is."""
+"""Worker processes on this machine, replaced if they die or hang, and ended with their parent."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
-from types import TracebackType
+from functools import partial
 from typing import Self, TypeVar
 
 from loky import cpu_count
@@ -26,7 +26,7 @@ Done = TypeVar("Done")
 
 
 class WorkerLostError(OSError):
-    """A worker process ended, or was ended, before its fold: nothing is known of the job, and a retry may do."""
+    """A worker ended before its fold did; a retry may succeed."""
 
 
 def physical_cores() -> int:
@@ -35,7 +35,7 @@ def physical_cores() -> int:
 
 
 def trying_again(score: Callable[[FoldJob], FoldScore], job: FoldJob, retries: int) -> FoldScore:
-    """Return the score of a job, tried so many times again where its worker is lost."""
+    """Return the score of a job, with this many retries if its worker is lost."""
     for _ in range(retries):
         try:
             return score(job)
@@ -45,16 +45,16 @@ def trying_again(score: Callable[[FoldJob], FoldScore], job: FoldJob, retries: i
 
 
 def note_another_try(lost: WorkerLostError) -> None:
-    """Log that a fold was lost with its worker, and is tried again: it explains a slow night."""
+    """Log that a fold is retried because its worker was lost."""
     _log.warning("%s; the fold is tried again", lost)
 
 
 class FoldPool:
     """A fixed number of worker processes, each started with its first fold.
 
-    Each is an executor of its own, so that one which dies, or hangs for longer than `fold_timeout` seconds, costs
-    its own fold alone. `retries` is how often a lost fold is tried again here. Use it as a context: its end ends
-    the processes. They also end themselves, within seconds, when this process is killed.
+    Each has its own executor, so that a process that dies, or hangs for longer than `fold_timeout` seconds, costs only
+    its own fold. `retries` is the number of retries for a lost fold. Leaving the context ends the processes; if this
+    process is killed, they end themselves within seconds.
     """
 
     def __init__(
@@ -80,19 +80,16 @@ class FoldPool:
     def score(self, job: FoldJob) -> FoldScore:
         """Evaluate a fold in the next free process and wait for it.
 
-        Raises `WorkerLostError` if the process dies or the fold takes too long, `StudyError` if it has loaded other
-        code than this one, and whatever the evaluation raises.
+        Raises `WorkerLostError` if the process dies or the fold takes too long, `StudyError` if the process has loaded
+        other code than this one, and the evaluation's errors.
         """
-        return trying_again(self._score_once, job, self._retries)
-
-    def _score_once(self, job: FoldJob) -> FoldScore:
-        return self.run(self._evaluate, job)
+        return trying_again(partial(self.run, self._evaluate), job, self._retries)
 
     def run(self, work: Callable[[FoldJob], Done], job: FoldJob) -> Done:
         """Do any work on a fold in the next free process, once, and wait for it; raises as `score` does."""
         process = self._free.get()
         try:
-            # A process that starts late loads what lies there by then.
+            # A process that starts late loads the code as it is then.
             done = process.submit(with_same_code, work, job, job.fingerprint, machine())
             try:
                 return done.result(self._fold_timeout)
@@ -105,15 +102,15 @@ class FoldPool:
                 ) from None
         except (UnfitForFoldError, UnfitWorkerError) as why:
             raise StudyError(
-                f"code must stay as it was when a run began, and a worker process that began later has other at "
-                f"{job.name}: {why}; finished folds are kept, and the same command begins with the code as it is now"
+                f"code must not change during a run, and a later worker process loaded other code for {job.name}: "
+                f"{why}; finished folds are kept: run the same command again to use the current code"
             ) from None
-        # Lightning makes an exit of a SIGTERM, which comes back like any exception.
+        # Lightning turns a SIGTERM into an exit.
         except (BrokenProcessPool, SystemExit):
             process = _replaced(process)
             raise WorkerLostError(
-                f"the worker process of {job.name} was killed: by hand, or for want of memory (fewer `workers` "
-                f"need less)"
+                f"the worker process of {job.name} was killed, perhaps because memory ran out (fewer `workers` need "
+                f"less)"
             ) from None
         finally:
             self._free.put(process)
@@ -121,9 +118,7 @@ class FoldPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         while not self._free.empty():
             self._free.get().shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
 
@@ -145,5 +140,5 @@ def _replaced(process: Executor) -> Executor:
 
 def _begin_worker(parent: int) -> None:
     leave_with_parent(parent)
-    # Ctrl-C in a terminal reaches the whole process group; who started the workers ends them.
+    # Ctrl-C in a terminal reaches the whole process group, and the parent ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,22 +1,21 @@
-"""The folds of the open trials, scored by a fixed number of threads, the most urgent first."""
+"""The folds of the pending trials, scored by a fixed number of threads, the most urgent first."""
 
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from kallos.scoring.job import FoldJob, FoldScore
 
 ScoreFold = Callable[[FoldJob], FoldScore]
-# What stores the scores of such a function, and reads them where they are stored.
+# A wrapper that reads and stores the scores of such a function.
 Through = Callable[[ScoreFold], ScoreFold]
 
 
 def directly(score_fold: ScoreFold) -> ScoreFold:
-    """Return `score_fold` as it is: nothing is stored."""
+    """Return `score_fold` itself, so that nothing is stored."""
     return score_fold
 
 
@@ -29,20 +28,17 @@ class _OpenTrial:
 
     def next_unbegun(self) -> int | None:
         """Position of the first fold that no thread has taken."""
-        for position, score in enumerate(self.scores):
-            if not score.running() and not score.done():
-                return position
-        return None
+        unbegun = (position for position, score in enumerate(self.scores) if not score.running() and not score.done())
+        return next(unbegun, None)
 
 
 class FoldQueue:
     """Scores folds in threads, each in a copy of the caller's context, as Prefect's tasks need it.
 
-    A thread takes the fold that a trial waits for, of the lowest trial first. Only when every open trial waits for a
-    fold that is being scored, and no further trial can be opened, does a thread run ahead and take a trial's later
-    fold: it costs nothing then, even if the trial is pruned before. Where there may be fewer workers than threads,
-    `has_room` says whether one is idle, and no thread runs ahead if none is. The end of the context waits for running
-    folds.
+    A thread takes the fold that a trial waits for, the lowest trial first. It runs ahead to a trial's later fold only
+    if all pending trials wait for folds that are being scored and no trial can be added: then it costs nothing, even if
+    the trial is pruned earlier. If there may be fewer workers than threads, `has_room` says whether one is idle, and
+    threads run ahead only then. Leaving the context waits for running folds.
     """
 
     def __init__(self, score_fold: ScoreFold, threads: int, has_room: Callable[[], bool] = lambda: True) -> None:
@@ -57,12 +53,12 @@ class FoldQueue:
         ]
 
     def open(self, trial: int, jobs: Sequence[FoldJob]) -> None:
-        """Add a trial's folds, in the order in which it will ask for them."""
+        """Add a trial's folds, in the order in which it asks for them."""
         with self._changed:
             self._trials[trial] = _OpenTrial(jobs, [Future() for _ in jobs])
 
     def score(self, trial: int) -> FoldScore:
-        """Wait for the trial's next score; raises what scoring it raised."""
+        """Wait for the trial's next score; raises the errors of scoring it."""
         with self._changed:
             mine = self._trials[trial]
             mine.waits = True
@@ -75,7 +71,7 @@ class FoldQueue:
                 mine.waits = False
 
     def close(self, trial: int) -> int:
-        """Drop a trial, and its folds that no thread has taken; return how many were taken and not asked for."""
+        """Drop a trial with the folds that no thread has taken; return how many were taken but not asked for."""
         with self._changed:
             closed = self._trials.pop(trial)
             self._changed.notify_all()
@@ -86,9 +82,7 @@ class FoldQueue:
             thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._changed:
             self._closed = True
             for trial in self._trials.values():
@@ -126,10 +120,7 @@ class FoldQueue:
         if not unbegun:
             return None
         ahead, number, position = min(unbegun)
-        if ahead and not (all(self._is_being_scored(trial) for trial in self._trials.values()) and self._has_room()):
+        all_run = all(trial.waits and trial.scores[trial.turn].running() for trial in self._trials.values())
+        if ahead and not (all_run and self._has_room()):
             return None
         return self._trials[number], position
-
-    @staticmethod
-    def _is_being_scored(trial: _OpenTrial) -> bool:
-        return trial.waits and trial.scores[trial.turn].running()

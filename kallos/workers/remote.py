@@ -1,7 +1,4 @@
-"""A fold as another process gets it: refused where it would come out otherwise.
-
-A worker of a cluster ends itself where it hangs.
-"""
+"""Fitting a fold in another process, which refuses it if its score would differ."""
 
 import os
 import threading
@@ -18,19 +15,19 @@ Done = TypeVar("Done")
 
 
 class UnfitWorkerError(Exception):
-    """A worker would compute other bits than this machine, whatever it fits; the message says why."""
+    """A worker's results would differ from this machine's for every fold; the message says why."""
 
 
 class UnfitForFoldError(Exception):
-    """A worker lacks the code that a fold needs, or has another one, and others it may fit; the message says why."""
+    """A worker lacks this fold's code or has other code, but may fit other folds; the message says why."""
 
 
 @dataclass(frozen=True, repr=False)
 class RemoteFold:
-    """What a worker is asked: a job, and what this machine makes of it.
+    """A job for a worker, with this machine's fingerprint of it.
 
-    Dask writes it into a worker's log where it fails, and a snapshot's address may hold a password: only the name is
-    shown.
+    Its representation is only the job's name, because Dask logs it if it fails, and a snapshot's address may contain a
+    password.
     """
 
     job: FoldJob
@@ -46,7 +43,7 @@ class RemoteFold:
                 read_snapshot(self.job.snapshot)
             except OSError as error:
                 raise OSError(
-                    f"{error}; the workers of a cluster read it too: let KALLOS_STORE be a folder or URL that all see"
+                    f"{error}; the cluster's workers read it too: set KALLOS_STORE to a folder or URL that all can read"
                 ) from None
             return self.evaluate(self.job)
 
@@ -55,33 +52,33 @@ class RemoteFold:
 
 
 def with_same_code(work: Callable[[FoldJob], Done], job: FoldJob, fingerprint: str, sender: Mapping[str, Any]) -> Done:
-    """Do work on a job in a process that makes of it what its sender does, by the sender's fingerprint and machine.
+    """Do work on a job if this process computes the same as its sender, with this fingerprint and machine.
 
-    Raises `UnfitWorkerError` or `UnfitForFoldError` in any other.
+    Raises `UnfitWorkerError` or `UnfitForFoldError` otherwise.
     """
     _refuse_other_bits(job, fingerprint, sender)
     return work(job)
 
 
 def _refuse_other_bits(job: FoldJob, fingerprint: str, sender: Mapping[str, Any]) -> None:
-    """Raise if this process has loaded other code or libraries than the one that the job comes from."""
+    """Raise if this process has loaded other code or libraries than the sender of the job."""
     try:
         theirs = machine()
-        # Not the fingerprint that came along with the job.
+        # A copy, because the job arrives with the sender's cached fingerprint.
         mine = replace(job).fingerprint
     except Exception as error:
         raise UnfitForFoldError(
-            f"it has another Kallos, or not the architecture or metric: {type(error).__name__}: {error}"
+            f"it has another Kallos, or lacks the architecture or metric: {type(error).__name__}: {error}"
         ) from None
     if unlike := differences(theirs, sender, ("there", "here")):
-        raise UnfitWorkerError(f"it computes other bits: {'; '.join(unlike)}")
+        raise UnfitWorkerError(f"its results would differ: {'; '.join(unlike)}")
     if mine != fingerprint:
-        raise UnfitForFoldError("it computes other bits: its Kallos, architecture or metric has other code")
+        raise UnfitForFoldError("its results would differ: its Kallos, architecture or metric has other code")
 
 
 @contextmanager
 def _leaving_after(seconds: float | None) -> Iterator[None]:
-    """End this process if the block takes longer: nothing else ends a thread. Dask's nanny starts another."""
+    """End this process if the block takes longer, since a thread cannot be ended; Dask's nanny starts another."""
     if seconds is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""The scheduler of a Dask cluster: where it is, and a client of it."""
+"""The scheduler of a Dask cluster: its address and client."""
 
 import asyncio
 import logging
@@ -14,11 +14,12 @@ ANSWER_SECONDS = 5
 
 
 def cluster_address(run: RunSpec, from_settings: str | None) -> str:
-    """Return the scheduler's address that a run names, or else the settings do; raises `UsageError` if none does."""
+    """Return the scheduler's address from the run or the settings; raises `UsageError` if both lack it."""
     address = run.dask_address or from_settings
     if address is None:
         raise UsageError(
-            "executor 'dask' needs the scheduler's address: give `dask_address` tcp://HOST:8786 or KALLOS_DASK_ADDRESS"
+            "executor 'dask' needs the scheduler's address: set `dask_address` to tcp://HOST:8786, or set "
+            "KALLOS_DASK_ADDRESS"
         )
     return address
 
@@ -26,8 +27,8 @@ def cluster_address(run: RunSpec, from_settings: str | None) -> str:
 def connect(address: str) -> Any:
     """Return a client of the scheduler.
 
-    Raises `UsageError` if Dask or its certificates are missing, `StudyError` if no scheduler answers, or one that has
-    no Kallos.
+    Raises `UsageError` if Dask or its certificates are missing, and `StudyError` if no scheduler answers, or one
+    without Kallos.
     """
     try:
         distributed: Any = import_module("distributed")
@@ -35,9 +36,9 @@ def connect(address: str) -> Any:
         raise UsageError(f"executor 'dask' needs Dask, which is not installed: {pip_install('dask')}") from None
     if address.startswith(("tls:", "wss:")):
         _refuse_without_certificates(distributed, address)
-    # What Dask says of a scheduler that it has lost, we say in a line of our own.
+    # Kallos logs a lost scheduler in its own line.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-    # A client that nobody answers, or somebody else, would wait for ever, or be left half made.
+    # Without a scheduler, Dask's client would wait for ever or stay half open.
     reason = _why_no_scheduler(address)
     try:
         if reason is None:
@@ -45,10 +46,9 @@ def connect(address: str) -> Any:
             _refuse_without_kallos(client, address)
             return client
     except OSError:
-        reason = "it is gone again"
+        reason = "it has just stopped"
     raise StudyError(
-        f"a Dask scheduler must answer at {address}, and {reason}: start it with 'dask scheduler', or correct "
-        f"the address"
+        f"a Dask scheduler must answer at {address}, and {reason}: start 'dask scheduler', or correct the address"
     )
 
 
@@ -58,42 +58,40 @@ def _why_no_scheduler(address: str) -> str | None:
     security: Any = import_module("distributed").Security()
 
     async def ask() -> str:
-        async with core.rpc(address, connection_args=security.get_connection_args("client")) as server:
+        arguments = security.get_connection_args("client")
+        async with asyncio.timeout(ANSWER_SECONDS), core.rpc(address, connection_args=arguments) as server:
             kind: str = (await server.identity())["type"]
             return kind
 
-    async def ask_in_time() -> str:
-        return await asyncio.wait_for(ask(), ANSWER_SECONDS)
-
-    # In a thread of its own, since the caller's may run a loop.
+    # In its own thread, because the caller's may already run an event loop.
     with ThreadPoolExecutor(1) as thread:
         try:
-            kind = thread.submit(asyncio.run, ask_in_time()).result()
-        except Exception:  # Whatever answers there, in whatever words.
+            kind = thread.submit(asyncio.run, ask()).result()
+        except Exception:  # Anything may answer at that address.
             return f"none did in {ANSWER_SECONDS} s"
-    return None if kind == "Scheduler" else f"there is a {kind.lower()}"
+    return None if kind == "Scheduler" else f"a {kind.lower()} did"
 
 
 def _refuse_without_kallos(client: Any, address: str) -> None:
-    # A scheduler unpacks each fold that it passes on; one that cannot would fail them one by one, in Dask's words.
+    # The scheduler unpickles each fold; without Kallos it would fail each one with an error of Dask's.
     try:
         client.run_on_scheduler(import_module, "kallos.workers.remote")
     except ImportError as error:
         client.close(timeout=ANSWER_SECONDS)
         raise StudyError(
-            f"a Dask scheduler must have the Kallos of this machine, and that at {address} has not: {error}: install "
-            f"it there too, and start 'dask scheduler' again"
+            f"a Dask scheduler needs the same Kallos as this machine, and the one at {address} lacks it ({error}): "
+            f"install it there, and restart 'dask scheduler'"
         ) from None
 
 
 def _refuse_without_certificates(distributed: Any, address: str) -> None:
-    reason = "there are none"
+    reason = "none are set"
     try:
         if distributed.Security().get_connection_args("client")["ssl_context"] is not None:
             return
     except OSError as error:
         reason = f"they cannot be read: {error}"
     raise UsageError(
-        f"{address} needs Dask's certificates, and {reason}: set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
+        f"{address} needs Dask's TLS certificates, and {reason}: set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
         f"__CLIENT__CERT and __CLIENT__KEY"
     )

@@ -1,4 +1,4 @@
-"""No process outlives the one that it works for."""
+"""Ends worker processes whose parent has ended."""
 
 import os
 import threading
@@ -8,9 +8,9 @@ _CHECK_SECONDS = 1.0
 
 
 def leave_with_parent(parent: int) -> None:
-    """End this process within seconds of its parent's end, however that comes about.
+    """End this process within seconds after its parent ends.
 
-    The kernel's own signal for it (PDEATHSIG) fires when the thread ends that started the process.
+    The kernel's signal for this (PDEATHSIG) already fires when the thread that started the process ends.
     """
 
     def watch() -> None:

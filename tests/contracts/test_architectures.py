@@ -129,7 +129,7 @@ def broken(tmp_path, name, body):
             "    from kallos.architectures.lagged import lag_arguments\n"
             "    return SKLearnModel(model=Tree(random_state=1), **lag_arguments(params, context))",
             "it saves and loads",
-            "KallosError: what a model has learnt must be numbers or trees",
+            "KallosError: a model must have learnt coefficients or trees",
         ),
     ],
 )

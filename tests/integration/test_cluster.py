@@ -104,12 +104,12 @@ def test_workers_that_would_compute_other_bits_are_refused_and_the_next_one_is_u
     settings = Settings(dask_address=cluster.address)
     (finding,) = check_cluster(settings)
     assert finding.state == "bad"
-    assert re.search(r"it computes other bits: cpu OTHER there, \w+ here", finding.message)
+    assert re.search(r"its results would differ: cpu OTHER there, \w+ here", finding.message)
     with DaskPool(cluster.address, evaluate=by_parameters) as pool:
         with pytest.raises(StudyError, match=r"all at tcp.* are refused: ") as refused:
             pool.score(job)
         assert re.search(r"has 2 threads, .*start it with 'dask worker --nthreads 1 --nworkers 2'", str(refused.value))
-        assert re.search(r"it computes other bits: cpu OTHER there, \w+ here", str(refused.value))
+        assert re.search(r"its results would differ: cpu OTHER there, \w+ here", str(refused.value))
         good = cluster.add_worker()
         cluster.wait_for_workers(3)
         assert pool.score(job) == by_parameters(job)
@@ -155,14 +155,16 @@ def test_a_cluster_that_lacks_kallos_is_told_before_a_study(tmp_path, cluster):
     (other / "__init__.py").write_text("raise ImportError('no Kallos here')")
     cluster.add_worker(PYTHONPATH=str(other.parent))
     cluster.wait_for_workers(1)
-    with pytest.raises(StudyError, match=r"all at .* are refused: .* it has another Kallos, or none: .*no Kallos here"):
+    with pytest.raises(
+        StudyError, match=r"all at .* are refused: .* it has no Kallos, or another version: .*no Kallos here"
+    ):
         cluster_line(cluster.address)
     cluster.scheduler.kill()
     cluster.scheduler.wait()
     cluster.start_scheduler(PYTHONPATH=str(other.parent))
     (finding,) = check_cluster(Settings(dask_address=cluster.address))
     assert finding.state == "bad"
-    assert re.search(r"scheduler must have the Kallos of this machine, .* has not: no Kallos here", finding.message)
+    assert re.search(r"scheduler needs the same Kallos as this machine, .* lacks it .no Kallos here", finding.message)
 
 
 def refuse(job):
@@ -200,7 +202,9 @@ def test_a_study_ends_with_its_scheduler_and_is_carried_on_with_the_next(tmp_pat
 
     fate = threading.Thread(target=kill_scheduler)
     fate.start()
-    with pytest.raises(StudyError, match=r"scheduler must answer until a study's end.* the same command carries on"):
+    with pytest.raises(
+        StudyError, match=r"scheduler must answer until the study ends.* run the same command to continue"
+    ):
         run(partial(hang_at_the_fifth, tmp_path))
     fate.join()
     cluster.scheduler.wait()

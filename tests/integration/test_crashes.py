@@ -162,7 +162,9 @@ def test_a_fold_that_hangs_is_ended_and_tried_again(tmp_path):
     second = Flow(tmp_path / "second", RunSpec(workers=1, if_running="fail"), small_spec(n_trials=2)).start()
     refused, _ = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert re.search("one run at a time may write a study, and another run holds gru-ABC-.* `if_running` wait", refused)
+    assert re.search(
+        "one run at a time may write a study, and another run holds gru-ABC-.* set `if_running` to", refused
+    )
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said
     assert re.search(r"a fold must end within `fold_timeout`, and trial-\d-fold-\d did not in 60 s", said)
@@ -197,9 +199,9 @@ def test_a_full_disk_is_said_and_the_study_is_carried_on(tmp_path, monkeypatch):
         check=False,
     )
     first, _, second = done.stdout.partition("ended with 1\n")
-    assert "the study's storage must take what is written to it" in first
+    assert "the study's storage must be writable" in first
     assert "disk is full" in first
-    assert "the same command carries on" in first
+    assert "run the same command to continue" in first
     assert '"n_trials": 12' in second
 
 
@@ -226,7 +228,7 @@ class _StartsAgain(logging.Handler):
         self._stopped.set()
 
     def emit(self, record):
-        if "does not answer, next try in" in record.getMessage():
+        if "does not answer, trying again in" in record.getMessage():
             self._stopped.wait()
             self._server.start()
 
@@ -251,7 +253,7 @@ def test_a_study_outlives_a_restart_of_its_postgresql(tmp_path, own_postgres, ca
         ):
             pass
     assert result == run_tuning(plan, score_fold=by_parameters)
-    assert "does not answer, next try in" in caplog.text
+    assert "does not answer, trying again in" in caplog.text
     assert set(states_of(own_postgres.get_uri())) == {"COMPLETE", "PRUNED"}
 
 
@@ -266,7 +268,7 @@ def test_a_study_is_forgotten_through_a_restart_of_its_postgresql(tmp_path, own_
     with open_record(uri, plan) as record:
         before, warm_start = run_tuning(plan, score_fold=by_parameters, record=record), record.warm_start
         restart.stop_server()
-        record.forget()
+        record.forget_from(0)
         assert record.trials() == []
         assert record.warm_start == warm_start != WarmStart()
         assert run_tuning(plan, score_fold=by_parameters, record=record) == before
@@ -283,7 +285,7 @@ def test_a_study_that_another_run_has_taken_over_is_not_forgotten(tmp_path, own_
             study_lock(parse_url(uri), plan.study_name).held("fail"),
             pytest.raises(StudyError, match="one run at a time may write a study"),
         ):
-            record.forget()
+            record.forget_from(0)
     assert states_of(uri) == Counter(COMPLETE=3)
 
 
@@ -296,7 +298,7 @@ def test_a_postgresql_that_is_gone_ends_the_run_with_a_clear_error(tmp_path, own
         own_postgres.stop()
         return by_parameters(job)
 
-    refused = pytest.raises(DatabaseError, match=r"storage must take what is written .* the same command carries on")
+    refused = pytest.raises(DatabaseError, match=r"storage must be writable.* run the same command to continue")
     with refused, open_record(uri, plan) as record:
         run_tuning(plan, score_fold=stop_server, record=record)
 

@@ -73,7 +73,7 @@ def test_scores_of_the_code_before_an_edit_are_not_those_of_the_code_behind_it(f
 def test_a_worker_that_has_loaded_edited_code_leaves_no_score(folder):
     stopped = run(folder, "worker", "STRENGTH, SCALE = 1.0", "STRENGTH, SCALE = 1e6")
     assert re.search(
-        r"code must stay as it was when a run began, and a worker process that began later has other at "
+        r"code must not change during a run, and a later worker process loaded other code for "
         r"trial-1-fold-1: .* finished folds are kept",
         stopped["refused"],
     )

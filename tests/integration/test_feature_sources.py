@@ -282,11 +282,11 @@ def test_the_flag_of_a_query_file_is_laid_over_the_study(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ('query_file = "own.sql"\nquery = "SELECT 1"', "take out data.query or data.query_file"),
+        ('query_file = "own.sql"\nquery = "SELECT 1"', "remove data.query or data.query_file"),
         ('query_file = "none.sql"', "a query file must be readable: "),
         ('query_file = "binary.sql"', "a query file must be UTF-8 text: "),
         ("query_file = 3", "data.query_file is not a field"),
-        ('query_file = "own.sql"\nfeatures_table = "daily"', "take out features_table 'daily' or the query"),
+        ('query_file = "own.sql"\nfeatures_table = "daily"', "remove features_table 'daily' or the query"),
     ],
 )
 def test_a_query_file_that_cannot_be_taken_is_refused(tmp_path: Path, lines: str, said: str) -> None:

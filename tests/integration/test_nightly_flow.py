@@ -79,5 +79,5 @@ def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_
 
 
 def test_a_night_without_a_hold_out_is_refused_before_anything_runs():
-    with pytest.raises(UsageError, match=r"a night needs a hold-out .* by a `holdout` of 2"):
+    with pytest.raises(UsageError, match=r"a nightly run needs a hold-out .* set `holdout` to 2"):
         nightly(small_spec())

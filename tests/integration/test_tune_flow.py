@@ -257,7 +257,7 @@ def test_a_failed_run_keeps_the_line_that_says_why_and_leaves_a_note(database):
     assert re.fullmatch(r"results/failures/gru_ABD-[0-9a-f]{8}\.json", str(note))
     assert (failure["state"], failure["of"]) == ("Failed", "gru on ABD")
     assert "did you mean 'ABC'" in failure["message"]
-    assert "at once with `refresh_cache`" in failure["remedy"]
+    assert "to try at once, give `refresh_cache`" in failure["remedy"]
 
 
 def test_a_run_by_hand_with_a_typo_leaves_the_nights_result_as_it_is(database, monkeypatch):
@@ -293,7 +293,7 @@ def test_studies_of_other_targets_and_horizons_leave_a_studys_result_and_its_art
     assert {path: path.read_bytes() for path in own.iterdir()} == left
     # The study is held against its own last run, not against the one between.
     tune(small_spec(), ALONE, "results")
-    assert "As in the last run: its best is the same" in Artifact.get("best-params-gru-abc").data
+    assert "The same as the last run's best" in Artifact.get("best-params-gru-abc").data
 
 
 @pytest.mark.parametrize("spec", [None, {"data": {"asset_id": "ABC"}, "no_such_field": 1}, "a text"])
@@ -336,8 +336,8 @@ def test_a_budget_ends_the_flow_with_a_result(database, monkeypatch, caplog):
     result = tune(small_spec(), RunSpec(workers=1, max_fold_fits=5), "results").result
     assert len(result.trials) == 2
     assert (
-        "`max_fold_fits` 5 is spent: 5 folds fitted in this run; the result is that of the first 2 of 3 trials, "
-        "1 more begun and not in it" in caplog.text
+        "`max_fold_fits` 5 is spent: 5 folds fitted in this run; the result covers the first 2 of 3 trials, "
+        "without 1 pending" in caplog.text
     )
     assert json.loads(Path("results/gru_ABC_best_params.json").read_text())["n_trials"] == 2
     assert len(tune(small_spec(), ALONE, "results").result.trials) == 3

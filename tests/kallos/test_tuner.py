@@ -166,7 +166,7 @@ def test_what_does_not_fit_is_said_before_the_first_trial(tmp_path, over, error,
 def test_with_as_many_rows_as_are_needed_the_longest_input_fits(tmp_path):
     plan = small_plan(tmp_path, folds={"train_rows": 106}, n_trials=1)
     assert plan.longest_input is None
-    jobs = plan.trial_jobs(0, {**plan.architecture.defaults, "input_chunk_length": 60})
+    jobs = plan.trial_jobs(0, {**plan.space.defaults(plan.spec.model_name), "input_chunk_length": 60})
     assert evaluate_fold(jobs[0]).n_forecasts == 40
 
 
@@ -180,7 +180,7 @@ def test_a_space_is_clipped_to_the_inputs_that_fit(tmp_path, train_rows, longest
     assert 20 <= min(drawn) <= max(drawn) <= longest
     assert len(drawn) > 1
     assert result.longest_input == longest
-    jobs = plan.trial_jobs(0, {**plan.architecture.defaults, "input_chunk_length": longest})
+    jobs = plan.trial_jobs(0, {**plan.space.defaults(plan.spec.model_name), "input_chunk_length": longest})
     assert evaluate_fold(jobs[0]).n_forecasts == 40
 
 

@@ -6,7 +6,7 @@ from flows.cli import app
 from flows.tune import Tuned, write_report
 from kallos.errors import UsageError
 from kallos.report.evaluation import write_evaluation
-from kallos.study.best_params import write_best_params
+from kallos.study.best_params import BestParams, write_best_params
 from kallos.study.choice import NO_CHOICE
 from kallos.study.events import StudyFinished
 from kallos.study.files import read_study, write_study
@@ -19,7 +19,7 @@ def folder(home, tmp_path) -> Path:
     """A folder with the files of a study, on a machine without a database or a server."""
     result = study_result(tmp_path, n_trials=5)
     folder = tmp_path / "results" / result.study_name
-    write_best_params(result, str(folder.parent))
+    write_best_params(BestParams.of(result), str(folder.parent))
     write_study(result, str(folder))
     (folder / "forecasts.json").write_text(best_forecasts(result).model_dump_json())
     return folder

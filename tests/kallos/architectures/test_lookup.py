@@ -102,7 +102,7 @@ def test_the_result_names_the_architecture_that_was_chosen(tmp_path):
         "lstm": 40,
         "ridge": 40,
     }
-    assert write_best_params(result, str(tmp_path)) == f"{tmp_path}/{result.study_name}/best_params.json"
+    assert write_best_params(BestParams.of(result), str(tmp_path)) == f"{tmp_path}/{result.study_name}/best_params.json"
     assert (tmp_path / "gru+lstm+ridge_ABC_best_params.json").exists()
     json.dumps(document, allow_nan=False)
     assert "| architecture | ridge |" in best_params_markdown(result)

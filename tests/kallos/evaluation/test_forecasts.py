@@ -133,9 +133,9 @@ def test_too_few_origins_for_a_verdict_are_refused_with_the_number_of_rows_to_br
 
 def test_a_hold_out_that_no_horizon_or_origin_fits_is_refused():
     values = autoregression(200, seed=0)
-    with pytest.raises(DataError, match="must hold one whole horizon: it has 20 rows, and the horizon is 40"):
+    with pytest.raises(DataError, match="must contain a whole horizon of 40 rows, and has 20"):
         holdout_of(values, start=180, horizon=40)
-    with pytest.raises(DataError, match="must begin 5 rows or more behind the first row"):
+    with pytest.raises(DataError, match="must begin at least 5 rows after the first row"):
         holdout_of(values, start=4, lead=5)
 
 

@@ -43,7 +43,7 @@ def panel_plan(folder, day: pd.DataFrame = DAILY, work: pd.DataFrame = WORKDAYS,
 
 def panel_job(folder, day: pd.DataFrame = DAILY, work: pd.DataFrame = WORKDAYS, **over) -> FoldJob:
     plan = panel_plan(folder, day, work, **over)
-    return plan.trial_jobs(0, plan.space.defaults(plan.architecture.name))[-1]
+    return plan.trial_jobs(0, plan.space.defaults(plan.spec.model_name))[-1]
 
 
 def timestamps_of(job: FoldJob) -> list[tuple[pd.Index, pd.Index]]:
@@ -250,9 +250,9 @@ def test_names_of_files_and_studies_tell_assets_apart_and_stay_short(tmp_path):
     ("over", "said"),
     [
         ({"data": {"asset_id": []}}, "must be a name or a list of names"),
-        ({"data": {"asset_id": ["A", "A"]}}, r"must name each asset once, not \['A', 'A'\]"),
-        ({"data": {"asset_id": ["A", "B"], "single_asset": True}}, "a table of a single asset holds no 2"),
-        ({"features": {"log_return_pca": 0.9}}, "log_return_pca takes one asset"),
+        ({"data": {"asset_id": ["A", "A"]}}, r"must not repeat a name, as \['A', 'A'\] does"),
+        ({"data": {"asset_id": ["A", "B"], "single_asset": True}}, "single_asset allows one asset_id, not 2"),
+        ({"features": {"log_return_pca": 0.9}}, "log_return_pca needs a single asset"),
     ],
 )
 def test_what_several_assets_cannot_have_is_refused(over, said):
@@ -285,9 +285,9 @@ def test_features_of_one_asset_are_no_panel_of_two(tmp_path):
 
 def test_what_takes_one_asset_says_so(tmp_path):
     best = BestParams.of(run_tuning(panel_plan(tmp_path, n_trials=1)))
-    with pytest.raises(UsageError, match="take one asset, and the study has 2: DAY, WORK"):
+    with pytest.raises(UsageError, match=r"support one asset, and the study has 2 \(DAY, WORK\)"):
         choose(best)
-    with pytest.raises(UsageError, match="take one asset"):
+    with pytest.raises(UsageError, match="support one asset"):
         parse_grid({"data": {"asset_id": ["A", "B"]}, "model_name": "ridge"})
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from kallos.report.banner import banner
 from kallos.report.page import find_report, remove_report, report_html, write_report
-from kallos.study.best_params import write_best_params
+from kallos.study.best_params import BestParams, write_best_params
 from kallos.study.events import StudyFinished
 from tests.report_samples import best_forecasts, deflation, holdout_evaluation, one_standard_error, study_result
 
@@ -178,11 +178,11 @@ def test_the_page_lies_in_the_studys_folder_and_its_copy_beside_it_while_the_stu
     assert find_report(folder) is None
     assert write_report(result, "page", folder) == find_report(folder) == f"{folder}/report.html"
     assert not copy.exists()
-    write_best_params(result, str(tmp_path))
+    write_best_params(BestParams.of(result), str(tmp_path))
     write_report(result, "page", folder)
     assert copy.read_text() == "page"
     later = result.model_copy(update={"study_name": "gru-ABC-0123456789abcdef"})
-    write_best_params(later, str(tmp_path))
+    write_best_params(BestParams.of(later), str(tmp_path))
     write_report(result, "the earlier study's page again", folder)
     assert copy.read_text() == "page"
     remove_report(result, folder)

@@ -34,7 +34,7 @@ def result(tmp_path):
 
 
 def test_the_document_says_all_that_final_training_needs(result, tmp_path):
-    path = Path(write_best_params(result, f"{tmp_path}/results"))
+    path = Path(write_best_params(BestParams.of(result), f"{tmp_path}/results"))
     assert path == tmp_path / "results" / result.study_name / "best_params.json"
     assert (tmp_path / "results" / "gru_ABC_best_params.json").read_text() == path.read_text()
     document = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
@@ -60,7 +60,7 @@ def files_of(folder: Path) -> set[str]:
 
 def test_a_second_result_of_a_study_replaces_the_first_and_leaves_nothing_else(result, tmp_path):
     for _ in range(2):
-        write_best_params(result, f"{tmp_path}/results")
+        write_best_params(BestParams.of(result), f"{tmp_path}/results")
     assert files_of(tmp_path / "results") == {"gru_ABC_best_params.json", f"{result.study_name}/best_params.json"}
 
 
@@ -74,24 +74,24 @@ def test_no_result_of_another_study_replaces_a_studys_own_nor_one_of_another_tar
             "seed": {"seed": 7},
         }.items()
     }
-    write_best_params(result, str(results))
+    write_best_params(BestParams.of(result), str(results))
     first = files_of(results)
     before = {name: (results / name).read_bytes() for name in first}
-    write_best_params(others["target"], str(results))
+    write_best_params(BestParams.of(others["target"]), str(results))
     assert files_of(results) - first == {
         "gru_ABC_macd_best_params.json",
         f"{others['target'].study_name}/best_params.json",
     }
     assert {name: (results / name).read_bytes() for name in first} == before
     for name in ("horizon", "seed"):
-        write_best_params(others[name], str(results))
+        write_best_params(BestParams.of(others[name]), str(results))
         assert json.loads((results / "gru_ABC_best_params.json").read_text())["study"] == others[name].study_name
         assert read_best_params(str(results / result.study_name)) == BestParams.of(result)
     assert not is_latest(result, str(results))
 
 
 def test_a_copy_of_another_asset_is_none_of_this_ones_where_a_disk_does_not_tell_their_case_apart(result, tmp_path):
-    write_best_params(result, str(tmp_path))
+    write_best_params(BestParams.of(result), str(tmp_path))
     (tmp_path / "gru_ABC_best_params.json").rename(tmp_path / "gru_Abc_best_params.json")
     assert read_latest(small_spec(data={"asset_id": "Abc"}), str(tmp_path)) is None
 
@@ -115,7 +115,7 @@ def test_a_folder_in_the_place_of_a_file_is_refused_and_left_as_it_is(result, tm
     in_place = folder / "gru_ABC_best_params.json"
     in_place.mkdir(parents=True)
     with pytest.raises(KallosError, match=r"the output folder must be writable: .*: Is a directory"):
-        write_best_params(result, str(folder))
+        write_best_params(BestParams.of(result), str(folder))
     assert list(in_place.iterdir()) == []
     assert files_of(folder) == {f"{result.study_name}/best_params.json"}
 
@@ -123,7 +123,7 @@ def test_a_folder_in_the_place_of_a_file_is_refused_and_left_as_it_is(result, tm
 def test_results_may_lie_in_an_object_store(result):
     folder = "memory://bucket/nightly"
     prepare_folder(folder)
-    address = write_best_params(result, folder)
+    address = write_best_params(BestParams.of(result), folder)
     assert address == f"memory://bucket/nightly/{result.study_name}/best_params.json"
     own = read_best_params(f"memory://bucket/nightly/{result.study_name}")
     assert own == read_latest(result.spec, folder) == BestParams.of(result)
@@ -139,7 +139,7 @@ def test_a_result_removes_the_note_of_an_earlier_failure_of_the_same_specificati
         Path(write_failure(failure_name(spec), str(tmp_path), {"state": "Crashed"})) for spec in (result.spec, typo)
     )
     assert (note.parent, json.loads(note.read_text())) == (tmp_path / "failures", {"state": "Crashed"})
-    write_best_params(result, str(tmp_path))
+    write_best_params(BestParams.of(result), str(tmp_path))
     assert [*note.parent.iterdir()] == [others]
 
 
@@ -148,10 +148,7 @@ def test_the_last_runs_best_is_held_against_this_ones_on_the_same_folds_alone(re
         return since_last_run(result, BestParams.of(result).model_copy(update=changed))
 
     assert since_last_run(result, None) == "There is no result of an earlier run."
-    assert (
-        since()
-        == f"As in the last run: its best is the same, RMSE {result.best_value:.6g} (trial {result.best.number})."
-    )
+    assert since() == f"The same as the last run's best, RMSE {result.best_value:.6g} (trial {result.best.number})."
     assert since(best_value=2 * result.best_value).startswith("50.00% better than the last run's best")
     assert since(best_value=result.best_value / 2).startswith("100.00% worse than the last run's best")
     fewer = BestParams.of(result).folds[1:]

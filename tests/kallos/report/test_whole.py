@@ -9,7 +9,7 @@ from kallos.planning import StudyPlan
 from kallos.report.forecasts import BestForecasts, forecasts_of_best, last_fold_job
 from kallos.report.page import write_report
 from kallos.report.whole import whole_document
-from kallos.study.best_params import read_best_params, write_best_params, write_failure
+from kallos.study.best_params import BestParams, read_best_params, write_best_params, write_failure
 from kallos.study.budget import Budget
 from kallos.study.files import write_study
 from kallos.study.names import failure_name
@@ -28,7 +28,7 @@ def plan(tmp_path) -> StudyPlan:
 def write_whole(plan: StudyPlan, folder: Path, budget: Budget | None = None) -> BestForecasts:
     result = run_tuning(plan, score_fold=by_parameters, budget=budget)
     own = str(folder / plan.study_name)
-    write_best_params(result, str(folder))
+    write_best_params(BestParams.of(result), str(folder))
     write_study(result, own)
     write_report(result, "page", own)
     return forecasts_of_best(last_fold_job(plan, result), result, own, forecast=flat_forecasts)

@@ -213,7 +213,7 @@ def test_the_fingerprint_moves_with_code_and_libraries(tmp_path, monkeypatch, ow
 
 def test_a_snapshot_of_other_rows_is_never_scored(tmp_path):
     job = small_job(tmp_path)
-    with pytest.raises(DataError, match="must hold the rows that a job was made for"):
+    with pytest.raises(DataError, match="must have the rows of its jobs"):
         evaluate_fold(replace(job, rows_sha256="0" * 64))
 
 

@@ -124,11 +124,11 @@ def test_a_custom_metric_is_minimised(tmp_path, own):
             "must be the module:NAME of a function, and 'no_such_module:f' cannot be",
         ),
         ({"metric": "own_metrics:number"}, "must name a function .forecasts, actual. -> float"),
-        ({"metric": "crps"}, "'crps' needs forecasts of quantiles: give likelihood 'quantile' too"),
+        ({"metric": "crps"}, "'crps' needs quantile forecasts: set likelihood to 'quantile'"),
         ({"quantiles": [0.4, 0.5, 0.6]}, "quantiles need likelihood 'quantile'"),
-        ({"likelihood": "quantile", "quantiles": [0.1, 0.5]}, "must lie between 0 and 1, each once, with 0.5"),
-        ({"likelihood": "quantile", "model_name": "gru,ridge"}, "needs networks, and 'ridge' is none"),
-        ({"features": {"target": ["a", "a"]}}, "must name each column once"),
+        ({"likelihood": "quantile", "quantiles": [0.1, 0.5]}, "must be distinct, lie between 0 and 1, and contain 0.5"),
+        ({"likelihood": "quantile", "model_name": "gru,ridge"}, "needs networks, and 'ridge' is not one"),
+        ({"features": {"target": ["a", "a"]}}, r"must not repeat a name, as \['a', 'a'\] does"),
         ({"forecast": "rolling"}, "forecast is not a field"),
         ({"pruner": "hyperband"}, "pruner"),
     ],
@@ -141,9 +141,9 @@ def test_what_cannot_be_scored_is_refused_in_one_line(over, said, own):
 
 
 def test_a_metric_that_raises_or_falls_below_zero_is_refused_before_the_first_fit(tmp_path, own):
-    with pytest.raises(FitError, match="own_metrics:broken raises ValueError: no luck"):
+    with pytest.raises(FitError, match="own_metrics:broken raised ValueError: no luck"):
         small_plan(tmp_path, metric="own_metrics:broken")
-    with pytest.raises(UsageError, match="must be a number of zero or more"):
+    with pytest.raises(UsageError, match="must return a finite number of at least 0"):
         small_plan(tmp_path, metric="own_metrics:below")
 
 

@@ -41,11 +41,11 @@ def test_all_assets_are_those_that_the_table_turns_out_to_hold():
         ({"assets": ["BTC"], "models": ["lstm", "gruu"]}, "not 'gruu': did you mean 'gru'"),
         ({"assets": ["BTC"], "model": ["gru"]}, "^all.model is not a field: did you mean 'models'"),
         ({"asset": ["BTC"]}, "^all.asset is not a field: did you mean 'assets'"),
-        ({"assets": [], "models": ["gru"]}, r"^all.assets must be a list of one name or more, not \[\]"),
-        ({"assets": ["BTC", 3]}, r"^all.assets must be a list of one name or more, not \['BTC', 3\]"),
+        ({"assets": [], "models": ["gru"]}, r"^all.assets must be a list of at least one name, not \[\]"),
+        ({"assets": ["BTC", 3]}, r"^all.assets must be a list of at least one name, not \['BTC', 3\]"),
         ({"assets": "BTC,ETH"}, '^all.assets must be .*, not \'BTC,ETH\': write assets = \\["BTC", "ETH"\\]'),
-        ({"assets": ["BTC"], "models": "*"}, "^all.models must be a list of one name or more, not '\\*'"),
-        ({}, "^assets are missing: give them as `assets` by commas"),
+        ({"assets": ["BTC"], "models": "*"}, "^all.models must be a list of at least one name, not '\\*'"),
+        ({}, "^assets are missing: give `assets` separated by commas"),
         (["BTC"], r"all must be a table of the study file: \[all\]"),
     ],
 )
@@ -57,15 +57,20 @@ def test_a_wrong_grid_is_one_clear_line(table, said):
 
 @pytest.mark.parametrize("flags", [{"assets": ""}, {"assets": " , "}, {"models": ""}])
 def test_names_by_commas_of_which_there_are_none_are_one_clear_line(flags):
-    with pytest.raises(UsageError, match=r"^`(assets|models)` must be one name or more, by commas, not ' ?,? ?'$"):
+    with pytest.raises(
+        UsageError, match=r"^`(assets|models)` must be at least one name, separated by commas, not ' ?,? ?'$"
+    ):
         parse_grid({**BASE, "data": {"asset_id": "BTC"}}, **flags)
 
 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ({"single_asset": True}, "a table of a single asset has the same rows for each of BTC, ETH"),
-        ({"query": "SELECT * FROM prices"}, "a query that binds no :asset_id has the same rows for each of BTC, ETH"),
+        ({"single_asset": True}, "with single_asset all of BTC, ETH have the same rows"),
+        (
+            {"query": "SELECT * FROM prices"},
+            "with a query that does not bind :asset_id all of BTC, ETH have the same rows",
+        ),
     ],
 )
 def test_rows_that_are_the_same_whatever_the_asset_are_refused_for_more_than_one(data, said):
@@ -85,5 +90,5 @@ def test_the_same_architectures_in_another_order_are_the_same_study():
 
 
 def test_a_file_of_many_studies_is_none_of_one_and_says_whose_it_is():
-    with pytest.raises(UsageError, match=r"^a study file with a table \[all\] is of many studies"):
+    with pytest.raises(UsageError, match=r"^a study file with a table \[all\] describes many studies"):
         parse_tune_spec({**BASE, "data": {"asset_id": "BTC"}, "all": {"models": ["gru"]}})

@@ -48,7 +48,7 @@ def test_rows_that_were_revised_are_refused_with_both_hashes(study, tmp_path):
     revised = make_features(400)
     revised.iloc[100, 3] += 1e-9
     url = store(f"sqlite:///{tmp_path / 'features.db'}", revised)
-    with pytest.raises(DataError, match=rf"\({study.best.data.sha256[:12]}, .* others by now \([0-9a-f]+"):
+    with pytest.raises(DataError, match=rf"\({study.best.data.sha256[:12]}, .* has changed since \([0-9a-f]+"):
         study_rows(study.best, str(tmp_path / "snapshots"), features_url=url)
 
 
@@ -57,7 +57,7 @@ def test_rows_that_were_revised_are_refused_with_both_hashes(study, tmp_path):
     [
         (None, "must exist"),
         ("{", "it is not JSON"),
-        ("[]", "that 'kallos-run tune' of this version wrote"),
+        ("[]", "must be written by 'kallos-run tune' of this version"),
         ('{"best_params": {}}', "it lacks .*best_value"),
     ],
 )
@@ -73,7 +73,7 @@ def test_a_file_that_is_no_studys_is_refused_in_one_line(tmp_path, content, said
 def test_folds_that_are_not_in_the_rows_are_refused(study):
     window = study.best.folds[0].model_copy(update={"validation_end": "2035-01-01T00:00:00"})
     altered = study.best.model_copy(update={"folds": (window,)})
-    with pytest.raises(DataError, match=r"fold 1 must lie in the study's rows, and one of .* is no row's timestamp"):
+    with pytest.raises(DataError, match=r"fold 1 must lie in the study's rows, and no row has one of the timestamps "):
         plan_again(altered, study.rows, "")
 
 

@@ -26,7 +26,9 @@ def test_a_fold_that_is_lost_and_tried_again_is_one_fit(tmp_path):
         tries.append(job.name)
         if len(tries) < 3:
             raise WorkerLostError("the worker was lost")
-        return FoldScore(rmse=1, mae=1, n_forecasts=1, epochs=1, best_epoch=1, seconds=1)
+        return FoldScore(
+            value=1, rmse=1, mae=1, by_asset=(1,), by_target=(1,), n_forecasts=1, epochs=1, best_epoch=1, seconds=1
+        )
 
     score = budget.within(lose_at_first)
     for _ in range(2):

@@ -65,7 +65,9 @@ def test_a_study_that_a_run_holds_is_running_and_is_not_deleted(url, tmp_path):
             held.study_name: True,
             other.study_name: False,
         }
-        with pytest.raises(StudyError, match=f"a run holds must stay: {held.study_name}; let the run end first"):
+        with pytest.raises(
+            StudyError, match=f"a running study cannot be deleted: {held.study_name}; wait until the run ends"
+        ):
             delete_studies(url, [other.study_name, held.study_name])
         assert len(list_studies(url)) == 2
     delete_studies(url, [held.study_name])
@@ -86,13 +88,13 @@ def test_one_study_is_shown_with_its_specification_best_trials_and_folds(file_ur
 def test_a_study_of_somebody_else_is_not_among_ours(file_url):
     optuna.create_study(storage=parse_url(file_url).render_as_string(), study_name="theirs")
     assert list_studies(file_url) == []
-    with pytest.raises(UsageError, match="not 'theirs'"):
+    with pytest.raises(UsageError, match="'theirs' is not"):
         read_study(file_url, "theirs")
 
 
 def test_looking_makes_no_file(file_url, tmp_path):
     assert list_studies(file_url) == []
-    with pytest.raises(UsageError, match="not 'gru-ABC-0': there are none"):
+    with pytest.raises(UsageError, match="'gru-ABC-0' is not: there are none"):
         read_study(file_url, "gru-ABC-0")
     assert list(tmp_path.iterdir()) == []
 
@@ -103,7 +105,7 @@ def test_looking_into_a_database_of_somebody_else_leaves_it_as_it_is(url, tmp_pa
         connection.execute(sqlalchemy.text("CREATE TABLE prices (close FLOAT)"))
     before = [path.read_bytes() for path in sorted(tmp_path.iterdir()) if path.is_file()]
     assert list_studies(url) == []
-    with pytest.raises(UsageError, match="not 'gru-ABC-0': there are none"):
+    with pytest.raises(UsageError, match="'gru-ABC-0' is not: there are none"):
         delete_studies(url, ["gru-ABC-0"])
     assert sqlalchemy.inspect(engine).get_table_names() == ["prices"]
     engine.dispose()

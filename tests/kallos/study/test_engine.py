@@ -235,7 +235,7 @@ def test_a_budget_ends_a_study_after_a_prefix(tmp_path, workers):
 
 
 def test_a_budget_that_is_spent_before_the_first_trial_is_said_with_what_is_pending(tmp_path):
-    with pytest.raises(StudyError, match=r"none has ended: `timeout` 0 s is over; 1 begun and not ended; finished"):
+    with pytest.raises(StudyError, match=r"none has ended: `timeout` 0 s is over; 1 pending; finished"):
         run_tuning(a_plan(tmp_path), score_fold=by_parameters, budget=Budget(timeout=0))
 
 
@@ -272,14 +272,14 @@ def test_a_budget_that_cuts_the_first_trials_short_ends_with_the_best_whole_one_
         assert result.best_value == min(trial.value for trial in result.trials if trial.state == "complete")
         assert result.pending == len(cut) == 3 - len(ended)
         assert events[-1].stopped == "`timeout` 60 s is over"
-        said = f"that of what has ended, {len(ended)} of 3 trials, {len(cut)} more begun and not in it"
+        said = f"covers the {len(ended)} of 3 trials that ended, without {len(cut)} pending"
         assert said in run_summary(events[-1])
         assert run_tuning(plan, score_fold=score_but(fails), workers=3, record=record) == alone
 
 
 def test_a_budget_that_leaves_no_trial_whole_says_how_many_have_ended_and_how_many_are_pending(tmp_path):
     plan = a_plan(tmp_path, pruner="none", n_trials=2, max_pending_trials=2)
-    said = r"none of 1 that have ended is: .* is over; the last says: the loss is NaN; 1 begun and not ended"
+    said = r"none of the 1 that ended is: .* is over; the last trial: the loss is NaN; 1 pending"
     with pytest.raises(StudyError, match=said):
         run_tuning(plan, score_fold=score_but("trial-0-fold-1", ("trial-1-fold-1",)), workers=2)
 
@@ -334,7 +334,7 @@ def test_a_study_whose_first_trials_failed_begins_anew_once_the_environment_is_m
     # What has failed is not tried again with the same code and packages, and the line says what to do.
     for score_fold in (fail, refuse):
         with (
-            pytest.raises(StudyError, match=r"once code or packages have changed, and at once with `refresh_cache`"),
+            pytest.raises(StudyError, match=r"after code or packages change; to try at once, give `refresh_cache`"),
             open_record(url, plan) as record,
         ):
             run_tuning(plan, score_fold=score_fold, record=record)
@@ -357,7 +357,9 @@ def test_trials_behind_one_that_is_tried_again_are_those_of_the_study_in_which_i
         whole = run_tuning(plan, score_fold=mended, record=record, watcher=events.append)
     assert whole == run_tuning(plan, score_fold=by_parameters)
     assert (events[0].recorded, events[0].again_from) == (failed[0], failed[0])
-    assert f"trial {failed[0]} failed with other code or packages: it is tried again" in "".join(opening(events[0]))
+    assert f"trial {failed[0]} failed with other code or packages: running it and all later trials again" in "".join(
+        opening(events[0])
+    )
     # Folds that were scored are not fitted again; those of the trial that failed are.
     again = [job for job in fitted if job.fingerprint in known]
     assert again
@@ -417,7 +419,7 @@ def test_two_runs_do_not_write_one_study(tmp_path, postgres_url, backend):
     url, plan = urls(tmp_path, postgres_url)[backend], a_plan(tmp_path)
     with held(url, plan) as leave:
         with (
-            pytest.raises(StudyError, match=f"another run holds {plan.study_name}: .* `if_running` wait"),
+            pytest.raises(StudyError, match=f"another run holds {plan.study_name}: .* `if_running` to wait"),
             open_record(url, plan, if_running="fail"),
         ):
             pass
@@ -566,7 +568,7 @@ def test_a_night_that_is_killed_and_run_again_is_a_prefix_of_the_study(tmp_path)
         ("mysql://root:hunter2@host/x", "must be SQLite or PostgreSQL"),
         ("postgresql://quant@127.0.0.1:9/x?password=hunter2", r"127\.0\.0\.1:9/x did not"),
         ("sqlite:////proc/studies.db", "must be writable: /proc/studies.db.locks"),
-        ("sqlite:////nowhere/studies.db", "must lie in a folder that is there: make /nowhere"),
+        ("sqlite:////nowhere/studies.db", "the folder of the study's storage must exist: create /nowhere"),
     ],
 )
 def test_a_storage_that_cannot_serve_is_one_clear_line_without_secrets(tmp_path, url, said):
@@ -585,7 +587,7 @@ def test_a_storage_of_another_version_of_optuna_is_said(tmp_path):
         pass
     with sqlite3.connect(tmp_path / "studies.db") as connection:
         connection.execute("update alembic_version set version_num = 'v0.9.0.a'")
-    with pytest.raises(DatabaseError, match="must be of this version of Optuna"), open_record(url, plan):
+    with pytest.raises(DatabaseError, match="must match this version of Optuna"), open_record(url, plan):
         pass
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from kallos.errors import DataError, UsageError
 from kallos.report.evaluation import find_evaluation, read_evaluation, write_evaluation
-from kallos.study.best_params import write_best_params
+from kallos.study.best_params import BestParams, write_best_params
 from kallos.study.files import read_study, study_address, write_study
 from tests.report_samples import holdout_evaluation, one_standard_error, study_result, write_manifest
 
@@ -36,11 +36,15 @@ def changed(path: Path, **fields) -> None:
 @pytest.mark.parametrize(
     ("spoil", "error", "said"),
     [
-        (lambda path: path.unlink(), UsageError, "must be there: .* is not; 'kallos-run tune' writes it"),
-        (lambda path: path.write_text(path.read_text()[:2000]), DataError, "is damaged; the same 'kallos-run tune'"),
-        (lambda path: path.write_text("[]"), UsageError, "must be one that 'kallos-run tune' wrote"),
-        (lambda path: changed(path, kind="else"), UsageError, "must be one that 'kallos-run tune' wrote"),
-        (lambda path: changed(path, format=2), DataError, "of format 1: .* is of format 2, by another version"),
+        (lambda path: path.unlink(), UsageError, "must exist, and .* does not: 'kallos-run tune' writes it"),
+        (lambda path: path.write_text(path.read_text()[:2000]), DataError, "is damaged: the same 'kallos-run tune'"),
+        (lambda path: path.write_text("[]"), UsageError, "must be written by 'kallos-run tune'"),
+        (lambda path: changed(path, kind="else"), UsageError, "must be written by 'kallos-run tune'"),
+        (
+            lambda path: changed(path, format=2),
+            DataError,
+            "have format 1, and .* has format 2, written by another version",
+        ),
         (lambda path: changed(path, result={"best": 1}), DataError, "is damaged at best"),
         (lambda path: changed(path, result=None), DataError, "is damaged at result"),
     ],
@@ -55,7 +59,7 @@ def test_a_file_that_is_no_whole_study_is_refused_in_a_line(result, tmp_path, sp
 
 def test_the_study_is_found_by_its_best_parameters_and_by_a_copy_of_them(result, tmp_path):
     assert study_address("s3://bucket/some/best_params.json") == "s3://bucket/some/study.json"
-    write_best_params(result, str(tmp_path))
+    write_best_params(BestParams.of(result), str(tmp_path))
     whole = write_study(result, str(tmp_path / result.study_name))
     for file in ("gru_ABC_best_params.json", f"{result.study_name}/best_params.json"):
         assert study_address(str(tmp_path / file)) == whole

@@ -3,7 +3,8 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from kallos.errors import UsageError
-from kallos.study.pruning import FoldPruner, make_pruner
+from kallos.specs.study import parse_tune_spec
+from kallos.study.pruning import FoldPruner
 from kallos.tuner import run_tuning
 from tests.samples import by_parameters, small_plan
 
@@ -81,6 +82,6 @@ def _jobs(tmp_path, result):
     return [plan.trial_jobs(trial.number, trial.params) for trial in result.trials]
 
 
-def test_an_unknown_pruner_is_answered_with_the_nearest():
-    with pytest.raises(UsageError, match="not 'medain': did you mean 'median'"):
-        make_pruner("medain")
+def test_an_unknown_pruner_is_refused_with_the_known_ones():
+    with pytest.raises(UsageError, match="pruner must be 'folds', 'none' or 'median', not 'medain'"):
+        parse_tune_spec({"data": {"asset_id": "ABC"}, "pruner": "medain"})

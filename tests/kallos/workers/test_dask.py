@@ -33,7 +33,7 @@ def test_an_address_that_names_no_scheduler_is_refused(run, said):
 
 
 def test_a_cluster_needs_an_address(home, monkeypatch):
-    with pytest.raises(UsageError, match="give `dask_address` tcp://HOST:8786 or KALLOS_DASK_ADDRESS"):
+    with pytest.raises(UsageError, match="set `dask_address` to tcp://HOST:8786, or set KALLOS_DASK_ADDRESS"):
         cluster_address(RunSpec(executor="dask"), Settings.read().dask_address)
     monkeypatch.setenv("KALLOS_DASK_ADDRESS", "tcp://[::1]:8786")
     assert cluster_address(RunSpec(executor="dask"), Settings.read().dask_address) == "tcp://[::1]:8786"

@@ -104,7 +104,7 @@ def test_folds_are_scored_in_the_callers_context(tmp_path):
     seen = []
     plan = small_plan(tmp_path)
     with FoldQueue(lambda job: seen.append(parent.get()) or by_learning_rate(job), 2) as folds:
-        folds.open(0, plan.trial_jobs(0, plan.architecture.defaults))
+        folds.open(0, plan.trial_jobs(0, plan.space.defaults(plan.spec.model_name)))
         folds.score(0), folds.score(0)
     assert seen == ["the study", "the study"]
 
@@ -122,7 +122,7 @@ def test_no_thread_runs_ahead_while_a_trial_may_still_be_pruned_or_opened(tmp_pa
 
     with FoldQueue(score, 2) as folds:
         for number in (0, 1):
-            folds.open(number, plan.trial_jobs(number, plan.architecture.defaults))
+            folds.open(number, plan.trial_jobs(number, plan.space.defaults(plan.spec.model_name)))
         threading.Thread(target=folds.score, args=(1,), daemon=True).start()
         folds.score(0)
         assert busy.wait(20)
