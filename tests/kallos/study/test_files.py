@@ -65,7 +65,7 @@ def test_the_study_is_found_by_its_best_parameters_and_by_a_copy_of_them(result,
 
 def test_an_evaluation_of_something_else_is_refused(result, tmp_path):
     path = tmp_path / "evaluation.json"
-    with pytest.raises(UsageError, match="must exist, and .* does not: run 'kallos-run evaluate' first"):
+    with pytest.raises(UsageError, match=r"must exist, and .* does not: run 'kallos-run evaluate' first"):
         read_evaluation(str(path), result)
     path.write_text(holdout_evaluation(asset_id="XYZ").model_dump_json())
     with pytest.raises(
