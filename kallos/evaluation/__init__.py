@@ -1,1 +1,1 @@
-"""How a model does on the hold-out, beside naive forecasts and the champion, and what follows from it."""
+"""How a model performs on the hold-out, compared with baselines and the champion, and the verdict."""

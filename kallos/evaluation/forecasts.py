@@ -1,6 +1,6 @@
-"""Forecasts of a hold-out, scored beside those of the baselines."""
+"""Forecasts of a hold-out, scored and compared with those of the baselines and the champion."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -30,16 +30,15 @@ def evaluate_forecasts(
     tests: int,
     champion_id: str | None = None,
     champion: Forecast | None = None,
-    level: float = LEVEL,
 ) -> HoldoutEvaluation:
-    """Return how a model does on a hold-out, beside naive forecasts, ridge and the champion, and the verdict.
+    """Compare a model's forecasts of a hold-out with the baselines' and the champion's, and return the verdict.
 
-    `forecasts` has an array for each seed, of shape (origins, horizon, targets, levels) and in the targets' own units;
-    the model's forecast is their mean. `champion` are those of the champion. The verdict is by the loss whose mean
-    the study's metric is, or else the squared error. `holdout_evaluations` counts the evaluations of any model on rows
-    of this hold-out, this one included, and `tests` the different tests: a model on a window each.
+    `forecasts` has an array for each seed, of shape (origins, horizon, targets, levels), in the targets' own units. The
+    model's forecast is their mean. The tests compare the loss whose mean is the study's metric; if there is none, the
+    squared error. `holdout_evaluations` counts all evaluations on rows of this hold-out, including this one. `tests`
+    counts the distinct pairs of model and window among them.
 
-    Raises `DataError` if there are too few origins for a verdict, the target does not move, or forecasts are not one
+    Raises `DataError` if there are too few origins for a verdict, the target is constant, or the forecasts are not one
     finite number for each origin and step, and `FitError` as `kallos.scoring.metrics.measure`.
     """
     refuse_too_few(holdout)
@@ -62,16 +61,31 @@ def evaluate_forecasts(
     best_naive = min(simple, key=lambda name: losses[name].mean())
     if losses[best_naive].mean() == 0:
         raise DataError(
-            f"a target must move for a forecast to be of use, and the naive one ({best_naive}) makes no error on "
-            f"{spec.features.target_label!r} in the hold-out: choose other test dates, or name another target"
+            f"an evaluation needs a target that varies, and naive ({best_naive}) forecasts "
+            f"{spec.features.target_label!r} without error on the hold-out: choose other test dates or another target"
         )
     zero, last = forecasters["zero"].point, forecasters["last"].point
-    # Of several targets, some may be like returns and others levels.
+    # Some targets may behave like returns, others like levels.
     is_level = np.square(last - actual).mean(axis=(0, 1)) < np.square(zero - actual).mean(axis=(0, 1))
     reference = np.where(is_level, last, zero)
 
     def against(name: str) -> Comparison:
-        return compare(name, losses["model"], losses[name], overlap=holdout.overlap, of_mean=loss.of_mean, level=level)
+        test = diebold_mariano(losses["model"], losses[name], overlap=holdout.overlap)
+        # Excluding `LEVEL` on each side makes the interval agree with the one-sided test.
+        confidence = 1 - 2 * LEVEL
+        interval = skill_interval(
+            losses["model"], losses[name], confidence=confidence, overlap=holdout.overlap, of_mean=loss.of_mean
+        )
+        return Comparison(
+            other=name,
+            skill=interval.skill,
+            low=interval.low,
+            high=interval.high,
+            confidence=confidence,
+            block_length=interval.block_length,
+            statistic=test.statistic,
+            p_value=test.p_value,
+        )
 
     against_naive, against_ridge = against(best_naive), against(RIDGE)
     against_champion = None if champion is None else against("champion")
@@ -85,7 +99,7 @@ def evaluate_forecasts(
         test_end=timestamp(holdout.frame.index[-1]),
         n_origins=len(actual),
         data_sha256=frame_sha256(holdout.frame),
-        level=level,
+        level=LEVEL,
         scores={
             name: score_forecasts(actual, each, spec.metric, reference=reference, history=holdout.history)
             for name, each in forecasters.items()
@@ -105,40 +119,11 @@ def evaluate_forecasts(
             is_like_returns=not is_level.any(),
             holdout_evaluations=holdout_evaluations,
             tests=tests,
-            level=level,
             score=loss.score,
         ),
         metric=spec.metric,
         loss=loss.name,
         score=loss.score,
-    )
-
-
-def compare(
-    other: str,
-    model_losses: Array,
-    other_losses: Array,
-    *,
-    overlap: int,
-    of_mean: Callable[[Array], Array] = np.sqrt,
-    level: float = LEVEL,
-) -> Comparison:
-    """Return a model against another forecaster, by one loss an origin, and the score that a mean loss comes to.
-
-    The interval has a share `level` on each side, so that it says about what the one-sided test says.
-    """
-    test = diebold_mariano(model_losses, other_losses, overlap=overlap)
-    confidence = 1 - 2 * level
-    interval = skill_interval(model_losses, other_losses, confidence=confidence, overlap=overlap, of_mean=of_mean)
-    return Comparison(
-        other=other,
-        skill=interval.skill,
-        low=interval.low,
-        high=interval.high,
-        confidence=confidence,
-        block_length=interval.block_length,
-        statistic=test.statistic,
-        p_value=test.p_value,
     )
 
 
@@ -149,15 +134,16 @@ def refuse_too_few(holdout: Window) -> None:
     if n_rows < needed:
         raise DataError(
             f"a verdict needs {needed} forecast origins, and the hold-out of {len(holdout.frame) - holdout.start} rows "
-            f"has {n_rows} with horizon {holdout.horizon}: choose an earlier `test_start_date` or a later "
-            f"`test_end_date`, {needed - n_rows} rows more"
+            f"has {n_rows} with horizon {holdout.horizon}: add {needed - n_rows} rows with an earlier "
+            f"`test_start_date` or a later `test_end_date`"
         )
 
 
 def _refuse_unfit(name: str, forecast: Forecast, shape: tuple[int, ...]) -> None:
     if forecast.point.shape != shape:
         raise DataError(
-            f"forecasts must have a row for each origin, shape {shape}: those of {name} have {forecast.point.shape}"
+            f"forecasts must cover every origin and step, shape {shape}, and those of {name} have shape "
+            f"{forecast.point.shape}"
         )
     if not np.isfinite(forecast.quantiles).all():
         raise DataError(f"forecasts must be finite, and those of {name} are not: train the model again")

@@ -1,4 +1,4 @@
-"""Scores of forecasts. All arrays are of shape (origins, steps, targets), in the hold-out's units."""
+"""Scores of forecasts. All arrays have the shape (origins, steps, targets) and the hold-out's units."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,10 @@ Array = npt.NDArray[np.float64]
 def score_forecasts(
     actual: Array, forecast: Forecast, metric: str, *, reference: Array, history: Array
 ) -> ForecastScores:
-    """Return how one forecaster did over all (origin, step, target).
+    """Return a forecaster's scores over all origins, steps and targets.
 
-    `reference` broadcasts to the forecasts: direction and rank are those of what forecast and actual lie above it.
-    `history` holds the targets known at the first origin.
+    Direction and rank correlation are measured relative to `reference`, which broadcasts to the forecasts. `history`
+    holds the targets known at the first origin.
     """
     errors = errors_of(metric, forecast, actual)
     return ForecastScores(
@@ -29,10 +29,10 @@ def score_forecasts(
 
 
 def mase(actual: Array, forecast: Array, history: Array, *, period: int = 1) -> float | None:
-    """Return the mean absolute error, in units of that of the naive forecast in the history.
+    """Return the mean absolute error divided by that of the naive forecast in the history.
 
-    The naive forecast repeats the value of `period` rows before. None if the history has no more than a period, or the
-    naive forecast makes no error in it. Hyndman & Koehler (2006), "Another look at measures of forecast accuracy".
+    The naive forecast repeats the value from `period` rows earlier. None if the history is not longer than a period, or
+    the naive forecast makes no error in it. Hyndman & Koehler (2006), "Another look at measures of forecast accuracy".
     """
     if len(history) <= period:
         return None
@@ -43,8 +43,8 @@ def mase(actual: Array, forecast: Array, history: Array, *, period: int = 1) -> 
 def directional_accuracy(actual: Array, forecast: Array, reference: Array) -> float | None:
     """Return the share of pairs in which actual and forecast lie on the same side of the reference.
 
-    Only pairs in which neither lies on it count. None if all of these actuals lie on one side, or there are none: who
-    always says that side is always right then.
+    Pairs with a value exactly on the reference do not count. None if no pair counts, or all actuals lie on one side: a
+    constant forecast would then always be right.
     """
     forecast_side, actual_side = np.sign(forecast - reference), np.sign(actual - reference)
     counted = (forecast_side != 0) & (actual_side != 0)
@@ -54,10 +54,7 @@ def directional_accuracy(actual: Array, forecast: Array, reference: Array) -> fl
 
 
 def rank_correlation(actual: Array, forecast: Array, reference: Array) -> float | None:
-    """Return Spearman's rank correlation of what forecast and actual lie above the reference.
-
-    None if one of them is the same for all pairs.
-    """
+    """Return Spearman's rank correlation of forecast and actual, both less the reference; None if one is constant."""
     from scipy.stats import spearmanr
 
     above_forecast, above_actual = (forecast - reference).ravel(), (actual - reference).ravel()

@@ -1,4 +1,4 @@
-"""A trained model on a hold-out, beside the champion."""
+"""The evaluation of a trained model on a hold-out, compared with the champion."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,9 +10,9 @@ import pandas as pd
 from kallos.baselines.window import Window
 from kallos.errors import UsageError
 from kallos.evaluation.forecasts import evaluate_forecasts
-from kallos.evaluation.results import HoldoutEvaluation, Timestamp
+from kallos.evaluation.results import HoldoutEvaluation, Verdict
 from kallos.evaluation.window import find_window
-from kallos.features.moments import moment, timestamp
+from kallos.features.moments import Timestamp, moment, timestamp
 from kallos.features.snapshots import frame_sha256
 from kallos.models.forecasting import forecast_windows
 from kallos.models.holdout_evaluations import EvaluationCount, EvaluationRecord
@@ -28,13 +28,13 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ModelWithRows:
-    """A model, and the rows of its own specification up to the last one that is scored."""
+    """A model, and the rows of its specification up to the last one that is scored."""
 
     model: TrainedModel
     rows: pd.DataFrame
 
     def holdout(self, window: "ScoredDates") -> Window:
-        """Return the rows that are scored, behind all that the model's study saw; raises as `find_window`."""
+        """Return the rows that are scored; raises as `find_window`."""
         manifest = self.model.manifest
         scored = find_window(
             self.rows.index, manifest.spec, study_end=manifest.data.end, start_date=window.start, end_date=window.end
@@ -59,9 +59,13 @@ class ModelWithRows:
         """Return the forecasts of each seed, of shape (origins, horizon, targets, levels)."""
         return forecast_windows(self.model, holdout.frame, holdout.start, len(holdout.frame))
 
+    def mean_forecast(self, holdout: Window) -> Forecast:
+        """Return the mean of the seeds' forecasts."""
+        return Forecast.mean_of(self.forecasts(holdout).values(), holdout.spec.levels)
+
     @property
     def rows_have_changed(self) -> bool:
-        """Whether the rows that the study saw are others by now."""
+        """Whether the rows that the study saw have changed since."""
         data = self.model.manifest.data
         first, last = self.rows.index.get_indexer(pd.Index([moment(data.start), moment(data.end)]))
         return first < 0 or last < 0 or frame_sha256(self.rows.iloc[first : last + 1]) != data.sha256
@@ -69,7 +73,7 @@ class ModelWithRows:
 
 @dataclass(frozen=True)
 class ScoredDates:
-    """First and last date that is scored, inclusive, as people write them; None is as wide as may be."""
+    """The first and last date to score, inclusive, as the user wrote them; None means as far as possible."""
 
     start: str | None
     end: str | None
@@ -77,10 +81,7 @@ class ScoredDates:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """An evaluation, and what its picture is drawn of: the first step's forecasts and what came, over their timestamps.
-
-    Of several targets it is the first one's.
-    """
+    """An evaluation, with the first target's first-step forecasts and actual values, for its plot."""
 
     evaluation: HoldoutEvaluation
     timestamps: pd.Index
@@ -100,7 +101,7 @@ def spec_of_rows(manifest: Manifest, test_end: str | None) -> TuneSpec:
 
 
 def scored_dates(manifest: Manifest, start: str | None = None, end: str | None = None) -> ScoredDates:
-    """Return the dates asked for, and where no start is, the hold-out that the study has kept."""
+    """Return the dates asked for; without a start, those of the hold-out that the study kept."""
     if start is not None:
         return ScoredDates(start, end)
     return ScoredDates(_date(manifest.holdout_start), end or _date(manifest.holdout_end))
@@ -115,12 +116,12 @@ def evaluate_model(
     is_champion: bool = False,
     unopposed: str | None = None,
 ) -> Evaluated:
-    """Return how a model does from the first to the last date, beside naive forecasts, ridge and the champion.
+    """Evaluate a model on the given dates, compared with the baselines and the champion.
 
-    `count` is of the evaluations on this hold-out, this one among them. A model that is the champion itself is kept,
-    not shipped, and so is one that could not be held against the champion, for the reason `unopposed`. Raises
-    `UsageError` for dates that the study of either model has seen, or a champion that forecasts something else, and
-    `DataError` if there are too few rows.
+    `count` counts the evaluations on this hold-out, including this one. The verdict is "keep" instead of "ship" if the
+    model is the champion itself, or if `unopposed` says why it could not be compared with the champion. Raises
+    `UsageError` for dates that either model's study saw, or a champion that forecasts something else, and `DataError`
+    if there are too few rows.
     """
     holdout = challenger.holdout(dates)
     forecasts = challenger.forecasts(holdout)
@@ -131,14 +132,15 @@ def evaluate_model(
         holdout_evaluations=count.holdout_evaluations,
         tests=count.tests,
         champion_id=None if champion is None else champion.model.model_id,
-        champion=None if champion is None else _champion_forecast(champion, opposing(champion, dates, holdout)),
+        champion=None if champion is None else champion.mean_forecast(opposing(champion, dates, holdout)),
     )
-    if is_champion:
-        evaluation = _kept(evaluation, "It is the champion.")
-    if unopposed is not None:
-        evaluation = _kept(evaluation, unopposed)
+    decision, reasons = evaluation.verdict.decision, evaluation.verdict.reasons
+    for reason in ("The model is the champion." if is_champion else None, unopposed):
+        if reason is not None:
+            decision, reasons = "keep" if decision == "ship" else decision, (*reasons, reason)
     if challenger.rows_have_changed:
-        evaluation = _with_reason(evaluation, "Rows that the study saw have changed since it ran.")
+        reasons = (*reasons, "Rows that the study saw have changed since it ran.")
+    evaluation = evaluation.model_copy(update={"verdict": Verdict(decision=decision, reasons=reasons)})
     rows = slice(holdout.start, len(holdout.frame) - holdout.horizon + 1)
     first_step = Forecast.mean_of(forecasts.values(), holdout.spec.levels).point[:, 0]
     return Evaluated(evaluation, holdout.frame.index[rows], holdout.observed[rows, 0], first_step[:, 0])
@@ -147,40 +149,24 @@ def evaluate_model(
 def opposing(champion: ModelWithRows, dates: ScoredDates, holdout: Window) -> Window:
     """Return the rows that the champion is scored on.
 
-    Raises `UsageError` if its study has seen them, or it forecasts other values than the hold-out's, or other quantiles
-    where the metric is of these.
+    Raises `UsageError` if its study saw them, or it forecasts other values than the model, or other quantiles if the
+    metric is one of quantiles.
     """
     model_id = champion.model.model_id
     try:
         its_own = champion.holdout(dates)
     except UsageError as error:
-        raise UsageError(f"the champion, {model_id}, cannot be held against: {error}") from None
+        raise UsageError(f"the champion, {model_id}, cannot be compared: {error}") from None
     scored, its_scored = (each.observed[each.start :] for each in (holdout, its_own))
     if its_own.horizon != holdout.horizon or not np.array_equal(its_scored, scored):
-        raise UsageError(f"the champion must forecast the same values, and {model_id} forecasts others")
+        raise UsageError(f"the champion must forecast the same values as the model, and {model_id} forecasts others")
     metric, levels = holdout.spec.metric, its_own.spec.levels
     if metric in OF_QUANTILES and levels != holdout.spec.levels:
         raise UsageError(
-            f"by {metric} the champion must forecast the same quantiles, and {model_id} forecasts "
+            f"with {metric} the champion must forecast the same quantiles as the model, and {model_id} forecasts "
             f"{shorten(levels) if len(levels) > 1 else 'points'}"
         )
     return its_own
-
-
-def _champion_forecast(champion: ModelWithRows, holdout: Window) -> Forecast:
-    return Forecast.mean_of(champion.forecasts(holdout).values(), holdout.spec.levels)
-
-
-def _kept(evaluation: HoldoutEvaluation, reason: str) -> HoldoutEvaluation:
-    verdict = evaluation.verdict
-    if verdict.decision == "ship":
-        evaluation = evaluation.model_copy(update={"verdict": verdict.model_copy(update={"decision": "keep"})})
-    return _with_reason(evaluation, reason)
-
-
-def _with_reason(evaluation: HoldoutEvaluation, reason: str) -> HoldoutEvaluation:
-    verdict = evaluation.verdict.model_copy(update={"reasons": (*evaluation.verdict.reasons, reason)})
-    return evaluation.model_copy(update={"verdict": verdict})
 
 
 def _date(timestamp: Timestamp | None) -> str | None:

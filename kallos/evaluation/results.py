@@ -1,12 +1,12 @@
-"""What comes out of an evaluation on a hold-out."""
+"""The result of an evaluation on a hold-out."""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kallos.features.moments import Timestamp
 from kallos.words import target_label
 
-Timestamp = str | int
 Decision = Literal["ship", "keep", "no better than naive"]
 
 
@@ -17,10 +17,10 @@ class Result(BaseModel):
 
 
 class ForecastScores(Result):
-    """How one forecaster did over all (origin, step) pairs; None where a score is not defined.
+    """One forecaster's scores over all pairs of origin and step; None if a score is not defined.
 
-    `value` is by the study's metric. It, `rmse` and `mae` are in the target's own units, of several targets in each
-    one's standard deviations; the others have none.
+    `value` is the study's metric. `value`, `rmse` and `mae` are in the target's own units, or in standard deviations of
+    each target if there are several; the others have no unit.
     """
 
     value: float
@@ -32,12 +32,11 @@ class ForecastScores(Result):
 
 
 class Comparison(Result):
-    """The model against another forecaster, origin by origin.
+    """The model compared with another forecaster, origin by origin.
 
-    `skill` is the share of the other's score (RMSE, or that of another loss) that the model saves, below zero where it
-    is worse, and `low` to `high` its interval by block bootstrap. `statistic` and `p_value` are of the Diebold-Mariano
-    test of equal accuracy against the model being the more accurate one, before any correction for the models that were
-    tried.
+    `skill` is the share of the other's score (such as the RMSE) that the model saves, with the interval `low` to `high`
+    by block bootstrap. `statistic` and `p_value` are those of the one-sided Diebold-Mariano test of equal accuracy,
+    whose alternative is that the model is more accurate, before correction for the number of tests.
     """
 
     other: str
@@ -51,20 +50,19 @@ class Comparison(Result):
 
 
 class Verdict(Result):
-    """What to do with the model, and why, a sentence each."""
+    """What to do with the model, and the reasons, one sentence each."""
 
     decision: Decision
     reasons: tuple[str, ...]
 
 
 class HoldoutEvaluation(Result):
-    """A model on the hold-out: `scores` has a forecaster each, `model` first, then the naive ones, `ridge`, `champion`.
+    """A model's evaluation. `scores` is by forecaster: `model`, the simple baselines, `ridge`, then `champion`.
 
-    `naive` is the one of least mean loss on the hold-out itself, of several targets of the least for each, which is the
-    hardest one to beat. `metric` is what the
-    study minimised, and `loss` what the comparisons are of: the one whose mean the metric is, or else the squared
-    error; skills are shares of its `score`. `holdout_evaluations` counts the evaluations of any model on rows of this
-    hold-out so far, this one included, and `tests` the different tests: a model on a window each.
+    `naive` names the simple baseline (or the best one for each target) with the least mean loss on the hold-out itself,
+    so the hardest to beat. `metric` is what the study minimised. The comparisons use `loss`, whose mean is the metric,
+    or the squared error if there is none; skills are shares of its `score`. `holdout_evaluations` counts all
+    evaluations on rows of this hold-out so far, including this one, and `tests` the distinct pairs of model and window.
     """
 
     model_id: str
@@ -92,12 +90,12 @@ class HoldoutEvaluation(Result):
 
     @property
     def target_label(self) -> str:
-        """What is forecast, in words."""
+        """The names of the targets."""
         return target_label(self.target)
 
     @property
     def first_target(self) -> str:
-        """The target, of several the first."""
+        """The name of the first target."""
         return self.target if isinstance(self.target, str) else self.target[0]
 
     @property
@@ -107,7 +105,7 @@ class HoldoutEvaluation(Result):
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """What the model was held against, the best naive forecast first."""
+        """The comparisons that were made, the one with naive first."""
         found = (self.against_naive, self.against_ridge, self.against_champion)
         return tuple(comparison for comparison in found if comparison is not None)
 

@@ -1,1 +1,1 @@
-"""Models: trained, kept, registered."""
+"""Trained models: training, files, forecasts, and the registry."""

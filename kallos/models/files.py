@@ -1,4 +1,4 @@
-"""Model directories: written whole or not at all, and every byte checked before any of it is used."""
+"""Model directories: written completely or not at all, with every byte checked before use."""
 
 import json
 import logging
@@ -27,15 +27,15 @@ _log = logging.getLogger(__name__)
 
 _WHAT = "a model directory"
 
-# Between releases of these, so far apart, nobody promises the same bits.
+# Forecasts are reproducible only with the same minor release of these.
 _SAME_RELEASE = ("darts", "torch")
 
 
 def write_model(trained: TrainedModel, folder: str) -> str:
-    """Write a model into a folder (or fsspec URL) of its own, whole or not at all; return its address, for showing.
+    """Write a model into its own folder (or fsspec URL) and return the address, without a password.
 
-    A folder that holds this very model is mended where it is damaged. Raises `KallosError` for one that holds anything
-    else, or cannot be written.
+    If the folder holds this model already, damaged files are repaired. Raises `KallosError` if the folder holds
+    anything else or cannot be written.
     """
     manifest = json.dumps(trained.manifest.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
     files = {**trained.files(), MANIFEST: manifest.encode()}
@@ -52,49 +52,50 @@ def write_model(trained: TrainedModel, folder: str) -> str:
 
 
 def refuse_foreign_folder(folder: str) -> None:
-    """Raise `KallosError` if a folder holds anything but a model, so that this is said before one is trained for it."""
+    """Raise `KallosError` if a folder holds anything but a model; call it before training a model for the folder."""
     existing = Folder(folder, _WHAT).names()
     if existing and MANIFEST not in existing:
         raise KallosError(
-            f"a model needs a folder of its own, and {scrubbed(folder)} holds {shorten(existing, 3)}: name another"
+            f"a model needs its own folder, and {scrubbed(folder)} holds {shorten(existing, 3)}: choose another folder"
         )
 
 
 def read_manifest(folder: str) -> Manifest:
-    """Return the manifest of a model directory, checked; its other files are not looked at.
+    """Return the checked manifest of a model directory, without reading the other files.
 
-    Raises `DataError` if there is none, or it is not one that this version of Kallos wrote.
+    Raises `DataError` if it is missing, or not one that this version of Kallos wrote.
     """
     content = Folder(folder, _WHAT).read(MANIFEST)
     if content is None:
         raise DataError(
-            f"a model directory must have a {MANIFEST}, and {scrubbed(folder)} has none: name a directory that "
+            f"a model directory must have a {MANIFEST}, and {scrubbed(folder)} has none: choose a directory that "
             f"'kallos-run train' wrote"
         )
     try:
         values = json.loads(content)
-        found = values["format"] if isinstance(values, dict) and "model_id" in values else None
-    except (ValueError, KeyError, RecursionError):
-        found = None
-    if found is None:
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or not {"format", "model_id"} <= values.keys():
         raise _unfit(folder, f"its {MANIFEST} is not that of a model")
-    if found != FORMAT:
-        raise _unfit(folder, f"it has format {found!r}, and this version reads {FORMAT}: train the model again")
+    if values["format"] != FORMAT:
+        raise _unfit(
+            folder, f"it has format {values['format']!r}, and this version reads {FORMAT}: train the model again"
+        )
     _refuse_unknown_code(values, folder)
     try:
         manifest = Manifest.model_validate(values)
     except ValidationError as error:
         raise _unfit(folder, f"its {MANIFEST} is damaged: {explain(error)}") from None
     if manifest.named().model_id != manifest.model_id:
-        raise _unfit(folder, f"its {MANIFEST} was changed: what it says is not what its model_id is the hash of")
+        raise _unfit(folder, f"its {MANIFEST} was changed: its content does not match the hash in its model_id")
     return manifest
 
 
 def load_model(folder: str) -> TrainedModel:
-    """Return the model of a directory (or fsspec URL), which forecasts to the bit as the one that was written.
+    """Return the model of a directory (or fsspec URL), which makes the same forecasts to the bit as when written.
 
-    No pickle is executed. Raises `DataError` with what is wrong: a missing, changed or foreign file, another format, or
-    an architecture, evaluation, Darts or torch of other versions, with which the same bits cannot be promised.
+    No pickle is executed. Raises `DataError` for a missing, changed or foreign file, another format, or another version
+    of the architecture, evaluation, Darts or torch, with which the same bits cannot be guaranteed.
     """
     from kallos.scoring.training import quiet_single_thread
 
@@ -107,7 +108,7 @@ def load_model(folder: str) -> TrainedModel:
         raise _unfit(folder, f"its files must be {', '.join(sorted(needed))}, not {', '.join(sorted(contents))}")
     if manifest.machine.get("cpu") != machine()["cpu"]:
         _log.warning(
-            "model %s was trained on a processor with %s, and here is %s: forecasts may differ in their last bits",
+            "model %s was trained on a CPU with %s, and this one has %s: forecasts may differ in their last bits",
             manifest.model_id,
             manifest.machine.get("cpu"),
             machine()["cpu"],
@@ -139,7 +140,7 @@ def load_model(folder: str) -> TrainedModel:
 
 
 def _refuse_unknown_code(values: dict[str, Any], folder: str) -> None:
-    """Refuse a manifest that names code which this process has not been told to import: it would run by being read."""
+    """Refuse a manifest that names code which this process does not trust: validating it would run the code."""
     spec, choice = values.get("spec"), values.get("choice")
     params = choice.get("params") if isinstance(choice, dict) else None
     named = [
@@ -151,7 +152,7 @@ def _refuse_unknown_code(values: dict[str, Any], folder: str) -> None:
     for name in named:
         if isinstance(name, str) and ":" in name and not is_loaded(name.strip()):
             raise _unfit(
-                folder, f"it names code of its own, {name.strip()!r}: if you know it, give `trust_code` {name.strip()}"
+                folder, f"it needs custom code, {name.strip()!r}: if you trust it, set `trust_code` {name.strip()}"
             )
 
 
@@ -162,26 +163,26 @@ def _refuse_other_model(trained: TrainedModel, folder: str) -> None:
         existing = "another model"
     if existing != trained.model_id:
         raise KallosError(
-            f"a model is never written over another: {scrubbed(folder)} holds {existing}, and this is "
-            f"{trained.model_id}: name another folder"
+            f"a model cannot overwrite another, and {scrubbed(folder)} holds {existing}, not {trained.model_id}: "
+            f"choose another folder"
         )
 
 
 def _refuse_other_code(manifest: Manifest, folder: str) -> None:
-    again = "the same bits cannot be promised: train it again ('kallos-run train'), or install what it was trained with"
+    remedy = "its forecasts may differ: train it again ('kallos-run train'), or install what it was trained with"
     here = installed_versions()
     for name in _SAME_RELEASE:
         then = manifest.versions.get(name, "absent")
         if _release(then) != _release(here[name]):
-            raise _unfit(folder, f"it was trained with {name} {then}, and here is {here[name]}, with which {again}")
+            raise _unfit(folder, f"it was trained with {name} {then}, and {here[name]} is installed, so {remedy}")
     if manifest.evaluation != EVALUATION_VERSION:
         raise _unfit(
             folder,
-            f"it was trained by evaluation {manifest.evaluation} of Kallos, and here is {EVALUATION_VERSION}, with "
-            f"which {again}",
+            f"it was trained with evaluation version {manifest.evaluation} of Kallos, and this one has "
+            f"{EVALUATION_VERSION}, so {remedy}",
         )
     if get_architecture(manifest.architecture).source_sha256 != manifest.architecture_sha256:
-        raise _unfit(folder, f"the code that builds {manifest.architecture} has changed since, and {again}")
+        raise _unfit(folder, f"the code that builds {manifest.architecture} has changed, so {remedy}")
 
 
 def _release(version: str) -> list[str]:
@@ -190,7 +191,7 @@ def _release(version: str) -> list[str]:
 
 def _checked(folder: str, name: str, record: FileRecord) -> bytes:
     if posixpath.basename(name) != name:
-        raise _unfit(folder, f"its files must lie in it, and {name!r} does not")
+        raise _unfit(folder, f"its files must be inside the folder, and {name!r} is not")
     content = Folder(folder, _WHAT).read(name)
     if content is None:
         raise _unfit(folder, f"its file {name} is missing")
@@ -198,8 +199,8 @@ def _checked(folder: str, name: str, record: FileRecord) -> bytes:
     if found != record:
         raise _unfit(
             folder,
-            f"its file {name} was changed: it has {found.size} bytes of hash {found.sha256[:12]}, and must have "
-            f"{record.size} of {record.sha256[:12]}",
+            f"its file {name} was changed: it has {found.size} bytes with hash {found.sha256[:12]}, and must have "
+            f"{record.size} with hash {record.sha256[:12]}",
         )
     return content
 

@@ -1,4 +1,4 @@
-"""Forecasts in a database: a row for each target, step and quantile, the same rows however often they are written."""
+"""Forecasts in a database: a row for each target, step and quantile. Writing them again replaces the rows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,11 +16,11 @@ from kallos.models.forecasting import Forecasts
 
 
 def write_forecasts(forecasts: Forecasts, db_url: str, table_name: str = "forecasts") -> int:
-    """Write the forecasts of one origin in one transaction, making the table if need be; return the number of rows.
+    """Write the forecasts of one origin in one transaction, creating the table if needed; return the number of rows.
 
-    The table has the key `model_id`, `as_of`, `target`, `step`, `quantile` (0.5 of point forecasts); beside it
-    `target_time` (NULL where it cannot be told) and `value`. Rows of the same key are replaced. Raises `DatabaseError`
-    for a database that refuses, or a table of another shape.
+    The key is `model_id`, `as_of`, `target`, `step`, `quantile` (0.5 for point forecasts). The other columns are
+    `target_time` (NULL if unknown) and `value`. Rows with the same key are replaced. Raises `DatabaseError` if the
+    database refuses, or the table has other columns.
     """
     url = parse_url(db_url)
     backend = url.get_backend_name()
@@ -39,7 +39,11 @@ def write_forecasts(forecasts: Forecasts, db_url: str, table_name: str = "foreca
         schema=schema,
     )
     refuse_unfit_names(table_name, [column.name for column in table.columns], backend)
-    rows = _stored_rows(forecasts)
+    rows = [
+        {**row, "quantile": level, "value": float(forecasts.quantiles[step, target, i])}
+        for step, target, row in _rows(forecasts)
+        for i, level in enumerate(forecasts.levels)
+    ]
     make_folder(url)
     with database_errors(url), writing_connection(url, writes=True) as connection:
         if inspect(connection).has_table(name, schema=schema):
@@ -54,9 +58,9 @@ def write_forecasts(forecasts: Forecasts, db_url: str, table_name: str = "foreca
 
 
 def forecast_rows(forecasts: Forecasts) -> list[dict[str, Any]]:
-    """Return a row a target and step: model_id, as_of, target, step (from 1), target_time, value.
+    """Return a row for each target and step: model_id, as_of, target, step (from 1), target_time, value.
 
-    Of a model of quantiles the value is the median, and each quantile stands behind it: q0.05 and so on.
+    If the model forecasts quantiles, the value is the median, and a column for each quantile follows, such as q0.05.
     """
     levels = forecasts.levels if len(forecasts.levels) > 1 else ()
     return [
@@ -69,17 +73,8 @@ def forecast_rows(forecasts: Forecasts) -> list[dict[str, Any]]:
     ]
 
 
-def _stored_rows(forecasts: Forecasts) -> list[dict[str, Any]]:
-    """Return the rows of the table."""
-    return [
-        {**row, "quantile": level, "value": float(forecasts.quantiles[step, target, i])}
-        for step, target, row in _rows(forecasts)
-        for i, level in enumerate(forecasts.levels)
-    ]
-
-
 def _rows(forecasts: Forecasts) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield the positions of each target's steps, and what all rows of such a one have."""
+    """Yield the position of each step and target, with the columns that all its rows share."""
     for i, target in enumerate(forecasts.targets):
         for step, time in enumerate(forecasts.target_times):
             yield (
@@ -108,13 +103,13 @@ def _refuse_other_table(connection: Connection, table: Table, shown_name: str) -
     if missing or set(keys) != set(own_keys):
         fault = f"lacks {', '.join(missing)}" if missing else f"has the key {', '.join(keys) or 'none'}"
         raise DatabaseError(
-            f"a table of such forecasts must have {', '.join(table.columns.keys())} and the key "
-            f"{', '.join(own_keys)}, and {shown_name!r} {fault}: name another as `forecasts_table`"
+            f"a forecasts table must have the columns {', '.join(table.columns.keys())} and the key "
+            f"{', '.join(own_keys)}, and {shown_name!r} {fault}: choose another `forecasts_table`"
         )
     is_dated = isinstance(existing["as_of"], DateTime)
     if is_dated != isinstance(table.c.as_of.type, DateTime):
         kinds = ("timestamps", "integers") if is_dated else ("integers", "timestamps")
         raise DatabaseError(
-            f"a table of forecasts has timestamps of one kind: {shown_name!r} has {kinds[0]}, and these rows are "
-            f"indexed by {kinds[1]}: name another as `forecasts_table`"
+            f"a forecasts table can hold only one kind of timestamps, and {shown_name!r} has {kinds[0]}, while these "
+            f"rows are indexed by {kinds[1]}: choose another `forecasts_table`"
         )

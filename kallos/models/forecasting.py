@@ -1,4 +1,4 @@
-"""What a trained model forecasts: over past rows from every origin, and of the rows that nobody has seen."""
+"""Forecasts of a trained model: of past rows from every origin, and of the next, unknown rows."""
 
 from dataclasses import dataclass
 from numbers import Integral
@@ -23,12 +23,12 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Forecasts:
-    """The next forecasts of one origin, in the target's own units: the mean over the members, and each one's own.
+    """The forecasts from one origin, in the targets' own units: the mean over the members, and each member's own.
 
-    Step k is the target k - 1 + lead rows behind the origin `as_of`, in the study's rows, which stamp a target when it
-    is known. `target_times` has None where the timestamp of that row cannot be told. `in_sample` says that the model
-    has learnt from rows behind the origin. `point` and those `by_seed` are of shape (steps, targets); `quantiles` have
-    the `levels` along one more axis.
+    Step k is the target k - 1 + lead rows after the origin `as_of`; the study's rows have each target at the time when
+    it is known. `target_times` has None for a row whose timestamp is unknown. `in_sample` is true if the model was
+    trained on rows after the origin. `point` and the arrays of `by_seed` have the shape (steps, targets); `quantiles`
+    has one more axis for the `levels`.
     """
 
     model_id: str
@@ -44,11 +44,11 @@ class Forecasts:
 
 
 def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop: int) -> dict[str, Array]:
-    """Return each member's forecasts, by its seed, from all origins whose whole horizon lies in rows [start, stop).
+    """Return each member's forecasts, by seed, from all origins whose horizon lies within rows [start, stop).
 
-    `frame` is a study's (`kallos.folds.columns.study_frame`), and the rows are positions in it. Each array is of shape
-    (origins, horizon, targets, levels), in the target's own units: its first row forecasts rows `start` to
-    `start + horizon - 1`, from what is known `lead` rows before `start`.
+    The rows are positions in `frame` (`kallos.folds.columns.study_frame`). Each array has the shape (origins, horizon,
+    targets, levels), in the targets' own units. Its first row forecasts rows `start` to `start + horizon - 1` from what
+    is known `lead` rows before `start`.
 
     Raises `DataError` if the model's columns are missing, there are too few rows before `start`, or no horizon fits.
     """
@@ -61,11 +61,11 @@ def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop:
     rows = _columns_of(model, frame)
     before = max(map(rows_before, model.members))
     if start < before:
-        raise DataError(f"model {manifest.model_id} needs {before} rows before its first forecast, not {start}")
+        raise DataError(f"model {model.model_id} needs {before} rows before its first forecast, and there are {start}")
     if not stop <= len(rows) or stop - start < manifest.horizon:
         raise DataError(
-            f"a window must hold one whole horizon of {manifest.horizon} rows, and [{start}, {stop}) of {len(rows)} "
-            f"does not"
+            f"a window must hold at least one horizon of {manifest.horizon} rows, and [{start}, {stop}) of "
+            f"{len(rows)} rows does not"
         )
     with quiet_single_thread(), as_fit_errors(manifest.architecture):
         prepared = model.preparation.apply(rows.iloc[start - before : stop])
@@ -76,11 +76,10 @@ def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop:
 
 
 def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp | int | None = None) -> Forecasts:
-    """Return the forecasts made at the last row, or at the last one not after `as_of`.
+    """Return the forecasts made at the last row, or at the last row not after `as_of`.
 
-    `frame` is a study's (`kallos.folds.columns.study_frame`). The first step is the first target that is not known at
-    the origin: that of the next row, or of a label that looks L rows ahead, the one stamped with the origin itself,
-    which is known L rows later. Nothing behind the origin is looked at.
+    `frame` is a study's (`kallos.folds.columns.study_frame`). The first step is the first target that is unknown at the
+    origin: that of the next row, or for a label that looks ahead, the origin's own. Rows after the origin are not read.
 
     Raises `DataError` if the model's columns are missing, or there are too few rows up to the origin.
     """
@@ -94,12 +93,14 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
     if as_of is not None:
         if isinstance(as_of, pd.Timestamp) != isinstance(rows.index, pd.DatetimeIndex):
             kind = "timestamps" if isinstance(rows.index, pd.DatetimeIndex) else "integers"
-            raise UsageError(f"the rows are indexed by {kind}: give as_of as one of those, not {as_of}")
+            raise UsageError(f"as_of must be of the same kind as the index, {kind}, not {as_of}")
         rows = rows.loc[:as_of]
     needed, levels = max(map(look_back, model.members)), manifest.spec.levels
     if len(rows) < needed:
         until = "" if as_of is None else f" up to {as_of}"
-        raise DataError(f"a forecast of {manifest.model_id} needs {needed} rows, and there are {len(rows)}{until}")
+        raise DataError(
+            f"a forecast of {manifest.model_id} needs {needed} rows, and there are {len(rows)}{until}: add earlier rows"
+        )
     with quiet_single_thread(), as_fit_errors(manifest.architecture):
         prepared = model.preparation.apply(rows.iloc[-needed:])
         by_seed = {
@@ -134,11 +135,9 @@ def _columns_of(model: TrainedModel, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def next_timestamps(index: pd.Index, frequency: Frequency, lead: int, horizon: int) -> tuple[Timestamp | None, ...]:
-    """Return the timestamps of the rows `lead` to `lead + horizon - 1` behind the last, None where they cannot be told.
+    """Return the timestamps of the rows `lead` to `lead + horizon - 1` after the last, None if they are unknown.
 
-    Where rows may be missing they are those that are to be expected (`kallos.features.clock.next_rows`).
+    If rows may be missing, they are the expected ones (`kallos.features.clock.next_rows`).
     """
-    n_rows = lead + horizon - 1
-    timestamps: list[Timestamp | None] = [timestamp(each) for each in next_rows(index, frequency, n_rows)]
-    timestamps = timestamps or [None] * n_rows
-    return tuple(timestamps[lead - 1 :])
+    rows = next_rows(index, frequency, lead + horizon - 1)
+    return tuple(timestamp(each) for each in rows[lead - 1 :]) or (None,) * horizon

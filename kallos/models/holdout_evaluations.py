@@ -1,4 +1,4 @@
-"""Hold-out evaluations: each is logged beside the model that was evaluated, and counted over all models."""
+"""Hold-out evaluations: each is logged in the folder of its model, and they are counted over all models."""
 
 import logging
 import posixpath
@@ -12,21 +12,20 @@ from typing import Any, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from kallos.errors import KallosError
+from kallos.features.moments import Timestamp
 from kallos.storage import Folder
 from kallos.words import target_label
 
 _log = logging.getLogger(__name__)
 
-# What lies in a model's folder: what it says of itself, and the evaluations; they grow, and are no part of the model.
+# In a model's folder. The evaluations are not part of the model: later ones are added.
 MANIFEST, HOLDOUT_EVALUATIONS = "manifest.json", "holdout_evaluations"
-
-Timestamp = str | int
 
 
 class EvaluationRecord(BaseModel):
-    """One evaluation of a model on later rows, `test_start` to `test_end`, both inclusive (a date is its whole day).
+    """An evaluation of a model on rows `test_start` to `test_end`, both inclusive (a date means the whole day).
 
-    `decision` is the verdict's, None as long as there is none. `evaluation_id` names its file.
+    `decision` is that of the verdict, or None before there is one. `evaluation_id` is part of the file's name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,11 +44,11 @@ class EvaluationRecord(BaseModel):
     @model_validator(mode="after")
     def _begins_before_it_ends(self) -> Self:
         if self._window.first > self._window.last:
-            raise ValueError(f"test_end must be no earlier than test_start: {self.test_start} and {self.test_end}")
+            raise ValueError(f"test_end must not lie before test_start: {self.test_start} and {self.test_end}")
         return self
 
     def overlaps(self, other: "EvaluationRecord") -> bool:
-        """Whether both are of the same asset, target and horizon, on windows that overlap."""
+        """Whether both have the same asset, target and horizon, and overlapping windows."""
         return (self.asset_id, self.target, self.horizon) == (
             other.asset_id,
             other.target,
@@ -63,47 +62,38 @@ class EvaluationRecord(BaseModel):
 
 @dataclass(frozen=True)
 class EvaluationCount:
-    """Hold-out evaluations, and how many different tests they were.
-
-    A test is a model on a window: the same again is not another.
-    """
+    """The number of hold-out evaluations, and of tests: distinct pairs of model and window among them."""
 
     holdout_evaluations: int
     tests: int
 
 
 def record_evaluation(model_folder: str, evaluation: EvaluationRecord) -> str:
-    """Log an evaluation beside the model, as a small file of its own; return its address, without a password.
+    """Log an evaluation as a file in the model's folder and return its address, without a password.
 
-    To log it before anything is seen, and again with its decision, is one evaluation. Raises `KallosError` if the
-    model's folder cannot be written.
+    Log it before any result is seen, and again with its decision: both are the same evaluation. Raises `KallosError` if
+    the folder cannot be written.
     """
     name = f"{evaluation.time.astimezone(UTC):%Y%m%dT%H%M%SZ}-{evaluation.evaluation_id}.json"
-    return _looks(model_folder).write(name, evaluation.model_dump_json(indent=2) + "\n")
+    return _evaluations(model_folder).write(name, evaluation.model_dump_json(indent=2) + "\n")
 
 
 def evaluations_in(model_folder: str) -> tuple[EvaluationRecord, ...]:
-    """Return the evaluations that are logged beside a model, by time.
-
-    One that cannot be read is warned of and left out.
-    """
-    logged = tuple(_logged_in(model_folder))
-    for each in logged:
+    """Return the evaluations logged in a model's folder, by time; unreadable ones are left out with a warning."""
+    found = []
+    for each in _logged_in(model_folder):
         if each.evaluation is None:
-            _log.warning("a hold-out evaluation cannot be read: %s", each.address)
-    return tuple(
-        sorted(
-            (each.evaluation for each in logged if each.evaluation is not None), key=lambda evaluation: evaluation.time
-        )
-    )
+            _log.warning("cannot read a hold-out evaluation: %s", each.address)
+        else:
+            found.append(each.evaluation)
+    return tuple(sorted(found, key=lambda evaluation: evaluation.time))
 
 
 def count_evaluations(folders: Iterable[str], evaluation: EvaluationRecord) -> EvaluationCount:
-    """Count the evaluations in models' folders that overlap this one, itself among them once it is recorded.
+    """Count the evaluations in models' folders that overlap this one, including this one if it is recorded.
 
-    A model that was copied, evaluations and all, counts once. An evaluation that cannot be read is counted, and warned
-    of, unless the model's manifest says that it is of another asset, target or horizon. Raises `KallosError` if a
-    folder cannot be read.
+    The evaluations of a copied model count once. An unreadable evaluation counts, with a warning, unless the model's
+    manifest has another asset, target or horizon. Raises `KallosError` if a folder cannot be read.
     """
     logged: dict[str, _Logged] = {}
     for folder in folders:
@@ -113,7 +103,7 @@ def count_evaluations(folders: Iterable[str], evaluation: EvaluationRecord) -> E
     counted = [each for each in logged.values() if each.counts_as(evaluation)]
     for each in counted:
         if each.evaluation is None:
-            _log.warning("a hold-out evaluation cannot be read, and is counted all the same: %s", each.address)
+            _log.warning("cannot read a hold-out evaluation, so it is counted for this hold-out: %s", each.address)
     tests = {
         (each.model_id, *((each.evaluation.test_start, each.evaluation.test_end) if each.evaluation else (each.name,)))
         for each in counted
@@ -122,7 +112,7 @@ def count_evaluations(folders: Iterable[str], evaluation: EvaluationRecord) -> E
 
 
 def sibling_folders(model_folder: str) -> tuple[str, ...]:
-    """Return the folders that lie beside a model's, itself among them; raises `KallosError` as above."""
+    """Return the folders next to a model's folder, including it; raises `KallosError` as above."""
     path = Folder(model_folder).local
     parent = str(path.resolve().parent) if path is not None else posixpath.dirname(model_folder.rstrip("/"))
     return tuple(posixpath.join(parent, name) for name in Folder(parent, "a folder of models").folders())
@@ -130,7 +120,7 @@ def sibling_folders(model_folder: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Window:
-    """First and last moment in seconds, or row numbers."""
+    """The first and the last moment in seconds, or row numbers."""
 
     is_rows: bool
     first: float
@@ -143,12 +133,12 @@ class _Window:
         return cls(False, _covered(str(start))[0], _covered(str(end))[1])
 
     def overlaps(self, other: "_Window") -> bool:
-        # Row numbers and dates cannot be compared: to count them is the honest side.
+        # Row numbers and dates cannot be compared: counting them is conservative.
         return self.is_rows != other.is_rows or (self.first <= other.last and other.first <= self.last)
 
 
 def _covered(timestamp: str) -> tuple[float, float]:
-    """Return the first and the last moment of an ISO date or time, UTC where it says no other; raises `ValueError`."""
+    """Return the first and the last moment of an ISO date or time, by default in UTC; raises `ValueError`."""
     moment = datetime.fromisoformat(timestamp)
     seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     try:
@@ -160,7 +150,7 @@ def _covered(timestamp: str) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Logged:
-    """A file of a model's evaluations; `evaluation` is None where it cannot be read."""
+    """A file of a model's evaluations; `evaluation` is None if it cannot be read."""
 
     folder: str
     name: str
@@ -168,7 +158,7 @@ class _Logged:
 
     @property
     def address(self) -> str:
-        return _looks(self.folder).address(self.name)
+        return _evaluations(self.folder).address(self.name)
 
     @property
     def model_id(self) -> str:
@@ -177,7 +167,7 @@ class _Logged:
         return str(self._manifest.get("model_id") or posixpath.basename(self.folder.rstrip("/")))
 
     def counts_as(self, evaluation: EvaluationRecord) -> bool:
-        """Whether it is of the same hold-out, or may be."""
+        """Whether it is of the same hold-out, or could be."""
         if self.evaluation is not None:
             return self.evaluation.overlaps(evaluation)
         subject = {"asset_id": evaluation.asset_id, "target": evaluation.target, "horizon": evaluation.horizon}
@@ -195,7 +185,7 @@ class _Logged:
 
 
 def _logged_in(folder: str) -> Iterator[_Logged]:
-    logged = _looks(folder)
+    logged = _evaluations(folder)
     for name in logged.files():
         try:
             evaluation = EvaluationRecord.model_validate_json(logged.read(name) or b"")
@@ -204,5 +194,5 @@ def _logged_in(folder: str) -> Iterator[_Logged]:
         yield _Logged(folder, name, evaluation)
 
 
-def _looks(model_folder: str) -> Folder:
+def _evaluations(model_folder: str) -> Folder:
     return Folder(model_folder, "a model's folder") / HOLDOUT_EVALUATIONS

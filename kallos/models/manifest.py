@@ -1,4 +1,4 @@
-"""What a model directory says of itself: where the model comes from, and what each of its files must be."""
+"""The manifest of a model directory: the origin of the model, and the hash of each of its files."""
 
 import hashlib
 from typing import Annotated, Any, Literal, Self
@@ -16,7 +16,7 @@ from kallos.study.choice import OneStandardError
 from kallos.study.names import file_part
 from kallos.study.replication import SeedReplication
 
-# Raise this whenever a model directory of before can no longer be read.
+# Raise this when earlier model directories can no longer be read.
 FORMAT = 3
 
 Select = Literal["one-se", "best"]
@@ -27,7 +27,7 @@ def _as_frequency(written: Any) -> Any:
     try:
         return Frequency.of(written) if isinstance(written, str) else written
     except UsageError as error:
-        # Only of a ValueError pydantic says which field it is of.
+        # Pydantic adds the field's name only to a ValueError.
         raise ValueError(str(error)) from None
 
 
@@ -38,7 +38,7 @@ class Part(BaseModel):
 
 
 class Choice(Part):
-    """The trial that is trained; `note` says what there is to know of how it was chosen."""
+    """The trial that is trained; `note` is a remark on how it was chosen."""
 
     select: Select
     trial: int
@@ -48,7 +48,7 @@ class Choice(Part):
 
 
 class MemberRecord(Part):
-    """One of the networks whose mean is the forecast: its seed, and the epochs that its weights have seen."""
+    """One of the models whose mean is the forecast; `best_epoch` is the epoch that its weights come from."""
 
     seed: int
     epochs: int
@@ -57,22 +57,22 @@ class MemberRecord(Part):
 
 
 class FileRecord(Part):
-    """What a file of the directory must be."""
+    """The hash and size of a file of the directory."""
 
     sha256: str
     size: int
 
     @classmethod
     def of(cls, content: bytes) -> Self:
-        """Return what a file of this content is."""
+        """Return the record of a file with this content."""
         return cls(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
 
 
 class Manifest(Part):
-    """All that a model is, but for its weights and scalers, of which it has the hashes.
+    """Everything about a model except its weights and scalers, of which it has the hashes.
 
-    `asset_id`, `target`, `horizon` and `lead` are those of the specification. `columns` are those that it takes, the
-    targets first. `lead` is the distance in rows from a forecast's origin to its first step.
+    `asset_id`, `target`, `horizon` and `lead` repeat the specification. `columns` are the input columns, targets first.
+    `lead` is the number of rows from the origin of a forecast to its first step.
     """
 
     format: Literal[3] = 3
@@ -107,16 +107,16 @@ class Manifest(Part):
         chosen, _ = model_of(spec.model_name, self.choice.params)
         of_spec = (spec.data.asset_id, chosen, spec.features.target, spec.horizon, spec.features.lead)
         if told != of_spec:
-            raise ValueError(f"must be that of what stands beside it: {of_spec}, not {told}")
+            raise ValueError(f"must agree with the other fields: {of_spec}, not {told}")
         return self
 
     @property
     def target_label(self) -> str:
-        """What is forecast, in words: the name of a registry's slot has it, too."""
+        """The names of the targets, as in the slot of a registry."""
         return self.spec.features.target_label
 
     def named(self) -> "Manifest":
-        """Return the manifest with the id that its content gives it."""
+        """Return the manifest with the id that follows from its content."""
         digest = json_sha256(self.model_dump(mode="json", exclude={"model_id"}))
         return self.model_copy(
             update={"model_id": f"{file_part(self.architecture)}-{file_part(self.asset_id)}-{digest[:16]}"}

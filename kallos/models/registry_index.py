@@ -1,4 +1,4 @@
-"""The index of a model registry: which models there are, what each is to its slot, and how that came about."""
+"""The index of a model registry: its models, their states, and the history of changes."""
 
 import json
 from collections import defaultdict
@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from kallos.errors import KallosError, UsageError
+from kallos.features.moments import Timestamp
 from kallos.words import counted, did_you_mean
 
 FORMAT: Literal["kallos-registry"] = "kallos-registry"
 VERSION: Literal[1] = 1
 
-Timestamp = str | int
 State = Literal["challenger", "champion", "retired"]
 Verb = Literal["add", "promote", "roll-back", "retire"]
 
@@ -45,19 +45,19 @@ class _Stored(BaseModel):
 
 
 class Slot(_Stored):
-    """What a model forecasts; one model at a time is the champion of it."""
+    """What a model forecasts; it has one champion at a time."""
 
     asset_id: str
     target: str
     horizon: PositiveInt
 
     def __str__(self) -> str:
-        """The slot in words."""
+        """Return the slot in words."""
         return f"{self.asset_id} {self.target}, {counted(self.horizon, 'step')} ahead"
 
 
 class TrainedOn(_Stored):
-    """Which rows a model was trained on."""
+    """The rows that a model was trained on."""
 
     sha256: str
     rows: int
@@ -66,10 +66,7 @@ class TrainedOn(_Stored):
 
 
 class Entry(_Stored):
-    """A model of the registry.
-
-    `sha256` is of its files but the evaluations, `since` when it came to its state (UTC).
-    """
+    """A model of the registry, in its state `since` a UTC time; `sha256` is of its files without the evaluations."""
 
     model_id: ModelId
     asset_id: str
@@ -89,7 +86,7 @@ class Entry(_Stored):
 
 
 class Change(_Stored):
-    """One change of a model's state; `replaces` is the champion that had to give way, and is retired."""
+    """A change of a model's state; `replaces` is the champion that it retires."""
 
     time: datetime
     verb: Verb
@@ -101,7 +98,7 @@ class Change(_Stored):
 
 
 class Index(_Stored):
-    """All models and all changes; the models' states are what the changes come to."""
+    """All models and all changes; the models' states follow from the changes."""
 
     format: Literal["kallos-registry"] = FORMAT
     version: Literal[1] = VERSION
@@ -113,7 +110,7 @@ class Index(_Stored):
         if len({entry.model_id for entry in self.models}) < len(self.models):
             raise ValueError("a model is in it twice")
         if self._replay.states != {entry.model_id: entry.state for entry in self.models}:
-            raise ValueError("the states of its models are not what its history comes to")
+            raise ValueError("the states of its models do not follow from its history")
         return self
 
     def entry(self, model_id: str) -> Entry:
@@ -137,16 +134,16 @@ class Index(_Stored):
         return next((entry for entry in self.of_slot(slot) if entry.state == "champion"), None)
 
     def before(self, slot: Slot) -> tuple[str, ...]:
-        """Return the models that were the champion before, the last of them last: where roll-backs go."""
+        """Return the previous champions, the latest last."""
         return self._replay.lines[slot].before
 
     def added(self, entry: Entry, reason: str) -> Self:
-        """Return the index with one challenger more."""
+        """Return the index with another challenger."""
         change = _change("add", entry.model_id, reason, entry.since)
         return type(self)(models=(*self.models, entry), history=(*self.history, change))
 
     def changed(self, verb: Verb, model_id: str, reason: str, time: datetime) -> Self:
-        """Return the index with a model in another state; a champion that has to give way is retired."""
+        """Return the index with a model in its new state, and the champion that it replaces retired."""
         entry = self.entry(model_id)
         states = {model_id: _BECOMES[verb]}
         replaced = self.champion(entry.slot) if states[model_id] == "champion" else None
@@ -192,24 +189,24 @@ def parse_index(content: bytes, address: str) -> Index:
         raise KallosError(f"the registry's index must be JSON, and {address} is not: {remedy}") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise KallosError(
-            f"the registry's index must be one of Kallos, and {address} is not: give another folder; nothing was "
+            f"the registry's index must be one of Kallos, and {address} is not: choose another folder; nothing was "
             f"changed"
         )
     version = found.get("version")
     if isinstance(version, int) and version > VERSION:
         raise KallosError(
-            f"the registry's index must be of format {VERSION} or before, and {address} is of {version}: update "
-            f"Kallos; nothing was changed"
+            f"the registry's index must have format {VERSION} or lower, and {address} has {version}: update Kallos; "
+            f"nothing was changed"
         )
     try:
         return Index.model_validate(found)
     except ValidationError as error:
         message = first_fault(error)
-        raise KallosError(f"the registry's index must be whole, and {address} is not: {message}: {remedy}") from None
+        raise KallosError(f"the registry's index must be intact, and {address} is not: {message}: {remedy}") from None
 
 
 def first_fault(error: ValidationError) -> str:
-    """Return the first of pydantic's findings, as one line for a file that somebody damaged, or that is foreign."""
+    """Return the first of pydantic's findings in one line."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
@@ -218,7 +215,7 @@ def first_fault(error: ValidationError) -> str:
 
 @dataclass(frozen=True)
 class _Line:
-    """The models of a slot in the order in which they were the champion, and the one that is."""
+    """The champion of a slot, and the previous ones in order."""
 
     champion: str | None = None
     before: tuple[str, ...] = ()
@@ -230,7 +227,7 @@ class _Line:
             case "roll-back":
                 return _Line(change.model_id, self.before[:-1])
             case "retire":
-                # What was the champion on both sides of the one that goes would otherwise follow itself.
+                # Without the retired model, a model may follow itself: keep it once.
                 whole = (*self.before, *filter(None, [self.champion]))
                 line = [model for model, _ in groupby(model for model in whole if model != change.model_id)]
                 champion = line.pop() if self.champion in line[-1:] else None
@@ -241,14 +238,14 @@ class _Line:
 
 @dataclass(frozen=True)
 class _Replay:
-    """What a history comes to."""
+    """The states and champions that follow from a history."""
 
     states: Mapping[str, State]
     lines: Mapping[Slot, _Line]
 
 
 def _replay(history: tuple[Change, ...], slots: Mapping[str, Slot]) -> _Replay:
-    """Return what the changes come to; raises `ValueError` where one does not follow from those before it."""
+    """Replay the changes; raises `ValueError` if one does not follow from those before it."""
     states: dict[str, State] = {}
     lines: defaultdict[Slot, _Line] = defaultdict(_Line)
     for number, change in enumerate(history, start=1):
@@ -263,7 +260,7 @@ def _replay(history: tuple[Change, ...], slots: Mapping[str, Slot]) -> _Replay:
         ):
             raise ValueError(f"change {number} does not follow from those before it")
         if change.verb == "roll-back" and line.before[-1:] != (change.model_id,):
-            raise ValueError(f"change {number} does not go back to the model that was the champion before")
+            raise ValueError(f"change {number} does not go back to the previous champion")
         if replaces is not None:
             states[replaces] = "retired"
         states[change.model_id] = change.to_state

@@ -1,4 +1,4 @@
-"""What is said of a trained model: on a terminal, and as the markdown of an artifact."""
+"""A trained model in sentences, for the terminal, and in markdown, for an artifact."""
 
 from kallos.models.manifest import Choice, Manifest
 from kallos.specs.study import metric_with_unit, study_title
@@ -6,43 +6,43 @@ from kallos.words import compared_to, counted, day, short
 
 
 def choice_line(choice: Choice) -> str:
-    """Return in a sentence which trial is trained, and why."""
+    """Return which trial is trained, and why."""
     if choice.note is not None:
         return f"trial {choice.trial}: {choice.note}"
     if choice.one_se is None:
-        return f"trial {choice.trial}, the best"
+        return f"trial {choice.trial}, the best one"
     chosen = choice.one_se
     if chosen.operations == chosen.best_operations:
         return f"trial {choice.trial}: no trial within one standard error of the best is cheaper"
     return (
         f"trial {choice.trial}, the cheapest within one standard error of the best: {chosen.operations:,} "
-        f"multiply-adds a forecast, not {chosen.best_operations:,}"
+        f"multiply-adds per forecast instead of {chosen.best_operations:,}"
     )
 
 
 def seed_replication_line(manifest: Manifest) -> str:
-    """Return in a sentence what the chosen parameters reach on the folds with several seeds, beside naive."""
+    """Return the score of the chosen parameters over several seeds, compared with naive."""
     replicated = manifest.seed_replication
     if replicated is None:
-        return "not replicated with further seeds"
+        return "not replicated with more seeds"
     spread = "" if replicated.sd is None else f" ± {replicated.sd:.2g}"
     label = metric_with_unit(manifest.spec)
     return (
-        f"{label} {replicated.mean:.6g}{spread} on the study's folds over {counted(len(replicated.seeds), 'seed')}: "
+        f"{label} {replicated.mean:.6g}{spread} on the study's folds with {counted(len(replicated.seeds), 'seed')}: "
         f"{compared_to(1 - replicated.mean / replicated.naive_value, 'naive')} ({replicated.naive}, "
         f"{replicated.naive_value:.6g})"
     )
 
 
 def training_line(manifest: Manifest) -> str:
-    """Return in a sentence what the model has learnt from."""
+    """Return what the model was trained on."""
     epochs = ", ".join(str(member.best_epoch) for member in manifest.members)
     if not any(member.epochs for member in manifest.members):
         return (
             f"{counted(len(manifest.members), 'model')} fitted once on the rows from {day(manifest.train_start)} to "
             f"{day(manifest.data.end)}"
         )
-    how = "with early stopping" if manifest.refit == "inner-validation" else "for the folds' median of epochs"
+    how = "with early stopping" if manifest.refit == "inner-validation" else "for the folds' median number of epochs"
     return (
         f"{counted(len(manifest.members), 'network')} trained on the rows from {day(manifest.train_start)} to "
         f"{day(manifest.data.end)}, {how} ({epochs} {'epoch' if epochs == '1' else 'epochs'})"
@@ -50,7 +50,7 @@ def training_line(manifest: Manifest) -> str:
 
 
 def model_lines(manifest: Manifest) -> list[str]:
-    """Return what there is to say of a model, a sentence a line."""
+    """Return the choice, the seed replication and the training of a model, one line each."""
     return [
         f"{study_title(manifest.spec)}, {choice_line(manifest.choice)}",
         seed_replication_line(manifest),
@@ -59,7 +59,7 @@ def model_lines(manifest: Manifest) -> list[str]:
 
 
 def model_markdown(manifest: Manifest, address: str) -> str:
-    """Return a trained model as markdown: its id and address, how it was chosen and replicated, its parameters."""
+    """Return a trained model as markdown: id, address, choice, seed replication and parameters."""
     params = "\n".join(f"| {name} | {short(value)} |" for name, value in manifest.choice.params.items())
     lines = "\n\n".join(model_lines(manifest))
     return f"""# Model `{manifest.model_id}`

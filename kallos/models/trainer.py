@@ -1,4 +1,4 @@
-"""A study's chosen parameters, refitted on all of its rows: the model that forecasts."""
+"""Training a model: the study's chosen parameters, refitted on all of its rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ PREPARATION_FILE = "preparation.json"
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a manifest describes, alive: its scalers, and a fitted Darts model for each of its members."""
+    """A loaded model: its manifest, its scalers, and a fitted Darts model for each member."""
 
     manifest: Manifest
     preparation: Preparation
@@ -38,7 +38,7 @@ class TrainedModel:
 
     @property
     def model_id(self) -> str:
-        """Name of the model, with a hash of all that it is."""
+        """The id of the model, which contains a hash of its manifest."""
         return self.manifest.model_id
 
     @property
@@ -47,7 +47,7 @@ class TrainedModel:
         return tuple(member.seed for member in self.manifest.members)
 
     def files(self) -> dict[str, bytes]:
-        """Return the content of the files beside the manifest, by their names."""
+        """Return the content of all files but the manifest, by name."""
         weights = {
             record.weights: weights_bytes(model)
             for record, model in zip(self.manifest.members, self.members, strict=True)
@@ -56,16 +56,16 @@ class TrainedModel:
 
 
 def choose(best: BestParams, select: Select = "one-se") -> Choice:
-    """Return the trial to train: the plain best, or the cheapest one within one standard error of it.
+    """Return the trial to train: the best one, or the cheapest within one standard error of it.
 
-    A document without the latter's choice has the best taken, and the choice says so. Raises `UsageError` for a study
-    of several assets.
+    If the document has no one-standard-error choice, the best trial is taken, with a note. Raises `UsageError` for a
+    study of several assets.
     """
     best.spec.data.refuse_several()
     if select == "one-se" and best.one_se is not None:
         chosen = best.one_se
         return Choice(select="one-se", trial=chosen.trial, params=chosen.params, one_se=chosen)
-    note = "the study's file has no one-standard-error choice: the best trial is taken" if select == "one-se" else None
+    note = "the study's file has no one-standard-error choice, so it is the best" if select == "one-se" else None
     return Choice(select="best", trial=best.best_trial, params=best.trial_params, note=note)
 
 
@@ -78,23 +78,23 @@ def train(
     refit: Refit = "inner-validation",
     seed_replication: SeedReplication | None = None,
 ) -> TrainedModel:
-    """Return the chosen parameters trained on all rows of the study, once for each of so many seeds.
+    """Train the chosen parameters on all rows of the study, once for each seed.
 
-    Where no seed makes any difference, as of a ridge regression, one of the models is kept.
-    `rows` are those of `kallos.study.again.study_rows`; of a study with rolling windows the last `train_rows` train.
-    `inner-validation` stops early on the end of them, as in a fold. `median-epochs` trains on every row for the median
-    of the folds' best epochs, those of the `seed_replication` if it is given. The same arguments make the same model to
-    the bit, on one thread of the same kind of machine.
+    If the seed makes no difference, as in a ridge regression, only one member is kept. `rows` are those of
+    `kallos.study.again.study_rows`; with `train_rows`, only the last so many are used. `inner-validation` stops early
+    on their last share, as in a fold. `median-epochs` trains on every row for the median of the folds' best epochs, or
+    of the `seed_replication` if given. The same arguments give the same model to the bit, on one thread of the same
+    kind of machine.
 
-    Raises `DataError` for other rows, `FitError` if the model cannot be built or trained, and `UsageError` for less
-    than one seed, or a choice whose epochs nobody has counted.
+    Raises `DataError` for other rows, `FitError` if the model cannot be built or trained, and `UsageError` if `seeds`
+    is below one, or the best epochs of the choice are unknown.
     """
     from kallos.scoring.training import quiet_single_thread
 
     if seeds < 1:
-        raise UsageError(f"a model must have one seed or more, not {seeds}")
+        raise UsageError(f"`seeds` must be 1 or more, not {seeds}")
     if frame_sha256(rows) != best.data.sha256:
-        raise DataError(f"a model must be trained on its study's rows ({best.data.sha256[:12]}), and these are others")
+        raise DataError(f"a model must be trained on the rows of its study ({best.data.sha256[:12]}), and these differ")
     spec = best.spec
     first = 0 if spec.folds.train_rows is None else max(len(rows) - spec.folds.train_rows, 0)
     whole = Fold(0, first, len(rows), len(rows), len(rows))
@@ -138,8 +138,7 @@ def train(
     )
     trained = TrainedModel(manifest, prepared.preparation, tuple(each.model for each in fitted))
     files = {name: FileRecord.of(content) for name, content in trained.files().items()}
-    named = manifest.model_copy(update={"files": files}).named()
-    return TrainedModel(named, trained.preparation, trained.members)
+    return replace(trained, manifest=manifest.model_copy(update={"files": files}).named())
 
 
 def _all_alike(fitted: Sequence[FittedFold]) -> bool:
@@ -157,14 +156,14 @@ def _median_epochs(best: BestParams, choice: Choice, seed_replication: SeedRepli
         return max(seed_replication.median_epoch, 1)
     if choice.trial != best.best_trial:
         raise UsageError(
-            f"median-epochs needs the epochs of trial {choice.trial}, and the study's file has those of its best trial "
-            f"({best.best_trial}) alone: replicate the choice first, or take inner-validation"
+            f"median-epochs needs the epochs of trial {choice.trial}, and the study's file has only those of its best "
+            f"trial ({best.best_trial}): replicate the choice with several seeds, or use inner-validation"
         )
     return max(round(float(pd.Series([fold.best_epoch for fold in best.folds]).median())), 1)
 
 
 def _fit_member(fit: FitSpec, prepared: PreparedFold, cut: InnerCut, n_epochs: int | None) -> FittedFold:
-    """Return a fitted model, stopped early, or trained for a given number of epochs and on every row."""
+    """Fit a member with early stopping, or on every row for a given number of epochs."""
     from kallos.scoring.training import fit_all_epochs
 
     if n_epochs is None:

@@ -1,1 +1,1 @@
-"""The page, the tables, the pictures."""
+"""The report of a study: the page, its tables and its plots."""

@@ -1,4 +1,4 @@
-"""The first thing that a report says: what to do, why, and by which numbers."""
+"""The top of a report: what to do, why, and the key figures."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,7 +20,7 @@ _HEADS: dict[str, tuple[Tone, str]] = {
 
 @dataclass(frozen=True)
 class KeyFigure:
-    """One number, what it is, and what stands beside it."""
+    """A number, its name, and a note."""
 
     value: str
     name: str
@@ -29,7 +29,7 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class Banner:
-    """What a report begins with; the tone is never told by colour alone."""
+    """The top of a report; the head expresses the tone in words, so that colour is not needed."""
 
     tone: Tone
     head: str
@@ -45,16 +45,16 @@ def banner(
     one_se: OneStandardError | None,
     deflation: Deflation | None,
 ) -> Banner:
-    """Return the verdict where a hold-out was looked at, and else what the folds say, which is none."""
-    of_folds = (_on_folds(result), *([] if deflation is None else [_remaining(deflation)]))
+    """Return the verdict of a hold-out evaluation; without one, the results of the folds."""
+    of_folds = _on_folds(result, deflation)
     of_choice = [_counting_trials(deflation), *([] if one_se is None else [_choice(result, one_se)])]
     note = None if deflation is None else f"{_sentence(deflation.method)} Sources: {_sentence(deflation.source)}"
     if evaluation is None:
         return Banner(
             tone="open",
-            head="Not a verdict yet",
-            lead="This page knows of no hold-out evaluation. What follows is what the folds say, and the best trial "
-            "was chosen on these very folds.",
+            head="No verdict yet",
+            lead="This report includes no hold-out evaluation. The results below come from the folds, and the best "
+            "trial was chosen on these very folds, so they are optimistic.",
             reasons=(_folds_say(result), *of_choice),
             figures=of_folds,
             note=note,
@@ -63,8 +63,8 @@ def banner(
     return Banner(
         tone=tone,
         head=head,
-        lead=f"On the hold-out of {evaluation.asset_id}, {day(evaluation.test_start)} to {day(evaluation.test_end)}: "
-        f"{counted(evaluation.n_origins, 'forecast')}, none of which the study has seen.",
+        lead=f"The model made {counted(evaluation.n_origins, 'forecast')} of {evaluation.asset_id} on the hold-out, "
+        f"{day(evaluation.test_start)} to {day(evaluation.test_end)}, which its study never saw.",
         reasons=(*(_sentence(reason) for reason in evaluation.verdict.reasons), *of_choice),
         figures=(*_on_holdout(evaluation), *of_folds),
         note=note,
@@ -74,82 +74,75 @@ def banner(
 def _on_holdout(evaluation: HoldoutEvaluation) -> tuple[KeyFigure, ...]:
     naive = evaluation.against_naive
     return (
-        KeyFigure(percent(naive.skill), f"skill on the hold-out over naive ({evaluation.naive})", interval(naive)),
+        KeyFigure(percent(naive.skill), f"skill over naive ({evaluation.naive}) on the hold-out", interval(naive)),
         KeyFigure(
             f"{min(naive.p_value * evaluation.tests, 1):.2g}",
-            "p-value of that skill",
-            f"the verdict's level is {evaluation.level:g}"
-            + ("" if evaluation.tests == 1 else f", {evaluation.tests} tests counted"),
+            "p-value of this skill",
+            ("" if evaluation.tests == 1 else f"corrected for {evaluation.tests} tests; ")
+            + f"the verdict's level is {evaluation.level:g}",
         ),
         KeyFigure(
             str(evaluation.holdout_evaluations),
             "evaluation on this hold-out" if evaluation.holdout_evaluations == 1 else "evaluations on this hold-out",
             counted(evaluation.tests, "test")
-            + ("" if evaluation.holdout_evaluations == 1 else "; each makes a lucky find likelier"),
+            + ("" if evaluation.holdout_evaluations == 1 else "; each makes a false positive more likely"),
         ),
     )
 
 
 def interval(comparison: Comparison) -> str:
-    """Return the interval of a skill in words."""
-    return f"{percent(comparison.low)} to {percent(comparison.high)} with {comparison.confidence:.0%} confidence"
+    """Return the confidence interval of a skill in words."""
+    return f"{percent(comparison.low)} to {percent(comparison.high)} ({comparison.confidence:.0%} confidence)"
 
 
-def _on_folds(result: TuningResult) -> KeyFigure:
-    won, n_folds = _won(result), len(result.windows)
-    return KeyFigure(
-        percent(result.skill), f"skill on the folds over naive ({result.naive})", f"ahead in {won} of {n_folds} folds"
-    )
-
-
-def _remaining(deflation: Deflation) -> KeyFigure:
-    return KeyFigure(
-        percent(deflation.skill),
-        "skill left, counting the trials",
-        f"overfitted in {deflation.overfitting:.0%} of splits",
-    )
+def _on_folds(result: TuningResult, deflation: Deflation | None) -> tuple[KeyFigure, ...]:
+    skill = KeyFigure(percent(result.skill), f"skill over naive ({result.naive}) on the folds", _won(result))
+    if deflation is None:
+        return (skill,)
+    note = f"the choice overfits in {deflation.overfitting:.0%} of splits"
+    return skill, KeyFigure(percent(deflation.skill), "skill after deflation for the choice", note)
 
 
 def _folds_say(result: TuningResult) -> str:
-    trials = counted(len(result.trials), "trial")
-    means = f"mean {result.spec.metric_label} {result.best_value:.6g} against {result.naive_value:.6g}"
-    naive = f"naive ({result.naive})"
-    if result.skill <= 0:
-        return f"The best of {trials} is {compared_to(result.skill, naive)}: {means}. No better than guessing."
     return (
-        f"The best of {trials} is {compared_to(result.skill, naive)}: {means}, and is ahead in {_won(result)} "
-        f"of {counted(len(result.windows), 'fold')}."
+        f"The best of {counted(len(result.trials), 'trial')} is "
+        f"{compared_to(result.skill, f'naive ({result.naive})')}, with a mean {result.spec.metric_label} of "
+        f"{result.best_value:.6g} against {result.naive_value:.6g}, and is {_won(result)}."
     )
 
 
 def _counting_trials(deflation: Deflation | None) -> str:
     if deflation is None:
-        return "How much of the skill the choice has made is not known: that takes two complete trials and three folds."
-    left = "nothing" if deflation.skill <= 0 else percent(deflation.skill)
+        return (
+            "It is unknown how much of the skill is due to choosing the best trial: an estimate needs at least two "
+            "complete trials and three folds."
+        )
+    left = "no skill" if deflation.skill <= 0 else f"a skill of {percent(deflation.skill)}"
     return (
-        f"A trial chosen so from {counted(deflation.trials, 'complete trial')} saves {left} on folds that did not "
-        f"choose it; the best one's skill on the folds that chose it is {percent(deflation.apparent_skill)}. In "
-        f"{deflation.overfitting:.0%} of the splits of the folds into halves, the trial chosen on one half is no "
-        f"better than the median one on the other."
+        f"The best of {counted(deflation.trials, 'complete trial')} has a skill of {percent(deflation.apparent_skill)} "
+        f"on the folds that chose it, and a trial chosen in this way has {left} on other folds. If the folds are split "
+        f"into two halves, the best trial of one half is no better than the median trial on the other half in "
+        f"{deflation.overfitting:.0%} of splits."
     )
 
 
 def _choice(result: TuningResult, one_se: OneStandardError) -> str:
     if one_se.trial == result.best.number:
         return (
-            f"Within one standard error of the best there is no cheaper trial than itself (trial {one_se.trial}, "
-            f"{one_se.operations:,} multiply-adds a forecast)."
+            f"No trial within one standard error of the best is cheaper than the best itself (trial {one_se.trial}, "
+            f"{one_se.operations:,} multiply-adds per forecast)."
         )
     return (
-        f"Within one standard error of the best, trial {one_se.trial} is the cheapest of {one_se.within}: "
-        f"{one_se.operations:,} multiply-adds a forecast instead of {one_se.best_operations:,}, with a mean "
-        f"{result.spec.metric_label} higher by {one_se.mean_difference:.3g} (standard error "
-        f"{one_se.standard_error:.3g}, of which {len(result.windows)} folds allow {one_se.quantile:.3g})."
+        f"Trial {one_se.trial} is the cheapest of the {one_se.within} trials within one standard error of the best: it "
+        f"needs {one_se.operations:,} multiply-adds per forecast instead of {one_se.best_operations:,}. Its mean "
+        f"{result.spec.metric_label} is {one_se.mean_difference:.3g} higher (with {len(result.windows)} folds, up to "
+        f"{one_se.quantile:.3g} times the standard error of the difference, {one_se.standard_error:.3g}, is allowed)."
     )
 
 
-def _won(result: TuningResult) -> int:
-    return sum(row["value"] < row["naive_value"] for row in fold_rows(result)[: len(result.windows)])
+def _won(result: TuningResult) -> str:
+    won = sum(row["value"] < row["naive_value"] for row in fold_rows(result)[: len(result.windows)])
+    return f"better in {won} of {counted(len(result.windows), 'fold')}"
 
 
 def _sentence(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What is shown and stored of an evaluation: its document, markdown, and the table of scores."""
+"""An evaluation as a file, as markdown, and as a table of scores."""
 
 import posixpath
 from contextlib import suppress
@@ -26,16 +26,16 @@ def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
 
 
 def headline(evaluation: HoldoutEvaluation) -> str:
-    """Return the verdict in a line, with what it rests on."""
+    """Return the verdict in one line, with the skill and the hold-out."""
     skill = skill_line(evaluation.against_naive, evaluation.tests)
     return f"{evaluation.verdict.decision}: {skill}, over {span(evaluation)}"
 
 
-def skill_line(comparison: Comparison, tests: int = 1) -> str:
-    """Return in a phrase how the model did against another, so many tests counted."""
+def skill_line(comparison: Comparison, tests: int) -> str:
+    """Return how the model compares with another forecaster, with the p-value corrected for the tests."""
     return (
-        f"{compared_to(comparison.skill, comparison.other)} ({comparison.confidence:.0%} interval "
-        f"{signed(comparison.low)} to {signed(comparison.high)}, p {min(comparison.p_value * tests, 1):.2g})"
+        f"{compared_to(comparison.skill, comparison.other)} ({comparison.confidence:.0%} confidence interval "
+        f"{signed(comparison.low)} to {signed(comparison.high)}, p = {min(comparison.p_value * tests, 1):.2g})"
     )
 
 
@@ -47,27 +47,27 @@ def span(evaluation: HoldoutEvaluation) -> str:
 
 
 def score_rows(evaluation: HoldoutEvaluation) -> list[dict[str, Any]]:
-    """Return a row per forecaster, the least error by the study's metric first; a score not defined is None."""
+    """Return a row per forecaster, the best by the study's metric first; an undefined score is None."""
     rows = [{"forecaster": name, **scores.model_dump()} for name, scores in evaluation.scores.items()]
     return sorted(rows, key=lambda row: evaluation.errors[row["forecaster"]])
 
 
 def score_names(evaluation: HoldoutEvaluation) -> dict[str, str]:
-    """Return what is in the rows, for people; a custom metric by the name of its function."""
+    """Return the headings of the rows; that of a custom metric is the name of its function."""
     metric = evaluation.metric_label.rpartition(":")[2]
     names = {name: name.replace("_", " ") for name in score_rows(evaluation)[0] if name != "forecaster"}
     return {**names, "value": metric}
 
 
 def loss_line(evaluation: HoldoutEvaluation) -> str:
-    """Return in words which loss the verdict's test is of, and the unit of errors where it is not the target's."""
-    why = f"{evaluation.metric} is no mean over forecasts: the" if ":" in evaluation.metric else "The"
+    """Return which loss the tests compare, and the unit of errors if it is not the target's."""
+    why = f"{evaluation.metric} is not a mean over forecasts, so the" if ":" in evaluation.metric else "The"
     unit = "" if isinstance(evaluation.target, str) else " Errors are in standard deviations of each target."
-    return f"{why} test is of the {evaluation.loss}.{unit}"
+    return f"{why} tests compare the {evaluation.loss}.{unit}"
 
 
 def evaluation_markdown(evaluation: HoldoutEvaluation) -> str:
-    """Return the evaluation as markdown: verdict and reasons, comparisons, and every forecaster's scores."""
+    """Return the evaluation as markdown: verdict, reasons, comparisons, and every forecaster's scores."""
     names = score_names(evaluation)
     table = "\n".join(
         f"| {row['forecaster']} | " + " | ".join(shown_score(row[name]) for name in names) + " |"
@@ -79,7 +79,7 @@ def evaluation_markdown(evaluation: HoldoutEvaluation) -> str:
 
 {reasons}
 
-The model on {span(evaluation)}:
+The model, by {span(evaluation)}, is:
 
 {against}
 
@@ -89,47 +89,48 @@ The model on {span(evaluation)}:
 
 {loss_line(evaluation)}
 
-Target `{evaluation.target_label}` of {evaluation.asset_id}, {evaluation.horizon} ahead. Level {evaluation.level:.0%};
-{counted(evaluation.holdout_evaluations, "evaluation")} on this hold-out, {counted(evaluation.tests, "test")}.
+Target `{evaluation.target_label}` of {evaluation.asset_id}, {counted(evaluation.horizon, "step")} ahead. Level
+{evaluation.level:.0%}; {counted(evaluation.holdout_evaluations, "evaluation")} on this hold-out,
+{counted(evaluation.tests, "test")}.
 """
 
 
 def shown_score(value: float | None) -> str:
-    """Return a score for people."""
+    """Return a score to show, `-` if it is undefined."""
     return "-" if value is None else f"{value:.4g}"
 
 
 def read_evaluation(address: str, result: TuningResult) -> HoldoutEvaluation:
-    """Return the evaluation that a file holds, of a model that the study has chosen.
+    """Return the evaluation in a file.
 
-    Raises `UsageError` if the file is not there, holds none, or one of another asset, target or horizon.
+    Raises `UsageError` if the file is missing, is not an evaluation, or is of another asset, target or horizon.
     """
     shown = scrubbed(address)
     content = read_at(address)
     if content is None:
-        raise UsageError(f"an evaluation must be there: {shown} is not; 'kallos-run evaluate' writes it")
+        raise UsageError(f"an evaluation must exist, and {shown} does not: run 'kallos-run evaluate' first")
     try:
         evaluation = HoldoutEvaluation.model_validate_json(content)
     except ValidationError as error:
         raise UsageError(
-            f"an evaluation must be one that 'kallos-run evaluate' wrote, and {shown} is none: {explain(error)}"
+            f"an evaluation must be one that 'kallos-run evaluate' wrote, and {shown} is not: {explain(error)}"
         ) from None
     spec = result.spec
     ours = (spec.data.asset_id, spec.features.target, spec.horizon)
     its = (evaluation.asset_id, evaluation.target, evaluation.horizon)
     if its != ours:
         raise UsageError(
-            f"an evaluation must be of the study's asset, target and horizon {ours}: {shown} is of {its}; give that of "
-            f"a model which this study has chosen"
+            f"an evaluation must have the study's asset, target and horizon, {ours}, and {shown} has {its}: choose "
+            f"that of a model of this study"
         )
     return evaluation
 
 
 def find_evaluation(result: TuningResult, results: str, one_se: OneStandardError | None) -> HoldoutEvaluation | None:
-    """Return the last evaluation among the results of what the study chooses, or None if there is none.
+    """Return the latest evaluation among the results of a trial that the study chose, or None.
 
-    Models are told by their manifests, among the same results: one of an earlier trial, or of another study on the same
-    asset, is none of this study's. What cannot be read is passed over. Raises `KallosError` if the results cannot be.
+    The manifests of the models tell which study and trial they are from. Unreadable files are skipped. Raises
+    `KallosError` if the results folder cannot be read.
     """
     chosen = {result.best.number, *([] if one_se is None else [one_se.trial])}
     found = []
@@ -140,5 +141,5 @@ def find_evaluation(result: TuningResult, results: str, one_se: OneStandardError
                 manifest = read_manifest(model_folder(results, model_id))
                 if manifest.study == result.study_name and manifest.choice.trial in chosen:
                     found.append(read_evaluation(posixpath.join(results, name), result))
-    # Each hold-out evaluation counts those before it.
+    # The count grows with each evaluation.
     return max(found, key=lambda evaluation: evaluation.holdout_evaluations, default=None)

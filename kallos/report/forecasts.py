@@ -1,4 +1,4 @@
-"""What the best trial has forecast, beside what came: for looking at, not for choosing."""
+"""Forecasts of the best trial with the actual values: to look at, not to choose by."""
 
 from collections.abc import Callable
 
@@ -17,12 +17,11 @@ from kallos.study.result import TuningResult
 
 
 class FoldForecasts(BaseModel):
-    """Forecasts of one fold's validation window, each row forecast once, in the target's own units.
+    """Forecasts of one fold's window for the first target and asset, each row once, in the target's own units.
 
-    Of several targets or assets they are the first one's. They are made from every `block`-th row, `block` rows ahead,
-    so that all steps of the horizon are in it alike.
-    `fingerprint` is that of the fold's job, and `rmse` is over all its (origin, step) pairs, those left out here too:
-    the score that the study has, if the fit is repeated to the bit.
+    They are made from every `block`-th row, `block` rows ahead, so all steps of the horizon are equally frequent.
+    `fingerprint` is that of the fold job. `rmse` is over all pairs of origin and step, including those left out here,
+    so it equals the study's score if the fit is reproduced to the bit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,7 +36,7 @@ class FoldForecasts(BaseModel):
 
 
 class BestForecasts(BaseModel):
-    """The forecasts of a study's best trial on its last complete fold: one fit's worth."""
+    """The forecasts of a study's best trial on its last complete fold."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -78,21 +77,21 @@ def forecasts_of_best(
     forecast: Callable[[FoldJob], FoldForecasts],
     anew: bool = False,
 ) -> BestForecasts:
-    """Return the best trial's forecasts, and leave them in the study's folder as `forecasts.json`.
+    """Return the best trial's forecasts and write them to the study's folder as `forecasts.json`.
 
-    What lies there of the same job is taken over, unless `anew`: a night that finds the best trial of the night
-    before fits nothing for them. Raises what `forecast` does, and `KallosError` if the folder cannot be written.
+    Forecasts of the same job in the folder are reused without a fit, unless `anew`. Raises what `forecast` does, and
+    `KallosError` if the folder cannot be written.
     """
     kept = None if anew else _read(folder)
-    is_there = kept is not None and kept.last_fold.fingerprint == job.fingerprint
-    last_fold = kept.last_fold if kept and is_there else forecast(job)
+    is_same = kept is not None and kept.last_fold.fingerprint == job.fingerprint
+    last_fold = kept.last_fold if kept and is_same else forecast(job)
     made = BestForecasts(study=result.study_name, trial=result.best.number, last_fold=last_fold)
     Folder(folder).write(FORECASTS, made.model_dump_json() + "\n")
     return made
 
 
 def read_forecasts(result: TuningResult, folder: str) -> BestForecasts | None:
-    """Return the best trial's forecasts that lie in the folder, or None if none of this study's best can be read."""
+    """Return the best trial's forecasts from the folder, or None if it has none that can be read."""
     kept = _read(folder)
     return kept if kept is not None and (kept.study, kept.trial) == (result.study_name, result.best.number) else None
 

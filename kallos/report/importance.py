@@ -1,4 +1,4 @@
-"""The search space as a study's trials have drawn from it, and which of its parameters mattered."""
+"""The search space that a study's trials drew from, and which of its parameters mattered."""
 
 import warnings
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from kallos.study.record import quiet_optuna
 from kallos.study.result import TuningResult
 from kallos.study.trials import TrialRecord
 
-# Fewer complete trials than this say nothing of single parameters.
+# With fewer complete trials, the importance of single parameters is noise.
 FEWEST_TRIALS = 10
 
 _SEED = 0
@@ -26,9 +26,9 @@ _STATES: dict[Literal["complete", "pruned", "failed"], TrialState] = {
 
 @dataclass(frozen=True)
 class Importance:
-    """The share of the values' variance that each parameter explains, the largest first, from so many trials.
+    """The share of the values' variance that each parameter explains, the largest first.
 
-    `left_out` are the parameters that not every trial draws: there is no share of theirs.
+    `left_out` are the parameters that not every trial draws, which have no share.
     """
 
     shares: dict[str, float]
@@ -37,13 +37,13 @@ class Importance:
 
 
 def drawn_trials(result: TuningResult) -> list[FrozenTrial]:
-    """Return a study's trials as Optuna has them, with what each parameter was drawn from.
+    """Return a study's trials in Optuna's form, with the distribution of each parameter.
 
-    Empty if the architecture of this version draws other parameters than the trials have.
+    Empty if this version of the architecture has other parameters than the trials.
     """
     try:
         with warnings.catch_warnings():
-            # Of a parameter out of its range, which is an error just below.
+            # Optuna warns of a parameter out of its range before it raises.
             warnings.simplefilter("ignore")
             return [_drawn(trial, result) for trial in result.trials]
     except (ValueError, UsageError):
@@ -51,14 +51,14 @@ def drawn_trials(result: TuningResult) -> list[FrozenTrial]:
 
 
 def search_space(trials: list[FrozenTrial]) -> dict[str, BaseDistribution]:
-    """Return what each parameter was drawn from, in the order in which the first trials drew them."""
+    """Return the distribution of each parameter, in the order of drawing."""
     return {name: distribution for trial in trials for name, distribution in trial.distributions.items()}
 
 
 def importance_of(trials: list[FrozenTrial]) -> Importance | None:
-    """Return what the parameters explain, by fANOVA (Hutter et al., 2014), or None from too few complete trials.
+    """Return the importance of the parameters by fANOVA (Hutter et al., 2014).
 
-    None, too, where all values or all parameters are the same: there is nothing to explain, or nothing to do it by.
+    None if there are too few complete trials, or all values or all parameters are the same.
     """
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     if len(complete) < FEWEST_TRIALS or len({trial.value for trial in complete}) < 2:

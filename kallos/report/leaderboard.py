@@ -1,4 +1,4 @@
-"""Many studies in one table: the models of each asset beside the naive forecast, and mean ranks over the assets."""
+"""The leaderboard of a grid: the models of each asset and naive, with mean ranks over the assets."""
 
 import csv
 import io
@@ -20,11 +20,11 @@ NAIVE = "naive"
 
 
 class LeaderboardEntry(BaseModel):
-    """What a study of one model on one asset came to, or why it has no result.
+    """The result of a study of one model on one asset, or the reason why it has none.
 
-    `value` is the mean error of its best trial over the folds, by `metric`, in `folds_won` of which it beats the naive
-    forecast; `trials` of `n_trials` have been tried, and `pending` more have begun. `is_found`: its whole result was
-    there, and no run was needed.
+    `value` is the mean error of its best trial over the folds by `metric`, and the trial beats naive in `folds_won` of
+    them. `trials` of `n_trials` have ended, and `pending` more have started. `is_found` says that a complete result
+    existed, so no run was needed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,12 +52,12 @@ class LeaderboardEntry(BaseModel):
 
     @classmethod
     def failed(cls, spec: TuneSpec, reason: str) -> "LeaderboardEntry":
-        """Return the entry of a study that has no result, and why, in one line."""
+        """Return the entry of a study without a result, with the reason in one line."""
         return cls.waiting(spec).model_copy(update={"status": "failed", "reason": " ".join(reason.split())})
 
     @classmethod
     def of(cls, spec: TuneSpec, best: BestParams) -> "LeaderboardEntry":
-        """Return the entry of a study by its best-parameters document."""
+        """Return the entry of a study from its best-parameters document."""
         return cls(
             asset=spec.data.asset_label,
             model=spec.model_name,
@@ -76,27 +76,27 @@ class LeaderboardEntry(BaseModel):
 
 
 class Row(BaseModel):
-    """A line of the leaderboard: a model on an asset, or the naive forecast there, over which models have skill."""
+    """A row of the leaderboard: a model on an asset, or the naive forecast."""
 
     model_config = ConfigDict(frozen=True)
 
     asset: str
-    rank: float | None
+    rank: float | None = None
     model: str
     status: Literal["done", "failed", "waiting", "naive"]
     metric: str
     value: float | None
-    skill: float | None
-    folds_won: int | None
+    skill: float | None = None
+    folds_won: int | None = None
     folds: int | None
-    trials: int | None
-    n_trials: int | None
-    study: str | None
-    reason: str | None
+    trials: int | None = None
+    n_trials: int | None = None
+    study: str | None = None
+    reason: str | None = None
 
 
 class MeanRank(BaseModel):
-    """A model's mean rank over so many assets, 1 being the best; ties share the mean of their places."""
+    """A model's mean rank over the assets, 1 being the best; ties share the mean of their ranks."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -113,32 +113,31 @@ class Leaderboard(BaseModel):
     entries: tuple[LeaderboardEntry, ...]
 
     def updated(self, entry: LeaderboardEntry) -> "Leaderboard":
-        """Return the leaderboard with this entry in the place of that of the same model and asset."""
+        """Return the leaderboard with this entry replacing that of the same model and asset."""
         key = (entry.asset, entry.model)
         return Leaderboard(entries=tuple(entry if (each.asset, each.model) == key else each for each in self.entries))
 
     @property
     def label(self) -> str:
-        """What the values are, for people: the metrics of the studies."""
+        """The names of the studies' metrics."""
         return ", ".join(dict.fromkeys(metric_label(entry.metric) for entry in self.entries)) or metric_label(RMSE)
 
     @property
     def failed(self) -> tuple[LeaderboardEntry, ...]:
-        """Studies that have no result."""
+        """The studies without a result."""
         return tuple(entry for entry in self.entries if entry.status == "failed")
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """Rows by asset, best value first, the naive forecast among them; at equal values it stands before a model."""
+        """The rows by asset, best value first; at equal values, naive comes before a model."""
         return tuple(row for entries in self._by_asset().values() for row in _rows(entries))
 
     @property
     def mean_ranks(self) -> tuple[MeanRank, ...]:
-        """Mean rank of each model and of the naive forecast, best first, over the assets that all models have finished.
+        """The mean rank of each model and naive, best first, over the assets that all models have finished.
 
-        Only those are alike: where one is missing, the others' ranks are better for it (Demšar, 2006, Statistical
-        Comparisons of Classifiers over Multiple Data Sets, section 3.2.2, ranks complete data sets alone). Empty if
-        there is no such asset.
+        A missing model would improve the ranks of the others (Demšar, 2006, Statistical Comparisons of Classifiers over
+        Multiple Data Sets, section 3.2.2, ranks complete data sets only). Empty if there is no such asset.
         """
         whole = [entries for entries in self._by_asset().values() if all(each.status == "done" for each in entries)]
         ranks: dict[str, list[float]] = {}
@@ -157,10 +156,10 @@ class Leaderboard(BaseModel):
 
 
 def write_leaderboard(board: Leaderboard, grid: StudyGrid, results: str) -> str:
-    """Write the rows into the grid's own folder among the results, and return the address of that file.
+    """Write the rows into the grid's own folder and return the address of the file.
 
-    Their copy takes the place of that of the last grid of the same target. Raises `KallosError` if the results cannot
-    be written.
+    A copy among the results replaces that of the last grid with the same target. Raises `KallosError` if the results
+    cannot be written.
     """
     text = leaderboard_csv(board)
     Folder(results).write(latest_leaderboard(grid), text)
@@ -168,7 +167,7 @@ def write_leaderboard(board: Leaderboard, grid: StudyGrid, results: str) -> str:
 
 
 def leaderboard_csv(board: Leaderboard) -> str:
-    """Return the rows as CSV, numbers in full."""
+    """Return the rows as CSV, with numbers in full precision."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(Row.model_fields), lineterminator="\n")
     writer.writeheader()
@@ -177,7 +176,7 @@ def leaderboard_csv(board: Leaderboard) -> str:
 
 
 def leaderboard_markdown(board: Leaderboard) -> str:
-    """Return the leaderboard as markdown: rows, what is to be known of them, and why studies have failed."""
+    """Return the leaderboard as markdown: rows, notes, and why studies failed."""
     rows = "\n".join(
         f"| {_cell(row.asset)} | {rank_text(row.rank)} | {_cell(row.model)} | {value(row.value)} | {signed(row.skill)} "
         f"| {of(row.folds_won, row.folds)} | {of(row.trials, row.n_trials)} | {row.status} |"
@@ -195,12 +194,12 @@ def leaderboard_markdown(board: Leaderboard) -> str:
 
 
 def notes(board: Leaderboard) -> list[str]:
-    """Return the sentences that belong under the rows: that values flatter, and the mean ranks, if there are any."""
+    """Return the notes under the rows: a warning that values are optimistic, and the mean ranks."""
     messages = []
     if any(entry.status == "done" for entry in board.entries):
         messages.append(
-            "A value is that of a study's best trial, chosen on these very folds: it flatters, and more so the more "
-            "trials and models there are."
+            "Each value is that of a study's best trial, chosen on these very folds, so it is optimistic, the more so "
+            "with more trials and models."
         )
     if board.mean_ranks:
         ranks = ", ".join(f"{each.model} {each.rank:.2f}" for each in board.mean_ranks)
@@ -210,27 +209,26 @@ def notes(board: Leaderboard) -> list[str]:
 
 
 def value(number: float | None) -> str:
-    """Return a score for people; nothing if there is none."""
+    """Return a score to show, empty if there is none."""
     return "" if number is None else f"{number:.5g}"
 
 
 def of(number: int | None, whole: int | None) -> str:
-    """Return so many of how many."""
+    """Return `3 of 4`, empty without a number."""
     return "" if number is None else f"{number} of {whole}"
 
 
 def rank_text(rank: float | None) -> str:
-    """Return a rank for people: `2`, or `2.5` where two share the second place."""
+    """Return a rank to show, such as `2`, or `2.5` for a tie."""
     return "" if rank is None else f"{rank:g}"
 
 
 def _rows(entries: Sequence[LeaderboardEntry]) -> list[Row]:
     """Return the rows of one asset."""
-    from scipy.stats import rankdata  # It takes a while, and most commands show no leaderboard.
+    from scipy.stats import rankdata  # Slow to import, and most commands show no leaderboard.
 
     rows = [
         Row(
-            rank=None,
             skill=None if each.value is None or not each.naive_value else 1 - each.value / each.naive_value,
             **each.model_dump(exclude={"naive", "naive_value", "pending", "is_found"}),
         )
@@ -238,29 +236,19 @@ def _rows(entries: Sequence[LeaderboardEntry]) -> list[Row]:
     ]
     scored = next((each for each in entries if each.naive_value is not None), None)
     if scored is not None:
-        rows.append(_naive_row(scored))
+        naive = Row(
+            asset=scored.asset,
+            model=f"{NAIVE} ({scored.naive})",
+            status="naive",
+            metric=scored.metric,
+            value=scored.naive_value,
+            folds=scored.folds,
+        )
+        rows.append(naive)
     rows.sort(key=_order)
     ranks = rankdata([row.value for row in rows if row.value is not None]).tolist()
     # Rows without a value come last, and have no rank.
     return [row.model_copy(update={"rank": rank}) for row, rank in zip_longest(rows, ranks)]
-
-
-def _naive_row(scored: LeaderboardEntry) -> Row:
-    return Row(
-        asset=scored.asset,
-        rank=None,
-        model=f"{NAIVE} ({scored.naive})",
-        status="naive",
-        metric=scored.metric,
-        value=scored.naive_value,
-        skill=None,
-        folds_won=None,
-        folds=scored.folds,
-        trials=None,
-        n_trials=None,
-        study=None,
-        reason=None,
-    )
 
 
 def _order(row: Row) -> tuple[bool, float, bool, str]:

@@ -1,4 +1,4 @@
-"""The report: one page that says what to do first, and shows all that it rests on. It needs no network."""
+"""The report: a single page with the verdict first, then all its evidence. It needs no network."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -6,36 +6,10 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from kallos.evaluation.results import HoldoutEvaluation
+from kallos.report import pictures, tables
 from kallos.report.banner import banner
 from kallos.report.forecasts import BestForecasts
 from kallos.report.importance import FEWEST_TRIALS, drawn_trials, importance_of, search_space
-from kallos.report.pictures import (
-    Picture,
-    comparison_picture,
-    fold_picture,
-    forecast_picture,
-    history_picture,
-    importance_picture,
-    parallel_picture,
-    seconds_picture,
-)
-from kallos.report.tables import (
-    Table,
-    architecture_table,
-    asset_table,
-    comparison_table,
-    data_table,
-    fold_table,
-    forecast_table,
-    importance_table,
-    params_table,
-    score_table,
-    seconds_table,
-    spec_table,
-    target_table,
-    trial_table,
-    version_table,
-)
 from kallos.specs.study import study_title
 from kallos.storage import Folder
 from kallos.study.best_params import is_latest
@@ -46,20 +20,20 @@ from kallos.study.names import REPORT, latest_name, results_of
 from kallos.study.result import TuningResult
 from kallos.words import counted, day, percent
 
-# Of what nobody can forecast, the best naive forecast is one of these.
+# If one of these is the best naive forecast, little can be forecast.
 _LITTLE_TO_KNOW = {"zero": "zero", "mean": "the mean"}
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: words, a picture, tables that are shown, and tables that are folded away."""
+    """A part of the page: sentences, a plot, tables that are shown, and tables that are folded."""
 
     name: str
     title: str
     words: tuple[str, ...]
-    picture: Picture | None = None
-    shown: tuple[Table, ...] = ()
-    folded: tuple[Table, ...] = ()
+    picture: pictures.Picture | None = None
+    shown: tuple[tables.Table, ...] = ()
+    folded: tuple[tables.Table, ...] = ()
 
 
 def report_html(
@@ -72,9 +46,9 @@ def report_html(
     no_forecasts: str | None = None,
     run: StudyFinished | None = None,
 ) -> str:
-    """Return the page, whole in itself, and the same to the byte for the same arguments.
+    """Return the self-contained page, the same to the byte for the same arguments.
 
-    `no_forecasts` says why there are none, and `run` what the run that ended the study has done.
+    `no_forecasts` says why there are no forecasts, and `run` describes the run that ended the study.
     """
     spec = result.spec
     sections = [
@@ -98,9 +72,9 @@ def report_html(
 
 
 def write_report(result: TuningResult, page: str, folder: str) -> str:
-    """Write the page into the study's own folder, and return its address.
+    """Write the page into the study's own folder and return its address.
 
-    Where the study is the latest of its model, asset and target, so is the copy of its page beside the folder. Raises
+    If the study is the latest of its model, asset and target, also replace the copy next to the folder. Raises
     `KallosError` if the folder cannot be written.
     """
     results = results_of(folder, result.study_name)
@@ -111,10 +85,7 @@ def write_report(result: TuningResult, page: str, folder: str) -> str:
 
 
 def remove_report(result: TuningResult, folder: str) -> None:
-    """Remove an earlier page from the study's folder, and the copy of the latest one's beside it.
-
-    None must lie beside a result that it does not show.
-    """
+    """Remove an outdated page from the study's folder, and the copy next to the folder."""
     results = results_of(folder, result.study_name)
     Folder(folder).remove(REPORT)
     if results is not None:
@@ -122,55 +93,53 @@ def remove_report(result: TuningResult, folder: str) -> None:
 
 
 def find_report(folder: str) -> str | None:
-    """Return the address of the page in a study's own folder, or None if there is none."""
+    """Return the address of the page in a study's own folder, or None."""
     own = Folder(folder)
     return own.address(REPORT) if REPORT in own.names() else None
 
 
 def _holdout(evaluation: HoldoutEvaluation) -> Section:
-    seeds = ", ".join(f"{seed} {rmse:.6g}" for seed, rmse in evaluation.rmse_by_seed.items())
+    seeds = ", ".join(f"{rmse:.6g} (seed {seed})" for seed, rmse in evaluation.rmse_by_seed.items())
     return Section(
         "holdout",
         "On the hold-out",
         (
             f"Rolling forecasts of {evaluation.target_label}, {day(evaluation.test_start)} to "
-            f"{day(evaluation.test_end)}. The naive forecast is the better one on the hold-out itself "
-            f"({evaluation.naive}), which is the harder one to beat. A point is the share of the other's "
-            f"{evaluation.score} that the model saves, the line its interval; left of zero the model is worse.",
-            f"Model {evaluation.model_id}, champion: {evaluation.champion_id or 'none'}. RMSE by seed: {seeds}.",
+            f"{day(evaluation.test_end)}. Naive is the simple baseline that does best on the hold-out itself "
+            f"({evaluation.naive}), so it is the hardest to beat. Each point is the skill over another forecaster, the "
+            f"share of its {evaluation.score} that the model saves, and the line is the confidence interval. Left of "
+            f"zero, the model is worse.",
+            f"Model {evaluation.model_id}; champion: {evaluation.champion_id or 'none'}. RMSE by seed: {seeds}.",
         ),
-        comparison_picture(evaluation),
-        shown=(score_table(evaluation),),
-        folded=(comparison_table(evaluation),),
+        pictures.comparison_picture(evaluation),
+        shown=(tables.score_table(evaluation),),
+        folded=(tables.comparison_table(evaluation),),
     )
 
 
 def _folds(result: TuningResult) -> Section:
     label = result.spec.metric_label
     words = [
-        f"Each bar is the share of naive's {label} that the best trial saves in a fold; below zero, naive is better. "
-        "Every fold is trained on the rows before it alone."
+        f"Each bar is the best trial's skill in a fold, the share of naive's {label} that it saves. Below zero, naive "
+        "is better. Each fold trains only on rows before its window."
     ]
     if result.current_score is not None:
-        words.append("The current window is not over yet: it is shown as an outline, and is not in the mean.")
+        words.append("The current window is not complete yet: it is drawn as an outline and left out of the mean.")
     elif result.current_reason is not None:
         words.append(f"The current window could not be scored: {result.current_reason}.")
     if len(result.spec.data.assets) > 1:
         words.append(
-            "One model has learnt from all assets. Errors are in each asset's own standard deviations over the rows "
-            "that train, and their mean over the assets."
+            "One model is trained on all assets. Errors are in standard deviations of each asset over its training "
+            "rows, averaged over the assets."
         )
     naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
-    words.append(f"Naive forecasts, mean {label} over the folds: {naive}.")
+    words.append(f"Mean {label} of the naive forecasts over the folds: {naive}.")
     return Section(
         "folds",
         "Against naive, fold by fold",
         tuple(words),
-        fold_picture(result),
-        (
-            fold_table(result),
-            *(table for table in (asset_table(result), target_table(result)) if table.rows),
-        ),
+        pictures.fold_picture(result),
+        (tables.fold_table(result), tables.asset_table(result), tables.target_table(result)),
     )
 
 
@@ -181,44 +150,45 @@ def _history(result: TuningResult) -> Section:
         f"{states.count('failed')} failed. The best is trial {result.best.number}.",
     ]
     if result.pending:
-        words.append(f"A budget ended the run: {result.pending} more had begun, and are not in this result.")
+        words.append(f"A budget ended the run: {counted(result.pending, 'more trial')} had started, without a result.")
     if result.warm_start.study:
         sets = counted(len(result.warm_start.params), "parameter set")
-        words.append(f"The first trials took the best {sets} of {result.warm_start.study}.")
+        words.append(f"Warm start: the first trials reused the best {sets} of {result.warm_start.study}.")
     return Section(
         "trials",
         "How the search went",
         tuple(words),
-        history_picture(result),
-        shown=tuple(table for table in (architecture_table(result),) if table.rows),
-        folded=(trial_table(result),),
+        pictures.history_picture(result),
+        shown=tuple(table for table in (tables.architecture_table(result),) if table.rows),
+        folded=(tables.trial_table(result),),
     )
 
 
 def _parameters(result: TuningResult) -> list[Section]:
     drawn = drawn_trials(result)
     space, importance = search_space(drawn), importance_of(drawn)
-    best = Section("parameters", "The best parameters", (), shown=(params_table(result),))
+    best = Section("parameters", "The best parameters", (), shown=(tables.params_table(result),))
     if importance is None:
         why = (
-            "the architecture of this version draws other parameters than these trials have"
+            "this version of the architecture has other parameters than these trials"
             if not drawn
-            else f"that takes {FEWEST_TRIALS} complete trials with values that differ"
+            else f"it needs {FEWEST_TRIALS} complete trials with different values"
         )
         mattered = Section("importance", "Which parameters mattered", (f"Not shown: {why}.",))
     else:
         words = [
-            f"Share of the variance of the values that each parameter explains by itself and with others, by fANOVA "
-            f"(Hutter et al., 2014) over {counted(importance.trials, 'complete trial')}: a rough guide, no more."
+            f"The share of the variance of the trials' values that each parameter explains, alone and together with "
+            f"others, by fANOVA (Hutter et al., 2014) over {counted(importance.trials, 'complete trial')}. It is only "
+            f"a rough guide."
         ]
         if importance.left_out:
-            words.append(f"Not drawn in every trial, and so left out: {', '.join(importance.left_out)}.")
+            words.append(f"Not drawn in every trial, and therefore left out: {', '.join(importance.left_out)}.")
         mattered = Section(
             "importance",
             "Which parameters mattered",
             tuple(words),
-            importance_picture(importance),
-            folded=(importance_table(importance),),
+            pictures.importance_picture(importance),
+            folded=(tables.importance_table(importance),),
         )
     if not drawn:
         return [best, mattered]
@@ -226,24 +196,24 @@ def _parameters(result: TuningResult) -> list[Section]:
         "parallel",
         "All parameters at once",
         (
-            "Each line is a trial, from its parameters down to its value. Where the blue ones meet, the search has "
-            "settled.",
+            "Each line is a trial and runs down through its parameters to its value. Where the blue lines meet, the "
+            "search has settled.",
         ),
-        parallel_picture(result, space),
+        pictures.parallel_picture(result, space),
     )
     return [best, mattered, together]
 
 
 def _forecasts(result: TuningResult, forecasts: BestForecasts | None, why_none: str | None) -> Section:
-    title = "Forecasts and what came"
+    title = "Forecasts and actual values"
     if forecasts is None:
-        return Section("forecasts", title, (f"Not shown: {why_none or 'no forecasts were kept with this study'}.",))
+        return Section("forecasts", title, (f"Not shown: {why_none or 'this study has no stored forecasts'}.",))
     fold = forecasts.last_fold
     recorded = result.best.scores[fold.fold - 1].rmse
     same = (
         "as the study has recorded, to the last bit"
         if recorded == fold.rmse
-        else f"where the study has recorded {recorded:.6g}: on another kind of machine, bits differ"
+        else f"and the study has recorded {recorded:.6g}: results differ slightly between kinds of machine"
     )
     assets = result.spec.data.assets
     of_asset = f", for {assets[0]}" if len(assets) > 1 else ""
@@ -252,16 +222,16 @@ def _forecasts(result: TuningResult, forecasts: BestForecasts | None, why_none: 
         "forecasts",
         title,
         (
-            f"Trial {forecasts.trial} on fold {fold.fold}, the last complete one{of_asset}, forecast {every}. Fitted "
-            f"again for this picture: RMSE {fold.rmse:.6g}, {same}.",
+            f"Forecasts of trial {forecasts.trial} on fold {fold.fold}, the last complete one{of_asset}, made {every}. "
+            f"The model was fitted again for this plot. Its RMSE is {fold.rmse:.6g}, {same}.",
             *(
-                (f"Where there is little to know, good forecasts lie close to {_LITTLE_TO_KNOW[result.naive]}.",)
+                (f"If little can be forecast, good forecasts stay close to {_LITTLE_TO_KNOW[result.naive]}.",)
                 if result.naive in _LITTLE_TO_KNOW
                 else ()
             ),
         ),
-        forecast_picture(result, forecasts),
-        folded=(forecast_table(forecasts),),
+        pictures.forecast_picture(result, forecasts),
+        folded=(tables.forecast_table(forecasts),),
     )
 
 
@@ -271,18 +241,20 @@ def _time(result: TuningResult, run: StudyFinished | None) -> Section:
         result.current_score.seconds if result.current_score else 0
     )
     words = [
-        f"This result is made of {counted(fits, 'fold fit')}: {seconds:,.0f} seconds of one core, on whichever machine "
-        f"they ran. Pruning ({result.spec.pruner}) left out {percent(result.saved, digits=0)} of the folds."
+        f"This result took {counted(fits, 'fold fit')}, {seconds:,.0f} seconds of one core in total. "
+        f"Pruning ({result.spec.pruner}) skipped {percent(result.saved, digits=0)} of the folds."
     ]
     if run is not None:
-        words.append(f"The run that made this page: {run_summary(run)}.{_beside(fits, run.fits)}")
-    return Section("time", "Where the time went", tuple(words), seconds_picture(result), (seconds_table(result),))
+        words.append(f"The run that made this page: {run_summary(run)}.{_other_fits(fits, run.fits)}")
+    return Section(
+        "time", "Where the time went", tuple(words), pictures.seconds_picture(result), (tables.seconds_table(result),)
+    )
 
 
-def _beside(fits: int, fits_now: int) -> str:
-    """Return in a sentence where the fits came from that the run did not do, or what it did beyond them."""
+def _other_fits(fits: int, fits_now: int) -> str:
+    """Return the source of the fits that the run did not do, or the purpose of its extra ones."""
     if fits_now > fits:
-        return f" Idle workers fitted {fits_now - fits} ahead that pruning then made needless."
+        return f" Idle workers also fitted {counted(fits_now - fits, 'fold')} that pruning then made unnecessary."
     return f" {counted(fits - fits_now, 'fold')} came from the cache or the record." if fits_now < fits else ""
 
 
@@ -290,9 +262,9 @@ def _data(result: TuningResult) -> Section:
     return Section(
         "data",
         "Data and versions",
-        ("The same rows, specification and seed give the same study to the bit, on the same kind of machine.",),
-        shown=(data_table(result),),
-        folded=(spec_table(result), version_table(result)),
+        ("The same rows, specification and seed give the same study to the bit on the same kind of machine.",),
+        shown=(tables.data_table(result),),
+        folded=(tables.spec_table(result), tables.version_table(result)),
     )
 
 

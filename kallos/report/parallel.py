@@ -1,4 +1,4 @@
-"""Parallel coordinates, laid on their side: a row per parameter, and each trial a line from the top to the bottom."""
+"""Parallel coordinates from top to bottom: a row per parameter, and a line per trial."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from kallos.report.plots import BEST, INK, PRUNED, RULE, SOFT, TRIAL, put_legend, value_limit
+from kallos.report.plots import BEST, PRUNED, RULE, SOFT, TRIAL, put_legend, put_text, value_limit
 from kallos.study.result import TuningResult
 from kallos.study.trials import TrialRecord
 from kallos.words import short
@@ -14,17 +14,17 @@ from kallos.words import short
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Rows have names above their left end, where there is no room beside them.
+# Includes room for the name above the row.
 _PIXELS_PER_ROW = 52
 
 
 def parallel_height(space: dict[str, BaseDistribution]) -> int:
-    """Return the height in pixels that so many parameters, and the value, need."""
+    """Return the height in pixels that the parameters and the value need."""
     return _PIXELS_PER_ROW * (len(space) + 1) + 40
 
 
 def draw_parallel(axes: "Axes", result: TuningResult, space: dict[str, BaseDistribution], *, columns: int) -> None:
-    """Draw every trial through its parameters down to its value: the best, the best quarter, the others, the pruned."""
+    """Draw each trial as a line through its parameters to its value."""
     from matplotlib.collections import LineCollection
 
     rows = [*space, result.spec.metric_label]
@@ -45,26 +45,10 @@ def draw_parallel(axes: "Axes", result: TuningResult, space: dict[str, BaseDistr
             axes.add_collection(LineCollection(drawn, color=colour, linewidth=width, alpha=opacity, label=label))
     axes.scatter(_line(result.best, result, space), heights, 36, color=BEST, zorder=3, clip_on=False)
     for name, height in zip(rows, heights, strict=True):
-        axes.annotate(
-            name,
-            (0, height),
-            xytext=(0, 9),
-            textcoords="offset points",
-            fontsize=11.5,
-            color=INK,
-            va="bottom",
-        )
+        put_text(axes, name, (0, height), (0, 9), va="bottom")
         for position, text in _marks(name, space, result):
-            axes.annotate(
-                text,
-                (position, height),
-                xytext=(0, -5),
-                textcoords="offset points",
-                fontsize=10.5,
-                color=SOFT,
-                va="top",
-                ha="left" if position == 0 else "right" if position == 1 else "center",
-            )
+            side = "left" if position == 0 else "right" if position == 1 else "center"
+            put_text(axes, text, (position, height), (0, -5), fontsize=10.5, color=SOFT, va="top", ha=side)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.55, len(rows) - 0.3), xticks=[], yticks=[])
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
@@ -77,13 +61,10 @@ def _line(trial: TrialRecord, result: TuningResult, space: dict[str, BaseDistrib
 
 
 def _place(value: Any, distribution: BaseDistribution) -> float:
-    """Return where on its row, from 0 to 1, a parameter lies; NaN for one that was not drawn from there."""
+    """Return the place of a parameter on its row, from 0 to 1; NaN if it was not drawn from the distribution."""
     if isinstance(distribution, CategoricalDistribution):
-        return (
-            _share(distribution.choices.index(value), len(distribution.choices))
-            if value in distribution.choices
-            else math.nan
-        )
+        choices = distribution.choices
+        return _share(choices.index(value), len(choices)) if value in choices else math.nan
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     low, high = distribution.low, distribution.high
     if not isinstance(value, int | float) or not low <= value <= high or low == high:
@@ -105,11 +86,11 @@ def _value_place(trial: TrialRecord, result: TuningResult) -> float:
 
 
 def _marks(name: str, space: dict[str, BaseDistribution], result: TuningResult) -> list[tuple[float, str]]:
-    """Return where on a row something is written below it, and what."""
+    """Return the labels below a row, with their places."""
     if name == result.spec.metric_label:
         high = max(value_limit(result), result.best_value)
         values = [trial.value for trial in result.trials if trial.value is not None]
-        return [(0, f"{result.best_value:.5g}"), (1, f"{high:.5g}{' and more' if max(values) > high else ''}")]
+        return [(0, f"{result.best_value:.5g}"), (1, f"{high:.5g}{' or more' if max(values) > high else ''}")]
     distribution = space[name]
     if isinstance(distribution, CategoricalDistribution):
         choices = distribution.choices

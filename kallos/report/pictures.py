@@ -1,4 +1,4 @@
-"""The report's pictures as SVG inside its page: one for a wide page and one for a phone, in the page's own colours."""
+"""The report's plots as SVG within the page: one for wide screens and one for phones, in the page's colours."""
 
 import re
 from collections.abc import Callable
@@ -9,28 +9,10 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from kallos.evaluation.results import HoldoutEvaluation
+from kallos.report import plots
 from kallos.report.forecasts import BestForecasts
 from kallos.report.importance import Importance
 from kallos.report.parallel import draw_parallel, parallel_height
-from kallos.report.plots import (
-    BEST,
-    FAILED,
-    INK,
-    NAIVE,
-    PAPER,
-    PRUNED,
-    RULE,
-    SOFT,
-    STYLE,
-    TRIAL,
-    draw_comparisons,
-    draw_folds,
-    draw_forecasts,
-    draw_history,
-    draw_importance,
-    draw_scatter,
-    draw_seconds,
-)
 from kallos.report.rows import fold_rows
 from kallos.study.result import TuningResult
 from kallos.words import counted, day, percent
@@ -39,21 +21,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from optuna.distributions import BaseDistribution
 
-# Widths in the page's pixels, which are also the units of the SVG: text is as large as the page's own.
+# Widths in the page's pixels, which are also the units of the SVG, so text has the size of the page's.
 WIDE, NARROW = 720, 320
 _POINTS_PER_INCH = 72
 
-# Colours become the page's variables, so that it can be dark, or printed.
+# Colours become variables of the page, for dark mode and printing.
 _VARIABLES = {
-    INK: "var(--ink)",
-    SOFT: "var(--soft)",
-    RULE: "var(--rule)",
-    PAPER: "var(--paper)",
-    BEST: "var(--best)",
-    NAIVE: "var(--naive)",
-    TRIAL: "var(--trial)",
-    PRUNED: "var(--pruned)",
-    FAILED: "var(--failed)",
+    plots.INK: "var(--ink)",
+    plots.SOFT: "var(--soft)",
+    plots.RULE: "var(--rule)",
+    plots.PAPER: "var(--paper)",
+    plots.BEST: "var(--best)",
+    plots.NAIVE: "var(--naive)",
+    plots.TRIAL: "var(--trial)",
+    plots.PRUNED: "var(--pruned)",
+    plots.FAILED: "var(--failed)",
 }
 
 Draw = Callable[["Figure", int], None]
@@ -61,52 +43,52 @@ Draw = Callable[["Figure", int], None]
 
 @dataclass(frozen=True)
 class Picture:
-    """A plot twice, for a wide page and for a phone, each with what it shows in words for who does not see it."""
+    """A plot for wide screens and for phones, each with a text description."""
 
     wide: Markup
     narrow: Markup
 
 
 def fold_picture(result: TuningResult) -> Picture:
-    """Return what the best trial saves against naive, fold by fold."""
+    """Return the plot of the best trial's skill over naive, fold by fold."""
     rows = fold_rows(result)
-    shown = ", ".join(f"fold {row['fold']} {percent(row['skill'])}" for row in rows)
+    shown = ", ".join(f"{row['fold']}: {percent(row['skill'])}" for row in rows)
     return _picture(
         "folds",
-        f"Bars: share of the naive forecast's {result.spec.metric_label} that the best trial saves. {shown}.",
-        lambda figure, width: draw_folds(figure.subplots(), result, width=width - 60),
+        f"Bar chart: share of naive's {result.spec.metric_label} that the best trial saves, by fold. {shown}.",
+        lambda figure, width: plots.draw_folds(figure.subplots(), result, width=width - 60),
         height=290,
     )
 
 
 def history_picture(result: TuningResult) -> Picture:
-    """Return every trial's value in their order."""
+    """Return the plot of all trials' values, in their order."""
     return _picture(
         "history",
-        f"Points: the mean {result.spec.metric_label} of {counted(len(result.trials), 'trial')} in their order; the "
-        f"best is trial {result.best.number} with {result.best_value:.6g}, and naive ({result.naive}) has "
+        f"Scatter plot: mean {result.spec.metric_label} of {counted(len(result.trials), 'trial')} in their order. The "
+        f"best is trial {result.best.number} with {result.best_value:.6g}; naive ({result.naive}) has "
         f"{result.naive_value:.6g}.",
-        lambda figure, width: draw_history(figure.subplots(), result, columns=_columns(width)),
+        lambda figure, width: plots.draw_history(figure.subplots(), result, columns=_columns(width)),
         height=340,
     )
 
 
 def importance_picture(importance: Importance) -> Picture:
-    """Return what each parameter explains."""
+    """Return the plot of the parameters' importance."""
     shown = ", ".join(f"{name} {percent(share, digits=0)}" for name, share in importance.shares.items())
     return _picture(
         "importance",
-        f"Bars: share of the variance of the trials' values that each parameter explains. {shown}.",
-        lambda figure, _: draw_importance(figure.subplots(), importance),
+        f"Bar chart: share of the variance of the trials' values that each parameter explains. {shown}.",
+        lambda figure, _: plots.draw_importance(figure.subplots(), importance),
         height=34 * len(importance.shares) + 16,
     )
 
 
 def parallel_picture(result: TuningResult, space: "dict[str, BaseDistribution]") -> Picture:
-    """Return every trial's parameters at once."""
+    """Return the plot of all trials' parameters."""
     return _picture(
         "parallel",
-        f"Lines: the parameters of {counted(len(result.trials), 'trial')}, each from {', '.join(space)} to its "
+        f"Parallel coordinates: {counted(len(result.trials), 'trial')} as lines through {', '.join(space)} to the "
         f"{result.spec.metric_label}.",
         lambda figure, width: draw_parallel(figure.subplots(), result, space, columns=_columns(width)),
         height=parallel_height(space),
@@ -114,7 +96,7 @@ def parallel_picture(result: TuningResult, space: "dict[str, BaseDistribution]")
 
 
 def forecast_picture(result: TuningResult, forecasts: BestForecasts) -> Picture:
-    """Return the best trial's forecasts beside what came: in their time, and against each other."""
+    """Return the plots of the best trial's forecasts and actual values, over time and against each other."""
     fold = forecasts.last_fold
 
     def draw(figure: "Figure", width: int) -> None:
@@ -122,14 +104,14 @@ def forecast_picture(result: TuningResult, forecasts: BestForecasts) -> Picture:
             by_time, by_value = figure.subplots(1, 2, width_ratios=(2.5, 1))
         else:
             by_time, by_value = figure.subplots(2, 1)
-        draw_forecasts(by_time, fold, result.spec.features.targets[0])
-        draw_scatter(by_value, fold)
+        plots.draw_forecasts(by_time, fold, result.spec.features.targets[0])
+        plots.draw_scatter(by_value, fold)
 
     return _picture(
         "forecasts",
-        f"Lines: forecasts of trial {forecasts.trial} and what came, {day(fold.timestamps[0])} to "
-        f"{day(fold.timestamps[-1])}, {counted(len(fold.timestamps), 'row')}; beside them each forecast against what "
-        f"came. RMSE {fold.rmse:.6g}.",
+        f"Line chart: forecasts of trial {forecasts.trial} and actual values, {day(fold.timestamps[0])} to "
+        f"{day(fold.timestamps[-1])}, {counted(len(fold.timestamps), 'row')}. Scatter plot: actual value against "
+        f"forecast. RMSE {fold.rmse:.6g}.",
         draw,
         height=300,
         narrow_height=560,
@@ -137,32 +119,32 @@ def forecast_picture(result: TuningResult, forecasts: BestForecasts) -> Picture:
 
 
 def seconds_picture(result: TuningResult) -> Picture:
-    """Return how long each trial's fits took."""
+    """Return the plot of the time that each trial took."""
     total = sum(trial.seconds for trial in result.trials)
     return _picture(
         "seconds",
-        f"Bars: seconds of fits of each trial, {total:.0f} in all.",
-        lambda figure, width: draw_seconds(figure.subplots(), result, columns=_columns(width)),
+        f"Bar chart: seconds of fitting of each trial, {total:.0f} in total.",
+        lambda figure, width: plots.draw_seconds(figure.subplots(), result, columns=_columns(width)),
         height=240,
     )
 
 
 def comparison_picture(evaluation: HoldoutEvaluation) -> Picture:
-    """Return what the model saves on the hold-out against each other forecaster."""
+    """Return the plot of the model's skill over each other forecaster on the hold-out."""
     compared = evaluation.comparisons
     shown = "; ".join(
         f"{each.other} {percent(each.skill)} ({percent(each.low)} to {percent(each.high)})" for each in compared
     )
     return _picture(
         "comparisons",
-        f"Points with intervals: share of {evaluation.score} that the model saves on the hold-out. {shown}.",
-        lambda figure, _: draw_comparisons(figure.subplots(), evaluation),
+        f"Points with confidence intervals: the model's skill on the hold-out, by {evaluation.score}, over {shown}.",
+        lambda figure, _: plots.draw_comparisons(figure.subplots(), evaluation),
         height=90 + 34 * len(compared),
     )
 
 
 def _columns(width: int) -> int:
-    """Return how many entries of a legend stand side by side."""
+    """Return the number of columns of a legend."""
     return 6 if width == WIDE else 2
 
 
@@ -177,8 +159,8 @@ def _svg(name: str, text: str, draw: Draw, width: int, height: int) -> Markup:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    # What is drawn must not be taken for mathematics, whatever a column is called.
-    with mpl.rc_context({**STYLE, "svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False}):
+    # A name that contains $ must not be parsed as mathematics.
+    with mpl.rc_context({**plots.STYLE, "svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False}):
         figure = Figure(figsize=(width / _POINTS_PER_INCH, height / _POINTS_PER_INCH), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.04)  # type: ignore[union-attr, call-arg]
         draw(figure, width)
@@ -188,7 +170,7 @@ def _svg(name: str, text: str, draw: Draw, width: int, height: int) -> Markup:
 
 
 def _in_page(svg: str, text: str, width: int, height: int) -> Markup:
-    """Return an SVG document as an element of a page: no id twice, no style of its own, and a text in its place."""
+    """Return an SVG document as an element of the page, with a description and without its own style and unused ids."""
     body = svg[svg.index("<svg") :]
     body = body[body.index(">") + 1 :]
     body = re.sub(r"\s*<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""What a study's pictures show, drawn onto axes: on a page as SVG, and in one PNG."""
+"""The plots of a study, drawn onto axes, and a PNG of two of them."""
 
 import math
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from kallos.words import percent
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Series in the palette by Okabe and Ito (2008), which colour-blind people can tell apart; each tells one thing.
+# The palette of Okabe and Ito (2008), which colour-blind people can distinguish.
 INK, SOFT, RULE, PAPER = "#1b1f24", "#59636e", "#d5dbe1", "#fefefe"
 BEST, NAIVE, TRIAL, PRUNED, FAILED = "#0072b2", "#d55e00", "#8a929b", "#c3cad1", "#cc79a7"
 
-# Untyped, since Matplotlib types each key.
+# Untyped, because Matplotlib types each key.
 STYLE: Any = {
     "axes.edgecolor": RULE,
     "axes.facecolor": "none",
@@ -51,12 +51,12 @@ STYLE: Any = {
     "ytick.major.size": 0,
 }
 
-# What a label below or above a bar needs: with a date or a share, and with a number alone.
+# The width of a bar's label: with a date or percentage, and with only a number.
 _PIXELS_PER_LABEL, _PIXELS_PER_NUMBER = 62, 26
 
 
 def report_png(result: TuningResult) -> bytes:
-    """Return a PNG, 1200 x 450 pixels: skill per fold and all trials."""
+    """Return a PNG of 1200 x 450 pixels: skill per fold and all trials."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -67,7 +67,7 @@ def report_png(result: TuningResult) -> bytes:
         draw_folds(of_folds, result, width=520)
         draw_history(of_trials, result, columns=6)
         label = result.spec.metric_label
-        of_folds.set_title(f"Best trial: {label} saved against naive", loc="left", fontsize=14, pad=30)
+        of_folds.set_title(f"Best trial: share of naive's {label} saved", loc="left", fontsize=14, pad=30)
         of_trials.set_title(f"All trials: mean {label} over the folds", loc="left", fontsize=14, pad=30)
         figure.suptitle(
             f"{result.spec.model_label} on {result.spec.data.asset_label}: {result.spec.features.target_label}",
@@ -83,7 +83,7 @@ def report_png(result: TuningResult) -> bytes:
 
 
 def draw_folds(axes: "Axes", result: TuningResult, *, width: int) -> None:
-    """Draw the share of naive's error that the best trial saves in each fold, the current window as an outline."""
+    """Draw the best trial's skill over naive in each fold, the current window as an outline."""
     rows = fold_rows(result)
     skills = [row["skill"] for row in rows]
     places = np.arange(len(rows))
@@ -100,16 +100,8 @@ def draw_folds(axes: "Axes", result: TuningResult, *, width: int) -> None:
         )
     if len(rows) * _PIXELS_PER_LABEL <= width:
         for position, skill in zip(places, skills, strict=True):
-            axes.annotate(
-                percent(skill),
-                (position, skill),
-                xytext=(0, 5 if skill > 0 else -5),
-                textcoords="offset points",
-                ha="center",
-                va="bottom" if skill > 0 else "top",
-                fontsize=11.5,
-                color=INK,
-            )
+            side, by = ("bottom", 5) if skill > 0 else ("top", -5)
+            put_text(axes, percent(skill), (position, skill), (0, by), ha="center", va=side)
     axes.axhline(0, color=SOFT, linewidth=1.2)
     axes.grid(axis="x", visible=False)
     stride = math.ceil(len(rows) * _PIXELS_PER_NUMBER / width)
@@ -117,11 +109,11 @@ def draw_folds(axes: "Axes", result: TuningResult, *, width: int) -> None:
     axes.set_xticks(places[::stride], labels)
     axes.margins(y=0.16)
     axes.yaxis.set_major_formatter(lambda value, _: percent(value, digits=None))
-    axes.set_ylabel(f"{result.spec.metric_label} saved against naive ({result.naive})")
+    axes.set_ylabel(f"skill over naive ({result.naive})")
 
 
 def draw_history(axes: "Axes", result: TuningResult, *, columns: int) -> None:
-    """Draw the value of each trial in their order, the best so far, and the naive one; far ones at the edge."""
+    """Draw the trials' values in their order, the best so far, and naive's; outliers at the edge."""
     from matplotlib.ticker import MaxNLocator
 
     complete = [(trial.number, trial.value) for trial in result.trials if trial.value is not None]
@@ -132,9 +124,7 @@ def draw_history(axes: "Axes", result: TuningResult, *, columns: int) -> None:
     far = values > top
     axes.scatter(numbers[~far], values[~far], 22, color=TRIAL, linewidth=0, label="complete")
     if far.any():
-        axes.scatter(
-            numbers[far], np.full(far.sum(), top + room), 26, color=TRIAL, marker="^", label="beyond the scale"
-        )
+        axes.scatter(numbers[far], np.full(far.sum(), top + room), 26, color=TRIAL, marker="^", label="off the scale")
     for state, marker, colour in (("pruned", "|", TRIAL), ("failed", "x", FAILED)):
         ended = [trial.number for trial in result.trials if trial.state == state]
         if ended:
@@ -165,15 +155,7 @@ def draw_importance(axes: "Axes", importance: Importance) -> None:
     shares = [importance.shares[name] for name in names]
     axes.barh(names, shares, 0.6, color=BEST)
     for position, share in enumerate(shares):
-        axes.annotate(
-            percent(share, digits=0),
-            (share, position),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=11.5,
-            color=INK,
-        )
+        put_text(axes, percent(share, digits=0), (share, position), (5, 0), va="center")
     axes.set_xlim(0, max(shares) * 1.14)
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
@@ -182,11 +164,12 @@ def draw_importance(axes: "Axes", importance: Importance) -> None:
 
 
 def draw_forecasts(axes: "Axes", forecasts: FoldForecasts, target: str) -> None:
-    """Draw what came as a line, and the forecasts of it: one line, broken where another origin begins."""
+    """Draw actual values and forecasts as lines; that of the forecasts breaks where a new block begins."""
     moments = _moments(forecasts.timestamps)
     axes.plot(moments, forecasts.actual, color=TRIAL, linewidth=1.2, label="actual")
-    for start in range(0, len(moments), forecasts.block) if forecasts.block > 1 else [0]:
-        stop = start + forecasts.block if forecasts.block > 1 else len(moments)
+    block = forecasts.block if forecasts.block > 1 else len(moments)
+    for start in range(0, len(moments), block):
+        stop = start + block
         axes.plot(
             moments[start:stop],
             forecasts.forecast[start:stop],
@@ -200,7 +183,7 @@ def draw_forecasts(axes: "Axes", forecasts: FoldForecasts, target: str) -> None:
 
 
 def draw_scatter(axes: "Axes", forecasts: FoldForecasts) -> None:
-    """Draw each forecast against what came, beside the line on which they are equal."""
+    """Draw each actual value against its forecast, with the line of equality."""
     both = [*forecasts.actual, *forecasts.forecast]
     margin = 0.05 * (max(both) - min(both)) or 1.0
     low, high = min(both) - margin, max(both) + margin
@@ -212,7 +195,7 @@ def draw_scatter(axes: "Axes", forecasts: FoldForecasts) -> None:
 
 
 def draw_seconds(axes: "Axes", result: TuningResult, *, columns: int) -> None:
-    """Draw the seconds of fits of each trial, by how it ended."""
+    """Draw the seconds of fitting of each trial, by outcome."""
     from matplotlib.ticker import MaxNLocator
 
     kinds: Sequence[tuple[str, str]] = (("complete", TRIAL), ("pruned", PRUNED), ("failed", FAILED))
@@ -225,12 +208,12 @@ def draw_seconds(axes: "Axes", result: TuningResult, *, columns: int) -> None:
     axes.bar(result.best.number, result.best.seconds, 0.8, color=BEST, label="best")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.grid(axis="x", visible=False)
-    axes.set(xlabel="trial", ylabel="seconds of fits")
+    axes.set(xlabel="trial", ylabel="seconds of fitting")
     put_legend(axes, columns)
 
 
 def draw_comparisons(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
-    """Draw the share of the error that the model saves against each other on the hold-out, with its interval."""
+    """Draw the model's skill over each other forecaster on the hold-out, with its confidence interval."""
     compared = evaluation.comparisons[::-1]
     names = {evaluation.naive: f"naive ({evaluation.naive})", "champion": "champion"}
     for position, each in enumerate(compared):
@@ -244,16 +227,21 @@ def draw_comparisons(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
     axes.grid(axis="y", visible=False)
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter(lambda value, _: percent(value, digits=None))
-    axes.set_xlabel(f"{evaluation.score} that the model saves")
+    axes.set_xlabel(f"skill (share of {evaluation.score} saved)")
 
 
 def put_legend(axes: "Axes", columns: int) -> None:
-    """Name what is drawn, above the axes."""
+    """Put a legend above the axes."""
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=columns, borderaxespad=0.1, columnspacing=1.2)
 
 
+def put_text(axes: "Axes", text: str, at: tuple[Any, Any], offset: tuple[int, int], **style: Any) -> None:
+    """Write a text at a point of the data, moved by an offset in points."""
+    axes.annotate(text, at, xytext=offset, textcoords="offset points", **{"fontsize": 11.5, "color": INK, **style})
+
+
 def value_limit(result: TuningResult) -> float:
-    """Return the value up to which a picture shows trials: a wild one must not press all others into a line."""
+    """Return the highest value that a plot shows, so that outliers do not flatten the rest."""
     values = np.array([trial.value for trial in result.trials if trial.value is not None])
     low = min(values.min(), result.naive_value)
     usual = max(np.quantile(values, 0.75), result.naive_value)

@@ -1,5 +1,6 @@
 """A study's result as rows of tables and as markdown."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,15 @@ from kallos.specs.metrics import metric_label, metric_of_one_target
 from kallos.specs.study import metric_with_unit, study_title
 from kallos.study.best_params import BestParams, since_last_run
 from kallos.study.lines import verdict
-from kallos.study.result import TuningResult
+from kallos.study.result import PartScore, TuningResult
 from kallos.study.trials import TrialRecord
 from kallos.words import counted, day, short, signed
 
 
 def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
-    """Return a row per fold, the champion last: its window, the best trial's error, naive's, and the skill.
+    """Return a row per fold, the current window last: dates, the best trial's error, naive's error, and the skill.
 
-    A skill is, here and wherever one is shown, the share of the other's error that is saved: below zero it is worse.
+    The skill is the share of naive's error that the trial saves; below zero, the trial is worse.
     """
     shown = [
         (str(number), window, score)
@@ -39,7 +40,7 @@ def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
 
 
 def architecture_rows(result: TuningResult) -> list[dict[str, Any]]:
-    """Return a row per architecture where several were to choose from: its trials, the best value, and the failed."""
+    """Return a row per architecture if the study chose among several: trials, best value, and failures."""
     if not result.trials or ARCHITECTURE not in result.best.params:
         return []
     by_name: dict[str, list[TrialRecord]] = {}
@@ -57,7 +58,7 @@ def architecture_rows(result: TuningResult) -> list[dict[str, Any]]:
 
 
 def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
-    """Return a row per trial: number, state, value, skill, seconds, and the parameters that any trial has."""
+    """Return a row per trial: number, state, value, skill, seconds, and all parameters of the study."""
     names = dict.fromkeys(name for trial in result.trials for name in trial.params)
     return [
         {
@@ -74,7 +75,7 @@ def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
 
 
 def best_params_markdown(result: TuningResult, last: BestParams | None = None, page: str | None = None) -> str:
-    """Return the result as markdown: verdict, the last run's best, parameters, the folds, and the report's address."""
+    """Return the result as markdown: verdict, comparison with the last run, parameters, folds, and the report."""
     spec, data, label = result.spec, result.data, metric_with_unit(result.spec)
     params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best.params.items())
     folds = "\n".join(
@@ -84,14 +85,17 @@ def best_params_markdown(result: TuningResult, last: BestParams | None = None, p
     )
     naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
     whole = "" if page is None else f"{_link(page)}\n\n"
-    parts = _assets_markdown(result) + _targets_markdown(result)
+    of_target = metric_label(metric_of_one_target(spec.metric))
+    parts = _parts_markdown("asset", spec.metric_label, result.by_asset) + _parts_markdown(
+        "target", of_target, result.by_target
+    )
     return f"""# {study_title(spec)}
 
 **{label} {result.best_value:.6g}** (mean over {counted(len(result.windows), "fold")}), {verdict(result)}.
 
 {since_last_run(result, last)}
 
-{whole}Naive forecasts: {naive}. Best is trial {result.best.number}, of {counted(len(result.trials), "trial")}.
+{whole}Naive forecasts: {naive}. Trial {result.best.number} is the best of {counted(len(result.trials), "trial")}.
 
 | parameter | best |
 | --- | --- |
@@ -101,34 +105,23 @@ def best_params_markdown(result: TuningResult, last: BestParams | None = None, p
 | --- | --- | --- | --- | --- |
 {folds}
 
-{parts}Target `{spec.features.target_label}`, {spec.horizon} ahead; {data.rows} rows,
+{parts}Target `{spec.features.target_label}`, {counted(spec.horizon, "step")} ahead; {data.rows} rows,
 {day(data.start)} to {day(data.end)} (`{data.sha256[:12]}`); seed {spec.seed}.
 """
 
 
-def _assets_markdown(result: TuningResult) -> str:
-    rows = "\n".join(
-        f"| {part.name} | {part.value:.6g} | {part.naive_value:.6g} | {signed(part.skill)} |"
-        for part in result.by_asset
-    )
-    if len(result.by_asset) == 1:
+def _parts_markdown(kind: str, label: str, parts: Sequence[PartScore]) -> str:
+    """Return a table of the scores by asset or target, empty if there is only one."""
+    if len(parts) == 1:
         return ""
-    label = result.spec.metric_label
-    return f"| asset | {label} | {result.naive} | skill |\n| --- | --- | --- | --- |\n{rows}\n\n"
-
-
-def _targets_markdown(result: TuningResult) -> str:
     rows = "\n".join(
         f"| {part.name} | {part.value:.6g} | {part.naive_value:.6g} ({part.naive}) | {signed(part.skill)} |"
-        for part in result.by_target
+        for part in parts
     )
-    if len(result.by_target) == 1:
-        return ""
-    label = metric_label(metric_of_one_target(result.spec.metric))
-    return f"| target | {label} | its best naive | skill |\n| --- | --- | --- | --- |\n{rows}\n\n"
+    return f"| {kind} | {label} | naive | skill |\n| --- | --- | --- | --- |\n{rows}\n\n"
 
 
 def _link(page: str) -> str:
-    """Return a link to the report; one of this machine opens where it lies, elsewhere its path says where that is."""
+    """Return a link to the report, with its path for readers on other machines."""
     address = page if "://" in page else Path(page).expanduser().absolute().as_uri()
-    return f"[The whole report]({address}): `{page}`"
+    return f"[The full report]({address}): `{page}`"

@@ -1,9 +1,9 @@
-"""The report's numbers as tables."""
+"""The tables of the report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kallos.evaluation.results import ForecastScores, HoldoutEvaluation
+from kallos.evaluation.results import HoldoutEvaluation
 from kallos.report.banner import interval
 from kallos.report.forecasts import BestForecasts
 from kallos.report.importance import Importance
@@ -12,14 +12,14 @@ from kallos.specs.metrics import metric_label, metric_of_one_target
 from kallos.specs.study import metric_with_unit
 from kallos.study.lines import outcome
 from kallos.study.result import PartScore, TuningResult
-from kallos.words import day, flattened, percent, short
+from kallos.words import counted, day, flattened, percent, short
 
 _NONE = "\u2013"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as they are shown; columns from `numbers` on hold numbers, and the row `mark` is the one to look at."""
+    """The text of all cells; columns from `numbers` on hold numbers, and the row `mark` is highlighted."""
 
     caption: str
     headings: tuple[str, ...]
@@ -29,7 +29,7 @@ class Table:
 
 
 def fold_table(result: TuningResult) -> Table:
-    """Return a row per fold, the current window and the mean over the complete folds last."""
+    """Return a row per fold, then the mean over the complete folds and the current window."""
     rows = [
         (
             str(row["fold"]),
@@ -45,7 +45,7 @@ def fold_table(result: TuningResult) -> Table:
     n_folds = len(result.windows)
     label = metric_with_unit(result.spec)
     return Table(
-        f"{label} of the best trial beside naive's, of which the skill is the share that is saved",
+        f"{label} of the best trial and of naive; the skill is the share of naive's error that the trial saves",
         ("fold", "validation", result.spec.metric_label, f"naive ({result.naive})", "skill", "best epoch"),
         (*rows[:n_folds], mean, *rows[n_folds:]),
         numbers=2,
@@ -54,26 +54,26 @@ def fold_table(result: TuningResult) -> Table:
 
 
 def asset_table(result: TuningResult) -> Table:
-    """Return a row per asset, of several, with means over the complete folds."""
+    """Return a row per asset, with means over the complete folds."""
     headings = ("asset", result.spec.metric_label, f"naive ({result.naive})", "skill")
     rows = tuple((each.name, *_beside_naive(each)) for each in result.by_asset)
     return Table("By asset, mean over the folds", headings, rows, numbers=1)
 
 
 def target_table(result: TuningResult) -> Table:
-    """Return a row per target, of several, with means over the complete folds."""
+    """Return a row per target, with means over the complete folds."""
     rows = tuple((f"{each.name} (naive: {each.naive})", *_beside_naive(each)) for each in result.by_target)
     headings = ("target", metric_label(metric_of_one_target(result.spec.metric)), "naive", "skill")
     return Table("By target, mean over the folds", headings, rows, numbers=1)
 
 
 def architecture_table(result: TuningResult) -> Table:
-    """Return a row per architecture, where several were to choose from."""
+    """Return a row per architecture if the study chose among several."""
     rows = tuple(
         (
             row["architecture"],
             str(row["trials"]),
-            _NONE if row["value"] is None else f"{row['value']:.6g}",
+            _score(row["value"]),
             str(row["failed"]),
         )
         for row in architecture_rows(result)
@@ -83,21 +83,21 @@ def architecture_table(result: TuningResult) -> Table:
 
 
 def trial_table(result: TuningResult) -> Table:
-    """Return a row per trial with its parameters, those that it does not have left open."""
+    """Return a row per trial, with a dash for a parameter that it does not have."""
     names = list(dict.fromkeys(name for trial in result.trials for name in trial.params))
     rows = tuple(
         (
             str(trial.number),
             outcome(trial) if trial.value is None else "complete",
-            _NONE if trial.value is None else f"{trial.value:.6g}",
+            _score(trial.value),
             _NONE if trial.value is None else percent(1 - trial.value / result.naive_value),
             f"{trial.seconds:.1f}",
             *(short(trial.params.get(name, _NONE)) for name in names),
         )
         for trial in result.trials
     )
-    headings = ("trial", "ended", result.spec.metric_label, "skill", "seconds", *names)
-    return Table("All trials, and their skill over naive", headings, rows, numbers=2, mark=result.best.number)
+    headings = ("trial", "outcome", result.spec.metric_label, "skill", "seconds", *names)
+    return Table("All trials, with their skill over naive", headings, rows, numbers=2, mark=result.best.number)
 
 
 def params_table(result: TuningResult) -> Table:
@@ -113,7 +113,7 @@ def importance_table(importance: Importance) -> Table:
 
 
 def forecast_table(forecasts: BestForecasts) -> Table:
-    """Return each row's forecast beside what came."""
+    """Return the forecast and the actual value of each row."""
     fold = forecasts.last_fold
     rows = tuple(
         (day(moment), f"{forecast:.6g}", f"{actual:.6g}", f"{forecast - actual:.3g}")
@@ -123,7 +123,7 @@ def forecast_table(forecasts: BestForecasts) -> Table:
 
 
 def seconds_table(result: TuningResult) -> Table:
-    """Return the seconds of fits by how their trials ended, and of the current window."""
+    """Return the number and the seconds of fits by outcome of the trial, and of the current window."""
     rows = []
     for state in ("complete", "pruned", "failed"):
         trials = [trial for trial in result.trials if trial.state == state]
@@ -131,42 +131,42 @@ def seconds_table(result: TuningResult) -> Table:
             n_fits, seconds = sum(len(trial.scores) for trial in trials), sum(trial.seconds for trial in trials)
             rows.append((state, str(len(trials)), str(n_fits), f"{seconds:.1f}", _each(seconds, n_fits)))
     if result.current_score is not None:
-        rows.append(
-            (
-                "current window",
-                _NONE,
-                "1",
-                f"{result.current_score.seconds:.1f}",
-                _each(result.current_score.seconds, 1),
-            )
-        )
-    headings = ("trials that ended", "trials", "folds fitted", "seconds", "seconds a fold")
+        seconds = result.current_score.seconds
+        rows.append(("current window", _NONE, "1", f"{seconds:.1f}", _each(seconds, 1)))
+    headings = ("outcome", "trials", "fold fits", "seconds", "seconds per fit")
     return Table("Where the time went", headings, tuple(rows), numbers=1)
 
 
 def score_table(evaluation: HoldoutEvaluation) -> Table:
     """Return a row per forecaster on the hold-out."""
+    fields = {
+        # The study's metric may be one of the next two.
+        evaluation.metric_label: "value",
+        "RMSE": "rmse",
+        "MAE": "mae",
+        "MASE": "mase",
+        "correct direction": "directional_accuracy",
+        "rank correlation": "rank_correlation",
+    }
     rows = tuple(
-        (name, *(f"{error:.6g}" for error in (each.value, each.rmse, each.mae)), *map(_score, _others(each)))
-        for name, each in evaluation.scores.items()
+        (name, *(_score(getattr(each, field)) for field in fields.values())) for name, each in evaluation.scores.items()
     )
-    headings = ("forecaster", evaluation.metric_label, "RMSE", "MAE", "MASE", "right direction", "rank correlation")
-    return Table("Scores on the hold-out", headings, rows, numbers=1, mark=0)
+    return Table("Scores on the hold-out", ("forecaster", *fields), rows, numbers=1, mark=0)
 
 
 def comparison_table(evaluation: HoldoutEvaluation) -> Table:
-    """Return a row per forecaster that the model is held against on the hold-out."""
+    """Return a row per forecaster that the model is compared with on the hold-out."""
     rows = tuple(
         (each.other, percent(each.skill), interval(each), f"{each.statistic:.2f}", f"{each.p_value:.2g}")
         for each in evaluation.comparisons
     )
-    headings = ("against", "skill", "interval (block bootstrap)", "Diebold-Mariano", "p-value")
-    caption = f"The model against others on the hold-out: the skill is the share of {evaluation.score} that is saved"
+    headings = ("compared with", "skill", "confidence interval (block bootstrap)", "Diebold-Mariano", "p-value")
+    caption = f"Comparisons on the hold-out; the skill is the share of the other's {evaluation.score} that is saved"
     return Table(caption, headings, rows, numbers=1)
 
 
 def data_table(result: TuningResult) -> Table:
-    """Return which rows the study saw."""
+    """Return a description of the rows that the study saw."""
     data, spec, windows = result.data, result.spec, result.windows
     current_window = result.current_window
     rows: list[tuple[str, str]] = [
@@ -175,19 +175,16 @@ def data_table(result: TuningResult) -> Table:
         ("rows", f"{data.rows:,}"),
         ("first row", day(data.start)),
         ("last row", day(data.end)),
-        ("validated", f"{day(windows[0].validation_start)} to {day(windows[-1].validation_end)}"),
+        ("validation windows", f"{day(windows[0].validation_start)} to {day(windows[-1].validation_end)}"),
         ("current window", "none" if current_window is None else f"from {day(current_window.validation_start)}"),
-        (
-            "hold-out",
-            "none kept" if result.holdout_start is None else f"from {day(result.holdout_start)}, kept apart",
-        ),
+        ("hold-out", "none kept" if result.holdout_start is None else f"from {day(result.holdout_start)}"),
         ("target", spec.features.target_label),
-        ("horizon", f"{spec.horizon} ahead"),
+        ("horizon", counted(spec.horizon, "step")),
         ("SHA-256 of the rows", data.sha256),
         ("study", result.study_name),
         ("seed", str(spec.seed)),
     ]
-    return Table("The rows", ("what", "value"), tuple(rows), numbers=2)
+    return Table("The rows", ("property", "value"), tuple(rows), numbers=2)
 
 
 def spec_table(result: TuningResult) -> Table:
@@ -197,7 +194,7 @@ def spec_table(result: TuningResult) -> Table:
 
 
 def version_table(result: TuningResult) -> Table:
-    """Return the versions that the study was run with."""
+    """Return the versions of the packages that the study used."""
     return Table("Versions", ("package", "version"), tuple(result.versions.items()), numbers=2)
 
 
@@ -209,12 +206,8 @@ def _in_words(value: object) -> str:
     return str(value)
 
 
-def _others(score: ForecastScores) -> tuple[float | None, ...]:
-    return score.mase, score.directional_accuracy, score.rank_correlation
-
-
 def _score(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.3f}"
+    return _NONE if value is None else f"{value:.6g}"
 
 
 def _beside_naive(part: PartScore) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""What of a study's result must be there for the study to need no further run."""
+"""Whether a study's result is complete, so that no further run is needed."""
 
 import posixpath
 
@@ -13,19 +13,20 @@ from kallos.study.names import STUDY, failure_name, failures_folder, study_folde
 
 
 def whole_document(plan: StudyPlan, results: str) -> BestParams | None:
-    """Return the best-parameters document of a plan's study whose whole result is among these, or None.
+    """Return the best-parameters document of a plan's study if its result is complete, or None.
 
-    Whole is a result of all trials with its study file, forecasts and report, from which no budget and no failure has
-    kept anything. What only a Prefect server has is not looked at. Raises `KallosError` if they cannot be read.
+    A complete result has all trials, the study file, forecasts and report, and nothing is missing because of a budget
+    or a failure. What only a Prefect server holds is not checked. Raises `KallosError` if the results cannot be read.
     """
     spec, folder = plan.spec, study_folder(results, plan.study_name)
     document = read_best_params(folder)
-    if document is None or not _is_of(plan, document) or document.n_trials != spec.n_trials:
+    # The name covers all that the trials depend on, the data also the rows of the current window.
+    if document is None or (document.spec, document.study, document.data) != (spec, plan.study_name, plan.data):
         return None
-    # The current window lacks its score for a spent budget or for a failed fit: either way it is missing.
-    if document.current_fold_failure is not None:
+    # A budget or a failed fit may have prevented the score of the current window.
+    if document.n_trials != spec.n_trials or document.current_fold_failure is not None:
         return None
-    # All these are written after the document, and a run may have been killed in between.
+    # The rest is written after the document, and a run may have been killed in between.
     try:
         result = read_study(posixpath.join(folder, STUDY))
     except (DataError, UsageError):
@@ -37,9 +38,3 @@ def whole_document(plan: StudyPlan, results: str) -> BestParams | None:
         and Folder(failures_folder(results)).read(failure_name(spec)) is None
     )
     return document if is_whole else None
-
-
-def _is_of(plan: StudyPlan, document: BestParams) -> bool:
-    """Return whether a best-parameters document is of the plan's specification and rows, the current window's too."""
-    # The name holds all that the trials depend on, the data the rows of the current window.
-    return (document.spec, document.study, document.data) == (plan.spec, plan.study_name, plan.data)

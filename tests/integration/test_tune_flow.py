@@ -127,7 +127,7 @@ def test_artifacts_show_the_result_under_keys_that_stay(database, tmp_path):
         result = tune(small_spec(), ALONE, str(tmp_path)).result
     best, trials = (Artifact.get(key) for key in ("best-params-gru-abc", "trials-gru-abc"))
     assert f"{result.best_value:.6g}" in best.data
-    assert f"[The whole report]({(tmp_path / result.study_name / 'report.html').as_uri()})" in best.data
+    assert f"[The full report]({(tmp_path / result.study_name / 'report.html').as_uri()})" in best.data
     assert "zero" in best.data
     assert [row["trial"] for row in json.loads(trials.data)] == [0, 1, 2]
     assert progress == sorted(progress)

@@ -37,7 +37,7 @@ def test_a_report_is_drawn_again_from_files_alone(folder, home, capsys, copied):
     page = (folder / "report.html").read_text()
     assert capsys.readouterr().out == f"report: {folder}/report.html\n"
     assert (folder.parent / "gru_ABC_report.html").read_text() == page
-    assert "Not a verdict yet" in page
+    assert "No verdict yet" in page
     assert "as the study has recorded, to the last bit" in page
     assert not home.exists()
 

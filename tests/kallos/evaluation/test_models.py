@@ -90,14 +90,14 @@ def _first_member_only(manifest):
 def test_a_champion_that_has_seen_the_hold_out_is_no_baseline(model):
     end = HELD_OUT[10].isoformat()
     seen = model.manifest.model_copy(update={"data": model.manifest.data.model_copy(update={"end": end})})
-    with pytest.raises(UsageError, match=r"the champion, gru-ABC-\w+, cannot be held against: `test_start_date`"):
+    with pytest.raises(UsageError, match=r"the champion, gru-ABC-\w+, cannot be compared: `test_start_date`"):
         evaluation_of(model, champion=with_rows(replace(model, manifest=seen)))
 
 
 def test_a_champion_of_other_values_is_no_baseline(model):
     changed = make_features()
     changed["log_return_close"] *= 2
-    with pytest.raises(UsageError, match="the champion must forecast the same values"):
+    with pytest.raises(UsageError, match="the champion must forecast the same values as the model"):
         evaluate_model(
             with_rows(model), scored_dates(model.manifest), count=FIRST_EVALUATION, champion=with_rows(model, changed)
         )
@@ -117,7 +117,9 @@ def test_quantiles_of_a_model_are_held_against_the_same_of_the_champion(model, t
     ]
     assert evaluation.scores["model"].value == pytest.approx(2 * np.mean(losses))
     assert evaluation.scores["champion"] == evaluation.scores["model"]
-    with pytest.raises(UsageError, match=r"by crps the champion must forecast the same quantiles, and .* points"):
+    with pytest.raises(
+        UsageError, match=r"with crps the champion must forecast the same quantiles as the model, and .* points"
+    ):
         evaluation_of(of_quantiles, champion=with_rows(model))
     # By RMSE, points are held against the median.
     assert evaluation_of(model, champion=with_rows(of_quantiles)).scores["champion"].rmse == pytest.approx(
@@ -145,7 +147,7 @@ def test_a_model_of_several_targets_is_scored_over_all_of_them(tmp_path):
 
 
 def test_dates_of_the_study_itself_are_refused(model):
-    with pytest.raises(UsageError, match="`test_start_date` must lie behind what the model's study saw"):
+    with pytest.raises(UsageError, match="`test_start_date` must come after the rows that the model's study saw"):
         evaluation_of(model, dates=ScoredDates("2020-06-01", None))
 
 
@@ -170,7 +172,7 @@ def test_what_forecasts_a_season_is_shipped_and_kept_where_it_is_the_champion(tm
     assert evaluation.against_naive.skill == pytest.approx(1 - np.sqrt(0.5), abs=0.08)
     champion = evaluation_of(model, frame, is_champion=True)
     assert champion.verdict.decision == "keep"
-    assert champion.verdict.reasons == (*evaluation.verdict.reasons, "It is the champion.")
+    assert champion.verdict.reasons == (*evaluation.verdict.reasons, "The model is the champion.")
 
 
 def test_a_model_that_nobody_could_be_held_against_is_kept_and_says_why(tmp_path):

@@ -60,21 +60,21 @@ def test_a_model_is_shipped_if_it_beats_the_best_naive_forecast_and_the_champion
 
 def test_the_first_reason_says_against_what_and_by_how_much():
     assert verdict(0.00123).reasons == (
-        "The model is better than the best naive forecast (last) at the level of 1%: its RMSE is 5.0% below that one's "
-        "(98% interval of the skill 3.0% to 7.0%; p = 0.0012).",
+        "The model is significantly better than the best naive forecast (last) at the 1% level: its RMSE is 5.0% lower "
+        "(98% confidence interval of the skill: 3.0% to 7.0%; p = 0.0012).",
     )
-    assert "is not shown to be better than the best naive forecast (zero)" in verdict(0.5, by="zero").reasons[0]
-    assert "its RMSE is 2.0% above that one's" in verdict(0.8, skill=-0.02).reasons[0]
+    assert "is not significantly better than the best naive forecast (zero)" in verdict(0.5, by="zero").reasons[0]
+    assert "its RMSE is 2.0% higher (" in verdict(0.8, skill=-0.02).reasons[0]
     assert "the champion" in verdict(champion=0.5).reasons[1]
 
 
 def test_evaluations_are_said_with_the_level_that_they_leave():
     reasons = verdict(0.004, holdout_evaluations=5, tests=4).reasons
-    assert "p = 0.016 with 4 tests counted" in reasons[0]
+    assert "p = 0.016, corrected for 4 tests)" in reasons[0]
     assert reasons[-1] == (
-        "This hold-out has been evaluated on 5 times, as 4 tests: the level of each test is 1% / 4 = 0.25%."
+        "This hold-out has been used for 5 evaluations (4 tests), so each test has a level of 1% / 4 = 0.25%."
     )
-    assert verdict(holdout_evaluations=2).reasons[-1] == "This hold-out has been evaluated on 2 times, as 1 test."
+    assert verdict(holdout_evaluations=2).reasons[-1] == "This hold-out has been used for 2 evaluations (1 test)."
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,10 @@ def test_a_skill_that_returns_do_not_allow_is_a_reason_to_look_for_a_leak(skill,
 
 def test_it_is_said_where_ridge_does_as_well():
     assert "ridge" not in " ".join(verdict(ridge=0.001).reasons)
-    assert "does better: the model's RMSE is 1.0% above its own" in verdict(ridge=0.7, ridge_skill=-0.01).reasons[-1]
-    assert (
-        "is not shown to be worse: the model's RMSE is 1.0% below" in verdict(ridge=0.1, ridge_skill=0.01).reasons[-1]
+    assert verdict(ridge=0.7, ridge_skill=-0.01).reasons[-1] == (
+        "The model is worse than a ridge regression on lags, which takes seconds to fit: its RMSE is 1.0% higher."
+    )
+    assert verdict(ridge=0.1, ridge_skill=0.01).reasons[-1] == (
+        "The model is not significantly better than a ridge regression on lags, which takes seconds to fit: its RMSE "
+        "is 1.0% lower."
     )

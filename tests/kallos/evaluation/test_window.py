@@ -37,19 +37,23 @@ def test_both_dates_are_inclusive():
         (
             {"start": "2024-02-29"},
             UsageError,
-            "must lie behind what the model's study saw: 2024-02-29 does not, .*; take one not before 2024-03-01",
+            "after the rows that the model's study saw, and 2024-02-29 does not: .*; start at 2024-03-01 or later",
         ),
         (
             {"start": "2024-03-05", "features": {"label_horizon": 7}},
             UsageError,
-            "ends with 2024-02-29, and 6 more are purged; take one not before 2024-03-07",
+            "ends at 2024-02-29 and 6 more rows are purged; start at 2024-03-07 or later",
         ),
         ({"start": "2024-03-05", "end": "2024-03-01"}, UsageError, "`test_start_date` 2024-03-05 must not be after"),
         ({"start": "yesterday"}, UsageError, "`test_start_date` must be an ISO date"),
-        ({"start": "2025-03-05"}, DataError, "must hold one whole horizon of 1, and there are 0 rows"),
-        ({"start": "2024-04-08", "horizon": 3}, DataError, "one whole horizon of 3, and there are 2 rows"),
-        ({"study_end": "2023-01-01"}, DataError, "must hold those of the model's study, which ends with 2023-01-01"),
-        ({"study_end": "2024-01-05T12:00:00"}, DataError, "there is no such row"),
+        ({"start": "2025-03-05"}, DataError, "needs at least one horizon of 1, and 0 rows can be scored"),
+        ({"start": "2024-04-08", "horizon": 3}, DataError, "at least one horizon of 3, and 2 rows can be scored"),
+        (
+            {"study_end": "2023-01-01"},
+            DataError,
+            "needs the rows of the model's study, and its last row, 2023-01-01, is missing",
+        ),
+        ({"study_end": "2024-01-05T12:00:00"}, DataError, "its last row, 2024-01-05T12:00:00, is missing"),
     ],
 )
 def test_what_cannot_be_a_hold_out_is_refused(options, error, said):

@@ -83,12 +83,12 @@ def test_a_write_that_is_refused_changes_nothing(url, table):
 
 def test_a_table_of_another_shape_or_kind_of_timestamps_is_refused(url, table):
     write_forecasts(DAY, url, table)
-    with pytest.raises(DatabaseError, match="'made_here' has timestamps, and these rows are indexed by integers"):
+    with pytest.raises(DatabaseError, match="'made_here' has timestamps, while these rows are indexed by integers"):
         write_forecasts(replace(DAY, as_of=17, target_times=(18, 19)), url, table)
     execute(url, "DROP TABLE made_here")
     execute(url, "CREATE TABLE made_here (model_id TEXT PRIMARY KEY, value FLOAT)")
     with pytest.raises(
-        DatabaseError, match="'made_here' lacks as_of, target, step, quantile, target_time: name another"
+        DatabaseError, match="'made_here' lacks as_of, target, step, quantile, target_time: choose another"
     ):
         write_forecasts(DAY, url, table)
 

@@ -164,5 +164,5 @@ def test_damaged_evaluations_are_counted_and_warned_of_unless_a_copy_or_the_mani
     # What cannot be read may be any test.
     assert (counted.holdout_evaluations, counted.tests) == (3, 3)
     said, addresses = zip(*(record.getMessage().rsplit(": ", 1) for record in caplog.records), strict=True)
-    assert set(said) == {"a hold-out evaluation cannot be read, and is counted all the same"}
+    assert set(said) == {"cannot read a hold-out evaluation, so it is counted for this hold-out"}
     assert [Path(address).name for address in addresses] == ["damaged.json", "own.json"]

@@ -93,9 +93,9 @@ def test_the_same_training_is_the_same_model_and_another_seed_or_refit_another(s
 
 
 def test_rows_that_the_study_did_not_see_train_nothing(study):
-    with pytest.raises(DataError, match="must be trained on its study's rows"):
+    with pytest.raises(DataError, match="must be trained on the rows of its study"):
         train(study.best, study.rows.iloc[:-1], choose(study.best))
-    with pytest.raises(UsageError, match="one seed or more, not 0"):
+    with pytest.raises(UsageError, match="`seeds` must be 1 or more, not 0"):
         small_model(study, seeds=0)
 
 

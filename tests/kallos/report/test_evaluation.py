@@ -47,13 +47,13 @@ def small_evaluation() -> HoldoutEvaluation:
 
 def test_the_verdict_comes_first_with_its_interval_and_the_hold_out():
     assert headline(small_evaluation()) == (
-        "ship: 1.25% better than zero (95% interval +0.40% to +2.10%, p 0.0019), "
+        "ship: 1.25% better than zero (95% confidence interval +0.40% to +2.10%, p = 0.0019), "
         "over 91 forecasts from 2024-01-01 to 2024-03-31"
     )
     text = evaluation_markdown(small_evaluation())
     assert text.startswith("# ship: gru-BTC-0123456789ab\n\n- the model is better than zero\n")
     assert "1.00% worse than ridge" in text
-    assert "Level 1%;\n2 evaluations on this hold-out, 1 test" in text
+    assert "1 step ahead. Level\n1%; 2 evaluations on this hold-out,\n1 test." in text
     assert [row["forecaster"] for row in score_rows(small_evaluation())] == ["model", "last", "zero"]
     assert "| model | 0.02 | 0.02 | 0.015 | 0.7 | 0.55 | - |" in text
 

@@ -125,8 +125,8 @@ def test_an_entry_takes_the_place_of_the_one_that_waited():
 
 
 def test_a_leaderboard_says_that_its_values_flatter_once_there_are_some():
-    assert "chosen on these very folds: it flatters" in leaderboard_markdown(BOARD)
-    assert "flatters" not in leaderboard_markdown(Leaderboard(entries=BOARD.entries[6:]))
+    assert "chosen on these very folds, so it is optimistic" in leaderboard_markdown(BOARD)
+    assert "optimistic" not in leaderboard_markdown(Leaderboard(entries=BOARD.entries[6:]))
 
 
 def test_each_grid_keeps_its_leaderboard_and_the_copy_is_the_latest_ones_of_its_target(tmp_path):

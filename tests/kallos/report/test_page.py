@@ -61,14 +61,15 @@ def test_the_verdict_comes_first_with_its_reasons_and_numbers(whole):
     for said in (
         "Ship it",
         "3.10%",
-        "0.40% to 5.80% with 99% confidence",
+        "0.40% to 5.80% (99% confidence)",
         "0.0042",
         "evaluations on this hold-out",
         "The skill over <b>zero</b> is beyond chance.",
         "1.25%",
-        "overfitted in 40% of splits",
+        "the choice overfits in 40% of splits",
         "Resampling of folds. Sources: Somebody (2018).",
-        "trial 0 is the cheapest of 4: 1,000 multiply-adds a forecast instead of 2,500",
+        "Trial 0 is the cheapest of the 4 trials within one standard error of the best: it needs 1,000 multiply-adds "
+        "per forecast instead of 2,500.",
     ):
         assert said in seen.text
     assert seen.text.index("Ship it") < seen.text.index("Against naive, fold by fold")
@@ -87,17 +88,17 @@ def test_each_verdict_has_words_of_its_own(result, decision, tone, head):
 
 def test_without_a_hold_out_there_is_no_verdict(bare, result):
     text = Seen(bare).text
-    assert "Not a verdict yet" in text
+    assert "No verdict yet" in text
     assert "chosen on these very folds" in text
     assert "Ship" not in text
     assert "p-value" not in text
-    assert f"mean RMSE {result.best_value:.6g} against {result.naive_value:.6g}" in text
+    assert f"mean RMSE of {result.best_value:.6g} against {result.naive_value:.6g}" in text
 
 
 def test_what_cannot_be_shown_says_why(bare):
     text = Seen(bare).text
     assert "Not shown: --max-fold-fits 3 is spent." in text
-    assert "is not known: that takes two complete trials and three folds" in text
+    assert "an estimate needs at least two complete trials and three folds" in text
 
 
 def test_every_fold_is_there_with_its_numbers(whole, result):
@@ -112,7 +113,7 @@ def test_every_fold_is_there_with_its_numbers(whole, result):
 def test_the_page_says_what_was_pruned_cached_and_fitted_anew(whole, result):
     text = Seen(whole).text
     fits = sum(len(trial.scores) for trial in result.trials) + 1
-    assert f"This result is made of {fits} fold fits: {2 * fits} seconds of one core" in text
+    assert f"This result took {fits} fold fits, {2 * fits} seconds of one core in total." in text
     n_failed, n_trials = sum(trial.state == "failed" for trial in result.trials), len(result.trials)
     assert (
         f"20 folds fitted in this run, 4 spared by pruning; {n_failed} of {n_trials} trials failed. "
@@ -160,7 +161,7 @@ def test_what_comes_from_data_is_text_and_never_markup(result):
         forecasts=best_forecasts(result, block=2),
         deflation=deflation(method=MARKUP),
     )
-    assert "forecast in blocks of 2 rows" in page
+    assert "made in blocks of 2 rows, each from the row before it" in page
     seen = Seen(page)
     assert {"script", "i"}.isdisjoint(seen.tags)
     assert f"gru on {MARKUP}" in seen.text
@@ -169,7 +170,7 @@ def test_what_comes_from_data_is_text_and_never_markup(result):
 
 def test_importance_needs_trials_and_says_so(tmp_path):
     page = report_html(study_result(tmp_path, n_trials=5), forecasts=None)
-    assert "Not shown: that takes 10 complete trials with values that differ." in page
+    assert "Not shown: it needs 10 complete trials with different values." in page
     assert len(Seen(page).labels) == 8
 
 

@@ -69,10 +69,12 @@ def test_the_study_is_found_by_its_best_parameters_and_by_a_copy_of_them(result,
 
 def test_an_evaluation_of_something_else_is_refused(result, tmp_path):
     path = tmp_path / "evaluation.json"
-    with pytest.raises(UsageError, match="must be there"):
+    with pytest.raises(UsageError, match=r"must exist, and .* does not: run 'kallos-run evaluate' first"):
         read_evaluation(str(path), result)
     path.write_text(holdout_evaluation(asset_id="XYZ").model_dump_json())
-    with pytest.raises(UsageError, match=r"of the study's asset, target and horizon \('ABC', 'log_return_close', 1\)"):
+    with pytest.raises(
+        UsageError, match=r"have the study's asset, target and horizon, \('ABC', 'log_return_close', 1\)"
+    ):
         read_evaluation(str(path), result)
 
 
@@ -87,7 +89,7 @@ def test_an_evaluation_comes_back_from_its_document_and_another_file_is_refused_
         (whole[:99], "invalid JSON"),
     ):
         path.write_text(text)
-        with pytest.raises(UsageError, match=f"'kallos-run evaluate' wrote, and {path} is none: .*{said}") as refused:
+        with pytest.raises(UsageError, match=f"'kallos-run evaluate' wrote, and {path} is not: .*{said}") as refused:
             read_evaluation(str(path), result)
         assert "\n" not in str(refused.value)
 
