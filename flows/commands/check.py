@@ -1,4 +1,4 @@
-"""`kallos-run check`: everything that is wrong with a study's rows, before anything is fitted."""
+"""`kallos-run check`: find all faults in a study's rows."""
 
 import sys
 import textwrap
@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, read_spec, with_flags
-from flows.wording import Console, in_flags, print_json
+from flows.wording import AsJson, Console, in_flags, print_json
 from kallos.settings import Settings
 from kallos.specs.study import TuneSpec
 
@@ -27,23 +27,20 @@ def check(
     *,
     study: StudyFile = None,
     db_url: FeaturesUrl = None,
-    as_json: Annotated[
-        bool, Parameter(name="--json", negative="", help="Print findings and summary as JSON, and nothing else.")
-    ] = False,
+    as_json: AsJson = False,
     fix: Annotated[
         str | None,
         Parameter(
-            help="Repairs to look through, by commas: ffill, later-start, drop-constant, drop-duplicates, drop-leaks, "
-            "drop-empty, drop-text. Nothing is written: the lines that make 'tune' do the same are shown.",
-            show_default=False,
+            help="Repairs to try, separated by commas: ffill, later-start, drop-constant, drop-duplicates, drop-leaks, "
+            "drop-empty, drop-text. Prints the lines for a study file that repair the same, and writes nothing.",
         ),
     ] = None,
     **given: Any,
 ) -> None:
-    """Find all that is wrong with the rows of a study, before anything is fitted.
+    """Find all faults in a study's rows before you tune on them.
 
-    Takes the specification as 'tune' does, and reads the rows that it would. Exit code 1 if tuning on them would be
-    unsound, else 0; warnings are for you to judge.
+    Takes the flags of `tune`, and reads the same rows. The exit code is 1 if there are errors; warnings do not change
+    it.
     """
     from kallos.checks import repair, with_left_out
     from kallos.errors import UsageError
@@ -53,7 +50,7 @@ def check(
     asked = [name.strip() for name in fix.split(",") if name.strip()] if fix else []
     settings = Settings.read()
     if asked and len(spec.data.assets) > 1:
-        raise UsageError(f"--fix takes one asset, and the study has {len(spec.data.assets)}: name one as --asset-id")
+        raise UsageError(f"--fix takes one asset, and the study has {len(spec.data.assets)}: give one as --asset-id")
     with (
         Console(stderr=True).status("reading the features") as status,
         FeatureStore(db_url or settings.features_url, timeout=settings.db_timeout) as store,
@@ -81,7 +78,7 @@ def check(
 def _check_several(
     rows: "Mapping[str, DataFrame]", spec: TuneSpec, left_out: "Mapping[str, Series]", *, as_json: bool
 ) -> bool:
-    """Look at each asset by itself, and at all together where each is sound; return whether a study can be tuned."""
+    """Check each asset, and then all together if each is sound; return whether a study can be tuned on them."""
     from kallos.checks import examine_each, examine_together
     from kallos.features.store import by_asset, tidy
     from kallos.words import counted
@@ -106,7 +103,7 @@ def _check_several(
     for asset, examination in each.items():
         _print_findings(console, examination)
         warnings = counted(len(examination.warnings), "warning")
-        verdict = f"sound by itself, with {warnings}" if examination.is_sound else "unsound"
+        verdict = f"sound on its own, with {warnings}" if examination.is_sound else "unsound"
         console.print(f"{asset} of {spec.data.source}: {verdict}")
         _print_seen(console, examination, spec)
     label = spec.data.asset_label
@@ -147,11 +144,11 @@ def _show(examination: "Examination", spec: TuneSpec, repaired: TuneSpec, *, is_
     _print_seen(console, examination, repaired)
     lines = study_lines(spec, repaired)
     if lines:
-        console.print("repaired by these lines in a study file (--study):")
+        console.print("to repair the rows, add these lines to a study file (--study):")
         for line in lines:
             console.print(f"    {line}")
     elif is_fixed:
-        console.print("nothing to repair by --fix")
+        console.print("--fix found nothing to repair")
 
 
 def _print_findings(console: Console, examination: "Examination") -> None:
@@ -184,17 +181,17 @@ def _seen(examination: "Examination", spec: TuneSpec) -> Iterator[str]:
     if examination.first is None or examination.last is None:
         return
     message = f"a study sees {counted(examination.rows, 'row')}, {day(examination.first)} to {day(examination.last)}"
-    if examination.columns is None:  # Of several assets together.
+    if examination.columns is None:  # Several assets together.
         yield message
     else:
         frequency = "no regular frequency" if examination.frequency is None else f"frequency {examination.frequency}"
         yield f"{message}, {frequency}"
     if examination.left_out:
-        yield f"  {counted(examination.left_out, 'row')} outside the dates asked for"
+        yield f"  {counted(examination.left_out, 'row')} outside the requested dates"
     if examination.holdout_rows and examination.holdout_first is not None:
         yield (
-            f"  {counted(examination.holdout_rows, 'row')} behind them, from {day(examination.holdout_first)} on, are "
-            f"kept for the hold-out, and are not looked at before 'evaluate'"
+            f"  {counted(examination.holdout_rows, 'row')} after them, from {day(examination.holdout_first)} on, are "
+            f"the hold-out, which only 'evaluate' reads"
         )
     if examination.columns is not None:
         groups = ", ".join(f"{len(names)} {group}" for group, names in examination.columns.items() if names)

@@ -1,4 +1,4 @@
-"""`kallos-run dashboard`: Optuna's dashboard over the studies' storage."""
+"""`kallos-run dashboard`: Optuna's dashboard of the recorded studies."""
 
 from importlib.util import find_spec
 from typing import Annotated
@@ -14,14 +14,14 @@ from kallos.words import pip_install
 def dashboard(
     *,
     storage_url: StorageUrl = None,
-    port: Annotated[int, Parameter(help="Port on this machine's loopback; 0 takes any free one.")] = 8080,
+    port: Annotated[int, Parameter(help="Port on this machine; 0 takes any free one.")] = 8080,
 ) -> None:
-    """Show all studies in Optuna's dashboard, until Ctrl-C, to browsers of this machine; it changes nothing.
+    """Show all studies in Optuna's dashboard, read-only.
 
-    Needs the package optuna-dashboard, which the extra 'dashboard' brings along.
+    Runs until Ctrl-C, and answers only browsers on this machine. Needs the extra 'dashboard'.
     """
     if find_spec("optuna_dashboard") is None:
-        raise UsageError(f"the dashboard is an extra, and is not installed: {pip_install('dashboard')}")
+        raise UsageError(f"the dashboard needs optuna-dashboard, which is not installed: {pip_install('dashboard')}")
     if not 0 <= port < 2**16:
         raise UsageError(f"--port must be from 0 to 65535, not {port}")
     from flows.server.dashboard import serve_dashboard
@@ -31,5 +31,5 @@ def dashboard(
     url = parse_storage_url(studies_address(storage_url))
     with must_answer(url), opened_if_there(url) as storage:
         if storage is None:
-            raise KallosError(f"there are no studies yet in {shown(url)}: 'kallos-run tune' makes the first")
+            raise KallosError(f"{shown(url)} has no studies yet: run 'kallos-run tune' first")
         serve_dashboard(storage, port, shown(url))

@@ -1,4 +1,4 @@
-"""`kallos-run train`: the flow `train`, run in this process."""
+"""`kallos-run train`: run the flow `train` in this process."""
 
 from typing import Annotated
 
@@ -12,13 +12,12 @@ from kallos.settings import Settings
 
 def train(
     *,
-    params_file: Annotated[str, Parameter(help="A study's best_params.json or a copy of it, or its fsspec URL.")],
+    params_file: Annotated[str, Parameter(help="best_params.json of a study or a copy of it, or its fsspec URL.")],
     output_dir: Annotated[
         str | None,
         Parameter(
-            help="Folder of the model, or its fsspec URL. [default: models/MODEL_ID in KALLOS_RESULTS, else in "
-            "kallos-results]",
-            show_default=False,
+            help="Folder of the model, or its fsspec URL. [default: models/MODEL_ID in KALLOS_RESULTS, or else in "
+            "kallos-results]"
         ),
     ] = None,
     seeds: Seeds = 3,
@@ -26,14 +25,14 @@ def train(
     select: HowSelected = "one-se",
     workers: Annotated[
         int | None,
-        Parameter(help="Processes that replicate the choice. [default: one per physical core]", show_default=False),
+        Parameter(help="Processes that replicate the choice. [default: one per physical core]"),
     ] = None,
     db_url: FeaturesUrl = None,
 ) -> None:
-    """Train a study's best parameters on all of its rows, and keep the model as a directory.
+    """Train a study's best parameters on all its rows, and store the model.
 
-    The choice is replicated on the study's folds with as many seeds first. The rows are those that the study saw: from
-    their snapshot, or else from the database, if it still has the same.
+    First replicates the choice on the study's folds with --seeds seeds. Takes the study's rows from their snapshot, or
+    else from the database if they have not changed there.
     """
     set_environment(KALLOS_DB_URL=db_url)
     from flows.session import handing_over, prepare_again
@@ -54,7 +53,7 @@ def train(
         set_environment(KALLOS_RESULTS="kallos-results")
     results = Settings.read().results_folder
     with console.status("reading the rows"):
-        # What is wrong with the file, the rows or the folder is said before a server is started.
+        # Check the file, the rows and the folder before a server is started.
         best = read_best_params_file(params_file)
         best.spec.data.refuse_several()
         prepared = prepare_again(best)

@@ -125,7 +125,7 @@ def test_the_password_of_a_results_folder_is_not_shown(db_url, capsys, monkeypat
     app(["audit", "--asset-id", "ABC", *FLAGS, "--db-url", db_url, *flags])
     said = capsys.readouterr()
     assert "s3cret" not in said.out + said.err
-    assert "memory://***@host/results holds no earlier result" in said.out
+    assert "memory://***@host/results has no earlier result" in said.out
 
 
 def test_rows_are_counted_while_they_are_read(db_url, monkeypatch):
