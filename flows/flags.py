@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from cyclopts import Group, Parameter
+from cyclopts.validators import Number
 from pydantic import BaseModel
 
 from kallos.specs.files import merge, read_query_file, read_study_file
@@ -92,7 +93,13 @@ TrustCode = Annotated[
     str | None,
     Parameter(help="Custom architectures or metrics, module:NAME, that may be imported; separate them by commas."),
 ]
-Seeds = Annotated[int, Parameter(help="Number of networks, each with its own seed; the forecast is their mean.")]
+Seeds = Annotated[
+    int,
+    Parameter(help="Number of networks, each with its own seed; the forecast is their mean.", validator=Number(gte=1)),
+]
+Workers = Annotated[
+    int | None, Parameter(help="Processes that fit folds. [default: one per physical core]", validator=Number(gte=1))
+]
 HowRefitted = Annotated[
     Literal["inner-validation", "median-epochs"],
     Parameter(

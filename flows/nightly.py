@@ -13,7 +13,7 @@ from flows.server.arguments import as_it_is, results_folder
 from flows.server.failures import note_failure
 from flows.session import keeping_rows, session
 from flows.train import HowTrained, train_and_keep
-from flows.tune import Tuned, tune, write_page
+from flows.tune import Tuned, tune, write_report
 from flows.watching import ArtifactStore
 from kallos.evaluation.models import scored_dates
 from kallos.evaluation.results import HoldoutEvaluation, Verdict
@@ -49,12 +49,6 @@ def register(folder: str, evaluation: HoldoutEvaluation, by_verdict: bool) -> st
     if by_verdict and entry.state == "challenger" and promotes(evaluation.verdict):
         registry.promote(entry.model_id, reason)
     return f"{entry.model_id} is {registry.show(entry.model_id).entry.state} in {registry.address}"
-
-
-@task(cache_policy=NO_CACHE)
-def write_verdict(tuned: Tuned, evaluation: HoldoutEvaluation, results: str) -> str:
-    """Write the study's report again with the verdict first, and return its address."""
-    return write_page(tuned, evaluation, results)
 
 
 @flow(
@@ -96,7 +90,7 @@ def nightly(
         evaluation = evaluate_and_keep(trained, model, scored_dates(trained.manifest), CHAMPION, folder)
     became = register(model, evaluation, promote == "by-verdict")
     try:
-        page = write_verdict(as_it_is(tuned), evaluation, folder)
+        page = write_report(as_it_is(tuned), folder, evaluation)
     except Exception as error:  # The night's artifact must still be stored.
         page = None
         logger.warning("could not write the report again: %s: %s", type(error).__name__, error)

@@ -48,15 +48,13 @@ class Pools:
 @contextmanager
 def open_pools(run: RunSpec) -> Iterator[Pools]:
     """Open the pools of a run for the block."""
-    if run.executor == "dask":
-        with (
-            DaskPool(cluster_address(run, Settings.read().dask_address), fold_timeout=run.fold_timeout) as cluster,
-            FoldPool(1, fold_timeout=run.fold_timeout) as processes,
-        ):
-            yield Pools(processes, cluster)
-        return
-    with FoldPool(run.workers or physical_cores(), fold_timeout=run.fold_timeout) as processes:
-        yield Pools(processes)
+    with ExitStack() as stack:
+        cluster = None
+        if run.executor == "dask":
+            address = cluster_address(run, Settings.read().dask_address)
+            cluster = stack.enter_context(DaskPool(address, fold_timeout=run.fold_timeout))
+        n_processes = 1 if cluster else run.workers or physical_cores()
+        yield Pools(stack.enter_context(FoldPool(n_processes, fold_timeout=run.fold_timeout)), cluster)
 
 
 class SharedPools:

@@ -11,7 +11,6 @@ from prefect import Task, flow, get_run_logger, runtime, task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.context import TaskRunContext
 from prefect.transactions import CommitMode, transaction
 from pydantic import SecretStr
 
@@ -19,8 +18,8 @@ from flows.places import Pools
 from flows.server.arguments import as_it_is, results_folder
 from flows.server.failures import note_failure
 from flows.server.fold_storage import FoldStorage
-from flows.session import read_sound_features, reader, session
-from flows.watching import ArtifactStore, ProgressArtifact, RunLogger, TrialLog, is_worth_a_line, tell_all
+from flows.session import read_sound_features, reader, session, watching
+from flows.watching import ArtifactStore, ProgressArtifact, RunLogger, TrialLog, is_worth_a_line
 from kallos import tuner
 from kallos.architectures import Params
 from kallos.cache import FoldCache
@@ -54,12 +53,6 @@ from kallos.workers.queue import ScoreFold
 
 _DEFAULT_RUN = RunSpec()
 _RETRIES = 2
-
-
-def fold_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """Return the cache key of a fold task."""
-    fingerprint: str = parameters["job"].fingerprint
-    return fingerprint
 
 
 def may_pass_later(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -105,7 +98,7 @@ def fold_task(score: ScoreFold, storage: FoldStorage) -> Task[[FoldJob], FoldSco
 
     @task(
         task_run_name="{job.name}",
-        cache_key_fn=fold_key,
+        cache_key_fn=lambda _, parameters: parameters["job"].fingerprint,
         persist_result=True,
         result_storage=storage,
         result_serializer="json",
@@ -153,6 +146,8 @@ def study(plan: StudyPlan, run: RunSpec, pools: Pools) -> StudyFinished:
         open_record(settings.studies_url, plan, if_running=run.if_running) as record,
         # By default Prefect stores tasks inside a task when the outer one ends: a kill would lose the whole night.
         transaction(commit_mode=CommitMode.EAGER),
+        watching(TrialLog(logger, plan)),
+        watching(ProgressArtifact(artifact_key("progress", plan.spec), logger, plan)),
     ):
         if run.refresh_cache:
             tuner.forget(plan, record, FoldCache(settings.fold_cache))
@@ -165,11 +160,7 @@ def study(plan: StudyPlan, run: RunSpec, pools: Pools) -> StudyFinished:
             record=record,
             more_trials=run.more_trials,
             budget=budget,
-            watcher=tell_all(
-                TrialLog(logger, plan),
-                ProgressArtifact(artifact_key("progress", plan.spec), logger, plan),
-                session().tell,
-            ),
+            watcher=session().tell,
         )
 
 
@@ -211,17 +202,12 @@ def _spent(finished: StudyFinished, run: RunSpec) -> str | None:
 
 
 @task(cache_policy=NO_CACHE)
-def write_report(tuned: Tuned, results: str) -> str:
-    """Write the study's report, and return its address."""
-    return write_page(tuned, find_evaluation(tuned.result, results, tuned.chosen.one_se), results)
-
-
-def write_page(tuned: Tuned, evaluation: HoldoutEvaluation | None, results: str) -> str:
+def write_report(tuned: Tuned, results: str, evaluation: HoldoutEvaluation | None = None) -> str:
     """Write a study's report to its folder, with the verdict first if there is one, and return its address."""
     result = tuned.result
     html = report_html(
         result,
-        evaluation=evaluation,
+        evaluation=evaluation or find_evaluation(result, results, tuned.chosen.one_se),
         one_se=tuned.chosen.one_se,
         deflation=tuned.chosen.deflation,
         forecasts=tuned.forecasts,

@@ -1,13 +1,14 @@
 """The flow `tune-all`: many studies, each in a run of its own, and one leaderboard."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import httpx
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows.server.arguments import results_folder
-from flows.session import BoardChanged, Prepared, handing_over, keeping_rows, prepare, reader, session, sharing_pools
+from flows.session import BoardChanged, handing_over, keeping_rows, prepare, reader, session, sharing_pools
 from flows.tune import tune
 from flows.watching import ArtifactStore, RunLogger
 from kallos.errors import DataError, KallosError, StudyError
@@ -105,8 +106,10 @@ def _run(studies: Sequence[TuneSpec], run: RunSpec, output_dir: str | None, fold
     """Run the missing studies, and yield the entry of each study; stop once the Dask cluster is lost."""
     with keeping_rows(), sharing_pools(run):
         for spec in studies:
-            prepared = _prepared(spec)
-            entry = None if prepared is None or run.refresh_cache else _finished(prepared.plan, folder)
+            prepared = entry = None
+            with suppress(Exception):  # The study's own run reports what is wrong.
+                prepared = prepare(reader(), spec)
+                entry = None if run.refresh_cache else _finished(prepared.plan, folder)
             if entry is None:
                 with handing_over(prepared):
                     entry = _run_here(spec, run, output_dir)
@@ -126,23 +129,10 @@ def _is_cluster_lost(run: RunSpec) -> bool:
     return False
 
 
-def _prepared(spec: TuneSpec) -> Prepared | None:
-    """Return a study on the current rows, or None if that fails: the study's own run reports why."""
-    try:
-        return prepare(reader(), spec)
-    except Exception:
-        return None
-
-
 def _finished(plan: StudyPlan, folder: str) -> LeaderboardEntry | None:
     """Return the entry of a study if the folder holds its complete result on the current rows."""
-    try:
-        document = whole_document(plan, folder)
-        if document is None:
-            return None
-        return LeaderboardEntry.of(plan.spec, document).model_copy(update={"is_found": True})
-    except Exception:  # The study's own run reports what is wrong.
-        return None
+    document = whole_document(plan, folder)
+    return None if document is None else LeaderboardEntry.of(plan.spec, document).model_copy(update={"is_found": True})
 
 
 def _run_here(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> LeaderboardEntry:
@@ -152,9 +142,6 @@ def _run_here(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> Leaderboa
     except httpx.TransportError:  # Prefect's API does not answer, so no study can run.
         raise
     except Exception as error:  # The other studies go on.
-        return LeaderboardEntry.failed(spec, _reason(error))
+        reason = str(error) if isinstance(error, KallosError) else f"{type(error).__name__}: {error}"
+        return LeaderboardEntry.failed(spec, scrubbed(reason))
     return LeaderboardEntry.of(spec, BestParams.of(tuned.result))
-
-
-def _reason(error: Exception) -> str:
-    return scrubbed(str(error) if isinstance(error, KallosError) else f"{type(error).__name__}: {error}")

@@ -8,26 +8,17 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from flows.session import FlowEvent
 from kallos.planning import StudyPlan
 from kallos.specs.study import study_title
 from kallos.study.budget import BudgetSpentError
-from kallos.study.events import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted, Watcher
+from kallos.study.events import FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted
 from kallos.study.lines import opening, outcome, run_summary, trial_label
 from kallos.words import short
 
 RunLogger = Logger | LoggerAdapter[Any]
 
 _SECONDS_BETWEEN_UPDATES = 1.0
-
-
-def tell_all(*watchers: Watcher) -> Watcher:
-    """Return one watcher that tells all of these."""
-
-    def tell(event: Event) -> None:
-        for watcher in watchers:
-            watcher(event)
-
-    return tell
 
 
 class TrialLog:
@@ -38,7 +29,7 @@ class TrialLog:
         self._metric = plan.spec.metric
         self._naive = f"naive {plan.naive_value:.6g} ({plan.naive})"
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: FlowEvent) -> None:
         """Log the event."""
         match event:
             case StudyStarted():
@@ -75,7 +66,7 @@ class ProgressArtifact:
         self._id: UUID | None = None
         self._updated = 0.0
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: FlowEvent) -> None:
         """Create the artifact when the study starts, and update it with each trial."""
         match event:
             case StudyStarted(n_trials=n_trials):

@@ -30,9 +30,9 @@ class Console(rich.console.Console):
         return super().render_str(in_flags(text), **settings)
 
 
-def say(line: str) -> None:
-    """Print a line that the terminal may wrap, so that it can be copied."""
-    Console(soft_wrap=True).print(line)
+def say(line: str, style: str | None = None) -> None:
+    """Print a line that only the terminal wraps, so that it can be copied."""
+    Console(soft_wrap=True).print(line, style=style)
 
 
 def print_json(document: object) -> None:

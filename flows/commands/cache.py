@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from flows.commands.studies import studies_address
 from flows.flags import StorageUrl
@@ -34,11 +35,15 @@ def info() -> None:
 def prune(
     *,
     older_than: Annotated[
-        float | None, Parameter(help="Remove fold scores and snapshots that are older, in days.")
+        float | None,
+        Parameter(help="Remove fold scores and snapshots that are older, in days.", validator=Number(gte=0)),
     ] = None,
     larger_than: Annotated[
         float | None,
-        Parameter(help="Remove the oldest fold scores, and snapshots, until each are no larger, in MB."),
+        Parameter(
+            help="Remove the oldest fold scores, and the oldest snapshots, until each are no larger, in MB.",
+            validator=Number(gte=0),
+        ),
     ] = None,
     storage_url: StorageUrl = None,
 ) -> None:
@@ -51,9 +56,6 @@ def prune(
 
     if older_than is None and larger_than is None:
         raise UsageError("cache prune needs a limit: give --older-than DAYS or --larger-than MB")
-    for flag, value in (("--older-than", older_than), ("--larger-than", larger_than)):
-        if value is not None and value < 0:
-            raise UsageError(f"{flag} must be 0 or more, not {value:g}")
     settings = Settings.read()
     written_before = None if older_than is None else time.time() - older_than * _DAY
     max_bytes = None if larger_than is None else int(larger_than * _MEGABYTE)

@@ -90,31 +90,22 @@ def _check_several(
         together = examine_together(features, spec)
         is_sound = together.is_sound
     if as_json:
+        all_together = None if together is None else _document(together, spec, spec)
         documents = {asset: _document(examination, spec, spec) for asset, examination in each.items()}
-        print_json(
-            {
-                "is_sound": is_sound,
-                "together": None if together is None else _document(together, spec, spec),
-                "assets": documents,
-            }
-        )
+        print_json({"is_sound": is_sound, "together": all_together, "assets": documents})
         return is_sound
     console = Console(soft_wrap=True)
     for asset, examination in each.items():
-        _print_findings(console, examination)
         warnings = counted(len(examination.warnings), "warning")
         verdict = f"sound on its own, with {warnings}" if examination.is_sound else "unsound"
-        console.print(f"{asset} of {spec.data.source}: {verdict}")
-        _print_seen(console, examination, spec)
+        _print(console, examination, spec, f"{asset} of {spec.data.source}: {verdict}")
     label = spec.data.asset_label
-    if together is not None:
-        _print_findings(console, together)
-    if is_sound:
-        assert together is not None
-        console.print(f"sound: tune takes {label} together, with {counted(len(together.warnings), 'warning')}")
-        _print_seen(console, together, spec)
-    else:
+    if together is None:
         console.print(f"unsound: tune refuses {label}")
+    else:
+        warnings = counted(len(together.warnings), "warning")
+        taken = f"sound: tune takes {label} together, with {warnings}"
+        _print(console, together, spec, taken if is_sound else f"unsound: tune refuses {label}")
     return is_sound
 
 
@@ -134,14 +125,12 @@ def _show(examination: "Examination", spec: TuneSpec, repaired: TuneSpec, *, is_
     from kallos.words import counted
 
     console = Console(soft_wrap=True)
-    _print_findings(console, examination)
-    errors, warnings = len(examination.errors), len(examination.warnings)
-    source, asset = spec.data.source, spec.data.only_asset
-    if errors:
-        console.print(f"unsound: tune refuses {asset} of {source}, for {counted(errors, 'error')}")
+    subject = f"{spec.data.only_asset} of {spec.data.source}"
+    if examination.is_sound:
+        verdict = f"sound: tune takes {subject}, with {counted(len(examination.warnings), 'warning')}"
     else:
-        console.print(f"sound: tune takes {asset} of {source}, with {counted(warnings, 'warning')}")
-    _print_seen(console, examination, repaired)
+        verdict = f"unsound: tune refuses {subject}, for {counted(len(examination.errors), 'error')}"
+    _print(console, examination, repaired, verdict)
     lines = study_lines(spec, repaired)
     if lines:
         console.print("to repair the rows, add these lines to a study file (--study):")
@@ -151,18 +140,16 @@ def _show(examination: "Examination", spec: TuneSpec, repaired: TuneSpec, *, is_
         console.print("--fix found nothing to repair")
 
 
-def _print_findings(console: Console, examination: "Examination") -> None:
+def _print(console: Console, examination: "Examination", spec: TuneSpec, verdict: str) -> None:
+    """Print the findings, the verdict, and what a study sees of the rows."""
     from kallos.words import counted
 
     for severity, findings in (("error", examination.errors), ("warning", examination.warnings)):
         if findings:
             console.print(Text(counted(len(findings), severity), _STYLES[severity]))
-        for finding in findings:
-            for line in _lines_of(finding, console.width):
-                console.print(line)
-
-
-def _print_seen(console: Console, examination: "Examination", spec: TuneSpec) -> None:
+        for line in (line for finding in findings for line in _lines_of(finding, console.width)):
+            console.print(line)
+    console.print(verdict)
     for line in _seen(examination, spec):
         console.print("\n".join(textwrap.wrap(line, console.width, subsequent_indent="    ", break_on_hyphens=False)))
 

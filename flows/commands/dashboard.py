@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from flows.commands.studies import studies_address
 from flows.flags import StorageUrl
@@ -14,7 +15,9 @@ from kallos.words import pip_install
 def dashboard(
     *,
     storage_url: StorageUrl = None,
-    port: Annotated[int, Parameter(help="Port on this machine; 0 takes any free one.")] = 8080,
+    port: Annotated[
+        int, Parameter(help="Port on this machine; 0 takes any free one.", validator=Number(gte=0, lt=2**16))
+    ] = 8080,
 ) -> None:
     """Show all studies in Optuna's dashboard, read-only.
 
@@ -22,8 +25,6 @@ def dashboard(
     """
     if find_spec("optuna_dashboard") is None:
         raise UsageError(f"the dashboard needs optuna-dashboard, which is not installed: {pip_install('dashboard')}")
-    if not 0 <= port < 2**16:
-        raise UsageError(f"--port must be from 0 to 65535, not {port}")
     from flows.server.dashboard import serve_dashboard
     from kallos.features.databases import shown
     from kallos.study.record import must_answer, opened_if_there, parse_storage_url

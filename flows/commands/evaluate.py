@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from flows.flags import FeaturesUrl, ResultsFolder, TrustCode
 from flows.server.api import prefect_api, set_environment
 from flows.starting import Results
-from flows.wording import Console
+from flows.wording import Console, say
 from kallos.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ def evaluate(
             evaluation = evaluate_flow(model, test_start_date, test_end_date, against, results.parameter)
     show_evaluation(console, evaluation)
     written = address_of(results.folder, evaluation_name(manifest.model_id))
-    console.print(f"written to {written}, and .png", soft_wrap=True)
+    say(f"written to {written}, and .png")
     params_file = _params_file(manifest, settings.results or results.folder, results.folder)
     if params_file is not None:
         command = f"kallos-run report --params-file {params_file} --evaluation {written}"
-        console.print(f"to add the verdict to the study's report: {command}", soft_wrap=True)
+        say(f"to add the verdict to the study's report: {command}")
 
 
 def _params_file(manifest: "Manifest", *folders: str) -> str | None:

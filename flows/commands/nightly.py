@@ -19,9 +19,8 @@ from flows.flags import (
     with_flags,
 )
 from flows.server.api import prefect_api, set_environment
-from flows.starting import prepare_run, shown_while_running
-from flows.wording import Console
-from kallos.errors import UsageError
+from flows.starting import prepare_run
+from flows.wording import Console, say
 from kallos.specs.run import RunSpec
 from kallos.specs.study import parse_spec, require_holdout
 
@@ -49,22 +48,22 @@ def nightly(
     spec = read_spec(study, given)
     require_holdout(spec)
     run = parse_spec(RunSpec, nested(RUN_FLAGS, given))
-    if seeds < 1:
-        raise UsageError(f"--seeds must be 1 or more, not {seeds}")
     set_environment(KALLOS_DB_URL=db_url, KALLOS_STORAGE_URL=storage_url)
     from kallos.storage import prepare_folder
 
     console = Console()
-    results = prepare_run(console, run, output_dir)
+    results = prepare_run(run, output_dir)
     prepare_folder(results.folder)
     with prefect_api(console, "flows.nightly"):
         from flows.nightly import nightly as nightly_flow
+        from flows.server.interruption import ending_at_once
+        from flows.session import watching
         from flows.terminal.evaluation import show_evaluation
         from flows.terminal.study import print_page, shown_progress
 
-        with shown_while_running(console, shown_progress(console)):
+        with shown_progress(console) as shown, ending_at_once(console, before=shown.close), watching(shown):
             night = nightly_flow(spec, run, results.parameter, select, seeds, refit, promote)
     show_evaluation(console, night.evaluation)
-    console.print(night.became, soft_wrap=True)
+    say(night.became)
     if night.page is not None:
         print_page(console, spec, results.folder)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from flows.flags import FeaturesUrl, TrustCode
-from flows.wording import Console
+from flows.wording import Console, say
 from kallos.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,30 +73,23 @@ def predict(
         forecasts = forecast_next(trained, rows)
     off_clock = off_clock_row(read, data)
     if off_clock is not None:
-        console.print(
-            f"the last row, {day(timestamp(off_clock))}, is off the clock of all others, and is left out",
-            soft_wrap=True,
-        )
+        say(f"the last row, {day(timestamp(off_clock))}, is off the clock of all others, and is left out")
     if why_before is not None:
-        console.print(
+        say(
             f"the last row, {day(timestamp(frame.index[-1]))}, {why_before}: the forecast is from "
-            f"{day(forecasts.as_of)} (--from-unfinished forecasts from the last row)",
-            soft_wrap=True,
+            f"{day(forecasts.as_of)} (--from-unfinished forecasts from the last row)"
         )
     if ends_before and why_before is None:
-        console.print(
-            f"the last row up to {as_of} is {day(forecasts.as_of)}: the forecast is from there", soft_wrap=True
-        )
+        say(f"the last row up to {as_of} is {day(forecasts.as_of)}: the forecast is from there")
     if forecasts.in_sample:
-        console.print(
+        say(
             f"warning: the model was trained on rows up to {day(trained.manifest.data.end)}, so a forecast as of "
             f"{day(forecasts.as_of)} does not test it",
             style="yellow",
-            soft_wrap=True,
         )
     show_forecasts(console, forecasts)
     if output is not None:
-        console.print(f"written to {_write_rows(forecasts, output)}", soft_wrap=True)
+        say(f"written to {_write_rows(forecasts, output)}")
     if to_table:
         from kallos.models.forecast_table import write_forecasts
 

@@ -6,9 +6,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.table import Table
 
-from flows.flags import FeaturesUrl
+from flows.flags import FeaturesUrl, Workers
 from flows.wording import Console
-from kallos.errors import UsageError
 from kallos.settings import Settings
 
 
@@ -16,7 +15,7 @@ def repro(
     file: Annotated[str, Parameter(help="best_params.json of a study or a copy of it, or its fsspec URL.")],
     /,
     *,
-    workers: Annotated[int | None, Parameter(help="Processes that fit folds. [default: one per physical core]")] = None,
+    workers: Workers = None,
     db_url: FeaturesUrl = None,
 ) -> None:
     """Run a study's best trial again, and check that its scores are the same, bit for bit.
@@ -30,8 +29,6 @@ def repro(
     from kallos.words import counted, short
     from kallos.workers.processes import FoldPool, physical_cores
 
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers must be 1 or more, not {workers}")
     console = Console()
     settings = Settings.read()
     with console.status("reading the rows"):

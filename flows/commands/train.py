@@ -4,9 +4,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from flows.flags import FeaturesUrl, HowRefitted, HowSelected, Seeds
+from flows.flags import FeaturesUrl, HowRefitted, HowSelected, Seeds, Workers
 from flows.server.api import prefect_api, set_environment
-from flows.wording import Console
+from flows.wording import Console, say
 from kallos.settings import Settings
 
 
@@ -23,10 +23,7 @@ def train(
     seeds: Seeds = 3,
     refit: HowRefitted = "inner-validation",
     select: HowSelected = "one-se",
-    workers: Annotated[
-        int | None,
-        Parameter(help="Processes that replicate the choice. [default: one per physical core]"),
-    ] = None,
+    workers: Workers = None,
     db_url: FeaturesUrl = None,
 ) -> None:
     """Train a study's best parameters on all its rows, and store the model.
@@ -36,7 +33,6 @@ def train(
     """
     set_environment(KALLOS_DB_URL=db_url)
     from flows.session import handing_over, prepare_again
-    from kallos.errors import UsageError
     from kallos.models.files import refuse_foreign_folder
     from kallos.models.summary import model_lines
     from kallos.storage import prepare_folder, split_address
@@ -44,9 +40,6 @@ def train(
     from kallos.study.names import model_folder, models_folder
     from kallos.words import counted
 
-    for name, value in (("seeds", seeds), ("workers", workers)):
-        if value is not None and value < 1:
-            raise UsageError(f"--{name} must be 1 or more, not {value}")
     console = Console()
     settings = Settings.read()
     if output_dir is None and settings.results is None:
@@ -70,5 +63,5 @@ def train(
             manifest = train_flow(params_file, output_dir, seeds, refit, select, workers)
     for line in model_lines(manifest):
         console.print(line)
-    console.print(f"model {manifest.model_id}", soft_wrap=True)
-    console.print(f"written to {output_dir or model_folder(results, manifest.model_id)}", soft_wrap=True)
+    say(f"model {manifest.model_id}")
+    say(f"written to {output_dir or model_folder(results, manifest.model_id)}")

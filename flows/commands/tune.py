@@ -14,8 +14,8 @@ from flows.flags import (
     with_flags,
 )
 from flows.server.api import prefect_api, set_environment
-from flows.starting import prepare_run, shown_while_running
-from flows.wording import Console
+from flows.starting import prepare_run
+from flows.wording import Console, say
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec, parse_spec
@@ -44,19 +44,19 @@ def tune(
 
 def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     """Run the flow, and show its progress and its result."""
-    from flows.session import handing_over, new_reader, prepare
+    from flows.session import handing_over, new_reader, prepare, watching
     from kallos.storage import prepare_folder
     from kallos.study.record import check_record
 
     console = Console()
-    results = prepare_run(console, run, output_dir)
+    results = prepare_run(run, output_dir)
     with console.status("reading the features") as status:
         # Check the data and the folder before a server is started.
         reader = new_reader(lambda n_rows: status.update(f"reading the features: {n_rows:,} rows"))
         prepared = prepare(reader, spec)
         prepare_folder(results.folder)
     for warning in prepared.warnings:
-        console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
+        say(f"warning: {warning}", style="yellow")
     with prefect_api(
         console,
         "flows.tune",
@@ -65,10 +65,16 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     ):
         import httpx
 
+        from flows.server.interruption import ending_at_once
         from flows.terminal.study import show_result, shown_progress
         from flows.tune import tune as tune_flow
 
-        with shown_while_running(console, shown_progress(console)) as shown, handing_over(prepared):
+        with (
+            shown_progress(console) as shown,
+            ending_at_once(console, before=shown.close),
+            watching(shown),
+            handing_over(prepared),
+        ):
             try:
                 tuned = tune_flow(spec, run, results.parameter)
             except httpx.TransportError:

@@ -7,8 +7,8 @@ from cyclopts import Parameter
 
 from flows.flags import RUN_FLAGS, SPEC_FLAGS, FeaturesUrl, ResultsFolder, StorageUrl, StudyFile, nested, with_flags
 from flows.server.api import prefect_api, set_environment
-from flows.starting import prepare_run, shown_while_running
-from flows.wording import Console
+from flows.starting import prepare_run
+from flows.wording import Console, say
 from kallos.errors import KallosError, StudyError
 from kallos.specs.files import merge, read_study_file
 from kallos.specs.grid import StudyGrid, parse_grid
@@ -47,20 +47,21 @@ def run_flow(grid: StudyGrid, run: RunSpec, output_dir: str | None) -> None:
     from kallos.study.names import latest_leaderboard
 
     console = Console()
-    results = prepare_run(console, run, output_dir)
+    results = prepare_run(run, output_dir)
     prepare_folder(results.folder)
     # The studies' names need Torch, which takes long to import.
     with prefect_api(console, "flows.tune_all", meanwhile=lambda: import_module("torch")):
         import httpx
         from prefect.settings import PREFECT_API_URL
 
-        from flows.server.interruption import leave_at_once
+        from flows.server.interruption import ending_at_once, leave_at_once
+        from flows.session import watching
         from flows.terminal.grid import show_leaderboard, shown_studies
         from flows.tune_all import tune_all as tune_all_flow
 
         failure: KallosError | None = None
         try:
-            with shown_while_running(console, shown_studies(console)) as shown:
+            with shown_studies(console) as shown, ending_at_once(console, before=shown.close), watching(shown):
                 tune_all_flow(grid, run, results.parameter)
         except KallosError as error:
             failure = error
@@ -74,6 +75,6 @@ def run_flow(grid: StudyGrid, run: RunSpec, output_dir: str | None) -> None:
         show_leaderboard(console, shown.board)
         console.print(shown.fitted(shown.board))
         if failure is None or isinstance(failure, StudyError):
-            console.print(f"written to {address_of(results.folder, latest_leaderboard(grid))}", soft_wrap=True)
+            say(f"written to {address_of(results.folder, latest_leaderboard(grid))}")
     if failure is not None:
         raise failure

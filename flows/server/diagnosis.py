@@ -89,10 +89,9 @@ def check_versions() -> Iterator[Diagnosis]:
         yield Diagnosis("bad", "versions", f"{'; '.join(unfit)}: install Kallos again with constraints.txt")
     elif untested:
         yield Diagnosis("note", "versions", f"untested versions: {', '.join(untested)}")
-    elif not tested:
-        yield Diagnosis("ok", "versions", f"kallos {kallos.__version__}, and all requirements are met")
     else:
-        yield Diagnosis("ok", "versions", f"kallos {kallos.__version__}, and all packages have the tested versions")
+        packages = "all packages have the tested versions" if tested else "all requirements are met"
+        yield Diagnosis("ok", "versions", f"kallos {kallos.__version__}, and {packages}")
 
 
 def check_disk(settings: Settings) -> Iterator[Diagnosis]:
@@ -111,23 +110,23 @@ def check_disk(settings: Settings) -> Iterator[Diagnosis]:
 
 def check_results(settings: Settings) -> Iterator[Diagnosis]:
     """Write to the results folder of deployments."""
-    try:
-        prepare_folder(settings.results_folder)
-        yield Diagnosis("ok", "results", f"{scrubbed(settings.results_folder)} is writable")
-    except KallosError as error:
-        yield Diagnosis("bad", "results", str(error))
+    yield _check_writable("results", settings.results_folder, settings.results_folder)
 
 
 def check_store(settings: Settings) -> Iterator[Diagnosis]:
     """Write to the store that the machines of a cluster share, if there is one in the settings."""
-    if settings.store is None:
-        return
+    if settings.store is not None:
+        store = settings.store.get_secret_value()
+        yield _check_writable("store", store, settings.snapshots, settings.fold_cache, setting="KALLOS_STORE: ")
+
+
+def _check_writable(subject: str, address: str, *folders: str, setting: str = "") -> Diagnosis:
     try:
-        for folder in (settings.snapshots, settings.fold_cache):
+        for folder in folders:
             prepare_folder(folder)
-        yield Diagnosis("ok", "store", f"{scrubbed(settings.store.get_secret_value())} is writable")
     except KallosError as error:
-        yield Diagnosis("bad", "store", f"KALLOS_STORE: {error}")
+        return Diagnosis("bad", subject, f"{setting}{error}")
+    return Diagnosis("ok", subject, f"{scrubbed(address)} is writable")
 
 
 def check_database(subject: Literal["features", "studies"], db_url: str) -> Iterator[Diagnosis]:

@@ -39,7 +39,7 @@ class FoldStorage(WritableFileSystem):
         found = self._found.pop(path, None)
         if found is not None:
             return found
-        score = self._cache().read(_key(path))
+        score = self._cache().read(Path(path).name)
         if score is None:
             raise ValueError(f"no fold score under {path}")
         metadata = ResultRecordMetadata(storage_key=path, serializer=JSONSerializer())
@@ -48,11 +48,7 @@ class FoldStorage(WritableFileSystem):
     def write_path(self, path: str, content: bytes, **_: Any) -> None:  # type: ignore[override]
         """Store the score of a Prefect record."""
         score: FoldScore = ResultRecord.deserialize(content).result
-        self._cache().write(_key(path), score)
+        self._cache().write(Path(path).name, score)
 
     def _cache(self) -> FoldCache:
         return FoldCache(self.folder.get_secret_value())
-
-
-def _key(path: str) -> str:
-    return Path(path).name

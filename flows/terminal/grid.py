@@ -10,7 +10,7 @@ from rich.text import Text
 from flows.session import BoardChanged, FlowEvent
 from flows.terminal.tables import titled
 from flows.wording import in_flags
-from kallos.report.leaderboard import Leaderboard, LeaderboardEntry, Row, notes, of, rank_text, value
+from kallos.report.leaderboard import Leaderboard, LeaderboardEntry, notes, of, rank_text, value
 from kallos.specs.study import study_title
 from kallos.study.events import StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening
@@ -109,21 +109,18 @@ def show_leaderboard(console: Console, board: Leaderboard) -> None:
     for row in board.rows:
         if shown not in (None, row.asset):
             table.add_section()
-        table.add_row(*_cells(row, is_first=shown != row.asset), style=_STYLES[row.status])
+        table.add_row(
+            "" if row.asset == shown else row.asset,
+            rank_text(row.rank),
+            row.model,
+            value(row.value),
+            signed(row.skill),
+            of(row.folds_won, row.folds),
+            of(row.trials, row.n_trials),
+            "" if row.status in ("done", "naive") else row.status,
+            style=_STYLES[row.status],
+        )
         shown = row.asset
     console.print(table)
     for note in notes(board):
         console.print(note)
-
-
-def _cells(row: Row, *, is_first: bool) -> list[str]:
-    return [
-        row.asset if is_first else "",
-        rank_text(row.rank),
-        row.model,
-        value(row.value),
-        signed(row.skill),
-        of(row.folds_won, row.folds),
-        of(row.trials, row.n_trials),
-        "" if row.status in ("done", "naive") else row.status,
-    ]

@@ -1,4 +1,4 @@
-"""A study on the terminal: a progress bar, or plain lines if the output is no terminal."""
+"""A study on the terminal: its progress and its result."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,11 +25,8 @@ from kallos.words import day, scrubbed, short, signed
 
 
 @contextmanager
-def shown_progress(console: Console) -> Iterator["Bar | PlainLines"]:
+def shown_progress(console: Console) -> Iterator["ShownStudy"]:
     """Yield a watcher that shows a study's progress on the console."""
-    if not console.is_terminal:
-        yield PlainLines(console)
-        return
     progress = Progress(
         TextColumn("trial {task.fields[trial]}"),
         BarColumn(bar_width=None),
@@ -38,88 +35,66 @@ def shown_progress(console: Console) -> Iterator["Bar | PlainLines"]:
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
     with progress:
-        yield Bar(progress)
+        yield ShownStudy(console, progress)
 
 
-class Bar:
-    """Moves a progress bar with each fold."""
+class ShownStudy:
+    """Moves a progress bar with each fold, or prints a line for each trial if the output is no terminal."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, console: Console, progress: Progress) -> None:
+        self._console = console
         self._progress = progress
         self._task = TaskID(0)
-        self._plan: StudyPlan | None = None
-        self._n_trials = 0
+        self._started: StudyStarted | None = None
         self.finished: StudyFinished | None = None
 
     def __call__(self, event: FlowEvent) -> None:
         """Show the event."""
         match event:
             case StudyStarted(plan, recorded, n_trials, _):
-                self._plan, self._n_trials = plan, n_trials
+                self._started = event
                 for line in _headlines(event):
-                    self._progress.console.print(line)
+                    self._print(line)
                 self._task = self._progress.add_task(
                     "",
                     total=(n_trials - recorded) * len(plan.folds),
                     trial=f"{min(recorded + 1, n_trials)}/{n_trials}",
-                    best=f"naive {plan.naive_value:.4g} ({plan.naive})",
+                    best=_best_against_naive(None, plan),
                 )
             case FoldScored():
                 self._progress.advance(self._task)
-            case TrialFinished(trial, best) if self._plan is not None:
-                self._progress.update(
-                    self._task,
-                    # A pruned or failed trial skips folds.
-                    advance=len(self._plan.folds) - len(trial.scores),
-                    trial=f"{min(trial.number + 2, self._n_trials)}/{self._n_trials}",
-                    best=_best_against_naive(best, self._plan),
-                )
-            case StudyFinished():
-                self.finished = event
-                self._progress.console.print(run_summary(event))
-            case StepStarted(doing):
-                self._progress.console.print(doing)
-
-    def close(self) -> None:
-        """Remove the bar."""
-        self._progress.stop()
-
-
-class PlainLines:
-    """Prints one line per trial."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._plan: StudyPlan | None = None
-        self._n_trials = 0
-        self.finished: StudyFinished | None = None
-
-    def __call__(self, event: FlowEvent) -> None:
-        """Print the event."""
-        match event:
-            case StudyStarted(plan, _, n_trials, _):
-                self._plan, self._n_trials = plan, n_trials
-                for line in _headlines(event):
-                    self._print(line)
-            case TrialFinished(trial, best) if self._plan is not None:
-                outcome = lines.outcome(trial, self._plan.spec.metric)
-                self._print(
-                    f"{trial.number + 1}/{self._n_trials}  {trial_label(trial)}  {outcome}  "
-                    f"{_best_against_naive(best, self._plan)}  {trial.seconds:.1f} s of fits"
-                )
+            case TrialFinished(trial, best) if self._started is not None:
+                self._show_trial(trial, _best_against_naive(best, self._started.plan), self._started)
             case StudyFinished():
                 self.finished = event
                 self._print(run_summary(event))
             case StepStarted(doing):
                 self._print(doing)
 
+    def _show_trial(self, trial: TrialRecord, best: str, started: StudyStarted) -> None:
+        plan, n_trials = started.plan, started.n_trials
+        self._progress.update(
+            self._task,
+            # A pruned or failed trial skips folds.
+            advance=len(plan.folds) - len(trial.scores),
+            trial=f"{min(trial.number + 2, n_trials)}/{n_trials}",
+            best=best,
+        )
+        if not self._console.is_terminal:
+            outcome = lines.outcome(trial, plan.spec.metric)
+            self._print(
+                f"{trial.number + 1}/{n_trials}  {trial_label(trial)}  {outcome}  {best}  {trial.seconds:.1f} s of fits"
+            )
+
     def close(self) -> None:
-        """Do nothing: printed lines stay."""
+        """Remove the bar."""
+        self._progress.stop()
 
     def _print(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True)
+        self._progress.console.print(line, soft_wrap=True)
 
 
 def print_page(console: Console, spec: TuneSpec, results: str) -> None:

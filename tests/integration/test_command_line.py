@@ -263,7 +263,7 @@ NOTHING_LISTENS = "postgresql://quant:hunter2@127.0.0.1:9/features"
         (["tune", "--asset-id", "ABC", NOTHING_LISTENS], 2, "127.0.0.1"),
         (["tune", "--asset-id", "ABC", "--storage-url", "hunter2"], 2, "--storage-url: a database URL must look like"),
         (["tune", "--asset-id", "ABC", "--storage-url", "sqlite://"], 2, "--storage-url: .* give SQLite a file"),
-        (["cache", "prune", "--older-than", "-1"], 2, "--older-than must be 0 or more, not -1"),
+        (["cache", "prune", "--older-than", "-1"], 2, 'Invalid value "-1.0" for --older-than. Must be >= 0.'),
         (["tuna"], 2, "tune"),
         (["ingest", "none.csv"], 2, "there is no none.csv"),
         (["ingest"], 2, "a file of prices, or --demo"),

@@ -182,7 +182,7 @@ def test_predict_leaves_out_a_row_that_is_off_the_clock(home, folder, monkeypatc
         (["predict"], 2, "--model"),
         (["repro", "nowhere.json"], 1, "nowhere.json does not"),
         (["train", "--params-file", "nowhere.json"], 1, "nowhere.json does not"),
-        (["train", "--params-file", "nowhere.json", "--seeds", "0"], 2, "--seeds must be 1 or more, not 0"),
+        (["train", "--params-file", "nowhere.json", "--seeds", "0"], 2, 'Invalid value "0" for --seeds. Must be >= 1.'),
         (["train", "--params-file", "nowhere.json", "--refit", "never"], 2, "inner-validation"),
     ],
 )
