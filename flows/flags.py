@@ -65,10 +65,7 @@ def _without_lists(kind: Any) -> Any:
 
 
 def nested(flags: list[Flag], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of the given flags, nested as in the specification.
-
-    Raises `UsageError` if a file that a flag names cannot be read.
-    """
+    """Return the values of the given flags, nested as in the specification; raises `UsageError` for a missing file."""
     values: dict[str, Any] = {}
     for flag in flags:
         table = values

@@ -25,10 +25,7 @@ App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def serve_dashboard(storage: BaseStorage, port: int, shown: str) -> None:
-    """Serve the dashboard until Ctrl-C or SIGTERM, then exit.
-
-    Raises `UsageError` if the port is taken.
-    """
+    """Serve the dashboard until Ctrl-C or SIGTERM, then exit; raises `UsageError` if the port is taken."""
     try:
         server = make_server(HOST, port, read_only(wsgi(storage)), server_class=_Server, handler_class=_Quiet)
     except OSError as error:

@@ -24,10 +24,9 @@ _END_SECONDS = 5
 
 
 def start_local_server() -> Callable[[], str]:
-    """Start a server that ends with this process.
+    """Start a server that ends with this process, and return a function that waits for its API's URL.
 
-    Returns a function that waits until the server answers and returns its API's URL; it raises `KallosError` if the
-    server does not start.
+    That function raises `KallosError` if the server does not start.
     """
     from prefect.settings import PREFECT_HOME
 
