@@ -86,7 +86,7 @@ def _log(entry: LeaderboardEntry, logger: RunLogger) -> None:
         "%s on %s %s: %s",
         entry.model,
         entry.asset,
-        "complete, not run again" if entry.is_found else entry.status,
+        "complete, skipped" if entry.is_found else entry.status,
         entry.reason or f"{entry.metric} {entry.value:.6g}",
     )
 
