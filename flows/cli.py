@@ -1,64 +1,79 @@
-"""The command line, `kallos-run`: commands are imported when they are called, so that help is quick."""
+"""The command line, `kallos-run`. A command is imported only when it is called, so that help is quick."""
 
+import ast
 import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-import cyclopts
-from cyclopts import CycloptsError
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from flows.wording import in_flags
 from kallos import __version__
 from kallos.errors import KallosError
 from kallos.words import scrubbed
 
-app = cyclopts.App(
+# The commands of each group, in the order of use.
+_GROUPS = {
+    "Tune": ("ingest", "check", "audit", "space", "tune", "tune-all", "studies", "report", "dashboard", "cache"),
+    "Judge": ("repro", "train", "evaluate", "predict", "models"),
+    "Run nightly": ("nightly", "serve", "doctor"),
+}
+# The commands that have commands of their own.
+_NESTED = {
+    "studies": ("List, show, compare and delete recorded studies.", ("list", "show", "compare", "delete")),
+    "cache": ("Show the size of the fold cache and the snapshots, and prune them.", ("info", "prune")),
+    "models": (
+        "Manage the registry of models: challengers, champions, retired models.",
+        ("list", "show", "add", "promote", "roll-back", "retire"),
+    ),
+}
+
+
+@cache
+def _docstrings(module: str) -> dict[str, str]:
+    """Return the docstrings of a command module's functions from its source, because importing it would be slow."""
+    tree = ast.parse((Path(__file__).parent / "commands" / f"{module}.py").read_text(encoding="utf-8"))
+    return {each.name: ast.get_docstring(each) or "" for each in tree.body if isinstance(each, ast.FunctionDef)}
+
+
+def _add(app: App, module: str, name: str, **settings: Any) -> None:
+    """Add a command whose function in the module has the command's name."""
+    function = "list_all" if name == "list" else name.replace("-", "_")
+    text = _docstrings(module)[function]
+    app.command(f"flows.commands.{module}:{function}", name=name, help=text, **settings)
+
+
+def _shown_default(value: object) -> str | None:
+    return None if value is None or value is False or value == () else str(value)
+
+
+app = App(
     name="kallos-run",
     version=__version__,
-    help="Tune forecasting models on financial feature tables, honestly.",
+    help="Tune forecasting models on tables of financial features, and judge them honestly.",
+    default_parameter=Parameter(negative_bool="", negative_iterable="", show_default=_shown_default),
     print_error=False,
     exit_on_error=False,
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-app.command("flows.commands.ingest:ingest", name="ingest", help="Store features, or indicators of OHLCV bars.")
-app.command("flows.commands.tune:tune", name="tune", help="Tune a model on the features of an asset, or of several.")
-app.command("flows.commands.nightly:nightly", name="nightly", help="Tune, train and judge: ship it, or keep the old.")
-app.command("flows.commands.train:train", name="train", help="Train a study's best parameters, and keep the model.")
-app.command("flows.commands.evaluate:evaluate", name="evaluate", help="Judge a model on rows that no study saw.")
-app.command("flows.commands.predict:predict", name="predict", help="Forecast the next values with a trained model.")
-app.command("flows.commands.repro:repro", name="repro", help="Run a best trial again, and compare to the bit.")
-app.command("flows.commands.report:report", name="report", help="Draw a study's report again, from its files.")
-app.command("flows.commands.tune_all:tune_all", name="tune-all", help="Tune several models on several assets.")
-app.command("flows.commands.audit:audit", name="audit", help="Look for leaks by experiment.")
-app.command("flows.commands.space:space", name="space", help="Show the search space of a study.")
-app.command("flows.commands.check:check", name="check", help="Find all that is wrong with a study's rows.")
-cache = cyclopts.App(name="cache", help="Look at what is kept of fold scores and rows, and bound it.")
-cache.command("flows.commands.cache:info", name="info", help="Say how much is kept.")
-cache.command("flows.commands.cache:prune", name="prune", help="Remove old scores and snapshots.")
-app.command(cache)
-models = cyclopts.App(name="models", help="Keep trained models: challenger, champion, retired.")
-models.command("flows.commands.models:list_models", name="list", help="List the models by what they forecast.")
-models.command("flows.commands.models:show", name="show", help="Show a model, its evaluations and its history.")
-models.command("flows.commands.models:add", name="add", help="Copy a trained model in, as a challenger.")
-models.command("flows.commands.models:promote", name="promote", help="Make a model the champion.")
-models.command(
-    "flows.commands.models:roll_back", name="roll-back", help="Make the champion before this one the champion again."
-)
-models.command("flows.commands.models:retire", name="retire", help="Take a model out of use.")
-app.command(models)
-studies = cyclopts.App(name="studies", help="Look at the studies of the storage, compare and delete them.")
-studies.command("flows.commands.studies:list_all", name="list", help="List all studies.")
-studies.command("flows.commands.studies:show", name="show", help="Show all that is recorded of one study.")
-studies.command("flows.commands.studies:compare", name="compare", help="Compare studies side by side.")
-studies.command("flows.commands.studies:delete", name="delete", help="Delete studies from the storage.")
-app.command(studies)
-app.command("flows.commands.dashboard:dashboard", name="dashboard", help="Show all studies in Optuna's dashboard.")
-app.command("flows.commands.serve:serve", name="serve", help="Run a study on a schedule, without a work pool.")
-app.command("flows.commands.doctor:doctor", name="doctor", help="Check all that a night needs.")
+for _title, _names in _GROUPS.items():
+    _group = Group.create_ordered(_title)
+    for _position, _name in enumerate(_names):
+        if _name not in _NESTED:
+            _add(app, _name.replace("-", "_"), _name, group=_group, sort_key=_position)
+            continue
+        _text, _own = _NESTED[_name]
+        app.command(_below := App(name=_name, help=_text, group=_group, sort_key=_position))
+        for _number, _below_name in enumerate(_own):
+            _add(_below, _name, _below_name, sort_key=_number)
+app["--help"].group = app["--version"].group = Group.create_ordered("Options")
 
 
 def main() -> None:
-    """Run a command. Exit code 0: done, 1: failed, 2: wrong use, 130 or 143: interrupted."""
-    # A custom architecture, `module:NAME`, may lie where the command is called; it hides no installed module.
+    """Run a command. Exit code 0: success, 1: failure, 2: wrong usage, 130 or 143: interrupted."""
+    # The module of a custom architecture, `module:NAME`, may be in the current folder; installed modules come first.
     sys.path.append("")
     try:
         app()
@@ -67,7 +82,7 @@ def main() -> None:
     except KallosError as error:
         _leave(str(error), error.exit_code)
     except (OSError, MemoryError) as error:
-        _leave(f"the machine must serve a study, and did not: {type(error).__name__}: {error}", 1)
+        _leave(f"the operating system failed: {type(error).__name__}: {error}", 1)
     except KeyboardInterrupt:
         _leave("interrupted", 130)
 

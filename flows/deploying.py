@@ -14,16 +14,15 @@ from kallos.specs.study import parse_spec, parse_tune_spec
 
 
 def read_study(path: str, run: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return a study file as a deployment's parameters: `spec`, with every default filled in, and `run` as it is given.
+    """Return a study file as a deployment's parameters: `spec` with all defaults, and `run` as given.
 
-    Both are checked: what is wrong ends the deployment with a line that names each field at fault, where of an
-    exception Prefect would print the traceback.
+    An invalid field ends the deployment with one line, because Prefect would print an exception's traceback.
     """
     return {"spec": _read(path, parse_tune_spec), "run": _checked(run or {})}
 
 
 def read_grid(path: str, run: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return a study file with a table `all` as a deployment's parameters `grid` and `run`, as `read_study` does."""
+    """Return a study file with a table `all` as a deployment's parameters: `grid` and `run`."""
     return {"grid": _read(path, parse_grid), "run": _checked(run or {})}
 
 

@@ -1,4 +1,4 @@
-"""The flow `evaluate`: a model on rows that its study never saw, beside naive forecasts and the champion."""
+"""The flow `evaluate`: judge a model on rows that its study never saw, against naive forecasts and the champion."""
 
 import base64
 import posixpath
@@ -9,7 +9,7 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.server.arguments import as_it_is
+from flows.server.arguments import as_it_is, results_folder
 from flows.session import reader
 from flows.watching import ArtifactStore
 from kallos import checks
@@ -41,26 +41,26 @@ from kallos.models.trainer import TrainedModel
 from kallos.report.evaluation import evaluation_markdown, headline, write_evaluation
 from kallos.report.holdout_pictures import evaluation_png
 from kallos.settings import Settings
-from kallos.storage import Folder, prepare_folder, refuse_relative
+from kallos.storage import Folder
 from kallos.study.names import artifact_key, evaluation_name
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The champion, or that there is none, that it is the very model, or why it is missing."""
+    """The champion if there is one; whether it is the challenger itself; why it could not be loaded."""
 
     model: ModelWithRows | None = None
     is_itself: bool = False
     missing: str | None = None
 
 
-# In place of a folder: the registry's champion, or there is none.
+# Values of `against` that are no folders.
 CHAMPION, NOBODY = "champion", "none"
 
 
 @task(cache_policy=NO_CACHE)
 def load_model_with_rows(model: TrainedModel, test_end_date: str | None) -> ModelWithRows:
-    """Load the rows of a model's specification up to the last one that is scored."""
+    """Load the rows of a model's specification up to the last scored row."""
     spec = spec_of_rows(model.manifest, test_end_date)
     features, examination = checks.load_features_to_score(reader(), spec, now=datetime.now(UTC))
     for warning in examination.warnings:
@@ -70,10 +70,10 @@ def load_model_with_rows(model: TrainedModel, test_end_date: str | None) -> Mode
 
 @task(cache_policy=NO_CACHE)
 def log_evaluation(folder: str, record: EvaluationRecord) -> EvaluationCount:
-    """Log a hold-out evaluation before anyone sees what comes of it, and count all on this hold-out."""
+    """Log a hold-out evaluation before anyone sees its result, and count all evaluations on this hold-out."""
     record_evaluation(folder, record)
     ledger = Settings.read().registry_folder
-    # Beside the registry's models, too: a model's folder may stand alone, or be deleted.
+    # Log it in the registry, too: the model's folder may be elsewhere, or be deleted.
     record_evaluation(ledger, record)
     registered = Registry(ledger).folders(record.asset_id, record.target, record.horizon)
     return count_evaluations({ledger, *sibling_folders(folder), *registered}, record)
@@ -81,7 +81,7 @@ def log_evaluation(folder: str, record: EvaluationRecord) -> EvaluationCount:
 
 @task(cache_policy=NO_CACHE)
 def judge(challenger: ModelWithRows, dates: ScoredDates, count: EvaluationCount, champion: Champion) -> Evaluated:
-    """Forecast every row of the hold-out, and hold the forecasts against the others'."""
+    """Forecast every row of the hold-out, and compare the forecasts with the others'."""
     return evaluate_model(
         challenger,
         dates,
@@ -93,7 +93,7 @@ def judge(challenger: ModelWithRows, dates: ScoredDates, count: EvaluationCount,
 
 
 def run_name() -> str:
-    """Return the name of a run: the model's folder may be a URL with a password."""
+    """Return a run's name, without the path of the model, which may hold a password."""
     return f"evaluate-{posixpath.basename(str(runtime.flow_run.parameters['model']).rstrip('/'))}"
 
 
@@ -105,19 +105,17 @@ def evaluate(
     against: str = CHAMPION,
     output_dir: str | None = None,
 ) -> HoldoutEvaluation:
-    """Hold a trained model against naive forecasts, ridge and the champion, on rows that its study never saw.
+    """Judge a model on rows that its study never saw, against naive forecasts, ridge and the champion.
 
     Args:
         model: Model directory, or its fsspec URL.
-        test_start_date: First row that is scored, inclusive; by default that of the hold-out that the study kept.
-        test_end_date: Last row that is scored, inclusive; by default that of the hold-out, with a start the latest row.
-        against: Directory of the champion; 'champion' is the registry's, 'none' is nobody.
-        output_dir: Folder of the evaluation, or an fsspec URL of one; by default that of the worker's KALLOS_RESULTS.
+        test_start_date: First row to score; by default the start of the study's hold-out.
+        test_end_date: Last row to score; by default the end of the study's hold-out, or the latest row if you give a
+            start.
+        against: Directory of the model to compare with, 'champion' for the registry's, or 'none'.
+        output_dir: Results folder, or its fsspec URL; by default the worker's KALLOS_RESULTS.
     """
-    folder = output_dir or Settings.read().results_folder
-    if runtime.deployment.id:
-        refuse_relative(folder)
-    prepare_folder(folder)
+    folder = results_folder(output_dir)
     trained = load_model(model)
     dates = scored_dates(trained.manifest, test_start_date, test_end_date)
     return evaluate_and_keep(trained, model, dates, against, folder)
@@ -126,10 +124,7 @@ def evaluate(
 def evaluate_and_keep(
     trained: TrainedModel, model: str, dates: ScoredDates, against: str, folder: str
 ) -> HoldoutEvaluation:
-    """Judge a model, which lies in the folder `model`, log the evaluation, and leave the evaluation in `folder`.
-
-    To be called in a flow: each part is a task of it.
-    """
+    """Judge a model from the folder `model`, log the evaluation, and write it to `folder`; called in a flow."""
     logger, manifest = get_run_logger(), trained.manifest
     challenger: ModelWithRows = load_model_with_rows(as_it_is(trained), dates.end)
     holdout = challenger.holdout(dates)
@@ -140,12 +135,12 @@ def evaluate_and_keep(
     evaluated: Evaluated = judge(as_it_is(challenger), dates, count, as_it_is(champion))
     evaluation = evaluated.evaluation
     picture = evaluation_png(evaluation, evaluated.timestamps, evaluated.actual, evaluated.forecast)
-    # One evaluation, by its id: now with what came of it.
+    # The same evaluation, by its id, now with the decision.
     for log_folder in (model, Settings.read().registry_folder):
         record_evaluation(log_folder, record.model_copy(update={"decision": evaluation.verdict.decision}))
     path = write_evaluation(evaluation, folder)
     Folder(folder).write(evaluation_name(evaluation.model_id, "png"), picture)
-    logger.info("%s; the evaluation is in %s", headline(evaluation), path)
+    logger.info("%s; evaluation in %s", headline(evaluation), path)
     artifacts = ArtifactStore(logger)
     artifacts.store(
         create_markdown_artifact,
@@ -163,15 +158,12 @@ def evaluate_and_keep(
 
 
 def _champion(against: str, manifest: Manifest, dates: ScoredDates, holdout: Window) -> Champion:
-    """Return the champion, ready to forecast the hold-out; where the registry's cannot, the reason."""
+    """Return the champion, ready to forecast the hold-out, or the reason if the registry's champion cannot."""
     if against == NOBODY:
         return Champion()
     if against != CHAMPION:
-        if read_manifest(against).model_id == manifest.model_id:
-            return Champion(is_itself=True)
-        champion = load_model_with_rows(as_it_is(load_model(against)), dates.end)
-        opposing(champion, dates, holdout)
-        return Champion(champion)
+        is_itself = read_manifest(against).model_id == manifest.model_id
+        return Champion(is_itself=True) if is_itself else _ready(against, dates, holdout)
     registry = Registry(Settings.read().registry_folder)
     entry = registry.champion(manifest.asset_id, manifest.target_label, manifest.horizon)
     if entry is None:
@@ -179,13 +171,17 @@ def _champion(against: str, manifest: Manifest, dates: ScoredDates, holdout: Win
     if entry.model_id == manifest.model_id:
         return Champion(is_itself=True)
     try:
-        champion = load_model_with_rows(as_it_is(load_model(registry.folder_of(entry.model_id))), dates.end)
-        opposing(champion, dates, holdout)
+        return _ready(registry.folder_of(entry.model_id), dates, holdout)
     except KallosError as error:
         missing = (
-            f"The champion, {entry.model_id}, could not be held against it, so that it is kept: {error}. To use "
-            f"the new one all the same, promote it (kallos-run models promote {manifest.model_id})."
+            f"The champion, {entry.model_id}, could not be compared and is kept: {error}. To use the new model anyway, "
+            f"promote it (kallos-run models promote {manifest.model_id})."
         )
         get_run_logger().warning("%s", missing)
         return Champion(missing=missing)
-    return Champion(champion)
+
+
+def _ready(folder: str, dates: ScoredDates, holdout: Window) -> Champion:
+    model: ModelWithRows = load_model_with_rows(as_it_is(load_model(folder)), dates.end)
+    opposing(model, dates, holdout)
+    return Champion(model)

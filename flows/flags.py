@@ -1,4 +1,4 @@
-"""The command line's flags, drawn from a specification: one per field, nested tables flattened."""
+"""The command line's flags, made from a specification: one for each field, with nested tables flattened."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -9,22 +9,23 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
+from cyclopts.validators import Number
 from pydantic import BaseModel
 
 from kallos.specs.files import merge, read_query_file, read_study_file
+from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec, parse_tune_spec
 
-# Fields too long for a command line: their flag names a file of the text.
+# Fields too long for a command line: their flag takes the path of a file with the text.
 _IN_FILES = {"query": "query_file"}
-
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag and the field that it sets, by its path from the specification's root."""
+    """A flag and the path, from the specification's root, of the field that it sets."""
 
     path: tuple[str, ...]
     parameter: inspect.Parameter
@@ -35,37 +36,36 @@ class Flag:
         return self.parameter.name
 
 
-def flags_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Flag]:
-    """Yield a flag for each field that one word can hold; lists and tables of values belong to the study file.
+def flags_of(model: type[BaseModel], group: str, path: tuple[str, ...] = ()) -> Iterator[Flag]:
+    """Yield a flag for each field that a single word can set. Lists and tables can only be set in a study file.
 
-    Every flag may be left out, and is None then: what is needed is the specification's own affair.
+    Every flag is optional and defaults to None: the specification checks that nothing is missing.
     """
     for name, field in model.model_fields.items():
         kind: Any = _without_lists(field.annotation)
         if inspect.isclass(kind) and issubclass(kind, BaseModel):
-            yield from flags_of(kind, (*path, name))
+            yield from flags_of(kind, group, (*path, name))
         elif get_origin(kind) not in (tuple, dict):
-            default = "" if field.is_required() or field.default is None else f" [default: {field.default}]"
+            default = None if field.is_required() or field.default is False else field.default
+            text = f"{field.description}" + ("" if default is None else f" [default: {default}]")
             kind, flag_name = (Path, _IN_FILES[name]) if name in _IN_FILES else (kind, name)
-            annotation = Annotated[kind | None, Parameter(help=f"{field.description}{default}", show_default=False)]
-            parameter = inspect.Parameter(
-                flag_name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+            shown = Parameter(help=text, group=Group(group), negative_bool="no-")
+            annotation = Annotated[kind | None, shown]
+            yield Flag(
+                (*path, name),
+                inspect.Parameter(flag_name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation),
             )
-            yield Flag((*path, name), parameter)
 
 
 def _without_lists(kind: Any) -> Any:
-    """Return the type of a field that holds one value or a list as that of one value."""
+    """Return a field's type without the tuples of a union: a flag takes one value."""
     if get_origin(kind) not in (Union, UnionType):
         return kind
     return reduce(or_, (each for each in get_args(kind) if get_origin(each) is not tuple))
 
 
 def nested(flags: list[Flag], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of the flags that were given, as the specification nests them.
-
-    Raises `UsageError` if the file that a flag names cannot be read.
-    """
+    """Return the values of the given flags, nested as in the specification; raises `UsageError` for a missing file."""
     values: dict[str, Any] = {}
     for flag in flags:
         table = values
@@ -77,46 +77,48 @@ def nested(flags: list[Flag], given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-StudyFile = Annotated[
-    Path | None, Parameter(help="TOML file of the specification; flags are laid over it.", show_default=False)
-]
-FeaturesUrl = Annotated[str | None, Parameter(help="Features database (SQLAlchemy URL).", show_default=False)]
+StudyFile = Annotated[Path | None, Parameter(help="Study file (TOML). Flags override it.")]
+FeaturesUrl = Annotated[str | None, Parameter(help="SQLAlchemy URL of the features database. [default: KALLOS_DB_URL]")]
 StorageUrl = Annotated[
-    str | None, Parameter(help="Database of the studies' records (SQLAlchemy URL).", show_default=False)
+    str | None, Parameter(help="SQLAlchemy URL of the database of study records. [default: KALLOS_STORAGE_URL]")
 ]
 ResultsFolder = Annotated[
     str | None,
-    Parameter(
-        help="Folder of the results, or its fsspec URL. [default: KALLOS_RESULTS, else kallos-results]",
-        show_default=False,
-    ),
+    Parameter(help="Results folder, or its fsspec URL. [default: KALLOS_RESULTS, or else kallos-results]"),
 ]
 TrustCode = Annotated[
     str | None,
-    Parameter(
-        help="module:NAME of your own that the model may import, its architecture or metric; several by commas.",
-        show_default=False,
-    ),
+    Parameter(help="Custom architectures or metrics, module:NAME, that may be imported; separate them by commas."),
 ]
-Seeds = Annotated[int, Parameter(help="Networks, each with a seed of its own; the forecast is their mean.")]
+Seeds = Annotated[
+    int,
+    Parameter(help="Number of networks, each with its own seed; the forecast is their mean.", validator=Number(gte=1)),
+]
+Workers = Annotated[
+    int | None, Parameter(help="Processes that fit folds. [default: one per physical core]", validator=Number(gte=1))
+]
 HowRefitted = Annotated[
     Literal["inner-validation", "median-epochs"],
-    Parameter(help="Stop early on the end of the rows, or train on all of them for the folds' median of epochs."),
+    Parameter(
+        help="How to train on all rows: stop early on the last of them ('inner-validation'), or train for the median "
+        "number of epochs of the folds."
+    ),
 ]
 HowSelected = Annotated[
     Literal["one-se", "best"],
-    Parameter(help="Train the cheapest trial within one standard error of the best, or the best itself."),
+    Parameter(help="Trial to train: the cheapest within one standard error of the best ('one-se'), or the best."),
 ]
-SPEC_FLAGS = list(flags_of(TuneSpec))
+SPEC_FLAGS = list(flags_of(TuneSpec, "Study"))
+RUN_FLAGS = list(flags_of(RunSpec, "Run"))
 
 
 def read_spec(study: Path | None, given: Mapping[str, Any]) -> TuneSpec:
-    """Return the specification that a study file and the flags laid over it make; raises `UsageError`."""
+    """Return the specification of a study file, overridden by flags; raises `UsageError`."""
     return parse_tune_spec(merge(read_study_file(study) if study else {}, nested(SPEC_FLAGS, given)))
 
 
 def with_flags(*flags: Flag) -> Callable[[Command], Command]:
-    """Return a decorator that has a command take these flags, which its `**given` then holds."""
+    """Return a decorator that adds these flags to a command, which gets their values as `**given`."""
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command)

@@ -1,4 +1,4 @@
-"""What is computed where: processes of this machine, or a cluster."""
+"""Where fits run: in processes of this machine, or on a cluster."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,71 +20,69 @@ from kallos.workers.scheduler import cluster_address
 
 @dataclass(frozen=True)
 class Pools:
-    """What fits run in: processes of this machine, and a cluster where the run names one."""
+    """The processes of this machine, and the cluster if the run uses one."""
 
     processes: FoldPool
     cluster: DaskPool | None = None
 
     def score_within(self, budget: Budget) -> ScoreFold:
-        """Return what scores a fold; where that waits for a worker of a cluster, it begins within the budget or not."""
+        """Return the function that scores a fold; on a cluster, no fold begins once the budget is spent."""
         return self.processes.score if self.cluster is None else partial(self.cluster.score, may_begin=budget.check)
 
     def forecast(self, job: FoldJob) -> FoldForecasts:
-        """Fit a fold once more for the picture of it, on this machine."""
+        """Fit a fold again on this machine, and return its forecasts."""
         return self.processes.run(forecast_job, job)
 
     def has_room(self) -> bool:
-        """Return whether a worker is idle; a process of this machine counts as one."""
+        """Return whether a worker is idle; processes of this machine always count as idle."""
         return self.cluster is None or self.cluster.has_room()
 
     def folds_at_once(self, run: RunSpec, plan: StudyPlan) -> int:
-        """Return how many folds are asked for at once."""
+        """Return how many folds to request at once."""
         if self.cluster is None:
             return run.workers or physical_cores()
-        # Workers come and go: the most folds that a study can use at once are asked for, and wait for one.
+        # Workers come and go, so request as many folds as the study can use: they wait for a worker.
         return run.workers or plan.spec.max_pending_trials * len(plan.folds)
 
 
 @contextmanager
 def open_pools(run: RunSpec) -> Iterator[Pools]:
-    """Yield the pools that a run names, for as long as the block runs."""
-    if run.executor == "dask":
-        with (
-            DaskPool(cluster_address(run, Settings.read().dask_address), fold_timeout=run.fold_timeout) as cluster,
-            FoldPool(1, fold_timeout=run.fold_timeout) as processes,
-        ):
-            yield Pools(processes, cluster)
-        return
-    with FoldPool(run.workers or physical_cores(), fold_timeout=run.fold_timeout) as processes:
-        yield Pools(processes)
+    """Open the pools of a run for the block."""
+    with ExitStack() as stack:
+        cluster = None
+        if run.executor == "dask":
+            address = cluster_address(run, Settings.read().dask_address)
+            cluster = stack.enter_context(DaskPool(address, fold_timeout=run.fold_timeout))
+        n_processes = 1 if cluster else run.workers or physical_cores()
+        yield Pools(stack.enter_context(FoldPool(n_processes, fold_timeout=run.fold_timeout)), cluster)
 
 
 class SharedPools:
-    """Pools for studies that are carried alike, one after the other: opened for the first, and kept for the next.
+    """Pools for studies that run one after the other, opened by the first of them.
 
-    A study that fails ends them, and the next one has its own; the context's end ends the last ones.
+    A study that fails closes them, and the next one opens new ones.
     """
 
     def __init__(self, run: RunSpec) -> None:
         self._run = run
         self._pools: Pools | None = None
         self._ends = ExitStack()
-        # What a pool logs of itself belongs to the run that shares it, not to its first study.
+        # A pool logs to the run that shares it, not to the first study.
         self._context = copy_context()
 
     @contextmanager
     def lent(self) -> Iterator[Pools]:
-        """Yield the pools to a study."""
+        """Lend the pools to a study."""
         if self._pools is None:
             self._pools = self._context.run(self._ends.enter_context, open_pools(self._run))
         try:
             yield self._pools
         except BaseException:
-            # A scheduler may be lost, or a fold under way for nobody.
+            # The scheduler may be lost, or a fold may still be running.
             self.close()
             raise
 
     def close(self) -> None:
-        """End the pools that are open."""
+        """Close the open pools."""
         self._pools = None
         self._ends.close()

@@ -1,4 +1,4 @@
-"""What the flows that one command or run calls have in common."""
+"""What the flows of one command or run share."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -24,7 +24,7 @@ from kallos.study.events import Event
 
 @dataclass(frozen=True)
 class BoardChanged:
-    """A study of a grid has ended, and the leaderboard is as it stands then."""
+    """A study of a grid has ended and changed the leaderboard."""
 
     entry: LeaderboardEntry
     board: Leaderboard
@@ -36,7 +36,7 @@ FlowWatcher = Callable[[FlowEvent], None]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study's plan, and lines on what is to be known of its rows."""
+    """A study's plan, and warnings about its rows."""
 
     plan: StudyPlan
     warnings: tuple[str, ...]
@@ -44,7 +44,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Session:
-    """Who watches, the rows that were read last, the study that is prepared, and the pools that studies share."""
+    """The watchers, the rows that were read last, the prepared study, and the pools that studies share."""
 
     watchers: tuple[FlowWatcher, ...] = ()
     reader: RowReader | None = None
@@ -52,19 +52,19 @@ class Session:
     pools: SharedPools | None = None
 
     def tell(self, event: FlowEvent) -> None:
-        """Tell all who watch."""
+        """Tell all watchers."""
         for watcher in self.watchers:
             watcher(event)
 
     def prepared_for(self, spec: TuneSpec, data: DataSummary | None = None) -> Prepared | None:
-        """Return what is prepared, or None if it is not this study, on these rows where they are known."""
+        """Return the prepared study, or None if it is another study or has other rows than `data`."""
         if self.prepared is None:
             return None
         plan = self.prepared.plan
         return self.prepared if plan.spec == spec and data in (None, plan.data) else None
 
     def pools_of(self, run: RunSpec) -> AbstractContextManager[Pools]:
-        """Return the pools for a study, for as long as a block runs: the shared ones, or its own."""
+        """Return the shared pools, or pools that a study opens for itself."""
         return open_pools(run) if self.pools is None else self.pools.lent()
 
 
@@ -74,7 +74,7 @@ _session: ContextVar[Session] = ContextVar("session", default=_ALONE)
 
 
 def session() -> Session:
-    """Return what this flow or task has in common with others."""
+    """Return the session of this flow or task."""
     return _session.get()
 
 
@@ -88,57 +88,54 @@ def _changed(changed: Session) -> Iterator[None]:
 
 
 def watching(watcher: FlowWatcher) -> AbstractContextManager[None]:
-    """Tell the watcher of all that flows do inside this block."""
+    """Tell the watcher about all events of flows inside this block."""
     return _changed(replace(session(), watchers=(*session().watchers, watcher)))
 
 
 def handing_over(prepared: Prepared | None) -> AbstractContextManager[None]:
-    """Let the flow that is called inside this block take a study that is prepared."""
+    """Let the flow that is called inside this block use a prepared study."""
     return _changed(replace(session(), prepared=prepared))
 
 
 def keeping_rows() -> AbstractContextManager[None]:
-    """Let flows and tasks inside this block that follow one another on the same rows read them once."""
+    """Let consecutive flows and tasks inside this block read the same rows only once."""
     return _changed(replace(session(), reader=new_reader()))
 
 
 @contextmanager
 def sharing_pools(run: RunSpec) -> Iterator[None]:
-    """Let studies inside this block, which are carried alike and one after the other, share what the run names."""
+    """Let studies inside this block, which run one after the other, share their pools."""
     with closing(SharedPools(run)) as pools, _changed(replace(session(), pools=pools)):
         yield
 
 
 def new_reader(on_rows: OnRows | None = None) -> RowReader:
-    """Return what reads rows from the database of the settings."""
+    """Return a reader of the database in the settings."""
     settings = Settings.read()
     return RowReader(settings.features_url, timeout=settings.db_timeout, on_rows=on_rows)
 
 
 def reader() -> RowReader:
-    """Return what reads rows here: it has those that were read last, where they are kept."""
+    """Return the session's reader, which keeps the rows that it read last, or else a new one."""
     return session().reader or new_reader()
 
 
 def read_sound_features(rows: RowReader, spec: TuneSpec) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return a study's features as they are now, with lines on what is to be known of them.
-
-    Raises `DataError` if tuning on them would be unsound.
-    """
+    """Return a study's features and the warnings about them; raises `DataError` if they are unsound."""
     features, examination = checks.load_sound_features(rows, spec, now=datetime.now(UTC))
     return features, tuple(warning.line for warning in examination.warnings)
 
 
 def prepare(rows: RowReader, spec: TuneSpec) -> Prepared:
-    """Read and plan a study as it is now; raises what is wrong with it."""
+    """Read the rows of a study and plan it."""
     features, warnings = read_sound_features(rows, spec)
     return Prepared(plan_study(features, spec, Settings.read().snapshots), warnings)
 
 
 def prepare_again(best: BestParams) -> Prepared:
-    """Find the rows that a finished study saw, in their snapshot or else in the database, and plan it on them.
+    """Plan a finished study on its own rows, from their snapshot or else from the database.
 
-    Raises `DataError` if the database holds others by now.
+    Raises `DataError` if the rows in the database have changed.
     """
     settings = Settings.read()
     rows, snapshot = study_rows(

@@ -1,4 +1,4 @@
-"""The flow `train`: a study's best parameters, replicated, refitted, and left as a model directory."""
+"""The flow `train`: replicate a study's best parameters with several seeds, train them, and store the model."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ from kallos.workers.processes import FoldPool, physical_cores
 
 @dataclass(frozen=True)
 class HowTrained:
-    """How many networks are trained, how, and on which trial's parameters; `workers` processes replicate the choice."""
+    """How many networks to train, how, and with which trial's parameters; `workers` processes replicate the choice."""
 
     seeds: int
     refit: Refit
@@ -39,13 +39,13 @@ class HowTrained:
 
 @task
 def find_study_rows(best: BestParams) -> StudyPlan:
-    """Find the rows that the study saw, in their snapshot or else in the database, and its folds on them."""
+    """Plan the study again on its own rows, from their snapshot or else from the database."""
     return prepare_again(best).plan
 
 
 @task
 def replicate_choice(plan: StudyPlan, choice: Choice, seeds: int, workers: int | None) -> SeedReplication:
-    """Run the chosen parameters on the study's folds with several seeds, each fit in a process of its own."""
+    """Run the chosen parameters on the study's folds with several seeds; each fit has its own process."""
     workers = workers or physical_cores()
     with FoldPool(workers, retries=2) as pool:
         score = FoldCache(Settings.read().fold_cache).through(pool.score)
@@ -56,19 +56,19 @@ def replicate_choice(plan: StudyPlan, choice: Choice, seeds: int, workers: int |
 def train_model(
     best: BestParams, plan: StudyPlan, choice: Choice, replicated: SeedReplication, seeds: int, refit: Refit
 ) -> TrainedModel:
-    """Fit the chosen parameters on all rows of the study, once for each seed."""
+    """Train the chosen parameters on all rows of the study, once for each seed."""
     rows = read_snapshot(plan.snapshot)
     return trainer.train(best, rows, choice, seeds=seeds, refit=refit, seed_replication=replicated)
 
 
 @task
 def write_model(trained: TrainedModel, folder: str) -> str:
-    """Leave the model as a directory."""
+    """Write the model's directory, and return its address."""
     return files.write_model(trained, folder)
 
 
 def run_name() -> str:
-    """Return the run's name: the study's or the file's, without what is before it, which may hold a password."""
+    """Return a run's name, without the path of the file, which may hold a password."""
     return f"train-{shown_name(runtime.flow_run.parameters['params_file'])}"
 
 
@@ -82,16 +82,17 @@ def train(
     workers: int | None = None,
     results: str | None = None,
 ) -> Manifest:
-    """Train a study's chosen parameters on all of its rows, and leave the model as a directory and an artifact.
+    """Train a study's chosen parameters on all its rows, and store the model as a directory and an artifact.
 
     Args:
-        params_file: A study's json or a copy of it, or its fsspec URL.
-        output_dir: The model's own folder, or an fsspec URL of one; by default models/MODEL_ID among the results.
-        seeds: Networks that are trained, each with a seed of its own; the forecast is their mean.
-        refit: Stop early on the end of the rows ('inner-validation'), or train on all for the folds' 'median-epochs'.
-        select: The cheapest trial within one standard error of the best ('one-se'), or the 'best' itself.
-        workers: Processes that replicate the choice; default: one per physical core.
-        results: Folder of the results, or an fsspec URL of one; by default that of the worker's KALLOS_RESULTS.
+        params_file: A study's best_params.json or a copy of it, or its fsspec URL.
+        output_dir: The model's own folder, or its fsspec URL; by default models/MODEL_ID in the results folder.
+        seeds: Number of networks, each with its own seed; the forecast is their mean.
+        refit: How to train on all rows: stop early on the last of them ('inner-validation'), or train for the median
+            number of epochs of the folds ('median-epochs').
+        select: Trial to train: the cheapest within one standard error of the best ('one-se'), or the 'best'.
+        workers: Processes that replicate the choice; by default one per physical core.
+        results: Results folder, or its fsspec URL; by default the worker's KALLOS_RESULTS.
     """
     if output_dir is not None:
         if runtime.deployment.id:
@@ -113,9 +114,9 @@ def train(
 def train_and_keep(
     best: BestParams, plan: StudyPlan, folder: str | None, results: str, *, how: HowTrained
 ) -> tuple[TrainedModel, str]:
-    """Train a study's chosen parameters, keep the model, and return it with its folder, by default one of its name.
+    """Train a study's chosen parameters, and return the model with its folder; called in a flow.
 
-    To be called in a flow: each part is a task of it.
+    By default the folder is in the results folder, and has the model's name.
     """
     logger, seeds = get_run_logger(), how.seeds
     choice = choose(best, how.select)

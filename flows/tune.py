@@ -11,16 +11,15 @@ from prefect import Task, flow, get_run_logger, runtime, task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.context import TaskRunContext
 from prefect.transactions import CommitMode, transaction
 from pydantic import SecretStr
 
 from flows.places import Pools
-from flows.server.arguments import as_it_is
+from flows.server.arguments import as_it_is, results_folder
 from flows.server.failures import note_failure
 from flows.server.fold_storage import FoldStorage
-from flows.session import read_sound_features, reader, session
-from flows.watching import ArtifactStore, ProgressArtifact, RunLogger, TrialLog, is_worth_a_line, tell_all
+from flows.session import read_sound_features, reader, session, watching
+from flows.watching import ArtifactStore, ProgressArtifact, RunLogger, TrialLog, is_worth_a_line
 from kallos import tuner
 from kallos.architectures import Params
 from kallos.cache import FoldCache
@@ -31,12 +30,7 @@ from kallos.features.snapshots import read_snapshot
 from kallos.planning import StudyPlan, plan_study
 from kallos.report import page
 from kallos.report.evaluation import find_evaluation
-from kallos.report.forecasts import (
-    BestForecasts,
-    forecasts_of_best,
-    last_fold_job,
-    read_forecasts,
-)
+from kallos.report.forecasts import BestForecasts, forecasts_of_best, last_fold_job, read_forecasts
 from kallos.report.page import remove_report, report_html
 from kallos.report.plots import report_png
 from kallos.report.rows import best_params_markdown, trial_rows
@@ -45,7 +39,6 @@ from kallos.scoring.operations import count_operations
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec, study_title
-from kallos.storage import prepare_folder, refuse_relative
 from kallos.study.best_params import BestParams, read_best_params, read_latest, write_best_params
 from kallos.study.budget import Budget, BudgetSpentError
 from kallos.study.choice import HonestChoice
@@ -62,24 +55,15 @@ _DEFAULT_RUN = RunSpec()
 _RETRIES = 2
 
 
-def fold_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """Return the cache key of a fold task: all that its score depends on."""
-    fingerprint: str = parameters["job"].fingerprint
-    return fingerprint
-
-
 def may_pass_later(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether a retry can mend a failure: our own errors are properties of the job, the data or the run.
-
-    A store may answer later.
-    """
+    """Return whether a retry can help: our own errors would come again, except that a storage may answer later."""
     failure = state.result(raise_on_failure=False)
     return isinstance(failure, StorageError) or not isinstance(failure, (KallosError, BudgetSpentError))
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a run has made of a study, as it lies among the results; `no_forecasts` says why there are none."""
+    """What a run leaves of a study; `no_forecasts` is the reason if there are no forecasts."""
 
     plan: StudyPlan
     finished: StudyFinished
@@ -90,13 +74,13 @@ class Tuned:
 
     @property
     def result(self) -> TuningResult:
-        """What came out of the study."""
+        """The study's result."""
         return self.finished.result
 
 
 @task
 def load_features(spec: TuneSpec) -> pd.DataFrame:
-    """Read the asset's features from the database, and refuse unsound ones with all their faults."""
+    """Read the features from the database; raises `DataError` with all faults if they are unsound."""
     features, warnings = read_sound_features(reader(), spec)
     for line in warnings:
         get_run_logger().warning("%s", line)
@@ -110,11 +94,11 @@ def create_splits(features: pd.DataFrame, spec: TuneSpec) -> StudyPlan:
 
 
 def fold_task(score: ScoreFold, storage: FoldStorage) -> Task[[FoldJob], FoldScore]:
-    """Return the task that scores a fold, or reads its score from the storage."""
+    """Return the task that scores a fold or reads its score from the storage."""
 
     @task(
         task_run_name="{job.name}",
-        cache_key_fn=fold_key,
+        cache_key_fn=lambda _, parameters: parameters["job"].fingerprint,
         persist_result=True,
         result_storage=storage,
         result_serializer="json",
@@ -135,7 +119,7 @@ def fold_task(score: ScoreFold, storage: FoldStorage) -> Task[[FoldJob], FoldSco
 
 
 def _plan(spec: TuneSpec, logger: RunLogger) -> StudyPlan:
-    """Return the study's plan: the one that is handed over, or else one that this run makes."""
+    """Return the prepared plan, or else plan the study."""
     prepared = session().prepared_for(spec)
     if prepared is None:
         plan: StudyPlan = create_splits(load_features(spec), spec)
@@ -147,10 +131,10 @@ def _plan(spec: TuneSpec, logger: RunLogger) -> StudyPlan:
 
 @task(cache_policy=NO_CACHE)
 def study(plan: StudyPlan, run: RunSpec, pools: Pools) -> StudyFinished:
-    """Run the trials, or carry them on, each fold of each as a task of its own, computed in a process of its own."""
+    """Start or continue the trials; each fold is a task of its own, and runs in a process of its own."""
     settings, logger = Settings.read(), get_run_logger()
     storage = FoldStorage(folder=SecretStr(settings.fold_cache))
-    # Prefect takes a block as storage only once it is saved.
+    # Prefect only accepts a saved block as storage.
     storage.save(storage.name, overwrite=True)
 
     def through_tasks(score: ScoreFold) -> ScoreFold:
@@ -160,8 +144,10 @@ def study(plan: StudyPlan, run: RunSpec, pools: Pools) -> StudyFinished:
     budget = Budget(timeout=run.timeout, max_fold_fits=run.max_fold_fits)
     with (
         open_record(settings.studies_url, plan, if_running=run.if_running) as record,
-        # Tasks inside a task are stored when the outer one ends, unless told otherwise: a kill would cost the night.
+        # By default Prefect stores tasks inside a task when the outer one ends: a kill would lose the whole night.
         transaction(commit_mode=CommitMode.EAGER),
+        watching(TrialLog(logger, plan)),
+        watching(ProgressArtifact(artifact_key("progress", plan.spec), logger, plan)),
     ):
         if run.refresh_cache:
             tuner.forget(plan, record, FoldCache(settings.fold_cache))
@@ -174,17 +160,13 @@ def study(plan: StudyPlan, run: RunSpec, pools: Pools) -> StudyFinished:
             record=record,
             more_trials=run.more_trials,
             budget=budget,
-            watcher=tell_all(
-                TrialLog(logger, plan),
-                ProgressArtifact(artifact_key("progress", plan.spec), logger, plan),
-                session().tell,
-            ),
+            watcher=session().tell,
         )
 
 
 @task(cache_policy=NO_CACHE)
 def choose(plan: StudyPlan, result: TuningResult) -> HonestChoice:
-    """Find the cheapest trial within one standard error of the best, and what is left of the best one's skill."""
+    """Find the cheapest trial within one standard error of the best, and deflate the best trial's skill."""
     n_covariates = len(read_snapshot(plan.snapshot).columns) - len(plan.spec.features.targets)
 
     def operations_of(params: Params) -> int:
@@ -197,9 +179,9 @@ def choose(plan: StudyPlan, result: TuningResult) -> HonestChoice:
 def forecast_best(
     plan: StudyPlan, finished: StudyFinished, run: RunSpec, folder: str, pools: Pools
 ) -> BestForecasts | None:
-    """Forecast the last fold with the best trial, fitted once more; None where no fit is left in the budget.
+    """Fit the best trial again and forecast the last fold, or reuse the forecasts in the study's folder.
 
-    What the study's folder holds of the same fit is taken over.
+    Returns None if the budget is spent and the folder holds no forecasts.
     """
     if _spent(finished, run):
         return read_forecasts(finished.result, folder)
@@ -213,24 +195,19 @@ def forecast_best(
 
 
 def _spent(finished: StudyFinished, run: RunSpec) -> str | None:
-    """Return which budget leaves no fit for a picture, or None."""
+    """Return which budget is spent, or None."""
     if run.max_fold_fits is not None and finished.fits >= run.max_fold_fits:
         return f"`max_fold_fits` {run.max_fold_fits} is spent"
     return finished.stopped
 
 
 @task(cache_policy=NO_CACHE)
-def write_report(tuned: Tuned, results: str) -> str:
-    """Write the page that shows the study, and return its address."""
-    return write_page(tuned, find_evaluation(tuned.result, results, tuned.chosen.one_se), results)
-
-
-def write_page(tuned: Tuned, evaluation: HoldoutEvaluation | None, results: str) -> str:
-    """Write the page of a study in its own folder, with the verdict first if there is one, and return its address."""
+def write_report(tuned: Tuned, results: str, evaluation: HoldoutEvaluation | None = None) -> str:
+    """Write a study's report to its folder, with the verdict first if there is one, and return its address."""
     result = tuned.result
     html = report_html(
         result,
-        evaluation=evaluation,
+        evaluation=evaluation or find_evaluation(result, results, tuned.chosen.one_se),
         one_se=tuned.chosen.one_se,
         deflation=tuned.chosen.deflation,
         forecasts=tuned.forecasts,
@@ -247,28 +224,25 @@ def write_page(tuned: Tuned, evaluation: HoldoutEvaluation | None, results: str)
     on_crashed=[note_failure],
 )
 def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = None) -> Tuned:
-    """Tune architectures on an asset, or on several, and leave the best parameters as a JSON file and an artifact.
+    """Tune a model on one or more assets, and store the best parameters as a JSON file and an artifact.
 
     Args:
-        spec: What is tuned: everything that the result depends on.
-        run: How this run carries the study, and how far.
-        output_dir: Folder of the results, or an fsspec URL of one; by default that of the worker's KALLOS_RESULTS.
+        spec: What to tune: everything that the result depends on.
+        run: How to run the study, and for how long.
+        output_dir: Results folder, or its fsspec URL; by default the worker's KALLOS_RESULTS.
     """
     logging.getLogger("prefect.task_runs").addFilter(is_worth_a_line)
     logger = get_run_logger()
-    folder = output_dir or Settings.read().results_folder
-    if runtime.deployment.id:
-        refuse_relative(folder)
-    prepare_folder(folder)
+    folder = results_folder(output_dir)
     plan = _plan(spec, logger)
     own = study_folder(folder, plan.study_name)
-    # A study is held against its own last run first: the latest of the same target may be of another horizon.
+    # Compare with the last run of this study first: the latest result of this target may have another horizon.
     last = read_best_params(own) or read_latest(spec, folder)
     with session().pools_of(run) as pools:
         finished: StudyFinished = study(plan, run, as_it_is(pools))
         result = finished.result
         chosen = _choose(plan, result, logger)
-        # Where a run is killed before its page is written, no earlier one lies beside the new result.
+        # If the run is killed before it writes its report, no old report is next to the new result.
         remove_report(result, own)
         path = write_best_params(BestParams.of(result, chosen), folder)
         write_study(result, own)
@@ -283,8 +257,8 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
 def _choose(plan: StudyPlan, result: TuningResult, logger: RunLogger) -> HonestChoice:
     try:
         chosen: HonestChoice = choose(plan, result)
-    except KallosError as error:  # A custom architecture, of which nobody can count what a forecast costs.
-        logger.warning("the choice within one standard error is left out: %s", error)
+    except KallosError as error:  # Nobody can count the operations of a custom architecture.
+        logger.warning("no choice within one standard error: %s", error)
         return HonestChoice(deflation=deflate(result))
     return chosen
 
@@ -292,21 +266,21 @@ def _choose(plan: StudyPlan, result: TuningResult, logger: RunLogger) -> HonestC
 def _forecast(
     plan: StudyPlan, finished: StudyFinished, run: RunSpec, own: str, pools: Pools, logger: RunLogger
 ) -> tuple[BestForecasts | None, str | None]:
-    """Return the best trial's forecasts, or why there are none; whatever fails is a warning: the result is there."""
+    """Return the best trial's forecasts, or why there are none; failures are warnings, as the result is written."""
     try:
         return forecast_best(plan, finished, run, own, as_it_is(pools)), _spent(finished, run)
     except Exception as error:
         why_none = f"{type(error).__name__}: {error}"
-        logger.warning("the best trial's forecasts are left out of the report: %s", why_none)
+        logger.warning("the report lacks the best trial's forecasts: %s", why_none)
         return None, why_none
 
 
 def _show(tuned: Tuned, results: str, logger: RunLogger) -> str | None:
-    """Leave the report among the results and return its address; whatever fails is a warning: the result is there."""
+    """Write the report and return its address; failures are warnings, as the result is written."""
     try:
         address: str = write_report(as_it_is(tuned), results)
     except Exception as error:
-        logger.warning("the report could not be written, and the result is whole: %s: %s", type(error).__name__, error)
+        logger.warning("could not write the report; the result is complete: %s: %s", type(error).__name__, error)
         with suppress(KallosError):
             remove_report(tuned.result, study_folder(results, tuned.result.study_name))
         return None
@@ -325,13 +299,13 @@ def _store_artifacts(result: TuningResult, last: BestParams | None, page: str | 
         create_table_artifact,
         key=artifact_key("trials", spec),
         table=trial_rows(result),
-        description=f"{study_title(spec)}: every trial, its value and its parameters",
+        description=f"{study_title(spec)}: all trials with their values and parameters",
     )
     picture = base64.b64encode(report_png(result)).decode()
     artifacts.store(
         create_image_artifact,
         key=artifact_key("plots", spec),
-        # The picture itself, so that it shows wherever the UI does.
+        # The picture itself, so that every browser that shows the UI can show it.
         image_url=f"data:image/png;base64,{picture}",
-        description=f"{study_title(spec)}: the best trial beside naive, and all trials",
+        description=f"{study_title(spec)}: the best trial compared to naive, and all trials",
     )

@@ -1,4 +1,4 @@
-"""Who is told of a study's progress: the run's log, its progress artifact, and a terminal where there is one."""
+"""Watchers of a study: the run's log and its progress artifact."""
 
 import time
 from collections.abc import Callable
@@ -8,37 +8,28 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from flows.session import FlowEvent
 from kallos.planning import StudyPlan
 from kallos.specs.study import study_title
 from kallos.study.budget import BudgetSpentError
-from kallos.study.events import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted, Watcher
+from kallos.study.events import FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted
 from kallos.study.lines import opening, outcome, run_summary, trial_label
 from kallos.words import short
 
 RunLogger = Logger | LoggerAdapter[Any]
 
-_SECONDS_BETWEEN_MOVES = 1.0
-
-
-def tell_all(*watchers: Watcher) -> Watcher:
-    """Return one watcher that tells these."""
-
-    def tell(event: Event) -> None:
-        for watcher in watchers:
-            watcher(event)
-
-    return tell
+_SECONDS_BETWEEN_UPDATES = 1.0
 
 
 class TrialLog:
-    """Logs which study it is, each trial's parameters, folds, and value beside best and naive, and what all took."""
+    """Logs the study, each trial's parameters, folds and value compared to best and naive, and a summary."""
 
     def __init__(self, logger: RunLogger, plan: StudyPlan) -> None:
         self._logger = logger
         self._metric = plan.spec.metric
         self._naive = f"naive {plan.naive_value:.6g} ({plan.naive})"
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: FlowEvent) -> None:
         """Log the event."""
         match event:
             case StudyStarted():
@@ -65,7 +56,7 @@ class TrialLog:
 
 
 class ProgressArtifact:
-    """Moves a progress artifact with the study; what cannot be stored is a warning."""
+    """Updates a progress artifact."""
 
     def __init__(self, key: str, logger: RunLogger, plan: StudyPlan) -> None:
         self._key = key
@@ -73,10 +64,10 @@ class ProgressArtifact:
         self._spec = plan.spec
         self._n_trials = plan.spec.n_trials
         self._id: UUID | None = None
-        self._moved = 0.0
+        self._updated = 0.0
 
-    def __call__(self, event: Event) -> None:
-        """Create the artifact at the study's start, and move it with each trial."""
+    def __call__(self, event: FlowEvent) -> None:
+        """Create the artifact when the study starts, and update it with each trial."""
         match event:
             case StudyStarted(n_trials=n_trials):
                 self._n_trials = n_trials
@@ -89,17 +80,17 @@ class ProgressArtifact:
                 self._artifacts.store(update_progress_artifact, self._id, progress=progress)
 
     def _is_due(self, number: int) -> bool:
-        """Return whether to move the artifact now: at the last trial, and before it once a second at most."""
+        """Return whether to update the artifact: after the last trial, and otherwise at most once a second."""
         now = time.monotonic()
-        due = number + 1 == self._n_trials or now - self._moved >= _SECONDS_BETWEEN_MOVES
-        self._moved = now if due else self._moved
+        due = number + 1 == self._n_trials or now - self._updated >= _SECONDS_BETWEEN_UPDATES
+        self._updated = now if due else self._updated
         return due
 
 
 class ArtifactStore:
-    """Stores artifacts; one that cannot be stored is a warning, since the result file is there.
+    """Stores artifacts, and warns if that fails, because the results are written to files anyway.
 
-    After one failure no more are tried: each call to a server that is gone blocks for a minute.
+    After a failure it stores no more: each call to a server that does not answer blocks for a minute.
     """
 
     def __init__(self, logger: RunLogger) -> None:
@@ -112,16 +103,14 @@ class ArtifactStore:
             return None
         try:
             return create(*args, **kwargs)
-        except Exception as error:  # Whatever ails the server, the study goes on.
+        except Exception as error:  # The study goes on whatever the server does.
             self._answers = False
-            self._logger.warning(
-                "an artifact could not be stored, and the study goes on: %s: %s", type(error).__name__, error
-            )
+            self._logger.warning("could not store an artifact; the study goes on: %s: %s", type(error).__name__, error)
             return None
 
 
 def is_worth_a_line(record: LogRecord) -> bool:
-    """Drop Prefect's own line about each fold that went well, or that the budget kept from its worker: ours say it."""
+    """Drop Prefect's line about a fold that succeeded or that the budget stopped: our own log lines cover both."""
     is_fold, message = getattr(record, "task_name", None) == "fold", record.getMessage()
     went_well = message.startswith(("Finished in state Completed", "Finished in state Cached"))
     return not (is_fold and (went_well or BudgetSpentError.__name__ in message))

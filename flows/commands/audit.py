@@ -1,4 +1,4 @@
-"""`kallos-run audit`: looks for leaks by experiment."""
+"""`kallos-run audit`: search for leaks by experiment."""
 
 import sys
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, read_spec, with_flags
-from flows.wording import Console
+from flows.wording import AsJson, Console, print_json
 from kallos.errors import UsageError
 from kallos.settings import Settings
 from kallos.specs.study import TuneSpec
@@ -28,22 +28,20 @@ def audit(
     against: Annotated[
         str | None,
         Parameter(
-            help="Snapshot (Parquet) of an earlier study, to find rows that were revised since. "
-            "[default: that of the last result]",
-            show_default=False,
+            help="Snapshot (Parquet) of an earlier study, to find rows that were revised since. [default: that of the "
+            "last result]"
         ),
     ] = None,
-    json: Annotated[bool, Parameter(negative="", help="Print the report as JSON.")] = False,
+    as_json: AsJson = False,
     **given: Any,
 ) -> None:
-    """Look for leaks by experiment: change the future, and see whether the past moves.
+    """Search for leaks by experiment: change the future, and see whether the past moves.
 
-    Runs on what `tune` would run on, with the same flags, through all that lies between the database and a forecast:
-    the query again with earlier end dates, the rows of an earlier study, the label, what each column says of the
-    target, preparation, and the forecasts of one quick fit. Exit code 1 if a leak was found.
+    Takes the flags of `tune`, and tests everything between the database and a forecast: the query with earlier end
+    dates, the rows of an earlier study, the label, what each column tells about the target, preparation, and the
+    forecasts of one quick fit. The exit code is 1 if a leak is found.
     """
     spec = read_spec(study, given)
-    console = Console()
     settings = Settings.read()
     with Console(stderr=True).status("reading the features") as status:
         from kallos.audit import AuditReport, audit_study, before_holdout
@@ -65,25 +63,25 @@ def audit(
             )
             n_rows = len(before_holdout(frame, spec)[1]) if spec.folds.holdout else len(frame)
     report = AuditReport.of(verdicts)
-    if json:
-        sys.stdout.write(report.model_dump_json(indent=2) + "\n")
+    if as_json:
+        print_json(report.model_dump(mode="json"))
     else:
         from flows.terminal.audit import show_audit
 
-        show_audit(console, report, spec, n_rows, n_kept=len(frame) - n_rows)
+        show_audit(Console(), report, spec, n_rows, n_kept=len(frame) - n_rows)
     if report.has_leak:
         sys.exit(1)
 
 
 def _rerun(store: "FeatureStore", spec: TuneSpec) -> "Load | None":
-    """Return how to compute the rows up to an earlier date, or None where a table only filters them."""
+    """Return a function that runs the query up to an earlier date, or None for a table, which has no query."""
     from kallos.features.store import tidy
 
     if spec.data.query is None:
         return None
 
     def load(end_date: str | None) -> "pd.DataFrame":
-        # Rows behind the date that a query returns all the same are kept, to be seen.
+        # Keeps rows after the end date, so that the audit can see that a query returns them.
         rows = store.read(spec.data.model_copy(update={"end_date": end_date}))
         return tidy(rows, spec.data)
 
@@ -92,7 +90,7 @@ def _rerun(store: "FeatureStore", spec: TuneSpec) -> "Load | None":
 
 @dataclass(frozen=True)
 class _Earlier:
-    """The rows of an earlier snapshot, or else why there are none; its target, where that was stamped otherwise."""
+    """The rows of an earlier snapshot, or why there are none; its target if that had another timestamp."""
 
     rows: "pd.DataFrame | None"
     target: str | None = None
@@ -105,7 +103,7 @@ def _snapshot(address: str) -> "pd.DataFrame":
     try:
         return read_snapshot(address)
     except OSError as error:
-        raise UsageError(f"--against must be a snapshot that can be read: {error}") from None
+        raise UsageError(f"--against must be a readable snapshot: {error}") from None
 
 
 def _last_snapshot(spec: TuneSpec, settings: Settings) -> _Earlier:
@@ -116,12 +114,12 @@ def _last_snapshot(spec: TuneSpec, settings: Settings) -> _Earlier:
     folder = settings.results or "kallos-results"
     last = read_latest(spec, folder)
     if last is None:
-        return _Earlier(None, why_none=scrubbed(f"{folder} holds no earlier result of this model, asset and target"))
+        return _Earlier(None, why_none=scrubbed(f"{folder} has no earlier result of this model, asset and target"))
     try:
         rows = read_snapshot(snapshot_address(last.data.sha256, settings.snapshots))
     except OSError:
-        why_none = f"the snapshot of the last result is not in {settings.snapshots} any more"
+        why_none = f"the snapshot of the last result is no longer in {settings.snapshots}"
         return _Earlier(None, why_none=scrubbed(why_none))
     then, now = last.spec.features, spec.features
-    is_stamped_alike = (then.target, then.label_horizon) == (now.target, now.label_horizon)
-    return _Earlier(rows, target=None if is_stamped_alike else then.only_target)
+    has_same_label = (then.target, then.label_horizon) == (now.target, now.label_horizon)
+    return _Earlier(rows, target=None if has_same_label else then.only_target)

@@ -1,13 +1,15 @@
-"""`kallos-run cache`: how much fold cache and snapshots hold, and an end to what is old or too much."""
+"""`kallos-run cache`: the size of the fold cache and the snapshots, and their pruning."""
 
 import time
 from datetime import datetime
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
-from flows.commands.studies import Storage, studies_address
-from flows.wording import Console
+from flows.commands.studies import studies_address
+from flows.flags import StorageUrl
+from flows.wording import say
 from kallos.cache import FoldCache
 from kallos.errors import UsageError
 from kallos.features.snapshots import prune_snapshots, snapshot_holdings
@@ -20,54 +22,52 @@ _SCORES, _SNAPSHOTS = "fold scores", "snapshots"
 
 
 def info() -> None:
-    """Say how much the cache holds, and how much the snapshots of studies' rows."""
+    """Show how large the fold cache and the snapshots are."""
     settings = Settings.read()
     for what, folder, holdings in (
         (_SCORES, settings.fold_cache, FoldCache(settings.fold_cache).holdings()),
         (_SNAPSHOTS, settings.snapshots, snapshot_holdings(settings.snapshots)),
     ):
         since = f", the oldest from {datetime.fromtimestamp(holdings.oldest):%Y-%m-%d}" if holdings.oldest else ""
-        _say(f"{_amount(holdings, what)}{since}, in {scrubbed(folder)}")
+        say(f"{_amount(holdings, what)}{since}, in {scrubbed(folder)}")
 
 
 def prune(
     *,
     older_than: Annotated[
-        float | None, Parameter(help="Age in days that scores and snapshots may have.", show_default=False)
+        float | None,
+        Parameter(help="Remove fold scores and snapshots that are older, in days.", validator=Number(gte=0)),
     ] = None,
     larger_than: Annotated[
         float | None,
-        Parameter(help="Size in MB that scores, and snapshots, may have; the oldest go first.", show_default=False),
+        Parameter(
+            help="Remove the oldest fold scores, and the oldest snapshots, until each are no larger, in MB.",
+            validator=Number(gte=0),
+        ),
     ] = None,
-    storage_url: Storage = None,
+    storage_url: StorageUrl = None,
 ) -> None:
-    """Remove old scores and snapshots, but no snapshot of the last hour or of a study that runs now.
+    """Remove old fold scores and snapshots.
 
-    A fold that a study needs again is computed again, and its snapshot is written again.
+    Keeps snapshots of the last hour and of studies that are running. If a study needs a removed fold score again, the
+    fold is fitted again; a removed snapshot is written again.
     """
     from kallos.study.catalogue import rows_in_use
 
     if older_than is None and larger_than is None:
-        raise UsageError("cache prune must know what may stay: give --older-than DAYS or --larger-than MB")
-    for flag, value in (("--older-than", older_than), ("--larger-than", larger_than)):
-        if value is not None and value < 0:
-            raise UsageError(f"{flag} must not be negative: not {value:g}")
+        raise UsageError("cache prune needs a limit: give --older-than DAYS or --larger-than MB")
     settings = Settings.read()
     written_before = None if older_than is None else time.time() - older_than * _DAY
     max_bytes = None if larger_than is None else int(larger_than * _MEGABYTE)
-    # First of all: nothing is removed where a storage does not say what runs.
+    # Ask the storage first: if it does not answer, nothing is removed.
     needed = rows_in_use(studies_address(storage_url))
     scores = FoldCache(settings.fold_cache).prune(written_before=written_before, max_bytes=max_bytes)
-    _say(f"{_amount(scores, _SCORES)} removed")
+    say(f"{_amount(scores, _SCORES)} removed")
     snapshots = prune_snapshots(settings.snapshots, needed=needed, written_before=written_before, max_bytes=max_bytes)
-    _say(f"{_amount(snapshots, _SNAPSHOTS)} removed")
+    say(f"{_amount(snapshots, _SNAPSHOTS)} removed")
 
 
 def _amount(holdings: Holdings, what: str) -> str:
     if not holdings.entries:
         return f"no {what}"
     return f"{holdings.entries} {what}, {holdings.size_bytes / 1000:.0f} KB"
-
-
-def _say(line: str) -> None:
-    Console(soft_wrap=True).print(line)

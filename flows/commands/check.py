@@ -1,4 +1,4 @@
-"""`kallos-run check`: everything that is wrong with a study's rows, before anything is fitted."""
+"""`kallos-run check`: find all faults in a study's rows."""
 
 import sys
 import textwrap
@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, read_spec, with_flags
-from flows.wording import Console, in_flags, print_json
+from flows.wording import AsJson, Console, in_flags, print_json
 from kallos.settings import Settings
 from kallos.specs.study import TuneSpec
 
@@ -27,23 +27,20 @@ def check(
     *,
     study: StudyFile = None,
     db_url: FeaturesUrl = None,
-    as_json: Annotated[
-        bool, Parameter(name="--json", negative="", help="Print findings and summary as JSON, and nothing else.")
-    ] = False,
+    as_json: AsJson = False,
     fix: Annotated[
         str | None,
         Parameter(
-            help="Repairs to look through, by commas: ffill, later-start, drop-constant, drop-duplicates, drop-leaks, "
-            "drop-empty, drop-text. Nothing is written: the lines that make 'tune' do the same are shown.",
-            show_default=False,
+            help="Repairs to try, separated by commas: ffill, later-start, drop-constant, drop-duplicates, drop-leaks, "
+            "drop-empty, drop-text. Prints the lines for a study file that repair the same, and writes nothing.",
         ),
     ] = None,
     **given: Any,
 ) -> None:
-    """Find all that is wrong with the rows of a study, before anything is fitted.
+    """Find all faults in a study's rows before you tune on them.
 
-    Takes the specification as 'tune' does, and reads the rows that it would. Exit code 1 if tuning on them would be
-    unsound, else 0; warnings are for you to judge.
+    Takes the flags of `tune`, and reads the same rows. The exit code is 1 if there are errors; warnings do not change
+    it.
     """
     from kallos.checks import repair, with_left_out
     from kallos.errors import UsageError
@@ -53,7 +50,7 @@ def check(
     asked = [name.strip() for name in fix.split(",") if name.strip()] if fix else []
     settings = Settings.read()
     if asked and len(spec.data.assets) > 1:
-        raise UsageError(f"--fix takes one asset, and the study has {len(spec.data.assets)}: name one as --asset-id")
+        raise UsageError(f"--fix takes one asset, and the study has {len(spec.data.assets)}: give one as --asset-id")
     with (
         Console(stderr=True).status("reading the features") as status,
         FeatureStore(db_url or settings.features_url, timeout=settings.db_timeout) as store,
@@ -81,7 +78,7 @@ def check(
 def _check_several(
     rows: "Mapping[str, DataFrame]", spec: TuneSpec, left_out: "Mapping[str, Series]", *, as_json: bool
 ) -> bool:
-    """Look at each asset by itself, and at all together where each is sound; return whether a study can be tuned."""
+    """Check each asset, and then all together if each is sound; return whether a study can be tuned on them."""
     from kallos.checks import examine_each, examine_together
     from kallos.features.store import by_asset, tidy
     from kallos.words import counted
@@ -93,31 +90,22 @@ def _check_several(
         together = examine_together(features, spec)
         is_sound = together.is_sound
     if as_json:
+        all_together = None if together is None else _document(together, spec, spec)
         documents = {asset: _document(examination, spec, spec) for asset, examination in each.items()}
-        print_json(
-            {
-                "is_sound": is_sound,
-                "together": None if together is None else _document(together, spec, spec),
-                "assets": documents,
-            }
-        )
+        print_json({"is_sound": is_sound, "together": all_together, "assets": documents})
         return is_sound
     console = Console(soft_wrap=True)
     for asset, examination in each.items():
-        _print_findings(console, examination)
         warnings = counted(len(examination.warnings), "warning")
-        verdict = f"sound by itself, with {warnings}" if examination.is_sound else "unsound"
-        console.print(f"{asset} of {spec.data.source}: {verdict}")
-        _print_seen(console, examination, spec)
+        verdict = f"sound on its own, with {warnings}" if examination.is_sound else "unsound"
+        _print(console, examination, spec, f"{asset} of {spec.data.source}: {verdict}")
     label = spec.data.asset_label
-    if together is not None:
-        _print_findings(console, together)
-    if is_sound:
-        assert together is not None
-        console.print(f"sound: tune takes {label} together, with {counted(len(together.warnings), 'warning')}")
-        _print_seen(console, together, spec)
-    else:
+    if together is None:
         console.print(f"unsound: tune refuses {label}")
+    else:
+        warnings = counted(len(together.warnings), "warning")
+        taken = f"sound: tune takes {label} together, with {warnings}"
+        _print(console, together, spec, taken if is_sound else f"unsound: tune refuses {label}")
     return is_sound
 
 
@@ -137,35 +125,31 @@ def _show(examination: "Examination", spec: TuneSpec, repaired: TuneSpec, *, is_
     from kallos.words import counted
 
     console = Console(soft_wrap=True)
-    _print_findings(console, examination)
-    errors, warnings = len(examination.errors), len(examination.warnings)
-    source, asset = spec.data.source, spec.data.only_asset
-    if errors:
-        console.print(f"unsound: tune refuses {asset} of {source}, for {counted(errors, 'error')}")
+    subject = f"{spec.data.only_asset} of {spec.data.source}"
+    if examination.is_sound:
+        verdict = f"sound: tune takes {subject}, with {counted(len(examination.warnings), 'warning')}"
     else:
-        console.print(f"sound: tune takes {asset} of {source}, with {counted(warnings, 'warning')}")
-    _print_seen(console, examination, repaired)
+        verdict = f"unsound: tune refuses {subject}, for {counted(len(examination.errors), 'error')}"
+    _print(console, examination, repaired, verdict)
     lines = study_lines(spec, repaired)
     if lines:
-        console.print("repaired by these lines in a study file (--study):")
+        console.print("to repair the rows, add these lines to a study file (--study):")
         for line in lines:
             console.print(f"    {line}")
     elif is_fixed:
-        console.print("nothing to repair by --fix")
+        console.print("--fix found nothing to repair")
 
 
-def _print_findings(console: Console, examination: "Examination") -> None:
+def _print(console: Console, examination: "Examination", spec: TuneSpec, verdict: str) -> None:
+    """Print the findings, the verdict, and what a study sees of the rows."""
     from kallos.words import counted
 
     for severity, findings in (("error", examination.errors), ("warning", examination.warnings)):
         if findings:
             console.print(Text(counted(len(findings), severity), _STYLES[severity]))
-        for finding in findings:
-            for line in _lines_of(finding, console.width):
-                console.print(line)
-
-
-def _print_seen(console: Console, examination: "Examination", spec: TuneSpec) -> None:
+        for line in (line for finding in findings for line in _lines_of(finding, console.width)):
+            console.print(line)
+    console.print(verdict)
     for line in _seen(examination, spec):
         console.print("\n".join(textwrap.wrap(line, console.width, subsequent_indent="    ", break_on_hyphens=False)))
 
@@ -184,17 +168,17 @@ def _seen(examination: "Examination", spec: TuneSpec) -> Iterator[str]:
     if examination.first is None or examination.last is None:
         return
     message = f"a study sees {counted(examination.rows, 'row')}, {day(examination.first)} to {day(examination.last)}"
-    if examination.columns is None:  # Of several assets together.
+    if examination.columns is None:  # Several assets together.
         yield message
     else:
         frequency = "no regular frequency" if examination.frequency is None else f"frequency {examination.frequency}"
         yield f"{message}, {frequency}"
     if examination.left_out:
-        yield f"  {counted(examination.left_out, 'row')} outside the dates asked for"
+        yield f"  {counted(examination.left_out, 'row')} outside the requested dates"
     if examination.holdout_rows and examination.holdout_first is not None:
         yield (
-            f"  {counted(examination.holdout_rows, 'row')} behind them, from {day(examination.holdout_first)} on, are "
-            f"kept for the hold-out, and are not looked at before 'evaluate'"
+            f"  {counted(examination.holdout_rows, 'row')} after them, from {day(examination.holdout_first)} on, are "
+            f"the hold-out, which only 'evaluate' reads"
         )
     if examination.columns is not None:
         groups = ", ".join(f"{len(names)} {group}" for group, names in examination.columns.items() if names)

@@ -1,9 +1,10 @@
-"""`kallos-run dashboard`: Optuna's dashboard over the studies' storage."""
+"""`kallos-run dashboard`: Optuna's dashboard of the recorded studies."""
 
 from importlib.util import find_spec
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from flows.commands.studies import studies_address
 from flows.flags import StorageUrl
@@ -14,16 +15,16 @@ from kallos.words import pip_install
 def dashboard(
     *,
     storage_url: StorageUrl = None,
-    port: Annotated[int, Parameter(help="Port on this machine's loopback; 0 takes any free one.")] = 8080,
+    port: Annotated[
+        int, Parameter(help="Port on this machine; 0 takes any free one.", validator=Number(gte=0, lt=2**16))
+    ] = 8080,
 ) -> None:
-    """Show all studies in Optuna's dashboard, until Ctrl-C, to browsers of this machine; it changes nothing.
+    """Show all studies in Optuna's dashboard, read-only.
 
-    Needs the package optuna-dashboard, which the extra 'dashboard' brings along.
+    Runs until Ctrl-C, and answers only browsers on this machine. Needs the extra 'dashboard'.
     """
     if find_spec("optuna_dashboard") is None:
-        raise UsageError(f"the dashboard is an extra, and is not installed: {pip_install('dashboard')}")
-    if not 0 <= port < 2**16:
-        raise UsageError(f"--port must be from 0 to 65535, not {port}")
+        raise UsageError(f"the dashboard needs optuna-dashboard, which is not installed: {pip_install('dashboard')}")
     from flows.server.dashboard import serve_dashboard
     from kallos.features.databases import shown
     from kallos.study.record import must_answer, opened_if_there, parse_storage_url
@@ -31,5 +32,5 @@ def dashboard(
     url = parse_storage_url(studies_address(storage_url))
     with must_answer(url), opened_if_there(url) as storage:
         if storage is None:
-            raise KallosError(f"there are no studies yet in {shown(url)}: 'kallos-run tune' makes the first")
+            raise KallosError(f"{shown(url)} has no studies yet: run 'kallos-run tune' first")
         serve_dashboard(storage, port, shown(url))

@@ -1,4 +1,4 @@
-"""`kallos-run doctor`: is everything there that a night needs."""
+"""`kallos-run doctor`: check everything that a nightly run needs."""
 
 import sys
 from typing import Annotated
@@ -18,14 +18,14 @@ def doctor(
     *,
     work_pool: Annotated[str, Parameter(help="Work pool of the deployments.")] = "kallos",
 ) -> None:
-    """Check versions, disk, store, databases, cluster, and Prefect's server, work pool, workers and schedules.
+    """Check everything that a nightly run needs.
 
-    One line each; the exit code is 1 if one of them is BAD.
+    Prints one line for each of: versions, disk, store, databases, cluster, and Prefect's server, work pool, workers
+    and schedules. The exit code is 1 if one of them is BAD.
     """
     set_environment()
     from flows.server.diagnosis import checks
 
-    console = Console()
     lines = Table.grid(padding=(0, 1))
     states = set()
     for check in checks(Settings.read(), work_pool):
@@ -33,6 +33,6 @@ def doctor(
             states.add(finding.state)
             sign, style = _SIGNS[finding.state]
             lines.add_row(Text(sign, style), Text(finding.subject), Text(in_flags(finding.message), overflow="fold"))
-    console.print(lines)
+    Console().print(lines)
     if "bad" in states:
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""`kallos-run evaluate`: the flow `evaluate`, run in this process."""
+"""`kallos-run evaluate`: run the flow `evaluate` in this process."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from flows.flags import FeaturesUrl, ResultsFolder, TrustCode
 from flows.server.api import prefect_api, set_environment
 from flows.starting import Results
-from flows.wording import Console
+from flows.wording import Console, say
 from kallos.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,20 +19,17 @@ def evaluate(
     model: Annotated[str, Parameter(help="Model directory, or its fsspec URL.")],
     test_start_date: Annotated[
         str | None,
-        Parameter(
-            help="First row that is scored, inclusive. [default: that of the hold-out which the study kept]",
-            show_default=False,
-        ),
+        Parameter(help="First row to score. [default: the start of the study's hold-out]"),
     ] = None,
     test_end_date: Annotated[
         str | None,
         Parameter(
-            help="Last row that is scored, inclusive. [default: that of the hold-out, with a start the latest row]",
-            show_default=False,
+            help="Last row to score. [default: the end of the study's hold-out, or the latest row if you give "
+            "--test-start-date]"
         ),
     ] = None,
     against: Annotated[
-        str, Parameter(help="Directory of the champion; 'champion' is the registry's, 'none' is nobody.")
+        str, Parameter(help="Directory of the model to compare with, 'champion' for the registry's, or 'none'.")
     ] = "champion",
     output_dir: ResultsFolder = None,
     trust_code: TrustCode = None,
@@ -40,8 +37,8 @@ def evaluate(
 ) -> None:
     """Judge a model on rows that its study never saw.
 
-    It is held against naive forecasts, a ridge regression and the champion. Each hold-out evaluation is logged
-    beside the model and counted: the more was tried on it, the more it takes to be better than naive.
+    Compares it with naive forecasts, a ridge regression and the champion. Each hold-out evaluation is logged with the
+    model and counted: the more evaluations a hold-out has had, the more it takes to beat naive.
     """
     set_environment(KALLOS_DB_URL=db_url)
     from kallos.architectures.references import trust
@@ -54,7 +51,7 @@ def evaluate(
     console = Console()
     settings = Settings.read()
     results = Results.of(output_dir, settings)
-    # What is wrong with the model or the folder is said before a server is started.
+    # Check the model and the folder before a server is started.
     manifest = read_manifest(model)
     prepare_folder(results.folder)
     with prefect_api(console, "flows.evaluate"):
@@ -64,26 +61,18 @@ def evaluate(
 
         status = console.status("forecasting the hold-out")
         with status, ending_at_once(console, before=status.stop):
-            evaluation = evaluate_flow(
-                model,
-                test_start_date,
-                test_end_date,
-                against,
-                results.parameter,
-            )
+            evaluation = evaluate_flow(model, test_start_date, test_end_date, against, results.parameter)
     show_evaluation(console, evaluation)
     written = address_of(results.folder, evaluation_name(manifest.model_id))
-    console.print(f"written to {written}, and .png", soft_wrap=True)
+    say(f"written to {written}, and .png")
     params_file = _params_file(manifest, settings.results or results.folder, results.folder)
     if params_file is not None:
-        console.print(
-            f"first on the study's page: kallos-run report --params-file {params_file} --evaluation {written}",
-            soft_wrap=True,
-        )
+        command = f"kallos-run report --params-file {params_file} --evaluation {written}"
+        say(f"to add the verdict to the study's report: {command}")
 
 
 def _params_file(manifest: "Manifest", *folders: str) -> str | None:
-    """Return where the best parameters of the model's study lie, in the first of these folders that has them."""
+    """Return the address of the best parameters of the model's study in the first folder that has them."""
     from kallos.storage import address_of
     from kallos.study.best_params import read_best_params
     from kallos.study.names import BEST_PARAMS, study_folder

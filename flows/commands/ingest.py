@@ -1,4 +1,4 @@
-"""`kallos-run ingest`: files of prices or features into the features database."""
+"""`kallos-run ingest`: write files of prices or features to the features database."""
 
 import sys
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from flows.wording import Console
+from flows.flags import FeaturesUrl
+from flows.wording import say
 from kallos.errors import UsageError
 from kallos.features.databases import parse_url, shown
 from kallos.features.files.faults import Rejected
@@ -30,92 +31,76 @@ def ingest(
     *inputs: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     as_: Annotated[
         Literal["prices", "features"],
-        Parameter(name="--as", help="What the inputs hold: OHLCV bars to compute indicators of, or features."),
+        Parameter(name="--as", help="What the inputs hold: OHLCV bars, or features."),
     ] = "prices",
     asset_id: Annotated[
-        str | None, Parameter(help="Asset to take; its name, where an input has no asset column.")
+        str | None, Parameter(help="Asset to store; its name, if the inputs have no asset column.")
     ] = None,
     column: Annotated[
         tuple[str, ...],
-        Parameter(
-            negative="",
-            show_default=False,
-            help="A column's wanted name and the input's own: close=Adj_Close. May be given again.",
-        ),
+        Parameter(help="Rename a column: close=Adj_Close stores Adj_Close as close. May be repeated."),
     ] = (),
     exclude: Annotated[
-        tuple[str, ...],
-        Parameter(negative="", show_default=False, help="A column to leave out, of text, say. May be given again."),
+        tuple[str, ...], Parameter(help="Leave out a column, for example one of text. May be repeated.")
     ] = (),
     timestamp_column: Annotated[
         str | None,
-        Parameter(
-            help="The input's column of timestamps, or date,time for two. [default: date, timestamp and the like]"
-        ),
+        Parameter(help="Column of timestamps, or date,time for two columns. [default: date, timestamp or the like]"),
     ] = None,
     asset_column: Annotated[
-        str | None, Parameter(help="The input's column of assets. [default: asset, symbol and the like]")
+        str | None, Parameter(help="Column of assets. [default: asset, symbol or the like]")
     ] = None,
     timezone: Annotated[
         str | None,
         Parameter(
-            help="Zone of timestamps without an offset, such as Europe/Berlin. They are stored as UTC. [default: UTC]"
+            help="Time zone of timestamps without an offset, such as Europe/Berlin. They are stored as UTC. [default: "
+            "UTC]"
         ),
     ] = None,
     date_format: Annotated[
         str | None,
         Parameter(
-            help="How dates are written, such as %d/%m/%Y; epoch-s, epoch-ms, epoch-us or epoch-ns for numbers since "
-            "1970. [default: ISO 8601, or what has one reading alone]"
+            help="Format of dates, such as %d/%m/%Y; epoch-s, epoch-ms, epoch-us or epoch-ns for numbers since 1970. "
+            "[default: ISO 8601, or the only format that fits]"
         ),
     ] = None,
     header: Annotated[
         str | None,
-        Parameter(help="Names of all columns of a CSV file without a header: date,open,high,low,close,volume."),
+        Parameter(help="Names of all columns of CSV files without a header: date,open,high,low,close,volume."),
     ] = None,
     skip_lines: Annotated[
-        int | None, Parameter(help="Lines above the header of a CSV file. [default: those with one field]")
+        int | None, Parameter(help="Lines to skip above the header of CSV files. [default: those with a single field]")
     ] = None,
     separator: Annotated[
-        str | None, Parameter(help="What stands between fields of a CSV file: ';', '|', tab. [default: found out]")
+        str | None, Parameter(help="Separator of CSV files, such as ';', '|' or tab. [default: detected]")
     ] = None,
-    decimal_comma: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Numbers have a comma before their decimals.")
-    ] = False,
+    decimal_comma: Annotated[bool, Parameter(help="Read numbers with a decimal comma.")] = False,
     days_in: Annotated[
         str | None,
         Parameter(
-            help="Zone whose days timestamps are that are all midnight there: their dates are kept. UTC takes them as "
-            "moments. [default: their own zone or offset]"
+            help="Time zone in which the timestamps are days: if all are midnight there, only their dates are stored. "
+            "UTC stores them as moments. [default: their own time zone or offset]"
         ),
     ] = None,
     features_table: Annotated[str, Parameter(help="Table to write to.")] = "features",
-    on_conflict: Annotated[OnConflict, Parameter(help="What to do with rows that are there already.")] = "replace",
-    skip_bad_rows: Annotated[
-        bool,
-        Parameter(
-            negative="", show_default=False, help="Leave unfit rows out and list them, instead of refusing the input."
-        ),
-    ] = False,
+    on_conflict: Annotated[OnConflict, Parameter(help="What to do with rows that already exist.")] = "replace",
+    skip_bad_rows: Annotated[bool, Parameter(help="Leave out and list bad rows, instead of failing.")] = False,
     start_anew: Annotated[
         bool,
         Parameter(
-            negative="",
-            show_default=False,
-            help="Write all rows of bars that begin behind stored ones, though their indicators lack the bars before.",
+            help="Write all rows of bars that begin after the stored ones, although their indicators lack the bars "
+            "before."
         ),
     ] = False,
-    dry_run: Annotated[bool, Parameter(negative="", show_default=False, help="Do everything but the writing.")] = False,
-    db_url: Annotated[str | None, Parameter(help="Features database (SQLAlchemy URL).", show_default=False)] = None,
-    demo: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Ingest the daily S&P 500, 1999-2018, as SPX.")
-    ] = False,
+    dry_run: Annotated[bool, Parameter(help="Do everything except writing.")] = False,
+    db_url: FeaturesUrl = None,
+    demo: Annotated[bool, Parameter(help="Ingest the daily S&P 500 of 1999 to 2018 as SPX.")] = False,
 ) -> None:
-    """Compute indicators of OHLCV bars and store them, or store features that are ready.
+    """Compute indicators of OHLCV bars and store them, or store your own features.
 
-    All inputs are written together or not at all. Rows that are there already are replaced, so that the same command
-    may be run again. Moving averages and the like start with the first bar: give the whole history, or, to carry on
-    stored rows, 400 bars before the first new one.
+    Writes all inputs or none. Existing rows are replaced, so you can run the same command again. Indicators such as
+    moving averages start at the first bar: give the whole history or, to continue stored rows, 400 bars before the
+    first new one.
 
     Parameters
     ----------
@@ -123,7 +108,7 @@ def ingest(
         CSV, Parquet or feather files, folders of them, or - for CSV from standard input.
     """
     if demo == bool(inputs):
-        raise UsageError("ingest takes one of two: a file of prices, or --demo")
+        raise UsageError("ingest needs one input: give a file of prices, or --demo")
     url = db_url or Settings.read().features_url
     reading = InputReading(
         asset_id=asset_id,
@@ -148,18 +133,17 @@ def ingest(
     written = write(
         found.frames, url, features_table, on_conflict=on_conflict, dry_run=dry_run, left_out=found.left_out
     )
-    console = Console(soft_wrap=True)
-    for line in (*found.notes, *_rejected(found.rejected), *_summary(written, on_conflict)):
-        console.print(line)
     where = shown(parse_url(url))
-    console.print(f"nothing was written to {where} (--dry-run)" if dry_run else f"in {where}")
+    last = f"nothing was written to {where} (--dry-run)" if dry_run else f"in {where}"
+    for line in (*found.notes, *_rejected(found.rejected), *_summary(written, on_conflict), last):
+        say(line)
 
 
 def _sources(inputs: Sequence[Path]) -> list[Source]:
     standard_input = Path("-")
     unknown = [path for path in inputs if str(path).startswith("-") and path != standard_input]
     if unknown:
-        raise UsageError(f"there is no option {unknown[0]}: see kallos-run ingest --help")
+        raise UsageError(f"unknown option {unknown[0]}: see 'kallos-run ingest --help'")
     sources = find_sources([path for path in inputs if path != standard_input])
     if standard_input in inputs:
         sources.append(Source("standard input", content=sys.stdin.buffer.read()))
@@ -188,7 +172,7 @@ def _summary(written: Sequence[Written], on_conflict: OnConflict) -> list[str]:
 
 def _line(name: str, written: Written, on_conflict: OnConflict) -> str:
     how = "skipped" if on_conflict == "skip" else "updated"
-    kept = f"; {written.kept} before them stay as they are" if written.kept else ""
+    kept = f"; {written.kept} before them unchanged" if written.kept else ""
     return (
         f"{name}: {counted(written.rows, 'row')} of {counted(written.features, 'feature')}, "
         f"{written.start:%Y-%m-%d} to "

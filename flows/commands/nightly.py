@@ -1,10 +1,11 @@
-"""`kallos-run nightly`: the flow `nightly`, run in this process."""
+"""`kallos-run nightly`: run the flow `nightly` in this process."""
 
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from flows.flags import (
+    RUN_FLAGS,
     SPEC_FLAGS,
     FeaturesUrl,
     HowRefitted,
@@ -13,23 +14,18 @@ from flows.flags import (
     Seeds,
     StorageUrl,
     StudyFile,
-    flags_of,
     nested,
     read_spec,
     with_flags,
 )
 from flows.server.api import prefect_api, set_environment
-from flows.starting import Results, examine_services, shown_while_running
-from flows.wording import Console
-from kallos.errors import UsageError
-from kallos.settings import Settings
+from flows.starting import prepare_run
+from flows.wording import Console, say
 from kallos.specs.run import RunSpec
 from kallos.specs.study import parse_spec, require_holdout
 
-_RUN_FLAGS = list(flags_of(RunSpec))
 
-
-@with_flags(*SPEC_FLAGS, *_RUN_FLAGS)
+@with_flags(*SPEC_FLAGS, *RUN_FLAGS)
 def nightly(
     *,
     study: StudyFile = None,
@@ -38,40 +34,36 @@ def nightly(
     refit: HowRefitted = "inner-validation",
     promote: Annotated[
         Literal["by-verdict", "never"],
-        Parameter(help="Make the model the registry's champion when the verdict is 'ship', or never."),
+        Parameter(help="When to make the model the champion: if the verdict is 'ship' ('by-verdict'), or never."),
     ] = "by-verdict",
     output_dir: ResultsFolder = None,
     db_url: FeaturesUrl = None,
     storage_url: StorageUrl = None,
     **given: Any,
 ) -> None:
-    """Tune, train, and judge the model on a hold-out against the champion: ship it, or keep the old one.
+    """Tune and train a model, judge it on a hold-out, and make it the champion if it is better.
 
-    The specification must keep a hold-out from the study (--holdout 2). Exit code 0 whatever the verdict.
+    The specification must keep a hold-out, such as --holdout 2. The exit code is 0 whatever the verdict.
     """
     spec = read_spec(study, given)
     require_holdout(spec)
-    run = parse_spec(RunSpec, nested(_RUN_FLAGS, given))
-    if seeds < 1:
-        raise UsageError(f"--seeds must be 1 or more, not {seeds}")
+    run = parse_spec(RunSpec, nested(RUN_FLAGS, given))
     set_environment(KALLOS_DB_URL=db_url, KALLOS_STORAGE_URL=storage_url)
     from kallos.storage import prepare_folder
 
     console = Console()
-    settings = Settings.read()
-    results = Results.of(output_dir, settings)
-    cluster = examine_services(run, settings)
+    results = prepare_run(run, output_dir)
     prepare_folder(results.folder)
-    if cluster is not None:
-        console.print(cluster, soft_wrap=True)
     with prefect_api(console, "flows.nightly"):
         from flows.nightly import nightly as nightly_flow
+        from flows.server.interruption import ending_at_once
+        from flows.session import watching
         from flows.terminal.evaluation import show_evaluation
         from flows.terminal.study import print_page, shown_progress
 
-        with shown_while_running(console, shown_progress(console)):
+        with shown_progress(console) as shown, ending_at_once(console, before=shown.close), watching(shown):
             night = nightly_flow(spec, run, results.parameter, select, seeds, refit, promote)
     show_evaluation(console, night.evaluation)
-    console.print(night.became, soft_wrap=True)
+    say(night.became)
     if night.page is not None:
         print_page(console, spec, results.folder)

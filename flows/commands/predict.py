@@ -1,4 +1,4 @@
-"""`kallos-run predict`: what a model forecasts of the rows that nobody has seen."""
+"""`kallos-run predict`: forecast the next values with a trained model."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from flows.flags import FeaturesUrl, TrustCode
-from flows.wording import Console
+from flows.wording import Console, say
 from kallos.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,28 +18,22 @@ if TYPE_CHECKING:
 
 def predict(
     *,
-    model: Annotated[str, Parameter(help="Directory of a model, or its fsspec URL.")],
-    as_of: Annotated[
-        str | None, Parameter(help="Last row that the forecast may know. [default: the latest]", show_default=False)
-    ] = None,
+    model: Annotated[str, Parameter(help="Model directory, or its fsspec URL.")],
+    as_of: Annotated[str | None, Parameter(help="Last row that the forecast may know. [default: the latest]")] = None,
     from_unfinished: Annotated[
         bool,
-        Parameter(
-            negative="", help="Start from the last row even if its time is not over, or it holds a part of its volume."
-        ),
+        Parameter(help="Forecast from the last row even if its period is not over or its volume is only partial."),
     ] = False,
-    output: Annotated[
-        str | None, Parameter(help="CSV file to write, or JSON where it ends in .json.", show_default=False)
-    ] = None,
-    to_table: Annotated[bool, Parameter(negative="", help="Write to a table of the features database.")] = False,
-    forecasts_table: Annotated[str, Parameter(help="Table that --to-table writes to.")] = "forecasts",
+    output: Annotated[str | None, Parameter(help="File to write: JSON if it ends in .json, otherwise CSV.")] = None,
+    to_table: Annotated[bool, Parameter(help="Write to a table in the features database.")] = False,
+    forecasts_table: Annotated[str, Parameter(help="Table for --to-table.")] = "forecasts",
     trust_code: TrustCode = None,
     db_url: FeaturesUrl = None,
 ) -> None:
-    """Forecast the next values from the latest finished row, with the model of a directory.
+    """Forecast the next values with a trained model.
 
-    Forecasts are in the target's own units: the mean of the model's networks, whose least and greatest are shown; of a
-    model of quantiles, these and the median. Several targets have a table each.
+    Starts from the latest finished row. Prints one table for each target, in the target's own units: the mean of the
+    model's networks with the least and the greatest, or for a quantile model the median and the quantiles.
     """
     from flows.terminal.forecasts import show_forecasts
     from kallos.architectures.references import trust
@@ -73,35 +67,29 @@ def predict(
                 finished, why_before = finished_rows(frame, volumes, datetime.now(UTC), data.days_in)
             rows = study_frame(finished, spec.features, fill=data.fill)
         except UsageError as error:
-            # Here the end of the rows has another name.
+            # Here, another flag sets the end of the rows.
             raise UsageError(str(error).replace("`end_date`", "`as_of`")) from None
         ends_before = as_of is not None and _ends_before(frame.index, as_of)
         forecasts = forecast_next(trained, rows)
     off_clock = off_clock_row(read, data)
     if off_clock is not None:
-        console.print(
-            f"the last row, {day(timestamp(off_clock))}, is off the clock of all others, and left out", soft_wrap=True
-        )
+        say(f"the last row, {day(timestamp(off_clock))}, is off the clock of all others, and is left out")
     if why_before is not None:
-        console.print(
-            f"the last row, {day(timestamp(frame.index[-1]))}, {why_before}: it is forecast from "
-            f"{day(forecasts.as_of)} (--from-unfinished starts from the last row all the same)",
-            soft_wrap=True,
+        say(
+            f"the last row, {day(timestamp(frame.index[-1]))}, {why_before}: the forecast is from "
+            f"{day(forecasts.as_of)} (--from-unfinished forecasts from the last row)"
         )
     if ends_before and why_before is None:
-        console.print(
-            f"the last row up to {as_of} is that of {day(forecasts.as_of)}: it is forecast from there", soft_wrap=True
-        )
+        say(f"the last row up to {as_of} is {day(forecasts.as_of)}: the forecast is from there")
     if forecasts.in_sample:
-        console.print(
-            f"warning: the model has learnt from rows up to {day(trained.manifest.data.end)}, and a forecast as of "
-            f"{day(forecasts.as_of)} is no test of it",
+        say(
+            f"warning: the model was trained on rows up to {day(trained.manifest.data.end)}, so a forecast as of "
+            f"{day(forecasts.as_of)} does not test it",
             style="yellow",
-            soft_wrap=True,
         )
     show_forecasts(console, forecasts)
     if output is not None:
-        console.print(f"written to {_write_rows(forecasts, output)}", soft_wrap=True)
+        say(f"written to {_write_rows(forecasts, output)}")
     if to_table:
         from kallos.models.forecast_table import write_forecasts
 
@@ -110,7 +98,7 @@ def predict(
 
 
 def _ends_before(index: "pd.Index", as_of: str) -> bool:
-    """Return whether the last row lies before a moment, which may be a day; raises `UsageError` for one to come."""
+    """Return whether the last row is before a moment or day; raises `UsageError` if it is in the future."""
     import pandas as pd
 
     from kallos.errors import UsageError
@@ -122,10 +110,10 @@ def _ends_before(index: "pd.Index", as_of: str) -> bool:
     moment, _ = date_bounds(as_of, None, has_dates=has_dates)
     if not index[-1] < moment:
         return False
-    # Somewhere it is tomorrow already.
+    # In some time zones it is already tomorrow.
     if has_dates and moment > datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1):
         raise UsageError(
-            f"--as-of must not lie in the future, and {as_of} does: leave it out to forecast from the last row, "
+            f"--as-of must not be in the future, and {as_of} is: leave it out to forecast from the last row, "
             f"{day(timestamp(index[-1]))}"
         )
     return True

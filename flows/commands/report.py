@@ -1,32 +1,32 @@
-"""`kallos-run report`: a study's page, made again from its files alone."""
+"""`kallos-run report`: draw a study's report again from its files."""
 
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from flows.wording import Console
+from flows.wording import say
 from kallos.errors import UsageError
 
 
 def report(
     *,
-    study_file: Annotated[
-        str | None, Parameter(help="The study's file, STUDY_NAME/study.json, or its fsspec URL.", show_default=False)
-    ] = None,
+    study_file: Annotated[str | None, Parameter(help="STUDY_NAME/study.json of the study, or its fsspec URL.")] = None,
     params_file: Annotated[
-        str | None,
-        Parameter(help="The study's best_params.json, or a copy of it beside the study's folder.", show_default=False),
+        str | None, Parameter(help="best_params.json of the study, or a copy of it next to the study's folder.")
     ] = None,
     evaluation: Annotated[
-        str | None, Parameter(help="JSON of an evaluation on a hold-out: its verdict comes first.", show_default=False)
+        str | None, Parameter(help="JSON of a hold-out evaluation, whose verdict comes first in the report.")
     ] = None,
     output: Annotated[
-        str | None, Parameter(help="The page. [default: report.html beside the study's file]", show_default=False)
+        str | None, Parameter(help="HTML file to write. [default: report.html next to the study's file]")
     ] = None,
 ) -> None:
-    """Draw a study's report again; no database, no server and no network are needed."""
+    """Draw a study's report again from its files.
+
+    Needs no database, no server and no network.
+    """
     if (study_file is None) == (params_file is None):
-        raise UsageError("a report must know its study: give one of --study-file and --params-file")
+        raise UsageError("report needs one study: give one of --study-file and --params-file")
     from kallos.choosing.selection import deflate
     from kallos.report.evaluation import read_evaluation
     from kallos.report.forecasts import read_forecasts
@@ -47,4 +47,4 @@ def report(
         forecasts=read_forecasts(result, folder),
     )
     written = write_at(output, page) if output else write_report(result, page, folder)
-    Console(soft_wrap=True).print(f"report: {written}")
+    say(f"report: {written}")

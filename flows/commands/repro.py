@@ -1,4 +1,4 @@
-"""`kallos-run repro`: a study's best trial again, compared to the last bit."""
+"""`kallos-run repro`: run a study's best trial again."""
 
 import sys
 from typing import Annotated
@@ -6,24 +6,21 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.table import Table
 
-from flows.flags import FeaturesUrl
+from flows.flags import FeaturesUrl, Workers
 from flows.wording import Console
-from kallos.errors import UsageError
 from kallos.settings import Settings
 
 
 def repro(
-    file: Annotated[str, Parameter(help="A study's best_params.json or a copy of it, or its fsspec URL.")],
+    file: Annotated[str, Parameter(help="best_params.json of a study or a copy of it, or its fsspec URL.")],
     /,
     *,
-    workers: Annotated[
-        int | None, Parameter(help="Processes that fit. [default: one per physical core]", show_default=False)
-    ] = None,
+    workers: Workers = None,
     db_url: FeaturesUrl = None,
 ) -> None:
-    """Run a study's best trial again on its folds, from its file and its rows, and compare every bit of its scores.
+    """Run a study's best trial again, and check that its scores are the same, bit for bit.
 
-    Nothing is taken from the cache. Exit code 0 if all scores are the same to the bit, 1 if one is not.
+    Fits all folds again, without the cache. The exit code is 1 if a score differs.
     """
     from kallos.specs.study import study_title
     from kallos.study.again import plan_again, study_rows
@@ -32,8 +29,6 @@ def repro(
     from kallos.words import counted, short
     from kallos.workers.processes import FoldPool, physical_cores
 
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers must be 1 or more, not {workers}")
     console = Console()
     settings = Settings.read()
     with console.status("reading the rows"):
@@ -45,13 +40,13 @@ def repro(
     params = ", ".join(f"{name}={short(value)}" for name, value in best.best_params.items())
     console.print(f"{study_title(best.spec)}, trial {best.best_trial}: {params}")
     for difference in what_differs(best, plan):
-        console.print(f"not as then: {difference}", style="yellow")
+        console.print(f"changed since: {difference}", style="yellow")
     workers = min(workers or physical_cores(), len(plan.folds))
     with console.status(f"fitting {counted(len(plan.folds), 'fold')}"), FoldPool(workers, retries=2) as pool:
         compared = reproduce(best, plan, score_fold=pool.score, workers=workers)
     label = best.spec.metric_label
     if all(each.is_same for each in compared):
-        console.print(f"the same to the bit: {counted(len(plan.folds), 'fold')}, mean {label} {best.best_value!r}")
+        console.print(f"identical, bit for bit: {counted(len(plan.folds), 'fold')}, mean {label} {best.best_value!r}")
         return
     table = Table(title=f"{label}, then and now", title_justify="left", title_style="bold")
     table.add_column("")
@@ -61,5 +56,5 @@ def repro(
         differs = "none" if each.is_same else f"{each.relative:+.2e}"
         table.add_row(each.name, repr(each.then), repr(each.now), differs)
     console.print(table)
-    console.print("not the same to the bit")
+    console.print("not identical")
     sys.exit(1)

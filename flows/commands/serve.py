@@ -1,4 +1,4 @@
-"""`kallos-run serve`: a study on a schedule, in this process, for those who want no work pool."""
+"""`kallos-run serve`: run a study on a schedule in this process, without a work pool."""
 
 import asyncio
 import sys
@@ -18,20 +18,21 @@ from kallos.words import did_you_mean
 
 
 def serve(
-    study: Annotated[Path, Parameter(help="TOML file of the specification.")],
+    study: Annotated[Path, Parameter(help="Study file (TOML).")],
     /,
     *,
-    cron: Annotated[str | None, Parameter(help="When to run, as cron says it; default: by hand alone.")] = None,
+    cron: Annotated[str | None, Parameter(help="Schedule, as a cron expression. [default: no schedule]")] = None,
     timezone: Annotated[str, Parameter(help="Time zone of --cron.")] = "UTC",
-    name: Annotated[str | None, Parameter(help="Name of the deployment; default: that of the file.")] = None,
-    more_trials: Annotated[int | None, Parameter(help="Trials that a run adds at most; default: all.")] = None,
+    name: Annotated[str | None, Parameter(help="Name of the deployment. [default: the file's name]")] = None,
+    more_trials: Annotated[int | None, Parameter(help="Most trials that a run adds. [default: all]")] = None,
     output_dir: Annotated[
-        str | None, Parameter(help="Folder of the results, or its fsspec URL; default: KALLOS_RESULTS.")
+        str | None, Parameter(help="Results folder, or its fsspec URL. [default: KALLOS_RESULTS]")
     ] = None,
 ) -> None:
-    """Serve a study as the deployment `tune/NAME` until Ctrl-C: one run at a time, each in a process of its own.
+    """Run a study on a schedule, without a work pool.
 
-    Needs a Prefect server (PREFECT_API_URL). The study file is read now: serve it again after a change.
+    Serves the deployment `tune/NAME` until Ctrl-C, one run at a time, each in its own process. Needs the Prefect server
+    in PREFECT_API_URL. The study file is only read at the start: serve it again after a change.
     """
     spec = parse_tune_spec(read_study_file(study))
     run = parse_spec(RunSpec, {"more_trials": more_trials})
@@ -42,7 +43,7 @@ def serve(
 
     if not PREFECT_API_URL.value():
         raise UsageError(
-            "serve needs a Prefect server that stays: start 'prefect server start', and set PREFECT_API_URL to its API"
+            "serve needs a permanent Prefect server: run 'prefect server start', and set PREFECT_API_URL to its API"
         )
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
@@ -53,13 +54,11 @@ def serve(
 
     zones = available_timezones()
     if timezone not in zones:
-        raise UsageError(
-            f"--timezone must be one of the IANA database, not {timezone!r}: {did_you_mean(timezone, zones)}"
-        )
+        raise UsageError(f"--timezone must be an IANA time zone, not {timezone!r}: {did_you_mean(timezone, zones)}")
     try:
         schedule = Cron(cron, timezone=timezone) if cron else None
     except ValueError as error:
-        raise UsageError(f"--cron must be a schedule as cron says it, not {cron!r}: {error}") from None
+        raise UsageError(f"--cron must be a cron expression, not {cron!r}: {error}") from None
     parameters = {"spec": spec.model_dump(mode="json"), "run": run.model_dump(mode="json"), "output_dir": output_dir}
     name = name or study.stem
     with api_must_answer("start it with 'prefect server start'"):
@@ -71,7 +70,7 @@ def serve(
             tags=["kallos"],
             parameters=parameters,
             schedule=schedule,
-            # The module, wherever it is installed; not this folder's file.
+            # A run imports the installed module, not a file in the current folder.
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
         sys.stdout.write(f"serving tune/{name} until Ctrl-C; to run it now: prefect deployment run tune/{name}\n")

@@ -1,4 +1,4 @@
-"""`kallos-run space`: what a study draws its parameters from, as a table, TOML or JSON."""
+"""`kallos-run space`: show a search space as a table, TOML or JSON."""
 
 import sys
 from pathlib import Path
@@ -7,40 +7,35 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.table import Table
 
-from flows.wording import Console, print_json
+from flows.wording import AsJson, Console, print_json
 from kallos.architectures.description import described, literal, toml_lines
 from kallos.architectures.study_space import StudySpace
 from kallos.errors import UsageError
 from kallos.specs.files import read_study_file
 from kallos.specs.study import parse_space
 
-_DEFAULT_MODEL = "gru"
-
 
 def space(
     model_name: Annotated[
         str | None,
-        Parameter(help="Architecture, several by commas, 'auto' or module:NAME. [default: the study file's, else gru]"),
+        Parameter(
+            help="Architectures, separated by commas; 'auto' for all, or a custom module:NAME. [default: those of the "
+            "study file, or else gru]"
+        ),
     ] = None,
     /,
     *,
-    study: Annotated[
-        Path | None, Parameter(help="TOML file of a study, whose own space is laid over.", show_default=False)
-    ] = None,
-    as_toml: Annotated[
-        bool, Parameter(name="--toml", negative="", help="Print TOML that can be pasted into a study file.")
-    ] = False,
-    as_json: Annotated[
-        bool, Parameter(name="--json", negative="", help="Print the space as the best-parameters JSON has it.")
-    ] = False,
+    study: Annotated[Path | None, Parameter(help="Study file (TOML) whose own space overrides the default.")] = None,
+    as_toml: Annotated[bool, Parameter(name="--toml", help="Print TOML to paste into a study file.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show what each trial of a study draws, with each parameter's default."""
+    """Show the search space of a study, with the default of each parameter."""
     if as_toml and as_json:
-        raise UsageError("--toml and --json are two forms of the same: give one")
+        raise UsageError("space prints one format: give --toml or --json, not both")
     values = read_study_file(study) if study else {}
-    name, tables = model_name or values.get("model_name", _DEFAULT_MODEL), values.get("space", {})
+    name, tables = model_name or values.get("model_name", "gru"), values.get("space", {})
     if not isinstance(name, str) or not isinstance(tables, dict):
-        raise UsageError(f"a study's model_name must be text and its space a table: see {study}")
+        raise UsageError(f"model_name must be text, and space a table: correct {study}")
     found = parse_space(name, tables)
     if as_json:
         print_json(found.document())

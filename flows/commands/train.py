@@ -1,43 +1,38 @@
-"""`kallos-run train`: the flow `train`, run in this process."""
+"""`kallos-run train`: run the flow `train` in this process."""
 
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from flows.flags import FeaturesUrl, HowRefitted, HowSelected, Seeds
+from flows.flags import FeaturesUrl, HowRefitted, HowSelected, Seeds, Workers
 from flows.server.api import prefect_api, set_environment
-from flows.wording import Console
+from flows.wording import Console, say
 from kallos.settings import Settings
 
 
 def train(
     *,
-    params_file: Annotated[str, Parameter(help="A study's best_params.json or a copy of it, or its fsspec URL.")],
+    params_file: Annotated[str, Parameter(help="best_params.json of a study or a copy of it, or its fsspec URL.")],
     output_dir: Annotated[
         str | None,
         Parameter(
-            help="Folder of the model, or its fsspec URL. [default: models/MODEL_ID in KALLOS_RESULTS, else in "
-            "kallos-results]",
-            show_default=False,
+            help="Folder of the model, or its fsspec URL. [default: models/MODEL_ID in KALLOS_RESULTS, or else in "
+            "kallos-results]"
         ),
     ] = None,
     seeds: Seeds = 3,
     refit: HowRefitted = "inner-validation",
     select: HowSelected = "one-se",
-    workers: Annotated[
-        int | None,
-        Parameter(help="Processes that replicate the choice. [default: one per physical core]", show_default=False),
-    ] = None,
+    workers: Workers = None,
     db_url: FeaturesUrl = None,
 ) -> None:
-    """Train a study's best parameters on all of its rows, and keep the model as a directory.
+    """Train a study's best parameters on all its rows, and store the model.
 
-    The choice is replicated on the study's folds with as many seeds first. The rows are those that the study saw: from
-    their snapshot, or else from the database, if it still has the same.
+    First replicates the choice on the study's folds with --seeds seeds. Takes the study's rows from their snapshot, or
+    else from the database if they have not changed there.
     """
     set_environment(KALLOS_DB_URL=db_url)
     from flows.session import handing_over, prepare_again
-    from kallos.errors import UsageError
     from kallos.models.files import refuse_foreign_folder
     from kallos.models.summary import model_lines
     from kallos.storage import prepare_folder, split_address
@@ -45,16 +40,13 @@ def train(
     from kallos.study.names import model_folder, models_folder
     from kallos.words import counted
 
-    for name, value in (("seeds", seeds), ("workers", workers)):
-        if value is not None and value < 1:
-            raise UsageError(f"--{name} must be 1 or more, not {value}")
     console = Console()
     settings = Settings.read()
     if output_dir is None and settings.results is None:
         set_environment(KALLOS_RESULTS="kallos-results")
     results = Settings.read().results_folder
     with console.status("reading the rows"):
-        # What is wrong with the file, the rows or the folder is said before a server is started.
+        # Check the file, the rows and the folder before a server is started.
         best = read_best_params_file(params_file)
         best.spec.data.refuse_several()
         prepared = prepare_again(best)
@@ -71,5 +63,5 @@ def train(
             manifest = train_flow(params_file, output_dir, seeds, refit, select, workers)
     for line in model_lines(manifest):
         console.print(line)
-    console.print(f"model {manifest.model_id}", soft_wrap=True)
-    console.print(f"written to {output_dir or model_folder(results, manifest.model_id)}", soft_wrap=True)
+    say(f"model {manifest.model_id}")
+    say(f"written to {output_dir or model_folder(results, manifest.model_id)}")

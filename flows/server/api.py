@@ -1,4 +1,4 @@
-"""Prefect's API for a command that runs a flow in its own process: the one that is named, or a server for it alone."""
+"""Prefect's API for a command that runs a flow in its own process: the configured one, or a temporary server."""
 
 import logging
 import os
@@ -11,33 +11,32 @@ from rich.console import Console
 from flows.terminal.workers import shown_workers
 from kallos.errors import KallosError
 
-# What every command and run of ours has; a variable that is set already stays as it is.
+# Defaults for every command and run; variables that are already set win.
 _ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "kallos",
-    # When a run is cut short, loky's tracker cleans up after it, as it should, and need not say so.
+    # After an interrupted run, loky's tracker cleans up and would warn about it.
     "PYTHONWARNINGS": "ignore:resource_tracker",
 }
-# For a command that shows progress and errors itself: the run's log keeps the rest, and events that a server does not
-# take are no news to who waits for a study.
+# For commands that show progress and errors themselves: the run's log keeps the rest.
 _QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL"}
-# For runs that nobody waits for: without heartbeats a zombie cannot be told from a long night.
+# For runs in the background: without heartbeats, a dead run looks like a long one.
 _SERVING = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 
 
 def set_environment(*, serving: bool = False, **given: str | None) -> None:
-    """Settle what Prefect and our settings read from the environment, before either is imported."""
+    """Set the environment that Prefect and our settings read, before they are imported."""
     os.environ.update({name: value for name, value in given.items() if value is not None})
     for name, value in {**_ENVIRONMENT, **(_SERVING if serving else _QUIET)}.items():
         os.environ.setdefault(name, value)
 
 
 @contextmanager
-def prefect_api(console: Console, flow_module: str, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Run the block against the API that Prefect's settings name, or else against a server for this command alone.
+def prefect_api(console: Console, flow_module: str, meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Run the block against the API in Prefect's settings, or else against a temporary server.
 
-    While that starts, the flow's module is imported, and `meanwhile` called. A worker that is lost is a line.
+    While the server starts, import the flow's module and call `meanwhile`. Print a line if a worker is lost.
     """
     with ExitStack() as stack:
         with console.status("starting Prefect"):
@@ -50,17 +49,16 @@ def prefect_api(console: Console, flow_module: str, meanwhile: Callable[[], None
             meanwhile()
             if answered is not None:
                 stack.enter_context(temporary_settings({PREFECT_API_URL: answered()}))
-        # Log lines that a server does not take are no news, either: Prefect would write so into the midst of ours.
+        # Otherwise Prefect prints in between our lines that the server did not accept some log lines.
         logging.raiseExceptions = False
-
-        remedy = "start it with 'prefect server start', or unset PREFECT_API_URL to go without"
+        remedy = "start it with 'prefect server start', or unset PREFECT_API_URL to use a temporary server"
         with api_must_answer(remedy), shown_workers(console):
             yield
 
 
 @contextmanager
 def api_must_answer(remedy: str) -> Iterator[None]:
-    """Turn Prefect's errors of an API that cannot be reached into a `KallosError` with this remedy."""
+    """Turn Prefect's errors about an unreachable API into a `KallosError` with this remedy."""
     import httpx
     from prefect.settings import PREFECT_API_URL
 

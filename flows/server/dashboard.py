@@ -1,4 +1,4 @@
-"""Optuna's dashboard over the studies' storage, for this machine's own browsers, to look and not to touch."""
+"""Optuna's dashboard of the recorded studies, read-only and only for browsers on this machine."""
 
 import json
 import signal
@@ -17,18 +17,15 @@ from kallos.errors import UsageError
 HOST = "127.0.0.1"
 
 _REFUSAL = (
-    "this dashboard only shows, and changes nothing: studies are made by 'kallos-run tune', and deleted by 'kallos-run "
-    "studies delete'"
+    "this dashboard is read-only: use 'kallos-run tune' to create studies, and 'kallos-run studies delete' to delete "
+    "them"
 )
 
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def serve_dashboard(storage: BaseStorage, port: int, shown: str) -> None:
-    """Serve the dashboard until Ctrl-C or SIGTERM, and end the process then.
-
-    Raises `UsageError` if the port is taken.
-    """
+    """Serve the dashboard until Ctrl-C or SIGTERM, then exit; raises `UsageError` if the port is taken."""
     try:
         server = make_server(HOST, port, read_only(wsgi(storage)), server_class=_Server, handler_class=_Quiet)
     except OSError as error:
@@ -41,7 +38,7 @@ def serve_dashboard(storage: BaseStorage, port: int, shown: str) -> None:
 
 
 def read_only(app: App) -> App:
-    """Return the application without all that would change a study: renamed or edited, none could be carried on."""
+    """Return the application without requests that change a study, which could not be continued after that."""
 
     def reads_alone(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
@@ -58,7 +55,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, *_: Any) -> None:
-        """Say nothing of each request."""
+        """Do not log requests."""
 
 
 def _leave(number: int, _: FrameType | None) -> None:

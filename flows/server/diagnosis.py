@@ -1,4 +1,4 @@
-"""What `kallos-run doctor` looks at: each check yields findings, one line each, and none raises."""
+"""The checks of `kallos-run doctor`. Each yields findings of one line, and none raises."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -38,7 +38,6 @@ from kallos.storage import prepare_folder
 from kallos.words import scrubbed
 from kallos.workers.dask import DaskPool
 
-# All that people deploy or serve.
 _FLOWS = ("tune", "tune-all", "nightly", "train", "evaluate")
 _GIGABYTE = 1_000_000_000
 _LOW_DISK, _FULL_DISK = 5 * _GIGABYTE, _GIGABYTE
@@ -48,7 +47,7 @@ State = Literal["ok", "note", "bad"]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One line: `bad` keeps studies from running, `note` is worth knowing."""
+    """One line: `bad` prevents studies from running, `note` is worth knowing."""
 
     state: State
     subject: str
@@ -59,7 +58,7 @@ Check = Callable[[], Iterator[Diagnosis]]
 
 
 def checks(settings: Settings, work_pool: str) -> list[Check]:
-    """Return all checks, in the order in which what they look at depends on each other."""
+    """Return all checks, each before those that depend on it."""
     return [
         check_versions,
         lambda: check_disk(settings),
@@ -73,7 +72,7 @@ def checks(settings: Settings, work_pool: str) -> list[Check]:
 
 
 def check_versions() -> Iterator[Diagnosis]:
-    """Hold installed packages against what Kallos declares, and against the set that its tests ran with."""
+    """Compare the installed packages with the requirements of Kallos and with the tested versions."""
     wanted = [Requirement(line) for line in requires("kallos") or [] if "extra ==" not in line]
     unfit, untested, tested = [], [], _tested_versions()
     for requirement in wanted:
@@ -87,55 +86,51 @@ def check_versions() -> Iterator[Diagnosis]:
         elif installed.partition("+")[0] != tested.get(requirement.name.lower(), installed.partition("+")[0]):
             untested.append(f"{requirement.name} {installed} (tested: {tested[requirement.name.lower()]})")
     if unfit:
-        yield Diagnosis("bad", "versions", f"{'; '.join(unfit)}: install kallos again with the tested set")
+        yield Diagnosis("bad", "versions", f"{'; '.join(unfit)}: install Kallos again with constraints.txt")
     elif untested:
-        yield Diagnosis("note", "versions", f"not the tested set: {', '.join(untested)}")
-    elif not tested:
-        yield Diagnosis("ok", "versions", f"kallos {kallos.__version__}, with packages as it declares them")
+        yield Diagnosis("note", "versions", f"untested versions: {', '.join(untested)}")
     else:
-        yield Diagnosis(
-            "ok", "versions", f"kallos {kallos.__version__}, Prefect, Darts and the rest are the tested set"
-        )
+        packages = "all packages have the tested versions" if tested else "all requirements are met"
+        yield Diagnosis("ok", "versions", f"kallos {kallos.__version__}, and {packages}")
 
 
 def check_disk(settings: Settings) -> Iterator[Diagnosis]:
-    """Look at the room that is left where Kallos keeps things."""
+    """Check the free disk space for the home of Kallos."""
     if not settings.home.expanduser().is_absolute():
-        yield Diagnosis("note", "home", f"{settings.home} is relative, and runs of deployments begin elsewhere")
+        yield Diagnosis("note", "home", f"{settings.home} is relative, but runs of deployments start in another folder")
     existing = next(folder for folder in (settings.home_dir, *settings.home_dir.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     message = f"{free / _GIGABYTE:.1f} GB free for {settings.home_dir}"
     if free < _FULL_DISK:
-        yield Diagnosis(
-            "bad", "disk", f"{message}: make room ('kallos-run cache prune', 'prefect server database reset')"
-        )
+        remedy = "free some space ('kallos-run cache prune', 'prefect server database reset')"
+        yield Diagnosis("bad", "disk", f"{message}: {remedy}")
     else:
         yield Diagnosis("note" if free < _LOW_DISK else "ok", "disk", message)
 
 
 def check_results(settings: Settings) -> Iterator[Diagnosis]:
-    """Write to where deployments leave their results."""
-    try:
-        prepare_folder(settings.results_folder)
-        yield Diagnosis("ok", "results", f"{scrubbed(settings.results_folder)} can be written")
-    except KallosError as error:
-        yield Diagnosis("bad", "results", str(error))
+    """Write to the results folder of deployments."""
+    yield _check_writable("results", settings.results_folder, settings.results_folder)
 
 
 def check_store(settings: Settings) -> Iterator[Diagnosis]:
-    """Write to what the machines of a cluster share, where the settings name it."""
-    if settings.store is None:
-        return
+    """Write to the store that the machines of a cluster share, if there is one in the settings."""
+    if settings.store is not None:
+        store = settings.store.get_secret_value()
+        yield _check_writable("store", store, settings.snapshots, settings.fold_cache, setting="KALLOS_STORE: ")
+
+
+def _check_writable(subject: str, address: str, *folders: str, setting: str = "") -> Diagnosis:
     try:
-        for folder in (settings.snapshots, settings.fold_cache):
+        for folder in folders:
             prepare_folder(folder)
-        yield Diagnosis("ok", "store", f"{scrubbed(settings.store.get_secret_value())} can be written")
     except KallosError as error:
-        yield Diagnosis("bad", "store", f"KALLOS_STORE: {error}")
+        return Diagnosis("bad", subject, f"{setting}{error}")
+    return Diagnosis("ok", subject, f"{scrubbed(address)} is writable")
 
 
 def check_database(subject: Literal["features", "studies"], db_url: str) -> Iterator[Diagnosis]:
-    """Connect, and say what is there; nothing is created."""
+    """Connect, and count assets or studies; creates nothing."""
     try:
         url = parse_url(db_url)
     except KallosError as error:
@@ -143,15 +138,15 @@ def check_database(subject: Literal["features", "studies"], db_url: str) -> Iter
         return
     name = shown(url)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        remedy = "kallos-run ingest" if subject == "features" else "the first study makes it"
-        yield Diagnosis("note", subject, f"{name} is not there yet: {remedy}")
+        remedy = "run 'kallos-run ingest'" if subject == "features" else "the first study creates it"
+        yield Diagnosis("note", subject, f"{name} does not exist yet: {remedy}")
         return
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
     try:
         with engine.connect() as connection:
             tables = sqlalchemy.inspect(connection).get_table_names()
             if subject not in tables:
-                yield Diagnosis("note", subject, f"{name} answers, and has no table {subject!r} yet")
+                yield Diagnosis("note", subject, f"{name} answers, but has no table {subject!r} yet")
                 return
             counted: ColumnClause[str] = sqlalchemy.column("asset_id" if subject == "features" else "study_id")
             count = sqlalchemy.select(sqlalchemy.func.count(counted.distinct())).select_from(sqlalchemy.table(subject))
@@ -163,7 +158,7 @@ def check_database(subject: Literal["features", "studies"], db_url: str) -> Iter
 
 
 def check_cluster(settings: Settings) -> Iterator[Diagnosis]:
-    """Look at the Dask cluster that the settings name, if they do, and at what its workers compute."""
+    """Check the Dask cluster in the settings, and what its workers compute."""
     if settings.dask_address is None:
         return
     try:
@@ -176,12 +171,10 @@ def check_cluster(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def check_prefect(work_pool: str) -> Iterator[Diagnosis]:
-    """Look at the API, its version, the work pool, its workers, and the schedules of our deployments."""
+    """Check the API, its version, the work pool, its workers, and the schedules of our deployments."""
     api = PREFECT_API_URL.value()
     if not api:
-        yield Diagnosis(
-            "note", "prefect", "PREFECT_API_URL names no server: 'kallos-run tune' brings its own each time"
-        )
+        yield Diagnosis("note", "prefect", "PREFECT_API_URL is not set: commands start a temporary server each time")
         return
     host = urlsplit(api).hostname
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
@@ -190,7 +183,7 @@ def check_prefect(work_pool: str) -> Iterator[Diagnosis]:
             if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == httpx.codes.NOT_FOUND:
                 message = f"{scrubbed(api)} is not Prefect's API: PREFECT_API_URL must end in /api"
             else:
-                message = f"{scrubbed(api)} does not answer: {error}: start 'prefect server start'"
+                message = f"{scrubbed(api)} does not answer: {error}: start it with 'prefect server start'"
             yield Diagnosis("bad", "prefect", message)
             return
         try:
@@ -205,7 +198,7 @@ def _check_server(client: SyncPrefectClient, host: str | None, work_pool: str) -
     if theirs.split(".")[:2] == prefect_version.split(".")[:2]:
         yield Diagnosis("ok", "prefect", f"the API at {host} answers, Prefect {theirs}")
     else:
-        yield Diagnosis("bad", "prefect", f"the API at {host} is Prefect {theirs}, and here is {prefect_version}")
+        yield Diagnosis("bad", "prefect", f"the API at {host} is Prefect {theirs}, but here it is {prefect_version}")
     yield from _check_pool(client, work_pool)
     yield from _check_schedules(client)
 
@@ -217,7 +210,7 @@ def _check_pool(client: SyncPrefectClient, name: str) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "note",
             "work pool",
-            f"there is no {name!r}, which deployments need: 'prefect work-pool create {name} --type process "
+            f"deployments need {name!r}, which does not exist: 'prefect work-pool create {name} --type process "
             f"--base-job-template deployments/work-pool.json'",
         )
         return
@@ -230,15 +223,15 @@ def _check_pool(client: SyncPrefectClient, name: str) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "note",
             "work pool",
-            f"{name} lacks the settings of deployments/work-pool.json: its runs send no heartbeats, and zombies cannot "
-            f"be told; 'prefect work-pool update {name} --base-job-template deployments/work-pool.json'",
+            f"{name} lacks the settings of deployments/work-pool.json, so its runs send no heartbeats and dead runs "
+            f"stay unnoticed: 'prefect work-pool update {name} --base-job-template deployments/work-pool.json'",
         )
     workers = client.read_workers_for_work_pool(name)
     alive = [worker.name for worker in workers if worker.status is WorkerStatus.ONLINE]
     if alive:
         yield Diagnosis("ok", "worker", f"{len(alive)} online: {', '.join(alive)}")
     else:
-        yield Diagnosis("bad", "worker", f"none is online, so that no run starts: 'prefect worker start --pool {name}'")
+        yield Diagnosis("bad", "worker", f"none is online, so no run starts: 'prefect worker start --pool {name}'")
 
 
 def _check_schedules(client: SyncPrefectClient) -> Iterator[Diagnosis]:
@@ -248,14 +241,16 @@ def _check_schedules(client: SyncPrefectClient) -> Iterator[Diagnosis]:
         for deployment in client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])))
     }
     if not deployments:
-        yield Diagnosis("note", "schedule", "nothing is deployed: 'prefect deploy --all' in the folder of prefect.yaml")
+        yield Diagnosis(
+            "note", "schedule", "nothing is deployed: run 'prefect deploy --all' in the folder of prefect.yaml"
+        )
     on = {name for name, each in deployments.items() if any(schedule.active for schedule in each.schedules)}
     for name, deployment in deployments.items():
         if not deployment.schedules:
             continue
         if deployment.paused or name not in on:
             remedy = "resume it in the UI" if deployment.work_pool_name else "serve it again, or delete it"
-            # Of two studies for the night, one may be off on purpose.
+            # Another deployment is active, so this one may be paused on purpose.
             state: State = "bad" if deployment.paused or not on else "note"
             yield Diagnosis(state, "schedule", f"{name} is paused: {remedy}")
             continue
@@ -272,13 +267,13 @@ def _check_schedules(client: SyncPrefectClient) -> Iterator[Diagnosis]:
             if begins > datetime.now(UTC):
                 yield Diagnosis("ok", "schedule", f"{name} runs next at {moment}")
             else:
-                yield Diagnosis("note", "schedule", f"{name} is late: it was to run at {moment}, and no worker took it")
+                yield Diagnosis("note", "schedule", f"{name} is late: it was due at {moment}, and no worker took it")
         else:
-            yield Diagnosis("note", "schedule", f"{name} is active, and its next run is not planned yet")
+            yield Diagnosis("note", "schedule", f"{name} is active, but its next run is not planned yet")
 
 
 def _tested_versions() -> dict[str, str]:
-    """Return the pins of constraints.txt, which lies beside the package in a checkout, and nowhere else."""
+    """Return the versions in constraints.txt, which only a checkout has."""
     path = Path(kallos.__file__).parents[1] / "constraints.txt"
     if not path.is_file():
         return {}

@@ -1,4 +1,4 @@
-"""What is left of a run that did not end well: a note beside the results."""
+"""The note that a failed run leaves among the results."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -17,19 +17,18 @@ from kallos.words import scrubbed
 
 
 def note_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Write what became of a run among the results, under its specification; the next result of that removes it.
+    """Write a note about a failed run to the results folder; the next result of its specification removes it.
 
-    The run itself calls this when it fails, and the worker when the run's process is gone. A note that cannot be left
-    is a warning: the run has failed already.
+    The run calls this when it fails, or the worker when the run's process is gone. Only warns if writing fails.
     """
     logger = flow_run_logger(flow_run, flow)
     try:
         address = _write(flow_run, state)
     except Exception as error:
         reason = error if isinstance(error, KallosError) else f"{type(error).__name__}: {error}"
-        logger.warning("%s, and no note of it could be left: %s", state.name, scrubbed(str(reason)))
+        logger.warning("%s; could not write a note about it: %s", state.name, scrubbed(str(reason)))
     else:
-        logger.warning("%s: what happened is in %s", state.name, address)
+        logger.warning("%s: see the note in %s", state.name, address)
 
 
 def _write(flow_run: FlowRun, state: State[Any]) -> str:
@@ -42,15 +41,14 @@ def _write(flow_run: FlowRun, state: State[Any]) -> str:
         "flow_run": flow_run.name,
         "flow_run_id": str(flow_run.id),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "remedy": "finished folds are kept: once the cause is mended, the next run of the same study carries it on; "
-        f"{TRY_AGAIN}",
+        "remedy": f"finished folds are kept: fix the cause, and the next run continues the study; {TRY_AGAIN}",
     }
     name = unread_failure_name(given) if spec is None else failure_name(spec)
     return write_failure(name, str(given.get("output_dir") or Settings.read().results_folder), failure)
 
 
 def _spec_of(given: dict[str, Any]) -> TuneSpec | None:
-    """Return the specification among a run's parameters, or None if there is none that can be read."""
+    """Return the specification in a run's parameters, or None if it is missing or invalid."""
     try:
         return parse_tune_spec(given["spec"])
     except (KallosError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""The fold cache as Prefect's result storage, so that Prefect's own caching reads and writes there."""
+"""The fold cache as Prefect's result storage, so that Prefect's caching uses it."""
 
 import hashlib
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect.filesystems import WritableFileSystem
 
-# Prefect's own storage records; their module re-exports them without saying so.
+# Their module imports these without re-exporting them.
 from prefect.results import ResultRecord, ResultRecordMetadata  # type: ignore[attr-defined]
 from prefect.serializers import JSONSerializer
 from pydantic import PrivateAttr, SecretStr
@@ -21,38 +21,34 @@ class FoldStorage(WritableFileSystem):
     _block_type_name = "Kallos Fold Storage"
     _block_type_slug = "kallos-fold-storage"
 
-    # Its URL may hold a password: Prefect encrypts it, and shows none of it.
+    # The URL may hold a password. Prefect encrypts and hides secrets.
     folder: SecretStr
     _found: dict[str, bytes] = PrivateAttr(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """Name of the block: machines that share a server have caches of their own."""
+        """The block's name, which differs for each cache: machines that share a server may have their own."""
         return f"fold-cache-{hashlib.sha256(self.folder.get_secret_value().encode()).hexdigest()[:8]}"
 
-    # Prefect calls its storage as `method(..., _sync=True)` where a task is not asynchronous.
+    # For a synchronous task, Prefect adds the argument `_sync=True`.
     def read_path(self, path: str, **_: Any) -> bytes:  # type: ignore[override]
-        """Return the record of a score as Prefect writes it, or raise `ValueError` if there is none.
+        """Return a score in Prefect's format; raises `ValueError` if there is none.
 
-        Prefect asks twice for a record that is there: whether it is, and for what it says.
+        Prefect reads an existing record twice: first to see whether it exists, then for its content.
         """
         found = self._found.pop(path, None)
         if found is not None:
             return found
-        score = self._cache().read(_key(path))
+        score = self._cache().read(Path(path).name)
         if score is None:
             raise ValueError(f"no fold score under {path}")
         metadata = ResultRecordMetadata(storage_key=path, serializer=JSONSerializer())
         return self._found.setdefault(path, ResultRecord(result=score, metadata=metadata).serialize())
 
     def write_path(self, path: str, content: bytes, **_: Any) -> None:  # type: ignore[override]
-        """Store the score that a record of Prefect's holds."""
+        """Store the score of a Prefect record."""
         score: FoldScore = ResultRecord.deserialize(content).result
-        self._cache().write(_key(path), score)
+        self._cache().write(Path(path).name, score)
 
     def _cache(self) -> FoldCache:
         return FoldCache(self.folder.get_secret_value())
-
-
-def _key(path: str) -> str:
-    return Path(path).name

@@ -1,4 +1,4 @@
-"""An end from outside: one line, no process left over, and no run left Running."""
+"""Interruption: print one line, leave no process behind, and no run in the state Running."""
 
 import base64
 import json
@@ -23,11 +23,10 @@ from kallos.words import scrubbed
 
 @contextmanager
 def ending_at_once(console: Console, before: Callable[[], None]) -> Iterator[None]:
-    """End the process in seconds on Ctrl-C or SIGTERM, with exit code 130 or 143.
+    """End the process in seconds on Ctrl-C or SIGTERM, with exit code 130 or 143; call `before` first.
 
-    An exception would not do: Lightning turns KeyboardInterrupt into an exit of its own, and in a terminal Prefect's
-    temporary server gets the same Ctrl-C, so that an orderly end waits for minutes on a server that is gone. Every
-    finished fold is stored by then, and a study keeps nothing else. `before` clears the screen of what moves.
+    An exception would not work: Lightning turns KeyboardInterrupt into its own exit, and Prefect waits minutes for a
+    server that may be gone. All finished folds are already stored.
     """
 
     def end(number: int, _: FrameType | None) -> None:
@@ -36,7 +35,7 @@ def ending_at_once(console: Console, before: Callable[[], None]) -> Iterator[Non
         before()
         console.show_cursor(True)
         start_of_line = "\r\x1b[J" if console.is_terminal else ""
-        message = "interrupted; finished folds are kept, and the same command carries on from them"
+        message = "interrupted; finished folds are kept: run the same command again to continue"
         sys.stderr.write(f"{start_of_line}kallos-run: {message}\n")
         sys.stderr.flush()
         try:
@@ -44,7 +43,7 @@ def ending_at_once(console: Console, before: Callable[[], None]) -> Iterator[Non
             children = psutil.Process().children(recursive=True)
             for child in children:
                 with suppress(psutil.Error):
-                    # Trackers clean up what the others leave in shared memory, and end by themselves.
+                    # Trackers clean up the shared memory of the others, and end by themselves.
                     if not any("resource_tracker" in word for word in child.cmdline()):
                         child.kill()
             psutil.wait_procs(children, timeout=2)
@@ -60,7 +59,7 @@ def ending_at_once(console: Console, before: Callable[[], None]) -> Iterator[Non
 
 
 def leave_at_once(message: str) -> NoReturn:
-    """Say in one line why, and end with exit code 1: Prefect would try for minutes to deliver its last events."""
+    """Print one line and exit with code 1 at once: Prefect would try for minutes to send its last events."""
     sys.stdout.flush()
     sys.stderr.write(f"kallos-run: {in_flags(scrubbed(message))}\n")
     sys.stderr.flush()
@@ -68,11 +67,11 @@ def leave_at_once(message: str) -> NoReturn:
 
 
 def _mark_cancelled() -> None:
-    """Tell the server that the run is over, if it answers at once; Prefect's own client would try for a minute."""
+    """Mark the run as cancelled if the server answers at once; Prefect's client would try for a minute."""
     run, client = FlowRunContext.get(), SyncClientContext.get()
     if run is None or run.flow_run is None or client is None:
         return
-    state = {"type": "CANCELLED", "name": "Cancelled", "message": "interrupted; run it again to carry on"}
+    state = {"type": "CANCELLED", "name": "Cancelled", "message": "interrupted; run it again to continue"}
     api = str(client.client.api_url).rstrip("/")
     run_id, parent = str(run.flow_run.id), run.flow_run.parent_task_run_id
     with suppress(OSError, HTTPException, ValueError, KeyError):
@@ -80,7 +79,7 @@ def _mark_cancelled() -> None:
             _ask(f"{api}/flow_runs/{run_id}/set_state", {"state": state, "force": True})
             if parent is None:
                 return
-            # A run inside another ends with it.
+            # Then mark the run that this one is part of.
             run_id = _ask(f"{api}/task_runs/{parent}")["flow_run_id"]
             parent = _ask(f"{api}/flow_runs/{run_id}")["parent_task_run_id"]
 
@@ -98,7 +97,7 @@ def _ask(url: str, content: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 def _authorization() -> dict[str, str]:
-    """Return the header by which Prefect's own client would name itself."""
+    """Return the authorization header of Prefect's client."""
     api = get_current_settings().api
     if api.key is not None:
         return {"Authorization": f"Bearer {api.key.get_secret_value()}"}

@@ -1,7 +1,7 @@
-"""A Prefect server of this command's own, where no other is named: started with it, and gone with it.
+"""A temporary Prefect server for one command.
 
-Prefect would start one itself, which survives a `kill -9` of its parent, gets the terminal's Ctrl-C before the run
-has said its last word, and races another one's migrations of the same database.
+The one that Prefect starts survives a `kill -9` of its parent, gets the terminal's Ctrl-C before the run has reported
+its end, and races with others to migrate the same database.
 """
 
 import atexit
@@ -24,9 +24,9 @@ _END_SECONDS = 5
 
 
 def start_local_server() -> Callable[[], str]:
-    """Start a server that ends with this process, after all that Prefect itself does then.
+    """Start a server that ends with this process, and return a function that waits for its API's URL.
 
-    Returns a function that waits until it answers, and returns its API's URL, or raises `KallosError` if it does not.
+    That function raises `KallosError` if the server does not start.
     """
     from prefect.settings import PREFECT_HOME
 
@@ -42,11 +42,11 @@ def start_local_server() -> Callable[[], str]:
         env={**os.environ, "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"},
         pass_fds=[listener.fileno()],
         stdin=subprocess.DEVNULL,
-        # Out of the terminal's process group: a Ctrl-C is for the study.
+        # Not in the terminal's process group, so that it does not get the Ctrl-C.
         start_new_session=True,
     )
     listener.close()
-    # What is registered first is called last: by then Prefect has sent its last log lines and events.
+    # Registered first, so called last, after Prefect has sent its last log lines and events.
     atexit.register(_end, server)
 
     def answered() -> str:
@@ -79,7 +79,7 @@ def _wait_until_healthy(server: "subprocess.Popen[bytes]", url: str) -> None:
     server.kill()
     server.wait()
     raise KallosError(
-        f"Prefect's local server must start within {_START_SECONDS} s, and did not: 'prefect server start' shows why"
+        f"Prefect's temporary server must start within {_START_SECONDS} s, and did not: run 'prefect server start'"
     )
 
 

@@ -1,4 +1,4 @@
-"""A deployment that this process runs itself, and that ends with it."""
+"""A deployment whose runs this process starts."""
 
 import os
 import signal
@@ -13,13 +13,13 @@ _END_SECONDS = 15
 
 
 class Server(Runner):
-    """Prefect's runner, which ends within seconds of Ctrl-C or SIGTERM, and its runs before it.
+    """Prefect's runner, which ends its runs and itself within seconds of Ctrl-C or SIGTERM.
 
-    Prefect's own leaves its runs alone on SIGTERM, and waits for them on an interrupt that comes from no terminal.
+    Prefect's own leaves its runs behind on SIGTERM, and waits for them on an interrupt without a terminal.
     """
 
     async def start(self, run_once: bool = False, webserver: bool | None = None) -> None:
-        """Poll for runs, until a signal comes."""
+        """Poll for runs until a signal arrives."""
         signal.signal(signal.SIGINT, _end)
         await super().start(run_once, webserver)
 
@@ -31,12 +31,12 @@ class Server(Runner):
 def _end(number: int, _: FrameType | None) -> None:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
-    sys.stderr.write("kallos-run: no longer served; a run that was under way is carried on by the next\n")
+    sys.stderr.write("kallos-run: no longer served; the next run continues an interrupted one\n")
     sys.stderr.flush()
     runs = psutil.Process().children()
     under_them = [child for run in runs for child in run.children(recursive=True)]
     for run in runs:
-        # A run that is told to end tells the server so, and ends its own processes.
+        # On SIGTERM a run reports to the server and ends its own processes.
         run.terminate()
     for late in psutil.wait_procs([*runs, *under_them], timeout=_END_SECONDS)[1]:
         late.kill()

@@ -1,1 +1,1 @@
-"""What is printed."""
+"""Output on the terminal."""

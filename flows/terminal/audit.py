@@ -1,4 +1,4 @@
-"""What an audit looks like on a terminal."""
+"""An audit on the terminal."""
 
 from rich.console import Console
 from rich.table import Table
@@ -20,14 +20,14 @@ _SIGNS: dict[Outcome, tuple[str, str]] = {
 
 
 def show_audit(console: Console, report: AuditReport, spec: TuneSpec, n_rows: int, *, n_kept: int = 0) -> None:
-    """Print a row for each column that is not clean, one for those that are, the evidence, and the verdict.
+    """Print a row for each suspect column, one for all clean columns, the evidence, and the verdict.
 
-    `n_kept` rows behind those that were looked at are kept for a hold-out.
+    `n_kept` is the number of hold-out rows, which were not audited.
     """
     clean = report.clean_columns
     title = f"audit of {spec.data.only_asset}: {counted(n_rows, 'row')}"
     if n_kept:
-        title += f"; {counted(n_kept, 'row')} of the hold-out not looked at"
+        title += f"; {counted(n_kept, 'row')} of the hold-out not audited"
     table = Table(title=Text(title), title_justify="left")
     table.add_column("column", overflow="fold")
     for stage in STAGES:

@@ -1,4 +1,4 @@
-"""What an evaluation looks like on a terminal: verdict first, why, and every forecaster's scores."""
+"""An evaluation on the terminal."""
 
 import textwrap
 

@@ -1,4 +1,4 @@
-"""What forecasts look like on a terminal."""
+"""Forecasts on the terminal."""
 
 from collections.abc import Mapping
 
@@ -13,12 +13,12 @@ from kallos.words import counted, day
 
 Array = npt.NDArray[np.float64]
 
-# Wider than any table, to see how wide it would be.
+# Wider than any table, to measure how wide a table is.
 _WIDE = 10_000
 
 
 def show_forecasts(console: Console, forecasts: Forecasts) -> None:
-    """Print a table a target, with a row a step: the forecast with the members' range, or the median and quantiles."""
+    """Print a table for each target, with a row for each step."""
     for position in range(len(forecasts.targets)):
         if position:
             console.print()
@@ -37,7 +37,7 @@ def _show_points(console: Console, forecasts: Forecasts, target: int) -> None:
 def _show_quantiles(console: Console, forecasts: Forecasts, target: int) -> None:
     named = {f"q{level}": forecasts.quantiles[:, target, i] for i, level in enumerate(forecasts.levels)}
     names, middle = list(named), len(named) // 2
-    # The outer ones say most where not all fit.
+    # If not all quantiles fit, show the outer ones.
     for n_outer in range(middle, -1, -1):
         outer = names[:n_outer] + names[len(names) - n_outer :]
         columns = {"median": forecasts.point[:, target], **{name: named[name] for name in outer}}
@@ -46,11 +46,13 @@ def _show_quantiles(console: Console, forecasts: Forecasts, target: int) -> None
             break
     console.print(table)
     if n_outer < middle:
-        console.print(f"and {counted(2 * (middle - n_outer), 'more quantile')} between, in the file of --output")
+        console.print(
+            f"{counted(2 * (middle - n_outer), 'more quantile')} in between: write them to a file with --output"
+        )
 
 
 def _table(forecasts: Forecasts, target: int, columns: Mapping[str, Array], *, digits: int = 6) -> Table:
-    """Return a row a step of one target, with these columns."""
+    """Return a table of one target with a row for each step."""
     title = f"{forecasts.targets[target]} of {forecasts.asset_id} as of {day(forecasts.as_of)}"
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     table.add_column("step", justify="right")

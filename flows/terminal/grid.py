@@ -1,4 +1,4 @@
-"""What many studies look like on a terminal: a line for each that has ended, and the leaderboard."""
+"""Many studies on the terminal: a line for each that has ended, and the leaderboard."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from rich.text import Text
 from flows.session import BoardChanged, FlowEvent
 from flows.terminal.tables import titled
 from flows.wording import in_flags
-from kallos.report.leaderboard import Leaderboard, LeaderboardEntry, Row, notes, of, rank_text, value
+from kallos.report.leaderboard import Leaderboard, LeaderboardEntry, notes, of, rank_text, value
 from kallos.specs.study import study_title
 from kallos.study.events import StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening
@@ -21,7 +21,7 @@ _STYLES = {"naive": "italic", "failed": "red", "waiting": "dim", "done": ""}
 
 @contextmanager
 def shown_studies(console: Console) -> Iterator["ShownStudies"]:
-    """Yield what shows the progress of studies on the console for as long as the block runs."""
+    """Yield a watcher that shows the progress of studies on the console."""
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -36,10 +36,7 @@ def shown_studies(console: Console) -> Iterator["ShownStudies"]:
 
 
 class ShownStudies:
-    """Prints a line for each study that has ended, and moves a bar, where there is one, through the study that runs.
-
-    Where there is none, a study that starts is a line, too.
-    """
+    """Prints a line for each study that has ended, and shows the current study as a bar, or else as a line."""
 
     def __init__(self, console: Console, progress: Progress) -> None:
         self._console = console
@@ -50,7 +47,7 @@ class ShownStudies:
         self.board: Leaderboard | None = None
 
     def __call__(self, event: FlowEvent) -> None:
-        """Move the bar with the study that runs, and print how each has ended."""
+        """Update the bar, and print a line for a study that has ended."""
         match event:
             case StudyStarted(plan, recorded, n_trials, _):
                 title = study_title(plan.spec)
@@ -78,21 +75,21 @@ class ShownStudies:
                 f"{signed(skill)}"
             )
         if entry.pending:
-            line += f"  ({entry.trials} of {entry.n_trials} trials, {entry.pending} more begun)"
+            line += f"  ({entry.trials} of {entry.n_trials} trials, {entry.pending} pending)"
         if entry.is_found:
-            line += "  (complete, not run again)"
+            line += "  (complete, skipped)"
         elif self._recorded:
-            line += f"  (carried on from {counted(self._recorded, 'trial')})"
+            line += f"  (continued from {counted(self._recorded, 'trial')})"
         self._recorded = 0
         self._print(line, "red" if entry.status == "failed" else "")
 
     def fitted(self, board: Leaderboard) -> str:
-        """Return in a sentence how many folds the studies of this run have fitted."""
-        but = "; those of studies that failed are not counted" if board.failed else ""
+        """Return in words how many folds this run has fitted."""
+        but = "; failed studies are not counted" if board.failed else ""
         return f"{counted(self._fits, 'fold')} fitted in this run{but}"
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._progress.stop()
 
     def _print(self, line: str, style: str) -> None:
@@ -100,7 +97,7 @@ class ShownStudies:
 
 
 def show_leaderboard(console: Console, board: Leaderboard) -> None:
-    """Print the rows by asset, and what is to be known of them."""
+    """Print the rows by asset, and the notes."""
     table = titled("leaderboard")
     table.add_column("asset", overflow="fold")
     table.add_column("rank", justify="right", no_wrap=True)
@@ -112,21 +109,18 @@ def show_leaderboard(console: Console, board: Leaderboard) -> None:
     for row in board.rows:
         if shown not in (None, row.asset):
             table.add_section()
-        table.add_row(*_cells(row, is_first=shown != row.asset), style=_STYLES[row.status])
+        table.add_row(
+            "" if row.asset == shown else row.asset,
+            rank_text(row.rank),
+            row.model,
+            value(row.value),
+            signed(row.skill),
+            of(row.folds_won, row.folds),
+            of(row.trials, row.n_trials),
+            "" if row.status in ("done", "naive") else row.status,
+            style=_STYLES[row.status],
+        )
         shown = row.asset
     console.print(table)
     for note in notes(board):
         console.print(note)
-
-
-def _cells(row: Row, *, is_first: bool) -> list[str]:
-    return [
-        row.asset if is_first else "",
-        rank_text(row.rank),
-        row.model,
-        value(row.value),
-        signed(row.skill),
-        of(row.folds_won, row.folds),
-        of(row.trials, row.n_trials),
-        "" if row.status in ("done", "naive") else row.status,
-    ]

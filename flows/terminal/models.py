@@ -1,4 +1,4 @@
-"""What a registry of models looks like on a terminal."""
+"""The registry of models on the terminal."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ _STYLES: dict[State, str] = {"champion": "bold green", "challenger": "yellow", "
 
 
 def show_models(console: Console, entries: Sequence[Entry], registry: Registry) -> None:
-    """Print a table for each slot: the champion, then challengers, then retired ones, the latest first."""
+    """Print a table for each slot: champion, challengers, retired models, each from the latest to the oldest."""
     for number, slot in enumerate(dict.fromkeys(entry.slot for entry in entries)):
         if number:
             console.print()
@@ -30,11 +30,11 @@ def show_models(console: Console, entries: Sequence[Entry], registry: Registry) 
         console.print(table)
         before = registry.before(slot)
         if before:
-            console.print(f"a roll-back goes to {before[0]}", soft_wrap=True)
+            console.print(f"a roll-back reinstates {before[0]}", soft_wrap=True)
 
 
 def show_model(console: Console, record: ModelRecord, holdout_evaluations: Sequence[EvaluationRecord]) -> None:
-    """Print what a model is, the hold-out evaluations that it had, and its history."""
+    """Print a model, its hold-out evaluations and its history."""
     entry = record.entry
     facts = Table.grid(padding=(0, 2))
     facts.add_column()
@@ -65,7 +65,7 @@ def show_model(console: Console, record: ModelRecord, holdout_evaluations: Seque
 
 
 def _told(change: Change, model_id: str) -> str:
-    """Return in words what a change was to a model."""
+    """Return in words what a change meant for a model."""
     if change.model_id != model_id:
         return f"{'rolled back' if change.verb == 'roll-back' else 'replaced'}: {change.model_id} is the champion"
     told = {"add": "added", "promote": "promoted", "roll-back": "champion again", "retire": "retired"}[change.verb]

@@ -1,4 +1,4 @@
-"""What the studies of a storage look like on a terminal, in 80 columns."""
+"""Recorded studies on the terminal, in 80 columns."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +14,7 @@ from kallos.words import counted, day, flattened, short, signed
 
 _NONE = ""
 
-# The columns of the list, and on which side their cells stand.
+# The columns of the list and their alignment.
 _LISTED: tuple[tuple[str, AlignMethod], ...] = (
     ("trials", "left"),
     ("best", "right"),
@@ -25,7 +25,7 @@ _LISTED: tuple[tuple[str, AlignMethod], ...] = (
 
 
 def show_list(console: Console, studies: Sequence[StudySummary]) -> None:
-    """Print two lines for each study: its name, whole so that it can be copied, and how it went."""
+    """Print two lines for each study: its name, never wrapped so that it can be copied, and its state."""
     rows = [[Text(heading) for heading, _ in _LISTED], *map(_listed, studies)]
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
     for study, row in zip((None, *studies), rows, strict=True):
@@ -49,7 +49,7 @@ def _listed(study: StudySummary) -> list[Text]:
 
 
 def show_study(console: Console, study: RecordedStudy) -> None:
-    """Print all that a record says of a study, what is chosen otherwise than by default last."""
+    """Print everything that is recorded of a study."""
     summary = study.summary
     console.print(Text(f"{_title(summary)}: {summary.name}", "bold"), soft_wrap=True)
     for line in _facts(study):
@@ -71,16 +71,16 @@ def show_study(console: Console, study: RecordedStudy) -> None:
 
 
 def show_comparison(console: Console, comparison: StudyComparison) -> None:
-    """Print studies side by side: whether their values can be compared, the values, and what differs."""
+    """Print studies side by side: whether their values are comparable, the values, and what differs."""
     numbers = [f"[{number}]" for number in range(1, len(comparison.studies) + 1)]
     for sign, study in zip(numbers, comparison.studies, strict=True):
         console.print(f"{sign} {_title(study.summary)}: {study.summary.name}", soft_wrap=True)
     for reason in comparison.why:
         console.print(Text(reason, "yellow"))
     if comparison.comparable:
-        console.print("scored on the same forecasts: their values can be compared")
+        console.print("all studies were scored on the same forecasts: their values are comparable")
     else:
-        console.print(Text("their values cannot be compared", "bold yellow"))
+        console.print(Text("their values are not comparable", "bold yellow"))
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("")
     for sign in numbers:
@@ -107,7 +107,7 @@ def show_comparison(console: Console, comparison: StudyComparison) -> None:
 
 
 def _best(study: StudySummary, style: str = "") -> Text:
-    """Return the best value with its metric, as far as there are such."""
+    """Return the best value with its metric, or nothing if there is none."""
     if study.best_value is None:
         return Text(_NONE)
     return Text.assemble((_value(study.best_value), style), (f" {metric_label(study.metric)}", "dim"))
@@ -116,7 +116,7 @@ def _best(study: StudySummary, style: str = "") -> Text:
 def _facts(study: RecordedStudy) -> Iterator[str]:
     summary = study.summary
     if summary.is_running:
-        yield "a run holds it now"
+        yield "running now"
     else:
         yield f"last activity {summary.last_activity:%Y-%m-%d %H:%M} UTC"
     yield f"trials: {_progress(summary)} ({_states(summary)})"
@@ -171,7 +171,7 @@ def _progress(study: StudySummary) -> str:
 
 def _states(study: StudySummary) -> str:
     counts = {"pruned": study.trials.pruned, "failed": study.trials.failed, "open": study.trials.open}
-    return ", ".join(f"{number} {state}" for state, number in counts.items() if number) or "all whole"
+    return ", ".join(f"{number} {state}" for state, number in counts.items() if number) or "all complete"
 
 
 def _marked(study: StudySummary, comparison: StudyComparison) -> Text:

@@ -1,17 +1,16 @@
-"""What a study looks like on a terminal: a progress bar where there is one, plain lines elsewhere."""
+"""A study on the terminal: its progress and its result."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from flows.session import FlowEvent
 from flows.terminal.tables import titled
-from flows.wording import in_flags
+from flows.wording import Console
 from kallos.planning import StudyPlan
 from kallos.report.rows import architecture_rows, fold_rows
 from kallos.specs.study import TuneSpec, metric_with_unit, study_title
@@ -26,11 +25,8 @@ from kallos.words import day, scrubbed, short, signed
 
 
 @contextmanager
-def shown_progress(console: Console) -> Iterator["Bar | PlainLines"]:
-    """Yield a watcher that shows a study's progress on the console for as long as the block runs."""
-    if not console.is_terminal:
-        yield PlainLines(console)
-        return
+def shown_progress(console: Console) -> Iterator["ShownStudy"]:
+    """Yield a watcher that shows a study's progress on the console."""
     progress = Progress(
         TextColumn("trial {task.fields[trial]}"),
         BarColumn(bar_width=None),
@@ -39,101 +35,76 @@ def shown_progress(console: Console) -> Iterator["Bar | PlainLines"]:
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
     with progress:
-        yield Bar(progress)
+        yield ShownStudy(console, progress)
 
 
-class Bar:
-    """Moves a progress bar with each fold."""
+class ShownStudy:
+    """Moves a progress bar with each fold, or prints a line for each trial if the output is no terminal."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, console: Console, progress: Progress) -> None:
+        self._console = console
         self._progress = progress
         self._task = TaskID(0)
-        self._plan: StudyPlan | None = None
-        self._n_trials = 0
+        self._started: StudyStarted | None = None
         self.finished: StudyFinished | None = None
 
     def __call__(self, event: FlowEvent) -> None:
         """Show the event."""
         match event:
             case StudyStarted(plan, recorded, n_trials, _):
-                self._plan, self._n_trials = plan, n_trials
+                self._started = event
                 for line in _headlines(event):
-                    self._progress.console.print(in_flags(line), highlight=False, markup=False)
+                    self._print(line)
                 self._task = self._progress.add_task(
                     "",
                     total=(n_trials - recorded) * len(plan.folds),
                     trial=f"{min(recorded + 1, n_trials)}/{n_trials}",
-                    best=f"naive {plan.naive_value:.4g} ({plan.naive})",
+                    best=_best_against_naive(None, plan),
                 )
             case FoldScored():
                 self._progress.advance(self._task)
-            case TrialFinished(trial, best) if self._plan is not None:
-                self._progress.update(
-                    self._task,
-                    # A pruned or failed trial leaves folds out.
-                    advance=len(self._plan.folds) - len(trial.scores),
-                    trial=f"{min(trial.number + 2, self._n_trials)}/{self._n_trials}",
-                    best=_best_against_naive(best, self._plan),
-                )
-            case StudyFinished():
-                self.finished = event
-                self._progress.console.print(in_flags(run_summary(event)), highlight=False, markup=False)
-            case StepStarted(doing):
-                self._progress.console.print(doing, highlight=False, markup=False)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        self._progress.stop()
-
-
-class PlainLines:
-    """Prints one line per trial."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._plan: StudyPlan | None = None
-        self._n_trials = 0
-        self.finished: StudyFinished | None = None
-
-    def __call__(self, event: FlowEvent) -> None:
-        """Print the event."""
-        match event:
-            case StudyStarted(plan, _, n_trials, _):
-                self._plan, self._n_trials = plan, n_trials
-                for line in _headlines(event):
-                    self._print(line)
-            case TrialFinished(trial, best) if self._plan is not None:
-                outcome = lines.outcome(trial, self._plan.spec.metric)
-                self._print(
-                    f"{trial.number + 1}/{self._n_trials}  {trial_label(trial)}  {outcome}  "
-                    f"{_best_against_naive(best, self._plan)}  {trial.seconds:.1f} s of fits"
-                )
+            case TrialFinished(trial, best) if self._started is not None:
+                self._show_trial(trial, _best_against_naive(best, self._started.plan), self._started)
             case StudyFinished():
                 self.finished = event
                 self._print(run_summary(event))
             case StepStarted(doing):
                 self._print(doing)
 
+    def _show_trial(self, trial: TrialRecord, best: str, started: StudyStarted) -> None:
+        plan, n_trials = started.plan, started.n_trials
+        self._progress.update(
+            self._task,
+            # A pruned or failed trial skips folds.
+            advance=len(plan.folds) - len(trial.scores),
+            trial=f"{min(trial.number + 2, n_trials)}/{n_trials}",
+            best=best,
+        )
+        if not self._console.is_terminal:
+            outcome = lines.outcome(trial, plan.spec.metric)
+            self._print(
+                f"{trial.number + 1}/{n_trials}  {trial_label(trial)}  {outcome}  {best}  {trial.seconds:.1f} s of fits"
+            )
+
     def close(self) -> None:
-        """Nothing to do: what is printed stays."""
+        """Remove the bar."""
+        self._progress.stop()
 
     def _print(self, line: str) -> None:
-        self._console.print(in_flags(line), highlight=False, markup=False, soft_wrap=True)
+        self._progress.console.print(line, soft_wrap=True)
 
 
 def print_page(console: Console, spec: TuneSpec, results: str) -> None:
-    """Print where the page of the latest study of a model, asset and target is among the results."""
+    """Print the address of the report of the latest study of a model, asset and target."""
     address = address_of(results, latest_name(spec, REPORT))
-    console.print(f"report: {address}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"report: {address}", soft_wrap=True)
 
 
 def show_result(console: Console, result: TuningResult, results: str, *, has_page: bool) -> None:
-    """Print the verdict, the folds, the best parameters, and where they and the report are among the results.
-
-    The study is the latest of its model, asset and target there.
-    """
+    """Print the folds, the verdict, the best parameters, and where to find the result and the report."""
     address = address_of(results, latest_name(result.spec, BEST_PARAMS))
     metric = metric_with_unit(result.spec)
     title = f"{study_title(result.spec)}: {metric} of the best trial ({result.best.number})"
@@ -159,21 +130,19 @@ def show_result(console: Console, result: TuningResult, results: str, *, has_pag
     architectures = architecture_rows(result)
     if architectures:
         console.print(_architecture_table(architectures))
-    console.print(lines.verdict(result), highlight=False, markup=False)
+    console.print(lines.verdict(result))
     params = ", ".join(f"{name}={short(value)}" for name, value in result.best.params.items())
-    console.print(f"best parameters: {params}", highlight=False, markup=False)
-    console.print(f"written to {address}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"best parameters: {params}")
+    console.print(f"written to {address}", soft_wrap=True)
     if has_page:
         print_page(console, result.spec, results)
     own = scrubbed(study_folder(results, result.study_name))
-    console.print(f"all of this study: {own}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"all files of this study: {own}", soft_wrap=True)
     if result.holdout_start is not None and result.holdout_end is not None:
-        # One model over several assets is for tuning, so far.
+        # A model of several assets can be tuned, but not trained yet.
         what_next = "" if len(result.by_asset) > 1 else f"; next: kallos-run train --params-file {address}"
         console.print(
             f"held out: {day(result.holdout_start)} to {day(result.holdout_end)}{what_next}",
-            highlight=False,
-            markup=False,
             soft_wrap=True,
         )
 

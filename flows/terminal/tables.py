@@ -1,11 +1,11 @@
-"""Tables of a terminal."""
+"""Tables on the terminal."""
 
 from rich.table import Table
 from rich.text import Text
 
 
 def titled(title: str, *words: str, numbers: tuple[str, ...] = ()) -> Table:
-    """Return a table under its title, with columns of words, and behind them columns of numbers."""
+    """Return a table with a title, columns of words, and then columns of numbers."""
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     for heading in words:
         table.add_column(heading, overflow="fold")

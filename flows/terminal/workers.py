@@ -1,4 +1,4 @@
-"""What pools say of their workers, lost or not used, as lines on the terminal of a command that waits for them."""
+"""Warnings about workers on the terminal of a command that waits for them."""
 
 import logging
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _POOLS = ("kallos.workers.dask", "kallos.workers.processes")
 
 @contextmanager
 def shown_workers(console: Console) -> Iterator[None]:
-    """Print the warnings of all pools on the console for as long as the block runs; they stay in the run's log."""
+    """Print the warnings of all pools during the block, in addition to the run's log."""
     handler = _Lines(console)
     loggers = [logging.getLogger(name) for name in _POOLS]
     for logger in loggers:

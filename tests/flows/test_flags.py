@@ -7,7 +7,7 @@ from flows.commands.tune_all import tune_all
 from flows.flags import flags_of, nested
 from kallos.specs.study import TuneSpec, parse_tune_spec
 
-FLAGS = list(flags_of(TuneSpec))
+FLAGS = list(flags_of(TuneSpec, "Study"))
 
 
 def test_no_two_flags_share_a_name():

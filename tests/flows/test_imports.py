@@ -16,6 +16,11 @@ def modules_after(statement: str) -> set[str]:
     ("statement", "left_out"),
     [
         ("import flows.cli", {"prefect", "pandas", "sqlalchemy", "pydantic", "optuna", "torch", "darts"}),
+        (
+            "import io, sys, flows.cli as cli; sys.stdout = io.StringIO(); cli.app(['--help']); "
+            "sys.stdout = sys.__stdout__",
+            {"prefect", "pandas", "sqlalchemy", "pydantic", "optuna", "torch", "darts", "matplotlib"},
+        ),
         ("import flows.commands.tune", {"prefect", "pandas", "optuna", "torch", "darts"}),
         (
             "import flows.commands.train, flows.commands.predict, flows.commands.repro",

@@ -97,7 +97,7 @@ def test_tune_writes_the_best_parameters_and_shows_them_beside_naive(environment
     # 383 rows hold six whole windows of 60 from the first row on, and a current one of 23.
     assert document["current_fold"]["n_forecasts"] == 23
     assert "written to out/gru_ABC_best_params.json" in done.stdout
-    assert f"all of this study: out/{document['study']}\n" in done.stdout
+    assert f"all files of this study: out/{document['study']}\n" in done.stdout
     assert f"{document['best_value']:.6g}" in done.stdout
     assert f"{document['naive_value']:.6g}" in done.stdout
     assert "naive" in done.stdout
@@ -174,7 +174,7 @@ def interrupt(environment, command, when: str, end, code: int) -> dict[Path, int
         end(process.pid)
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == code
-    assert stderr == "kallos-run: interrupted; finished folds are kept, and the same command carries on from them\n"
+    assert stderr == "kallos-run: interrupted; finished folds are kept: run the same command again to continue\n"
     assert not psutil.wait_procs(children, timeout=5)[1]
     assert not list(Path("/dev/shm").glob(f"sem.loky-{process.pid}-*"))
     return scores_in(environment)
@@ -263,7 +263,7 @@ NOTHING_LISTENS = "postgresql://quant:hunter2@127.0.0.1:9/features"
         (["tune", "--asset-id", "ABC", NOTHING_LISTENS], 2, "127.0.0.1"),
         (["tune", "--asset-id", "ABC", "--storage-url", "hunter2"], 2, "--storage-url: a database URL must be like"),
         (["tune", "--asset-id", "ABC", "--storage-url", "sqlite://"], 2, "--storage-url: .* give SQLite a file"),
-        (["cache", "prune", "--older-than", "-1"], 2, "--older-than must not be negative: not -1"),
+        (["cache", "prune", "--older-than", "-1"], 2, 'Invalid value "-1.0" for --older-than. Must be >= 0.'),
         (["tuna"], 2, "tune"),
         (["ingest", "none.csv"], 2, "there is no none.csv"),
         (["ingest"], 2, "a file of prices, or --demo"),

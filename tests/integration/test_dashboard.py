@@ -95,7 +95,7 @@ def test_the_dashboard_changes_nothing_and_ends_without_a_word(home, number):
         request = urllib.request.Request(f"{address.removesuffix('dashboard')}api/studies/1", method="DELETE")
         with pytest.raises(urllib.error.HTTPError, match="405") as refused:
             urllib.request.urlopen(request)
-        assert json.load(refused.value)["reason"].startswith("this dashboard only shows, and changes nothing")
+        assert json.load(refused.value)["reason"].startswith("this dashboard is read-only: ")
         process.send_signal(number)
         said, complaint = process.communicate(timeout=20)
     assert (process.returncode, said, complaint) == (128 + number, "", "")
@@ -113,6 +113,6 @@ def test_without_a_study_there_is_nothing_to_show(tmp_path):
         show_dashboard(storage_url=f"sqlite:///{tmp_path}/none.db")
     assert not (tmp_path / "none.db").exists()
     (tmp_path / "theirs.db").touch()
-    with pytest.raises(KallosError, match="there are no studies yet"):
+    with pytest.raises(KallosError, match="theirs.db has no studies yet"):
         show_dashboard(storage_url=f"sqlite:///{tmp_path}/theirs.db")
     assert (tmp_path / "theirs.db").read_bytes() == b""

@@ -198,9 +198,9 @@ def test_doctor_says_what_keeps_a_night_from_running(machine):
     done = machine.run("kallos-run", "doctor", "--work-pool", "idle", KALLOS_DB_URL="postgresql://127.0.0.1:9/none")
     assert done.returncode == 1
     assert re.search(r"^BAD  features  postgresql.* does not answer: ", done.stdout, re.M)
-    assert re.search(r"^BAD  worker    none is online, so that no run starts", done.stdout, re.M)
+    assert re.search(r"^BAD  worker    none is online, so no run starts", done.stdout, re.M)
     done = machine.run("kallos-run", "doctor", "--work-pool", "none")
-    assert "note work pool there is no 'none', which deployments need" in done.stdout
+    assert "note work pool deployments need 'none', which does not exist" in done.stdout
 
 
 def create_automation(machine: PrefectMachine, file: Path) -> None:
@@ -347,12 +347,12 @@ def test_a_study_is_served_without_a_work_pool(machine):
     ("arguments", "environment", "said"),
     [
         (["none.toml"], {}, "a study file must be readable: none.toml"),
-        ([], {"PREFECT_API_URL": ""}, "serve needs a Prefect server that stays"),
-        (["--cron", "nightly"], {}, "--cron must be a schedule as cron says it, not 'nightly'"),
+        ([], {"PREFECT_API_URL": ""}, "serve needs a permanent Prefect server"),
+        (["--cron", "nightly"], {}, "--cron must be a cron expression, not 'nightly'"),
         (
             ["--cron", "30 4 * * *", "--timezone", "Amerika/New_York"],
             {},
-            "--timezone must be one of the IANA database, not 'Amerika/New_York': did you mean 'America/New_York'?",
+            "--timezone must be an IANA time zone, not 'Amerika/New_York': did you mean 'America/New_York'?",
         ),
         (["--output-dir", "here"], {}, "the output folder of a deployment must be absolute, not 'here'"),
         (

@@ -274,7 +274,7 @@ def test_a_query_file_beside_the_study_becomes_part_of_the_study(tmp_path: Path)
 def test_the_flag_of_a_query_file_is_laid_over_the_study(tmp_path: Path) -> None:
     (tmp_path / "own.sql").write_text("SELECT 1")
 
-    values = nested(list(flags_of(TuneSpec)), {"query_file": tmp_path / "own.sql"})
+    values = nested(list(flags_of(TuneSpec, "Study")), {"query_file": tmp_path / "own.sql"})
 
     assert values == merge(values, {"data": {"query": "SELECT 1"}})
 

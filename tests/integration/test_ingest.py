@@ -445,7 +445,7 @@ def test_a_short_file_with_400_bars_before_new_rows_has_the_indicators_of_the_wh
 
     ingest(prices(tmp_path / "short.csv", history[-410:]), asset_id="BTC", db_url=db.url)
 
-    assert said(capsys)[0].endswith("(5 new, 5 updated; 367 before them stay as they are)")
+    assert said(capsys)[0].endswith("(5 new, 5 updated; 367 before them unchanged)")
     loaded = db.load("BTC")
     expected = compute_indicators(history.set_axis(pd.to_datetime(history["date"])))
     pd.testing.assert_frame_equal(loaded[:-10], before[:-5], check_exact=True, check_freq=False)

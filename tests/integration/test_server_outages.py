@@ -54,5 +54,5 @@ def test_a_server_that_stays_away_costs_its_page_and_not_the_result(lone_machine
     assert "EventsWorker" not in said
     assert "Error logging to API" not in said
     last = said.splitlines()[-1]
-    assert last.startswith("kallos-run: Prefect's API must answer until a run's end, and ")
-    assert "the result is whole; the run's state and artifacts are missing there" in last
+    assert last.startswith("kallos-run: Prefect's API must answer until the end of a run, and ")
+    assert "the result is complete, but the server lacks the run's state and artifacts" in last

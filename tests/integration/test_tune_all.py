@@ -102,12 +102,12 @@ def test_a_run_that_is_killed_is_carried_on_and_one_asset_that_fails_stops_no_ot
     code, said, complaint = command.finish()
     assert code == 1
     assert complaint == (
-        "kallos-run: every study must have a result, and 2 of 8 have none: gru on FEW, lstm on FEW; those of the "
-        "others are kept, and the same command does what is missing\n"
+        "kallos-run: every study must have a result, and 2 of 8 have none: gru on FEW, lstm on FEW; run the "
+        "same command again to run only what is missing\n"
     )
-    assert said.count("(complete, not run again)") == 3
+    assert said.count("(complete, skipped)") == 3
     fits = command.fits()
-    assert f"{len(fits) - len(before)} folds fitted in this run; those of studies that failed are not counted" in said
+    assert f"{len(fits) - len(before)} folds fitted in this run; failed studies are not counted" in said
     assert set(fits.values()) == {1}
     assert len(fits) == len(ASSETS) * 2 * FITS_OF_A_STUDY
     rows = command.leaderboard()
@@ -180,8 +180,8 @@ def test_once_the_cluster_is_lost_no_further_study_is_tried(command, tmp_path, m
     grid = StudyGrid(spec=small_spec(), assets=("ABC", "DEF", "GHI"), models=("gru",))
     with pytest.raises(
         StudyError,
-        match=r"and 3 of 3 have none: gru on ABC, gru on DEF, gru on GHI; the Dask cluster is lost, and 2 not tried; "
-        r"the same command does what is missing$",
+        match=r"and 3 of 3 have none: gru on ABC, gru on DEF, gru on GHI; the Dask cluster is lost, and 2 were not "
+        r"tried; run the same command again to run only what is missing$",
     ):
         tune_all(grid, RunSpec(executor="dask", dask_address="tcp://127.0.0.1:9"), output_dir=str(tmp_path))
     with (tmp_path / "leaderboard.csv").open() as file:
@@ -195,7 +195,7 @@ def test_all_assets_of_an_empty_table_are_one_clear_line():
         store.write({"ABC": make_features(50)})
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
         connection.execute("DELETE FROM features")
-    with pytest.raises(DataError, match=r"^all assets \('\*'\) must be .*, and table 'features' of .* is empty"):
+    with pytest.raises(DataError, match=r"^assets '\*' needs a table with rows, and table 'features' of .* is empty"):
         find_assets.fn(small_spec())
 
 

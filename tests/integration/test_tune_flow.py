@@ -244,7 +244,7 @@ def test_an_artifact_that_cannot_be_stored_is_a_warning(database, monkeypatch, c
     tune(small_spec(), ALONE, "results")
     assert Path("results/gru_ABC_best_params.json").exists()
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert any("artifact could not be stored" in warning and "the server is gone" in warning for warning in warnings)
+    assert any("could not store an artifact" in warning and "the server is gone" in warning for warning in warnings)
 
 
 def test_a_failed_run_keeps_the_line_that_says_why_and_leaves_a_note(database):
@@ -309,7 +309,7 @@ def test_a_note_that_cannot_be_left_is_a_warning(home, tmp_path, caplog):
     (tmp_path / "file").write_text("")
     given = {"spec": small_spec().model_dump(mode="json"), "output_dir": str(tmp_path / "file")}
     note_failure(tune, FlowRun(flow_id=uuid4(), name="brave-finch", parameters=given), Failed())
-    assert "Failed, and no note of it could be left: the output folder must be writable" in caplog.text
+    assert "Failed; could not write a note about it: the output folder must be writable" in caplog.text
 
 
 def test_whoever_watches_is_told_of_a_study_inside_the_flow(database):
@@ -378,11 +378,11 @@ def test_a_picture_that_fails_costs_neither_the_page_nor_the_result(database, mo
     score_by(monkeypatch, by_learning_rate, fail)
     tune(small_spec(), ALONE, "results")
     assert pages[0]["no_forecasts"] == "FitError: the loss is NaN"
-    assert "the best trial's forecasts are left out of the report: FitError: the loss is NaN" in caplog.text
+    assert "the report lacks the best trial's forecasts: FitError: the loss is NaN" in caplog.text
     monkeypatch.setattr(flows.tune, "report_html", fail)
     state = tune(small_spec(), ALONE, "results", return_state=True)
     assert state.is_completed()
-    assert "the report could not be written, and the result is whole: FitError" in caplog.text
+    assert "could not write the report; the result is complete: FitError" in caplog.text
     # No page of an earlier run lies beside this one's result.
     assert not list(Path("results").rglob("*.html"))
     assert len(list(Path("results").glob("*/study.json"))) == 1

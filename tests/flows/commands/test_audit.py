@@ -13,7 +13,9 @@ from kallos.features.store import FeatureStore
 from kallos.folds.columns import study_frame
 from kallos.specs.data import DataSpec, FeatureSpec
 from kallos.specs.study import TuneSpec
+from kallos.study.best_params import BestParams
 from tests.databases import SqlDatabase
+from tests.report_samples import study_result
 from tests.samples import make_features
 
 FLAGS = ["--n-folds", "2", "--window", "40"]
@@ -86,10 +88,12 @@ def keep_result(home, url: str, features: FeatureSpec) -> None:
     rows["volume"] += 1
     address = write_snapshot(rows, f"{home}/snapshots")
     spec = TuneSpec(data=DataSpec(asset_id="ABC"), features=features)
-    document = {"spec": spec.model_dump(mode="json"), "data": {"sha256": Path(address).stem}}
+    best = BestParams.of(study_result(home))
+    data = best.data.model_copy(update={"sha256": Path(address).stem})
     results = home.parent / "results"
     results.mkdir()
-    (results / "gru_ABC_best_params.json").write_text(json.dumps(document))
+    document = best.model_copy(update={"spec": spec, "data": data}).model_dump_json()
+    (results / "gru_ABC_best_params.json").write_text(document)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ def test_the_password_of_a_results_folder_is_not_shown(db_url, capsys, monkeypat
     app(["audit", "--asset-id", "ABC", *FLAGS, "--db-url", db_url, *flags])
     said = capsys.readouterr()
     assert "s3cret" not in said.out + said.err
-    assert "memory://***@host/results holds no earlier result" in said.out
+    assert "memory://***@host/results has no earlier result" in said.out
 
 
 def test_rows_are_counted_while_they_are_read(db_url, monkeypatch):

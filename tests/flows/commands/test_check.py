@@ -138,13 +138,13 @@ def test_each_of_several_assets_is_checked_and_then_all_together(database, monke
         store.write({"XYZ": make_features(300, seed=1, start="2020-04-01")})
     assert run(monkeypatch, "check", "--study", str(study)) == 0
     shown = capsys.readouterr().out
-    assert "XYZ of table 'features': sound by itself, with 0 warnings" in shown
+    assert "XYZ of table 'features': sound on its own, with 0 warnings" in shown
     assert "sound: tune takes ABC+XYZ together, with 0 warnings" in shown
     assert shown.count("fold 1: trains to") == 1
     with FeatureStore(Settings.read().features_url) as store:
         store.write({"XYZ": make_features(300, seed=1, start="2019-09-01")}, table_name="own")
         store.write({"ABC": make_features()}, table_name="own")
-    # Each is sound by itself, and the one has ended before the other one's folds begin.
+    # Each is sound on its own, and the one has ended before the other one's folds begin.
     assert run(monkeypatch, "check", "--study", str(study), "--features-table", "own") == 1
     shown = capsys.readouterr().out
     assert "too-few-rows" in shown

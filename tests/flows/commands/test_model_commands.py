@@ -107,12 +107,12 @@ def test_predict_shows_quantiles_of_each_target_in_80_columns_and_writes_json(da
 def test_predict_as_of_a_day_that_the_model_has_learnt_from_warns(database, folder, monkeypatch, capsys):
     assert run(monkeypatch, "predict", "--model", folder, "--as-of", "2020-12-24") == 0
     shown = capsys.readouterr().out
-    assert "warning: the model has learnt from rows up to 2021-02-03, and a forecast as of 2020-12-24" in shown
+    assert "warning: the model was trained on rows up to 2021-02-03, so a forecast as of 2020-12-24" in shown
     assert "2020-12-26" in shown
 
 
 def test_predict_as_of_a_day_behind_the_last_row_says_from_where(database, folder, monkeypatch, capsys):
-    said = "is that of 2021-02-13: it is forecast from there"
+    said = "is 2021-02-13: the forecast is from there"
     assert run(monkeypatch, "predict", "--model", folder, "--as-of", "2021-02-14T06:00") == 0
     assert f"the last row up to 2021-02-14T06:00 {said}" in capsys.readouterr().out
     assert run(monkeypatch, "predict", "--model", folder, "--as-of", "2021-02-13") == 0
@@ -147,7 +147,7 @@ def test_predict_does_not_start_from_a_row_that_is_not_over_unless_asked(home, f
     fill_up_to(pd.Timestamp(last))
     assert run(monkeypatch, "predict", "--model", folder) == 0
     shown = capsys.readouterr().out
-    assert f"the last row, {last}, {why}: it is forecast from 2023-05-09 (--from-unfinished starts" in shown
+    assert f"the last row, {last}, {why}: the forecast is from 2023-05-09 (--from-unfinished forecasts" in shown
     assert "log_return_close of ABC as of 2023-05-09" in shown
     assert run(monkeypatch, "predict", "--model", folder, "--from-unfinished") == 0
     shown = capsys.readouterr().out
@@ -160,7 +160,7 @@ def test_predict_does_not_start_from_a_row_of_hardly_any_volume(home, folder, mo
     fill_up_to(pd.Timestamp("2023-05-10"), volume=1.0)
     assert run(monkeypatch, "predict", "--model", folder) == 0
     shown = capsys.readouterr().out
-    assert "the last row, 2023-05-10, has only a part of its volume (volume is 1): it is forecast from" in shown
+    assert "the last row, 2023-05-10, has only a part of its volume (volume is 1): the forecast is from" in shown
     assert "as of 2023-05-09" in shown
 
 
@@ -171,7 +171,7 @@ def test_predict_leaves_out_a_row_that_is_off_the_clock(home, folder, monkeypatc
         store.write({"ABC": frame.iloc[-1:].set_axis(pd.DatetimeIndex(["2023-05-10 16:00:03"], name="timestamp"))})
     assert run(monkeypatch, "predict", "--model", folder) == 0
     shown = capsys.readouterr().out
-    assert "the last row, 2023-05-10 16:00:03, is off the clock of all others, and left out" in shown
+    assert "the last row, 2023-05-10 16:00:03, is off the clock of all others, and is left out" in shown
     assert "as of 2023-05-10" in shown
 
 
@@ -182,7 +182,7 @@ def test_predict_leaves_out_a_row_that_is_off_the_clock(home, folder, monkeypatc
         (["predict"], 2, "--model"),
         (["repro", "nowhere.json"], 1, "nowhere.json does not"),
         (["train", "--params-file", "nowhere.json"], 1, "nowhere.json does not"),
-        (["train", "--params-file", "nowhere.json", "--seeds", "0"], 2, "--seeds must be 1 or more, not 0"),
+        (["train", "--params-file", "nowhere.json", "--seeds", "0"], 2, 'Invalid value "0" for --seeds. Must be >= 1.'),
         (["train", "--params-file", "nowhere.json", "--refit", "never"], 2, "inner-validation"),
     ],
 )
@@ -203,7 +203,7 @@ def test_what_is_asked_wrongly_is_one_line(database, monkeypatch, capsys, argume
         (
             "2262-01-01",
             2,
-            "must not lie in the future, and 2262-01-01 does: leave it out to forecast from the last row, 2021-02-13",
+            "must not be in the future, and 2262-01-01 is: leave it out to forecast from the last row, 2021-02-13",
         ),
     ],
 )
@@ -219,7 +219,7 @@ def test_repro_says_the_same_to_the_bit_or_what_differs(
 ):
     assert run(monkeypatch, "repro", study.file, "--workers", "1") == 0
     shown = capsys.readouterr().out
-    assert f"the same to the bit: 2 folds, mean RMSE {study.best.best_value!r}" in shown
+    assert f"identical, bit for bit: 2 folds, mean RMSE {study.best.best_value!r}" in shown
     document = json.loads(Path(study.file).read_text())
     document["folds"][1]["value"] *= 1 + 2**-52
     document["versions"]["torch"] = "2.0.0"
@@ -227,7 +227,7 @@ def test_repro_says_the_same_to_the_bit_or_what_differs(
     altered.write_text(json.dumps(document))
     assert run(monkeypatch, "repro", str(altered), "--workers", "1") == 1
     shown = capsys.readouterr().out
-    assert shown.index("not as then: torch 2.0.0 then, 2.") < shown.index("RMSE, then and now")
+    assert shown.index("changed since: torch 2.0.0 then, 2.") < shown.index("RMSE, then and now")
     assert repr(document["folds"][1]["rmse"]) in shown
-    assert shown.splitlines()[-1] == "not the same to the bit"
+    assert shown.splitlines()[-1] == "not identical"
     assert all(len(line) <= 80 for line in shown.splitlines())

@@ -60,14 +60,14 @@ def test_the_registry_is_in_the_home_unless_a_setting_or_a_flag_says_more(home, 
 
 def test_each_change_says_in_one_line_what_came_of_it(models, monkeypatch, capsys):
     slot = "ABC log_return_close, 1 step ahead"
-    unjudged = "; no evaluation of it is logged here"
+    unjudged = "; it has no logged evaluation"
     for arguments, said in [
         (["promote", OLD], f"{OLD} is the champion for {slot}, in place of {NEW}{unjudged}"),
         (["roll-back", OLD], f"{NEW} is the champion for {slot}, in place of {OLD}"),
         (["roll-back", "--asset-id", "ABC"], f"{OLD} is the champion for {slot}, in place of {NEW}"),
         (["promote", NEW], f"{NEW} is the champion for {slot}, in place of {OLD}{unjudged}"),
-        (["retire", OLD], f"{OLD} is retired: roll-backs pass over it"),
-        (["retire", NEW], f"{NEW} is retired: {slot} has no champion now"),
+        (["retire", OLD], f"{OLD} is retired: roll-backs skip it"),
+        (["retire", NEW], f"{NEW} is retired: {slot} now has no champion"),
     ]:
         capsys.readouterr()
         assert run(monkeypatch, *arguments) == 0
@@ -100,7 +100,7 @@ def test_the_list_has_a_table_for_each_slot_within_80_columns(models, tmp_path, 
         ("challenger", "weekly", "2021-02-03"),
     ]
     assert lines[0].strip() == "ABC log_return_close, 1 step ahead"
-    assert f"a roll-back goes to {OLD}" in lines
+    assert f"a roll-back reinstates {OLD}" in lines
     assert max(map(len, lines)) <= 80
 
 
@@ -134,7 +134,7 @@ def test_an_empty_registry_is_said_to_be_so(home, monkeypatch, capsys):
     assert run(monkeypatch, "list") == 0
     assert run(monkeypatch, "list", "--asset-id", "ABC") == 0
     none, none_of_asset = capsys.readouterr().out.splitlines()
-    assert none == f"no models in {home}/models: add one with kallos-run models add FOLDER"
+    assert none == f"no models in {home}/models: add one with 'kallos-run models add FOLDER'"
     assert none_of_asset.startswith(f"no models of ABC in {home}/models")
     assert not home.exists()
 

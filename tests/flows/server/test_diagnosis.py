@@ -28,7 +28,7 @@ def test_a_cluster_is_looked_at_only_where_the_settings_name_one(home):
 def test_a_shared_store_is_written_to_where_the_settings_name_one(home, tmp_path):
     assert list(check_store(Settings())) == []
     (finding,) = check_store(Settings(store=str(tmp_path / "shared")))
-    assert (finding.state, finding.message) == ("ok", f"{tmp_path}/shared can be written")
+    assert (finding.state, finding.message) == ("ok", f"{tmp_path}/shared is writable")
     (tmp_path / "file").touch()
     (finding,) = check_store(Settings(store=str(tmp_path / "file")))
     assert finding.state == "bad"

@@ -3,10 +3,10 @@
 from io import StringIO
 
 import pytest
-from rich.console import Console
 
 from flows.terminal.study import show_result, shown_progress
 from flows.terminal.workers import shown_workers
+from flows.wording import Console
 from kallos.report.rows import best_params_markdown, trial_rows
 from kallos.report.tables import fold_table
 from kallos.study.events import StepStarted
