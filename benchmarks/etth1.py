@@ -25,7 +25,7 @@ from kallos.baselines.forecasts import baseline_forecasts
 from kallos.baselines.window import Window
 from kallos.features.frequency import Frequency
 from kallos.features.snapshots import frame_sha256, write_snapshot
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.planning import plan_study
 from kallos.report.leaderboard import Leaderboard, LeaderboardEntry, leaderboard_markdown
 from kallos.scoring.fold import evaluate_fold

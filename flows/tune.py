@@ -19,7 +19,7 @@ from flows.server.arguments import as_it_is, results_folder
 from flows.server.failures import note_failure
 from flows.server.fold_storage import FoldStorage
 from flows.session import read_sound_features, reader, session, watching
-from flows.watching import ArtifactStore, ProgressArtifact, RunLogger, TrialLog, is_worth_a_line
+from flows.watching import ArtifactStore, ProgressArtifact, RunLogger, is_worth_a_line, trial_log
 from kallos import tuner
 from kallos.architectures import Params
 from kallos.cache import FoldCache
@@ -146,7 +146,7 @@ def study(plan: StudyPlan, run: RunSpec, pools: Pools) -> StudyFinished:
         open_record(settings.studies_url, plan, if_running=run.if_running) as record,
         # By default Prefect stores tasks inside a task when the outer one ends: a kill would lose the whole night.
         transaction(commit_mode=CommitMode.EAGER),
-        watching(TrialLog(logger, plan)),
+        watching(trial_log(logger, plan)),
         watching(ProgressArtifact(artifact_key("progress", plan.spec), logger, plan)),
     ):
         if run.refresh_cache:

@@ -8,51 +8,27 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from flows.session import FlowEvent
+from flows.session import BoardChanged, FlowEvent, FlowWatcher
 from kallos.planning import StudyPlan
 from kallos.specs.study import study_title
 from kallos.study.budget import BudgetSpentError
-from kallos.study.events import FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted
-from kallos.study.lines import opening, outcome, run_summary, trial_label
-from kallos.words import short
+from kallos.study.events import StudyStarted, TrialFinished
+from kallos.study.lines import log_lines
 
 RunLogger = Logger | LoggerAdapter[Any]
 
 _SECONDS_BETWEEN_UPDATES = 1.0
 
 
-class TrialLog:
-    """Logs the study, each trial's parameters, folds and value compared to best and naive, and a summary."""
+def trial_log(logger: RunLogger, plan: StudyPlan) -> FlowWatcher:
+    """Return a watcher that logs the study, each trial's parameters, folds and value, and a summary."""
 
-    def __init__(self, logger: RunLogger, plan: StudyPlan) -> None:
-        self._logger = logger
-        self._metric = plan.spec.metric
-        self._naive = f"naive {plan.naive_value:.6g} ({plan.naive})"
+    def log(event: FlowEvent) -> None:
+        if not isinstance(event, BoardChanged):
+            for line in log_lines(event, plan):
+                logger.info("%s", line)
 
-    def __call__(self, event: FlowEvent) -> None:
-        """Log the event."""
-        match event:
-            case StudyStarted():
-                for line in opening(event):
-                    self._logger.info("%s", line)
-            case StudyFinished():
-                self._logger.info("%s", run_summary(event))
-            case TrialStarted(number, params):
-                shown = ", ".join(f"{name}={short(value)}" for name, value in params.items())
-                self._logger.info("trial %d started: %s", number, shown)
-            case FoldScored(trial, fold, score):
-                shown = f"{self._metric} {score.value:.6g}"
-                self._logger.info("trial %d fold %d: %s, %.1f s", trial, fold, shown, score.seconds)
-            case TrialFinished(trial, best):
-                so_far = f"best {best.value:.6g} (trial {best.number})" if best else "no best yet"
-                self._logger.info(
-                    "%s finished: %s, %s, %s, %.1f s of fits",
-                    trial_label(trial),
-                    outcome(trial, self._metric),
-                    so_far,
-                    self._naive,
-                    trial.seconds,
-                )
+    return log
 
 
 class ProgressArtifact:

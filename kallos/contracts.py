@@ -28,7 +28,7 @@ from kallos.architectures.lookup import unsound
 from kallos.architectures.space import corners
 from kallos.architectures.study_space import study_space
 from kallos.errors import DataError, FitError, KallosError, UsageError, require
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.planning import plan_study
 from kallos.scoring.fold import FittedFold, evaluate_fold, fit_fold, forecasts_of, model_of_fit
 from kallos.scoring.job import FoldJob

@@ -9,7 +9,7 @@ from kallos.errors import require, require_callable, require_positive, require_w
 from kallos.features.chunks import OnRows
 from kallos.features.store import FeatureStore
 from kallos.folds.columns import PreparedFold, prepare_fold, study_columns
-from kallos.folds.grid import Fold, cut_folds, splits
+from kallos.folds.cut import Fold, cut_folds, splits
 from kallos.folds.rows import require_rows
 from kallos.settings import DB_TIMEOUT
 from kallos.specs.data import DataSpec, FeatureSpec

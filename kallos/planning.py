@@ -17,9 +17,9 @@ from kallos.baselines.scores import BaselineScores, score_baselines
 from kallos.errors import DataError, UsageError, require
 from kallos.features.moments import Timestamp, timestamp
 from kallos.features.snapshots import frame_sha256, write_snapshot
-from kallos.folds.cut import cut_panel, inner_cuts_of, is_short
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.folds.panel import Panel
+from kallos.folds.study import cut_panel, inner_cuts_of, is_short
 from kallos.scoring.job import FitSpec, FoldJob, rows_sha256
 from kallos.scoring.machine import version_here
 from kallos.scoring.metrics import mean

@@ -15,7 +15,7 @@ from kallos.baselines.forecasts import baseline_forecasts
 from kallos.baselines.scores import IN_FOLDS
 from kallos.baselines.window import Window
 from kallos.features.frequency import Frequency
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.planning import StudyPlan, plan_study
 from kallos.report.forecasts import FoldForecasts
 from kallos.scoring.job import FoldJob, FoldScore

@@ -16,7 +16,7 @@ from kallos.audit.verdicts import AuditVerdict, clean, leak
 from kallos.features.moments import timestamp
 from kallos.features.snapshots import frame_sha256, write_snapshot
 from kallos.folds.columns import prepare_fold
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.scoring.fold import fit_fold, forecasts_of, training_cuts
 from kallos.scoring.job import FitSpec, FoldJob
 from kallos.specs.study import TuneSpec

@@ -12,7 +12,7 @@ from kallos.audit.verdicts import AuditVerdict, clean, leak
 from kallos.errors import FitError
 from kallos.features.moments import timestamp
 from kallos.folds.columns import PreparedFold, group_columns, prepare_fold
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.specs.data import FeatureSpec
 from kallos.words import counted
 

@@ -14,9 +14,9 @@ from kallos.audit.verdicts import AuditVerdict, Stage
 from kallos.errors import DataError, require, require_callable
 from kallos.features.moments import timestamp
 from kallos.folds.columns import columns_of_numbers, study_frame
-from kallos.folds.cut import cut_timestamps, first_rows, rows_of_study
-from kallos.folds.grid import FoldGrid, cut_folds
+from kallos.folds.cut import FoldGrid, cut_folds
 from kallos.folds.rows import require_rows
+from kallos.folds.study import cut_timestamps, first_rows, rows_of_study
 from kallos.specs.study import TuneSpec
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from kallos.baselines.forecasts import baseline_forecasts, best_by_target, with_each_best
 from kallos.baselines.window import Window
 from kallos.features.frequency import Frequency, find_frequency
-from kallos.folds.cut import naming
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.folds.panel import Panel
+from kallos.folds.study import naming
 from kallos.scoring.metrics import Forecast, ForecastErrors, errors_of, mean, mean_of_each
 from kallos.specs.study import TuneSpec
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from kallos.errors import DataError
 from kallos.features.frequency import Frequency
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.scoring.targets import error_unit, targets_of
 from kallos.specs.study import TuneSpec
 

@@ -18,7 +18,7 @@ from kallos.checks.values import examine_values
 from kallos.errors import DataError, require
 from kallos.features.unfinished import why_unfinished
 from kallos.folds.columns import fitting_columns, group_columns, refuse_long_label, timestamp_when_known
-from kallos.folds.cut import first_rows
+from kallos.folds.study import first_rows
 from kallos.specs.study import TuneSpec
 
 

@@ -16,7 +16,7 @@ from kallos.errors import DataError
 from kallos.features.chunks import OnRows
 from kallos.features.dates import bounds
 from kallos.features.store import FeatureStore, by_asset, tidy
-from kallos.folds.cut import cut_timestamps, rows_of_study
+from kallos.folds.study import cut_timestamps, rows_of_study
 from kallos.settings import DB_TIMEOUT
 from kallos.specs.data import DataSpec
 from kallos.specs.study import TuneSpec

@@ -9,8 +9,8 @@ import pandas as pd
 from kallos.checks.findings import Finding, SeenFold, noted
 from kallos.errors import DataError
 from kallos.features.frequency import SESSIONS, Frequency
-from kallos.folds.cut import clip_input, describe_clip, refuse_short_holdout, refuse_short_window
-from kallos.folds.grid import Fold, cut_folds, cut_inner
+from kallos.folds.cut import Fold, cut_folds, cut_inner
+from kallos.folds.study import clip_input, describe_clip, refuse_short_holdout, refuse_short_window
 from kallos.specs.study import TuneSpec
 from kallos.words import pasteable
 

@@ -8,9 +8,9 @@ import pandas as pd
 from kallos.checks.findings import Examination, Finding, in_order
 from kallos.checks.study import examine_folds, seen
 from kallos.errors import DataError
-from kallos.folds.cut import CutPanel, cut_panel, inner_cuts_of
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.folds.panel import Panel
+from kallos.folds.study import CutPanel, cut_panel, inner_cuts_of
 from kallos.specs.study import TuneSpec
 
 # More timestamps lost before a window are reported; a holiday is not.

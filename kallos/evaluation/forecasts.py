@@ -14,7 +14,7 @@ from kallos.evaluation.significance import diebold_mariano, skill_interval
 from kallos.evaluation.verdict import LEVEL, decide
 from kallos.features.moments import timestamp
 from kallos.features.snapshots import frame_sha256
-from kallos.folds.grid import fewest_origins
+from kallos.folds.cut import fewest_origins
 from kallos.scoring.losses import loss_of
 from kallos.scoring.metrics import Forecast, rmse
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kallos.errors import DataError, refuse, require, require_one_of
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.folds.rows import require_columns, require_rows
 from kallos.folds.scalers import Preparation, PreparedSeries
 from kallos.specs.data import FeatureSpec

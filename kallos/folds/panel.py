@@ -11,7 +11,7 @@ import pandas as pd
 
 from kallos.errors import DataError
 from kallos.features.frequency import Frequency, find_frequency
-from kallos.folds.grid import Fold, FoldGrid, InnerCut, cut_folds, cut_inner
+from kallos.folds.cut import Fold, FoldGrid, InnerCut, cut_folds, cut_inner
 from kallos.specs.study import FoldSpec
 from kallos.words import pasteable, shorten
 
@@ -64,7 +64,7 @@ class Panel:
         return Panel(pd.concat(parts), lengths)
 
     def cut_folds(self, spec: FoldSpec, *, lead: int = 1, frequency: str | None = None) -> FoldGrid:
-        """Return the folds by positions in the calendar; see `kallos.folds.grid.cut_folds`.
+        """Return the folds by positions in the calendar; see `kallos.folds.cut.cut_folds`.
 
         Training labels are known at the first forecast origin after a cut, the earliest of all assets. `frequency` is
         that of each asset, detected by default.
@@ -136,7 +136,7 @@ def known(timestamps: Sequence[pd.Index], calendar: pd.Index, start: int, *, lea
 
 
 def inner_cuts(timestamps: Sequence[pd.Index], share: float, *, lead: int, horizon: int) -> tuple[InnerCut, ...]:
-    """Return the cut of each asset's training rows for inner validation; see `kallos.folds.grid.cut_inner`.
+    """Return the cut of each asset's training rows for inner validation; see `kallos.folds.cut.cut_inner`.
 
     `timestamps` are those of the training rows, and positions count from an asset's first one.
     """

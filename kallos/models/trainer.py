@@ -12,7 +12,7 @@ from kallos.features.frequency import find_frequency
 from kallos.features.moments import timestamp
 from kallos.features.snapshots import frame_sha256
 from kallos.folds.columns import PreparedFold, prepare_fold
-from kallos.folds.grid import Fold, InnerCut
+from kallos.folds.cut import Fold, InnerCut
 from kallos.folds.scalers import Preparation
 from kallos.models.manifest import Choice, FileRecord, Manifest, MemberRecord, Refit, Select
 from kallos.scoring.fold import FittedFold, as_fit_errors, fit_prepared, model_of_fit, training_cuts

@@ -15,7 +15,7 @@ from kallos.architectures import create_model, get_architecture
 from kallos.errors import DataError, FitError, KallosError, require
 from kallos.features.snapshots import read_snapshot
 from kallos.folds.columns import PreparedFold, prepare_fold
-from kallos.folds.grid import Fold, InnerCut
+from kallos.folds.cut import Fold, InnerCut
 from kallos.folds.panel import inner_cuts
 from kallos.scoring.job import FitSpec, FoldJob, FoldScore, rows_sha256
 from kallos.scoring.metrics import Forecast, ForecastErrors, errors_of, mean, mean_of_each

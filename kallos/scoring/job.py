@@ -12,7 +12,7 @@ from kallos.architectures import Params, get_architecture
 from kallos.architectures.lookup import beside_source
 from kallos.architectures.study_space import model_of
 from kallos.features.snapshots import frame_sha256
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.scoring.machine import installed, machine
 from kallos.specs.data import FeatureSpec
 from kallos.specs.metrics import MEDIAN, metric_source

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.errors import DataError
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.specs.data import FeatureSpec
 
 Array = npt.NDArray[np.float64]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
     from kallos.folds.columns import PreparedFold
-    from kallos.folds.grid import InnerCut
+    from kallos.folds.cut import InnerCut
 
 _MONITOR = "val_loss"
 _MOST_SAMPLE_BYTES = 2**28

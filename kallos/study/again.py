@@ -6,9 +6,9 @@ from kallos.errors import DataError
 from kallos.features.moments import moment
 from kallos.features.snapshots import frame_sha256, read_snapshot, snapshot_address, write_snapshot
 from kallos.features.store import FeatureStore
-from kallos.folds.cut import study_panel
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.folds.panel import Panel
+from kallos.folds.study import study_panel
 from kallos.planning import StudyPlan, planned_folds
 from kallos.settings import DB_TIMEOUT
 from kallos.study.best_params import BestParams, ScoredWindow

@@ -3,18 +3,19 @@
 from collections.abc import Iterator
 
 from kallos.architectures.study_space import ARCHITECTURE
+from kallos.planning import StudyPlan
 from kallos.specs.metrics import RMSE
-from kallos.study.events import StudyFinished, StudyStarted
+from kallos.study.events import Event, FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted
 from kallos.study.result import TuningResult
 from kallos.study.trials import TrialRecord
-from kallos.words import compared_to, counted
+from kallos.words import compared_to, counted, short
 
 
 def verdict(result: TuningResult) -> str:
     """Return a sentence that compares the best value with naive, and says how it was chosen."""
     naive = f"the naive forecast ({result.naive})"
     if result.skill <= 0:
-        return f"{compared_to(result.skill, naive)}: no better than guessing"
+        return f"{compared_to(result.skill, naive)}: no trial beat it"
     won = sum(
         score.value < window.naive_values[result.naive]
         for window, score in zip(result.windows, result.best.scores, strict=True)
@@ -23,6 +24,28 @@ def verdict(result: TuningResult) -> str:
         f"{compared_to(result.skill, naive)}, in {won} of {len(result.windows)} folds; "
         f"the best of {counted(len(result.trials), 'trial')}, chosen on the same folds"
     )
+
+
+def log_lines(event: Event, plan: StudyPlan) -> Iterator[str]:
+    """Yield the lines of a run's log about an event."""
+    metric = plan.spec.metric
+    match event:
+        case StudyStarted():
+            yield from opening(event)
+        case TrialStarted(number, params):
+            shown = ", ".join(f"{name}={short(value)}" for name, value in params.items())
+            yield f"trial {number} started: {shown}"
+        case FoldScored(trial, fold, score):
+            yield f"trial {trial} fold {fold}: {metric} {score.value:.6g}, {score.seconds:.1f} s"
+        case TrialFinished(trial, best):
+            so_far = f"best {best.value:.6g} (trial {best.number})" if best else "no best yet"
+            naive = f"naive {plan.naive_value:.6g} ({plan.naive})"
+            yield (
+                f"{trial_label(trial)} finished: {outcome(trial, metric)}, {so_far}, {naive}, "
+                f"{trial.seconds:.1f} s of fits"
+            )
+        case StudyFinished():
+            yield run_summary(event)
 
 
 def trial_label(trial: TrialRecord) -> str:

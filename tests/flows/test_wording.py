@@ -12,7 +12,7 @@ import kallos
 from flows.cli import main
 from flows.wording import Console, fields_of_commands, in_flags
 from kallos.errors import DataError
-from kallos.folds.grid import cut_folds
+from kallos.folds.cut import cut_folds
 from kallos.specs.study import FoldSpec
 from tests.samples import make_features
 

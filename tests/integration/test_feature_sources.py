@@ -18,7 +18,7 @@ from kallos.errors import DatabaseError, DataError, KallosError, UsageError
 from kallos.features import chunks
 from kallos.features.store import FeatureStore
 from kallos.folds.columns import study_frame
-from kallos.folds.grid import cut_folds
+from kallos.folds.cut import cut_folds
 from kallos.settings import Settings
 from kallos.specs.data import DataSpec, FeatureSpec
 from kallos.specs.files import merge, read_study_file

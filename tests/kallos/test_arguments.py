@@ -23,7 +23,7 @@ from kallos.features.files.rows import InputReading
 from kallos.features.files.sources import Source
 from kallos.features.frequency import Frequency, find_frequency
 from kallos.folds.columns import study_frame
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.models.files import load_model
 from kallos.models.forecasting import forecast_next, forecast_windows
 from kallos.models.registry import Registry

@@ -24,7 +24,7 @@ from kallos.audit.labels import match_label
 from kallos.errors import DataError
 from kallos.features.store import FeatureStore
 from kallos.folds.columns import prepare_fold, study_frame
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.specs.data import DataSpec, FeatureSpec
 from tests.calendars import exchange, with_gaps
 from tests.clean_sets import clean_set, make_bars

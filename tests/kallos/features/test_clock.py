@@ -7,7 +7,7 @@ from kallos.datasets import get_walk_forward_splits
 from kallos.errors import DataError
 from kallos.features.clock import can_follow, next_rows
 from kallos.features.frequency import Frequency, find_frequency
-from kallos.folds.grid import cut_folds
+from kallos.folds.cut import cut_folds
 from kallos.specs.study import FoldSpec
 from tests.calendars import KINDS, exchange, forex, with_gaps
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kallos.datasets import prepare_darts_timeseries
 from kallos.errors import DataError, FitError
 from kallos.folds.columns import group_columns, prepare_fold, study_frame
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.specs.data import FeatureSpec
 from tests.samples import make_features
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from kallos.checks import examine_together
 from kallos.errors import DataError, UsageError
 from kallos.features.snapshots import read_snapshot
-from kallos.folds.cut import cut_panel
 from kallos.folds.panel import Panel, inner_cuts
+from kallos.folds.study import cut_panel
 from kallos.models.trainer import choose
 from kallos.planning import StudyPlan, plan_study
 from kallos.report.rows import best_params_markdown

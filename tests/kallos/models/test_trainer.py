@@ -4,7 +4,7 @@ import pytest
 from kallos.architectures import create_model
 from kallos.datasets import prepare_darts_timeseries
 from kallos.errors import DataError, UsageError
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.models.forecasting import forecast_windows
 from kallos.models.trainer import choose, train
 from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of

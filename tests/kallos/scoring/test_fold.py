@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kallos.architectures import Architecture
 from kallos.errors import DataError, FitError
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.scoring import job
 from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
 from kallos.specs.data import FeatureSpec

@@ -9,7 +9,7 @@ from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
 from kallos.architectures import registry
 from kallos.errors import DataError, FitError, UsageError
-from kallos.folds.grid import Fold
+from kallos.folds.cut import Fold
 from kallos.report.rows import best_params_markdown
 from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
 from kallos.scoring.metrics import Forecast, measure

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from kallos.datasets import get_walk_forward_splits
 from kallos.errors import DataError, UsageError
-from kallos.folds.grid import Fold, cut_folds, cut_inner
+from kallos.folds.cut import Fold, cut_folds, cut_inner
 from kallos.specs.study import FoldSpec
 
 
