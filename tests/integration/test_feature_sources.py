@@ -315,7 +315,7 @@ def test_a_table_without_a_column_of_assets_is_read_when_it_is_said_to_hold_one(
 
 def test_a_table_of_one_asset_has_no_column_of_assets(db: SqlDatabase) -> None:
     line = db.refusal(UsageError, features_table="prices", single_asset=True, asset_column="id")
-    assert "table 'prices' has 'id': take out `single_asset`" in line
+    assert "table 'prices' has 'id'; leave out `single_asset`" in line
 
 
 def test_an_empty_table_of_one_asset_is_said_to_be_empty(db: SqlDatabase) -> None:
@@ -434,7 +434,7 @@ def test_a_file_whose_last_write_was_cut_short_is_named_with_the_remedy(tmp_path
 
     line = killed.refusal(DatabaseError, features_table="prices", asset_column="id")
 
-    assert "a write to it was cut short" in line
+    assert "a write to it was interrupted" in line
     # Whatever may write undoes it.
     assert killed.rows("SELECT min(price) > 0 FROM prices") == [(1,)]
     assert len(killed.load(features_table="prices", asset_column="id")) == 400

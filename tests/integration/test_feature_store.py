@@ -301,7 +301,7 @@ def test_days_of_a_zone_in_a_column_with_time_zone_are_read_in_the_zone_that_is_
         assert loaded.index.tolist() == DAYS[2:34].tolist()
         assert loaded["x"].tolist() == [row + 0.1 for row in range(2, 34)]
     said = postgresql.refusal(DataError, features_table="own", **OWN)
-    assert f"give `days_in` {zone} if they are its days" in said
+    assert f"give `days_in` {zone} if they are days there" in said
 
 
 @pytest.mark.parametrize("value", ["0.1", "-12345.678901", "0.000000123456789012345", "123456789012345"])
@@ -345,7 +345,7 @@ def test_a_table_in_another_schema_is_named_with_it(postgresql: Database) -> Non
     pd.testing.assert_frame_equal(postgresql.load(features_table="research.features"), counted(DAYS))
     assert "did you mean 'features'?" in postgresql.refusal(DatabaseError, features_table="research.feature")
     line = postgresql.refusal(DatabaseError, features_table="Research.features")
-    assert "'Research' does not: did you mean 'research'?" in line
+    assert "'Research' does not exist: did you mean 'research'?" in line
 
 
 @pytest.mark.parametrize("kind", [Integer, BigInteger])
@@ -640,7 +640,7 @@ def test_an_asset_with_too_few_bars_keeps_the_others_out_too(db: Database) -> No
     with pytest.raises(DataError) as caught:
         ingest_prices({"BTC": bars(80), "ETH": bars(33)}, db.url)
 
-    assert "asset 'ETH' has 33 bars" in one_line(caught)
+    assert "needs 34 bars, and asset 'ETH' has 33;" in one_line(caught)
     assert db.rows("SELECT DISTINCT asset_id FROM features") == [("SOL",)]
 
 

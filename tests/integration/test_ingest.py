@@ -146,7 +146,7 @@ def test_a_table_may_lie_in_a_schema_of_postgresql(postgresql: Base) -> None:
 def test_a_schema_that_there_is_not_is_named_with_the_one_that_may_be_meant(postgresql: Base) -> None:
     postgresql.run("CREATE SCHEMA Research")
 
-    with pytest.raises(DatabaseError, match=r"'Research' does not: did you mean 'research'\?") as caught:
+    with pytest.raises(DatabaseError, match=r"'Research' does not exist: did you mean 'research'\?") as caught:
         write_features({"BTC": frame([1, 2])}, postgresql.url, "Research.own")
 
     assert "check that it runs" not in str(caught.value)
@@ -169,7 +169,7 @@ def test_more_columns_than_a_table_has_are_refused(request: pytest.FixtureReques
     db: Base = request.getfixturevalue(backend)
     wide = pd.DataFrame(np.nan, index=DAYS, columns=[f"c{at}" for at in range(most - 1)])
 
-    with pytest.raises(DatabaseError, match=f"has {most} columns at most"):
+    with pytest.raises(DatabaseError, match=f"has at most {most} columns"):
         write_features({"BTC": wide}, db.url)
     write_features({"BTC": wide.iloc[:, 1:]}, db.url)
 
