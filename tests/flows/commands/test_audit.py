@@ -7,7 +7,7 @@ import pytest
 
 from flows.cli import app
 from kallos.audit import audit_revisions
-from kallos.audit.revisions import not_testable
+from kallos.audit.revisions import not_comparable
 from kallos.features.snapshots import write_snapshot
 from kallos.features.store import FeatureStore
 from kallos.folds.columns import study_frame
@@ -123,7 +123,7 @@ def revisions_alone(frame, spec, *, earlier, earlier_target, **_):
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_the_password_of_a_results_folder_is_not_shown(db_url, capsys, monkeypatch, flags):
-    monkeypatch.setattr("kallos.audit.audit_study", lambda *_, no_earlier, **__: [not_testable(no_earlier)])
+    monkeypatch.setattr("kallos.audit.audit_study", lambda *_, no_earlier, **__: [not_comparable(no_earlier)])
     monkeypatch.setenv("KALLOS_RESULTS", "memory://user:s3cret@host/results")
     monkeypatch.setenv("COLUMNS", "300")
     app(["audit", "--asset-id", "ABC", *FLAGS, "--db-url", db_url, *flags])
