@@ -113,6 +113,6 @@ def test_without_a_study_there_is_nothing_to_show(tmp_path):
         show_dashboard(storage_url=f"sqlite:///{tmp_path}/none.db")
     assert not (tmp_path / "none.db").exists()
     (tmp_path / "theirs.db").touch()
-    with pytest.raises(KallosError, match="theirs.db has no studies yet"):
+    with pytest.raises(KallosError, match=r"theirs\.db has no studies yet"):
         show_dashboard(storage_url=f"sqlite:///{tmp_path}/theirs.db")
     assert (tmp_path / "theirs.db").read_bytes() == b""
