@@ -29,6 +29,18 @@ def test_what_comes_behind_the_study_is_a_line_each(is_terminal):
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_study_is_a_bar_on_a_terminal_and_a_line_for_each_trial_elsewhere(tmp_path, is_terminal):
+    console = Console(width=80, file=StringIO(), force_terminal=is_terminal)
+    plan = small_plan(tmp_path, pruner="none")
+    with shown_progress(console) as shown:
+        run_tuning(plan, score_fold=by_parameters, watcher=shown)
+    printed = console.file.getvalue()
+    assert ("1/3  trial 0  rmse " in printed) != is_terminal
+    assert ("trial 3/3" in printed) == is_terminal
+    assert "6 folds fitted in this run" in printed
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
 def test_a_lost_worker_is_a_line_for_each_time_that_its_fold_is_tried_again(tmp_path, is_terminal):
     console, losses = Console(width=80, file=StringIO(), force_terminal=is_terminal), ["two", "one"]
 
