@@ -57,7 +57,9 @@ class Slot(_Stored):
 
 
 class TrainedOn(_Stored):
-    """The rows that a model was trained on."""
+    """The rows that a model was trained on: the part of its manifest's data that a registry needs."""
+
+    model_config = ConfigDict(extra="ignore")
 
     sha256: str
     rows: int

@@ -65,7 +65,7 @@ def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_
     assert [evaluation.decision for evaluation in evaluations_in(registry.folder_of(first.model_id))].count("ship") == 1
     artifact = Artifact.get("verdict-ridge-abc")
     assert artifact.data.startswith(f"# keep: {first.model_id}")
-    assert f"{first.model_id} is the champion" in artifact.data
+    assert f"{first.model_id} is champion in" in artifact.data
     # What a person takes out of use stays out, and the evaluation is logged beside the registry, too.
     registry.retire(first.model_id, "bad in live trading")
     assert nightly(spec, ALONE, str(results), seeds=1).evaluation.verdict.decision == "ship"
