@@ -10,7 +10,7 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.server.arguments import as_it_is, results_folder
-from flows.session import reader
+from flows.session import keeping_rows, reader
 from flows.watching import ArtifactStore
 from kallos import checks
 from kallos.baselines.window import Window
@@ -118,7 +118,8 @@ def evaluate(
     folder = results_folder(output_dir)
     trained = load_model(model)
     dates = scored_dates(trained.manifest, test_start_date, test_end_date)
-    return evaluate_and_keep(trained, model, dates, against, folder)
+    with keeping_rows():
+        return evaluate_and_keep(trained, model, dates, against, folder)
 
 
 def evaluate_and_keep(

@@ -257,6 +257,8 @@ def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = N
 def _choose(plan: StudyPlan, result: TuningResult, logger: RunLogger) -> HonestChoice:
     try:
         chosen: HonestChoice = choose(plan, result)
+    except StorageError:
+        raise
     except KallosError as error:  # Nobody can count the operations of a custom architecture.
         logger.warning("no choice within one standard error: %s", error)
         return HonestChoice(deflation=deflate(result))

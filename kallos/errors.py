@@ -1,12 +1,15 @@
 """The tree of errors, and checks of arguments that raise them.
 
-KallosError                 one line for the user: the rule, the value, the remedy ├── UsageError              the
-request is wrong: a flag, a specification, a setting   (exit code 2) ├── DatabaseError           the database cannot be
-reached, or refuses                 (exit code 1) ├── DataError               the rows or columns are unfit
-(exit code 1) ├── FitError                one fold cannot be fitted: the trial fails without a │
-retry, and the study goes on ├── StudyError              the study has no result
-(exit code 1) ├── StorageError            a folder or file cannot be read or written: also an        (exit code 1) │
-`OSError`, which a retry may fix └── BrokenPromiseError      an architecture breaks its contract (`kallos.contracts`)
+KallosError                 one line for the user: the rule, the value, the remedy
+├── UsageError              the request is wrong: a flag, a specification, a setting   (exit code 2)
+├── DatabaseError           the database cannot be reached, or refuses                 (exit code 1)
+├── DataError               the rows or columns are unfit                              (exit code 1)
+├── FitError                one fold cannot be fitted: the trial fails without a
+│                           retry, and the study goes on
+├── StudyError              the study has no result                                    (exit code 1)
+├── StorageError            a folder or file cannot be read or written: also an        (exit code 1)
+│                           `OSError`, which a retry may fix
+└── BrokenPromiseError      an architecture breaks its contract (`kallos.contracts`)
 """
 
 import re

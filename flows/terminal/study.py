@@ -16,6 +16,7 @@ from kallos.report.rows import architecture_rows, fold_rows
 from kallos.specs.study import TuneSpec, metric_with_unit, study_title
 from kallos.storage import address_of
 from kallos.study import lines
+from kallos.study.best_params import shown_address
 from kallos.study.events import FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening, run_summary, trial_label
 from kallos.study.names import BEST_PARAMS, REPORT, latest_name, study_folder
@@ -105,7 +106,7 @@ def print_page(console: Console, spec: TuneSpec, results: str) -> None:
 
 def show_result(console: Console, result: TuningResult, results: str, *, has_page: bool) -> None:
     """Print the folds, the verdict, the best parameters, and where to find the result and the report."""
-    address = address_of(results, latest_name(result.spec, BEST_PARAMS))
+    address = shown_address(result, results, BEST_PARAMS)
     metric = metric_with_unit(result.spec)
     title = f"{study_title(result.spec)}: {metric} of the best trial ({result.best.number})"
     table = titled(title)
@@ -135,7 +136,7 @@ def show_result(console: Console, result: TuningResult, results: str, *, has_pag
     console.print(f"best parameters: {params}")
     console.print(f"written to {address}", soft_wrap=True)
     if has_page:
-        print_page(console, result.spec, results)
+        console.print(f"report: {shown_address(result, results, REPORT)}", soft_wrap=True)
     own = scrubbed(study_folder(results, result.study_name))
     console.print(f"all files of this study: {own}", soft_wrap=True)
     if result.holdout_start is not None and result.holdout_end is not None:

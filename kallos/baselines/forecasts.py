@@ -47,7 +47,7 @@ def best_by_target(errors: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
 
 def with_each_best(forecasts: Mapping[str, Forecast], rules: Sequence[str]) -> dict[str, Forecast]:
     """Return these forecasts and, unless all targets have the same rule, one that combines each target's."""
-    if len(set(rules)) == 1:
+    if len(set(rules)) < 2:
         return dict(forecasts)
     return {**forecasts, EACH_BEST: Forecast.by_target([forecasts[rule] for rule in rules])}
 

@@ -9,7 +9,7 @@ from kallos.features.frequency import Frequency, find_frequency
 from kallos.folds.cut import Fold
 from kallos.folds.panel import Panel
 from kallos.folds.study import naming
-from kallos.scoring.metrics import Forecast, ForecastErrors, errors_of, mean, mean_of_each
+from kallos.scoring.metrics import ForecastErrors, errors_of, mean, mean_of_each
 from kallos.specs.study import TuneSpec
 
 IN_FOLDS = ("zero", "last", "mean")
@@ -40,19 +40,20 @@ def score_baselines(
     """
     frequencies = [find_frequency(timestamps, spec.data.frequency) for timestamps in panel.timestamps]
     windows = [_windows(panel, fold, spec, frequencies) for fold in (*folds, *beyond)]
-    forecasts = [[baseline_forecasts(window, IN_FOLDS) for window in fold] for fold in windows]
-    errors = [_errors(spec.metric, *fold) for fold in zip(windows, forecasts, strict=True)]
-    rules = best_by_target(mean_by_target([_by_target(each) for each in errors[: len(folds)]]))
-    with_best = [[with_each_best(each, rules) for each in fold] for fold in forecasts]
-    whole = [_errors(spec.metric, *fold) for fold in zip(windows, with_best, strict=True)]
+    # Only errors are kept: forecasts of many quantiles fill the memory.
+    errors = [_errors(spec.metric, fold, rules=()) for fold in windows]
+    by_target = [_by_target(each) for each in errors]
+    rules = best_by_target(mean_by_target(by_target[: len(folds)]))
+    if len(set(rules)) > 1:
+        errors = [_errors(spec.metric, fold, rules) for fold in windows]
     return [
         BaselineScores(
-            values={name: mean([asset.value for asset in each]) for name, each in all_.items()},
-            rmse={name: mean([asset.rmse for asset in each]) for name, each in all_.items()},
-            by_asset={name: tuple(asset.value for asset in each) for name, each in all_.items()},
-            by_target=_by_target(own),
+            values={name: mean([asset.value for asset in each]) for name, each in of_fold.items()},
+            rmse={name: mean([asset.rmse for asset in each]) for name, each in of_fold.items()},
+            by_asset={name: tuple(asset.value for asset in each) for name, each in of_fold.items()},
+            by_target=own,
         )
-        for all_, own in zip(whole, errors, strict=True)
+        for of_fold, own in zip(errors, by_target, strict=True)
     ]
 
 
@@ -70,13 +71,15 @@ def _windows(panel: Panel, fold: Fold, spec: TuneSpec, frequencies: Sequence[Fre
     return windows
 
 
-def _errors(
-    metric: str, windows: Sequence[Window], forecasts: Sequence[Mapping[str, Forecast]]
-) -> dict[str, list[ForecastErrors]]:
-    return {
-        name: [errors_of(metric, each[name], window.actual) for window, each in zip(windows, forecasts, strict=True)]
-        for name in forecasts[0]
-    }
+def _errors(metric: str, windows: Sequence[Window], rules: Sequence[str]) -> dict[str, list[ForecastErrors]]:
+    """Return the errors of each baseline, one per asset; with rules, also of the one that follows a rule per target."""
+    each = [_errors_of_asset(metric, window, rules) for window in windows]
+    return {name: [asset[name] for asset in each] for name in each[0]}
+
+
+def _errors_of_asset(metric: str, window: Window, rules: Sequence[str]) -> dict[str, ForecastErrors]:
+    forecasts = with_each_best(baseline_forecasts(window, IN_FOLDS), rules)
+    return {name: errors_of(metric, forecast, window.actual) for name, forecast in forecasts.items()}
 
 
 def _by_target(errors: Mapping[str, Sequence[ForecastErrors]]) -> Errors:

@@ -50,12 +50,12 @@ class Window:
         rows = len(self.frame) - self.start
         if rows < self.horizon:
             raise DataError(
-                f"a hold-out must contain a whole horizon of {self.horizon} rows, and has {rows}: choose a later "
+                f"a window must contain a whole horizon of {self.horizon} rows, and has {rows}: choose a later "
                 f"`test_end_date`"
             )
         if self.start < self.lead:
             raise DataError(
-                f"a hold-out must begin at least {self.lead} rows after the first row, and begins {self.start} rows "
+                f"a window must begin at least {self.lead} rows after the first row, and begins {self.start} rows "
                 f"after it: bring earlier rows"
             )
 

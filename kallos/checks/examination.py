@@ -17,7 +17,7 @@ from kallos.checks.timestamps import Stamped, examine_timestamps, unfinished
 from kallos.checks.values import examine_values
 from kallos.errors import DataError, require
 from kallos.features.unfinished import why_unfinished
-from kallos.folds.columns import fitting_columns, group_columns, refuse_long_label, timestamp_when_known
+from kallos.folds.columns import fitting_columns, group_columns, refuse_long_label, shift_to_when_known
 from kallos.folds.study import first_rows
 from kallos.specs.study import TuneSpec
 
@@ -111,7 +111,7 @@ def _study(
         return
     known = numbers.where(np.isfinite(numbers))
     if all(target in numbers.columns for target in spec.features.targets):
-        known = timestamp_when_known(known, spec.features, fill=spec.data.fill)
+        known = shift_to_when_known(known, spec.features, fill=spec.data.fill)
         copies = list(copies_of_target(known, spec))
         # A copy of the target is reported once.
         others = known.drop(columns=[finding.column for finding in copies if finding.column is not None])

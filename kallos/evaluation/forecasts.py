@@ -45,7 +45,7 @@ def evaluate_forecasts(
     spec, actual, unit, loss = holdout.spec, holdout.actual, holdout.unit, loss_of(holdout.spec.metric)
     seeds = {seed: Forecast.of_quantiles(each, spec.levels) for seed, each in forecasts.items()}
     for name, each in {**seeds, **({} if champion is None else {"the champion": champion})}.items():
-        _refuse_unfit(name, each, actual.shape)
+        _refuse_unfit(name, each, (*actual.shape, len(each.levels)))
     baselines = baseline_forecasts(holdout)
     simple = {name: forecast for name, forecast in baselines.items() if name in SIMPLE}
     rules = best_by_target({name: loss.by_target(each, actual) for name, each in simple.items()})
@@ -140,10 +140,10 @@ def refuse_too_few(holdout: Window) -> None:
 
 
 def _refuse_unfit(name: str, forecast: Forecast, shape: tuple[int, ...]) -> None:
-    if forecast.point.shape != shape:
+    if forecast.quantiles.shape != shape:
         raise DataError(
-            f"forecasts must cover every origin and step, shape {shape}, and those of {name} have shape "
-            f"{forecast.point.shape}"
+            f"forecasts must cover every origin, step, target and level, shape {shape}, and those of {name} have shape "
+            f"{forecast.quantiles.shape}"
         )
     if not np.isfinite(forecast.quantiles).all():
         raise DataError(f"forecasts must be finite, and those of {name} are not: train the model again")

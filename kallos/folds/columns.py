@@ -55,7 +55,7 @@ def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none
     require_one_of(("none", "forward"), fill=fill)
     chosen = columns_of_numbers(frame, features)
     refuse_long_label(len(chosen), features)
-    numbers = timestamp_when_known(chosen, features, fill=fill)
+    numbers = shift_to_when_known(chosen, features, fill=fill)
     _refuse_unfit_values(numbers, features, fill)
     return numbers
 
@@ -96,7 +96,7 @@ def study_columns(columns: pd.Index, features: FeatureSpec) -> list[str]:
     return [*targets, *(name for name in fitting_columns(columns, features.columns) if name not in left_out)]
 
 
-def timestamp_when_known(chosen: pd.DataFrame, features: FeatureSpec, *, fill: str = "none") -> pd.DataFrame:
+def shift_to_when_known(chosen: pd.DataFrame, features: FeatureSpec, *, fill: str = "none") -> pd.DataFrame:
     """Return float64 columns with the target shifted to when it is known, without the rows that then lack it."""
     # Adding zero turns -0.0 into 0.0: databases do not keep the sign, and the content's hash must not depend on it.
     numbers = chosen.astype(np.float64) + 0.0

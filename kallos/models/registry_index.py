@@ -15,7 +15,7 @@ from kallos.features.moments import Timestamp
 from kallos.words import counted, did_you_mean
 
 FORMAT: Literal["kallos-registry"] = "kallos-registry"
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2
 
 State = Literal["challenger", "champion", "retired"]
 Verb = Literal["add", "promote", "roll-back", "retire"]
@@ -103,7 +103,7 @@ class Index(_Stored):
     """All models and all changes; the models' states follow from the changes."""
 
     format: Literal["kallos-registry"] = FORMAT
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     models: tuple[Entry, ...] = ()
     history: tuple[Change, ...] = ()
 

@@ -48,7 +48,9 @@ def span(evaluation: HoldoutEvaluation) -> str:
 
 def score_rows(evaluation: HoldoutEvaluation) -> list[dict[str, Any]]:
     """Return a row per forecaster, the best by the study's metric first; an undefined score is None."""
-    rows = [{"forecaster": name, **scores.model_dump()} for name, scores in evaluation.scores.items()]
+    # RMSE and MAE are shown anyway.
+    doubled = {"value"} if evaluation.metric in ("rmse", "mae") else set()
+    rows = [{"forecaster": name, **scores.model_dump(exclude=doubled)} for name, scores in evaluation.scores.items()]
     return sorted(rows, key=lambda row: evaluation.errors[row["forecaster"]])
 
 
@@ -56,7 +58,7 @@ def score_names(evaluation: HoldoutEvaluation) -> dict[str, str]:
     """Return the headings of the rows; that of a custom metric is the name of its function."""
     metric = evaluation.metric_label.rpartition(":")[2]
     names = {name: name.replace("_", " ") for name in score_rows(evaluation)[0] if name != "forecaster"}
-    return {**names, "value": metric}
+    return {name: metric if name == "value" else heading for name, heading in names.items()}
 
 
 def loss_line(evaluation: HoldoutEvaluation) -> str:

@@ -13,7 +13,7 @@ from kallos.planning import DataSummary, FoldWindow
 from kallos.scoring.job import FoldScore
 from kallos.specs.metrics import metric_label
 from kallos.specs.study import TuneSpec, unit
-from kallos.storage import Folder, read_at
+from kallos.storage import Folder, address_of, read_at
 from kallos.study.choice import NO_CHOICE, Deflation, HonestChoice, OneStandardError
 from kallos.study.names import BEST_PARAMS, failure_name, failures_folder, latest_name, study_folder
 from kallos.study.result import PartScore, TuningResult
@@ -195,6 +195,13 @@ def is_latest(result: TuningResult, results: str) -> bool:
     """Return whether the study is the latest of its model, asset and target."""
     latest = read_latest(result.spec, results)
     return latest is not None and latest.study == result.study_name
+
+
+def shown_address(result: TuningResult, results: str, name: str) -> str:
+    """Return the address to show for a file of the result: its short copy, while that is this study's."""
+    if is_latest(result, results):
+        return address_of(results, latest_name(result.spec, name))
+    return address_of(study_folder(results, result.study_name), name)
 
 
 def write_failure(name: str, results: str, failure: Mapping[str, Any]) -> str:

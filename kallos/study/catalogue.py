@@ -14,7 +14,18 @@ from kallos.errors import StudyError, UsageError
 from kallos.features.databases import shown
 from kallos.planning import DataSummary, FoldWindow, mean_naive_values
 from kallos.study.locks import running_studies, study_lock
-from kallos.study.record import CREATED, DATA, SPEC, WARM, WINDOWS, must_answer, opened_if_there, parse_storage_url
+from kallos.study.record import (
+    CREATED,
+    DATA,
+    FORMAT,
+    RECORD_FORMAT,
+    SPEC,
+    WARM,
+    WINDOWS,
+    must_answer,
+    opened_if_there,
+    parse_storage_url,
+)
 from kallos.study.trials import TrialRecord, WarmStart, best_of
 from kallos.words import did_you_mean, shorten
 
@@ -160,8 +171,9 @@ def delete_studies(storage_url: str, names: Sequence[str]) -> None:
 
 
 def _ours(storage: BaseStorage | None) -> list["FrozenStudy"]:
-    """Return Kallos' own studies: a new one is complete once its warm start, the last attribute, is recorded."""
-    return [] if storage is None else [study for study in storage.get_all_studies() if WARM in study.user_attrs]
+    """Return the studies that this version recorded; the last attribute of a new one is its warm start."""
+    found = [] if storage is None else storage.get_all_studies()
+    return [each for each in found if WARM in each.user_attrs and each.user_attrs.get(FORMAT) == RECORD_FORMAT]
 
 
 def _trials(storage: BaseStorage, study: "FrozenStudy") -> list[FrozenTrial] | None:

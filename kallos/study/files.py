@@ -14,7 +14,7 @@ from kallos.study.result import TuningResult
 from kallos.words import scrubbed
 
 # Raise this whenever a change makes earlier files unreadable.
-FORMAT = 1
+FORMAT = 2
 
 _KIND = "kallos study"
 

@@ -30,7 +30,9 @@ _log = logging.getLogger(__name__)
 Done = TypeVar("Done")
 
 # User attributes of a study.
-SPEC, CREATED, DATA, WINDOWS, WARM = "spec", "created", "data", "windows", "warm_start"
+SPEC, CREATED, DATA, WINDOWS, WARM, FORMAT = "spec", "created", "data", "windows", "warm_start", "format"
+# Raise this whenever older records can no longer be read.
+RECORD_FORMAT = 2
 _FAMILY, _UNTIL = "family", "validation_end"
 _ENDED_ATTRS = "attrs_while_running"
 # Pauses between tries in seconds, long enough for a database to restart.
@@ -293,6 +295,7 @@ def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> int:
         CREATED: datetime.now(UTC).isoformat(),
         _FAMILY: plan.family,
         DATA: plan.data.model_dump(mode="json"),
+        FORMAT: RECORD_FORMAT,
         WINDOWS: [window.model_dump(mode="json") for window in plan.windows],
     }
     # An earlier run may have been killed here.

@@ -18,14 +18,14 @@ from kallos.scoring.metrics import mean
 class SeedReplication(BaseModel):
     """Scores of the chosen parameters with each seed, and naive's, in the target's own units.
 
-    `rmse` has each seed's mean over the folds, by the study's metric, the study's own seed first. `mean` and `sd` are
+    `values` has each seed's mean over the folds, by the study's metric, the study's own seed first. `mean` and `sd` are
     over the seeds; `sd` divides by n - 1 and is None for one seed. `median_epoch` is over the best epochs of all fits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seeds: tuple[int, ...]
-    rmse: tuple[float, ...]
+    values: tuple[float, ...]
     mean: float
     sd: float | None
     median_epoch: int
@@ -62,15 +62,15 @@ def replicate(
     with ThreadPoolExecutor(workers) as threads:
         scores = list(threads.map(score_fold, jobs))
     n_folds = len(plan.folds)
-    rmse = tuple(
+    values = tuple(
         mean([score.value for score in scores[position : position + n_folds]])
         for position in range(0, len(scores), n_folds)
     )
     return SeedReplication(
         seeds=numbers,
-        rmse=rmse,
-        mean=mean(list(rmse)),
-        sd=float(np.std(rmse, ddof=1)) if len(rmse) > 1 else None,
+        values=values,
+        mean=mean(list(values)),
+        sd=float(np.std(values, ddof=1)) if len(values) > 1 else None,
         median_epoch=round(float(np.median([score.best_epoch for score in scores]))),
         naive=plan.naive,
         naive_value=plan.naive_value,

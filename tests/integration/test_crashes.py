@@ -163,7 +163,7 @@ def test_a_fold_that_hangs_is_ended_and_tried_again(tmp_path):
     refused, _ = second.communicate(timeout=60)
     assert second.returncode == 1
     assert re.search(
-        "one run at a time may write a study, and another run holds gru-ABC-.* set `if_running` to", refused
+        "one run at a time may write a study, and another run holds gru-ABC-.* set `if_running` to wait", refused
     )
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said

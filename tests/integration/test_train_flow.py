@@ -42,7 +42,7 @@ def test_train_leaves_the_model_that_the_library_trains_as_a_directory_and_an_ar
     assert folder.name == model.model_id
     assert f"written to {folder}" in " ".join(shown.split())
     replicated = model.manifest.seed_replication
-    assert replicated.rmse[0] == study.best.best_value
+    assert replicated.values[0] == study.best.best_value
     assert model.files() == small_model(study).files()
     assert small_model(study, seed_replication=replicated).model_id == model.model_id
     artifact = Artifact.get("model-gru-abc")

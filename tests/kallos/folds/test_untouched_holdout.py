@@ -41,7 +41,7 @@ def spec_of(**over: Any) -> TuneSpec:
     return small_spec(folds=HOLDOUT, **over)
 
 
-def naming(frame: pd.DataFrame, spec: TuneSpec) -> tuple[Any, ...]:
+def seen_by(frame: pd.DataFrame, spec: TuneSpec) -> tuple[Any, ...]:
     """Return what the check finds and sees, and the name of the study and the hash of its rows."""
     rows = as_read(frame)
     examination = examine(rows, spec, now=NOW)
@@ -84,10 +84,10 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_whatever_a_holdout_holds_the_findings_and_the_study_stay_as_they_are(change, label_horizon):
     spec = spec_of(features={"label_horizon": label_horizon})
-    before = naming(FRAME, spec)
+    before = seen_by(FRAME, spec)
     assert before[0] == ()
     assert before[1]["rows"] + before[1]["rows_of_holdout"] == 400
-    assert naming(change(FRAME), spec) == before
+    assert seen_by(change(FRAME), spec) == before
 
 
 @settings(max_examples=40, deadline=None)
@@ -102,7 +102,7 @@ def test_no_value_of_a_holdout_moves_a_finding_or_the_study(places, value, label
     changed = FRAME.copy()
     for row, column in places:
         changed.iloc[row, column] = value
-    assert naming(changed, spec) == naming(FRAME, spec)
+    assert seen_by(changed, spec) == seen_by(FRAME, spec)
 
 
 def test_labels_that_are_known_behind_the_cut_are_no_more_looked_at_than_the_holdout():
@@ -110,7 +110,7 @@ def test_labels_that_are_known_behind_the_cut_are_no_more_looked_at_than_the_hol
     last = examine(as_read(FRAME), spec).rows - 7
     for value in (np.nan, 1e9):
         changed = put(value, "log_return_close", slice(last, 400))(FRAME)
-        assert naming(changed, spec) == naming(FRAME, spec)
+        assert seen_by(changed, spec) == seen_by(FRAME, spec)
     # The one before is the study's.
     assert examine(as_read(put(np.nan, "log_return_close", slice(last - 1, last))(FRAME)), spec).errors
 

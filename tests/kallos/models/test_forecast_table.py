@@ -93,6 +93,13 @@ def test_a_table_of_another_shape_or_kind_of_timestamps_is_refused(url, table):
         write_forecasts(DAY, url, table)
 
 
+def test_a_table_of_another_key_is_refused(url, table):
+    columns = "model_id TEXT, as_of TIMESTAMP, target TEXT, step INTEGER, quantile FLOAT, target_time TIMESTAMP"
+    execute(url, f"CREATE TABLE made_here ({columns}, value FLOAT, PRIMARY KEY (model_id, as_of, step))")
+    with pytest.raises(DatabaseError, match="'made_here' has the key model_id, as_of, step: choose another"):
+        write_forecasts(DAY, url, table)
+
+
 def test_integers_are_timestamps_too(url, table):
     write_forecasts(replace(DAY, as_of=17, target_times=(18, None)), url, table)
     assert [row[1:4] for row in rows_in(url)] == [(17, 1, 18), (17, 2, None)]

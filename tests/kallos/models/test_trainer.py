@@ -146,7 +146,7 @@ def test_a_seed_replication_is_the_mean_and_spread_over_seeds_of_the_mean_over_f
     replicated = replicate(plan, study.best.best_params, seeds=3, score_fold=score, workers=2)
     # Means over folds 1 and 2: 1.75, 2.75 and 3.75.
     assert replicated.seeds == (42, 43, 44)
-    assert replicated.rmse == (1.75, 2.75, 3.75)
+    assert replicated.values == (1.75, 2.75, 3.75)
     assert replicated.mean == 2.75
     assert replicated.sd == 1.0
     assert (replicated.naive, replicated.naive_value) == (plan.naive, plan.naive_value)
@@ -156,5 +156,5 @@ def test_a_seed_replication_is_the_mean_and_spread_over_seeds_of_the_mean_over_f
 def test_the_studys_own_seed_replicates_its_own_value_by_its_own_metric(tmp_path, over):
     study = finished_study(tmp_path, **over)
     replicated = replicate(plan_of(study), study.best.best_params, seeds=1, score_fold=evaluate_fold)
-    assert replicated.rmse == (study.best.best_value,)
+    assert replicated.values == (study.best.best_value,)
     assert replicated.sd is None

@@ -55,7 +55,7 @@ def test_the_verdict_comes_first_with_its_interval_and_the_hold_out():
     assert "1.00% worse than ridge" in text
     assert "1 step ahead. Level\n1%; 2 evaluations on this hold-out,\n1 test." in text
     assert [row["forecaster"] for row in score_rows(small_evaluation())] == ["model", "last", "zero"]
-    assert "| model | 0.02 | 0.02 | 0.015 | 0.7 | 0.55 | - |" in text
+    assert "| model | 0.02 | 0.015 | 0.7 | 0.55 | - |" in text
 
 
 def test_the_picture_is_the_same_for_the_same_evaluation():

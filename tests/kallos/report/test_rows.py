@@ -18,6 +18,7 @@ from kallos.study.best_params import (
     is_latest,
     read_best_params,
     read_latest,
+    shown_address,
     since_last_run,
     write_best_params,
     write_failure,
@@ -88,6 +89,8 @@ def test_no_result_of_another_study_replaces_a_studys_own_nor_one_of_another_tar
         assert json.loads((results / "gru_ABC_best_params.json").read_text())["study"] == others[name].study_name
         assert read_best_params(str(results / result.study_name)) == BestParams.of(result)
     assert not is_latest(result, str(results))
+    assert shown_address(result, str(results), "report.html").endswith(f"{result.study_name}/report.html")
+    assert shown_address(others["seed"], str(results), "report.html").endswith("results/gru_ABC_report.html")
 
 
 def test_a_copy_of_another_asset_is_none_of_this_ones_where_a_disk_does_not_tell_their_case_apart(result, tmp_path):

@@ -181,7 +181,7 @@ def test_trained_quantiles_lie_above_as_many_values_as_they_say(tmp_path):
     assert (actual < forecast.quantiles).mean(axis=(0, 1, 2)) == pytest.approx(LEVELS, abs=0.15)
 
 
-def test_quantiles_of_naive_forecasts_are_their_errors_on_the_training_rows_alone():
+def test_quantiles_of_naive_forecasts_are_their_errors_on_the_rows_known_at_the_first_origin():
     rows = [0.0, 1.0, 3.0, 2.0, 5.0, 4.0, 9.0]
     fold = Fold(1, 0, 5, 5, 7)
     frame = pd.DataFrame({"log_return_close": rows})

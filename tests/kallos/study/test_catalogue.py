@@ -85,8 +85,10 @@ def test_one_study_is_shown_with_its_specification_best_trials_and_folds(file_ur
     assert study.folds_won == sum(score.rmse < each for score, each in zip(result.best.scores, naive, strict=True))
 
 
-def test_a_study_of_somebody_else_is_not_among_ours(file_url):
+def test_a_study_of_somebody_else_or_of_another_version_is_not_among_ours(file_url):
     optuna.create_study(storage=parse_url(file_url).render_as_string(), study_name="theirs")
+    old = optuna.create_study(storage=parse_url(file_url).render_as_string(), study_name="old")
+    old.set_user_attr("warm_start", {})
     assert list_studies(file_url) == []
     with pytest.raises(UsageError, match="'theirs' is not"):
         read_study(file_url, "theirs")
