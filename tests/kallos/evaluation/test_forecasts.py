@@ -142,7 +142,7 @@ def test_a_hold_out_that_no_horizon_or_origin_fits_is_refused():
 @pytest.mark.parametrize(
     ("forecast", "message"),
     [
-        (np.zeros((100, 2)), r"shape \(100, 1, 1\), and those of 0 have shape \(100, 2, 1\)"),
+        (np.zeros((100, 2)), r"shape \(100, 1, 1, 1\), and those of 0 have shape \(100, 2, 1, 1\)"),
         (np.full((100, 1), np.nan), "forecasts must be finite, and those of 0 are not"),
     ],
 )

@@ -249,7 +249,7 @@ def spoilt(text: str) -> dict[str, str]:
     return {
         "must be JSON": text[: len(text) // 2],
         "must be one of Kallos": json.dumps({"models": []}),
-        "has 2: update Kallos": json.dumps({**index, "version": 2, "news": 1}),
+        "has 3: update Kallos": json.dumps({**index, "version": 3, "news": 1}),
         "news: Extra inputs": json.dumps({**index, "news": 1}),
         "do not follow from its history": json.dumps({**index, "models": [{**first, "state": "champion"}, *others]}),
         "change 1 is of a model that is not in it": json.dumps({**index, "models": others}),

@@ -22,7 +22,7 @@ def test_a_study_comes_back_from_its_file_as_it_was(result, tmp_path):
     assert again == result
     assert [trial.value for trial in again.trials] == [trial.value for trial in result.trials]
     assert {type(value) for trial in again.trials for value in trial.params.values()} == {int, float, bool}
-    assert json.loads(path.read_text(), parse_constant=pytest.fail)["format"] == 1
+    assert json.loads(path.read_text(), parse_constant=pytest.fail)["format"] == 2
 
 
 def test_a_study_comes_back_from_an_object_store(result):
@@ -41,9 +41,9 @@ def changed(path: Path, **fields) -> None:
         (lambda path: path.write_text("[]"), UsageError, "must be written by 'kallos-run tune'"),
         (lambda path: changed(path, kind="else"), UsageError, "must be written by 'kallos-run tune'"),
         (
-            lambda path: changed(path, format=2),
+            lambda path: changed(path, format=3),
             DataError,
-            "have format 1, and .* has format 2, written by another version",
+            "have format 2, and .* has format 3, written by another version",
         ),
         (lambda path: changed(path, result={"best": 1}), DataError, "is damaged at best"),
         (lambda path: changed(path, result=None), DataError, "is damaged at result"),
