@@ -89,7 +89,7 @@ def _changed(changed: Session) -> Iterator[None]:
 
 def watching(watcher: FlowWatcher) -> AbstractContextManager[None]:
     """Tell the watcher about all events of flows inside this block."""
-    return _changed(replace(session(), watchers=(*session().watchers, watcher)))
+    return _changed(replace(session(), watchers=(watcher, *session().watchers)))
 
 
 def handing_over(prepared: Prepared | None) -> AbstractContextManager[None]:

@@ -34,7 +34,7 @@ def one_statement(query: str) -> str:
         raise ValueError("must be one statement: remove everything after the first ';'")
     for name in _parameters(statement):
         if name not in PARAMETERS:
-            raise ValueError(f"may bind only :asset_id, :start_date and :end_date, not :{name}")
+            raise ValueError(f"must bind only :asset_id, :start_date and :end_date, not :{name}")
     return statement
 
 

@@ -152,7 +152,7 @@ def test_a_run_whose_process_is_killed_is_crashed_and_the_next_one_carries_on(ma
     (note,) = notes.glob("gru_ABC-*.json")
     failure = json.loads(note.read_text())
     assert (failure["state"], failure["flow_run_id"]) == ("Crashed", killed)
-    assert "the next run of the same study carries it on" in failure["remedy"]
+    assert "fix the cause, and the next run continues the study" in failure["remedy"]
     after = start_adhoc(machine, 12)
     machine.wait_until(lambda: machine.flow_run(after)["state_type"] not in ("SCHEDULED", "PENDING", "RUNNING"))
     assert machine.flow_run(after)["state_name"] == "Completed"

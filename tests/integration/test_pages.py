@@ -38,7 +38,7 @@ from kallos.specs.grid import parse_grid
 from kallos.specs.study import parse_tune_spec
 from tests.pages import PAGES, ROOT, Block, blocks
 
-LANGUAGES = {"bash", "console", "python", "sql", "toml", "json", "text"}
+LANGUAGES = {"bash", "console", "python", "sql", "toml", "json", "text", "mermaid"}
 # Commands that take seconds on small rows, and those whose flow is a run of its own.
 QUICK = {"audit", "cache", "check", "ingest", "space"}
 FLOWS = {"tune": "flows.commands.tune", "tune-all": "flows.commands.tune_all", "nightly": "flows.commands.nightly"}

@@ -190,7 +190,7 @@ def test_each_function_that_readme_and_docs_name_is_among_them():
         ),
         (lambda: create_model("ridge", {"input_chunk_length": -1}), "ridge cannot be fitted: ValueError"),
         (lambda: create_model("gru", quantiles=3), "quantiles must be a tuple or a list or None, not an int"),
-        (lambda: create_model("gru", quantiles=[0.1]), "give other params or quantiles"),
+        (lambda: create_model("gru", quantiles=[0.1]), "use other params or quantiles"),
         (lambda: Budget(timeout=-1), "timeout must be a number of at least 0, not -1"),
         (lambda: FoldPool(0), "workers must be a whole number of at least 1, not 0"),
         (lambda: study_frame(DF, FeatureSpec(), fill="back"), "fill must be 'none' or 'forward', not 'back'"),
