@@ -273,7 +273,7 @@ NOTHING_LISTENS = "postgresql://quant:hunter2@127.0.0.1:9/features"
         (
             ["tune", "--asset-id", "ABC", "--storage-url", "sqlite://"],
             2,
-            "--storage-url must outlive this process: give SQLite a file",
+            "--storage-url must outlive this process",
         ),
         (["cache", "prune", "--older-than", "-1"], 2, 'Invalid value "-1.0" for --older-than. Must be >= 0.'),
         (["tuna"], 2, "tune"),

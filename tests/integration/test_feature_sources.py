@@ -214,10 +214,10 @@ def test_what_is_wrong_with_a_query_is_said_in_one_line(
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("SELECT 1 WHERE id = :asset", "must bind only :asset_id, :start_date and :end_date, not :asset"),
+        ("SELECT 1 WHERE id = :asset", "only :asset_id, :start_date and :end_date, not :asset"),
         (
             "SELECT 1 WHERE id=:asset_id AND x=:End_Date",
-            "must bind only :asset_id, :start_date and :end_date, not :End_Date",
+            "only :asset_id, :start_date and :end_date, not :End_Date",
         ),
         ("SELECT 1; DROP TABLE prices", "must be one statement"),
         ("SELECT ';' ; -- end\n SELECT 2;", "must be one statement"),

@@ -85,7 +85,7 @@ def test_too_few_trading_hours_say_how_many_are_needed_at_their_rate():
     # 23 weekdays of 7 bars in a month of 31 days, for eight windows and the first to train on.
     with pytest.raises(
         DataError,
-        match=r"needs 9 complete windows of a month.*about 14\d\d rows, and the data has 2 complete windows and 301 rows",
+        match=r"needs 9 complete windows.*about 14\d\d rows, and the data has 2 complete windows and 301 rows",
     ):
         cut_folds(index, FoldSpec(n_folds=8), frequency="sessions")
 

@@ -188,7 +188,7 @@ def other_columns(folder: Path) -> None:
         (lambda folder: edit(folder, "manifest.json", format=1), False, "it has format 1, and this version reads 3"),
         (lambda folder: edit(folder, "manifest.json", more=1), False, "damaged: more is not a field"),
         (lambda folder: edit(folder, "manifest.json", horizon=3), False, "damaged: specification must agree with"),
-        (lambda folder: edit(folder, "manifest.json", frequency="B"), False, "damaged: frequency: a regular frequency must not skip nights or weekends"),
+        (lambda folder: edit(folder, "manifest.json", frequency="B"), False, "must not skip nights or weekends"),
         (lambda folder: edit(folder, "manifest.json", study="x"), False, "manifest.json was changed"),
         (lambda folder: edit(folder, "preparation.json", mean=float("nan")), True, "preparation.json is damaged: mean"),
         (lambda folder: edit(folder, "preparation.json", groups=[]), True, "its columns are not those of the manifest"),
