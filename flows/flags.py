@@ -58,10 +58,15 @@ def flags_of(model: type[BaseModel], group: str, path: tuple[str, ...] = ()) -> 
 
 
 def _without_lists(kind: Any) -> Any:
-    """Return a field's type without the tuples of a union: a flag takes one value."""
+    """Return a field's type without the tuples of a union, since a flag takes one value, and without its bounds.
+
+    The specification checks the bounds: its messages name the field and the rule.
+    """
+    if get_origin(kind) is Annotated:
+        return _without_lists(get_args(kind)[0])
     if get_origin(kind) not in (Union, UnionType):
         return kind
-    return reduce(or_, (each for each in get_args(kind) if get_origin(each) is not tuple))
+    return reduce(or_, (_without_lists(each) for each in get_args(kind) if get_origin(each) is not tuple))
 
 
 def nested(flags: list[Flag], given: Mapping[str, Any]) -> dict[str, Any]:
