@@ -106,7 +106,7 @@ def against_the_plain_loop(bench: Bench, study: str, target: float | None) -> No
         fits_saved_by_pruning=kallos["saved"],
         kallos_best=kallos["best_value"],
         plain_best=plain["best_value"],
-        naive=kallos["naive_value"],
+        baseline=kallos["baseline_value"],
     )
     with FoldPool(2) as pool:
         mean = {

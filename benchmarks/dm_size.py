@@ -10,7 +10,7 @@ overlapping forecasts err together. Beside it what textbooks have: horizon - 1 a
 where that is negative), and Student's t with n - 1 degrees of freedom.
 
 Verdict: forecasts are twice what they should be, by which they are as good as zeros and no better, and are held against
-the naive forecast that is best on the hold-out. Power: forecasts are what they should be.
+the baseline that is best on the hold-out. Power: forecasts are what they should be.
 """
 
 import math
@@ -109,23 +109,23 @@ def known_signals(
         yield Window.of_holdout(rows, slice(_KNOWN, _KNOWN + n), _SPEC, Frequency("D", has_gaps=True)), true[_KNOWN:]
 
 
-def p_against_best_naive(holdout: Window, forecast: Array) -> float:
-    """Return the p value of forecasts one step ahead against the naive forecast of least error on the hold-out."""
+def p_against_best_baseline(holdout: Window, forecast: Array) -> float:
+    """Return the p value of forecasts one step ahead against the baseline of least error on the hold-out."""
     actual = holdout.actual.ravel()
     baselines = baseline_forecasts(holdout, SIMPLE).values()
-    naive = min((np.square(each.point.ravel() - actual) for each in baselines), key=np.mean)
-    return diebold_mariano(np.square(forecast - actual), naive).p_value
+    baseline = min((np.square(each.point.ravel() - actual) for each in baselines), key=np.mean)
+    return diebold_mariano(np.square(forecast - actual), baseline).p_value
 
 
 def verdict_table(rng: np.random.Generator, n_series: int) -> Table:
-    """Return how often a model beats the best naive forecast at the level, by the skill that is there."""
+    """Return how often a model beats the best baseline at the level, by the skill that is there."""
     skills = (0.01, 0.02, 0.05, 0.1, 0.2)
     table = Table("origins", "returns", "no better", *(f"skill {skill:.0%}" for skill in skills), title="better at 1 %")
     for n in (92, 250, 365, 1000):
         for kind in KINDS:
-            twice = [p_against_best_naive(*_twice(*each)) for each in known_signals(rng, kind, 0.01, n, n_series)]
+            twice = [p_against_best_baseline(*_twice(*each)) for each in known_signals(rng, kind, 0.01, n, n_series)]
             found = [
-                _share([p_against_best_naive(*each) for each in known_signals(rng, kind, skill, n, n_series // 4)])
+                _share([p_against_best_baseline(*each) for each in known_signals(rng, kind, skill, n, n_series // 4)])
                 for skill in skills
             ]
             table.add_row(str(n), kind, _share(twice), *found)

@@ -6,7 +6,7 @@ training rows, over all columns, from every origin. Trials are compared on the m
 trained on the first rows alone, is scored on the test rows once. Training stops early on the last 5 % of the training
 rows, and not on the middle rows as in the papers: those choose, and nothing else.
 
-exchange_rate: the leaderboard of naive and linear models on the last two walk-forward windows.
+exchange_rate: the leaderboard of baseline and linear models on the last two walk-forward windows.
 """
 
 import sys

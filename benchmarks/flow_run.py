@@ -124,7 +124,7 @@ def main(spec: TuneSpec, run: RunSpec, out: Path, trivial: bool) -> dict[str, An
     return {
         "best_params": result.best_params,
         "best_value": result.best_value,
-        "naive_value": result.naive_value,
+        "baseline_value": result.baseline_value,
         "study_seconds": clock.told[-1] - clock.first_ask if clock.told else 0.0,
         "trial_seconds": [b - a for a, b in zip([clock.first_ask, *clock.told], clock.told, strict=False)],
         "memory": clock.memory,

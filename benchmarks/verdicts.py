@@ -158,7 +158,7 @@ def main() -> None:
     for heading in ("series", "seed", "verdict", "against", "skill", "98 % interval", "p", "skill over ridge"):
         table.add_column(heading, justify="left" if heading in ("series", "verdict", "against") else "right")
     for (name, seed), evaluation in found:
-        against = evaluation.against_naive
+        against = evaluation.against_baseline
         table.add_row(
             name,
             str(seed),
@@ -171,7 +171,7 @@ def main() -> None:
         )
     Console().print(table)
     silent = sum(case[0] == "noise" and each.verdict.decision != "ship" for case, each in found)
-    print(f"noise: no better than naive {silent} times of {NOISE_SEEDS}")  # noqa: T201
+    print(f"noise: not shown {silent} times of {NOISE_SEEDS}")  # noqa: T201
     if len(sys.argv) > 1:
         rows = [{"series": name, "seed": seed, **each.model_dump(mode="json")} for (name, seed), each in found]
         Path(sys.argv[1]).write_text(json.dumps(rows, indent=1) + "\n")

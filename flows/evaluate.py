@@ -1,4 +1,4 @@
-"""The flow `evaluate`: judge a model on rows that its study never saw, against naive forecasts and the champion."""
+"""The flow `evaluate`: judge a model on rows that its study never saw, against baselines and the champion."""
 
 import base64
 import posixpath
@@ -105,7 +105,7 @@ def evaluate(
     against: str = CHAMPION,
     output_dir: str | None = None,
 ) -> HoldoutEvaluation:
-    """Judge a model on rows that its study never saw, against naive forecasts, ridge and the champion.
+    """Judge a model on rows that its study never saw, against baselines, ridge and the champion.
 
     Args:
         model: Model directory, or its fsspec URL.

@@ -89,7 +89,7 @@ def load_features(spec: TuneSpec) -> pd.DataFrame:
 
 @task
 def create_splits(features: pd.DataFrame, spec: TuneSpec) -> StudyPlan:
-    """Cut the folds, score the naive forecasts on them, and freeze the rows in a snapshot."""
+    """Cut the folds, score the baselines on them, and freeze the rows in a snapshot."""
     return plan_study(features, spec, Settings.read().snapshots)
 
 
@@ -309,5 +309,5 @@ def _store_artifacts(result: TuningResult, last: BestParams | None, page: str | 
         key=artifact_key("plots", spec),
         # The picture itself, so that every browser that shows the UI can show it.
         image_url=f"data:image/png;base64,{picture}",
-        description=f"{study_title(spec)}: the best trial compared to naive, and all trials",
+        description=f"{study_title(spec)}: the best trial compared to the baseline, and all trials",
     )

@@ -1,4 +1,4 @@
-"""The plan of a study, made before its first trial: rows, folds, naive scores, fold jobs."""
+"""The plan of a study, made before its first trial: rows, folds, baseline scores, fold jobs."""
 
 import math
 from collections.abc import Sequence
@@ -45,9 +45,9 @@ class DataSummary(BaseModel):
 
 
 class FoldWindow(BaseModel):
-    """A fold in timestamps, inclusive, with the errors of the naive forecasts.
+    """A fold in timestamps, inclusive, with the errors of the baselines.
 
-    All errors but `naive_rmse` are by the study's metric; all but `naive_by_asset` are means over the assets.
+    All errors but `baseline_rmse` are by the study's metric; all but `baseline_by_asset` are means over the assets.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,10 +56,10 @@ class FoldWindow(BaseModel):
     train_end: Timestamp
     validation_start: Timestamp
     validation_end: Timestamp
-    naive_values: dict[str, float]
-    naive_rmse: dict[str, float]
-    naive_by_asset: dict[str, tuple[float, ...]]
-    naive_by_target: dict[str, tuple[float, ...]]
+    baseline_values: dict[str, float]
+    baseline_rmse: dict[str, float]
+    baseline_by_asset: dict[str, tuple[float, ...]]
+    baseline_by_target: dict[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -141,19 +141,19 @@ class StudyPlan:
         return tuple(planned.window for planned in self.folds)
 
     @cached_property
-    def naive_values(self) -> dict[str, float]:
-        """Mean error over the folds of each naive forecast."""
-        return mean_naive_values(self.windows)
+    def baseline_values(self) -> dict[str, float]:
+        """Mean error over the folds of each baseline."""
+        return mean_baseline_values(self.windows)
 
     @cached_property
-    def naive(self) -> str:
-        """The best naive forecast by mean over the folds."""
-        return min(self.naive_values, key=self.naive_values.__getitem__)
+    def baseline(self) -> str:
+        """The best baseline by mean over the folds."""
+        return min(self.baseline_values, key=self.baseline_values.__getitem__)
 
     @property
-    def naive_value(self) -> float:
-        """Mean error over the folds of the best naive forecast."""
-        return self.naive_values[self.naive]
+    def baseline_value(self) -> float:
+        """Mean error over the folds of the best baseline."""
+        return self.baseline_values[self.baseline]
 
     def fitting(self, params: Params) -> dict[str, Any]:
         """Return parameters that another study has drawn, adapted to this study's clipped space."""
@@ -215,15 +215,15 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str | Path) -> St
         holdout_start=None if cut.holdout_start is None else timestamp(cut.holdout_start),
         holdout_end=None if cut.holdout_end is None else timestamp(cut.holdout_end),
     )
-    if plan.naive_value == 0:
+    if plan.baseline_value == 0:
         raise DataError(
-            f"a target must vary, and the naive forecast ({plan.naive}) makes no error on {spec.features.target!r}: "
+            f"a target must vary, and the baseline ({plan.baseline}) makes no error on {spec.features.target!r}: "
             f"choose another `target`, other dates or another `n_folds`"
         )
-    if not all(0 <= value < math.inf for window in plan.windows for value in window.naive_values.values()):
+    if not all(0 <= value < math.inf for window in plan.windows for value in window.baseline_values.values()):
         raise UsageError(
             f"a metric must return a finite number of at least 0 (lower is better), and {spec.metric} returns "
-            f"{shorten(list(plan.naive_values.values()))} for the naive forecasts"
+            f"{shorten(list(plan.baseline_values.values()))} for the baselines"
         )
     return plan
 
@@ -239,10 +239,10 @@ def _can_be_scored(panel: Panel, current_fold: Fold, spec: TuneSpec, longest_inp
     )
 
 
-def mean_naive_values(windows: Sequence[FoldWindow]) -> dict[str, float]:
-    """Return the mean error over the folds of each naive forecast; empty without folds."""
-    names = windows[0].naive_values if windows else ()
-    return {name: mean([window.naive_values[name] for window in windows]) for name in names}
+def mean_baseline_values(windows: Sequence[FoldWindow]) -> dict[str, float]:
+    """Return the mean error over the folds of each baseline; empty without folds."""
+    names = windows[0].baseline_values if windows else ()
+    return {name: mean([window.baseline_values[name] for window in windows]) for name in names}
 
 
 def planned_folds(
@@ -261,9 +261,9 @@ def _planned(panel: Panel, fold: Fold, scores: BaselineScores) -> PlannedFold:
         train_end=timestamp(panel.calendar[fold.train_stop - 1]),
         validation_start=timestamp(panel.calendar[fold.validation_start]),
         validation_end=timestamp(panel.calendar[fold.validation_stop - 1]),
-        naive_values=scores.values,
-        naive_rmse=scores.rmse,
-        naive_by_asset=scores.by_asset,
-        naive_by_target=scores.by_target,
+        baseline_values=scores.values,
+        baseline_rmse=scores.rmse,
+        baseline_by_asset=scores.by_asset,
+        baseline_by_target=scores.by_target,
     )
     return PlannedFold(folds, window, rows_sha256(panel.frame, folds))

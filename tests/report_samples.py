@@ -16,7 +16,7 @@ from tests.samples import by_parameters, fold_score, make_features, small_plan
 
 
 def score(job: FoldJob) -> FoldScore:
-    """Score a job as `by_parameters` does, but no worse than twice naive, and fail the third trial."""
+    """Score a job as `by_parameters` does, but no worse than twice baseline, and fail the third trial."""
     if job.name.startswith("trial-2-"):
         raise FitError("the loss is <NaN>")
     rmse = 0.01 * (0.9 + math.tanh(0.1 * by_parameters(job).rmse))
@@ -71,8 +71,8 @@ def holdout_evaluation(decision: str = "ship", **over: Any) -> HoldoutEvaluation
         "level": 0.01,
         "scores": {"model": scores, "zero": scores, "ridge": scores},
         "rmse_by_seed": {"42": 0.0104},
-        "naive": "zero",
-        "against_naive": against,
+        "baseline": "zero",
+        "against_baseline": against,
         "against_ridge": against.model_copy(update={"other": "ridge", "low": -0.01}),
         "against_champion": None,
         "holdout_evaluations": 3,
@@ -123,7 +123,7 @@ def deflation(**over: Any) -> Deflation:
         "apparent_skill": 0.05,
         "skill": 0.0125,
         "value": 0.0099,
-        "naive_value": 0.01,
+        "baseline_value": 0.01,
         "overfitting": 0.4,
         "trials": 12,
         "resamples": 100,

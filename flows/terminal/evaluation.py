@@ -9,7 +9,7 @@ from flows.terminal.tables import titled
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.report.evaluation import loss_line, score_names, score_rows, shown_score, span
 
-_STYLES = {"ship": "bold green", "keep": "bold yellow", "no better than naive": "bold yellow"}
+_STYLES = {"ship": "bold green", "keep": "bold yellow", "not shown": "bold yellow"}
 _HEADINGS = {
     "rmse": "RMSE",
     "mae": "MAE",

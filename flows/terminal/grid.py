@@ -16,7 +16,7 @@ from kallos.study.events import StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening
 from kallos.words import counted, signed
 
-_STYLES = {"naive": "italic", "failed": "red", "waiting": "dim", "done": ""}
+_STYLES = {"baseline": "italic", "failed": "red", "waiting": "dim", "done": ""}
 
 
 @contextmanager
@@ -68,10 +68,10 @@ class ShownStudies:
         line = f"{number}/{len(board.entries)}  {entry.model} on {entry.asset}  "
         if entry.status == "failed":
             line += f"failed: {in_flags(str(entry.reason))}"
-        elif entry.value is not None and entry.naive_value:
-            skill = 1 - entry.value / entry.naive_value
+        elif entry.value is not None and entry.baseline_value:
+            skill = 1 - entry.value / entry.baseline_value
             line += (
-                f"{entry.metric} {value(entry.value)}  naive {value(entry.naive_value)} ({entry.naive})  "
+                f"{entry.metric} {value(entry.value)}  baseline {value(entry.baseline_value)} ({entry.baseline})  "
                 f"{signed(skill)}"
             )
         if entry.pending:
@@ -117,7 +117,7 @@ def show_leaderboard(console: Console, board: Leaderboard) -> None:
             signed(row.skill),
             of(row.folds_won, row.folds),
             of(row.trials, row.n_trials),
-            "" if row.status in ("done", "naive") else row.status,
+            "" if row.status in ("done", "baseline") else row.status,
             style=_STYLES[row.status],
         )
         shown = row.asset

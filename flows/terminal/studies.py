@@ -18,7 +18,7 @@ _NONE = ""
 _LISTED: tuple[tuple[str, AlignMethod], ...] = (
     ("trials", "left"),
     ("best", "right"),
-    ("naive", "right"),
+    ("baseline", "right"),
     ("skill", "right"),
     ("last (UTC)", "left"),
 )
@@ -42,7 +42,7 @@ def _listed(study: StudySummary) -> list[Text]:
     return [
         Text(_progress(study)),
         _best(study),
-        Text.assemble(_value(study.naive_value), (f" {study.naive}", "dim")),
+        Text.assemble(_value(study.baseline_value), (f" {study.baseline}", "dim")),
         Text(signed(study.skill), "green" if study.skill is not None and study.skill > 0 else ""),
         Text.assemble(state),
     ]
@@ -87,7 +87,7 @@ def show_comparison(console: Console, comparison: StudyComparison) -> None:
         table.add_column(sign, justify="right", overflow="fold")
     rows = [(study.summary, study) for study in comparison.studies]
     table.add_row("best", *(_marked(each, comparison) for each, _ in rows))
-    table.add_row("naive", *(_value(each.naive_value) for each, _ in rows))
+    table.add_row("baseline", *(_value(each.baseline_value) for each, _ in rows))
     table.add_row("skill", *(signed(each.skill) for each, _ in rows))
     table.add_row("folds won", *(_won(study) for _, study in rows))
     table.add_row("trials", *(_progress(each) for each, _ in rows))
@@ -126,8 +126,8 @@ def _facts(study: RecordedStudy) -> Iterator[str]:
         yield f"warm start: {counted(len(study.warm_start.params), 'parameter set')} of {study.warm_start.study}"
     if summary.best_value is not None:
         yield (
-            f"best {metric_label(summary.metric)} {_value(summary.best_value)}, naive ({summary.naive}) "
-            f"{_value(summary.naive_value)}, skill {signed(summary.skill)}, {_won(study)} folds won"
+            f"best {metric_label(summary.metric)} {_value(summary.best_value)}, baseline ({summary.baseline}) "
+            f"{_value(summary.baseline_value)}, skill {signed(summary.skill)}, {_won(study)} folds won"
         )
 
 
@@ -146,17 +146,17 @@ def _folds(study: RecordedStudy) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("fold")
     table.add_column("validation", no_wrap=True)
-    for heading in ("best", f"naive: {study.summary.naive}", "skill"):
+    for heading in ("best", f"baseline: {study.summary.baseline}", "skill"):
         table.add_column(heading, justify="right", no_wrap=True)
     scores = study.best.scores if study.best else (None,) * len(study.windows)
     for number, (window, score) in enumerate(zip(study.windows, scores, strict=True), start=1):
-        naive = window.naive_values[study.summary.naive]
+        baseline = window.baseline_values[study.summary.baseline]
         table.add_row(
             str(number),
             f"{day(window.validation_start)[:10]} to {day(window.validation_end)[:10]}",
             _value(score.value) if score else _NONE,
-            _value(naive),
-            signed(1 - score.value / naive if score and naive else None),
+            _value(baseline),
+            signed(1 - score.value / baseline if score and baseline else None),
         )
     return table
 

@@ -63,12 +63,12 @@ class ShownStudy:
                     "",
                     total=(n_trials - recorded) * len(plan.folds),
                     trial=f"{min(recorded + 1, n_trials)}/{n_trials}",
-                    best=_best_against_naive(None, plan),
+                    best=_best_against_baseline(None, plan),
                 )
             case FoldScored():
                 self._progress.advance(self._task)
             case TrialFinished(trial, best) if self._started is not None:
-                self._show_trial(trial, _best_against_naive(best, self._started.plan), self._started)
+                self._show_trial(trial, _best_against_baseline(best, self._started.plan), self._started)
             case StudyFinished():
                 self.finished = event
                 self._print(run_summary(event))
@@ -112,18 +112,18 @@ def show_result(console: Console, result: TuningResult, results: str, *, has_pag
     table = titled(title)
     for heading in ("fold", "validation"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("best", f"naive: {result.naive}", "skill"):
+    for heading in ("best", f"baseline: {result.baseline}", "skill"):
         table.add_column(heading, justify="right")
     for row in fold_rows(result):
         table.add_row(
             str(row["fold"]),
             f"{row['validation_start'][:10]} to {row['validation_end'][:10]}",
             f"{row['value']:.6g}",
-            f"{row['naive_value']:.6g}",
+            f"{row['baseline_value']:.6g}",
             signed(row["skill"]),
         )
     table.add_section()
-    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", signed(result.skill))
+    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.baseline_value:.6g}", signed(result.skill))
     console.print(table)
     for part, scores in (("asset", result.by_asset), ("target", result.by_target)):
         if len(scores) > 1:
@@ -149,10 +149,10 @@ def show_result(console: Console, result: TuningResult, results: str, *, has_pag
 
 
 def _part_table(part: str, scores: Sequence[PartScore]) -> Table:
-    table = titled(f"by {part}, mean over the folds", part, numbers=("best", "naive", "skill"))
+    table = titled(f"by {part}, mean over the folds", part, numbers=("best", "baseline", "skill"))
     for each in scores:
-        values = (f"{each.value:.6g}", f"{each.naive_value:.6g}", signed(each.skill))
-        table.add_row(Text(f"{each.name} (naive: {each.naive})"), *values)
+        values = (f"{each.value:.6g}", f"{each.baseline_value:.6g}", signed(each.skill))
+        table.add_row(Text(f"{each.name} (baseline: {each.baseline})"), *values)
     return table
 
 
@@ -174,6 +174,6 @@ def _headlines(started: StudyStarted) -> Iterator[str]:
     yield from opening(started)
 
 
-def _best_against_naive(best: TrialRecord | None, plan: StudyPlan) -> str:
-    naive = f"naive {plan.naive_value:.4g} ({plan.naive})"
-    return f"best {best.value:.4g}  {naive}" if best else naive
+def _best_against_baseline(best: TrialRecord | None, plan: StudyPlan) -> str:
+    baseline = f"baseline {plan.baseline_value:.4g} ({plan.baseline})"
+    return f"best {best.value:.4g}  {baseline}" if best else baseline

@@ -108,7 +108,7 @@ class Window:
         past = np.arange(int(self.origins[0]) + 1 - self.overlap, dtype=np.int64)
         if not len(past):
             raise DataError(
-                f"quantiles of naive forecasts need more than {self.overlap} rows up to a window's first origin, and "
+                f"quantiles of baselines need more than {self.overlap} rows up to a window's first origin, and "
                 f"there are {len(self.history)}: bring earlier rows"
             )
         return past

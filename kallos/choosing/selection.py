@@ -72,15 +72,15 @@ def deflate(result: TuningResult, *, resamples: int = RESAMPLES, seed: int = 0) 
     if len(trials) < 2 or len(result.windows) < FEWEST_FOLDS:
         return None
     scores = np.array([_fold_values(trial) for trial in trials])
-    naive = np.array([window.naive_values[result.naive] for window in result.windows])
+    baseline = np.array([window.baseline_values[result.baseline] for window in result.windows])
     rng = np.random.default_rng(seed)
-    value, naive_value = _out_of_bag(scores, naive, resamples, rng)
+    value, baseline_value = _out_of_bag(scores, baseline, resamples, rng)
     splits = list(_halves(scores.shape[1], resamples, rng))
     return Deflation(
         apparent_skill=result.skill,
-        skill=1 - value / naive_value,
+        skill=1 - value / baseline_value,
         value=value,
-        naive_value=naive_value,
+        baseline_value=baseline_value,
         overfitting=float(np.mean([_is_overfitted(scores, chosen_on) for chosen_on in splits])),
         trials=len(trials),
         resamples=resamples,
@@ -120,8 +120,8 @@ def _near(result: TuningResult) -> Iterator[tuple[TrialRecord, tuple[float, floa
             yield trial, (mean, error)
 
 
-def _out_of_bag(scores: Array, naive: Array, resamples: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the mean error on the folds that were not drawn, of the trials chosen on those that were, and of naive."""
+def _out_of_bag(scores: Array, baseline: Array, resamples: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the mean error on the folds not drawn, of the trials chosen on those drawn, and of the baseline."""
     n_folds = scores.shape[1]
     drawn = rng.integers(n_folds, size=(resamples, n_folds))
     counts: Array = (drawn[:, :, None] == np.arange(n_folds)).sum(axis=1).astype(np.float64)
@@ -130,7 +130,7 @@ def _out_of_bag(scores: Array, naive: Array, resamples: int, rng: np.random.Gene
     chosen = (counts @ scores.T).argmin(axis=1)
     left_out = counts == 0
     share = left_out / left_out.sum(axis=1, keepdims=True)
-    return float((share * scores[chosen]).sum(axis=1).mean()), float((share @ naive).mean())
+    return float((share * scores[chosen]).sum(axis=1).mean()), float((share @ baseline).mean())
 
 
 def _halves(n_folds: int, most: int, rng: np.random.Generator) -> Iterator[Rows]:

@@ -58,10 +58,10 @@ def evaluate_forecasts(
     if champion is not None:
         forecasters["champion"] = champion.over(unit)
     losses = {name: loss.by_origin(each, actual) for name, each in forecasters.items()}
-    best_naive = min(simple, key=lambda name: losses[name].mean())
-    if losses[best_naive].mean() == 0:
+    best_baseline = min(simple, key=lambda name: losses[name].mean())
+    if losses[best_baseline].mean() == 0:
         raise DataError(
-            f"an evaluation needs a target that varies, and naive ({best_naive}) forecasts "
+            f"an evaluation needs a target that varies, and the baseline ({best_baseline}) forecasts "
             f"{spec.features.target_label!r} without error on the hold-out: choose other test dates or another target"
         )
     zero, last = forecasters["zero"].point, forecasters["last"].point
@@ -87,7 +87,7 @@ def evaluate_forecasts(
             p_value=test.p_value,
         )
 
-    against_naive, against_ridge = against(best_naive), against(RIDGE)
+    against_baseline, against_ridge = against(best_baseline), against(RIDGE)
     against_champion = None if champion is None else against("champion")
     return HoldoutEvaluation(
         model_id=model_id,
@@ -105,17 +105,17 @@ def evaluate_forecasts(
             for name, each in forecasters.items()
         },
         rmse_by_seed={seed: rmse(each.over(unit).point - actual) for seed, each in seeds.items()},
-        naive=best_naive,
-        against_naive=against_naive,
+        baseline=best_baseline,
+        against_baseline=against_baseline,
         against_ridge=against_ridge,
         against_champion=against_champion,
         holdout_evaluations=holdout_evaluations,
         tests=tests,
         verdict=decide(
-            against_naive,
+            against_baseline,
             against_ridge,
             against_champion,
-            naive_rules=rules if best_naive == EACH_BEST else (best_naive,),
+            baseline_rules=rules if best_baseline == EACH_BEST else (best_baseline,),
             is_like_returns=not is_level.any(),
             holdout_evaluations=holdout_evaluations,
             tests=tests,

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kallos.features.moments import Timestamp
 from kallos.words import target_label
 
-Decision = Literal["ship", "keep", "no better than naive"]
+Decision = Literal["ship", "keep", "not shown"]
 
 
 class Result(BaseModel):
@@ -59,8 +59,8 @@ class Verdict(Result):
 class HoldoutEvaluation(Result):
     """A model's evaluation. `scores` is by forecaster: `model`, the simple baselines, `ridge`, then `champion`.
 
-    `naive` names the simple baseline (or the best one for each target) with the least mean loss on the hold-out itself,
-    so the hardest to beat. `metric` is what the study minimised. The comparisons use `loss`, whose mean is the metric,
+    `baseline` names the one (or the best one for each target) with the least mean loss on the hold-out itself, so the
+    hardest to beat. `metric` is what the study minimised. The comparisons use `loss`, whose mean is the metric,
     or the squared error if there is none; skills are shares of its `score`. `holdout_evaluations` counts all
     evaluations on rows of this hold-out so far, including this one, and `tests` the distinct pairs of model and window.
     """
@@ -77,8 +77,8 @@ class HoldoutEvaluation(Result):
     level: float
     scores: dict[str, ForecastScores]
     rmse_by_seed: dict[str, float]
-    naive: str
-    against_naive: Comparison
+    baseline: str
+    against_baseline: Comparison
     against_ridge: Comparison
     against_champion: Comparison | None
     holdout_evaluations: int = Field(ge=1)
@@ -105,8 +105,8 @@ class HoldoutEvaluation(Result):
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """The comparisons that were made, the one with naive first."""
-        found = (self.against_naive, self.against_ridge, self.against_champion)
+        """The comparisons that were made, the one with the baseline first."""
+        found = (self.against_baseline, self.against_ridge, self.against_champion)
         return tuple(comparison for comparison in found if comparison is not None)
 
     @property

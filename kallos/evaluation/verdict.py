@@ -1,4 +1,4 @@
-"""From tests to a decision: ship the model, keep the champion, or the model is no better than naive."""
+"""From tests to a decision: ship the model, keep the champion, or the model is not shown."""
 
 from collections.abc import Sequence
 
@@ -14,31 +14,31 @@ _RULES_OF_RETURNS = ("zero", "mean")
 
 
 def decide(
-    against_naive: Comparison,
+    against_baseline: Comparison,
     against_ridge: Comparison,
     against_champion: Comparison | None,
     *,
-    naive_rules: Sequence[str],
+    baseline_rules: Sequence[str],
     is_like_returns: bool,
     holdout_evaluations: int,
     tests: int,
     score: str = "RMSE",
 ) -> Verdict:
-    """Return the verdict: "ship" needs significance at `LEVEL` against the best naive forecast and the champion.
+    """Return the verdict: "ship" needs significance at `LEVEL` against the best baseline and the champion.
 
-    Each p-value is multiplied by the number of tests on this hold-out (Bonferroni). Choosing the best of several naive
-    forecasts needs no correction, because the choice makes it harder to beat. A series is like returns if zero
-    forecasts it better than the last value. `naive_rules` has the rule of the best naive forecast, for each target if
+    Each p-value is multiplied by the number of tests on this hold-out (Bonferroni). Choosing the best of several
+    baselines needs no correction, because the choice makes it harder to beat. A series is like returns if zero
+    forecasts it better than the last value. `baseline_rules` has the rule of the best baseline, for each target if
     they differ. `score` names what the skills are shares of.
     """
 
     def is_better(comparison: Comparison) -> bool:
         return comparison.p_value * tests <= LEVEL
 
-    decision: Decision = "no better than naive"
-    if is_better(against_naive):
+    decision: Decision = "not shown"
+    if is_better(against_baseline):
         decision = "ship" if against_champion is None or is_better(against_champion) else "keep"
-    reasons = [_sentence(f"the best naive forecast ({against_naive.other})", against_naive, tests, score)]
+    reasons = [_sentence(f"the best baseline ({against_baseline.other})", against_baseline, tests, score)]
     if against_champion is not None:
         reasons.append(_sentence("the champion", against_champion, tests, score))
     if not is_better(against_ridge):
@@ -47,10 +47,10 @@ def decide(
             f"The model is {how} than a ridge regression on lags, which takes seconds to fit: its {score} is "
             f"{_difference(against_ridge.skill)}."
         )
-    if is_like_returns and against_naive.skill > _TOO_GOOD and set(naive_rules) <= set(_RULES_OF_RETURNS):
+    if is_like_returns and against_baseline.skill > _TOO_GOOD and set(baseline_rules) <= set(_RULES_OF_RETURNS):
         reasons.append(
-            f"A skill of {against_naive.skill:.0%} is too good to be true for a series that behaves like returns, as "
-            f"this one does ({against_naive.other} is its best naive forecast): look for a leak (kallos-run audit) "
+            f"A skill of {against_baseline.skill:.0%} is too good to be true for a series that behaves like returns, "
+            f"as this one does ({against_baseline.other} is its best baseline): look for a leak (kallos-run audit) "
             f"before you trust the model."
         )
     if holdout_evaluations > 1:

@@ -21,7 +21,7 @@ def choice_line(choice: Choice) -> str:
 
 
 def seed_replication_line(manifest: Manifest) -> str:
-    """Return the score of the chosen parameters over several seeds, compared with naive."""
+    """Return the score of the chosen parameters over several seeds, compared with the baseline."""
     replicated = manifest.seed_replication
     if replicated is None:
         return "not replicated with more seeds"
@@ -29,8 +29,8 @@ def seed_replication_line(manifest: Manifest) -> str:
     label = metric_with_unit(manifest.spec)
     return (
         f"{label} {replicated.mean:.6g}{spread} on the study's folds with {counted(len(replicated.seeds), 'seed')}: "
-        f"{compared_to(1 - replicated.mean / replicated.naive_value, 'naive')} ({replicated.naive}, "
-        f"{replicated.naive_value:.6g})"
+        f"{compared_to(1 - replicated.mean / replicated.baseline_value, 'baseline')} ({replicated.baseline}, "
+        f"{replicated.baseline_value:.6g})"
     )
 
 

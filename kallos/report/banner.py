@@ -14,7 +14,7 @@ Tone = Literal["good", "caution", "bad", "open"]
 _HEADS: dict[str, tuple[Tone, str]] = {
     "ship": ("good", "Ship it"),
     "keep": ("caution", "Keep the champion"),
-    "no better than naive": ("bad", "No better than naive"),
+    "not shown": ("bad", "Not shown"),
 }
 
 
@@ -72,11 +72,15 @@ def banner(
 
 
 def _on_holdout(evaluation: HoldoutEvaluation) -> tuple[KeyFigure, ...]:
-    naive = evaluation.against_naive
+    baseline = evaluation.against_baseline
     return (
-        KeyFigure(percent(naive.skill), f"skill over naive ({evaluation.naive}) on the hold-out", interval(naive)),
         KeyFigure(
-            f"{min(naive.p_value * evaluation.tests, 1):.2g}",
+            percent(baseline.skill),
+            f"skill over the baseline ({evaluation.baseline}) on the hold-out",
+            interval(baseline),
+        ),
+        KeyFigure(
+            f"{min(baseline.p_value * evaluation.tests, 1):.2g}",
             "p-value of this skill",
             ("" if evaluation.tests == 1 else f"corrected for {evaluation.tests} tests; ")
             + f"the verdict's level is {evaluation.level:g}",
@@ -96,7 +100,7 @@ def interval(comparison: Comparison) -> str:
 
 
 def _on_folds(result: TuningResult, deflation: Deflation | None) -> tuple[KeyFigure, ...]:
-    skill = KeyFigure(percent(result.skill), f"skill over naive ({result.naive}) on the folds", _won(result))
+    skill = KeyFigure(percent(result.skill), f"skill over the baseline ({result.baseline}) on the folds", _won(result))
     if deflation is None:
         return (skill,)
     note = f"the choice overfits in {deflation.overfitting:.0%} of splits"
@@ -106,8 +110,8 @@ def _on_folds(result: TuningResult, deflation: Deflation | None) -> tuple[KeyFig
 def _folds_say(result: TuningResult) -> str:
     return (
         f"The best of {counted(len(result.trials), 'trial')} is "
-        f"{compared_to(result.skill, f'naive ({result.naive})')}, with a mean {result.spec.metric_label} of "
-        f"{result.best_value:.6g} against {result.naive_value:.6g}, and is {_won(result)}."
+        f"{compared_to(result.skill, f'baseline ({result.baseline})')}, with a mean {result.spec.metric_label} of "
+        f"{result.best_value:.6g} against {result.baseline_value:.6g}, and is {_won(result)}."
     )
 
 
@@ -141,7 +145,7 @@ def _choice(result: TuningResult, one_se: OneStandardError) -> str:
 
 
 def _won(result: TuningResult) -> str:
-    won = sum(row["value"] < row["naive_value"] for row in fold_rows(result)[: len(result.windows)])
+    won = sum(row["value"] < row["baseline_value"] for row in fold_rows(result)[: len(result.windows)])
     return f"better in {won} of {counted(len(result.windows), 'fold')}"
 
 

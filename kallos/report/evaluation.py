@@ -27,7 +27,7 @@ def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
 
 def headline(evaluation: HoldoutEvaluation) -> str:
     """Return the verdict in one line, with the skill and the hold-out."""
-    skill = skill_line(evaluation.against_naive, evaluation.tests)
+    skill = skill_line(evaluation.against_baseline, evaluation.tests)
     return f"{evaluation.verdict.decision}: {skill}, over {span(evaluation)}"
 
 

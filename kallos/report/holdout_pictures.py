@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.evaluation.results import HoldoutEvaluation
-from kallos.report.plots import BEST, NAIVE, TRIAL, draw_comparisons
+from kallos.report.plots import BASELINE, BEST, TRIAL, draw_comparisons
 
 Array = npt.NDArray[np.float64]
 
@@ -20,10 +20,10 @@ def evaluation_png(evaluation: HoldoutEvaluation, timestamps: pd.Index, actual: 
     axes = figure.subplot_mosaic([["errors", "skills"], ["forecasts", "forecasts"]])
     by_error = sorted(evaluation.errors, key=evaluation.errors.__getitem__, reverse=True)
     errors = [evaluation.errors[name] for name in by_error]
-    axes["errors"].barh(by_error, errors, color=[BEST if name == "model" else NAIVE for name in by_error])
+    axes["errors"].barh(by_error, errors, color=[BEST if name == "model" else BASELINE for name in by_error])
     axes["errors"].set(title="Error on the hold-out", xlabel=f"{evaluation.metric_label}, lower is better")
     draw_comparisons(axes["skills"], evaluation)
-    axes["skills"].set_title(f"Skill, with its {evaluation.against_naive.confidence:.0%} confidence interval")
+    axes["skills"].set_title(f"Skill, with its {evaluation.against_baseline.confidence:.0%} confidence interval")
     axes["forecasts"].plot(timestamps, actual, color=TRIAL, linewidth=1, label="actual")
     axes["forecasts"].plot(timestamps, forecast, color=BEST, linewidth=1.5, label="model, one step ahead")
     axes["forecasts"].set(title="Forecasts and actual values", ylabel=evaluation.first_target)

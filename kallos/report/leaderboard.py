@@ -1,4 +1,4 @@
-"""The leaderboard of a grid: the models of each asset and naive, with mean ranks over the assets."""
+"""The leaderboard of a grid: the models of each asset and the baseline, with mean ranks over the assets."""
 
 import csv
 import io
@@ -16,13 +16,13 @@ from kallos.study.best_params import BestParams
 from kallos.study.names import LEADERBOARD, grid_folder, latest_leaderboard
 from kallos.words import counted, signed
 
-NAIVE = "naive"
+BASELINE = "baseline"
 
 
 class LeaderboardEntry(BaseModel):
     """The result of a study of one model on one asset, or the reason why it has none.
 
-    `value` is the mean error of its best trial over the folds by `metric`, and the trial beats naive in `folds_won` of
+    `value` is the mean error of its best trial over the folds by `metric`, and it beats the baseline in `folds_won` of
     them. `trials` of `n_trials` have ended, and `pending` more have started. `is_found` says that a complete result
     existed, so no run was needed.
     """
@@ -33,8 +33,8 @@ class LeaderboardEntry(BaseModel):
     model: str
     status: Literal["done", "failed", "waiting"] = "waiting"
     value: float | None = None
-    naive: str | None = None
-    naive_value: float | None = None
+    baseline: str | None = None
+    baseline_value: float | None = None
     folds_won: int | None = None
     folds: int | None = None
     trials: int | None = None
@@ -63,8 +63,8 @@ class LeaderboardEntry(BaseModel):
             model=spec.model_name,
             status="done",
             value=best.best_value,
-            naive=best.naive,
-            naive_value=best.naive_value,
+            baseline=best.baseline,
+            baseline_value=best.baseline_value,
             folds_won=sum(fold.is_won for fold in best.folds),
             folds=len(best.folds),
             trials=best.n_trials,
@@ -76,14 +76,14 @@ class LeaderboardEntry(BaseModel):
 
 
 class Row(BaseModel):
-    """A row of the leaderboard: a model on an asset, or the naive forecast."""
+    """A row of the leaderboard: a model on an asset, or the baseline."""
 
     model_config = ConfigDict(frozen=True)
 
     asset: str
     rank: float | None = None
     model: str
-    status: Literal["done", "failed", "waiting", "naive"]
+    status: Literal["done", "failed", "waiting", "baseline"]
     metric: str
     value: float | None
     skill: float | None = None
@@ -129,12 +129,12 @@ class Leaderboard(BaseModel):
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The rows by asset, best value first; at equal values, naive comes before a model."""
+        """The rows by asset, best value first; at equal values, baseline comes before a model."""
         return tuple(row for entries in self._by_asset().values() for row in _rows(entries))
 
     @property
     def mean_ranks(self) -> tuple[MeanRank, ...]:
-        """The mean rank of each model and naive, best first, over the assets that all models have finished.
+        """The mean rank of each model and the baseline, best first, over the assets that all models have finished.
 
         A missing model would improve the ranks of the others (Demšar, 2006, Statistical Comparisons of Classifiers over
         Multiple Data Sets, section 3.2.2, ranks complete data sets only). Empty if there is no such asset.
@@ -144,7 +144,7 @@ class Leaderboard(BaseModel):
         for entries in whole:
             for row in _rows(entries):
                 assert row.rank is not None
-                ranks.setdefault(NAIVE if row.status == "naive" else row.model, []).append(row.rank)
+                ranks.setdefault(BASELINE if row.status == "baseline" else row.model, []).append(row.rank)
         means = [MeanRank(model=model, rank=sum(each) / len(each), assets=len(each)) for model, each in ranks.items()]
         return tuple(sorted(means, key=lambda each: (each.rank, each.model)))
 
@@ -229,22 +229,22 @@ def _rows(entries: Sequence[LeaderboardEntry]) -> list[Row]:
 
     rows = [
         Row(
-            skill=None if each.value is None or not each.naive_value else 1 - each.value / each.naive_value,
-            **each.model_dump(exclude={"naive", "naive_value", "pending", "is_found"}),
+            skill=None if each.value is None or not each.baseline_value else 1 - each.value / each.baseline_value,
+            **each.model_dump(exclude={"baseline", "baseline_value", "pending", "is_found"}),
         )
         for each in entries
     ]
-    scored = next((each for each in entries if each.naive_value is not None), None)
+    scored = next((each for each in entries if each.baseline_value is not None), None)
     if scored is not None:
-        naive = Row(
+        baseline = Row(
             asset=scored.asset,
-            model=f"{NAIVE} ({scored.naive})",
-            status="naive",
+            model=f"{BASELINE} ({scored.baseline})",
+            status="baseline",
             metric=scored.metric,
-            value=scored.naive_value,
+            value=scored.baseline_value,
             folds=scored.folds,
         )
-        rows.append(naive)
+        rows.append(baseline)
     rows.sort(key=_order)
     ranks = rankdata([row.value for row in rows if row.value is not None]).tolist()
     # Rows without a value come last, and have no rank.
@@ -252,7 +252,7 @@ def _rows(entries: Sequence[LeaderboardEntry]) -> list[Row]:
 
 
 def _order(row: Row) -> tuple[bool, float, bool, str]:
-    return row.value is None, row.value or 0.0, row.status != "naive", row.model
+    return row.value is None, row.value or 0.0, row.status != "baseline", row.model
 
 
 def _cell(text: str) -> str:

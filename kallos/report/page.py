@@ -20,7 +20,7 @@ from kallos.study.names import REPORT, latest_name, results_of
 from kallos.study.result import TuningResult
 from kallos.words import counted, day, percent
 
-# If one of these is the best naive forecast, little can be forecast.
+# If one of these is the best baseline, little can be forecast.
 _LITTLE_TO_KNOW = {"zero": "zero", "mean": "the mean"}
 
 
@@ -105,10 +105,10 @@ def _holdout(evaluation: HoldoutEvaluation) -> Section:
         "On the hold-out",
         (
             f"Rolling forecasts of {evaluation.target_label}, {day(evaluation.test_start)} to "
-            f"{day(evaluation.test_end)}. Naive is the simple baseline that does best on the hold-out itself "
-            f"({evaluation.naive}), so it is the hardest to beat. Each point is the skill over another forecaster, the "
-            f"share of its {evaluation.score} that the model saves, and the line is the confidence interval. Left of "
-            f"zero, the model is worse.",
+            f"{day(evaluation.test_end)}. The baseline is the one that does best on the hold-out itself "
+            f"({evaluation.baseline}), so it is the hardest to beat. Each point is the skill over another forecaster, "
+            f"the share of its {evaluation.score} that the model saves, and the line is the confidence interval. "
+            f"Left of zero, the model is worse.",
             f"Model {evaluation.model_id}; champion: {evaluation.champion_id or 'none'}. RMSE by seed: {seeds}.",
         ),
         pictures.comparison_picture(evaluation),
@@ -120,8 +120,8 @@ def _holdout(evaluation: HoldoutEvaluation) -> Section:
 def _folds(result: TuningResult) -> Section:
     label = result.spec.metric_label
     words = [
-        f"Each bar is the best trial's skill in a fold, the share of naive's {label} that it saves. Below zero, naive "
-        "is better. Each fold trains only on rows before its window."
+        f"Each bar is the best trial's skill in a fold, the share of the baseline's {label} that it saves. Below zero, "
+        "the baseline is better. Each fold trains only on rows before its window."
     ]
     if result.current_score is not None:
         words.append("The current window is not complete yet: it is drawn as an outline and left out of the mean.")
@@ -132,11 +132,11 @@ def _folds(result: TuningResult) -> Section:
             "One model is trained on all assets. Errors are in standard deviations of each asset over its training "
             "rows, averaged over the assets."
         )
-    naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
-    words.append(f"Mean {label} of the naive forecasts over the folds: {naive}.")
+    baseline = ", ".join(f"{name} {value:.6g}" for name, value in result.baseline_values.items())
+    words.append(f"Mean {label} of the baselines over the folds: {baseline}.")
     return Section(
         "folds",
-        "Against naive, fold by fold",
+        "Against the baseline, fold by fold",
         tuple(words),
         pictures.fold_picture(result),
         (tables.fold_table(result), tables.asset_table(result), tables.target_table(result)),
@@ -225,8 +225,8 @@ def _forecasts(result: TuningResult, forecasts: BestForecasts | None, why_none: 
             f"Forecasts of trial {forecasts.trial} on fold {fold.fold}, the last complete one{of_asset}, made {every}. "
             f"The model was fitted again for this plot. Its RMSE is {fold.rmse:.6g}, {same}.",
             *(
-                (f"If little can be forecast, good forecasts stay close to {_LITTLE_TO_KNOW[result.naive]}.",)
-                if result.naive in _LITTLE_TO_KNOW
+                (f"If little can be forecast, good forecasts stay close to {_LITTLE_TO_KNOW[result.baseline]}.",)
+                if result.baseline in _LITTLE_TO_KNOW
                 else ()
             ),
         ),

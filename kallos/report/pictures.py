@@ -32,7 +32,7 @@ _VARIABLES = {
     plots.RULE: "var(--rule)",
     plots.PAPER: "var(--paper)",
     plots.BEST: "var(--best)",
-    plots.NAIVE: "var(--naive)",
+    plots.BASELINE: "var(--baseline)",
     plots.TRIAL: "var(--trial)",
     plots.PRUNED: "var(--pruned)",
     plots.FAILED: "var(--failed)",
@@ -50,12 +50,12 @@ class Picture:
 
 
 def fold_picture(result: TuningResult) -> Picture:
-    """Return the plot of the best trial's skill over naive, fold by fold."""
+    """Return the plot of the best trial's skill over the baseline, fold by fold."""
     rows = fold_rows(result)
     shown = ", ".join(f"{row['fold']}: {percent(row['skill'])}" for row in rows)
     return _picture(
         "folds",
-        f"Bar chart: share of naive's {result.spec.metric_label} that the best trial saves, by fold. {shown}.",
+        f"Bar chart: share of the baseline's {result.spec.metric_label} that the best trial saves, by fold. {shown}.",
         lambda figure, width: plots.draw_folds(figure.subplots(), result, width=width - 60),
         height=290,
     )
@@ -66,8 +66,8 @@ def history_picture(result: TuningResult) -> Picture:
     return _picture(
         "history",
         f"Scatter plot: mean {result.spec.metric_label} of {counted(len(result.trials), 'trial')} in their order. The "
-        f"best is trial {result.best.number} with {result.best_value:.6g}; naive ({result.naive}) has "
-        f"{result.naive_value:.6g}.",
+        f"best is trial {result.best.number} with {result.best_value:.6g}; baseline ({result.baseline}) has "
+        f"{result.baseline_value:.6g}.",
         lambda figure, width: plots.draw_history(figure.subplots(), result, columns=_columns(width)),
         height=340,
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # The palette of Okabe and Ito (2008), which colour-blind people can distinguish.
 INK, SOFT, RULE, PAPER = "#1b1f24", "#59636e", "#d5dbe1", "#fefefe"
-BEST, NAIVE, TRIAL, PRUNED, FAILED = "#0072b2", "#d55e00", "#8a929b", "#c3cad1", "#cc79a7"
+BEST, BASELINE, TRIAL, PRUNED, FAILED = "#0072b2", "#d55e00", "#8a929b", "#c3cad1", "#cc79a7"
 
 # Untyped, because Matplotlib types each key.
 STYLE: Any = {
@@ -67,7 +67,7 @@ def report_png(result: TuningResult) -> bytes:
         draw_folds(of_folds, result, width=520)
         draw_history(of_trials, result, columns=6)
         label = result.spec.metric_label
-        of_folds.set_title(f"Best trial: share of naive's {label} saved", loc="left", fontsize=14, pad=30)
+        of_folds.set_title(f"Best trial: share of the baseline's {label} saved", loc="left", fontsize=14, pad=30)
         of_trials.set_title(f"All trials: mean {label} over the folds", loc="left", fontsize=14, pad=30)
         figure.suptitle(
             f"{result.spec.model_label} on {result.spec.data.asset_label}: {result.spec.features.target_label}",
@@ -83,12 +83,12 @@ def report_png(result: TuningResult) -> bytes:
 
 
 def draw_folds(axes: "Axes", result: TuningResult, *, width: int) -> None:
-    """Draw the best trial's skill over naive in each fold, the current window as an outline."""
+    """Draw the best trial's skill over the baseline in each fold, the current window as an outline."""
     rows = fold_rows(result)
     skills = [row["skill"] for row in rows]
     places = np.arange(len(rows))
     for position, row, skill in zip(places, rows, skills, strict=True):
-        colour, is_open = (BEST if skill > 0 else NAIVE), row["fold"] == "current window"
+        colour, is_open = (BEST if skill > 0 else BASELINE), row["fold"] == "current window"
         axes.bar(
             position,
             skill,
@@ -109,17 +109,17 @@ def draw_folds(axes: "Axes", result: TuningResult, *, width: int) -> None:
     axes.set_xticks(places[::stride], labels)
     axes.margins(y=0.16)
     axes.yaxis.set_major_formatter(lambda value, _: percent(value, digits=None))
-    axes.set_ylabel(f"skill over naive ({result.naive})")
+    axes.set_ylabel(f"skill over the baseline ({result.baseline})")
 
 
 def draw_history(axes: "Axes", result: TuningResult, *, columns: int) -> None:
-    """Draw the trials' values in their order, the best so far, and naive's; outliers at the edge."""
+    """Draw the trials' values in their order, the best so far, and the baseline's; outliers at the edge."""
     from matplotlib.ticker import MaxNLocator
 
     complete = [(trial.number, trial.value) for trial in result.trials if trial.value is not None]
     numbers = np.array([number for number, _ in complete])
     values = np.array([value for _, value in complete])
-    top, bottom = value_limit(result), min(values.min(), result.naive_value)
+    top, bottom = value_limit(result), min(values.min(), result.baseline_value)
     room = 0.06 * (top - bottom)
     far = values > top
     axes.scatter(numbers[~far], values[~far], 22, color=TRIAL, linewidth=0, label="complete")
@@ -140,7 +140,13 @@ def draw_history(axes: "Axes", result: TuningResult, *, columns: int) -> None:
     last = result.trials[-1].number
     best = np.minimum.accumulate(values)
     axes.step([*numbers, last], [*best, best[-1]], where="post", color=BEST, linewidth=2, label="best so far")
-    axes.axhline(result.naive_value, color=NAIVE, linestyle=(0, (5, 3)), linewidth=1.6, label=f"naive ({result.naive})")
+    axes.axhline(
+        result.baseline_value,
+        color=BASELINE,
+        linestyle=(0, (5, 3)),
+        linewidth=1.6,
+        label=f"baseline ({result.baseline})",
+    )
     axes.plot(result.best.number, result.best_value, "o", color=BEST, markersize=9, markeredgecolor=PAPER)
     axes.set_ylim(bottom - 3.2 * room, top + 2 * room)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
@@ -215,9 +221,9 @@ def draw_seconds(axes: "Axes", result: TuningResult, *, columns: int) -> None:
 def draw_comparisons(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
     """Draw the model's skill over each other forecaster on the hold-out, with its confidence interval."""
     compared = evaluation.comparisons[::-1]
-    names = {evaluation.naive: f"naive ({evaluation.naive})", "champion": "champion"}
+    names = {evaluation.baseline: f"baseline ({evaluation.baseline})", "champion": "champion"}
     for position, each in enumerate(compared):
-        colour = BEST if each.low > 0 else NAIVE if each.high < 0 else TRIAL
+        colour = BEST if each.low > 0 else BASELINE if each.high < 0 else TRIAL
         axes.plot([each.low, each.high], [position, position], color=colour, linewidth=3)
         axes.plot(each.skill, position, "o", color=colour, markersize=9, markeredgecolor=PAPER)
     axes.axvline(0, color=SOFT, linewidth=1.2)
@@ -243,9 +249,11 @@ def put_text(axes: "Axes", text: str, at: tuple[Any, Any], offset: tuple[int, in
 def value_limit(result: TuningResult) -> float:
     """Return the highest value that a plot shows, so that outliers do not flatten the rest."""
     values = np.array([trial.value for trial in result.trials if trial.value is not None])
-    low = min(values.min(), result.naive_value)
-    usual = max(np.quantile(values, 0.75), result.naive_value)
-    return float(min(max(values.max(), result.naive_value), low + 2.5 * (usual - low)) if usual > low else low * 1.01)
+    low = min(values.min(), result.baseline_value)
+    usual = max(np.quantile(values, 0.75), result.baseline_value)
+    return float(
+        min(max(values.max(), result.baseline_value), low + 2.5 * (usual - low)) if usual > low else low * 1.01
+    )
 
 
 def _fold_label(row: dict[str, Any], *, has_room: bool) -> str:

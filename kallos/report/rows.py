@@ -15,9 +15,9 @@ from kallos.words import counted, day, short, signed
 
 
 def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
-    """Return a row per fold, the current window last: dates, the best trial's error, naive's error, and the skill.
+    """Return a row per fold, the current window last: dates, the errors of the best trial and the baseline, the skill.
 
-    The skill is the share of naive's error that the trial saves; below zero, the trial is worse.
+    The skill is the share of the baseline's error that the trial saves; below zero, the trial is worse.
     """
     shown = [
         (str(number), window, score)
@@ -31,8 +31,8 @@ def fold_rows(result: TuningResult) -> list[dict[str, Any]]:
             "validation_start": day(window.validation_start),
             "validation_end": day(window.validation_end),
             "value": score.value,
-            "naive_value": window.naive_values[result.naive],
-            "skill": 1 - score.value / window.naive_values[result.naive],
+            "baseline_value": window.baseline_values[result.baseline],
+            "skill": 1 - score.value / window.baseline_values[result.baseline],
             "epochs": score.best_epoch,
         }
         for name, window, score in shown
@@ -65,7 +65,9 @@ def trial_rows(result: TuningResult) -> list[dict[str, Any]]:
             "trial": trial.number,
             "state": trial.state,
             result.spec.metric: trial.value,
-            "skill over naive": None if trial.value is None else round(1 - trial.value / result.naive_value, 4),
+            "skill over the baseline": None
+            if trial.value is None
+            else round(1 - trial.value / result.baseline_value, 4),
             "seconds": round(trial.seconds, 1),
             **{name: trial.params.get(name) for name in names},
             "reason": trial.reason,
@@ -80,10 +82,10 @@ def best_params_markdown(result: TuningResult, last: BestParams | None = None, p
     params = "\n".join(f"| {name} | {short(value)} |" for name, value in result.best.params.items())
     folds = "\n".join(
         f"| {row['fold']} | {row['validation_start']} to {row['validation_end']} | {row['value']:.6g} "
-        f"| {row['naive_value']:.6g} | {signed(row['skill'])} |"
+        f"| {row['baseline_value']:.6g} | {signed(row['skill'])} |"
         for row in fold_rows(result)
     )
-    naive = ", ".join(f"{name} {value:.6g}" for name, value in result.naive_values.items())
+    baseline = ", ".join(f"{name} {value:.6g}" for name, value in result.baseline_values.items())
     whole = "" if page is None else f"{_link(page)}\n\n"
     of_target = metric_label(metric_of_one_target(spec.metric))
     parts = _parts_markdown("asset", spec.metric_label, result.by_asset) + _parts_markdown(
@@ -95,13 +97,13 @@ def best_params_markdown(result: TuningResult, last: BestParams | None = None, p
 
 {since_last_run(result, last)}
 
-{whole}Naive forecasts: {naive}. Trial {result.best.number} is the best of {counted(len(result.trials), "trial")}.
+{whole}Baselines: {baseline}. Trial {result.best.number} is the best of {counted(len(result.trials), "trial")}.
 
 | parameter | best |
 | --- | --- |
 {params}
 
-| fold | validation | {spec.metric_label} | naive ({result.naive}) | skill |
+| fold | validation | {spec.metric_label} | baseline ({result.baseline}) | skill |
 | --- | --- | --- | --- | --- |
 {folds}
 
@@ -115,10 +117,10 @@ def _parts_markdown(kind: str, label: str, parts: Sequence[PartScore]) -> str:
     if len(parts) == 1:
         return ""
     rows = "\n".join(
-        f"| {part.name} | {part.value:.6g} | {part.naive_value:.6g} ({part.naive}) | {signed(part.skill)} |"
+        f"| {part.name} | {part.value:.6g} | {part.baseline_value:.6g} ({part.baseline}) | {signed(part.skill)} |"
         for part in parts
     )
-    return f"| {kind} | {label} | naive | skill |\n| --- | --- | --- | --- |\n{rows}\n\n"
+    return f"| {kind} | {label} | baseline | skill |\n| --- | --- | --- | --- |\n{rows}\n\n"
 
 
 def _link(page: str) -> str:

@@ -35,18 +35,18 @@ def fold_table(result: TuningResult) -> Table:
             str(row["fold"]),
             f"{row['validation_start']} to {row['validation_end']}",
             f"{row['value']:.6g}",
-            f"{row['naive_value']:.6g}",
+            f"{row['baseline_value']:.6g}",
             percent(row["skill"]),
             str(row["epochs"]),
         )
         for row in fold_rows(result)
     ]
-    mean = ("mean", "", f"{result.best_value:.6g}", f"{result.naive_value:.6g}", percent(result.skill), "")
+    mean = ("mean", "", f"{result.best_value:.6g}", f"{result.baseline_value:.6g}", percent(result.skill), "")
     n_folds = len(result.windows)
     label = metric_with_unit(result.spec)
     return Table(
-        f"{label} of the best trial and of naive; the skill is the share of naive's error that the trial saves",
-        ("fold", "validation", result.spec.metric_label, f"naive ({result.naive})", "skill", "best epoch"),
+        f"{label} of the best trial and of the baseline; the skill is the share of its error that the trial saves",
+        ("fold", "validation", result.spec.metric_label, f"baseline ({result.baseline})", "skill", "best epoch"),
         (*rows[:n_folds], mean, *rows[n_folds:]),
         numbers=2,
         mark=n_folds,
@@ -55,15 +55,15 @@ def fold_table(result: TuningResult) -> Table:
 
 def asset_table(result: TuningResult) -> Table:
     """Return a row per asset, with means over the complete folds."""
-    headings = ("asset", result.spec.metric_label, f"naive ({result.naive})", "skill")
-    rows = tuple((each.name, *_beside_naive(each)) for each in result.by_asset)
+    headings = ("asset", result.spec.metric_label, f"baseline ({result.baseline})", "skill")
+    rows = tuple((each.name, *_beside_baseline(each)) for each in result.by_asset)
     return Table("By asset, mean over the folds", headings, rows, numbers=1)
 
 
 def target_table(result: TuningResult) -> Table:
     """Return a row per target, with means over the complete folds."""
-    rows = tuple((f"{each.name} (naive: {each.naive})", *_beside_naive(each)) for each in result.by_target)
-    headings = ("target", metric_label(metric_of_one_target(result.spec.metric)), "naive", "skill")
+    rows = tuple((f"{each.name} (baseline: {each.baseline})", *_beside_baseline(each)) for each in result.by_target)
+    headings = ("target", metric_label(metric_of_one_target(result.spec.metric)), "baseline", "skill")
     return Table("By target, mean over the folds", headings, rows, numbers=1)
 
 
@@ -90,14 +90,14 @@ def trial_table(result: TuningResult) -> Table:
             str(trial.number),
             outcome(trial) if trial.value is None else "complete",
             _score(trial.value),
-            _NONE if trial.value is None else percent(1 - trial.value / result.naive_value),
+            _NONE if trial.value is None else percent(1 - trial.value / result.baseline_value),
             f"{trial.seconds:.1f}",
             *(short(trial.params.get(name, _NONE)) for name in names),
         )
         for trial in result.trials
     )
     headings = ("trial", "outcome", result.spec.metric_label, "skill", "seconds", *names)
-    return Table("All trials, with their skill over naive", headings, rows, numbers=2, mark=result.best.number)
+    return Table("All trials, with their skill over the baseline", headings, rows, numbers=2, mark=result.best.number)
 
 
 def params_table(result: TuningResult) -> Table:
@@ -210,9 +210,9 @@ def _score(value: float | None) -> str:
     return _NONE if value is None else f"{value:.6g}"
 
 
-def _beside_naive(part: PartScore) -> tuple[str, str, str]:
+def _beside_baseline(part: PartScore) -> tuple[str, str, str]:
     skill = _NONE if part.skill is None else percent(part.skill)
-    return f"{part.value:.6g}", f"{part.naive_value:.6g}", skill
+    return f"{part.value:.6g}", f"{part.baseline_value:.6g}", skill
 
 
 def _each(seconds: float, fits: int) -> str:

@@ -22,7 +22,7 @@ from kallos.words import compared_to, scrubbed, shorten
 
 
 class ScoredWindow(BaseModel):
-    """A fold's window in timestamps, inclusive, with the errors of the best trial and naive by the study's metric."""
+    """A fold's window in timestamps, inclusive, with the best trial's and the baseline's errors by the metric."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,31 +31,31 @@ class ScoredWindow(BaseModel):
     validation_start: Timestamp
     validation_end: Timestamp
     value: FiniteFloat
-    naive_value: FiniteFloat
+    baseline_value: FiniteFloat
     rmse: FiniteFloat
-    naive_rmse: FiniteFloat
+    baseline_rmse: FiniteFloat
     mae: FiniteFloat
     by_asset: tuple[FiniteFloat, ...]
-    naive_by_asset: tuple[FiniteFloat, ...]
+    baseline_by_asset: tuple[FiniteFloat, ...]
     by_target: tuple[FiniteFloat, ...]
     n_forecasts: int
     best_epoch: int
 
     @classmethod
-    def of(cls, window: FoldWindow, score: FoldScore, naive: str) -> Self:
+    def of(cls, window: FoldWindow, score: FoldScore, baseline: str) -> Self:
         """Return the window with these errors."""
         return cls(
             **window.model_dump(include={"train_start", "train_end", "validation_start", "validation_end"}),
-            naive_value=window.naive_values[naive],
-            naive_rmse=window.naive_rmse[naive],
-            naive_by_asset=window.naive_by_asset[naive],
+            baseline_value=window.baseline_values[baseline],
+            baseline_rmse=window.baseline_rmse[baseline],
+            baseline_by_asset=window.baseline_by_asset[baseline],
             **score.model_dump(exclude={"epochs", "seconds"}),
         )
 
     @property
     def is_won(self) -> bool:
-        """Whether the best trial beats naive in this window."""
-        return self.value < self.naive_value
+        """Whether the best trial beats the baseline in this window."""
+        return self.value < self.baseline_value
 
 
 class BestParams(BaseModel):
@@ -68,9 +68,9 @@ class BestParams(BaseModel):
     best_trial: int
     metric: str
     unit: str
-    naive_value: FiniteFloat
-    naive: str
-    naive_values: dict[str, FiniteFloat]
+    baseline_value: FiniteFloat
+    baseline: str
+    baseline_values: dict[str, FiniteFloat]
     model_name: str
     asset_id: str | tuple[str, ...]
     folds: tuple[ScoredWindow, ...] = Field(min_length=1)
@@ -98,7 +98,7 @@ class BestParams(BaseModel):
     @classmethod
     def of(cls, result: TuningResult, chosen: HonestChoice = NO_CHOICE) -> Self:
         """Return the document of a result."""
-        spec, naive = result.spec, result.naive
+        spec, baseline = result.spec, result.baseline
         scored = zip(result.windows, result.best.scores, strict=True)
         states = [trial.state for trial in result.trials]
         return cls(
@@ -107,17 +107,17 @@ class BestParams(BaseModel):
             best_trial=result.best.number,
             metric=spec.metric,
             unit=unit(spec),
-            naive_value=result.naive_value,
-            naive=naive,
-            naive_values=result.naive_values,
+            baseline_value=result.baseline_value,
+            baseline=baseline,
+            baseline_values=result.baseline_values,
             model_name=result.model_name,
             asset_id=spec.data.asset_id,
-            folds=tuple(ScoredWindow.of(window, score, naive) for window, score in scored),
+            folds=tuple(ScoredWindow.of(window, score, baseline) for window, score in scored),
             by_asset=result.by_asset,
             by_target=result.by_target,
             current_fold=None
             if result.current_window is None or result.current_score is None
-            else ScoredWindow.of(result.current_window, result.current_score, naive),
+            else ScoredWindow.of(result.current_window, result.current_score, baseline),
             current_fold_failure=result.current_reason,
             study=result.study_name,
             n_trials=len(result.trials),

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 
 from kallos.errors import StudyError, UsageError
 from kallos.features.databases import shown
-from kallos.planning import DataSummary, FoldWindow, mean_naive_values
+from kallos.planning import DataSummary, FoldWindow, mean_baseline_values
 from kallos.study.locks import running_studies, study_lock
 from kallos.study.record import (
     CREATED,
@@ -64,8 +64,8 @@ class StudySummary(BaseModel):
     n_trials: int
     metric: str
     best_value: float | None
-    naive: str
-    naive_value: float
+    baseline: str
+    baseline_value: float
     created: datetime
     last_activity: datetime
     is_running: bool
@@ -73,8 +73,8 @@ class StudySummary(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def skill(self) -> float | None:
-        """Share of naive's error that the best trial saves."""
-        return None if self.best_value is None else 1 - self.best_value / self.naive_value
+        """Share of the baseline's error that the best trial saves."""
+        return None if self.best_value is None else 1 - self.best_value / self.baseline_value
 
 
 class RecordedStudy(BaseModel):
@@ -92,11 +92,11 @@ class RecordedStudy(BaseModel):
 
     @property
     def folds_won(self) -> int | None:
-        """Number of folds in which the best trial beats naive; None if no trial is complete."""
+        """Number of folds in which the best trial beats the baseline; None if no trial is complete."""
         if self.best is None:
             return None
         pairs = zip(self.windows, self.best.scores, strict=True)
-        return sum(score.value < window.naive_values[self.summary.naive] for window, score in pairs)
+        return sum(score.value < window.baseline_values[self.summary.baseline] for window, score in pairs)
 
 
 def list_studies(storage_url: str) -> list[StudySummary]:
@@ -195,9 +195,9 @@ def _find(studies: Sequence["FrozenStudy"], names: Sequence[str], url: URL) -> l
 
 def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], is_running: bool) -> StudySummary:
     attrs = study.user_attrs
-    spec, naive, created = attrs[SPEC], mean_naive_values(_windows(attrs)), datetime.fromisoformat(attrs[CREATED])
+    spec, baseline, created = attrs[SPEC], mean_baseline_values(_windows(attrs)), datetime.fromisoformat(attrs[CREATED])
     states, asset_id = [trial.state for trial in trials], spec["data"]["asset_id"]
-    name = min(naive, key=naive.__getitem__)
+    name = min(baseline, key=baseline.__getitem__)
     moments = [moment for trial in trials for moment in (trial.datetime_start, trial.datetime_complete) if moment]
     return StudySummary(
         name=study.study_name,
@@ -214,8 +214,8 @@ def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], is_running: bo
         best_value=min(
             (trial.values[0] for trial in trials if trial.state is TrialState.COMPLETE and trial.values), default=None
         ),
-        naive=name,
-        naive_value=naive[name],
+        baseline=name,
+        baseline_value=baseline[name],
         created=created,
         last_activity=max((moment.astimezone(UTC) for moment in moments), default=created),
         is_running=is_running,

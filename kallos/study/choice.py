@@ -30,9 +30,9 @@ class Deflation(BaseModel):
     """What is left of the best trial's skill after accounting for the choice among the trials.
 
     `apparent_skill` is the best trial's skill on the folds that chose it; `skill` is that of chosen trials on folds
-    that did not choose them, from their mean error `value` and naive's `naive_value`. `overfitting` is the share of
-    splits into halves in which the trial chosen on one half is no better than the median trial on the other. `method`
-    and `source` describe the estimate.
+    that did not choose them, from their mean error `value` and the baseline's `baseline_value`. `overfitting` is the
+    share of splits into halves in which the trial chosen on one half is no better than the median trial on the other.
+    `method` and `source` describe the estimate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,7 +40,7 @@ class Deflation(BaseModel):
     apparent_skill: float
     skill: float
     value: float
-    naive_value: float
+    baseline_value: float
     overfitting: float
     trials: int
     resamples: int

@@ -47,7 +47,7 @@ def compare(studies: Sequence[RecordedStudy]) -> StudyComparison:
     """Return a comparison of studies.
 
     Values are comparable if they are errors of the same forecasts: the same target and horizon in the same windows with
-    the same rows. Equal errors of the naive forecasts show that the rows are the same. Training rows do not matter.
+    the same rows. Equal errors of the baselines show that the rows are the same. Training rows do not matter.
     """
     settings = [dict(flattened(each.spec)) for each in studies]
     why = _other_measures(studies, settings)
@@ -69,9 +69,9 @@ def _other_measures(studies: Sequence[RecordedStudy], settings: Sequence[Mapping
     if any(each != windows[0] for each in windows):
         spans = ", ".join(f"{len(each)} from {day(each[0][0])} to {day(each[-1][1])}" for each in windows)
         why.append(f"folds differ: {spans}")
-    naive = [[window.naive_values for window in study.windows] for study in studies]
-    if not why and any(each != naive[0] for each in naive):
-        why.append("rows differ: the naive forecasts have other errors on the same dates")
+    baseline = [[window.baseline_values for window in study.windows] for study in studies]
+    if not why and any(each != baseline[0] for each in baseline):
+        why.append("rows differ: the baselines have other errors on the same dates")
     return why
 
 

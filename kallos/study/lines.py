@@ -12,16 +12,16 @@ from kallos.words import compared_to, counted, short
 
 
 def verdict(result: TuningResult) -> str:
-    """Return a sentence that compares the best value with naive, and says how it was chosen."""
-    naive = f"the naive forecast ({result.naive})"
+    """Return a sentence that compares the best value with the baseline, and says how it was chosen."""
+    baseline = f"the baseline ({result.baseline})"
     if result.skill <= 0:
-        return f"{compared_to(result.skill, naive)}: no trial beat it"
+        return f"{compared_to(result.skill, baseline)}: no trial beat it"
     won = sum(
-        score.value < window.naive_values[result.naive]
+        score.value < window.baseline_values[result.baseline]
         for window, score in zip(result.windows, result.best.scores, strict=True)
     )
     return (
-        f"{compared_to(result.skill, naive)}, in {won} of {len(result.windows)} folds; "
+        f"{compared_to(result.skill, baseline)}, in {won} of {len(result.windows)} folds; "
         f"the best of {counted(len(result.trials), 'trial')}, chosen on the same folds"
     )
 
@@ -39,9 +39,9 @@ def log_lines(event: Event, plan: StudyPlan) -> Iterator[str]:
             yield f"trial {trial} fold {fold}: {metric} {score.value:.6g}, {score.seconds:.1f} s"
         case TrialFinished(trial, best):
             so_far = f"best {best.value:.6g} (trial {best.number})" if best else "no best yet"
-            naive = f"naive {plan.naive_value:.6g} ({plan.naive})"
+            baseline = f"baseline {plan.baseline_value:.6g} ({plan.baseline})"
             yield (
-                f"{trial_label(trial)} finished: {outcome(trial, metric)}, {so_far}, {naive}, "
+                f"{trial_label(trial)} finished: {outcome(trial, metric)}, {so_far}, {baseline}, "
                 f"{trial.seconds:.1f} s of fits"
             )
         case StudyFinished():

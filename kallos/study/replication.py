@@ -16,7 +16,7 @@ from kallos.scoring.metrics import mean
 
 
 class SeedReplication(BaseModel):
-    """Scores of the chosen parameters with each seed, and naive's, in the target's own units.
+    """Scores of the chosen parameters with each seed, and the baseline's, in the target's own units.
 
     `values` has each seed's mean over the folds, by the study's metric, the study's own seed first. `mean` and `sd` are
     over the seeds; `sd` divides by n - 1 and is None for one seed. `median_epoch` is over the best epochs of all fits.
@@ -29,8 +29,8 @@ class SeedReplication(BaseModel):
     mean: float
     sd: float | None
     median_epoch: int
-    naive: str
-    naive_value: float
+    baseline: str
+    baseline_value: float
 
 
 def seeds_from(first: int, number: int) -> tuple[int, ...]:
@@ -72,6 +72,6 @@ def replicate(
         mean=mean(list(values)),
         sd=float(np.std(values, ddof=1)) if len(values) > 1 else None,
         median_epoch=round(float(np.median([score.best_epoch for score in scores]))),
-        naive=plan.naive,
-        naive_value=plan.naive_value,
+        baseline=plan.baseline,
+        baseline_value=plan.baseline_value,
     )

@@ -16,28 +16,28 @@ from kallos.study.trials import TrialRecord, WarmStart
 
 
 class PartScore(BaseModel):
-    """The mean error over the folds on one asset or target, of the best trial and of naive.
+    """The mean error over the folds on one asset or target, of the best trial and of the baseline.
 
-    `skill` is None if naive makes no error.
+    `skill` is None if the baseline makes no error.
     """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     value: float
-    naive: str
-    naive_value: float
+    baseline: str
+    baseline_value: float
     skill: float | None
 
     @classmethod
-    def of(cls, name: str, value: float, naive: str, naive_value: float) -> Self:
+    def of(cls, name: str, value: float, baseline: str, baseline_value: float) -> Self:
         """Return the score with its skill."""
-        skill = 1 - value / naive_value if naive_value else None
-        return cls(name=name, value=value, naive=naive, naive_value=naive_value, skill=skill)
+        skill = 1 - value / baseline_value if baseline_value else None
+        return cls(name=name, value=value, baseline=baseline, baseline_value=baseline_value, skill=skill)
 
 
 class TuningResult(BaseModel):
-    """The result of a study, with the scores of the naive forecasts on the same folds.
+    """The result of a study, with the scores of the baselines on the same folds.
 
     `pending` counts the trials that were pending when a budget ended the run; the result does not contain them.
     """
@@ -47,9 +47,9 @@ class TuningResult(BaseModel):
     best: TrialRecord
     trials: tuple[TrialRecord, ...]
     pending: int = 0
-    naive: str
-    naive_value: float
-    naive_values: dict[str, float]
+    baseline: str
+    baseline_value: float
+    baseline_values: dict[str, float]
     windows: tuple[FoldWindow, ...]
     current_window: FoldWindow | None
     current_score: FoldScore | None
@@ -81,8 +81,8 @@ class TuningResult(BaseModel):
 
     @property
     def skill(self) -> float:
-        """Share of naive's error that the best trial saves; negative if it is worse."""
-        return 1 - self.best_value / self.naive_value
+        """Share of the baseline's error that the best trial saves; negative if it is worse."""
+        return 1 - self.best_value / self.baseline_value
 
     @property
     def saved(self) -> float:
@@ -93,18 +93,20 @@ class TuningResult(BaseModel):
 
     @property
     def by_asset(self) -> tuple[PartScore, ...]:
-        """The best trial and naive on each asset."""
+        """The best trial and the baseline on each asset."""
         values = mean_of_each([score.by_asset for score in self.best.scores])
-        naive = mean_of_each([window.naive_by_asset[self.naive] for window in self.windows])
-        parts = zip(self.spec.data.assets, values, naive, strict=True)
-        return tuple(PartScore.of(asset, value, self.naive, naive_value) for asset, value, naive_value in parts)
+        baseline = mean_of_each([window.baseline_by_asset[self.baseline] for window in self.windows])
+        parts = zip(self.spec.data.assets, values, baseline, strict=True)
+        return tuple(
+            PartScore.of(asset, value, self.baseline, baseline_value) for asset, value, baseline_value in parts
+        )
 
     @property
     def by_target(self) -> tuple[PartScore, ...]:
-        """The best trial on each target, and the naive forecast that is best for it."""
+        """The best trial on each target, and the baseline that is best for it."""
         values = mean_of_each([score.by_target for score in self.best.scores])
-        naive = mean_by_target([window.naive_by_target for window in self.windows])
+        baseline = mean_by_target([window.baseline_by_target for window in self.windows])
         return tuple(
-            PartScore.of(target, values[i], rule, naive[rule][i])
-            for i, (target, rule) in enumerate(zip(self.spec.features.targets, best_by_target(naive), strict=True))
+            PartScore.of(target, values[i], rule, baseline[rule][i])
+            for i, (target, rule) in enumerate(zip(self.spec.features.targets, best_by_target(baseline), strict=True))
         )

@@ -26,4 +26,4 @@ def test_an_architecture_tunes(name, study, features):
     result = run_tuning(plan_of(spec_of(study, model_name=name, **over), features))
     assert [trial.state for trial in result.trials] == ["complete", "complete"]
     # Two trials of two epochs are no model yet, and no nonsense either.
-    assert result.best_value < 3 * result.naive_value
+    assert result.best_value < 3 * result.baseline_value

@@ -86,7 +86,7 @@ def test_ingesting_twice_changes_nothing(environment, prices):
     assert "XYZ" not in again.stdout
 
 
-def test_tune_writes_the_best_parameters_and_shows_them_beside_naive(environment, prices):
+def test_tune_writes_the_best_parameters_and_shows_them_beside_baseline(environment, prices):
     done = run(environment, "tune", "--asset-id", "ABC", "--end-date", "2023-02-20", *SMALL, "--output-dir", "out")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -99,8 +99,8 @@ def test_tune_writes_the_best_parameters_and_shows_them_beside_naive(environment
     assert "written to out/gru_ABC_best_params.json" in done.stdout
     assert f"all files of this study: out/{document['study']}\n" in done.stdout
     assert f"{document['best_value']:.6g}" in done.stdout
-    assert f"{document['naive_value']:.6g}" in done.stdout
-    assert "naive" in done.stdout
+    assert f"{document['baseline_value']:.6g}" in done.stdout
+    assert "baseline" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 100
 
 
@@ -135,7 +135,7 @@ def test_a_terminal_shows_a_progress_bar(environment, prices):
     os.close(leader)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
     assert process.returncode == 0, text
-    assert re.search(r"trial 1/2 .*/4 folds  naive 0\.\d+", text)
+    assert re.search(r"trial 1/2 .*/4 folds  baseline 0\.\d+", text)
     assert "best 0." in text
     assert "written to" in text
 

@@ -69,6 +69,6 @@ def test_the_runs_page_leads_to_the_best_parameters(run_page, machine):
     run_page.get_by_text("best-params-gru-spx", exact=True).first.click()
     run_page.get_by_text("input_chunk_length").first.wait_for()
     shown = run_page.inner_text("body")
-    assert "than the naive forecast" in shown
-    assert f"zero {document['naive_values']['zero']:.6g}" in shown
+    assert "than the baseline" in shown
+    assert f"zero {document['baseline_values']['zero']:.6g}" in shown
     assert "There is no result of an earlier run." in shown

@@ -97,7 +97,7 @@ def test_a_run_that_is_killed_is_carried_on_and_one_asset_that_fails_stops_no_ot
     before = command.fits()
     assert sum(before.values()) == 3 * FITS_OF_A_STUDY + 2
     partial = Counter(row["status"] for row in command.leaderboard())
-    assert partial == {"done": 3, "naive": 2, "waiting": 5}
+    assert partial == {"done": 3, "baseline": 2, "waiting": 5}
 
     code, said, complaint = command.finish()
     assert code == 1
@@ -114,7 +114,7 @@ def test_a_run_that_is_killed_is_carried_on_and_one_asset_that_fails_stops_no_ot
     assert {(row["asset"], row["model"]) for row in rows if row["status"] == "done"} == {
         (asset, model) for asset in ASSETS for model in ("gru", "lstm")
     }
-    assert [row["asset"] for row in rows if row["status"] == "naive"] == list(ASSETS)
+    assert [row["asset"] for row in rows if row["status"] == "baseline"] == list(ASSETS)
     failed = [row for row in rows if row["status"] == "failed"]
     assert {row["asset"] for row in failed} == {"FEW"}
     assert all("needs 3 complete windows" in row["reason"] for row in failed)

@@ -194,7 +194,7 @@ def test_trials_and_folds_are_logged_and_nothing_of_the_libraries(database, capl
     ]
     assert f"rmse {result.trials[0].scores[0].rmse:.6g}, " in lines[1].getMessage()
     assert f"rmse {result.trials[0].value:.6g}" in lines[3].getMessage()
-    assert "naive" in lines[3].getMessage()
+    assert "baseline" in lines[3].getMessage()
     assert not [
         record for record in caplog.records if record.name.startswith(("pytorch", "lightning", "darts", "torch"))
     ]

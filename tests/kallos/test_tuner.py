@@ -108,18 +108,18 @@ def test_a_watcher_is_told_in_order(tmp_path):
     ]
 
 
-def test_the_best_naive_forecast_by_mean_over_the_folds_is_named(tmp_path):
+def test_the_best_baseline_forecast_by_mean_over_the_folds_is_named(tmp_path):
     result = run_tuning(small_plan(tmp_path), score_fold=by_learning_rate)
     target = make_features()["log_return_close"].to_numpy()
     mean = [((target[start : start + 40] - target[:start].mean()) ** 2).mean() ** 0.5 for start in (320, 360)]
-    assert result.naive == "mean"
-    assert result.naive_value == pytest.approx(sum(mean) / 2)
-    assert result.skill == pytest.approx(1 - result.best_value / result.naive_value)
+    assert result.baseline == "mean"
+    assert result.baseline_value == pytest.approx(sum(mean) / 2)
+    assert result.skill == pytest.approx(1 - result.best_value / result.baseline_value)
     level = run_tuning(
         small_plan(tmp_path, make_features().assign(log_return_close=lambda frame: 100 + frame["macd"].cumsum())),
         score_fold=by_learning_rate,
     )
-    assert level.naive == "last"
+    assert level.baseline == "last"
 
 
 def test_the_current_window_is_scored_for_the_best_trial_and_left_out_of_its_value(tmp_path):
@@ -218,7 +218,7 @@ def test_of_a_hold_out_no_row_reaches_the_study(tmp_path):
     changed = frame.copy()
     changed.iloc[320:] *= 7
     other = small_plan(tmp_path, changed, folds={"holdout": 2})
-    assert (other.study_name, other.data, other.naive_values) == (plan.study_name, plan.data, plan.naive_values)
+    assert (other.study_name, other.data, other.baseline_values) == (plan.study_name, plan.data, plan.baseline_values)
 
 
 def test_a_label_that_looks_into_the_hold_out_is_not_in_the_study(tmp_path):

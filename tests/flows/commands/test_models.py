@@ -78,13 +78,13 @@ def test_each_change_says_in_one_line_what_came_of_it(models, monkeypatch, capsy
 def test_a_promotion_says_what_the_last_evaluation_said_wherever_the_model_lay(models, monkeypatch, capsys):
     record_evaluation(str(models / OLD), evaluation_of_model(OLD, "2021-04-05T06:00:00Z", decision="ship"))
     # Of a model among the results the evaluation is beside the registry's, too.
-    record_evaluation(str(models), evaluation_of_model(OLD, "2021-05-06T06:00:00Z", decision="no better than naive"))
+    record_evaluation(str(models), evaluation_of_model(OLD, "2021-05-06T06:00:00Z", decision="not shown"))
     record_evaluation(str(models), evaluation_of_model(OLD, "2021-05-07T06:00:00Z"))
     record_evaluation(str(models), evaluation_of_model(NEW, "2021-05-08T06:00:00Z", decision="keep"))
     for _ in range(2):
         capsys.readouterr()
         assert run(monkeypatch, "promote", OLD) == 0
-        said = "; its last evaluation, of 2021-05-06, said 'no better than naive'\n"
+        said = "; its last evaluation, of 2021-05-06, said 'not shown'\n"
         assert capsys.readouterr().out.endswith(said)
 
 

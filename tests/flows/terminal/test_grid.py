@@ -31,7 +31,7 @@ def test_each_line_says_what_was_fitted_what_carried_on_and_what_not_run_again(t
     starts, fresh, carries, carried_on, cut_short_line, passed_over = text.getvalue().splitlines()
     assert starts.endswith(": new, 3 trials, the first 1 now")
     assert carries.endswith(": 1 of 3 trials recorded, and not run again")
-    assert "(" not in fresh.replace(f"({result.naive})", "")
+    assert "(" not in fresh.replace(f"({result.baseline})", "")
     assert carried_on.endswith("(continued from 1 trial)")
     assert cut_short_line.endswith("(2 of 3 trials, 1 pending)")
     assert passed_over.endswith("(complete, skipped)")

@@ -69,7 +69,10 @@ def test_a_skill_is_above_zero_in_every_view_where_the_best_trial_is_the_better_
 
     result = run_tuning(small_plan(tmp_path, n_trials=1), score_fold=better_at_first)
     pairs = zip(result.windows, result.best.scores, strict=True)
-    skills = [(each.naive_rmse[result.naive] - score.rmse) / each.naive_rmse[result.naive] for each, score in pairs]
+    skills = [
+        (each.baseline_rmse[result.baseline] - score.rmse) / each.baseline_rmse[result.baseline]
+        for each, score in pairs
+    ]
     assert skills[1] < 0 < skills[0]
     shown, console = [f"{skill:+.2%}" for skill in skills], Console(width=80, file=StringIO())
     show_result(console, result, "results", has_page=False)
@@ -81,4 +84,4 @@ def test_a_skill_is_above_zero_in_every_view_where_the_best_trial_is_the_better_
     assert in_page[:2] == [each.removeprefix("+") for each in shown]
     assert " skill ┃" in console.file.getvalue()
     best = trial_rows(result)[result.best.number]
-    assert best["skill over naive"] == pytest.approx(result.skill, abs=1e-4)
+    assert best["skill over the baseline"] == pytest.approx(result.skill, abs=1e-4)

@@ -16,30 +16,30 @@ from tests.samples import small_spec
 NORMAL = (1 + math.erf(math.sqrt(0.5))) / 2
 
 
-def study(scores, naive=None, *, pruned=()):
+def study(scores, baseline=None, *, pruned=()):
     """Return a study with a trial for each row of RMSEs, a column a fold; trial i has i + 1 units."""
     scores = np.asarray(scores, float)
-    naive = np.ones(scores.shape[1]) if naive is None else np.asarray(naive, float)
+    baseline = np.ones(scores.shape[1]) if baseline is None else np.asarray(baseline, float)
     trials = tuple(trial(number, row, is_pruned=number in pruned) for number, row in enumerate(scores))
     best = best_of(list(trials))
     return TuningResult(
         best=best,
         trials=trials,
-        naive="zero",
-        naive_value=float(naive.mean()),
-        naive_values={"zero": float(naive.mean())},
+        baseline="zero",
+        baseline_value=float(baseline.mean()),
+        baseline_values={"zero": float(baseline.mean())},
         windows=tuple(
             FoldWindow(
                 train_start=0,
                 train_end=1,
                 validation_start=2,
                 validation_end=3,
-                naive_values={"zero": float(value)},
-                naive_rmse={"zero": float(value)},
-                naive_by_asset={"zero": (float(value),)},
-                naive_by_target={"zero": (float(value),)},
+                baseline_values={"zero": float(value)},
+                baseline_rmse={"zero": float(value)},
+                baseline_by_asset={"zero": (float(value),)},
+                baseline_by_target={"zero": (float(value),)},
             )
-            for value in naive
+            for value in baseline
         ),
         current_window=None,
         current_score=None,
@@ -169,8 +169,8 @@ def test_a_pruned_trial_is_never_chosen():
 
 def test_a_deflated_skill_is_that_of_every_bootstrap_of_the_folds():
     rng = np.random.default_rng(5)
-    scores, naive = rng.uniform(0.5, 1.5, (5, 4)), rng.uniform(1, 2, 4)
-    chosen_rmse, naive_rmse = [], []
+    scores, baseline = rng.uniform(0.5, 1.5, (5, 4)), rng.uniform(1, 2, 4)
+    chosen_rmse, baseline_rmse = [], []
     # All 4^4 equally likely draws of the folds, one by one.
     for drawn in product(range(4), repeat=4):
         left_out = [fold for fold in range(4) if fold not in drawn]
@@ -178,19 +178,19 @@ def test_a_deflated_skill_is_that_of_every_bootstrap_of_the_folds():
             means = [sum(row[fold] for fold in drawn) for row in scores]
             chosen = means.index(min(means))
             chosen_rmse.append(sum(scores[chosen, fold] for fold in left_out) / len(left_out))
-            naive_rmse.append(sum(naive[fold] for fold in left_out) / len(left_out))
+            baseline_rmse.append(sum(baseline[fold] for fold in left_out) / len(left_out))
     overfitted = 0
     for half in combinations(range(4), 2):
         others = [fold for fold in range(4) if fold not in half]
         chosen = min(range(5), key=lambda number: scores[number, half].sum())
         rank = sum(scores[number, others].sum() > scores[chosen, others].sum() for number in range(5)) + 1
         overfitted += rank / 6 <= 0.5
-    deflation = deflate(study(scores, naive), resamples=40_000)
+    deflation = deflate(study(scores, baseline), resamples=40_000)
     assert deflation.value == pytest.approx(np.mean(chosen_rmse), abs=0.005)
-    assert deflation.naive_value == pytest.approx(np.mean(naive_rmse), abs=0.005)
-    assert deflation.skill == pytest.approx(1 - np.mean(chosen_rmse) / np.mean(naive_rmse), abs=0.005)
+    assert deflation.baseline_value == pytest.approx(np.mean(baseline_rmse), abs=0.005)
+    assert deflation.skill == pytest.approx(1 - np.mean(chosen_rmse) / np.mean(baseline_rmse), abs=0.005)
     assert deflation.overfitting == overfitted / 6
-    assert deflation.apparent_skill == pytest.approx(1 - scores.mean(axis=1).min() / naive.mean())
+    assert deflation.apparent_skill == pytest.approx(1 - scores.mean(axis=1).min() / baseline.mean())
     assert deflation.trials == 5
 
 

@@ -68,17 +68,17 @@ def test_a_model_that_knows_the_law_of_a_series_is_shipped_with_about_the_skill_
     assert evaluation.verdict.decision == "ship"
     # Of a variance of 1 / (1 - a²), the true forecast leaves 1 one step ahead, and 1 + a² two steps ahead.
     true_skill = 1 - np.sqrt((1 + 1 + AR**2) / 2 * (1 - AR**2))
-    assert evaluation.naive in ("zero", "mean")
-    assert evaluation.against_naive.skill == pytest.approx(true_skill, abs=0.05)
-    assert evaluation.against_naive.low < true_skill < evaluation.against_naive.high
+    assert evaluation.baseline in ("zero", "mean")
+    assert evaluation.against_baseline.skill == pytest.approx(true_skill, abs=0.05)
+    assert evaluation.against_baseline.low < true_skill < evaluation.against_baseline.high
 
 
-def test_on_noise_no_model_is_better_than_naive():
+def test_on_noise_no_model_is_better_than_baseline():
     noise = np.random.default_rng(1)
     for _ in range(10):
         holdout = holdout_of(noise.normal(size=300), start=200)
         evaluation = evaluate(holdout, 0.2 * noise.normal(size=(100, 1)))
-        assert evaluation.verdict.decision == "no better than naive"
+        assert evaluation.verdict.decision == "not shown"
 
 
 def test_an_evaluation_survives_json():
@@ -111,7 +111,7 @@ def test_a_model_that_is_as_good_as_the_champion_leaves_it_there():
     worse = 0.3 * forecast
     old["champion"] = Forecast.of_points(worse[..., None])
     assert evaluate(holdout, forecast, **old).verdict.decision == "ship"
-    assert evaluate(holdout, worse * 0, **old).verdict.decision == "no better than naive"
+    assert evaluate(holdout, worse * 0, **old).verdict.decision == "not shown"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_forecasts_that_do_not_fit_the_origins_are_refused(forecast, message):
 
 
 def test_a_target_that_stands_still_is_refused():
-    with pytest.raises(DataError, match=r"needs a target that varies, and naive \(last\) forecasts"):
+    with pytest.raises(DataError, match=r"needs a target that varies, and the baseline \(last\) forecasts"):
         evaluate(holdout_of(np.ones(300), start=200), np.ones((100, 1)))
 
 
@@ -162,14 +162,14 @@ def test_a_study_of_mae_is_judged_by_absolute_errors():
     evaluation = evaluate(measured_by("mae", holdout), forecast)
     actual = holdout.actual[..., 0]
     mae = {"model": mean_absolute_error(actual, forecast), "zero": mean_absolute_error(actual, 0 * forecast)}
-    assert evaluation.naive in ("zero", "mean")
-    against = evaluation.against_naive
+    assert evaluation.baseline in ("zero", "mean")
+    against = evaluation.against_baseline
     assert against.skill == pytest.approx(1 - mae["model"] / mae["zero"], abs=0.002)
     assert against.low < against.skill < against.high
     errors = np.abs(actual - forecast).mean(axis=1), np.abs(actual).mean(axis=1)
     assert against.statistic == pytest.approx(diebold_mariano(*errors, overlap=2).statistic, rel=0.05)
     assert "its MAE is" in evaluation.verdict.reasons[0]
-    assert by_rmse.against_naive.statistic != against.statistic
+    assert by_rmse.against_baseline.statistic != against.statistic
     assert loss_line(evaluation) == "The tests compare the absolute error."
 
 
@@ -186,7 +186,7 @@ def pinball(actual, quantiles):
     )
 
 
-def test_quantiles_are_judged_by_their_pinball_loss_beside_quantiles_of_naive_errors():
+def test_quantiles_are_judged_by_their_pinball_loss_beside_quantiles_of_baseline_errors():
     values = autoregression(900, seed=0)
     holdout = holdout_of(values, start=600, horizon=2, levels=LEVELS, metric="crps")
     actual = holdout.actual[..., 0]
@@ -205,7 +205,7 @@ def test_quantiles_are_judged_by_their_pinball_loss_beside_quantiles_of_naive_er
     )
     last = pinball(actual, values[599:898, None, None] + last)
     assert evaluation.scores["last"].value == pytest.approx(2 * last)
-    assert evaluation.against_naive.skill == pytest.approx(1 - pinball(actual, quantiles) / zero, abs=0.01)
+    assert evaluation.against_baseline.skill == pytest.approx(1 - pinball(actual, quantiles) / zero, abs=0.01)
     assert evaluation.verdict.decision == "ship"
     assert "its CRPS is" in evaluation.verdict.reasons[0]
     assert evaluation.loss == "pinball loss"
@@ -224,7 +224,7 @@ def test_a_custom_metric_is_shown_and_the_verdict_is_on_squared_errors(tmp_path,
     holdout, by_rmse = evaluated_autoregression()
     evaluation = evaluate(measured_by("worst_metric:worst", holdout), true_forecast(holdout))
     assert evaluation.scores["zero"].value == np.abs(holdout.actual).max()
-    assert evaluation.against_naive == by_rmse.against_naive
+    assert evaluation.against_baseline == by_rmse.against_baseline
     assert (
         loss_line(evaluation)
         == "worst_metric:worst is not a mean over forecasts, so the tests compare the squared error."
@@ -246,7 +246,7 @@ def test_several_targets_are_judged_together_in_standard_deviations_of_what_is_k
     moves = np.stack([scaled[600 + step : 899 + step] - scaled[599:898] for step in (0, 1)], axis=1)
     assert evaluation.scores["last"].rmse == pytest.approx(np.sqrt(np.mean(moves**2)))
     true_skill = 1 - np.sqrt((1 + 1 + AR**2) / 2 * (1 - AR**2))
-    assert evaluation.against_naive.skill == pytest.approx(true_skill, abs=0.03)
+    assert evaluation.against_baseline.skill == pytest.approx(true_skill, abs=0.03)
     assert evaluation.verdict.decision == "ship"
     assert evaluation.target_label == "y, z"
     assert "standard deviations of each target" in loss_line(evaluation)
@@ -254,4 +254,4 @@ def test_several_targets_are_judged_together_in_standard_deviations_of_what_is_k
     other = evaluated(1e6)[1]
     for name, scores in evaluation.scores.items():
         assert other.scores[name].model_dump() == pytest.approx(scores.model_dump()), name
-    assert other.against_naive.p_value == pytest.approx(evaluation.against_naive.p_value)
+    assert other.against_baseline.p_value == pytest.approx(evaluation.against_baseline.p_value)

@@ -32,7 +32,7 @@ def test_the_scaled_error_is_that_of_darts(period):
     assert mase(actual[:, None], forecast[:, None], history, period=period) == pytest.approx(expected)
 
 
-def test_a_scaled_error_needs_a_history_in_which_the_naive_forecast_errs():
+def test_a_scaled_error_needs_a_history_in_which_the_baseline_forecast_errs():
     assert mase(ACTUAL, FORECAST, np.array([1.0, 3.0])) == pytest.approx((0.5 + 3 + 1 + 1 + 1 + 1) / 6 / 2)
     assert mase(ACTUAL, FORECAST, np.ones(9)) is None
     assert mase(ACTUAL, FORECAST, np.ones(1)) is None

@@ -168,8 +168,8 @@ def test_what_forecasts_a_season_is_shipped_and_kept_where_it_is_the_champion(tm
     study = finished_study(tmp_path, frame, model_name="ridge", **SEASONAL)
     model = small_model(study, seeds=1)
     evaluation = evaluation_of(model, frame)
-    assert (evaluation.verdict.decision, evaluation.naive) == ("ship", "seasonal")
-    assert evaluation.against_naive.skill == pytest.approx(1 - np.sqrt(0.5), abs=0.08)
+    assert (evaluation.verdict.decision, evaluation.baseline) == ("ship", "seasonal")
+    assert evaluation.against_baseline.skill == pytest.approx(1 - np.sqrt(0.5), abs=0.08)
     champion = evaluation_of(model, frame, is_champion=True)
     assert champion.verdict.decision == "keep"
     assert champion.verdict.reasons == (*evaluation.verdict.reasons, "The model is the champion.")

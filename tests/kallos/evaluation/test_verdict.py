@@ -18,7 +18,7 @@ def against(other, *, p, skill=0.05):
 
 
 def verdict(
-    naive=0.001,
+    baseline=0.001,
     ridge=0.001,
     champion=None,
     *,
@@ -30,10 +30,10 @@ def verdict(
     tests=1,
 ):
     return decide(
-        against(by, p=naive, skill=skill),
+        against(by, p=baseline, skill=skill),
         against("ridge", p=ridge, skill=ridge_skill),
         None if champion is None else against("champion", p=champion),
-        naive_rules=(by,),
+        baseline_rules=(by,),
         is_like_returns=is_like_returns,
         holdout_evaluations=holdout_evaluations,
         tests=tests,
@@ -41,29 +41,31 @@ def verdict(
 
 
 @pytest.mark.parametrize(
-    ("naive", "champion", "tests", "decision"),
+    ("baseline", "champion", "tests", "decision"),
     [
         (0.009, None, 1, "ship"),
-        (0.011, None, 1, "no better than naive"),
+        (0.011, None, 1, "not shown"),
         (0.009, 0.009, 1, "ship"),
         (0.009, 0.011, 1, "keep"),
-        (0.011, 0.001, 1, "no better than naive"),
+        (0.011, 0.001, 1, "not shown"),
         # Each p value counts as often as there were tests.
         (0.004, None, 2, "ship"),
-        (0.004, None, 3, "no better than naive"),
+        (0.004, None, 3, "not shown"),
         (0.001, 0.004, 3, "keep"),
     ],
 )
-def test_a_model_is_shipped_if_it_beats_the_best_naive_forecast_and_the_champion(naive, champion, tests, decision):
-    assert verdict(naive, champion=champion, tests=tests, holdout_evaluations=tests).decision == decision
+def test_a_model_is_shipped_if_it_beats_the_best_baseline_forecast_and_the_champion(
+    baseline, champion, tests, decision
+):
+    assert verdict(baseline, champion=champion, tests=tests, holdout_evaluations=tests).decision == decision
 
 
 def test_the_first_reason_says_against_what_and_by_how_much():
     assert verdict(0.00123).reasons == (
-        "The model is significantly better than the best naive forecast (last) at the 1% level: its RMSE is 5.0% lower "
+        "The model is significantly better than the best baseline (last) at the 1% level: its RMSE is 5.0% lower "
         "(98% confidence interval of the skill: 3.0% to 7.0%; p = 0.0012).",
     )
-    assert "is not significantly better than the best naive forecast (zero)" in verdict(0.5, by="zero").reasons[0]
+    assert "is not significantly better than the best baseline (zero)" in verdict(0.5, by="zero").reasons[0]
     assert "its RMSE is 2.0% higher (" in verdict(0.8, skill=-0.02).reasons[0]
     assert "the champion" in verdict(champion=0.5).reasons[1]
 

@@ -165,7 +165,7 @@ def test_one_model_learns_from_the_training_rows_of_all_and_from_no_later_ones(t
     assert not np.array_equal(forecasts["as it is"], forecasts["earlier"])
 
 
-def test_naive_errors_are_in_standard_deviations_of_each_asset_and_their_mean(tmp_path):
+def test_baseline_errors_are_in_standard_deviations_of_each_asset_and_their_mean(tmp_path):
     plan = panel_plan(tmp_path)
     (planned, _), frame = plan.folds, read_snapshot(plan.snapshot)["log_return_close"].to_numpy()
     zero, last, mean = [], [], []
@@ -178,10 +178,10 @@ def test_naive_errors_are_in_standard_deviations_of_each_asset_and_their_mean(tm
         known = frame[fold.train_start : fold.validation_start]
         mean.append(np.sqrt(np.mean((actual - known.mean()) ** 2)) / unit)
     window = planned.window
-    assert window.naive_by_asset["zero"] == pytest.approx(zero)
-    assert window.naive_by_asset["last"] == pytest.approx(last)
-    assert window.naive_by_asset["mean"] == pytest.approx(mean)
-    assert window.naive_rmse == pytest.approx({"zero": np.mean(zero), "last": np.mean(last), "mean": np.mean(mean)})
+    assert window.baseline_by_asset["zero"] == pytest.approx(zero)
+    assert window.baseline_by_asset["last"] == pytest.approx(last)
+    assert window.baseline_by_asset["mean"] == pytest.approx(mean)
+    assert window.baseline_rmse == pytest.approx({"zero": np.mean(zero), "last": np.mean(last), "mean": np.mean(mean)})
 
 
 def test_quantiles_of_several_targets_are_forecast_for_each_asset(tmp_path):
@@ -208,7 +208,7 @@ def test_the_result_says_how_each_asset_did(tmp_path):
     folds = [fold["by_asset"] for fold in document["folds"]]
     assert [by_asset[name]["value"] for name in by_asset] == pytest.approx(np.mean(folds, axis=0))
     assert np.mean([row["value"] for row in by_asset.values()]) == pytest.approx(document["best_value"])
-    assert np.mean([row["naive_value"] for row in by_asset.values()]) == pytest.approx(document["naive_value"])
+    assert np.mean([row["baseline_value"] for row in by_asset.values()]) == pytest.approx(document["baseline_value"])
     assert "| WORK |" in best_params_markdown(result)
 
 

@@ -284,9 +284,7 @@ def test_a_registry_that_cannot_be_written_is_named(tmp_path):
         Registry(f"{tmp_path}/file/models").add(make_model(tmp_path))
 
 
-@pytest.mark.parametrize(
-    ("decision", "is_promoted"), [("ship", True), ("keep", False), ("no better than naive", False)]
-)
+@pytest.mark.parametrize(("decision", "is_promoted"), [("ship", True), ("keep", False), ("not shown", False)])
 def test_by_verdict_only_what_is_to_ship_is_promoted(decision, is_promoted):
     assert promotes(Verdict(decision=decision, reasons=())) is is_promoted
 

@@ -149,7 +149,7 @@ def test_a_seed_replication_is_the_mean_and_spread_over_seeds_of_the_mean_over_f
     assert replicated.values == (1.75, 2.75, 3.75)
     assert replicated.mean == 2.75
     assert replicated.sd == 1.0
-    assert (replicated.naive, replicated.naive_value) == (plan.naive, plan.naive_value)
+    assert (replicated.baseline, replicated.baseline_value) == (plan.baseline, plan.baseline_value)
 
 
 @pytest.mark.parametrize("over", [{}, {**TWO, **QUANTILES}])

@@ -21,10 +21,10 @@ def spec_of(asset: str, model: str):
     return small_spec(model_name=model, data={"asset_id": asset})
 
 
-def done(asset: str, model: str, *rmse: float, naive: float = 1.0) -> LeaderboardEntry:
-    """A study whose best trial has these scores, where the naive forecast has the same one in each fold."""
+def done(asset: str, model: str, *rmse: float, baseline: float = 1.0) -> LeaderboardEntry:
+    """A study whose best trial has these scores, where the baseline has the same one in each fold."""
     errors = ("value", "rmse", "mae")
-    by_naive = {"naive_value": naive, "naive_rmse": naive, "naive_by_asset": (naive,)}
+    by_baseline = {"baseline_value": baseline, "baseline_rmse": baseline, "baseline_by_asset": (baseline,)}
     folds = [
         ScoredWindow(
             train_start=0,
@@ -36,14 +36,14 @@ def done(asset: str, model: str, *rmse: float, naive: float = 1.0) -> Leaderboar
             n_forecasts=1,
             best_epoch=1,
             **dict.fromkeys(errors, each),
-            **by_naive,
+            **by_baseline,
         )
         for each in rmse
     ]
     best = BestParams.model_construct(
         best_value=sum(rmse) / len(rmse),
-        naive="zero",
-        naive_value=naive,
+        baseline="zero",
+        baseline_value=baseline,
         folds=folds,
         n_trials=3,
         n_pending=0,
@@ -66,17 +66,17 @@ BOARD = Leaderboard(
 )
 
 
-def test_rows_are_sorted_within_an_asset_and_naive_is_one_of_them():
+def test_rows_are_sorted_within_an_asset_and_baseline_is_one_of_them():
     assert [(row.asset, row.model, row.rank) for row in BOARD.rows] == [
         ("BTC", "gru", 1),
         ("BTC", "lstm", 2),
-        ("BTC", "naive (zero)", 3),
-        # At equal values the naive forecast stands first, and both have the mean of their places.
-        ("ETH", "naive (zero)", 1.5),
+        ("BTC", "baseline (zero)", 3),
+        # At equal values the baseline stands first, and both have the mean of their places.
+        ("ETH", "baseline (zero)", 1.5),
         ("ETH", "lstm", 1.5),
         ("ETH", "gru", 3),
         ("XRP", "lstm", 1),
-        ("XRP", "naive (zero)", 2),
+        ("XRP", "baseline (zero)", 2),
         ("XRP", "gru", None),
         ("SOL", "gru", None),
         ("SOL", "lstm", None),
@@ -86,15 +86,15 @@ def test_rows_are_sorted_within_an_asset_and_naive_is_one_of_them():
 def test_a_row_says_skill_folds_won_and_trials():
     row = BOARD.rows[1]
     assert (row.skill, row.folds_won, row.folds, row.trials, row.n_trials) == (0.125, 1, 2, 3, 3)
-    # It is over naive: naive has none.
+    # It is over the baseline: baseline has none.
     assert BOARD.rows[2].skill is None
 
 
 def test_mean_ranks_are_over_assets_that_all_models_have_finished():
     ranks = [rankdata(values) for values in ([0.75, 0.875, 1.0], [1.125, 1.0, 1.0])]
-    expected = dict(zip(("gru", "lstm", "naive"), sum(ranks) / 2, strict=True))
+    expected = dict(zip(("gru", "lstm", "baseline"), sum(ranks) / 2, strict=True))
     assert {each.model: each.rank for each in BOARD.mean_ranks} == pytest.approx(expected)
-    assert [each.model for each in BOARD.mean_ranks] == ["lstm", "gru", "naive"]
+    assert [each.model for each in BOARD.mean_ranks] == ["lstm", "gru", "baseline"]
     assert {each.assets for each in BOARD.mean_ranks} == {2}
 
 
@@ -113,9 +113,9 @@ def test_csv_holds_every_row_and_number_in_full():
 
 def test_markdown_says_what_failed_and_why():
     text = leaderboard_markdown(BOARD)
-    assert "| ETH | 1.5 | naive (zero) | 1 |  |  |  | naive |" in text
+    assert "| ETH | 1.5 | baseline (zero) | 1 |  |  |  | baseline |" in text
     assert "gru on XRP failed: too few rows" in text
-    assert "Mean rank over 2 assets that all models have finished: lstm 1.75, gru 2.00, naive 2.25." in text
+    assert "Mean rank over 2 assets that all models have finished: lstm 1.75, gru 2.00, baseline 2.25." in text
 
 
 def test_an_entry_takes_the_place_of_the_one_that_waited():

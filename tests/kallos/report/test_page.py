@@ -72,12 +72,12 @@ def test_the_verdict_comes_first_with_its_reasons_and_numbers(whole):
         "per forecast instead of 2,500.",
     ):
         assert said in seen.text
-    assert seen.text.index("Ship it") < seen.text.index("Against naive, fold by fold")
+    assert seen.text.index("Ship it") < seen.text.index("Against the baseline, fold by fold")
 
 
 @pytest.mark.parametrize(
     ("decision", "tone", "head"),
-    [("keep", "caution", "Keep the champion"), ("no better than naive", "bad", "No better than naive")],
+    [("keep", "caution", "Keep the champion"), ("not shown", "bad", "Not shown")],
 )
 def test_each_verdict_has_words_of_its_own(result, decision, tone, head):
     first = banner(result, holdout_evaluation(decision, holdout_evaluations=1), None, None)
@@ -92,7 +92,7 @@ def test_without_a_hold_out_there_is_no_verdict(bare, result):
     assert "chosen on these very folds" in text
     assert "Ship" not in text
     assert "p-value" not in text
-    assert f"mean RMSE of {result.best_value:.6g} against {result.naive_value:.6g}" in text
+    assert f"mean RMSE of {result.best_value:.6g} against {result.baseline_value:.6g}" in text
 
 
 def test_what_cannot_be_shown_says_why(bare):
@@ -105,9 +105,9 @@ def test_every_fold_is_there_with_its_numbers(whole, result):
     rows = re.findall(r'<tr[^>]*><th scope="row">(1|2|3|mean|current window)</th>(.*?)</tr>', whole)[:5]
     assert [name for name, _ in rows] == ["1", "2", "3", "mean", "current window"]
     for (_, cells), window, score in zip(rows[:3], result.windows, result.best.scores, strict=True):
-        naive = window.naive_rmse[result.naive]
-        saved = f"{100 * (naive - score.rmse) / naive:.2f}%".replace("-", "\u2212")
-        assert [f"{score.rmse:.6g}", f"{naive:.6g}", saved] == re.findall(r'class="n">([^<]+)<', cells)[:3]
+        baseline = window.baseline_rmse[result.baseline]
+        saved = f"{100 * (baseline - score.rmse) / baseline:.2f}%".replace("-", "\u2212")
+        assert [f"{score.rmse:.6g}", f"{baseline:.6g}", saved] == re.findall(r'class="n">([^<]+)<', cells)[:3]
 
 
 def test_the_page_says_what_was_pruned_cached_and_fitted_anew(whole, result):
@@ -150,14 +150,14 @@ def test_the_same_study_is_the_same_page_to_the_byte(bare, result):
 def test_what_comes_from_data_is_text_and_never_markup(result):
     spec = result.spec.model_copy(update={"data": result.spec.data.model_copy(update={"asset_id": MARKUP})})
     trials = tuple(trial.model_copy(update={"reason": MARKUP} if trial.reason else {}) for trial in result.trials)
-    errors = {"naive_values": {"$x$": 0.01}, "naive_rmse": {"$x$": 0.01}, "naive_by_asset": {"$x$": (0.01,)}}
-    naive = {"naive": "$x$", "naive_values": {"$x$": result.naive_value}}
+    errors = {"baseline_values": {"$x$": 0.01}, "baseline_rmse": {"$x$": 0.01}, "baseline_by_asset": {"$x$": (0.01,)}}
+    baseline = {"baseline": "$x$", "baseline_values": {"$x$": result.baseline_value}}
     windows = [window.model_copy(update=errors) for window in (*result.windows, result.current_window)]
     of_folds = {"windows": tuple(windows[:-1]), "current_window": windows[-1]}
-    hostile = result.model_copy(update={"spec": spec, "trials": trials, **naive, **of_folds})
+    hostile = result.model_copy(update={"spec": spec, "trials": trials, **baseline, **of_folds})
     page = report_html(
         hostile,
-        evaluation=holdout_evaluation(asset_id=MARKUP, naive=MARKUP, model_id=MARKUP),
+        evaluation=holdout_evaluation(asset_id=MARKUP, baseline=MARKUP, model_id=MARKUP),
         forecasts=best_forecasts(result, block=2),
         deflation=deflation(method=MARKUP),
     )
@@ -165,7 +165,7 @@ def test_what_comes_from_data_is_text_and_never_markup(result):
     seen = Seen(page)
     assert {"script", "i"}.isdisjoint(seen.tags)
     assert f"gru on {MARKUP}" in seen.text
-    assert "naive ($x$)" in seen.text
+    assert "baseline ($x$)" in seen.text
 
 
 def test_importance_needs_trials_and_says_so(tmp_path):

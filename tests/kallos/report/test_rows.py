@@ -40,7 +40,7 @@ def test_the_document_says_all_that_final_training_needs(result, tmp_path):
     assert (tmp_path / "results" / "gru_ABC_best_params.json").read_text() == path.read_text()
     document = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert document["best_value"] == result.best_value
-    assert (document["metric"], document["naive"], document["model_name"]) == ("rmse", "mean", "gru")
+    assert (document["metric"], document["baseline"], document["model_name"]) == ("rmse", "mean", "gru")
     assert (document["asset_id"], document["n_trials"], document["seed"]) == ("ABC", 3, 42)
     create_model(document["model_name"], document["best_params"])
     assert TuneSpec.model_validate(document["spec"]) == result.spec
@@ -51,7 +51,7 @@ def test_the_document_says_all_that_final_training_needs(result, tmp_path):
     assert (first["validation_start"], first["validation_end"]) == ("2020-10-07T00:00:00", "2020-11-15T00:00:00")
     assert second["validation_start"] == "2020-11-16T00:00:00"
     assert (first["rmse"] + second["rmse"]) / 2 == pytest.approx(document["best_value"])
-    assert (first["naive_rmse"] + second["naive_rmse"]) / 2 == pytest.approx(document["naive_value"])
+    assert (first["baseline_rmse"] + second["baseline_rmse"]) / 2 == pytest.approx(document["baseline_value"])
     assert document["current_fold"]["validation_start"] == "2020-12-26T00:00:00"
 
 
@@ -162,13 +162,13 @@ def test_the_last_runs_best_is_held_against_this_ones_on_the_same_folds_alone(re
     assert read_latest(result.spec, str(tmp_path)) is None
 
 
-def test_every_view_sets_the_best_value_beside_the_naive_one(result):
+def test_every_view_sets_the_best_value_beside_the_baseline_one(result):
     markdown = best_params_markdown(result)
     assert f"{result.best_value:.6g}" in markdown
-    assert f"mean {result.naive_value:.6g}" in markdown
-    assert "% worse than the naive forecast (mean)" in verdict(result)
+    assert f"mean {result.baseline_value:.6g}" in markdown
+    assert "% worse than the baseline (mean)" in verdict(result)
     assert [row["fold"] for row in fold_rows(result)] == ["1", "2", "current window"]
-    assert all(row["naive_value"] > 0 for row in fold_rows(result))
+    assert all(row["baseline_value"] > 0 for row in fold_rows(result))
     assert [row["trial"] for row in trial_rows(result)] == [0, 1, 2]
 
 

@@ -17,7 +17,7 @@ from kallos.tuner import run_tuning
 from tests.samples import baseline_values, make_features, small_job, small_plan, small_spec
 
 
-def test_naive_forecasts_are_scored_over_every_origin_and_step():
+def test_baseline_forecasts_are_scored_over_every_origin_and_step():
     frame = pd.DataFrame({"log_return_close": [9.0, 1.0, 2.0, 4.0, 8.0]})
     fold = Fold(1, 0, 2, 2, 5)
     scores = baseline_values(frame, fold, small_spec(horizon=2))
@@ -50,7 +50,7 @@ def test_of_a_coin_no_model_is_held_against_less_than_the_share_of_heads(tmp_pat
     known = [heads[:start].mean() for start in (320, 360)]
     actual = [heads[start : start + 40] for start in (320, 360)]
     best = [np.sqrt(np.mean((each - share) ** 2)) for each, share in zip(actual, known, strict=True)]
-    assert (result.naive, result.naive_value) == ("mean", pytest.approx(np.mean(best)))
+    assert (result.baseline, result.baseline_value) == ("mean", pytest.approx(np.mean(best)))
     assert result.skill < 0
 
 

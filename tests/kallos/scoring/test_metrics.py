@@ -101,7 +101,7 @@ def test_a_study_minimises_its_metric_and_says_its_name(tmp_path):
     assert result.best_value == pytest.approx(np.mean([score.mae for score in result.best.scores]))
     assert result.best_value == min(trial.value for trial in result.trials if trial.value is not None)
     target = make_features()["log_return_close"]
-    assert result.naive_values["zero"] == pytest.approx(target.iloc[320:].abs().mean())
+    assert result.baseline_values["zero"] == pytest.approx(target.iloc[320:].abs().mean())
     document = BestParams.of(result)
     assert document.metric == "mae"
     assert document.folds[0].value == document.folds[0].mae
@@ -181,7 +181,7 @@ def test_trained_quantiles_lie_above_as_many_values_as_they_say(tmp_path):
     assert (actual < forecast.quantiles).mean(axis=(0, 1, 2)) == pytest.approx(LEVELS, abs=0.15)
 
 
-def test_quantiles_of_naive_forecasts_are_their_errors_on_the_rows_known_at_the_first_origin():
+def test_quantiles_of_baseline_forecasts_are_their_errors_on_the_rows_known_at_the_first_origin():
     rows = [0.0, 1.0, 3.0, 2.0, 5.0, 4.0, 9.0]
     fold = Fold(1, 0, 5, 5, 7)
     frame = pd.DataFrame({"log_return_close": rows})
@@ -235,7 +235,7 @@ def test_the_last_value_of_several_targets_is_that_of_a_standard_scaler(tmp_path
     plan = small_plan(tmp_path, frame, features=TWO)
     scaled = StandardScaler().fit(frame[names].iloc[:320]).transform(frame[names])
     expected = np.sqrt(np.mean((scaled[320:360] - scaled[319:359]) ** 2))
-    assert plan.windows[0].naive_rmse["last"] == pytest.approx(expected)
+    assert plan.windows[0].baseline_rmse["last"] == pytest.approx(expected)
 
 
 def test_several_targets_have_quantiles_of_their_own(tmp_path):

@@ -33,7 +33,7 @@ def test_a_finished_study_is_planned_again_as_it_was(study, tmp_path):
     plan = small_plan(tmp_path, features={"label_horizon": 3}, folds={"n_folds": 2, "window": 40, "holdout": 1})
     assert again.folds == plan.folds
     assert again.study_name == study.best.study == plan.study_name
-    assert (again.naive_values, again.holdout_start) == (plan.naive_values, plan.holdout_start)
+    assert (again.baseline_values, again.holdout_start) == (plan.baseline_values, plan.holdout_start)
 
 
 def test_without_a_snapshot_the_rows_come_from_the_database_which_has_more_by_now(study, tmp_path):

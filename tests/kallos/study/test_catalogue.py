@@ -52,7 +52,11 @@ def test_the_list_says_of_a_study_what_its_result_says(url, tmp_path):
         0,
         0,
     ]
-    assert (study.best_value, study.naive, study.naive_value) == (result.best_value, result.naive, result.naive_value)
+    assert (study.best_value, study.baseline, study.baseline_value) == (
+        result.best_value,
+        result.baseline,
+        result.baseline_value,
+    )
     assert study.skill == pytest.approx(result.skill)
     assert before - timedelta(seconds=1) <= study.last_activity <= datetime.now(UTC) + timedelta(seconds=1)
     assert not study.is_running
@@ -81,8 +85,8 @@ def test_one_study_is_shown_with_its_specification_best_trials_and_folds(file_ur
     assert (study.data, study.windows, study.best) == (result.data, result.windows, result.best)
     values = sorted(trial.value for trial in result.trials)
     assert [trial.value for trial in study.best_trials] == values[:2]
-    naive = [window.naive_rmse[result.naive] for window in result.windows]
-    assert study.folds_won == sum(score.rmse < each for score, each in zip(result.best.scores, naive, strict=True))
+    baseline = [window.baseline_rmse[result.baseline] for window in result.windows]
+    assert study.folds_won == sum(score.rmse < each for score, each in zip(result.best.scores, baseline, strict=True))
 
 
 def test_a_study_of_somebody_else_or_of_another_version_is_not_among_ours(file_url):

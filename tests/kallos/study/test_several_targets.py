@@ -22,13 +22,13 @@ OVER = {"model_name": "dlinear", "features": {"target": TARGETS}}
 
 
 def features(n_rows=400):
-    """Return a table with a return, of which the mean is the best naive forecast, and a level, of which the last is."""
+    """Return a table with a return, of which the mean is the best baseline, and a level, of which the last is."""
     walk = 50 + np.cumsum(np.random.default_rng(5).normal(size=n_rows))
     return make_features(n_rows).assign(level=walk)
 
 
-def naive_rmse(frame, fold, rule):
-    """Return the RMSE of forecasts one step ahead by a naive rule for each target, in deviations of training rows."""
+def baseline_rmse(frame, fold, rule):
+    """Return the RMSE of forecasts one step ahead by a baseline for each target, in deviations of training rows."""
     scale = frame[TARGETS].iloc[fold.train_start : fold.train_stop].std(ddof=0).to_numpy()
     values = frame[TARGETS].to_numpy()
     rows = slice(fold.validation_start, fold.validation_stop)
@@ -40,10 +40,10 @@ def naive_rmse(frame, fold, rule):
     return np.sqrt((errors**2).mean()), np.sqrt((errors**2).mean(axis=0))
 
 
-def test_a_study_of_several_targets_is_held_against_the_better_naive_forecast_of_each(tmp_path):
+def test_a_study_of_several_targets_is_held_against_the_better_baseline_forecast_of_each(tmp_path):
     frame = features()
     plan = small_plan(tmp_path, frame, **OVER)
-    assert plan.naive == EACH_BEST
+    assert plan.baseline == EACH_BEST
     for planned in plan.folds:
         by_rule = {
             "zero": ("zero", "zero"),
@@ -52,30 +52,30 @@ def test_a_study_of_several_targets_is_held_against_the_better_naive_forecast_of
             EACH_BEST: ("mean", "last"),
         }
         for name, rule in by_rule.items():
-            together, _ = naive_rmse(frame, planned.folds[0], rule)
-            assert planned.window.naive_rmse[name] == pytest.approx(together)
-        assert planned.window.naive_by_target["zero"] == pytest.approx(
-            naive_rmse(frame, planned.folds[0], by_rule["zero"])[1]
+            together, _ = baseline_rmse(frame, planned.folds[0], rule)
+            assert planned.window.baseline_rmse[name] == pytest.approx(together)
+        assert planned.window.baseline_by_target["zero"] == pytest.approx(
+            baseline_rmse(frame, planned.folds[0], by_rule["zero"])[1]
         )
-    assert plan.naive_value < 0.8 * min(plan.naive_values[name] for name in ("zero", "last", "mean"))
-    assert EACH_BEST in plan.current_fold.window.naive_values if plan.current_fold else True
+    assert plan.baseline_value < 0.8 * min(plan.baseline_values[name] for name in ("zero", "last", "mean"))
+    assert EACH_BEST in plan.current_fold.window.baseline_values if plan.current_fold else True
 
 
 def test_where_one_rule_is_better_for_all_targets_it_keeps_its_name(tmp_path):
     plan = small_plan(tmp_path, features={"target": ["log_return_close", "weekday"]})
-    assert list(plan.naive_values) == ["zero", "last", "mean"]
-    assert plan.naive == "mean"
+    assert list(plan.baseline_values) == ["zero", "last", "mean"]
+    assert plan.baseline == "mean"
     window = small_plan(tmp_path).windows[0]
-    assert window.naive_by_target == {name: (value,) for name, value in window.naive_values.items()}
+    assert window.baseline_by_target == {name: (value,) for name, value in window.baseline_values.items()}
 
 
-def test_quantiles_of_several_targets_have_a_naive_forecast_of_each_target_too(tmp_path):
+def test_quantiles_of_several_targets_have_a_baseline_forecast_of_each_target_too(tmp_path):
     plan = small_plan(tmp_path, features(), **OVER, likelihood="quantile", metric="crps")
-    assert plan.naive == EACH_BEST
+    assert plan.baseline == EACH_BEST
     window = plan.windows[0]
     # The pinball loss of several targets is the mean of each one's.
-    mean, last = window.naive_by_target["mean"][0], window.naive_by_target["last"][1]
-    assert window.naive_values[EACH_BEST] == pytest.approx((mean + last) / 2)
+    mean, last = window.baseline_by_target["mean"][0], window.baseline_by_target["last"][1]
+    assert window.baseline_values[EACH_BEST] == pytest.approx((mean + last) / 2)
 
 
 def test_a_fold_is_scored_for_each_target_by_itself(tmp_path):
@@ -97,31 +97,34 @@ def scored(by_target=(0.5, 0.2)):
     return score
 
 
-def test_a_result_of_several_targets_has_a_row_of_each_beside_its_own_naive_forecast(tmp_path):
+def test_a_result_of_several_targets_has_a_row_of_each_beside_its_own_baseline_forecast(tmp_path):
     plan = small_plan(tmp_path, features(), **OVER)
     result = run_tuning(plan, score_fold=scored())
     document = BestParams.of(result).model_dump(mode="json")
     rows = document["by_target"]
-    assert [(row["name"], row["value"], row["naive"]) for row in rows] == [
+    assert [(row["name"], row["value"], row["baseline"]) for row in rows] == [
         ("log_return_close", 0.5, "mean"),
         ("level", 0.2, "last"),
     ]
-    naive = np.mean([window.naive_by_target["last"][1] for window in plan.windows])
-    assert rows[1]["naive_value"] == pytest.approx(naive)
-    assert rows[1]["skill"] == pytest.approx(1 - 0.2 / naive)
+    baseline = np.mean([window.baseline_by_target["last"][1] for window in plan.windows])
+    assert rows[1]["baseline_value"] == pytest.approx(baseline)
+    assert rows[1]["skill"] == pytest.approx(1 - 0.2 / baseline)
     assert document["folds"][0]["by_target"] == [0.5, 0.2]
     assert document["unit"] == "standard deviations"
     assert "**RMSE (in standard deviations) 0.4**" in best_params_markdown(result)
     assert BestParams.of(run_tuning(small_plan(tmp_path), score_fold=scored((0.4,)))).unit == "own"
     assert "| level | 0.2 |" in best_params_markdown(result)
-    assert [row[0] for row in target_table(result).rows] == ["log_return_close (naive: mean)", "level (naive: last)"]
+    assert [row[0] for row in target_table(result).rows] == [
+        "log_return_close (baseline: mean)",
+        "level (baseline: last)",
+    ]
 
 
 def holdout_of(frame, target):
     return Window.of_holdout(frame, slice(500, 600), small_spec(features={"target": target}), Frequency("D"))
 
 
-def test_a_verdict_on_several_targets_is_against_the_best_naive_forecast_of_each_on_the_hold_out():
+def test_a_verdict_on_several_targets_is_against_the_best_baseline_forecast_of_each_on_the_hold_out():
     noise = np.random.default_rng(0)
     index = pd.date_range("2020-01-01", periods=600, freq="D")
     frame = pd.DataFrame({"r": noise.normal(size=600), "level": 50 + np.cumsum(noise.normal(size=600))}, index=index)
@@ -130,9 +133,9 @@ def test_a_verdict_on_several_targets_is_against_the_best_naive_forecast_of_each
     # What leaves the returns alone and repeats the level is no news.
     forecast = np.stack([0 * values[499:599, 0], values[499:599, 1]], axis=1)[:, None]
     evaluation = evaluate_forecasts(holdout, {"0": forecast[..., None]}, model_id="m", holdout_evaluations=1, tests=1)
-    assert evaluation.naive == EACH_BEST
-    assert evaluation.against_naive.skill <= 0
-    assert evaluation.verdict.decision == "no better than naive"
+    assert evaluation.baseline == EACH_BEST
+    assert evaluation.against_baseline.skill <= 0
+    assert evaluation.verdict.decision == "not shown"
     assert list(evaluation.scores)[-1] == "ridge"
     each = [
         evaluate_forecasts(
@@ -145,14 +148,14 @@ def test_a_verdict_on_several_targets_is_against_the_best_naive_forecast_of_each
         for position, name in enumerate(holdout.targets)
     ]
     scale = frame.iloc[:500].std(ddof=0).to_numpy()
-    least = [one.scores[one.naive].rmse / unit for one, unit in zip(each, scale, strict=True)]
+    least = [one.scores[one.baseline].rmse / unit for one, unit in zip(each, scale, strict=True)]
     assert evaluation.scores[EACH_BEST].rmse == pytest.approx(np.sqrt(np.mean(np.square(least))))
 
 
 def test_a_skill_that_rounds_to_nothing_has_no_sign_and_no_side():
     assert [signed(skill) for skill in (-1e-6, 0.0, 1e-6, None)] == ["0.00%", "0.00%", "0.00%", ""]
     assert [signed(0.0123), signed(-0.0123)] == ["+1.23%", "-1.23%"]
-    assert compared_to(-1e-6, "naive") == "as good as naive"
+    assert compared_to(-1e-6, "baseline") == "as good as baseline"
     assert [compared_to(0.042, "zero"), compared_to(-0.042, "zero")] == [
         "4.20% better than zero",
         "4.20% worse than zero",

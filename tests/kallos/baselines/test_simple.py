@@ -24,7 +24,7 @@ def holdout_of(frame, start, frequency, *, horizon=1, lead=1, target="y", levels
     return Window.of_holdout(frame, slice(start, len(frame)), spec, frequency)
 
 
-def naive_forecasts(holdout):
+def points_of(holdout):
     """Return the points of all baselines of a single target."""
     return {name: each.point[..., 0] for name, each in baseline_forecasts(holdout).items()}
 
@@ -42,12 +42,12 @@ def test_a_hold_out_scores_all_origins_whose_horizon_lies_in_it():
     assert holdout.overlap == 4
 
 
-def test_naive_forecasts_are_those_of_darts():
+def test_baselines_are_those_of_darts():
     from darts import TimeSeries
     from darts.models import NaiveDrift, NaiveMean, NaiveSeasonal
 
     holdout = make_holdout(60, start=30, horizon=9)
-    forecasts = naive_forecasts(holdout)
+    forecasts = points_of(holdout)
     series = TimeSeries.from_values(holdout.values)
     for row in (0, 5, 21):
         known = series[: holdout.start + row]
@@ -59,9 +59,9 @@ def test_naive_forecasts_are_those_of_darts():
         assert not forecasts["zero"][row].any()
 
 
-def test_naive_forecasts_of_a_label_that_looks_ahead_take_the_last_labels_that_are_known():
+def test_baselines_of_a_label_that_looks_ahead_take_the_last_labels_that_are_known():
     holdout = make_holdout(60, start=30, horizon=2, lead=4)
-    y, forecasts = holdout.values[:, 0], naive_forecasts(holdout)
+    y, forecasts = holdout.values[:, 0], points_of(holdout)
     # The first forecast row is 30, and the last label that is known when it is made is that of row 26.
     assert forecasts["last"][0].tolist() == [y[26], y[26]]
     assert forecasts["drift"][0] == pytest.approx(y[26] + (y[26] - y[0]) / 26 * np.array([4, 5]))
@@ -76,8 +76,8 @@ def test_no_forecast_moves_with_a_row_behind_its_origin(lead, horizon):
     frame = before.frame.copy()
     frame.iloc[before.origins[middle] + 1 :] += 100
     after = holdout_of(frame, before.start, Frequency("D"), horizon=horizon, lead=lead)
-    of_after = naive_forecasts(after)
-    for name, forecast in naive_forecasts(before).items():
+    of_after = points_of(after)
+    for name, forecast in points_of(before).items():
         moved = of_after[name]
         assert np.array_equal(forecast[: middle + 1], moved[: middle + 1]), name
         assert name in ("zero", "mean") or not np.array_equal(forecast[-1], moved[-1]), name
@@ -107,20 +107,20 @@ def test_several_targets_have_each_the_forecasts_that_it_has_alone():
     together = baseline_forecasts(both)
     for position, alone in enumerate((one, other)):
         assert both.unit[position] == pytest.approx(alone.values[:30].std())
-        for name, forecast in naive_forecasts(alone).items():
+        for name, forecast in points_of(alone).items():
             if name != "ridge":
                 own = together[name].point[..., position] * both.unit[position]
                 np.testing.assert_allclose(own, forecast, atol=1e-12)
     # A ridge regression of each target on the lags of both.
     of_both = together["ridge"].point[..., 0] * both.unit[0]
-    of_one = naive_forecasts(holdout_of(frame, 30, one.frequency, horizon=9))["ridge"]
+    of_one = points_of(holdout_of(frame, 30, one.frequency, horizon=9))["ridge"]
     np.testing.assert_allclose(of_both, of_one, rtol=1e-6)
 
 
 def test_a_season_needs_two_periods_that_are_known():
-    assert "seasonal" in naive_forecasts(make_holdout(50, start=14, frequency="D"))
-    assert "seasonal" not in naive_forecasts(make_holdout(50, start=13, frequency="D"))
-    assert "seasonal" not in naive_forecasts(make_holdout(frequency="rows"))
+    assert "seasonal" in points_of(make_holdout(50, start=14, frequency="D"))
+    assert "seasonal" not in points_of(make_holdout(50, start=13, frequency="D"))
+    assert "seasonal" not in points_of(make_holdout(frequency="rows"))
 
 
 def hours_of(index: pd.DatetimeIndex) -> pd.DataFrame:
@@ -162,7 +162,7 @@ def test_ridge_finds_the_coefficients_of_a_series_that_follows_its_lags_and_a_co
     holdout = holdout_of(pd.DataFrame({"y": y, "x": x}), 1200, Frequency(None))
     best = (y - noise)[1200:]
     # 48 coefficients from 1,200 rows: an error of .1 times the root of .04 is to be expected.
-    assert np.sqrt(np.mean((naive_forecasts(holdout)["ridge"][:, 0] - best) ** 2)) < 0.03
+    assert np.sqrt(np.mean((points_of(holdout)["ridge"][:, 0] - best) ** 2)) < 0.03
 
 
 def test_ridge_is_that_of_darts_on_the_same_lags():
@@ -180,7 +180,7 @@ def test_ridge_is_that_of_darts_on_the_same_lags():
     )
     target, covariates = (TimeSeries.from_values(holdout.frame[[name]].to_numpy()) for name in ("y", "x"))
     model.fit(target[:149], past_covariates=covariates[:149])
-    forecast = naive_forecasts(holdout)["ridge"]
+    forecast = points_of(holdout)["ridge"]
     for row in (0, 20):
         known = 149 + row
         expected = model.predict(3, series=target[:known], past_covariates=covariates[:known]).values()[:, 0]
