@@ -5,7 +5,14 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from kallos.architectures.lookup import get_architecture, registry
-from kallos.architectures.recipe import Architecture, ModelContext, Params, darts_arguments
+from kallos.architectures.recipe import (
+    RECENCY_DEFAULTS,
+    Architecture,
+    ModelContext,
+    Params,
+    Widths,
+    darts_arguments,
+)
 from kallos.architectures.space import Float, Int
 from kallos.errors import FitError, UsageError, in_one_line, require, require_callable, require_whole
 from kallos.words import did_you_mean
@@ -13,7 +20,16 @@ from kallos.words import did_you_mean
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
-__all__ = ["Architecture", "ModelContext", "Params", "create_model", "darts_arguments", "get_architecture", "registry"]
+__all__ = [
+    "Architecture",
+    "ModelContext",
+    "Params",
+    "Widths",
+    "create_model",
+    "darts_arguments",
+    "get_architecture",
+    "registry",
+]
 
 
 def create_model(
@@ -25,14 +41,15 @@ def create_model(
     max_epochs: int = 30,
     seed: int = 42,
     make_callbacks: Callable[[], list[Any]] = list,
-    has_covariates: bool = True,
+    widths: Widths = Widths(covariates=1),  # noqa: B008
     quantiles: tuple[float, ...] | None = None,
 ) -> "GlobalForecastingModel":
-    """Return an untrained Darts model that forecasts `horizon` steps at once from past covariates.
+    """Return an untrained Darts model that forecasts `horizon` steps at once.
 
     `params` replace the architecture's defaults. `lead` is the number of rows from the last known target to the first
     forecast step. `make_callbacks` creates the Lightning callbacks of each model. A regression on lags has to know in
-    advance whether it will see covariates. With `quantiles`, the model learns these instead of a mean.
+    advance how many columns it will see. With `quantiles`, the model learns these instead of a mean. `half_life` and
+    `train_rows` are parameters of the training, not of the model.
 
     Raises `UsageError` for an unknown architecture or parameter, or an architecture that cannot learn quantiles, and
     `FitError` for values from which no model can be built.
@@ -42,7 +59,7 @@ def create_model(
     require_whole(1, horizon=horizon, lead=lead)
     require_whole(0, max_epochs=max_epochs, seed=seed)
     require_callable(make_callbacks=make_callbacks)
-    require(bool, has_covariates=has_covariates)
+    require(Widths, widths=widths)
     require((tuple, list, type(None)), quantiles=quantiles)
     architecture = get_architecture(model_name)
     chosen = {**architecture.defaults, **(params or {})}
@@ -61,10 +78,12 @@ def create_model(
         max_epochs=max_epochs,
         seed=seed,
         callbacks=tuple(make_callbacks()),
-        has_covariates=has_covariates,
+        widths=widths,
+        quantiles=quantiles,
     )
     try:
-        model = architecture.build(chosen, context)
+        own = {name: value for name, value in chosen.items() if name not in RECENCY_DEFAULTS}
+        model = architecture.build(own, context)
         return model if quantiles is None else _with_quantiles(model_name, model, quantiles)
     except (ValueError, TypeError, AssertionError) as error:
         given = "params" if quantiles is None else "params or quantiles"
@@ -74,10 +93,12 @@ def create_model(
 def _with_quantiles(
     model_name: str, model: "GlobalForecastingModel", quantiles: tuple[float, ...]
 ) -> "GlobalForecastingModel":
-    """Return a new model like this one, with Darts' quantile likelihood instead of its loss."""
+    """Return the model if it learns quantiles, or a new network like it with Darts' quantile likelihood as its loss."""
     from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
     from darts.utils.likelihood_models.torch import QuantileRegression
 
+    if model.likelihood is not None:
+        return model
     if not isinstance(model, TorchForecastingModel):
         raise UsageError(f"likelihood 'quantile' needs a network, and {model_name} is {type(model).__name__}")
     return type(model)(**{**model.model_params, "loss_fn": None, "likelihood": QuantileRegression(list(quantiles))})

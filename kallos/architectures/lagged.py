@@ -43,7 +43,7 @@ def lag_arguments(params: Params, context: ModelContext) -> dict[str, Any]:
     lags = params["input_chunk_length"]
     return {
         "lags": lags,
-        "lags_past_covariates": lags if context.has_covariates else None,
+        "lags_past_covariates": lags if context.widths.covariates else None,
         # With a longer output Darts would read future covariates.
         "output_chunk_length": context.horizon,
         "output_chunk_shift": context.lead - 1,

@@ -36,16 +36,36 @@ TRAINING_DEFAULTS: Params = {
 }
 
 
+# Of every architecture that weighs its samples: the rows after which a sample counts half, and the number of last rows
+# to train on; 0 for none and all.
+HALF_LIFE, TRAIN_ROWS = "half_life", "train_rows"
+RECENCY_SPACE: Space = {
+    HALF_LIFE: Categorical(choices=(0, 250, 500, 1000)),
+    TRAIN_ROWS: Categorical(choices=(0, 500, 1000, 2000)),
+}
+RECENCY_DEFAULTS: Params = {HALF_LIFE: 0, TRAIN_ROWS: 0}
+
+
+@dataclass(frozen=True)
+class Widths:
+    """The numbers of columns that a model sees: targets, past covariates, and columns known ahead."""
+
+    targets: int = 1
+    covariates: int = 0
+    known: int = 0
+
+
 @dataclass(frozen=True)
 class ModelContext:
-    """What a model needs to know besides its parameters."""
+    """What a model needs to know besides its parameters; `quantiles` is None for point forecasts."""
 
     horizon: int
     lead: int
     max_epochs: int
     seed: int
     callbacks: tuple[Any, ...]
-    has_covariates: bool = True
+    widths: Widths
+    quantiles: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,8 +74,9 @@ class Architecture:
 
     `space` says what each parameter is drawn from, in order. `defaults` has all parameters that `build` takes, among
     them `input_chunk_length`, the number of rows that a forecast looks back. Without `stops_early`, a model is fitted
-    once on all training rows instead of by epochs. `requires` names an additional package that it needs, and the extra
-    that installs it.
+    once on all training rows instead of by epochs. `learns_quantiles` says whether it can forecast quantiles. A local
+    architecture (`is_local`) knows the targets of one asset alone, without covariates. `requires` names an additional package that
+    it needs, and the extra that installs it.
     """
 
     name: str
@@ -63,6 +84,8 @@ class Architecture:
     defaults: Params
     build: Callable[[Params, ModelContext], "GlobalForecastingModel"]
     stops_early: bool = True
+    learns_quantiles: bool = True
+    is_local: bool = False
     requires: str | None = None
     _source_sha256: str = field(init=False, repr=False, compare=False)
 

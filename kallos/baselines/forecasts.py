@@ -56,4 +56,4 @@ def _with_quantiles(point: Array, past_errors: Array, levels: tuple[float, ...])
     """Return forecasts with the quantiles of past errors, ignoring origins with too few earlier rows."""
     has_all = np.isfinite(past_errors).all(axis=(1, 2))
     spread = np.moveaxis(np.quantile(past_errors[has_all], levels, axis=0), 0, -1)
-    return Forecast(point, point[..., None] + spread, levels)
+    return Forecast(point, point, point[..., None] + spread, levels)

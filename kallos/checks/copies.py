@@ -47,7 +47,7 @@ def copies_of_target(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
 
 
 def _copies_of(target: str, known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
-    left_out = {*spec.features.targets, *fitting_columns(known.columns, spec.features.known_future)}
+    left_out = {*spec.features.targets, *fitting_columns(known.columns, spec.features.known_now)}
     covariates = [name for name in known.columns if name not in left_out and varies(known[name].to_numpy())]
     if target not in known.columns or not covariates or not varies(known[target].to_numpy()):
         return
@@ -80,7 +80,7 @@ def _copy(name: str, target: str, shift: int, known: pd.DataFrame, spec: TuneSpe
             f"a value must not appear before it is known, and {pasteable(name)} equals {words}: a model would read "
             "the answer",
             "name it in 'exclude', or shift it down in the view or query; if it really is known by then (such as an "
-            "open that equals the last close), name it in 'known_future'",
+            "open that equals the last close), name it in 'known_now'",
             column=name,
             timestamps=first_few(known.index),
         )

@@ -35,7 +35,7 @@ def shifted_columns(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
     The values cannot tell whether one column looks ahead or the other is a lag, because a sound predictor with its lag
     looks the same. This is a warning. It is an error if a column equals the size or square of the target in later rows.
     """
-    left_out = {*spec.features.targets, *fitting_columns(known.columns, spec.features.known_future)}
+    left_out = {*spec.features.targets, *fitting_columns(known.columns, spec.features.known_now)}
     names = [name for name in known.columns if name not in left_out and varies(known[name].to_numpy())]
     if not names or len(known) < _FEWEST_ROWS:
         return
@@ -159,7 +159,7 @@ def _looks_ahead(name: str, shift: int, target: str, known: pd.DataFrame) -> Fin
         f"a value must not appear before it is known, and {pasteable(name)} equals the size of the target "
         f"{pasteable(target)} {counted(shift, 'row')} later: a model would read how far the target moves",
         "name it in 'exclude', or shift it down in the view or query; if it really is known by then, name it in "
-        "'known_future'",
+        "'known_now'",
         column=name,
         timestamps=first_few(known.index),
     )

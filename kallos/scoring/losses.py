@@ -40,4 +40,4 @@ def loss_of(metric: str) -> Loss:
         case "pinball" | "crps":
             return Loss("pinball loss", metric_label(metric), pinball_losses, np.positive)
         case _:
-            return Loss("squared error", "RMSE", lambda f, actual: np.square(f.point - actual), np.sqrt)
+            return Loss("squared error", "RMSE", lambda f, actual: np.square(f.mean - actual), np.sqrt)

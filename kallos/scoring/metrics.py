@@ -21,46 +21,56 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Forecast:
-    """Point forecasts of shape (origins, steps, targets), and quantiles with the levels as a fourth axis.
+    """Medians and means of shape (origins, steps, targets), and quantiles with the levels as a fourth axis.
 
-    Point forecasts alone count as the median.
+    Medians and means differ only if the target was trained on in logarithms. Point forecasts alone count as both.
     """
 
     point: Array
+    mean: Array
     quantiles: Array
     levels: tuple[float, ...] = (MEDIAN,)
 
     @classmethod
     def of_points(cls, point: Array) -> Self:
         """Return point forecasts."""
-        return cls(point, point[..., None])
+        return cls(point, point, point[..., None])
 
     @classmethod
-    def of_quantiles(cls, quantiles: Array, levels: tuple[float, ...]) -> Self:
-        """Return forecasts whose points are the medians."""
-        return cls(quantiles[..., levels.index(MEDIAN)], quantiles, levels)
+    def of_quantiles(cls, quantiles: Array, levels: tuple[float, ...], mean_to_median: Array | float = 1.0) -> Self:
+        """Return forecasts whose points are the medians; `mean_to_median` is a ratio for each step and target."""
+        point = quantiles[..., levels.index(MEDIAN)]
+        return cls(point, point * mean_to_median, quantiles, levels)
 
     @classmethod
-    def mean_of(cls, members: Iterable[Array], levels: tuple[float, ...]) -> Self:
-        """Return the mean of the members' quantiles, level by level."""
-        return cls.of_quantiles(np.mean(list(members), axis=0), levels)
+    def mean_of(cls, members: "Iterable[Forecast]") -> Self:
+        """Return the mean of the members, also of their quantiles, level by level."""
+        each = list(members)
+        point, mean, quantiles = (
+            np.mean(arrays, axis=0)
+            for arrays in zip(*((member.point, member.mean, member.quantiles) for member in each), strict=True)
+        )
+        return cls(point, mean, quantiles, each[0].levels)
 
     @classmethod
     def by_target(cls, each: "Sequence[Forecast]") -> Self:
         """Return one forecast of all targets, taking the i-th target from the i-th forecast."""
         return cls(
             np.stack([forecast.point[:, :, target] for target, forecast in enumerate(each)], axis=2),
+            np.stack([forecast.mean[:, :, target] for target, forecast in enumerate(each)], axis=2),
             np.stack([forecast.quantiles[:, :, target] for target, forecast in enumerate(each)], axis=2),
             each[0].levels,
         )
 
     def over(self, unit: Array) -> "Forecast":
         """Return the forecasts divided by a unit of shape (targets,)."""
-        return Forecast(self.point / unit, self.quantiles / unit[:, None], self.levels)
+        return Forecast(self.point / unit, self.mean / unit, self.quantiles / unit[:, None], self.levels)
 
     def of_target(self, target: int) -> "Forecast":
         """Return the forecasts of only the target at this position."""
-        return Forecast(self.point[:, :, [target]], self.quantiles[:, :, [target]], self.levels)
+        return Forecast(
+            self.point[:, :, [target]], self.mean[:, :, [target]], self.quantiles[:, :, [target]], self.levels
+        )
 
 
 @dataclass(frozen=True)
@@ -76,13 +86,13 @@ class ForecastErrors:
 
 def errors_of(metric: str, forecast: Forecast, actual: Array) -> ForecastErrors:
     """Return the errors of forecasts; `actual` has the shape (origins, steps, targets). Raises as `measure` does."""
-    errors, own = forecast.point - actual, metric_of_one_target(metric)
+    own = metric_of_one_target(metric)
     return ForecastErrors(
         value=measure(metric, forecast, actual),
-        rmse=rmse(errors),
-        mae=float(np.abs(errors).mean()),
+        rmse=rmse(forecast.mean - actual),
+        mae=float(np.abs(forecast.point - actual).mean()),
         by_target=tuple(measure(own, forecast.of_target(i), actual[:, :, [i]]) for i in range(actual.shape[2])),
-        n_forecasts=errors.size,
+        n_forecasts=actual.size,
     )
 
 
@@ -93,7 +103,7 @@ def measure(name: str, forecast: Forecast, actual: Array) -> float:
     """
     match name:
         case "rmse":
-            return rmse(forecast.point - actual)
+            return rmse(forecast.mean - actual)
         case "mae":
             return float(np.abs(forecast.point - actual).mean())
         case "pinball" | "crps":

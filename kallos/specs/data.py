@@ -4,14 +4,17 @@ import hashlib
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
 from kallos.errors import UsageError
+from kallos.specs.calendar import check_calendar
 from kallos.specs.query_text import one_statement
 from kallos.specs.time_zones import check_zone
 from kallos.words import shorten, target_label
 
 # An ISO date or timestamp, or an integer, as text.
+# How many rows a mean covers, or a lag goes back.
+Lengths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 Moment = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]
 Patterns = tuple[str, ...]
 
@@ -132,6 +135,16 @@ class DataSpec(Spec):
         return f"table {self.features_table!r}" if self.query is None else "the query"
 
 
+def _each_item(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        try:
+            check_calendar(name)
+        except UsageError as error:
+            raise ValueError(str(error).removeprefix("calendar ")) from None
+    _each_once(names)
+    return names
+
+
 class FeatureSpec(Spec):
     """The target, and the group by which each column is normalised: the first whose pattern matches its name.
 
@@ -149,6 +162,25 @@ class FeatureSpec(Spec):
         description="Number of rows that the target looks ahead of its timestamp; 0 if it is known at its timestamp. "
         "A label of L > 0 rows is moved to the row at which it is known, and L-1 rows are purged before every cut.",
     )
+    target_transform: Literal["none", "log"] = Field(
+        "none",
+        description="'log' trains on the target's logarithm, as suits a volatility or variance; forecasts and scores "
+        "are in the target's own units.",
+    )
+    means: dict[str, Lengths] = Field(
+        default_factory=dict,
+        description="Columns to add: the means of a column over its last rows, as in {target = [5, 22, 66]}; 'target' "
+        "is each target, or its logarithm if it is trained on.",
+    )
+    lags: dict[str, Lengths] = Field(
+        default_factory=dict,
+        description="Columns to add: a column's values so many rows earlier, as in {rsi_14 = [1, 5]}.",
+    )
+    calendar: Annotated[tuple[str, ...], AfterValidator(_each_item)] = Field(
+        (),
+        description="Columns to add from the timestamps, known ahead: 'weekday', 'month', 'hour', 'turn_of_month', "
+        "'holiday:NYSE'.",
+    )
     volume: Patterns = Field(("volume*",), description="Columns normalised by log(1 + x), then standardised.")
     bounded: Patterns = Field(("rsi*", "mfi*", "stoch*", "adx*"), description="Columns scaled to [0, 1].")
     unbounded: Patterns = Field(
@@ -163,13 +195,38 @@ class FeatureSpec(Spec):
         None,
         description="Share of variance that the principal components of the log returns keep; default: no PCA.",
     )
+    volatility: Patterns = Field(
+        (
+            "log_range*",
+            "parkinson*",
+            "garman_klass*",
+            "rogers_satchell*",
+            "squared_return*",
+            "realised_*",
+            "bipower_variation*",
+        ),
+        description="Columns normalised by their logarithm, then standardised.",
+    )
+    variance: Patterns = Field(
+        ("parkinson*", "garman_klass*", "rogers_satchell*", "squared_return*", "*variance*"),
+        description="Targets that are variances; metric qlike squares other targets, as it does a volatility.",
+    )
     columns: Patterns = Field(("*",), description="Columns to use, besides the target.")
     known_future: Patterns = Field(
+        (),
+        description="Columns whose later values are known ahead, such as the dates of announcements: forecasts read "
+        "them at the rows that they forecast. Later rows may hold them alone.",
+    )
+    known_now: Patterns = Field(
         (),
         description="Columns that reveal a later row's target but are known by then, such as the close of a market "
         "that opens where it closed; other such columns are refused as leaks.",
     )
     exclude: Patterns = Field((), description="Columns to leave out.")
+
+    def __hash__(self) -> int:
+        """Hash the content, because the tables of means and lags are not hashable."""
+        return hash(self.model_dump_json())
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -208,9 +208,11 @@ class TuneSpec(Spec):
             if self.quantiles != QUANTILES:
                 raise ValueError("quantiles need likelihood 'quantile': set it, or remove them")
             return self
-        unfit = [name for name in architecture_names(self.model_name) if not get_architecture(name).stops_early]
+        unfit = [name for name in architecture_names(self.model_name) if not get_architecture(name).learns_quantiles]
         if unfit:
-            raise ValueError(f"likelihood 'quantile' needs networks, and {unfit[0]!r} is not one: choose another model")
+            raise ValueError(
+                f"likelihood 'quantile' needs other models than {unfit[0]!r}, which forecasts points alone"
+            )
         return self
 
 

@@ -261,7 +261,7 @@ def test_the_catalogue_is_whole():
         # A market that opens where it closed.
         (
             GOOD.assign(open=np.r_[100.0, PRICE[:-1]], close=PRICE),
-            {"features": {"target": "open", "known_future": ["close"]}},
+            {"features": {"target": "open", "known_now": ["close"]}},
         ),
         (GOOD.iloc[:200].set_index(pd.date_range("1970-01-01", periods=200, freq="QS")), {}),
         (GOOD.iloc[np.random.default_rng(2).permutation(400)], {"data": {"query": "SELECT * FROM prices"}}),
@@ -378,7 +378,7 @@ def test_a_column_that_is_the_size_of_the_target_of_later_rows_is_a_leak(shift, 
     # A glitch, or a rounding, hides nothing.
     rows.iloc[17, rows.columns.get_loc("ahead")] += 5
     assert ("leaking-column", "ahead") in about(rows)
-    assert ("leaking-column", "ahead") not in about(rows, features={"known_future": ["ahead"]})
+    assert ("leaking-column", "ahead") not in about(rows, features={"known_now": ["ahead"]})
     assert about(rows, features={"exclude": ["ahead"]}) == []
 
 
