@@ -75,8 +75,8 @@ class Architecture:
     `space` says what each parameter is drawn from, in order. `defaults` has all parameters that `build` takes, among
     them `input_chunk_length`, the number of rows that a forecast looks back. Without `stops_early`, a model is fitted
     once on all training rows instead of by epochs. `learns_quantiles` says whether it can forecast quantiles. A local
-    architecture (`is_local`) knows the targets of one asset alone, without covariates. `requires` names an additional package that
-    it needs, and the extra that installs it.
+    architecture (`is_local`) knows the targets of one asset alone, without covariates. `requires` names an additional
+    package that it needs, and the extra that installs it.
     """
 
     name: str

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 import pandas as pd
 
+from kallos.architectures import Widths
 from kallos.errors import DataError, refuse, require, require_one_of
 from kallos.folds.cut import Fold
 from kallos.folds.derived import derived_names, unfit_derived, with_derived
@@ -51,13 +52,17 @@ def known_columns(columns: pd.Index, features: FeatureSpec) -> list[str]:
     return [name for name in columns if name in known and name not in features.targets]
 
 
-def observed_rows(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFrame:
-    """Return the rows without those at the end that hold nothing but columns that are known ahead."""
-    known = fitting_columns(frame.columns, features.known_future)
-    if not known:
-        return frame
-    has_others = frame.drop(columns=known).notna().any(axis=1).to_numpy()
-    return frame.iloc[: len(frame) - int(has_others[::-1].argmax()) if has_others.any() else 0]
+def widths_of_columns(columns: pd.Index, features: FeatureSpec) -> Widths:
+    """Return how many columns of `study_frame` a model sees, if no principal components replace them."""
+    n_targets, n_known = len(features.targets), len(known_columns(columns, features))
+    return Widths(n_targets, len(columns) - n_targets - n_known, n_known)
+
+
+def observed_rows(rows: pd.DataFrame, features: FeatureSpec, *beside: str) -> pd.DataFrame:
+    """Return the rows that hold more than columns whose later values are known ahead; `beside` are no features."""
+    known = fitting_columns(rows.columns, features.known_future)
+    has_others = rows.drop(columns=[*known, *beside]).notna().any(axis=1) if known else None
+    return rows if has_others is None or has_others.all() else rows[has_others]
 
 
 def study_frame(
@@ -65,8 +70,8 @@ def study_frame(
 ) -> pd.DataFrame:
     """Return a study's columns as finite float64, the targets first and shifted to when they are known.
 
-    The columns that the study adds come last; `frequency` is the study's, detected by default. Rows at the end that
-    hold nothing but columns that are known ahead are left out. Raises `DataError` for columns that are missing, not
+    The columns that the study adds come last; `frequency` is the study's, detected by default. Rows that hold nothing
+    but columns that are known ahead are left out. Raises `DataError` for columns that are missing, not
     numbers, or not finite, and for rows that are not sorted and unique, or have a time zone.
     """
     require_rows(frame=frame)
@@ -135,12 +140,13 @@ def prepare_fold(
     shifted = fold.shifted()
     n_fit = shifted.train_stop if fit_rows is None else fit_rows
     prepared = fit_preparation(rows.iloc[:n_fit], features).apply(rows)
-    return PreparedFold(prepared.target, prepared.past_covariates, prepared.preparation, fold=shifted)
+    return PreparedFold(**vars(prepared), fold=shifted)
 
 
 def fit_preparation(rows: pd.DataFrame, features: FeatureSpec) -> Preparation:
     """Fit the scales of the target and the feature groups; raises `FitError` if the target is constant."""
-    return Preparation.fit(rows, features, group_columns(rows.columns, features))
+    groups = group_columns(rows.columns, features)
+    return Preparation.fit(rows, features, groups, known_columns(rows.columns, features))
 
 
 def _kind_of(column: pd.Series) -> str:
@@ -173,11 +179,12 @@ def unknown_columns(columns: pd.Index, features: FeatureSpec) -> Iterator[DataEr
                 column=target,
                 parameter="target",
             )
-    yield from unfit_derived(columns, features)
+    yield from unfit_derived(columns, study_columns(columns, features), features)
     every = columns.append(pd.Index(derived_names(columns, features)))
     for field in _FIELDS_OF_PATTERNS:
+        searched = every if field in GROUPS else columns
         for pattern in getattr(features, field):
-            if pattern not in FeatureSpec.model_fields[field].default and not fitting_columns(every, (pattern,)):
+            if pattern not in FeatureSpec.model_fields[field].default and not fitting_columns(searched, (pattern,)):
                 yield DataError(
                     f"every pattern must match a column: {pattern!r} in '{field}' matches none",
                     did_you_mean(pattern, columns),

@@ -20,14 +20,18 @@ Array = npt.NDArray[np.float64]
 TARGET = "target"
 
 
+def reach(features: FeatureSpec) -> int:
+    """Return how many rows before a row the columns that the study adds are computed from."""
+    lengths = [
+        *(length - 1 for each in features.means.values() for length in each),
+        *(length for each in features.lags.values() for length in each),
+    ]
+    return max(lengths, default=0)
+
+
 def derived_names(columns: pd.Index, features: FeatureSpec) -> list[str]:
     """Return the names of the columns that a study adds to these; they depend on no value."""
     return [*(name for name, _, _ in _rules(columns, features)), *calendar_names(features.calendar)]
-
-
-def sources(columns: pd.Index, features: FeatureSpec) -> list[str]:
-    """Return the columns that means and lags are computed from."""
-    return list(dict.fromkeys(source for _, source, _ in _rules(columns, features)))
 
 
 def with_derived(numbers: pd.DataFrame, features: FeatureSpec, frequency: str | None = None) -> pd.DataFrame:
@@ -52,18 +56,17 @@ def known_calendar(index: pd.Index, features: FeatureSpec, frequency: str | None
     return calendar_columns(index, features.calendar, has_gaps=find_frequency(index, frequency).has_gaps)
 
 
-def unfit_derived(columns: pd.Index, features: FeatureSpec) -> Iterator[DataError]:
-    """Yield an error for each column that `means` and `lags` lack, and for each name that is already taken."""
+def unfit_derived(columns: pd.Index, used: list[str], features: FeatureSpec) -> Iterator[DataError]:
+    """Yield an error for each column of `means` and `lags` that the study does not use, and for each name taken."""
     for field in ("means", "lags"):
         for name in getattr(features, field):
-            if name not in columns and name != TARGET:
+            if name not in used and name != TARGET:
                 yield DataError(
-                    f"every name in '{field}' must be a column, and {name!r} is not",
-                    f"{did_you_mean(name, [TARGET, *map(str, columns)])}",
+                    f"every name in '{field}' must be a column that the study uses, and {name!r} is not",
+                    "do not exclude it" if name in columns else did_you_mean(name, [TARGET, *used]),
                     fault="idle-pattern",
                     parameter=field,
                 )
-                return
     for name in derived_names(columns, features):
         if name in columns:
             yield DataError(
@@ -76,7 +79,7 @@ def unfit_derived(columns: pd.Index, features: FeatureSpec) -> Iterator[DataErro
 
 def _rules(columns: pd.Index, features: FeatureSpec) -> Iterator[tuple[str, str, Callable[[Array], Array]]]:
     """Yield the name of each added column, the one it is computed from, and how."""
-    tables: tuple[tuple[str, Mapping[str, tuple[int, ...]], Callable[[Array, int], Array]], ...] = (
+    tables: tuple[tuple[str, Mapping[str, tuple[int, ...]], Callable[..., Array]], ...] = (
         ("mean", features.means, _means),
         ("lag", features.lags, _lagged),
     )
