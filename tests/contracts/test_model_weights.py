@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from darts import TimeSeries
 
-from kallos.architectures import create_model, registry
+from kallos.architectures import Widths, create_model, registry
 from kallos.scoring.training import quiet_single_thread
 from kallos.scoring.weights import restore_weights, weights_bytes
 
@@ -27,6 +27,7 @@ def test_so_does_one_of_several_targets_with_quantiles_where_it_can_learn_them(n
 
 
 def assert_comes_back(name, params, *, n_covariates, n_targets=1, quantiles=None):
+    widths = Widths(n_targets, n_covariates)
     made, other = (
         create_model(
             name,
@@ -35,7 +36,7 @@ def assert_comes_back(name, params, *, n_covariates, n_targets=1, quantiles=None
             lead=3,
             max_epochs=0,
             seed=seed,
-            has_covariates=n_covariates > 0,
+            widths=widths,
             quantiles=quantiles,
         )
         for seed in (1, 2)
@@ -49,7 +50,7 @@ def assert_comes_back(name, params, *, n_covariates, n_targets=1, quantiles=None
         # A network has no epochs, and keeps what it began with; a regression learns.
         made.fit(series, past_covariates=covariates)
         saved = weights_bytes(made)
-        restore_weights(other, saved, n_covariates, "weights", n_targets=n_targets)
+        restore_weights(other, saved, widths, "weights")
         before, after = (
             model.predict(
                 2,

@@ -169,7 +169,7 @@ def build(params, context):
 
     return SKLearnModel(
         lags=params["input_chunk_length"],
-        lags_past_covariates=params["input_chunk_length"] if context.has_covariates else None,
+        lags_past_covariates=params["input_chunk_length"] if context.widths.covariates else None,
         output_chunk_length=context.horizon,
         output_chunk_shift=context.lead - 1,
         model=Lasso(alpha=params["alpha"]),
