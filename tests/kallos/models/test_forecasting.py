@@ -167,7 +167,7 @@ def test_the_next_forecast_needs_what_is_known_of_its_rows(of_events):
     days = pd.date_range(rows.index[-1], periods=4, freq="D", name="timestamp")[1:]
     longer = pd.concat([frame, pd.DataFrame({"event": [1.0, 0.0, 1.0]}, index=days)])
     assert len(forecast_next(of_events, rows, later=longer).point) == 3
-    with pytest.raises(DataError, match=r"'event' has none for 2021-02-06.*add rows with these timestamps") as refused:
+    with pytest.raises(DataError, match="event has none for 2021-02-06") as refused:
         forecast_next(of_events, rows, later=longer.iloc[:-1])
     assert refused.value.remedy.endswith("their other columns may be empty")
 
