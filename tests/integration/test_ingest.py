@@ -301,7 +301,7 @@ def test_prices_of_a_folder_become_features_of_each_asset(
     ingest(folder, db_url=db.url)
 
     lines = said(capsys)
-    assert lines[0] == "12 assets: 324 rows of 21 features, 2024-01-02 to 2024-01-03 (324 new, 0 updated)"
+    assert lines[0] == "12 assets: 324 rows of 26 features, 2024-01-02 to 2024-01-03 (324 new, 0 updated)"
     assert lines[1].startswith("A00: 27 rows")
     assert lines[6] == "and 7 more assets"
     prices = bars(60, 11).set_index("date")
