@@ -170,9 +170,9 @@ def _in_utc(local: pd.DatetimeIndex, zone: str) -> pd.DatetimeIndex:
 def _finished_rows(asset_id: str, bars: pd.DataFrame, resampling: Resampling) -> tuple[pd.DataFrame, str | None]:
     """Return the rows of an asset up to the last finished one, and the last of all with why it is not, or None."""
     step = usual_step(bars.index)
-    if Frequency(step).length >= resampling.length:
+    if len(bars) > 1 and Frequency(step).length >= resampling.length:
         raise DataError(
-            f"bars must be shorter than `resample` {resampling.rule}: most of the {len(bars)} of asset {asset_id!r} "
+            f"bars must be shorter than `resample` {resampling.rule}: the {len(bars)} of asset {asset_id!r} usually "
             f"are {step!r} apart",
             "give bars of minutes or hours, or ingest these as they are",
         )

@@ -207,7 +207,7 @@ def brownian_bars(drift: float, n_bars: int = 20_000, n_steps: int = 400) -> pd.
 def test_ranges_estimate_the_variance_of_a_brownian_motion(drift: float, unbiased: tuple[str, ...]) -> None:
     means = compute_indicators(brownian_bars(drift))[[*RANGES]].mean() / 1e-4
 
-    # A range that is seen at 400 points only has a square some percent too small; a standard error is less than one percent.
+    # A range that is seen at 400 points only has a square some percent too small. A standard error is below 1 %.
     for name in RANGES:
         assert (0.85 < means[name] < 1.01) == (name in unbiased), (name, means[name])
 
