@@ -221,6 +221,15 @@ def test_no_variance_is_negative_where_closes_are_adjusted_and_lie_outside_of_th
     np.testing.assert_array_equal(features["parkinson"], compute_indicators(BARS)["parkinson"])
 
 
+def test_a_bar_from_one_end_of_its_range_to_the_other_has_no_variance_after_rogers_and_satchell() -> None:
+    bars = BARS.assign(open=BARS["low"], close=BARS["high"])
+
+    features = compute_indicators(bars)
+
+    assert (features["rogers_satchell"] == 0).all()
+    np.testing.assert_allclose(features["garman_klass"], (1.5 - 2 * np.log(2)) * features["log_range"] ** 2, rtol=1e-12)
+
+
 def test_the_table_of_columns_has_what_is_computed_in_its_order() -> None:
     assert list(compute_indicators(BARS).columns) == [each.name for each in COLUMNS if not each.is_realised]
 
