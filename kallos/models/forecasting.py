@@ -10,6 +10,7 @@ import pandas as pd
 from kallos.errors import DataError, UsageError, require, require_whole
 from kallos.features.clock import next_rows
 from kallos.features.frequency import Frequency
+from kallos.features.market import Market
 from kallos.features.moments import Timestamp, timestamp
 from kallos.folds.rows import require_rows
 from kallos.models.trainer import TrainedModel
@@ -108,13 +109,19 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
             for seed, member in zip(model.seeds, model.members, strict=True)
         }
     forecast = Forecast.mean_of(by_seed.values(), levels)
-    origin, end = rows.index[-1], manifest.data.end
+    origin, end, market = rows.index[-1], manifest.data.end, manifest.spec.data.market
     return Forecasts(
         model_id=manifest.model_id,
         asset_id=manifest.asset_id,
         targets=manifest.spec.features.targets,
         as_of=timestamp(origin),
-        target_times=next_timestamps(rows.index, manifest.frequency, manifest.lead, manifest.horizon),
+        target_times=next_timestamps(
+            rows.index,
+            manifest.frequency,
+            manifest.lead,
+            manifest.horizon,
+            None if market is None else Market.of(market),
+        ),
         point=forecast.point[0],
         quantiles=forecast.quantiles[0],
         levels=levels,
@@ -134,10 +141,12 @@ def _columns_of(model: TrainedModel, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[list(columns)]
 
 
-def next_timestamps(index: pd.Index, frequency: Frequency, lead: int, horizon: int) -> tuple[Timestamp | None, ...]:
+def next_timestamps(
+    index: pd.Index, frequency: Frequency, lead: int, horizon: int, market: Market | None = None
+) -> tuple[Timestamp | None, ...]:
     """Return the timestamps of the rows `lead` to `lead + horizon - 1` after the last, None if they are unknown.
 
     If rows may be missing, they are the expected ones (`kallos.features.clock.next_rows`).
     """
-    rows = next_rows(index, frequency, lead + horizon - 1)
+    rows = next_rows(index, frequency, lead + horizon - 1, market)
     return tuple(timestamp(each) for each in rows[lead - 1 :]) or (None,) * horizon
