@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.errors import DataError, UsageError
-from kallos.features.market import Days, Flags, Market, calendar_days
+from kallos.features.market import Days, Flags, Market, days_of
 from kallos.specs.calendar import HOLIDAY, calendar_names
 
 _ONE = np.timedelta64(1, "D")
@@ -27,7 +27,7 @@ def calendar_columns(index: pd.Index, names: tuple[str, ...], *, has_gaps: bool)
     Raises `UsageError` if the index has no timestamps, and `DataError` for rows before an exchange's first known year.
     """
     if not isinstance(index, pd.DatetimeIndex):
-        raise UsageError("'calendar' needs timestamps, but the rows are indexed by integers; leave it out")
+        raise UsageError("`calendar` needs timestamps, but the rows are indexed by integers; leave it out")
     markets = {name: Market.of(name.removeprefix(HOLIDAY)) for name in names if name.startswith(HOLIDAY)}
     for market in markets.values():
         _refuse_unknown_years(index, market)
@@ -52,9 +52,9 @@ def _columns_of(
     name: str, index: pd.DatetimeIndex, market: Market | None, trading_days: np.busdaycalendar
 ) -> Iterator[Flags]:
     if market is not None:
-        yield from _around_holidays(calendar_days(index), market.days)
+        yield from _around_holidays(days_of(index), market.days)
     elif name == "turn_of_month":
-        yield _turn_of_month(calendar_days(index), trading_days)
+        yield _turn_of_month(days_of(index), trading_days)
     else:
         parts = {"weekday": (index.dayofweek, 0, 7), "month": (index.month, 1, 13), "hour": (index.hour, 0, 24)}
         part, first, stop = parts[name]

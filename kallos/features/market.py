@@ -51,31 +51,28 @@ class Market:
 
     def is_session(self, timestamps: pd.DatetimeIndex) -> Flags:
         """Return which timestamps are on a day on which the exchange is open, as far as that is known ahead."""
-        flags: Flags = np.is_busday(calendar_days(timestamps), busdaycal=self.days)
+        flags: Flags = np.is_busday(days_of(timestamps), busdaycal=self.days)
         return flags
 
     def is_holiday(self, timestamps: pd.DatetimeIndex) -> Flags:
         """Return which timestamps are on a weekday that is a scheduled holiday."""
-        return np.isin(calendar_days(timestamps), self.days.holidays)
+        return np.isin(days_of(timestamps), self.days.holidays)
 
     def holidays_between(self, before: pd.DatetimeIndex, after: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
         """Return the number of scheduled holidays after the day of one timestamp and before that of the other."""
         holidays = self.days.holidays
-        stop, start = (
-            holidays.searchsorted(calendar_days(after)),
-            holidays.searchsorted(calendar_days(before), side="right"),
-        )
+        stop, start = holidays.searchsorted(days_of(after)), holidays.searchsorted(days_of(before), side="right")
         return np.asarray(stop - start, np.int64)
 
     def next_sessions(self, timestamp: pd.Timestamp, n_sessions: int) -> pd.DatetimeIndex:
         """Return the days of the next sessions after the day of a timestamp."""
-        (day,) = calendar_days(pd.DatetimeIndex([timestamp]))
+        (day,) = days_of(pd.DatetimeIndex([timestamp]))
         return pd.DatetimeIndex(
             np.busday_offset(day, np.arange(1, n_sessions + 1), roll="backward", busdaycal=self.days)
         )
 
 
-def calendar_days(timestamps: pd.DatetimeIndex) -> Days:
+def days_of(timestamps: pd.DatetimeIndex) -> Days:
     """Return the days that timestamps are on."""
     days: Days = timestamps.to_numpy().astype("datetime64[D]")
     return days

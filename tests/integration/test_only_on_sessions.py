@@ -1,8 +1,10 @@
 """A schedule that asks for work only on sessions of an exchange, on a real Prefect server."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from prefect.runtime import flow_run
 
 from flows.nightly import nightly
 from flows.tune import tune
@@ -13,7 +15,17 @@ from tests.samples import small_spec
 pytestmark = pytest.mark.usefixtures("prefect_server", "home")
 
 ALONE = RunSpec(workers=1)
-SCHEDULED = "PREFECT__RUNTIME__FLOW_RUN__SCHEDULED_START_TIME"
+
+
+@pytest.fixture
+def scheduled(monkeypatch):
+    """Make runs scheduled for a time."""
+
+    def at(moment: str) -> None:
+        # Prefect computes the attribute when it is read, so there is none to replace.
+        monkeypatch.setitem(vars(flow_run), "scheduled_start_time", datetime.fromisoformat(moment))
+
+    return at
 
 
 def study(**data: str):
@@ -21,9 +33,9 @@ def study(**data: str):
 
 
 @pytest.mark.parametrize("flow", [tune, nightly], ids=["tune", "nightly"])
-def test_on_a_holiday_a_run_is_complete_at_once_and_has_done_nothing(flow, monkeypatch, tmp_path):
+def test_on_a_holiday_a_run_is_complete_at_once_and_has_done_nothing(flow, scheduled, tmp_path):
     # Thanksgiving.
-    monkeypatch.setenv(SCHEDULED, "2026-11-26T23:00:00+00:00")
+    scheduled("2026-11-26T23:00:00+00:00")
     results = tmp_path / "results"
     state = flow(study(market="NYSE"), ALONE, str(results), only_on_sessions=True, return_state=True)
     assert state.is_completed()
@@ -33,7 +45,7 @@ def test_on_a_holiday_a_run_is_complete_at_once_and_has_done_nothing(flow, monke
 
 
 @pytest.mark.parametrize(
-    ("data", "scheduled"),
+    ("data", "moment"),
     [
         ({"market": "NYSE"}, "2026-11-27T23:00:00+00:00"),
         # Saturday in UTC, and still Friday in New York.
@@ -43,8 +55,8 @@ def test_on_a_holiday_a_run_is_complete_at_once_and_has_done_nothing(flow, monke
     ],
     ids=["Friday", "Friday in its zone", "London"],
 )
-def test_on_a_session_a_run_begins(data, scheduled, monkeypatch):
-    monkeypatch.setenv(SCHEDULED, scheduled)
+def test_on_a_session_a_run_begins(data, moment, scheduled):
+    scheduled(moment)
     # There is no database to read: the run has begun its work.
     with pytest.raises(DatabaseError):
         tune(study(**data), ALONE, "results", only_on_sessions=True)
