@@ -4,6 +4,7 @@ import pytest
 
 from kallos.errors import DataError, UsageError
 from kallos.features.frequency import find_frequency
+from kallos.features.market import Market
 from kallos.folds.columns import study_frame
 from kallos.models.forecasting import forecast_next, forecast_windows, next_timestamps
 from kallos.models.trainer import TrainedModel
@@ -136,3 +137,20 @@ def test_the_next_timestamps_are_those_of_the_rows_frequency(index, expected):
     assert [each if each is None or isinstance(each, int) else pd.Timestamp(each) for each in found] == [
         pd.Timestamp(each) if isinstance(each, str) else each for each in expected
     ]
+
+
+def test_the_next_timestamps_of_a_market_skip_its_holidays():
+    # 2021-05-28 is a Friday, and Memorial Day is a Monday.
+    index = pd.bdate_range("2020-01-01", "2021-05-28")
+    found = next_timestamps(index, find_frequency(index), 2, 2, Market.of("NYSE"))
+    assert found == ("2021-06-02T00:00:00", "2021-06-03T00:00:00")
+
+
+def test_a_forecast_is_for_the_next_sessions_of_the_studys_market(tmp_path):
+    # The last row is of Friday, 2021-07-02; Independence Day is a Sunday, and Monday its day off.
+    days = pd.bdate_range(end="2021-07-02", periods=400, name="timestamp", unit="ns")
+    frame = make_features().set_axis(days)
+    for market, expected in {"NYSE": "2021-07-06", "XLON": "2021-07-05"}.items():
+        model = trained_on(tmp_path / market, frame, horizon=1, data={"market": market})
+        rows = rows_of(model, frame)
+        assert forecast_next(model, rows).target_times == (f"{expected}T00:00:00",)
