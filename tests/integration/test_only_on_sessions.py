@@ -1,7 +1,6 @@
 """A schedule that asks for work only on sessions of an exchange, on a real Prefect server."""
 
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 from prefect.runtime import flow_run

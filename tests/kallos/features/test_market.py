@@ -1,5 +1,7 @@
 """Which days are sessions of an exchange, as far as that is known ahead."""
 
+from itertools import pairwise
+
 import arch.data.sp500
 import pandas as pd
 import pytest
@@ -18,7 +20,7 @@ def test_over_twenty_years_of_new_york_only_closures_that_nobody_knew_ahead_are_
     market = Market.of("NYSE")
     missed = {
         f"{found:%Y-%m-%d}": f"{following:%Y-%m-%d}"
-        for last, following in zip(sessions[:-1], sessions[1:], strict=True)
+        for last, following in pairwise(sessions)
         if (found := market.next_sessions(last, 1)[0]) != following
     }
     # The attacks of 2001, mourning for Reagan and Ford, hurricane Sandy, mourning for Bush.

@@ -11,7 +11,9 @@ from kallos.specs.study import parse_tune_spec
 
 
 def test_an_item_has_the_same_columns_whatever_the_data():
-    assert calendar_names(("weekday",)) == tuple(f"weekday_{day}" for day in "mon tue wed thu fri sat sun".split())
+    assert calendar_names(("weekday",)) == tuple(
+        f"weekday_{day}" for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    )
     assert calendar_names(("month",)) == tuple(f"month_{month}" for month in range(1, 13))
     assert calendar_names(("hour",)) == tuple(f"hour_{hour}" for hour in range(24))
     assert calendar_names(("holiday:NYSE", "turn_of_month")) == (
