@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from darts import TimeSeries
 
-from kallos.architectures import create_model, registry
+from kallos.architectures import Widths, create_model, registry
 from kallos.scoring.training import quiet_single_thread
 from kallos.scoring.weights import restore_weights, weights_bytes
 
@@ -20,7 +20,7 @@ def test_a_network_with_the_weights_of_a_file_forecasts_as_the_one_that_was_save
 
 @pytest.mark.parametrize("name", sorted(registry()))
 def test_so_does_one_of_several_targets_with_quantiles_where_it_can_learn_them(name):
-    quantiles = (0.1, 0.5, 0.9) if registry()[name].stops_early else None
+    quantiles = (0.1, 0.5, 0.9) if registry()[name].learns_quantiles else None
     # What Darts' NLinear cannot have beside a likelihood.
     params = {"normalize": False} if name == "nlinear" else {}
     assert_comes_back(name, params, n_covariates=3, n_targets=2, quantiles=quantiles)
@@ -35,7 +35,7 @@ def assert_comes_back(name, params, *, n_covariates, n_targets=1, quantiles=None
             lead=3,
             max_epochs=0,
             seed=seed,
-            has_covariates=n_covariates > 0,
+            widths=Widths(n_targets, n_covariates),
             quantiles=quantiles,
         )
         for seed in (1, 2)

@@ -95,7 +95,7 @@ def test_the_result_names_the_architecture_that_was_chosen(tmp_path):
     document = BestParams.of(result).model_dump(mode="json")
     assert document["model_name"] == result.model_name == "ridge"
     create_model(document["model_name"], document["best_params"])
-    assert document["best_params"].keys() == {"alpha", "input_chunk_length"}
+    assert document["best_params"].keys() == get_architecture("ridge").defaults.keys()
     assert document["space"]["ridge"]["alpha"] == {"type": "constant", "value": 3, "default": 10.0}
     assert {name: each["input_chunk_length"]["high"] for name, each in document["space"].items()} == {
         "gru": 40,
@@ -169,7 +169,7 @@ def build(params, context):
 
     return SKLearnModel(
         lags=params["input_chunk_length"],
-        lags_past_covariates=params["input_chunk_length"] if context.has_covariates else None,
+        lags_past_covariates=params["input_chunk_length"] if context.widths.covariates else None,
         output_chunk_length=context.horizon,
         output_chunk_shift=context.lead - 1,
         model=Lasso(alpha=params["alpha"]),
