@@ -27,6 +27,7 @@ from kallos.choosing.selection import deflate, one_standard_error
 from kallos.errors import KallosError, StorageError
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.snapshots import read_snapshot
+from kallos.folds.columns import widths_of_columns
 from kallos.planning import StudyPlan, plan_study
 from kallos.report import page
 from kallos.report.evaluation import find_evaluation
@@ -167,10 +168,10 @@ def study(plan: StudyPlan, run: RunSpec, pools: Pools) -> StudyFinished:
 @task(cache_policy=NO_CACHE)
 def choose(plan: StudyPlan, result: TuningResult) -> HonestChoice:
     """Find the cheapest trial within one standard error of the best, and deflate the best trial's skill."""
-    n_covariates = len(read_snapshot(plan.snapshot).columns) - len(plan.spec.features.targets)
+    widths = widths_of_columns(read_snapshot(plan.snapshot).columns, plan.spec.features)
 
     def operations_of(params: Params) -> int:
-        return count_operations(FitSpec.of(plan.spec, params), n_covariates)
+        return count_operations(FitSpec.of(plan.spec, params), widths)
 
     return HonestChoice(one_se=one_standard_error(result, operations_of), deflation=deflate(result))
 

@@ -175,12 +175,11 @@ def it_saves_and_loads(name: str, folder: str) -> None:
 
     job = _job(name, folder)
     fitted = fit_fold(job)
-    covariates = fitted.series[0].past_covariates
-    assert covariates is not None
+    widths = fitted.series[0].preparation.widths
     before = _forecast(job, fitted)
-    loaded = model_of_fit(replace(job.fit, seed=job.fit.seed + 1), True, max_epochs=0)
+    loaded = model_of_fit(replace(job.fit, seed=job.fit.seed + 1), widths, max_epochs=0)
     with quiet_single_thread():
-        restore_weights(loaded, weights_bytes(fitted.model), covariates.n_components, "a model")
+        restore_weights(loaded, weights_bytes(fitted.model), widths, "a model")
     after = _forecast(job, replace(fitted, model=loaded))
     _must(np.array_equal(before, after), "a model that was saved and loaded must forecast as before")
 

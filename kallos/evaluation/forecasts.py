@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 
 def evaluate_forecasts(
     holdout: Window,
-    forecasts: Mapping[str, Array],
+    forecasts: Mapping[str, Forecast],
     *,
     model_id: str,
     holdout_evaluations: int,
@@ -33,25 +33,24 @@ def evaluate_forecasts(
 ) -> HoldoutEvaluation:
     """Compare a model's forecasts of a hold-out with the baselines' and the champion's, and return the verdict.
 
-    `forecasts` has an array for each seed, of shape (origins, horizon, targets, levels), in the targets' own units. The
-    model's forecast is their mean. The tests compare the loss whose mean is the study's metric; if there is none, the
-    squared error. `holdout_evaluations` counts all evaluations on rows of this hold-out, including this one. `tests`
-    counts the distinct pairs of model and window among them.
+    `forecasts` has those of each seed, in the targets' own units. The model's forecast is their mean. The tests compare
+    the loss whose mean is the study's metric; if there is none, the squared error. `holdout_evaluations` counts all
+    evaluations on rows of this hold-out, including this one. `tests` counts the distinct pairs of model and window
+    among them.
 
     Raises `DataError` if there are too few origins for a verdict, the target is constant, or the forecasts are not one
     finite number for each origin and step, and `FitError` as `kallos.scoring.metrics.measure`.
     """
     refuse_too_few(holdout)
     spec, actual, unit, loss = holdout.spec, holdout.actual, holdout.unit, loss_of(holdout.spec.metric)
-    seeds = {seed: Forecast.of_quantiles(each, spec.levels) for seed, each in forecasts.items()}
-    for name, each in {**seeds, **({} if champion is None else {"the champion": champion})}.items():
+    for name, each in {**forecasts, **({} if champion is None else {"the champion": champion})}.items():
         _refuse_unfit(name, each, (*actual.shape, len(each.levels)))
     baselines = baseline_forecasts(holdout)
     simple = {name: forecast for name, forecast in baselines.items() if name in SIMPLE}
     rules = best_by_target({name: loss.by_target(each, actual) for name, each in simple.items()})
     simple = with_each_best(simple, rules)
     forecasters = {
-        "model": Forecast.mean_of(forecasts.values(), spec.levels).over(unit),
+        "model": Forecast.mean_of(forecasts.values()).over(unit),
         **simple,
         RIDGE: baselines[RIDGE],
     }
@@ -104,7 +103,7 @@ def evaluate_forecasts(
             name: score_forecasts(actual, each, spec.metric, reference=reference, history=holdout.history)
             for name, each in forecasters.items()
         },
-        rmse_by_seed={seed: rmse(each.over(unit).point - actual) for seed, each in seeds.items()},
+        rmse_by_seed={seed: rmse(each.over(unit).point - actual) for seed, each in forecasts.items()},
         baseline=best_baseline,
         against_baseline=against_baseline,
         against_ridge=against_ridge,

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from kallos.architectures import Widths
 from kallos.errors import DataError, KallosError
 from kallos.words import shorten
 
@@ -53,9 +54,7 @@ def weights_bytes(model: "GlobalForecastingModel") -> bytes:
     return save(weights_of(model))
 
 
-def restore_weights(
-    model: "GlobalForecastingModel", content: bytes, n_covariates: int, name: str, *, n_targets: int = 1
-) -> None:
+def restore_weights(model: "GlobalForecastingModel", content: bytes, widths: Widths, name: str) -> None:
     """Load a file's weights into a model that was created for no epochs.
 
     Raises `DataError` if the file contains anything but the weights of such a model.
@@ -70,7 +69,7 @@ def restore_weights(
         weights = load(content)
     except SafetensorError as error:
         raise DataError(f"{name} must hold weights and nothing else, and does not: {error}") from None
-    make_fitted(model, n_covariates, n_targets)
+    make_fitted(model, widths)
     expected, found = _kinds(weights_of(model)), _kinds(weights)
     differing = [name for name in sorted(expected.keys() | found.keys()) if expected.get(name) != found.get(name)]
     if differing:

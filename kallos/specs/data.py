@@ -12,9 +12,10 @@ from kallos.specs.query_text import one_statement
 from kallos.specs.time_zones import check_zone
 from kallos.words import shorten, target_label
 
-# An ISO date or timestamp, or an integer, as text.
 # How many rows a mean covers, or a lag goes back.
 Lengths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+TargetTransform = Literal["none", "log"]
+# An ISO date or timestamp, or an integer, as text.
 Moment = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]
 Patterns = tuple[str, ...]
 
@@ -162,7 +163,7 @@ class FeatureSpec(Spec):
         description="Number of rows that the target looks ahead of its timestamp; 0 if it is known at its timestamp. "
         "A label of L > 0 rows is moved to the row at which it is known, and L-1 rows are purged before every cut.",
     )
-    target_transform: Literal["none", "log"] = Field(
+    target_transform: TargetTransform = Field(
         "none",
         description="'log' trains on the target's logarithm, as suits a volatility or variance; forecasts and scores "
         "are in the target's own units.",

@@ -21,6 +21,8 @@ CustomMetric = Callable[[Array, Array], float]
 
 RMSE = "rmse"
 LABELS = {RMSE: "RMSE", "mae": "MAE", "pinball": "pinball loss", "crps": "CRPS"}
+# The mean is the best forecast by these, the median by all others.
+OF_MEANS = (RMSE, "qlike")
 # These need a likelihood.
 OF_QUANTILES = ("pinball", "crps")
 # The level of the point forecast.
