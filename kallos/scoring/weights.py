@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from kallos.architectures import Widths
-from kallos.errors import DataError, KallosError
+from kallos.errors import DataError, KallosError, in_one_line
 from kallos.words import shorten
 
 if TYPE_CHECKING:
@@ -83,7 +83,14 @@ def restore_weights(model: "GlobalForecastingModel", content: bytes, widths: Wid
     for position, estimator in enumerate(estimators_of(model.model)):
         prefix = f"{position}."
         own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-        _restore_estimator(estimator, own)
+        try:
+            _restore_estimator(estimator, own)
+        except Exception as error:
+            # A text may be anything.
+            raise DataError(
+                f"{name} must hold the weights of this architecture with these parameters, and holds "
+                f"{in_one_line(error)}"
+            ) from error
 
 
 def estimators_of(learnt: Any) -> list[Any]:
