@@ -27,6 +27,7 @@ def test_so_does_one_of_several_targets_with_quantiles_where_it_can_learn_them(n
 
 
 def assert_comes_back(name, params, *, n_covariates, n_targets=1, quantiles=None):
+    widths = Widths(n_targets, n_covariates)
     made, other = (
         create_model(
             name,
@@ -35,7 +36,7 @@ def assert_comes_back(name, params, *, n_covariates, n_targets=1, quantiles=None
             lead=3,
             max_epochs=0,
             seed=seed,
-            widths=Widths(n_targets, n_covariates),
+            widths=widths,
             quantiles=quantiles,
         )
         for seed in (1, 2)
@@ -49,7 +50,7 @@ def assert_comes_back(name, params, *, n_covariates, n_targets=1, quantiles=None
         # A network has no epochs, and keeps what it began with; a regression learns.
         made.fit(series, past_covariates=covariates)
         saved = weights_bytes(made)
-        restore_weights(other, saved, n_covariates, "weights", n_targets=n_targets)
+        restore_weights(other, saved, widths, "weights")
         before, after = (
             model.predict(
                 2,

@@ -12,6 +12,8 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from kallos.architectures.estimators.direct import Array, Layout, Regression, Weights
 
+Places = npt.NDArray[np.intp]
+
 # Keeps an error finite where a sample determines its own forecast.
 _LEAST = 1e-6
 
@@ -59,8 +61,8 @@ class Linear(Regression):
             layout.known_of(rows, step) @ self.coefficients[self._own(step), self._n_shared :].T
             for step in range(layout.horizon)
         ]
-        point = by_shared + np.hstack(by_known) + self.intercepts
-        return point if self.quantiles is None else self.spread[:, None] + point
+        point: Array = by_shared + np.hstack(by_known) + self.intercepts
+        return point if self.quantiles is None else point + self.spread[:, None]
 
     def weights(self) -> Weights:
         """Return coefficients, intercepts, and the quantiles of the errors, of shape (quantiles, outputs)."""
@@ -79,7 +81,7 @@ class Linear(Regression):
         """One for each coefficient."""
         return int(self.coefficients.size)
 
-    def _systems(self) -> Iterator[tuple[Array, Array]]:
+    def _systems(self) -> Iterator[tuple[Places, Places]]:
         """Yield the columns and outputs of each system of equations: one, unless steps have known columns."""
         if not self.layout.known:
             yield np.arange(self._n_shared), np.arange(self.layout.outputs)
@@ -87,9 +89,9 @@ class Linear(Regression):
         for step in range(self.layout.horizon):
             yield self._columns(step), self._own(step)
 
-    def _columns(self, step: int) -> Array:
+    def _columns(self, step: int) -> Places:
         first = self._n_shared + step * self.layout.known
-        return np.r_[: self._n_shared, first : first + self.layout.known]
+        return np.concatenate([np.arange(self._n_shared), np.arange(first, first + self.layout.known)])
 
-    def _own(self, step: int) -> Array:
+    def _own(self, step: int) -> Places:
         return np.arange(step * self.layout.targets, (step + 1) * self.layout.targets)

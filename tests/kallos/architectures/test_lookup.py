@@ -86,7 +86,7 @@ def test_names_that_auto_holds_anyway_are_left_out():
     def name(model_name):
         return parse_tune_spec({"model_name": model_name, "data": {"asset_id": "BTC"}}).model_name
 
-    assert (name("auto,gru"), name("lightgbm,auto"), name("gru")) == ("auto", "auto,lightgbm", "gru")
+    assert (name("auto,lightgbm"), name("theta,auto"), name("gru")) == ("auto", "auto,theta", "gru")
 
 
 def test_the_result_names_the_architecture_that_was_chosen(tmp_path):
@@ -155,8 +155,8 @@ def test_a_name_that_is_none_is_refused_in_one_line(model_name, said):
 
 def test_a_package_that_is_missing_is_named_with_what_installs_it(tmp_path, monkeypatch):
     monkeypatch.setattr("kallos.architectures.lookup.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"lightgbm needs the package 'lightgbm': pip install 'lightgbm<5,>=4.6'$"):
-        small_plan(tmp_path, model_name="gru,lightgbm")
+    with pytest.raises(UsageError, match=r"theta needs the package .* pip install 'statsforecast<3,>=2.0.1'$"):
+        small_plan(tmp_path, model_name="gru,theta")
 
 
 OWN = """
