@@ -157,6 +157,27 @@ def covariates_move_forecasts(name: str, folder: str) -> None:
         _must(not same, "other covariates must change the forecasts")
 
 
+def what_is_known_ahead_moves_the_forecasts_of_its_own_row(name: str, folder: str) -> None:
+    """A column that is known ahead is read up to the last row of a forecast, and no row further."""
+    for label_horizon in (0, 3):
+        frame = _frame().assign(known_event=np.random.default_rng(1).integers(0, 2, 200))
+        over = {"features": {"label_horizon": label_horizon, "known_future": ["known_event"]}}
+        job = _job(name, folder, frame, **over)
+        row = job.folds[0].validation_start + 10
+        changed = frame.copy()
+        changed.iloc[label_horizon + row, frame.columns.get_loc("known_event")] = 5
+        fitted = fit_fold(job)
+        before = _forecast(job, fitted)
+        after = _forecast(job, replace(fitted, series=fit_fold(_job(name, folder, changed, **over)).series))
+        # The window's 10th row is the last step of the forecast that begins `horizon` - 1 rows earlier.
+        first = 10 - (_HORIZON - 1)
+        _must(np.array_equal(before[:first], after[:first]), "a forecast must not read a column beyond its last row")
+        _must(
+            not np.array_equal(before[first], after[first]),
+            "a forecast must read the columns that are known ahead up to its last row: see `context.widths.known`",
+        )
+
+
 def a_target_without_covariates_is_enough(name: str, folder: str) -> None:
     """A table with only the target can be tuned."""
     rmse = evaluate_fold(_job(name, folder, _frame()[["log_return_close"]])).rmse
@@ -241,6 +262,7 @@ CHECKS: tuple[Check, ...] = (
     the_same_job_has_the_same_score_to_the_bit,
     forecasts_keep_to_the_horizon_and_see_no_future,
     covariates_move_forecasts,
+    what_is_known_ahead_moves_the_forecasts_of_its_own_row,
     a_target_without_covariates_is_enough,
     it_learns_from_several_assets,
     it_saves_and_loads,

@@ -3,9 +3,8 @@ import pandas as pd
 import pytest
 
 from kallos.errors import DataError, UsageError
-from kallos.features.frequency import find_frequency
 from kallos.folds.columns import study_frame
-from kallos.models.forecasting import forecast_next, forecast_windows, next_timestamps
+from kallos.models.forecasting import forecast_next, forecast_windows
 from kallos.models.trainer import TrainedModel
 from kallos.scoring.rolling import rows_before
 from tests.samples import make_features
@@ -40,7 +39,7 @@ def test_the_next_forecast_is_that_of_the_same_origin_in_a_window(which, request
     assert following.as_of == rows.index[origin].isoformat()
     for seed, values in following.by_seed.items():
         # One origin at a time and all at once are other sums of float32.
-        np.testing.assert_allclose(values, window[seed][0, ..., 0], rtol=1e-4, atol=1e-9)
+        np.testing.assert_allclose(values, window[seed].point[0], rtol=1e-4, atol=1e-9)
     np.testing.assert_allclose(following.point, np.mean(list(following.by_seed.values()), axis=0), rtol=1e-12)
     # Daily rows: the target of step k is known k - 1 + lead days after the origin.
     days = [rows.index[origin] + pd.Timedelta(days=lead + step) for step in range(horizon)]
@@ -58,7 +57,7 @@ def test_quantiles_of_several_targets_are_those_of_the_same_origin_in_a_window(q
     model = quantiles_of_two
     rows = rows_of(model, make_features())
     following = forecast_next(model, rows, rows.index[330])
-    window = {seed: each[0] for seed, each in forecast_windows(model, rows, 331, 334).items()}
+    window = {seed: each.quantiles[0] for seed, each in forecast_windows(model, rows, 331, 334).items()}
     assert (following.targets, following.levels) == (("log_return_close", "macd"), (0.1, 0.5, 0.9))
     mean = np.mean(list(window.values()), axis=0)
     np.testing.assert_allclose(following.quantiles, mean, rtol=1e-4, atol=1e-9)
@@ -86,12 +85,12 @@ def test_nothing_behind_the_origin_moves_a_forecast_and_what_is_known_there_does
 def test_a_window_has_a_forecast_for_every_origin_whose_horizon_fits(next_day):
     rows = rows_of(next_day, make_features())
     forecasts = forecast_windows(next_day, rows, 300, 340)
-    assert {seed: values.shape for seed, values in forecasts.items()} == {"42": (38, 3, 1, 1), "43": (38, 3, 1, 1)}
+    assert {seed: each.quantiles.shape for seed, each in forecasts.items()} == dict.fromkeys(("42", "43"), (38, 3, 1, 1))
     shifted = forecast_windows(next_day, rows, 310, 340)
-    np.testing.assert_allclose(shifted["42"], forecasts["42"][10:], rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(shifted["42"].point, forecasts["42"].point[10:], rtol=1e-4, atol=1e-9)
     # Columns in another order, and ones that the model never saw, change nothing.
     other = rows[rows.columns[::-1]].assign(more=1.0)
-    np.testing.assert_array_equal(forecast_windows(next_day, other, 300, 340)["42"], forecasts["42"])
+    np.testing.assert_array_equal(forecast_windows(next_day, other, 300, 340)["42"].point, forecasts["42"].point)
 
 
 def test_an_origin_before_the_studys_end_is_in_sample(next_day):
@@ -117,22 +116,3 @@ def test_what_a_model_cannot_forecast_from_is_refused(next_day):
     for start, stop in ((300, 302), (390, 401)):
         with pytest.raises(DataError, match="must hold at least one horizon of 3 rows"):
             forecast_windows(next_day, rows, start, stop)
-
-
-@pytest.mark.parametrize(
-    ("index", "expected"),
-    [
-        # 2021-07-14 is a Wednesday.
-        (pd.bdate_range("2020-01-01", periods=401), ["2021-07-15", "2021-07-16", "2021-07-19"]),
-        (pd.date_range("2020-01-01", periods=401, freq="h"), ["2020-01-17T17", "2020-01-17T18", "2020-01-17T19"]),
-        (pd.date_range("2020-01-31", periods=401, freq="ME"), ["2053-06-30", "2053-07-31", "2053-08-31"]),
-        (pd.RangeIndex(0, 802, 2), [802, 804, 806]),
-        (pd.Index([*range(400), 450]), [None, None, None]),
-    ],
-    ids=["sessions", "hours", "months", "integers", "integers with gaps"],
-)
-def test_the_next_timestamps_are_those_of_the_rows_frequency(index, expected):
-    found = next_timestamps(index, find_frequency(index), 1, 3)
-    assert [each if each is None or isinstance(each, int) else pd.Timestamp(each) for each in found] == [
-        pd.Timestamp(each) if isinstance(each, str) else each for each in expected
-    ]
