@@ -47,7 +47,7 @@ LIGHTGBM_SPACE: Space = {
     "colsample_bytree": Float(low=0.3, high=1.0),
     "subsample": Float(low=0.4, high=1.0),
     "reg_lambda": Float(low=0.1, high=30.0, log=True),
-    "input_chunk_length": Int(low=1, high=40, log=True),
+    "input_chunk_length": Int(low=3, high=40, log=True),
     "covariate_lags": Int(low=1, high=5, log=True),
     **RECENCY_SPACE,
 }

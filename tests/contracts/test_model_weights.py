@@ -42,9 +42,9 @@ def assert_comes_back(name, params, *, n_covariates, n_targets=1, quantiles=None
         for seed in (1, 2)
     )
     rng = np.random.default_rng(0)
-    series = TimeSeries.from_values(rng.normal(size=(80, n_targets)).astype(np.float32))
+    series = TimeSeries.from_values(rng.normal(size=(120, n_targets)).astype(np.float32))
     covariates = (
-        TimeSeries.from_values(rng.normal(size=(80, n_covariates)).astype(np.float32)) if n_covariates else None
+        TimeSeries.from_values(rng.normal(size=(120, n_covariates)).astype(np.float32)) if n_covariates else None
     )
     with quiet_single_thread():
         # A network has no epochs, and keeps what it began with; a regression learns.

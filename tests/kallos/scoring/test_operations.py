@@ -2,7 +2,7 @@
 
 import pytest
 
-from kallos.architectures import registry
+from kallos.architectures import Widths, registry
 from kallos.scoring.job import FitSpec
 from kallos.scoring.operations import count_operations
 from tests.samples import small_spec
@@ -15,7 +15,7 @@ def operations(name, *, n_targets=1, quantiles=None, **params):
     likelihood = {} if quantiles is None else {"likelihood": "quantile", "quantiles": quantiles}
     spec = small_spec(model_name=name, features={"target": targets}, horizon=HORIZON, **likelihood)
     fit = FitSpec.of(spec, {**registry()[name].defaults, "input_chunk_length": ROWS, **params})
-    return count_operations(fit, COLUMNS - n_targets)
+    return count_operations(fit, Widths(n_targets, COLUMNS - n_targets))
 
 
 @pytest.mark.parametrize(("name", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4)])
