@@ -163,15 +163,14 @@ def what_is_known_ahead_moves_the_forecasts_of_its_own_row(name: str, folder: st
     A local architecture does not read it.
     """
     for label_horizon in (0, 3):
-        frame = _frame().assign(known_event=np.random.default_rng(1).integers(0, 2, 200))
-        # An event that moves the target, for models that leave out what does not help.
-        frame["log_return_close"] += 0.05 * frame["known_event"]
+        frame = _frame().assign(known_event=np.random.default_rng(1).integers(0, 2, 200).astype(float))
+        # The label of a row is known `label_horizon` rows later, and is forecast from the event of that row.
+        frame["log_return_close"] += 0.05 * frame["known_event"].shift(-label_horizon, fill_value=0)
         over = {"features": {"label_horizon": label_horizon, "known_future": ["known_event"]}}
         job = _job(name, folder, frame, **over)
         row = job.folds[0].validation_start + 10
-        changed = frame.copy()
-        place = label_horizon + row, frame.columns.get_loc("known_event")
-        changed.iloc[place] = 1 - frame.iloc[place]
+        changed, place = frame.copy(), frame.index[label_horizon + row]
+        changed.loc[place, "known_event"] = 1 - frame.loc[place, "known_event"]
         fitted = fit_fold(job)
         before = _forecast(job, fitted)
         after = _forecast(job, replace(fitted, series=fit_fold(_job(name, folder, changed, **over)).series))

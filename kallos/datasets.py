@@ -117,10 +117,10 @@ def prepare_darts_timeseries(
 ) -> PreparedFold:
     """Return one fold's normalised float32 series: the target, past covariates, and the columns that are known ahead.
 
-    The columns that `features` adds are computed first. Everything is fitted on the fold's first `fit_rows` training rows (default: all), and applied to all rows up to the
-    end of the validation window:
+    The columns that `features` adds are computed first. Everything is fitted on the fold's first `fit_rows` training
+    rows (default: all), and applied to all rows up to the end of the validation window:
 
-    - target: standardised, its logarithm with `target_transform` log; `PreparedFold.target_scale` restores its own units
+    - target: standardised, with `target_transform` log its logarithm; `PreparedFold.target_scale` restores its units
     - `volume`: log(1 + x), standardised
     - `bounded`: scaled to [0, 1], with later values clipped
     - `unbounded`: minus the median, divided by the range from the 5th to the 95th percentile

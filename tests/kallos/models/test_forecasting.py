@@ -6,6 +6,7 @@ from kallos.errors import DataError, UsageError
 from kallos.folds.columns import study_frame
 from kallos.models.forecasting import forecast_next, forecast_windows
 from kallos.models.trainer import TrainedModel
+from kallos.scoring.metrics import Forecast
 from kallos.scoring.rolling import rows_before
 from tests.samples import make_features
 from tests.small_models import are_same, finished_study, small_model
@@ -85,7 +86,8 @@ def test_nothing_behind_the_origin_moves_a_forecast_and_what_is_known_there_does
 def test_a_window_has_a_forecast_for_every_origin_whose_horizon_fits(next_day):
     rows = rows_of(next_day, make_features())
     forecasts = forecast_windows(next_day, rows, 300, 340)
-    assert {seed: each.quantiles.shape for seed, each in forecasts.items()} == dict.fromkeys(("42", "43"), (38, 3, 1, 1))
+    shapes = {seed: each.quantiles.shape for seed, each in forecasts.items()}
+    assert shapes == dict.fromkeys(("42", "43"), (38, 3, 1, 1))
     shifted = forecast_windows(next_day, rows, 310, 340)
     np.testing.assert_allclose(shifted["42"].point, forecasts["42"].point[10:], rtol=1e-4, atol=1e-9)
     # Columns in another order, and ones that the model never saw, change nothing.
@@ -116,3 +118,62 @@ def test_what_a_model_cannot_forecast_from_is_refused(next_day):
     for start, stop in ((300, 302), (390, 401)):
         with pytest.raises(DataError, match="must hold at least one horizon of 3 rows"):
             forecast_windows(next_day, rows, start, stop)
+
+
+EVENTS = {
+    "target_transform": "log",
+    "target": "volume",
+    "means": {"target": [5, 22]},
+    "calendar": ["weekday"],
+    "known_future": ["event"],
+}
+
+
+def with_events(n_rows: int = 400) -> pd.DataFrame:
+    frame = make_features(n_rows)
+    event = np.random.default_rng(4).integers(0, 2, n_rows).astype(float)
+    return frame.assign(event=event, volume=frame["volume"] * np.exp(event))
+
+
+@pytest.fixture(scope="module", params=["gru", "ridge", "tide"])
+def of_events(request, tmp_path_factory) -> TrainedModel:
+    folder = tmp_path_factory.mktemp("events")
+    return trained_on(folder, frame=with_events(), model_name=request.param, horizon=3, features=EVENTS)
+
+
+def test_a_forecast_reads_what_is_known_of_its_rows_and_is_that_of_the_same_origin_in_a_window(of_events):
+    frame = with_events()
+    rows = rows_of(of_events, frame)
+    following = forecast_next(of_events, rows, rows.index[330], later=frame)
+    window = Forecast.mean_of(forecast_windows(of_events, rows, 331, 334).values())
+    # A study that minimises the root mean squared error forecasts means.
+    np.testing.assert_allclose(following.point, window.mean[0], rtol=1e-4)
+    np.testing.assert_allclose(following.quantiles[..., 0], window.point[0], rtol=1e-4)
+    assert (following.point > following.quantiles[..., 0]).all()
+    other = frame.copy()
+    other.iloc[[331, 333], other.columns.get_loc("event")] = 1 - frame["event"].iloc[[331, 333]]
+    moved = forecast_next(of_events, rows, rows.index[330], later=other)
+    assert not are_same(moved, following)
+    # Rows that are not forecast are not read, and of the others nothing but what is known ahead.
+    other = frame.copy()
+    other.iloc[334:] = 7.0
+    other.iloc[331:, : other.columns.get_loc("event")] = np.nan
+    assert are_same(forecast_next(of_events, rows, rows.index[330], later=other), following)
+
+
+def test_the_next_forecast_needs_what_is_known_of_its_rows(of_events):
+    frame = with_events()
+    rows = rows_of(of_events, frame)
+    days = pd.date_range(rows.index[-1], periods=4, freq="D", name="timestamp")[1:]
+    longer = pd.concat([frame, pd.DataFrame({"event": [1.0, 0.0, 1.0]}, index=days)])
+    assert len(forecast_next(of_events, rows, later=longer).point) == 3
+    with pytest.raises(DataError, match=r"'event' has none for 2021-02-06.*add rows with these timestamps") as refused:
+        forecast_next(of_events, rows, later=longer.iloc[:-1])
+    assert refused.value.remedy.endswith("their other columns may be empty")
+
+
+def test_means_over_many_rows_need_as_many_rows(of_events):
+    rows = rows_of(of_events, with_events())
+    needed = max(map(rows_before, of_events.members)) + 21
+    with pytest.raises(DataError, match=rf"needs {needed} rows, and there are {needed - 1}"):
+        forecast_next(of_events, rows.iloc[-needed + 1 :])
