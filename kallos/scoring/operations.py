@@ -72,6 +72,8 @@ def _in_countable_parts() -> Iterator[None]:
 
 
 def _of_estimator(estimator: Any) -> int:
+    if hasattr(estimator, "operations"):
+        return int(estimator.operations)
     if hasattr(estimator, "coef_"):
         return int(estimator.coef_.size)
     if hasattr(estimator, "booster_"):

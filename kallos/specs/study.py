@@ -194,6 +194,9 @@ class TuneSpec(Spec):
                 raise ValueError(f"the target {target!r} is excluded: remove it from 'exclude'")
         if len(self.data.assets) > 1 and self.features.log_return_pca is not None:
             raise ValueError("log_return_pca needs a single asset, because each has its own components: remove it")
+        local = [name for name in architecture_names(self.model_name) if get_architecture(name).is_local]
+        if local and len(self.data.assets) > 1:
+            raise ValueError(f"{local[0]} forecasts each series alone: name a single asset, or other models")
         # Raises if a parameter has no value that fits the horizon and the likelihood.
         _ = self.search_space
         if self.likelihood is None:
