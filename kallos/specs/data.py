@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
@@ -232,6 +233,13 @@ class FeatureSpec(Spec):
     def targets(self) -> tuple[str, ...]:
         """The columns that are forecast."""
         return (self.target,) if isinstance(self.target, str) else self.target
+
+    @property
+    def variance_powers(self) -> tuple[int, ...]:
+        """The power that makes a variance of each target: 1 if it is one by the patterns of `variance`, else 2."""
+        return tuple(
+            1 if any(name == each or fnmatchcase(name, each) for each in self.variance) else 2 for name in self.targets
+        )
 
     @property
     def target_label(self) -> str:

@@ -19,8 +19,8 @@ Array = npt.NDArray[np.float64]
 
 CustomMetric = Callable[[Array, Array], float]
 
-RMSE = "rmse"
-LABELS = {RMSE: "RMSE", "mae": "MAE", "pinball": "pinball loss", "crps": "CRPS"}
+RMSE, QLIKE = "rmse", "qlike"
+LABELS = {RMSE: "RMSE", "mae": "MAE", QLIKE: "QLIKE", "pinball": "pinball loss", "crps": "CRPS"}
 # These need a likelihood.
 OF_QUANTILES = ("pinball", "crps")
 # The level of the point forecast.
