@@ -54,7 +54,9 @@ def evaluate(holdout, forecast, **over):
 
 def in_full(holdout, forecast):
     """Return forecasts of a single target, or without levels, with all axes."""
-    return np.reshape(forecast, (*np.shape(forecast)[:2], len(holdout.targets), len(holdout.spec.levels)))
+    levels = holdout.spec.levels
+    quantiles = np.reshape(forecast, (*np.shape(forecast)[:2], len(holdout.targets), len(levels)))
+    return Forecast.of_quantiles(quantiles, levels)
 
 
 @lru_cache
@@ -93,12 +95,12 @@ def test_an_evaluation_is_the_same_each_time():
 
 def test_the_model_is_the_mean_of_its_seeds():
     holdout, evaluation = evaluated_autoregression()
-    true = in_full(holdout, true_forecast(holdout))
+    true = true_forecast(holdout)
     off = np.random.default_rng(2).normal(size=true.shape)
-    seeds = {"0": true + off, "1": true - off}
+    seeds = {"0": in_full(holdout, true + off), "1": in_full(holdout, true - off)}
     both = evaluate_forecasts(holdout, seeds, model_id="new", holdout_evaluations=1, tests=1)
     assert both.scores["model"].rmse == pytest.approx(evaluation.scores["model"].rmse)
-    errors = seeds["1"][..., 0] - holdout.actual
+    errors = seeds["1"].point - holdout.actual
     assert both.rmse_by_seed["1"] == pytest.approx(np.sqrt((errors**2).mean()))
 
 

@@ -50,9 +50,9 @@ def test_pinball_loss_and_crps_are_those_of_others():
             for position, level in enumerate(LEVELS)
         ]
     )
-    assert measure("pinball", forecast, actual) == pytest.approx(expected)
-    assert measure("crps", forecast, actual) == pytest.approx(2 * expected)
-    assert measure("mae", forecast, actual) == pytest.approx(
+    assert measure("pinball", forecast, actual, (1,)) == pytest.approx(expected)
+    assert measure("crps", forecast, actual, (1,)) == pytest.approx(2 * expected)
+    assert measure("mae", forecast, actual, (1,)) == pytest.approx(
         mean_absolute_error(actual.ravel(), quantiles[..., 1].ravel())
     )
 
@@ -62,10 +62,10 @@ def test_the_crps_of_many_quantiles_is_that_of_the_normal_distribution():
 
     levels = tuple(((np.arange(2000) + 0.5) / 2000).tolist())
     actual = np.array([[[0.7]]])
-    forecast = Forecast(np.zeros((1, 1, 1)), norm.ppf(levels)[None, None, None], levels)
+    forecast = Forecast(np.zeros((1, 1, 1)), np.zeros((1, 1, 1)), norm.ppf(levels)[None, None, None], levels)
     # Gneiting and Raftery (2007), "Strictly proper scoring rules, prediction, and estimation", section 4.2.
     closed = 0.7 * (2 * norm.cdf(0.7) - 1) + 2 * norm.pdf(0.7) - 1 / np.sqrt(np.pi)
-    assert measure("crps", forecast, actual) == pytest.approx(closed, rel=1e-3)
+    assert measure("crps", forecast, actual, (1,)) == pytest.approx(closed, rel=1e-3)
 
 
 def test_a_specification_survives_json():

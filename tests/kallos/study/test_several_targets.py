@@ -12,6 +12,7 @@ from kallos.report.rows import best_params_markdown
 from kallos.report.tables import target_table
 from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
 from kallos.scoring.job import FoldScore
+from kallos.scoring.metrics import Forecast
 from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
 from kallos.words import compared_to, signed
@@ -132,7 +133,9 @@ def test_a_verdict_on_several_targets_is_against_the_best_baseline_forecast_of_e
     values = frame.to_numpy()
     # What leaves the returns alone and repeats the level is no news.
     forecast = np.stack([0 * values[499:599, 0], values[499:599, 1]], axis=1)[:, None]
-    evaluation = evaluate_forecasts(holdout, {"0": forecast[..., None]}, model_id="m", holdout_evaluations=1, tests=1)
+    evaluation = evaluate_forecasts(
+        holdout, {"0": Forecast.of_points(forecast)}, model_id="m", holdout_evaluations=1, tests=1
+    )
     assert evaluation.baseline == EACH_BEST
     assert evaluation.against_baseline.skill <= 0
     assert evaluation.verdict.decision == "not shown"
@@ -140,7 +143,7 @@ def test_a_verdict_on_several_targets_is_against_the_best_baseline_forecast_of_e
     each = [
         evaluate_forecasts(
             holdout_of(frame, name),
-            {"0": forecast[..., [position], None]},
+            {"0": Forecast.of_points(forecast[..., [position]])},
             model_id="m",
             holdout_evaluations=1,
             tests=1,
