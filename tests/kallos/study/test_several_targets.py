@@ -19,7 +19,7 @@ from kallos.words import compared_to, signed
 from tests.samples import fold_score, make_features, small_job, small_plan, small_spec
 
 TARGETS = ["log_return_close", "level"]
-OVER = {"model_name": "dlinear", "features": {"target": TARGETS}}
+OVER = {"model_name": "dlinear", "features": {"target": TARGETS}, "baselines": ["zero", "last", "mean"]}
 
 
 def features(n_rows=400):
@@ -63,8 +63,9 @@ def test_a_study_of_several_targets_is_held_against_the_better_baseline_forecast
 
 
 def test_where_one_rule_is_better_for_all_targets_it_keeps_its_name(tmp_path):
-    plan = small_plan(tmp_path, features={"target": ["log_return_close", "weekday"]})
-    assert list(plan.baseline_values) == ["zero", "last", "mean"]
+    over = {"features": {"target": ["log_return_close", "weekday"]}, "baselines": ["zero", "last", "mean"]}
+    plan = small_plan(tmp_path, **over)
+    assert list(plan.baseline_values) == ["zero", "last", "mean", "har", "ridge"]
     assert plan.baseline == "mean"
     window = small_plan(tmp_path).windows[0]
     assert window.baseline_by_target == {name: (value,) for name, value in window.baseline_values.items()}
@@ -139,7 +140,7 @@ def test_a_verdict_on_several_targets_is_against_the_best_baseline_forecast_of_e
     assert evaluation.baseline == EACH_BEST
     assert evaluation.against_baseline.skill <= 0
     assert evaluation.verdict.decision == "not shown"
-    assert list(evaluation.scores)[-1] == "ridge"
+    assert list(evaluation.scores)[-2:] == ["ridge", EACH_BEST]
     each = [
         evaluate_forecasts(
             holdout_of(frame, name),
