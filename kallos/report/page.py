@@ -141,7 +141,12 @@ def _folds(result: TuningResult) -> Section:
         "Against the baseline, fold by fold",
         tuple(words),
         pictures.fold_picture(result),
-        (tables.fold_table(result), tables.baseline_table(result), tables.asset_table(result), tables.target_table(result)),
+        (
+            tables.fold_table(result),
+            tables.baseline_table(result),
+            tables.asset_table(result),
+            tables.target_table(result),
+        ),
     )
 
 
