@@ -26,7 +26,7 @@ from kallos.evaluation.models import (
     spec_of_rows,
 )
 from kallos.evaluation.results import HoldoutEvaluation
-from kallos.folds.columns import study_frame
+from kallos.folds.study import rows_of_asset
 from kallos.models.files import load_model, read_manifest
 from kallos.models.holdout_evaluations import (
     EvaluationCount,
@@ -65,7 +65,7 @@ def load_model_with_rows(model: TrainedModel, test_end_date: str | None) -> Mode
     features, examination = checks.load_features_to_score(reader(), spec, now=datetime.now(UTC))
     for warning in examination.warnings:
         get_run_logger().warning("%s", warning.line)
-    return ModelWithRows(model, study_frame(features, spec.features, fill=spec.data.fill))
+    return ModelWithRows(model, rows_of_asset(features, spec))
 
 
 @task(cache_policy=NO_CACHE)

@@ -18,6 +18,7 @@ from flows.places import Pools
 from flows.server.arguments import as_it_is, results_folder
 from flows.server.failures import note_failure
 from flows.server.fold_storage import FoldStorage
+from flows.server.sessions import completed, no_session
 from flows.session import read_sound_features, reader, session, watching
 from flows.watching import ArtifactStore, ProgressArtifact, RunLogger, is_worth_a_line, trial_log
 from kallos import tuner
@@ -27,6 +28,7 @@ from kallos.choosing.selection import deflate, one_standard_error
 from kallos.errors import KallosError, StorageError
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.snapshots import read_snapshot
+from kallos.folds.columns import widths_of_columns
 from kallos.planning import StudyPlan, plan_study
 from kallos.report import page
 from kallos.report.evaluation import find_evaluation
@@ -167,10 +169,10 @@ def study(plan: StudyPlan, run: RunSpec, pools: Pools) -> StudyFinished:
 @task(cache_policy=NO_CACHE)
 def choose(plan: StudyPlan, result: TuningResult) -> HonestChoice:
     """Find the cheapest trial within one standard error of the best, and deflate the best trial's skill."""
-    n_covariates = len(read_snapshot(plan.snapshot).columns) - len(plan.spec.features.targets)
+    widths = widths_of_columns(read_snapshot(plan.snapshot).columns, plan.spec.features)
 
     def operations_of(params: Params) -> int:
-        return count_operations(FitSpec.of(plan.spec, params), n_covariates)
+        return count_operations(FitSpec.of(plan.spec, params), widths)
 
     return HonestChoice(one_se=one_standard_error(result, operations_of), deflation=deflate(result))
 
@@ -223,14 +225,21 @@ def write_report(tuned: Tuned, results: str, evaluation: HoldoutEvaluation | Non
     on_failure=[note_failure],
     on_crashed=[note_failure],
 )
-def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = None) -> Tuned:
+def tune(
+    spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = None, only_on_sessions: bool = False
+) -> Tuned:
     """Tune a model on one or more assets, and store the best parameters as a JSON file and an artifact.
 
     Args:
         spec: What to tune: everything that the result depends on.
         run: How to run the study, and for how long.
         output_dir: Results folder, or its fsspec URL; by default the worker's KALLOS_RESULTS.
+        only_on_sessions: Do nothing if the study's `market` has no session on the day for which the run is scheduled
+            (in `days_in`, or UTC).
     """
+    if only_on_sessions and (why_none := no_session(spec.data)):
+        nothing: Tuned = completed(why_none)
+        return nothing
     logging.getLogger("prefect.task_runs").addFilter(is_worth_a_line)
     logger = get_run_logger()
     folder = results_folder(output_dir)

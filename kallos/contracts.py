@@ -25,7 +25,7 @@ import pandas as pd
 from kallos.architectures import Params, create_model, get_architecture
 from kallos.architectures.inputs import INPUT
 from kallos.architectures.lookup import unsound
-from kallos.architectures.space import corners
+from kallos.architectures.space import Constant, corners
 from kallos.architectures.study_space import study_space
 from kallos.errors import DataError, FitError, KallosError, UsageError, require
 from kallos.folds.cut import Fold
@@ -33,11 +33,12 @@ from kallos.planning import plan_study
 from kallos.scoring.fold import FittedFold, evaluate_fold, fit_fold, forecasts_of, model_of_fit
 from kallos.scoring.job import FoldJob
 from kallos.scoring.weights import restore_weights, weights_bytes
-from kallos.specs.study import TuneSpec
+from kallos.specs.study import TuneSpec, parse_tune_spec
 
 Array = npt.NDArray[np.float64]
 
 _HORIZON = 3
+_QUANTILES = (0.1, 0.5, 0.9)
 _NORM = "use_reversible_instance_norm"
 
 
@@ -146,11 +147,40 @@ def forecasts_keep_to_the_horizon_and_see_no_future(name: str, folder: str) -> N
 
 
 def covariates_move_forecasts(name: str, folder: str) -> None:
-    """Forecasts depend on the covariates."""
+    """Forecasts depend on the covariates; those of a local architecture do not."""
     frame = _frame()
     other = frame.assign(rsi_14=frame["rsi_14"].to_numpy()[::-1])
-    first, second = _job(name, folder, frame), _job(name, folder, other)
-    _must(evaluate_fold(first).rmse != evaluate_fold(second).rmse, "other covariates must change the forecasts")
+    same = evaluate_fold(_job(name, folder, frame)).rmse == evaluate_fold(_job(name, folder, other)).rmse
+    if get_architecture(name).is_local:
+        _must(same, "other covariates must not change the forecasts of a local architecture: set is_local = False")
+    else:
+        _must(not same, "other covariates must change the forecasts")
+
+
+def what_is_known_ahead_moves_the_forecasts_of_its_own_row(name: str, folder: str) -> None:
+    """A column that is known ahead is read up to the last row of a forecast, and no row further.
+
+    A local architecture does not read it.
+    """
+    for label_horizon in (0, 3):
+        frame = _frame().assign(known_event=np.random.default_rng(1).integers(0, 2, 200).astype(float))
+        # The label of a row is known `label_horizon` rows later, and is forecast from the event of that row.
+        frame["log_return_close"] += 0.05 * frame["known_event"].shift(-label_horizon, fill_value=0)
+        over = {"features": {"label_horizon": label_horizon, "known_future": ["known_event"]}}
+        job = _job(name, folder, frame, **over)
+        row = job.folds[0].validation_start + 10
+        changed, place = frame.copy(), frame.index[label_horizon + row]
+        changed.loc[place, "known_event"] = 1 - frame.loc[place, "known_event"]
+        fitted = fit_fold(job)
+        before = _forecast(job, fitted)
+        after = _forecast(job, replace(fitted, series=fit_fold(_job(name, folder, changed, **over)).series))
+        # The window's 10th row is the last step of the forecast that begins `horizon` - 1 rows earlier.
+        first = 10 - (_HORIZON - 1)
+        _must(np.array_equal(before[:first], after[:first]), "a forecast must not read a column beyond its last row")
+        _must(
+            get_architecture(name).is_local or not np.array_equal(before[first], after[first]),
+            "a forecast must read the columns that are known ahead up to its last row: see `context.widths.known`",
+        )
 
 
 def a_target_without_covariates_is_enough(name: str, folder: str) -> None:
@@ -160,9 +190,13 @@ def a_target_without_covariates_is_enough(name: str, folder: str) -> None:
 
 
 def it_learns_from_several_assets(name: str, folder: str) -> None:
-    """One model is fitted on two assets with different numbers of rows, and scored on each of them."""
+    """One model is fitted on two assets with different numbers of rows, and scored on each; a local one is refused."""
     frame = _frame()
     both = pd.concat({"ABC": frame, "XYZ": frame.iloc[30:] * 3})
+    if get_architecture(name).is_local:
+        with _raises(UsageError, "forecasts each series alone"):
+            parse_tune_spec({"model_name": name, "data": {"asset_id": ["ABC", "XYZ"]}})
+        return
     job = _job(name, folder, both, data={"asset_id": ["ABC", "XYZ"]})
     score = evaluate_fold(job)
     _must(all(map(math.isfinite, score.by_asset)), "the error of each asset must be a number")
@@ -171,18 +205,43 @@ def it_learns_from_several_assets(name: str, folder: str) -> None:
 
 def it_saves_and_loads(name: str, folder: str) -> None:
     """A model that is restored from its bytes makes the same forecasts, bit for bit."""
+    job = _job(name, folder)
+    _refuse_other_forecasts_when_loaded(job, fit_fold(job))
+
+
+def its_quantiles_are_those_that_it_was_asked_for(name: str, folder: str) -> None:
+    """Each forecast has the study's quantiles, also when loaded; an architecture without them is refused.
+
+    They are in order, but those of a network that has hardly been trained may cross.
+    """
+    asked = {"likelihood": "quantile", "quantiles": _QUANTILES}
+    if not get_architecture(name).learns_quantiles:
+        with _raises(UsageError, "likelihood 'quantile' needs other models"):
+            parse_tune_spec({"model_name": name, "data": {"asset_id": "ABC"}, **asked})
+        return
+    job = _job(name, folder, **asked)
+    fitted = fit_fold(job)
+    (forecast,) = forecasts_of(job, fitted)
+    shape = (*forecast.point.shape, len(_QUANTILES))
+    _must(forecast.quantiles.shape == shape, f"quantiles must have the shape {shape}, not {forecast.quantiles.shape}")
+    _must(bool(np.isfinite(forecast.quantiles).all()), "quantiles must be numbers")
+    in_order = bool((np.diff(forecast.quantiles) >= 0).all())
+    _must(in_order or get_architecture(name).stops_early, "a higher quantile must not be below a lower one")
+    _refuse_other_forecasts_when_loaded(job, fitted)
+
+
+def _refuse_other_forecasts_when_loaded(job: FoldJob, fitted: FittedFold) -> None:
     from kallos.scoring.training import quiet_single_thread
 
-    job = _job(name, folder)
-    fitted = fit_fold(job)
-    covariates = fitted.series[0].past_covariates
-    assert covariates is not None
-    before = _forecast(job, fitted)
-    loaded = model_of_fit(replace(job.fit, seed=job.fit.seed + 1), True, max_epochs=0)
+    widths = fitted.series[0].preparation.widths
+    (before,) = forecasts_of(job, fitted)
+    loaded = model_of_fit(replace(job.fit, seed=job.fit.seed + 1), widths, max_epochs=0)
     with quiet_single_thread():
-        restore_weights(loaded, weights_bytes(fitted.model), covariates.n_components, "a model")
-    after = _forecast(job, replace(fitted, model=loaded))
-    _must(np.array_equal(before, after), "a model that was saved and loaded must forecast as before")
+        restore_weights(loaded, weights_bytes(fitted.model), widths, "a model")
+    (after,) = forecasts_of(job, replace(fitted, model=loaded))
+    _must(
+        np.array_equal(before.quantiles, after.quantiles), "a model that was saved and loaded must forecast as before"
+    )
 
 
 def too_few_rows_are_refused_in_one_line(name: str, folder: str) -> None:
@@ -210,9 +269,11 @@ CHECKS: tuple[Check, ...] = (
     the_same_job_has_the_same_score_to_the_bit,
     forecasts_keep_to_the_horizon_and_see_no_future,
     covariates_move_forecasts,
+    what_is_known_ahead_moves_the_forecasts_of_its_own_row,
     a_target_without_covariates_is_enough,
     it_learns_from_several_assets,
     it_saves_and_loads,
+    its_quantiles_are_those_that_it_was_asked_for,
     too_few_rows_are_refused_in_one_line,
     a_parameter_that_it_does_not_have_is_refused,
 )
@@ -226,7 +287,10 @@ def _corner_params(name: str) -> list[dict[str, Any]]:
 def _job(
     name: str, folder: str, frame: pd.DataFrame | None = None, *, fixed: Params | None = None, **over: Any
 ) -> FoldJob:
-    """Return a fold job of a small study of one epoch, with an architecture's defaults and the fixed parameters."""
+    """Return a fold job of a small study of one epoch, with an architecture's defaults and the fixed parameters.
+
+    Where such a study leaves a parameter one value, it has that one.
+    """
     spec = TuneSpec.model_validate(
         {
             "model_name": name,
@@ -238,7 +302,10 @@ def _job(
         }
     )
     plan = plan_study(_frame() if frame is None else frame, spec, folder)
-    return plan.trial_jobs(0, {**plan.space.defaults(name), **(fixed or {})})[0]
+    own = get_architecture(name).defaults
+    constant = {key: each.value for key, each in plan.space.spaces[name].items() if isinstance(each, Constant)}
+    only = {key: value for key, value in constant.items() if key in own}
+    return plan.trial_jobs(0, {**plan.space.defaults(name), **only, **(fixed or {})})[0]
 
 
 def _forecast(job: FoldJob, fitted: FittedFold) -> Array:

@@ -10,6 +10,7 @@ from kallos.features.chunks import OnRows
 from kallos.features.store import FeatureStore
 from kallos.folds.columns import PreparedFold, prepare_fold, study_columns
 from kallos.folds.cut import Fold, cut_folds, splits
+from kallos.folds.derived import with_derived
 from kallos.folds.rows import require_rows
 from kallos.settings import DB_TIMEOUT
 from kallos.specs.data import DataSpec, FeatureSpec
@@ -114,17 +115,18 @@ def get_walk_forward_splits(
 def prepare_darts_timeseries(
     df: pd.DataFrame, fold: Fold, features: FeatureSpec | None = None, *, fit_rows: int | None = None
 ) -> PreparedFold:
-    """Return one fold's normalised float32 series: the target, and the other columns as past covariates.
+    """Return one fold's normalised float32 series: the target, past covariates, and the columns that are known ahead.
 
-    Everything is fitted on the fold's first `fit_rows` training rows (default: all), and applied to all rows up to the
-    end of the validation window:
+    The columns that `features` adds are computed first. Everything is fitted on the fold's first `fit_rows` training
+    rows (default: all), and applied to all rows up to the end of the validation window:
 
-    - target: standardised; `PreparedFold.target_scale` restores its own units
+    - target: standardised, with `target_transform` log its logarithm; `PreparedFold.target_scale` restores its units
     - `volume`: log(1 + x), standardised
     - `bounded`: scaled to [0, 1], with later values clipped
     - `unbounded`: minus the median, divided by the range from the 5th to the 95th percentile
     - `rate_of_change`: sign(x) log(1 + abs(x)), standardised
     - `log_return`: standardised, and projected on principal components with `log_return_pca`
+    - `volatility`: log(x), with zeros raised to the smallest positive value, standardised
     - `other`: standardised
 
     Raises `FitError` if the target is constant over the rows that fit, or a value exceeds float32, `UsageError` for an
@@ -138,4 +140,5 @@ def prepare_darts_timeseries(
     # The frame may have rows of other assets too.
     require_rows(df=df.iloc[fold.train_start : fold.validation_stop])
     features = features or FeatureSpec()
-    return prepare_fold(df[study_columns(df.columns, features)], fold, features, fit_rows=fit_rows)
+    rows = with_derived(df[study_columns(df.columns, features)], features)
+    return prepare_fold(rows, fold, features, fit_rows=fit_rows)

@@ -39,9 +39,10 @@ def predict(
     from kallos.architectures.references import trust
     from kallos.errors import UsageError
     from kallos.features.moments import timestamp
-    from kallos.features.store import FeatureStore, off_clock_row, tidy
+    from kallos.features.store import FeatureStore, indexed, off_clock_row, tidy
     from kallos.features.unfinished import finished_rows
-    from kallos.folds.columns import fitting_columns, study_frame
+    from kallos.folds.columns import fitting_columns, observed_rows
+    from kallos.folds.study import rows_of_asset
     from kallos.models.files import load_model
     from kallos.models.forecasting import forecast_next
     from kallos.words import counted, day
@@ -56,21 +57,24 @@ def predict(
         spec = trained.manifest.spec
         status.update("reading the features")
         data = spec.data.model_copy(update={"end_date": as_of})
+        # Columns that are known ahead are read in later rows, too.
+        last = None if spec.features.known_future else as_of
         try:
             with FeatureStore(features_url, timeout=settings.db_timeout) as store:
-                read = store.read(data)
+                loaded = store.read(data.model_copy(update={"end_date": last}))
+            read = observed_rows(loaded, spec.features, data.timestamp_column)
             frame = tidy(read, data)
             finished = frame
             why_before: str | None = None
             if not from_unfinished:
                 volumes = fitting_columns(frame.columns, spec.features.volume)
                 finished, why_before = finished_rows(frame, volumes, datetime.now(UTC), data.days_in)
-            rows = study_frame(finished, spec.features, fill=data.fill)
+            rows = rows_of_asset(finished, spec)
         except UsageError as error:
             # Here, another flag sets the end of the rows.
             raise UsageError(str(error).replace("`end_date`", "`as_of`")) from None
         ends_before = as_of is not None and _ends_before(frame.index, as_of)
-        forecasts = forecast_next(trained, rows)
+        forecasts = forecast_next(trained, rows, later=indexed(loaded, data))
     off_clock = off_clock_row(read, data)
     if off_clock is not None:
         say(f"the last row, {day(timestamp(off_clock))}, is off the clock of all others, and is left out")

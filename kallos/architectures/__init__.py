@@ -81,6 +81,10 @@ def create_model(
         widths=widths,
         quantiles=quantiles,
     )
+    if quantiles is not None and not architecture.learns_quantiles:
+        raise UsageError(
+            f"likelihood 'quantile' needs an architecture that learns quantiles, and {model_name} does not"
+        )
     try:
         own = {name: value for name, value in chosen.items() if name not in RECENCY_DEFAULTS}
         model = architecture.build(own, context)

@@ -16,25 +16,10 @@ if TYPE_CHECKING:
 
 Params = Mapping[str, Any]
 
-# Read now, because editing a file does not change the code of a running process.
-_OWN_TEXT = Path(__file__).read_bytes()
-
-# Parameters that every neural architecture draws after its own.
-TRAINING_SPACE: Space = {
-    # How many rows a forecast looks back.
-    "input_chunk_length": Int(low=20, high=60),
-    "batch_size": Categorical(choices=(32, 64, 128)),
-    "lr": Float(low=1e-4, high=1e-2, log=True),
-    # Lets a model follow a drifting level: Kim et al. (2022), "Reversible instance normalization".
-    "use_reversible_instance_norm": Categorical(choices=(False, True)),
-}
-TRAINING_DEFAULTS: Params = {
-    "input_chunk_length": 30,
-    "batch_size": 64,
-    "lr": 1e-3,
-    "use_reversible_instance_norm": False,
-}
-
+# Read now, because editing a file does not change the code of a running process. What is fitted depends on the
+# estimators too, which are loaded later.
+_OWN_FILES = (Path(__file__), *sorted((Path(__file__).parent / "estimators").glob("*.py")))
+_OWN_TEXT = b"".join(file.read_bytes() for file in _OWN_FILES)
 
 # Of every architecture that weighs its samples: the rows after which a sample counts half, and the number of last rows
 # to train on; 0 for none and all.
@@ -44,6 +29,24 @@ RECENCY_SPACE: Space = {
     TRAIN_ROWS: Categorical(choices=(0, 500, 1000, 2000)),
 }
 RECENCY_DEFAULTS: Params = {HALF_LIFE: 0, TRAIN_ROWS: 0}
+
+# Parameters that every neural architecture draws after its own.
+TRAINING_SPACE: Space = {
+    # How many rows a forecast looks back.
+    "input_chunk_length": Int(low=20, high=60),
+    "batch_size": Categorical(choices=(32, 64, 128)),
+    "lr": Float(low=1e-4, high=1e-2, log=True),
+    # Lets a model follow a drifting level: Kim et al. (2022), "Reversible instance normalization".
+    "use_reversible_instance_norm": Categorical(choices=(False, True)),
+    **RECENCY_SPACE,
+}
+TRAINING_DEFAULTS: Params = {
+    "input_chunk_length": 30,
+    "batch_size": 64,
+    "lr": 1e-3,
+    "use_reversible_instance_norm": False,
+    **RECENCY_DEFAULTS,
+}
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ class Architecture:
     `space` says what each parameter is drawn from, in order. `defaults` has all parameters that `build` takes, among
     them `input_chunk_length`, the number of rows that a forecast looks back. Without `stops_early`, a model is fitted
     once on all training rows instead of by epochs. `learns_quantiles` says whether it can forecast quantiles. A local
-    architecture (`is_local`) knows the targets of one asset alone, without covariates. `requires` names an additional package that
-    it needs, and the extra that installs it.
+    architecture (`is_local`) knows the targets of one asset alone, without covariates. `requires` names an additional
+    package that it needs, and the extra that installs it.
     """
 
     name: str
@@ -95,7 +98,7 @@ class Architecture:
 
     @property
     def source_sha256(self) -> str:
-        """Hash of this module and the one with `build`, as they were loaded; empty if `build` is in no file."""
+        """Hash of this module, the estimators and the one with `build`, as loaded; empty if `build` is in no file."""
         return self._source_sha256
 
 

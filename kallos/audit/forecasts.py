@@ -15,10 +15,11 @@ from kallos.audit.perturbation import with_other_values
 from kallos.audit.verdicts import AuditVerdict, clean, leak
 from kallos.features.moments import timestamp
 from kallos.features.snapshots import frame_sha256, write_snapshot
-from kallos.folds.columns import prepare_fold
+from kallos.folds.columns import known_columns, prepare_fold
 from kallos.folds.cut import Fold
-from kallos.scoring.fold import fit_fold, forecasts_of, training_cuts
+from kallos.scoring.fold import cuts_of_fit, fit_fold, forecasts_of, rows_to_fit
 from kallos.scoring.job import FitSpec, FoldJob
+from kallos.specs.data import FeatureSpec
 from kallos.specs.study import TuneSpec
 
 Array = npt.NDArray[np.float64]
@@ -28,26 +29,30 @@ Forecast = Callable[[pd.DataFrame], Array]
 Fit = Callable[[pd.DataFrame], Forecast]
 
 
-def audit_forecasts(rows: pd.DataFrame, fold: Fold, fit: Fit, *, target: str, lead: int = 1) -> list[AuditVerdict]:
+def audit_forecasts(rows: pd.DataFrame, fold: Fold, fit: Fit, features: FeatureSpec) -> list[AuditVerdict]:
     """Return verdicts on one fold's forecasts: no bit of a forecast may depend on rows after its origin.
 
     `rows` is a frame as `study_frame` returns it; forecast i is made `lead` rows before the window's row i. The stage
     tries other values after the origin of the middle forecast with the same weights, and other values after the first
-    origin with weights that are fitted again. It names each column that changes a forecast.
+    origin with weights that are fitted again. It names each column that changes a forecast. Columns that are known
+    ahead keep their values.
     """
+    target, lead = features.only_target, features.lead
+    known = known_columns(rows.columns, features)
     forecast = fit(rows)
     before = forecast(rows)
     middle = (len(before) - 1) // 2
     verdicts = []
     for row in sorted({0, middle}):
         origin = fold.validation_start + row - lead
-        if _moves(before, forecast(_changed_after(rows, fold, origin)), row):
-            verdicts += _by_column(rows, fold, forecast, before, row, origin)
+        changed = _changed_after(rows, fold, origin, known)
+        if _moves(before, forecast(changed), row):
+            verdicts += _by_column(rows, changed, fold, forecast, before, row, origin)
             break
     if verdicts:
         return verdicts
     first_origin = fold.validation_start - lead
-    changed = _changed_after(rows, fold, first_origin)
+    changed = _changed_after(rows, fold, first_origin, known)
     if _moves(before, fit(changed)(changed), 0):
         evidence = (
             f"after training again, the first forecast changes with rows after its origin "
@@ -83,8 +88,9 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
             fitted = fit_fold(job)
 
             def forecast(seen: pd.DataFrame) -> Array:
-                (cut,) = training_cuts(rows.index, job.folds, quick)
-                prepared = prepare_fold(seen, fold, spec.features, fit_rows=cut.fit_stop)
+                cuts = cuts_of_fit(rows.index, job.folds, quick)
+                (n_rows,) = rows_to_fit(job.folds, cuts, quick)
+                prepared = prepare_fold(seen, fold, spec.features, fit_rows=n_rows)
                 (forecast,) = forecasts_of(job, replace(fitted, series=(prepared,)))
                 return forecast.point
 
@@ -94,10 +100,15 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
 
 
 def _by_column(
-    rows: pd.DataFrame, fold: Fold, forecast: Forecast, before: Array, row: int, origin: int
+    rows: pd.DataFrame,
+    changed: pd.DataFrame,
+    fold: Fold,
+    forecast: Forecast,
+    before: Array,
+    row: int,
+    origin: int,
 ) -> list[AuditVerdict]:
     """Return a leak for each column that changes the forecasts on its own, or one for all columns together."""
-    changed = _changed_after(rows, fold, origin)
     alone = {name: forecast(rows.assign(**{name: changed[name]})) for name in rows.columns}
     names = [name for name, after in alone.items() if _moves(before, after, row)]
     return [
@@ -111,8 +122,8 @@ def _by_column(
     ]
 
 
-def _changed_after(rows: pd.DataFrame, fold: Fold, origin: int) -> pd.DataFrame:
-    return with_other_values(rows, origin + 1, seed=fold.number)
+def _changed_after(rows: pd.DataFrame, fold: Fold, origin: int, known: list[str]) -> pd.DataFrame:
+    return with_other_values(rows, origin + 1, seed=fold.number).assign(**{name: rows[name] for name in known})
 
 
 def _moves(before: Array, after: Array, row: int) -> bool:

@@ -11,7 +11,7 @@ from kallos.audit.perturbation import with_other_values
 from kallos.audit.verdicts import AuditVerdict, clean, leak
 from kallos.errors import FitError
 from kallos.features.moments import timestamp
-from kallos.folds.columns import PreparedFold, group_columns, prepare_fold
+from kallos.folds.columns import PreparedFold, group_columns, known_columns, prepare_fold
 from kallos.folds.cut import Fold
 from kallos.specs.data import FeatureSpec
 from kallos.words import counted
@@ -111,16 +111,16 @@ def _numeric(frame: pd.DataFrame, features: FeatureSpec) -> pd.DataFrame:
 def _names(rows: pd.DataFrame, prepared: PreparedFold, features: FeatureSpec) -> list[str]:
     """Return the names of the prepared columns: those of the rows, unless principal components replace them."""
     columns = [name for names in group_columns(rows.columns, features).values() for name in names]
-    width = 0 if prepared.past_covariates is None else prepared.past_covariates.width
-    covariates = columns if width == len(columns) else [f"covariate {position + 1}" for position in range(width)]
+    known = known_columns(rows.columns, features)
+    in_order = [*(name for name in columns if name not in known), *(name for name in columns if name in known)]
+    width = _values(prepared).shape[1] - 1
+    covariates = in_order if width == len(columns) else [f"covariate {position + 1}" for position in range(width)]
     return [features.only_target, *covariates]
 
 
 def _values(prepared: PreparedFold) -> Array:
-    parts = [prepared.target.values()]
-    if prepared.past_covariates is not None:
-        parts.append(prepared.past_covariates.values())
-    return np.hstack(parts)
+    parts = (prepared.target, prepared.past_covariates, prepared.known)
+    return np.hstack([each.values() for each in parts if each is not None])
 
 
 def _same(before: Array, after: Array) -> npt.NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """Runs all stages of an audit on one study."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 
@@ -13,10 +14,10 @@ from kallos.audit.revisions import audit_revisions, not_comparable
 from kallos.audit.verdicts import AuditVerdict, Stage
 from kallos.errors import DataError, require, require_callable
 from kallos.features.moments import timestamp
-from kallos.folds.columns import columns_of_numbers, study_frame
+from kallos.folds.columns import columns_of_numbers
 from kallos.folds.cut import FoldGrid, cut_folds
 from kallos.folds.rows import require_rows
-from kallos.folds.study import cut_timestamps, first_rows, rows_of_study
+from kallos.folds.study import cut_timestamps, first_rows, rows_of_asset, rows_of_study
 from kallos.specs.study import TuneSpec
 
 
@@ -64,7 +65,7 @@ def audit_study(
     too_many = unrealised_rows(labelled, features.only_target) - features.label_horizon if grid is None else 0
     frame = frame.iloc[:-too_many] if 0 < too_many < len(frame) else frame
     try:
-        rows = study_frame(frame, features, fill=spec.data.fill)
+        rows = rows_of_asset(frame, spec)
     except DataError:
         # A column computed from later rows is missing in the last ones: the leak explains more than this error.
         if any(each.verdict == "leak" for each in verdicts):
@@ -81,13 +82,13 @@ def audit_study(
     watch("preparation")
     grid = grid or cut_folds(rows.index, spec.folds, lead=features.lead, frequency=spec.data.frequency)
     folds = grid.folds
-    filled = audit_fill(frame, features, lambda given: study_frame(given, features, fill=spec.data.fill))
+    filled = audit_fill(frame, features, partial(rows_of_asset, spec=spec))
     # audit_preparation reports clean columns.
     verdicts += [each for each in filled if each.verdict != "clean"]
     verdicts += audit_preparation(rows, folds, features)
     watch("forecast")
     with quick_fit(spec, folds[0]) as fit:
-        verdicts += audit_forecasts(rows, folds[0], fit, target=features.only_target, lead=features.lead)
+        verdicts += audit_forecasts(rows, folds[0], fit, features)
     return verdicts
 
 

@@ -16,6 +16,7 @@ from kallos.errors import DataError
 from kallos.features.chunks import OnRows
 from kallos.features.dates import bounds
 from kallos.features.store import FeatureStore, by_asset, tidy
+from kallos.folds.columns import observed_rows
 from kallos.folds.study import cut_timestamps, rows_of_study
 from kallos.settings import DB_TIMEOUT
 from kallos.specs.data import DataSpec
@@ -67,7 +68,7 @@ def load_sound_features(
 
     Raises `DataError` with one line for each error if tuning on them would be unsound.
     """
-    read = {data.only_asset: reader.read(data) for data in spec.data.each()}
+    read = {data.only_asset: _observed(reader.read(data), spec) for data in spec.data.each()}
     rows = {asset: each.rows for asset, each in read.items()}
     left_out = {asset: each.left_out for asset, each in read.items()}
     examination = Examination.of_assets(examine_each(rows, spec, now=now, left_out=left_out))
@@ -87,13 +88,18 @@ def load_features_to_score(
 
     Only here are the values of a hold-out examined. Raises `DataError` with one line for each error.
     """
-    read = reader.read(spec.data)
+    read = _observed(reader.read(spec.data), spec)
     stamped = look_at_timestamps(read.rows, spec, now)
     examination = with_left_out(examine_stamped(stamped, spec, len(stamped.frame)), read.left_out, spec.data)
     found = (replace(each, remedy=_OF_SETTLED) if each.severity == "error" else each for each in examination.findings)
     examination = replace(examination, findings=tuple(found))
     examination.require_sound()
     return tidy(read.rows, spec.data), examination
+
+
+def _observed(read: AssetRows, spec: TuneSpec) -> AssetRows:
+    """Return the rows without those that only tell what is known ahead."""
+    return replace(read, rows=observed_rows(read.rows, spec.features, spec.data.timestamp_column))
 
 
 # The usual remedies change a study, which is too late for a trained model.
@@ -111,6 +117,7 @@ def examine_each(
     left_out: Mapping[str, pd.Series] | None = None,
 ) -> dict[str, Examination]:
     """Return what is wrong with each asset's own rows within the study, and with the rows that `ingest` left out."""
+    rows = {asset: observed_rows(each, spec.features, spec.data.timestamp_column) for asset, each in rows.items()}
     own = {data.only_asset: spec.model_copy(update={"data": data}) for data in spec.data.each()}
     if len(own) == 1:
         found = {asset: examine(rows[asset], spec, now=now) for asset in own}

@@ -56,9 +56,8 @@ class ModelWithRows:
         )
 
     def forecasts(self, holdout: Window) -> dict[str, Forecast]:
-        """Return the forecasts of each seed, in the targets' own units."""
-        arrays = forecast_windows(self.model, holdout.frame, holdout.start, len(holdout.frame))
-        return {seed: Forecast.of_quantiles(each, holdout.spec.levels) for seed, each in arrays.items()}
+        """Return the forecasts of each seed."""
+        return forecast_windows(self.model, holdout.frame, holdout.start, len(holdout.frame))
 
     def mean_forecast(self, holdout: Window) -> Forecast:
         """Return the mean of the seeds' forecasts."""
@@ -143,7 +142,7 @@ def evaluate_model(
         reasons = (*reasons, "Rows that the study saw have changed since it ran.")
     evaluation = evaluation.model_copy(update={"verdict": Verdict(decision=decision, reasons=reasons)})
     rows = slice(holdout.start, len(holdout.frame) - holdout.horizon + 1)
-    first_step = Forecast.mean_of(forecasts.values()).point[:, 0]
+    first_step = Forecast.mean_of(forecasts.values()).scored_by(holdout.spec.metric)[:, 0]
     return Evaluated(evaluation, holdout.frame.index[rows], holdout.observed[rows, 0], first_step[:, 0])
 
 

@@ -195,7 +195,7 @@ def off_clock_row(rows: pd.DataFrame, spec: DataSpec) -> pd.Timestamp | None:
 
 
 def _chosen(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
-    frame = _indexed(rows, spec)
+    frame = indexed(rows, spec)
     chosen = choose_dates(frame, spec)
     if chosen.empty:
         raise no_rows_between(spec, frame.index[0], frame.index[-1])
@@ -285,7 +285,8 @@ def _of_one_asset(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
     return rows.drop(columns=spec.asset_column)
 
 
-def _indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+def indexed(rows: pd.DataFrame, spec: DataSpec) -> pd.DataFrame:
+    """Return the rows of `FeatureStore.read` by their timestamps, sorted; raises `DataError` for unreadable ones."""
     timestamps = rows[spec.timestamp_column]
     if timestamps.dtype.kind in "iu":
         index = pd.Index(timestamps.astype(np.int64), name=spec.timestamp_column)

@@ -7,17 +7,20 @@ from fnmatch import fnmatchcase
 import numpy as np
 import pandas as pd
 
+from kallos.architectures import Widths
 from kallos.errors import DataError, refuse, require, require_one_of
 from kallos.folds.cut import Fold
+from kallos.folds.derived import derived_names, unfit_derived, with_derived
 from kallos.folds.rows import require_columns, require_rows
 from kallos.folds.scalers import Preparation, PreparedSeries
+from kallos.specs.calendar import calendar_names
 from kallos.specs.data import FeatureSpec
 from kallos.words import did_you_mean, pasteable, shorten
 
 # NumPy kinds of a column of features.
 NUMBERS = "iuf"
-GROUPS = ("volume", "bounded", "unbounded", "rate_of_change", "log_return", "other")
-_FIELDS_OF_PATTERNS = ("columns", "known_future", "exclude", *GROUPS[:-1])
+GROUPS = ("volume", "bounded", "unbounded", "rate_of_change", "log_return", "volatility", "other")
+_FIELDS_OF_PATTERNS = ("columns", "known_future", "known_now", "exclude", *GROUPS[:-1])
 _DEFAULT_PATTERNS = frozenset(
     pattern for field in _FIELDS_OF_PATTERNS for pattern in FeatureSpec.model_fields[field].default
 )
@@ -43,21 +46,43 @@ def group_columns(columns: pd.Index, features: FeatureSpec) -> dict[str, list[st
     return grouped
 
 
-def study_frame(frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none") -> pd.DataFrame:
+def known_columns(columns: pd.Index, features: FeatureSpec) -> list[str]:
+    """Return the columns of `study_frame` whose later values are known ahead, in the order of `columns`."""
+    known = {*calendar_names(features.calendar), *fitting_columns(columns, features.known_future)}
+    return [name for name in columns if name in known and name not in features.targets]
+
+
+def widths_of_columns(columns: pd.Index, features: FeatureSpec) -> Widths:
+    """Return how many columns of `study_frame` a model sees, if no principal components replace them."""
+    n_targets, n_known = len(features.targets), len(known_columns(columns, features))
+    return Widths(n_targets, len(columns) - n_targets - n_known, n_known)
+
+
+def observed_rows(rows: pd.DataFrame, features: FeatureSpec, *beside: str) -> pd.DataFrame:
+    """Return the rows that hold more than columns whose later values are known ahead; `beside` are no features."""
+    known = fitting_columns(rows.columns, features.known_future)
+    has_others = rows.drop(columns=[*known, *beside]).notna().any(axis=1) if known else None
+    return rows if has_others is None or has_others.all() else rows[has_others]
+
+
+def study_frame(
+    frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none", frequency: str | None = None
+) -> pd.DataFrame:
     """Return a study's columns as finite float64, the targets first and shifted to when they are known.
 
-    Raises `DataError` for columns that are missing, not numbers, or not finite, and for rows that are not sorted and
-    unique, or have a time zone.
+    The columns that the study adds come last; `frequency` is the study's, detected by default. Rows that hold nothing
+    but columns that are known ahead are left out. Raises `DataError` for columns that are missing, not
+    numbers, or not finite, and for rows that are not sorted and unique, or have a time zone.
     """
     require_rows(frame=frame)
     require_columns(frame=frame)
     require(FeatureSpec, features=features)
     require_one_of(("none", "forward"), fill=fill)
-    chosen = columns_of_numbers(frame, features)
+    chosen = columns_of_numbers(observed_rows(frame, features), features)
     refuse_long_label(len(chosen), features)
     numbers = shift_to_when_known(chosen, features, fill=fill)
     _refuse_unfit_values(numbers, features, fill)
-    return numbers
+    return with_derived(numbers, features, frequency)
 
 
 def refuse_long_label(n_rows: int, features: FeatureSpec) -> None:
@@ -115,12 +140,13 @@ def prepare_fold(
     shifted = fold.shifted()
     n_fit = shifted.train_stop if fit_rows is None else fit_rows
     prepared = fit_preparation(rows.iloc[:n_fit], features).apply(rows)
-    return PreparedFold(prepared.target, prepared.past_covariates, prepared.preparation, fold=shifted)
+    return PreparedFold(**vars(prepared), fold=shifted)
 
 
 def fit_preparation(rows: pd.DataFrame, features: FeatureSpec) -> Preparation:
     """Fit the scales of the target and the feature groups; raises `FitError` if the target is constant."""
-    return Preparation.fit(rows, features, group_columns(rows.columns, features))
+    groups = group_columns(rows.columns, features)
+    return Preparation.fit(rows, features, groups, known_columns(rows.columns, features))
 
 
 def _kind_of(column: pd.Series) -> str:
@@ -153,9 +179,12 @@ def unknown_columns(columns: pd.Index, features: FeatureSpec) -> Iterator[DataEr
                 column=target,
                 parameter="target",
             )
+    yield from unfit_derived(columns, study_columns(columns, features), features)
+    every = columns.append(pd.Index(derived_names(columns, features)))
     for field in _FIELDS_OF_PATTERNS:
+        searched = every if field in GROUPS else columns
         for pattern in getattr(features, field):
-            if pattern not in FeatureSpec.model_fields[field].default and not fitting_columns(columns, (pattern,)):
+            if pattern not in FeatureSpec.model_fields[field].default and not fitting_columns(searched, (pattern,)):
                 yield DataError(
                     f"every pattern must match a column: {pattern!r} in '{field}' matches none",
                     did_you_mean(pattern, columns),
@@ -173,20 +202,32 @@ def _refuse_unfit_values(numbers: pd.DataFrame, features: FeatureSpec, fill: str
             f"features must be finite, and {len(at_fault)} of {len(numbers.columns)} columns are not: "
             f"{shorten(at_fault, 3)}; correct them{fills}, or add the columns to 'exclude'"
         )
-    refuse(negative_volumes(numbers, features))
+    refuse(negative_values(numbers, features))
 
 
-def negative_volumes(numbers: pd.DataFrame, features: FeatureSpec) -> Iterator[DataError]:
-    """Yield an error for each column of group `volume` with negative values."""
-    for name in group_columns(numbers.columns, features)["volume"]:
-        negative = numbers.index[numbers[name] < 0]
-        if len(negative):
+def negative_values(numbers: pd.DataFrame, features: FeatureSpec) -> Iterator[DataError]:
+    """Yield an error for each column whose logarithm is taken and that has values without one."""
+    grouped = group_columns(numbers.columns, features)
+    for group in ("volume", "volatility"):
+        for name in grouped[group]:
+            negative = numbers.index[numbers[name] < 0]
+            if len(negative):
+                yield DataError(
+                    f"features of group {group!r} must not be negative: {_places(negative, name)}",
+                    "correct them, or put the column into another group",
+                    fault=f"negative-{group}",
+                    column=name,
+                    timestamps=negative,
+                )
+    for name in features.targets if features.target_transform == "log" else ():
+        unfit = numbers.index[numbers[name] <= 0]
+        if len(unfit):
             yield DataError(
-                f"features of group 'volume' must not be negative: {_places(negative, name)}",
-                "correct them, or put the column into another group",
-                fault="negative-volume",
+                f"a target must be above zero for `target_transform` log: {_places(unfit, name)}",
+                "correct these rows, or set `target_transform` to none",
+                fault="no-logarithm",
                 column=name,
-                timestamps=negative,
+                timestamps=unfit,
             )
 
 

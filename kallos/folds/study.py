@@ -8,7 +8,7 @@ import pandas as pd
 
 from kallos.errors import DataError
 from kallos.features.store import with_own_types
-from kallos.folds.columns import refuse_long_label, study_frame
+from kallos.folds.columns import observed_rows, refuse_long_label, study_frame
 from kallos.folds.cut import Fold, FoldGrid, InnerCut, cut_inner, fewest_origins
 from kallos.folds.panel import Panel, inner_cuts
 from kallos.folds.rows import require_rows
@@ -80,16 +80,22 @@ def first_rows(rows: pd.DataFrame, n_rows: int) -> pd.DataFrame:
     return rows if n_rows >= len(rows) else with_own_types(rows.iloc[:n_rows].infer_objects())
 
 
+def rows_of_asset(frame: pd.DataFrame, spec: TuneSpec) -> pd.DataFrame:
+    """Return the rows that a study uses of one asset's loaded rows; raises as `study_frame` does."""
+    return study_frame(frame, spec.features, fill=spec.data.fill, frequency=spec.data.frequency)
+
+
 def study_panel(frame: pd.DataFrame, spec: TuneSpec) -> Panel:
     """Return the rows that a study uses of each of its assets; raises `DataError` as `study_frame` does."""
     return _panel_of(_by_asset(frame, spec), spec)
 
 
 def _by_asset(frame: pd.DataFrame, spec: TuneSpec) -> dict[str, pd.DataFrame]:
+    """Return the loaded rows of each asset, without those that only tell what is known ahead."""
     assets = spec.data.assets
     if len(assets) == 1:
         require_rows(frame=frame)
-        return {assets[0]: frame}
+        return {assets[0]: observed_rows(frame, spec.features)}
     if frame.index.nlevels == 1 or set(assets) - set(frame.index.unique(0)):
         raise DataError(
             f"features of several assets must be indexed by asset and timestamp, with rows for each of "
@@ -98,14 +104,14 @@ def _by_asset(frame: pd.DataFrame, spec: TuneSpec) -> dict[str, pd.DataFrame]:
     rows = {asset: frame.xs(asset) for asset in assets}
     for asset, each in rows.items():
         require_rows(**{f"frame.xs({asset!r})": each})
-    return rows
+    return {asset: observed_rows(each, spec.features) for asset, each in rows.items()}
 
 
 def _panel_of(rows: Mapping[str, pd.DataFrame], spec: TuneSpec) -> Panel:
     panel = {}
     for asset, each in rows.items():
         with naming(asset, spec):
-            panel[asset] = study_frame(each, spec.features, fill=spec.data.fill)
+            panel[asset] = rows_of_asset(each, spec)
     return Panel.of(panel)
 
 

@@ -123,14 +123,8 @@ def load_model(folder: str) -> TrainedModel:
         with quiet_single_thread(), as_fit_errors(manifest.architecture):
             fit = FitSpec.of(spec, manifest.choice.params)
             for member in manifest.members:
-                model = model_of_fit(replace(fit, seed=member.seed), preparation.n_covariates > 0, max_epochs=0)
-                restore_weights(
-                    model,
-                    contents[member.weights],
-                    preparation.n_covariates,
-                    member.weights,
-                    n_targets=len(preparation.targets),
-                )
+                model = model_of_fit(replace(fit, seed=member.seed), preparation.widths, max_epochs=0)
+                restore_weights(model, contents[member.weights], preparation.widths, member.weights)
                 members.append(model)
     except ValidationError as error:
         raise _unfit(folder, f"its {PREPARATION_FILE} is damaged: {explain(error)}") from None

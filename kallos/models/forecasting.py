@@ -9,14 +9,15 @@ import pandas as pd
 
 from kallos.errors import DataError, UsageError, require, require_whole
 from kallos.features.clock import next_rows
-from kallos.features.frequency import Frequency
+from kallos.features.market import Market
 from kallos.features.moments import Timestamp, timestamp
+from kallos.folds.derived import known_calendar, reach
 from kallos.folds.rows import require_rows
 from kallos.models.trainer import TrainedModel
 from kallos.scoring.fold import as_fit_errors
 from kallos.scoring.metrics import Forecast
 from kallos.scoring.rolling import look_back, next_forecast, rolling_forecasts, rows_before
-from kallos.words import did_you_mean, shorten
+from kallos.words import did_you_mean, pasteable, shorten
 
 Array = npt.NDArray[np.float64]
 
@@ -28,7 +29,7 @@ class Forecasts:
     Step k is the target k - 1 + lead rows after the origin `as_of`; the study's rows have each target at the time when
     it is known. `target_times` has None for a row whose timestamp is unknown. `in_sample` is true if the model was
     trained on rows after the origin. `point` and the arrays of `by_seed` have the shape (steps, targets); `quantiles`
-    has one more axis for the `levels`.
+    has one more axis for the `levels`. Points are what the study's metric scores (`Forecast.scored_by`).
     """
 
     model_id: str
@@ -43,12 +44,11 @@ class Forecasts:
     in_sample: bool
 
 
-def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop: int) -> dict[str, Array]:
+def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop: int) -> dict[str, Forecast]:
     """Return each member's forecasts, by seed, from all origins whose horizon lies within rows [start, stop).
 
-    The rows are positions in `frame` (`kallos.folds.columns.study_frame`). Each array has the shape (origins, horizon,
-    targets, levels), in the targets' own units. Its first row forecasts rows `start` to `start + horizon - 1` from what
-    is known `lead` rows before `start`.
+    The rows are positions in `frame` (`kallos.folds.columns.study_frame`). Forecasts are in the targets' own units. The
+    first origin's are of rows `start` to `start + horizon - 1`, from what is known `lead` rows before `start`.
 
     Raises `DataError` if the model's columns are missing, there are too few rows before `start`, or no horizon fits.
     """
@@ -69,19 +69,25 @@ def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop:
         )
     with quiet_single_thread(), as_fit_errors(manifest.architecture):
         prepared = model.preparation.apply(rows.iloc[start - before : stop])
-        return {
-            str(seed): rolling_forecasts(member, prepared, before, manifest.horizon)
-            for seed, member in zip(model.seeds, model.members, strict=True)
-        }
+        return model.of_each(lambda member: rolling_forecasts(member, prepared, before, manifest.horizon))
 
 
-def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp | int | None = None) -> Forecasts:
+def forecast_next(
+    model: TrainedModel,
+    frame: pd.DataFrame,
+    as_of: pd.Timestamp | int | None = None,
+    *,
+    later: pd.DataFrame | None = None,
+) -> Forecasts:
     """Return the forecasts made at the last row, or at the last row not after `as_of`.
 
     `frame` is a study's (`kallos.folds.columns.study_frame`). The first step is the first target that is unknown at the
-    origin: that of the next row, or for a label that looks ahead, the origin's own. Rows after the origin are not read.
+    origin: that of the next row, or for a label that looks ahead, the origin's own. Of rows after the origin, only
+    columns that are known ahead are read: the calendar is that of the expected timestamps, and the study's
+    `known_future` columns are taken from `later`, rows as loaded (by default from `frame`).
 
-    Raises `DataError` if the model's columns are missing, or there are too few rows up to the origin.
+    Raises `DataError` if the model's columns are missing, there are too few rows up to the origin, or a column that is
+    known ahead has no value for a row that is forecast.
     """
     from kallos.scoring.training import quiet_single_thread
 
@@ -95,30 +101,31 @@ def forecast_next(model: TrainedModel, frame: pd.DataFrame, as_of: pd.Timestamp 
             kind = "timestamps" if isinstance(rows.index, pd.DatetimeIndex) else "integers"
             raise UsageError(f"as_of must be of the same kind as the index, {kind}, not {as_of}")
         rows = rows.loc[:as_of]
-    needed, levels = max(map(look_back, model.members)), manifest.spec.levels
-    if len(rows) < needed:
+    needed, features = max(map(look_back, model.members)), manifest.spec.features
+    if len(rows) < needed + reach(features):
         until = "" if as_of is None else f" up to {as_of}"
         raise DataError(
-            f"a forecast of {manifest.model_id} needs {needed} rows, and there are {len(rows)}{until}: add earlier rows"
+            f"a forecast of {manifest.model_id} needs {needed + reach(features)} rows, and there are "
+            f"{len(rows)}{until}: add earlier rows"
         )
+    market, n_ahead = manifest.spec.market, manifest.lead + manifest.horizon - 1
+    expected = next_rows(rows.index, manifest.frequency, n_ahead, None if market is None else Market.of(market))
+    ahead = _known_ahead(model, frame if later is None else later, expected)
     with quiet_single_thread(), as_fit_errors(manifest.architecture):
-        prepared = model.preparation.apply(rows.iloc[-needed:])
-        by_seed = {
-            str(seed): next_forecast(member, prepared, manifest.horizon)
-            for seed, member in zip(model.seeds, model.members, strict=True)
-        }
-    forecast = Forecast.mean_of(by_seed.values(), levels)
-    origin, end = rows.index[-1], manifest.data.end
+        prepared = model.preparation.apply(rows.iloc[-needed:], ahead)
+        by_seed = model.of_each(lambda member: next_forecast(member, prepared, manifest.horizon))
+    forecast = Forecast.mean_of(by_seed.values())
+    origin, end, metric = rows.index[-1], manifest.data.end, manifest.spec.metric
     return Forecasts(
         model_id=manifest.model_id,
         asset_id=manifest.asset_id,
-        targets=manifest.spec.features.targets,
+        targets=features.targets,
         as_of=timestamp(origin),
-        target_times=next_timestamps(rows.index, manifest.frequency, manifest.lead, manifest.horizon),
-        point=forecast.point[0],
+        target_times=tuple(map(timestamp, expected[manifest.lead - 1 :])) or (None,) * manifest.horizon,
+        point=forecast.scored_by(metric)[0],
         quantiles=forecast.quantiles[0],
-        levels=levels,
-        by_seed={seed: Forecast.of_quantiles(each, levels).point[0] for seed, each in by_seed.items()},
+        levels=forecast.levels,
+        by_seed={seed: each.scored_by(metric)[0] for seed, each in by_seed.items()},
         in_sample=bool(origin < (pd.Timestamp(end) if isinstance(end, str) else end)),
     )
 
@@ -134,10 +141,32 @@ def _columns_of(model: TrainedModel, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[list(columns)]
 
 
-def next_timestamps(index: pd.Index, frequency: Frequency, lead: int, horizon: int) -> tuple[Timestamp | None, ...]:
-    """Return the timestamps of the rows `lead` to `lead + horizon - 1` after the last, None if they are unknown.
-
-    If rows may be missing, they are the expected ones (`kallos.features.clock.next_rows`).
-    """
-    rows = next_rows(index, frequency, lead + horizon - 1)
-    return tuple(timestamp(each) for each in rows[lead - 1 :]) or (None,) * horizon
+def _known_ahead(
+    model: TrainedModel, later: pd.DataFrame, expected: list[pd.Timestamp] | list[int]
+) -> pd.DataFrame | None:
+    """Return the columns that are known ahead at the expected rows, or None if the model reads none."""
+    features, scalers = model.manifest.spec.features, model.preparation.known_scalers
+    if not scalers:
+        return None
+    if not expected:
+        raise DataError(
+            f"model {model.model_id} reads columns at the rows that it forecasts, and these rows' timestamps cannot be "
+            f"predicted from rows that have no frequency"
+        )
+    index = pd.Index(expected, name=later.index.name)
+    names = [name for scaler in scalers for name in scaler.columns]
+    calendar = known_calendar(index, features, str(model.manifest.frequency))
+    of_table = (
+        later[~later.index.duplicated()]
+        .reindex(index)[[name for name in names if name not in calendar.columns]]
+        .astype(np.float64)
+    )
+    for name in of_table.columns:
+        missing = index[~np.isfinite(of_table[name])]
+        if len(missing):
+            raise DataError(
+                f"a `known_future` column needs a value in each row that is forecast, and {pasteable(name)} has none "
+                f"for {missing[0]}",
+                "add rows with these timestamps to the table; their other columns may be empty",
+            )
+    return pd.concat([of_table, calendar], axis=1)[names]

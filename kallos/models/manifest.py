@@ -3,7 +3,7 @@
 import hashlib
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PositiveFloat, model_validator
 
 from kallos.architectures.study_space import model_of
 from kallos.errors import UsageError
@@ -17,7 +17,7 @@ from kallos.study.names import file_part
 from kallos.study.replication import SeedReplication
 
 # Raise this when earlier model directories can no longer be read.
-FORMAT = 3
+FORMAT = 4
 
 Select = Literal["one-se", "best"]
 Refit = Literal["inner-validation", "median-epochs"]
@@ -48,11 +48,15 @@ class Choice(Part):
 
 
 class MemberRecord(Part):
-    """One of the models whose mean is the forecast; `best_epoch` is the epoch that its weights come from."""
+    """One of the models whose mean is the forecast; `best_epoch` is the epoch that its weights come from.
+
+    `mean_to_median` is the ratio of a forecast's mean to its median, for each step and target.
+    """
 
     seed: int
     epochs: int
     best_epoch: int
+    mean_to_median: tuple[tuple[PositiveFloat, ...], ...]
     weights: str = Field(pattern=r"^weights-\d+\.safetensors$")
 
 
@@ -75,7 +79,7 @@ class Manifest(Part):
     `lead` is the number of rows from the origin of a forecast to its first step.
     """
 
-    format: Literal[3] = 3
+    format: Literal[4] = 4
     model_id: str = ""
     asset_id: str
     architecture: str

@@ -1,9 +1,11 @@
 """Training a model: the study's chosen parameters, refitted on all of its rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from kallos.architectures import get_architecture
@@ -15,15 +17,18 @@ from kallos.folds.columns import PreparedFold, prepare_fold
 from kallos.folds.cut import Fold, InnerCut
 from kallos.folds.scalers import Preparation
 from kallos.models.manifest import Choice, FileRecord, Manifest, MemberRecord, Refit, Select
-from kallos.scoring.fold import FittedFold, as_fit_errors, fit_prepared, model_of_fit, training_cuts
+from kallos.scoring.fold import FittedFold, as_fit_errors, cuts_of_fit, fit_every_row, fit_prepared, rows_to_fit
 from kallos.scoring.job import EVALUATION_VERSION, FitSpec
 from kallos.scoring.machine import installed_versions, machine
+from kallos.scoring.metrics import Forecast
 from kallos.scoring.weights import weights_bytes, weights_of
 from kallos.study.best_params import BestParams
 from kallos.study.replication import SeedReplication, seeds_from
 
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
+
+Array = npt.NDArray[np.float64]
 
 PREPARATION_FILE = "preparation.json"
 
@@ -45,6 +50,15 @@ class TrainedModel:
     def seeds(self) -> tuple[int, ...]:
         """The seed of each member."""
         return tuple(member.seed for member in self.manifest.members)
+
+    def of_each(self, forecast: "Callable[[GlobalForecastingModel], Array]") -> dict[str, Forecast]:
+        """Return the forecast of each member by its seed; `forecast` has the form of `rolling_forecasts`."""
+        return {
+            str(record.seed): Forecast.of_quantiles(
+                forecast(member), self.manifest.spec.levels, np.asarray(record.mean_to_median)
+            )
+            for record, member in zip(self.manifest.members, self.members, strict=True)
+        }
 
     def files(self) -> dict[str, bytes]:
         """Return the content of all files but the manifest, by name."""
@@ -101,15 +115,22 @@ def train(
     n_epochs = _median_epochs(best, choice, seed_replication) if refit == "median-epochs" else None
     fit = FitSpec.of(spec, choice.params)
     name = fit.model_name
-    (cut,) = training_cuts(rows.index, (whole,), fit)
+    cuts = cuts_of_fit(rows.index, (whole,), fit)
+    (fit_rows,) = rows_to_fit((whole,), cuts, fit)
     numbers = seeds_from(spec.seed, seeds)
     with quiet_single_thread(), as_fit_errors(name):
-        prepared = prepare_fold(rows, whole, spec.features, fit_rows=cut.fit_stop if n_epochs is None else None)
-        fitted = [_fit_member(replace(fit, seed=seed), prepared, cut, n_epochs) for seed in numbers]
+        prepared = prepare_fold(rows, whole, spec.features, fit_rows=fit_rows if n_epochs is None else None)
+        fitted = [_fit_member(replace(fit, seed=seed), prepared, cuts, n_epochs) for seed in numbers]
     if len(fitted) > 1 and _all_alike(fitted):
         numbers, fitted = numbers[:1], fitted[:1]
     records = tuple(
-        MemberRecord(seed=seed, epochs=each.epochs, best_epoch=each.best_epoch, weights=f"weights-{seed}.safetensors")
+        MemberRecord(
+            seed=seed,
+            epochs=each.epochs,
+            best_epoch=each.best_epoch,
+            mean_to_median=tuple(map(tuple, each.mean_to_median.tolist())),
+            weights=f"weights-{seed}.safetensors",
+        )
         for seed, each in zip(numbers, fitted, strict=True)
     )
     manifest = Manifest(
@@ -162,16 +183,12 @@ def _median_epochs(best: BestParams, choice: Choice, seed_replication: SeedRepli
     return max(round(float(pd.Series([fold.best_epoch for fold in best.folds]).median())), 1)
 
 
-def _fit_member(fit: FitSpec, prepared: PreparedFold, cut: InnerCut, n_epochs: int | None) -> FittedFold:
+def _fit_member(fit: FitSpec, prepared: PreparedFold, cuts: Sequence[InnerCut], n_epochs: int | None) -> FittedFold:
     """Fit a member with early stopping, or on every row for a given number of epochs."""
-    from kallos.scoring.training import fit_all_epochs
-
     if n_epochs is None:
-        fitted = fit_prepared((prepared,), (cut,), fit)
+        fitted = fit_prepared((prepared,), cuts, fit)
     else:
-        model = model_of_fit(fit, prepared.past_covariates is not None, max_epochs=n_epochs)
-        fit_all_epochs(model, prepared.target, prepared.past_covariates)
-        fitted = FittedFold(model, (prepared,), n_epochs, n_epochs)
+        fitted = fit_every_row((prepared,), cuts, fit, n_epochs=n_epochs)
     if not all(bool(each.isfinite().all()) for each in weights_of(fitted.model).values()):
         raise FitError(f"trained weights must be finite, and those of {fit.model_name} with seed {fit.seed} are not")
     return fitted

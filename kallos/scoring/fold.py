@@ -10,9 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from kallos.architectures import create_model, get_architecture
+from kallos.architectures import Widths, create_model, get_architecture
 from kallos.errors import DataError, FitError, KallosError, require
 from kallos.features.snapshots import read_snapshot
 from kallos.folds.columns import PreparedFold, prepare_fold
@@ -20,8 +21,9 @@ from kallos.folds.cut import Fold, InnerCut
 from kallos.folds.panel import inner_cuts
 from kallos.scoring.job import FitSpec, FoldJob, FoldScore, rows_sha256
 from kallos.scoring.metrics import Forecast, ForecastErrors, errors_of, mean, mean_of_each
+from kallos.scoring.recency import Recency
 from kallos.scoring.rolling import rolling_forecasts
-from kallos.scoring.targets import actual_targets, error_unit
+from kallos.scoring.targets import actual_targets, error_unit, windows_of
 from kallos.specs.data import FeatureSpec
 from kallos.specs.metrics import QLIKE
 from kallos.words import scrubbed
@@ -29,15 +31,21 @@ from kallos.words import scrubbed
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
+Array = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class FittedFold:
-    """A model with the weights of its best epoch, and the series of each asset."""
+    """A model with the weights of its best epoch, and the series of each asset.
+
+    `mean_to_median` is the ratio of a forecast's mean to its median, of shape (horizon, targets).
+    """
 
     model: "GlobalForecastingModel"
     series: tuple[PreparedFold, ...]
     epochs: int
     best_epoch: int
+    mean_to_median: Array
 
 
 def evaluate_fold(job: FoldJob) -> FoldScore:
@@ -73,7 +81,7 @@ def errors_by_asset(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> li
     """Return the errors of each asset's forecasts; raises `FitError` if a forecast is not finite."""
     each = []
     for fold, forecast in zip(job.folds, forecasts_of(job, fitted), strict=True):
-        if not (np.isfinite(forecast.point).all() and np.isfinite(forecast.quantiles).all()):
+        if not all(np.isfinite(values).all() for values in (forecast.point, forecast.mean, forecast.quantiles)):
             raise FitError(f"forecasts must be finite, and {job.fit.model_name} made others")
         unit = error_unit(frame, fold, job.fit.features, in_own_units=job.in_own_units)
         actual = actual_targets(frame, fold, job.fit.features, job.fit.horizon) / unit
@@ -91,38 +99,91 @@ def fit_fold(job: FoldJob) -> FittedFold:
     from kallos.scoring.training import quiet_single_thread
 
     frame = read_snapshot(job.snapshot)  # Outside `as_fit_errors`: an unreadable snapshot is not the job's fault.
-    cuts = training_cuts(frame.index, job.folds, job.fit)
-    fit_stops = tuple(cut.fit_stop for cut in cuts)
+    cuts = cuts_of_fit(frame.index, job.folds, job.fit)
+    n_rows = rows_to_fit(job.folds, cuts, job.fit)
     with quiet_single_thread(), as_fit_errors(job.fit.model_name):
-        series = _prepared(job.snapshot, job.rows_sha256, job.folds, job.fit.features, fit_stops)
+        series = _prepared(job.snapshot, job.rows_sha256, job.folds, job.fit.features, n_rows)
         return fit_prepared(series, cuts, job.fit)
 
 
-def training_cuts(index: pd.Index, folds: Sequence[Fold], fit: FitSpec) -> tuple[InnerCut, ...]:
-    """Return where in each asset's fold the rows for the weights end and the rows for early stopping, if any, begin.
+def cuts_of_fit(index: pd.Index, folds: Sequence[Fold], fit: FitSpec) -> tuple[InnerCut, ...]:
+    """Return where inner validation begins in each asset's fold, counted from the fold's first row.
 
-    `index` is the frame's; the cuts are counted from a fold's first row.
+    `index` is the frame's.
     """
-    if not get_architecture(fit.model_name).stops_early:
-        n_rows = [fold.train_stop - fold.train_start for fold in folds]
-        return tuple(InnerCut(fit_stop=n, inner_start=n) for n in n_rows)
     timestamps = [index[fold.train_start : fold.train_stop] for fold in folds]
     return inner_cuts(timestamps, fit.training.inner_validation, lead=fit.lead, horizon=fit.horizon)
 
 
-def fit_prepared(series: Sequence[PreparedFold], cuts: Sequence[InnerCut], fit: FitSpec) -> FittedFold:
-    """Return a model trained on the rows before the cuts, and stopped early on the training rows after them."""
-    from kallos.scoring.training import early_stopping, train
+def rows_to_fit(folds: Sequence[Fold], cuts: Sequence[InnerCut], fit: FitSpec) -> tuple[int, ...]:
+    """Return how many rows of each asset's fold the weights and scales are fitted on."""
+    if get_architecture(fit.model_name).stops_early:
+        return tuple(cut.fit_stop for cut in cuts)
+    return tuple(fold.train_stop - fold.train_start for fold in folds)
 
-    has_covariates = series[0].past_covariates is not None
-    model = model_of_fit(fit, has_covariates, make_callbacks=lambda: early_stopping(fit.training.patience))
-    epochs, best_epoch = train(model, series, cuts)
-    return FittedFold(model, tuple(series), epochs, best_epoch)
+
+def fit_prepared(series: Sequence[PreparedFold], cuts: Sequence[InnerCut], fit: FitSpec) -> FittedFold:
+    """Return a model trained on the fold's training rows; those behind the cuts stop it early, if it stops early."""
+    from kallos.scoring.training import early_stopping, fit_until_it_stops
+
+    if not get_architecture(fit.model_name).stops_early:
+        return fit_every_row(series, cuts, fit)
+    model = model_of_fit(fit, widths_of(series), make_callbacks=lambda: early_stopping(fit.training.patience))
+    epochs, best_epoch = fit_until_it_stops(model, series, cuts, Recency.of(fit.params))
+    return FittedFold(model, tuple(series), epochs, best_epoch, _mean_to_median(series, cuts, fit, lambda: model))
+
+
+def fit_every_row(
+    series: Sequence[PreparedFold], cuts: Sequence[InnerCut], fit: FitSpec, *, n_epochs: int | None = None
+) -> FittedFold:
+    """Return a model trained on all of the fold's training rows, a network for `n_epochs`."""
+
+    def fitted(stops: list[int]) -> "GlobalForecastingModel":
+        from kallos.scoring.training import fit_once
+
+        model = model_of_fit(fit, widths_of(series), max_epochs=n_epochs)
+        fit_once(model, series, stops, Recency.of(fit.params))
+        return model
+
+    # The model has seen all rows, so another one, which has not, tells how the mean differs from the median.
+    ratio = _mean_to_median(series, cuts, fit, lambda: fitted([cut.fit_stop for cut in cuts]))
+    model = fitted([each.fold.train_stop for each in series])
+    return FittedFold(model, tuple(series), n_epochs or 0, n_epochs or 0, ratio)
+
+
+def widths_of(series: Sequence[PreparedFold]) -> Widths:
+    """Return the widths of the series of one model."""
+    return series[0].preparation.widths
+
+
+def _mean_to_median(
+    series: Sequence[PreparedFold],
+    cuts: Sequence[InnerCut],
+    fit: FitSpec,
+    judge: "Callable[[], GlobalForecastingModel]",
+) -> Array:
+    """Return the ratio of a forecast's mean to its median for each step and target.
+
+    Without logarithms it is 1. With them, it is the mean of exp(residual) over the forecasts of the inner validation
+    rows by a model that was not fitted on them: Duan (1983), "Smearing estimate: A nonparametric retransformation
+    method".
+    """
+    if fit.features.target_transform == "none":
+        return np.ones((fit.horizon, len(fit.features.targets)))
+    model, ratios = judge(), []
+    for each, cut in zip(series, cuts, strict=True):
+        stop = each.fold.train_stop
+        quantiles = rolling_forecasts(model, each, cut.inner_start, fit.horizon, stop)
+        median = Forecast.of_quantiles(quantiles, fit.levels).point
+        values = each.target_scale.restore(each.target[cut.inner_start : stop].values(copy=False))
+        ratios.append(windows_of(values, fit.horizon) / median)
+    ratio: Array = np.concatenate(ratios).mean(axis=0)
+    return ratio
 
 
 def model_of_fit(
     fit: FitSpec,
-    has_covariates: bool,
+    widths: Widths,
     *,
     max_epochs: int | None = None,
     make_callbacks: Callable[[], list[Any]] = list,
@@ -136,7 +197,7 @@ def model_of_fit(
         max_epochs=fit.training.max_epochs if max_epochs is None else max_epochs,
         seed=fit.seed,
         make_callbacks=make_callbacks,
-        has_covariates=has_covariates,
+        widths=widths,
         quantiles=fit.quantiles,
     )
 
@@ -148,7 +209,9 @@ def forecasts_of(job: FoldJob, fitted: FittedFold) -> list[Forecast]:
     with quiet_single_thread(), as_fit_errors(job.fit.model_name):
         return [
             Forecast.of_quantiles(
-                rolling_forecasts(fitted.model, each, each.fold.validation_start, job.fit.horizon), job.fit.levels
+                rolling_forecasts(fitted.model, each, each.fold.validation_start, job.fit.horizon),
+                job.fit.levels,
+                fitted.mean_to_median,
             )
             for each in fitted.series
         ]

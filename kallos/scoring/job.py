@@ -20,7 +20,7 @@ from kallos.specs.study import TrainingSpec, TuneSpec
 from kallos.storage import json_sha256
 
 # Raise this whenever a change to preparation, training or scoring changes a bit of a score.
-EVALUATION_VERSION = 2
+EVALUATION_VERSION = 3
 
 
 class FoldScore(BaseModel):
@@ -91,7 +91,7 @@ class FitSpec:
             ],
             "params": dict(self.params),
             # The rows already show which columns were taken.
-            "features": self.features.model_dump(mode="json", exclude={"columns", "known_future"}),
+            "features": self.features.model_dump(mode="json", exclude={"columns", "known_now"}),
             "training": self.training.model_dump(mode="json"),
             "horizon": self.horizon,
             "quantiles": self.quantiles,

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kallos.errors import FitError, UsageError
-from kallos.specs.metrics import MEDIAN, custom_metric, metric_of_one_target
+from kallos.specs.metrics import MEDIAN, OF_MEANS, custom_metric, metric_of_one_target
 
 Array = npt.NDArray[np.float64]
 
@@ -66,6 +66,10 @@ class Forecast:
             np.stack([forecast.quantiles[:, :, target] for target, forecast in enumerate(each)], axis=2),
             each[0].levels,
         )
+
+    def scored_by(self, metric: str) -> Array:
+        """Return what the metric compares with the actual values: means for squares and QLIKE, else medians."""
+        return self.mean if metric in OF_MEANS else self.point
 
     def over(self, unit: Array) -> "Forecast":
         """Return the forecasts divided by a unit of shape (targets,)."""

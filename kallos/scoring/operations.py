@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kallos.architectures import Widths
 from kallos.errors import KallosError
 from kallos.scoring.fold import model_of_fit
 from kallos.scoring.job import FitSpec
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
 
-def count_operations(fit: FitSpec, n_covariates: int) -> int:
-    """Return the number of multiply-adds of one forecast with this number of covariates.
+def count_operations(fit: FitSpec, widths: Widths) -> int:
+    """Return the number of multiply-adds of one forecast from columns of these numbers.
 
     For a network they are those of the matrix products, convolutions and attention in one forward pass; a recurrent
     weight counts once per input step. For a regression they are its coefficients. For trees they are the nodes from
@@ -25,29 +26,29 @@ def count_operations(fit: FitSpec, n_covariates: int) -> int:
     """
     from kallos.scoring.training import make_fitted, quiet_single_thread
 
-    n_targets = len(fit.features.targets)
     with quiet_single_thread():
-        model = model_of_fit(fit, n_covariates > 0, max_epochs=0)
-        make_fitted(model, n_covariates, n_targets)
+        model = model_of_fit(fit, widths, max_epochs=0)
+        make_fitted(model, widths)
         if hasattr(model.model, "forward"):
-            return _of_network(model, n_covariates, n_targets)
+            return _of_network(model, widths)
         return sum(_of_estimator(estimator) for estimator in estimators_of(model.model))
 
 
-def _of_network(model: "GlobalForecastingModel", n_covariates: int, n_targets: int) -> int:
+def _of_network(model: "GlobalForecastingModel", widths: Widths) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
-    from kallos.scoring.training import series_of_zeros
+    from kallos.scoring.training import inputs_of_zeros
 
-    target, covariates = series_of_zeros(model, n_covariates, n_targets)
+    inputs = inputs_of_zeros(model, widths)
     counter = FlopCounterMode(display=False)
     # Otherwise the counter looks for gradients.
     model.model.requires_grad_(False)
     with _in_countable_parts(), counter:
         model.predict(
             model.output_chunk_length,
-            series=target,
-            past_covariates=covariates,
+            series=inputs.target,
+            past_covariates=inputs.past,
+            future_covariates=inputs.future,
             verbose=False,
             show_warnings=False,
         )
@@ -71,6 +72,8 @@ def _in_countable_parts() -> Iterator[None]:
 
 
 def _of_estimator(estimator: Any) -> int:
+    if hasattr(estimator, "operations"):
+        return int(estimator.operations)
     if hasattr(estimator, "coef_"):
         return int(estimator.coef_.size)
     if hasattr(estimator, "booster_"):

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kallos.folds.scalers import PreparedSeries
+from kallos.scoring.inputs import inputs_of
 
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
@@ -14,16 +15,19 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 
 
-def rolling_forecasts(model: "GlobalForecastingModel", prepared: PreparedSeries, start: int, horizon: int) -> Array:
-    """Return forecasts from every origin whose whole horizon lies in the rows from `start` to the end of the series.
+def rolling_forecasts(
+    model: "GlobalForecastingModel", prepared: PreparedSeries, start: int, horizon: int, stop: int | None = None
+) -> Array:
+    """Return forecasts from every origin whose whole horizon lies in the rows from `start` to `stop`, or to the end.
 
     They have the shape (origins, horizon, targets, levels) and are in the targets' own units. The first step of the
     first forecast is row `start`. A model without quantiles has one level.
     """
-    first_row = start - rows_before(model)
+    inputs = inputs_of(model, prepared)[start - rows_before(model) : stop]
     series = model.historical_forecasts(
-        prepared.target[first_row:],
-        past_covariates=None if prepared.past_covariates is None else prepared.past_covariates[first_row:],
+        inputs.target,
+        past_covariates=inputs.past,
+        future_covariates=inputs.future,
         start=start - model.output_chunk_shift,
         forecast_horizon=horizon,
         retrain=False,
@@ -37,10 +41,12 @@ def rolling_forecasts(model: "GlobalForecastingModel", prepared: PreparedSeries,
 
 def next_forecast(model: "GlobalForecastingModel", prepared: PreparedSeries, horizon: int) -> Array:
     """Return the forecast after the series' last row, in the form of `rolling_forecasts` with one origin."""
+    inputs = inputs_of(model, prepared)
     series = model.predict(
         horizon,
-        series=prepared.target,
-        past_covariates=prepared.past_covariates,
+        series=inputs.target,
+        past_covariates=inputs.past,
+        future_covariates=inputs.future,
         verbose=False,
         predict_likelihood_parameters=_has_learnt_quantiles(model),
     )

@@ -43,9 +43,13 @@ def refuse_not_positive(frame: pd.DataFrame, targets: Sequence[str], what: str, 
 
 def actual_targets(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, horizon: int) -> Array:
     """Return the targets that are scored, of shape (origins, horizon, targets)."""
-    window = targets_of(frame.iloc[fold.validation_start : fold.validation_stop], features)
-    actual: Array = np.moveaxis(np.lib.stride_tricks.sliding_window_view(window, horizon, axis=0), -1, 1)
-    return actual
+    return windows_of(targets_of(frame.iloc[fold.validation_start : fold.validation_stop], features), horizon)
+
+
+def windows_of(values: Array, horizon: int) -> Array:
+    """Return the values of each whole horizon, of shape (origins, horizon, targets), from those of (rows, targets)."""
+    windows: Array = np.moveaxis(np.lib.stride_tricks.sliding_window_view(values, horizon, axis=0), -1, 1)
+    return windows
 
 
 def targets_of(frame: pd.DataFrame, features: FeatureSpec) -> Array:

@@ -20,6 +20,11 @@ from darts.utils.data.torch_datasets.utils import TorchTrainingBatch, _batch_col
 from pytorch_lightning.callbacks import EarlyStopping
 from threadpoolctl import threadpool_limits
 
+from kallos.architectures import Widths
+from kallos.folds.scalers import PreparedSeries
+from kallos.scoring.inputs import Inputs, inputs_from, inputs_of
+from kallos.scoring.recency import Recency
+
 if TYPE_CHECKING:
     from darts import TimeSeries
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
@@ -58,72 +63,79 @@ def early_stopping(patience: int) -> list[pl.Callback]:
     return [EarlyStopping(monitor=_MONITOR, patience=patience, mode="min"), BestWeights()]
 
 
-def train(
-    model: "GlobalForecastingModel", series: Sequence["PreparedFold"], cuts: Sequence["InnerCut"]
+def fit_once(
+    model: "GlobalForecastingModel", series: Sequence[PreparedSeries], stops: Sequence[int], recency: Recency
+) -> None:
+    """Train a model in place on the rows of each series up to its stop, without early stopping."""
+    rows = zip(series, stops, strict=True)
+    _fit(model, [inputs_of(model, each)[recency.rows(stop, model)] for each, stop in rows], recency)
+
+
+def fit_until_it_stops(
+    model: "GlobalForecastingModel", series: Sequence["PreparedFold"], cuts: Sequence["InnerCut"], recency: Recency
 ) -> tuple[int, int]:
-    """Train a model in place; return the number of its epochs and the epoch whose weights it kept.
+    """Train a model in place with early stopping; return the number of its epochs and the one whose weights it kept.
 
     In each series, weights are fitted on the rows before its cut's `fit_stop`. Early stopping watches forecasts of the
-    training rows from `inner_start` on, which may look back on earlier rows. Without such rows the model is fitted
-    once, and both numbers are 0. Positions are counted from a series' first row.
+    training rows from `inner_start` on, which may look back on earlier rows. Positions are counted from a series'
+    first row.
     """
-    learnt = [slice(cut.fit_stop) for cut in cuts]
-    if all(cut.inner_start == each.fold.train_stop for each, cut in zip(series, cuts, strict=True)):
-        model.fit(_targets(series, learnt), _covariates(series, learnt))
-        return 0, 0
+    inputs = [inputs_of(model, each) for each in series]
+    learnt = [each[recency.rows(cut.fit_stop, model)] for each, cut in zip(inputs, cuts, strict=True)]
     look_back = model.input_chunk_length + model.output_chunk_shift
-    watched = [slice(cut.inner_start - look_back, each.fold.train_stop) for each, cut in zip(series, cuts, strict=True)]
-    with _whole_batches(model):
-        model.fit(
-            _targets(series, learnt),
-            past_covariates=_covariates(series, learnt),
-            val_series=_targets(series, watched),
-            val_past_covariates=_covariates(series, watched),
-            dataloader_kwargs={"collate_fn": _collate},
-            verbose=False,
-        )
+    watched = [
+        whole[slice(cut.inner_start - look_back, each.fold.train_stop)]
+        for whole, each, cut in zip(inputs, series, cuts, strict=True)
+    ]
+    _fit(
+        model,
+        learnt,
+        recency,
+        val_series=[each.target for each in watched],
+        val_past_covariates=_all_or_none([each.past for each in watched]),
+        val_future_covariates=_all_or_none([each.future for each in watched]),
+    )
     best = next(entry for entry in model.trainer.callbacks if isinstance(entry, BestWeights))
     return int(model.epochs_trained), best.best_epoch
 
 
-def _targets(series: Sequence["PreparedFold"], rows: Sequence[slice]) -> list["TimeSeries"]:
-    return [each.target[some] for each, some in zip(series, rows, strict=True)]
-
-
-def _covariates(series: Sequence["PreparedFold"], rows: Sequence[slice]) -> list["TimeSeries"] | None:
-    cut = [
-        each.past_covariates[some] for each, some in zip(series, rows, strict=True) if each.past_covariates is not None
-    ]
-    return cut or None
-
-
-def fit_all_epochs(model: "GlobalForecastingModel", target: "TimeSeries", past_covariates: "TimeSeries | None") -> None:
-    """Train a model in place on all rows, without early stopping."""
+def _fit(model: "GlobalForecastingModel", learnt: Sequence[Inputs], recency: Recency, **watched: Any) -> None:
+    arguments = {
+        "series": [each.target for each in learnt],
+        "past_covariates": _all_or_none([each.past for each in learnt]),
+        "future_covariates": _all_or_none([each.future for each in learnt]),
+        **recency.sample_weights(learnt),
+        **watched,
+    }
     if not isinstance(model, TorchForecastingModel):
-        model.fit(target, past_covariates=past_covariates)
+        model.fit(**arguments)
         return
     with _whole_batches(model):
-        model.fit(target, past_covariates=past_covariates, dataloader_kwargs={"collate_fn": _collate}, verbose=False)
+        model.fit(**arguments, dataloader_kwargs={"collate_fn": _collate}, verbose=False)
 
 
-def make_fitted(model: "GlobalForecastingModel", n_covariates: int, n_targets: int = 1) -> None:
+def _all_or_none(series: list["TimeSeries | None"]) -> list["TimeSeries | None"] | None:
+    return None if series[0] is None else series
+
+
+def make_fitted(model: "GlobalForecastingModel", widths: Widths) -> None:
     """Give a model the structure for its weights: fit it on a few rows of zeros, a network for no epochs."""
-    target, covariates = series_of_zeros(model, n_covariates, n_targets)
-    model.fit(target, past_covariates=covariates)
+    inputs = inputs_of_zeros(model, widths)
+    model.fit(inputs.target, past_covariates=inputs.past, future_covariates=inputs.future)
 
 
-def series_of_zeros(
-    model: "GlobalForecastingModel", n_covariates: int, n_targets: int = 1
-) -> "tuple[TimeSeries, TimeSeries | None]":
-    """Return a target and covariates that are just long enough for a model to train and forecast."""
+def inputs_of_zeros(model: "GlobalForecastingModel", widths: Widths) -> Inputs:
+    """Return inputs that are just long enough for a model to train and forecast."""
     from darts import TimeSeries
 
-    n_rows = -model.extreme_lags[0] + model.output_chunk_shift + model.output_chunk_length + _FEW
-    target, covariates = (
-        TimeSeries.from_values(np.zeros((n_rows, width), np.float32)) if width else None
-        for width in (n_targets, n_covariates)
-    )
-    return target, covariates
+    reach = model.output_chunk_shift + model.output_chunk_length
+    n_rows = -model.extreme_lags[0] + reach + _FEW
+
+    def zeros(n_rows: int, width: int) -> "TimeSeries | None":
+        return TimeSeries.from_values(np.zeros((n_rows, width), np.float32)) if width else None
+
+    target, past = zeros(n_rows, widths.targets), zeros(n_rows, widths.covariates)
+    return inputs_from(model, target, past, zeros(n_rows + reach, widths.known))
 
 
 class _WholeBatches(SequentialTorchTrainingDataset):  # type: ignore[misc]

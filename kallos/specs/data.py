@@ -1,27 +1,41 @@
 """Which rows a study takes, and what their columns are to it."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
 from kallos.errors import UsageError
-from kallos.specs.calendar import check_calendar
+from kallos.specs.calendar import check_calendar, check_market
 from kallos.specs.query_text import one_statement
 from kallos.specs.time_zones import check_zone
 from kallos.words import shorten, target_label
 
-# An ISO date or timestamp, or an integer, as text.
 # How many rows a mean covers, or a lag goes back.
 Lengths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+TargetTransform = Literal["none", "log"]
+# An ISO date or timestamp, or an integer, as text.
 Moment = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]
 Patterns = tuple[str, ...]
+Checked = TypeVar("Checked")
 
 DEFAULT_TARGET = "log_return_close"
 # Optuna's database limits a study's name to 512 characters.
 _LONGEST_LABEL = 60
+
+
+def checked(check: Callable[[Checked], Checked], field: str) -> AfterValidator:
+    """Return a check as a validator, whose errors pydantic prefixes with the field's name."""
+
+    def validate(value: Checked) -> Checked:
+        try:
+            return check(value)
+        except UsageError as error:
+            raise ValueError(str(error).removeprefix(f"{field} ")) from None
+
+    return AfterValidator(validate)
 
 
 def _name_or_names(value: Any) -> Any:
@@ -75,6 +89,10 @@ class DataSpec(Spec):
         None,
         description="How far apart rows are: a pandas frequency such as 'D' or 'h' (no row may be missing), 'sessions' "
         "(rows may be missing), both as in 'sessions:h', or 'rows' (integers); detected by default.",
+    )
+    market: Annotated[str, checked(check_market, "market")] | None = Field(
+        None,
+        description="Exchange whose holidays the rows follow, such as NYSE: the next rows skip them.",
     )
     days_in: Annotated[str, AfterValidator(check_zone)] | None = Field(
         None,
@@ -163,7 +181,7 @@ class FeatureSpec(Spec):
         description="Number of rows that the target looks ahead of its timestamp; 0 if it is known at its timestamp. "
         "A label of L > 0 rows is moved to the row at which it is known, and L-1 rows are purged before every cut.",
     )
-    target_transform: Literal["none", "log"] = Field(
+    target_transform: TargetTransform = Field(
         "none",
         description="'log' trains on the target's logarithm, as suits a volatility or variance; forecasts and scores "
         "are in the target's own units.",

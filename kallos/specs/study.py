@@ -3,12 +3,10 @@
 It defines the flow's parameters (and so Prefect's form), the content of a study file, and the command line's flags.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
-    AfterValidator,
     Field,
     PositiveInt,
     ValidationError,
@@ -22,24 +20,12 @@ from kallos.architectures.lookup import AUTO, architecture_names, canonical, get
 from kallos.architectures.study_space import StudySpace, study_space
 from kallos.errors import UsageError, explain
 from kallos.specs.baselines import ALWAYS_SCORED, DEFAULT_BASELINES, check_baselines
-from kallos.specs.data import DEFAULT_TARGET, DataSpec, FeatureSpec, Spec
+from kallos.specs.calendar import HOLIDAY
+from kallos.specs.data import DEFAULT_TARGET, DataSpec, FeatureSpec, Spec, checked
 from kallos.specs.metrics import MEDIAN, OF_QUANTILES, QLIKE, RMSE, check_metric, metric_label
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-Checked = TypeVar("Checked")
 CalendarWindow = Literal["day", "week", "month", "quarter", "year"]
-
-
-def _checked(check: Callable[[Checked], Checked], field: str) -> AfterValidator:
-    """Return a check as a validator, whose errors pydantic prefixes with the field's name."""
-
-    def validate(value: Checked) -> Checked:
-        try:
-            return check(value)
-        except UsageError as error:
-            raise ValueError(re.sub(f"^{field}:? ", "", str(error))) from None
-
-    return AfterValidator(validate)
 
 
 def _offer_architectures(schema: dict[str, Any]) -> None:
@@ -50,7 +36,7 @@ def _offer_architectures(schema: dict[str, Any]) -> None:
     ]
 
 
-ArchitectureName = Annotated[str, _checked(canonical, "model_name"), Field(json_schema_extra=_offer_architectures)]
+ArchitectureName = Annotated[str, checked(canonical, "model_name"), Field(json_schema_extra=_offer_architectures)]
 SomeSpec = TypeVar("SomeSpec", bound=Spec)
 
 
@@ -110,12 +96,12 @@ class TuneSpec(Spec):
     folds: FoldSpec = FoldSpec()
     training: TrainingSpec = TrainingSpec()
     horizon: PositiveInt = Field(1, description="Number of steps to forecast from each origin.")
-    metric: Annotated[str, _checked(check_metric, "metric")] = Field(
+    metric: Annotated[str, checked(check_metric, "metric")] = Field(
         RMSE,
         description="Metric to minimise: 'rmse' or 'mae'; 'qlike' for a volatility or variance; 'pinball' or 'crps' if "
         "a likelihood is set; or module:function of a custom metric.",
     )
-    baselines: Annotated[tuple[str, ...], _checked(check_baselines, "baselines")] = Field(
+    baselines: Annotated[tuple[str, ...], checked(check_baselines, "baselines")] = Field(
         DEFAULT_BASELINES,
         description="Baselines that the model has to beat: 'zero', 'last', 'mean', 'drift', 'seasonal', 'ewma', 'har', "
         "'ridge', 'garch:COLUMN' with the column of a volatility's returns, 'column:COLUMN' with a column that "
@@ -197,6 +183,12 @@ class TuneSpec(Spec):
         return len(self.features.targets) == len(self.data.assets) == 1
 
     @property
+    def market(self) -> str | None:
+        """The exchange whose holidays the rows follow: the one that is named, or the only one of the calendar."""
+        exchanges = [name.removeprefix(HOLIDAY) for name in self.features.calendar if name.startswith(HOLIDAY)]
+        return exchanges[0] if self.data.market is None and len(exchanges) == 1 else self.data.market
+
+    @property
     def search_space(self) -> StudySpace:
         """What each trial draws: the architectures' spaces with the study's tables, without what cannot forecast so."""
         laid = study_space(self.model_name, self.space)
@@ -214,6 +206,9 @@ class TuneSpec(Spec):
                 raise ValueError(f"the target {target!r} is excluded: remove it from 'exclude'")
         if len(self.data.assets) > 1 and self.features.log_return_pca is not None:
             raise ValueError("log_return_pca needs a single asset, because each has its own components: remove it")
+        local = [name for name in architecture_names(self.model_name) if get_architecture(name).is_local]
+        if local and len(self.data.assets) > 1:
+            raise ValueError(f"{local[0]} forecasts each series alone: name a single asset, or other models")
         # Raises if a parameter has no value that fits the horizon and the likelihood.
         _ = self.search_space
         if self.likelihood is None:

@@ -32,7 +32,7 @@ def test_every_corner_of_the_space_fits(name, tmp_path):
 def test_the_architectures_that_are_worth_tuning_are_there():
     assert set(NAMES) >= {
         *("gru", "lstm", "rnn", "transformer", "tcn", "nbeats", "nhits", "tide", "tsmixer", "dlinear", "nlinear"),
-        *("tft", "ridge", "lightgbm"),
+        *("tft", "ridge", "har", "lightgbm"),
     }
 
 
@@ -62,7 +62,7 @@ def test_heads_divide_the_width(name, width, heads):
 
 
 def test_auto_is_all_that_need_no_extra():
-    assert set(architecture_names("auto")) == set(NAMES) - {"lightgbm"}
+    assert set(architecture_names("auto")) == {name for name in NAMES if registry()[name].requires is None}
 
 
 OWN = """
@@ -125,9 +125,8 @@ def broken(tmp_path, name, body):
         ),
         (
             "from sklearn.tree import DecisionTreeRegressor as Tree\n"
-            "    from darts.models import SKLearnModel\n"
-            "    from kallos.architectures.lagged import lag_arguments\n"
-            "    return SKLearnModel(model=Tree(random_state=1), **lag_arguments(params, context))",
+            "    from kallos.architectures.lagged import regression\n"
+            "    return regression(Tree(random_state=1), context, lags=3, covariate_lags=1)",
             "it saves and loads",
             "KallosError: a model must have learnt coefficients or trees",
         ),

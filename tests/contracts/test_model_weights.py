@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from darts import TimeSeries
 
-from kallos.architectures import create_model, registry
+from kallos.architectures import Widths, create_model, registry
 from kallos.scoring.training import quiet_single_thread
 from kallos.scoring.weights import restore_weights, weights_bytes
 
@@ -20,13 +20,14 @@ def test_a_network_with_the_weights_of_a_file_forecasts_as_the_one_that_was_save
 
 @pytest.mark.parametrize("name", sorted(registry()))
 def test_so_does_one_of_several_targets_with_quantiles_where_it_can_learn_them(name):
-    quantiles = (0.1, 0.5, 0.9) if registry()[name].stops_early else None
+    quantiles = (0.1, 0.5, 0.9) if registry()[name].learns_quantiles else None
     # What Darts' NLinear cannot have beside a likelihood.
     params = {"normalize": False} if name == "nlinear" else {}
     assert_comes_back(name, params, n_covariates=3, n_targets=2, quantiles=quantiles)
 
 
 def assert_comes_back(name, params, *, n_covariates, n_targets=1, quantiles=None):
+    widths = Widths(n_targets, n_covariates)
     made, other = (
         create_model(
             name,
@@ -35,21 +36,21 @@ def assert_comes_back(name, params, *, n_covariates, n_targets=1, quantiles=None
             lead=3,
             max_epochs=0,
             seed=seed,
-            has_covariates=n_covariates > 0,
+            widths=widths,
             quantiles=quantiles,
         )
         for seed in (1, 2)
     )
     rng = np.random.default_rng(0)
-    series = TimeSeries.from_values(rng.normal(size=(80, n_targets)).astype(np.float32))
+    series = TimeSeries.from_values(rng.normal(size=(120, n_targets)).astype(np.float32))
     covariates = (
-        TimeSeries.from_values(rng.normal(size=(80, n_covariates)).astype(np.float32)) if n_covariates else None
+        TimeSeries.from_values(rng.normal(size=(120, n_covariates)).astype(np.float32)) if n_covariates else None
     )
     with quiet_single_thread():
         # A network has no epochs, and keeps what it began with; a regression learns.
         made.fit(series, past_covariates=covariates)
         saved = weights_bytes(made)
-        restore_weights(other, saved, n_covariates, "weights", n_targets=n_targets)
+        restore_weights(other, saved, widths, "weights")
         before, after = (
             model.predict(
                 2,

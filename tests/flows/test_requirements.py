@@ -50,7 +50,7 @@ def test_without_dask_a_message_names_what_pip_installs(monkeypatch):
         connect("tcp://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("extra", ["dask", "dashboard", "lightgbm"])
+@pytest.mark.parametrize("extra", ["dask", "dashboard", "statsforecast"])
 def test_what_a_message_says_to_install_is_what_the_extra_holds(extra):
     pip, install, *said = shlex.split(pip_install(extra))
     assert (pip, install) == ("pip", "install")

@@ -86,7 +86,7 @@ def test_names_that_auto_holds_anyway_are_left_out():
     def name(model_name):
         return parse_tune_spec({"model_name": model_name, "data": {"asset_id": "BTC"}}).model_name
 
-    assert (name("auto,gru"), name("lightgbm,auto"), name("gru")) == ("auto", "auto,lightgbm", "gru")
+    assert (name("auto,lightgbm"), name("theta,auto"), name("gru")) == ("auto", "auto,theta", "gru")
 
 
 def test_the_result_names_the_architecture_that_was_chosen(tmp_path):
@@ -95,8 +95,12 @@ def test_the_result_names_the_architecture_that_was_chosen(tmp_path):
     document = BestParams.of(result).model_dump(mode="json")
     assert document["model_name"] == result.model_name == "ridge"
     create_model(document["model_name"], document["best_params"])
-    assert document["best_params"].keys() == {"alpha", "input_chunk_length"}
-    assert document["space"]["ridge"]["alpha"] == {"type": "constant", "value": 3, "default": 10.0}
+    assert document["best_params"].keys() == get_architecture("ridge").defaults.keys()
+    assert document["space"]["ridge"]["alpha"] == {
+        "type": "constant",
+        "value": 3,
+        "default": get_architecture("ridge").defaults["alpha"],
+    }
     assert {name: each["input_chunk_length"]["high"] for name, each in document["space"].items()} == {
         "gru": 40,
         "lstm": 40,
@@ -155,8 +159,8 @@ def test_a_name_that_is_none_is_refused_in_one_line(model_name, said):
 
 def test_a_package_that_is_missing_is_named_with_what_installs_it(tmp_path, monkeypatch):
     monkeypatch.setattr("kallos.architectures.lookup.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"lightgbm needs the package 'lightgbm': pip install 'lightgbm<5,>=4.6'$"):
-        small_plan(tmp_path, model_name="gru,lightgbm")
+    with pytest.raises(UsageError, match=r"theta needs the package .* pip install 'statsforecast<3,>=2.0.1'$"):
+        small_plan(tmp_path, model_name="gru,theta")
 
 
 OWN = """
@@ -169,7 +173,7 @@ def build(params, context):
 
     return SKLearnModel(
         lags=params["input_chunk_length"],
-        lags_past_covariates=params["input_chunk_length"] if context.has_covariates else None,
+        lags_past_covariates=params["input_chunk_length"] if context.widths.covariates else None,
         output_chunk_length=context.horizon,
         output_chunk_shift=context.lead - 1,
         model=Lasso(alpha=params["alpha"]),

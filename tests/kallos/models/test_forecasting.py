@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 
 from kallos.errors import DataError, UsageError
-from kallos.features.frequency import find_frequency
 from kallos.folds.columns import study_frame
-from kallos.models.forecasting import forecast_next, forecast_windows, next_timestamps
+from kallos.models.forecasting import forecast_next, forecast_windows
 from kallos.models.trainer import TrainedModel
+from kallos.scoring.metrics import Forecast
 from kallos.scoring.rolling import rows_before
 from tests.samples import make_features
 from tests.small_models import are_same, finished_study, small_model
@@ -40,7 +40,7 @@ def test_the_next_forecast_is_that_of_the_same_origin_in_a_window(which, request
     assert following.as_of == rows.index[origin].isoformat()
     for seed, values in following.by_seed.items():
         # One origin at a time and all at once are other sums of float32.
-        np.testing.assert_allclose(values, window[seed][0, ..., 0], rtol=1e-4, atol=1e-9)
+        np.testing.assert_allclose(values, window[seed].point[0], rtol=1e-4, atol=1e-9)
     np.testing.assert_allclose(following.point, np.mean(list(following.by_seed.values()), axis=0), rtol=1e-12)
     # Daily rows: the target of step k is known k - 1 + lead days after the origin.
     days = [rows.index[origin] + pd.Timedelta(days=lead + step) for step in range(horizon)]
@@ -58,7 +58,7 @@ def test_quantiles_of_several_targets_are_those_of_the_same_origin_in_a_window(q
     model = quantiles_of_two
     rows = rows_of(model, make_features())
     following = forecast_next(model, rows, rows.index[330])
-    window = {seed: each[0] for seed, each in forecast_windows(model, rows, 331, 334).items()}
+    window = {seed: each.quantiles[0] for seed, each in forecast_windows(model, rows, 331, 334).items()}
     assert (following.targets, following.levels) == (("log_return_close", "macd"), (0.1, 0.5, 0.9))
     mean = np.mean(list(window.values()), axis=0)
     np.testing.assert_allclose(following.quantiles, mean, rtol=1e-4, atol=1e-9)
@@ -86,12 +86,13 @@ def test_nothing_behind_the_origin_moves_a_forecast_and_what_is_known_there_does
 def test_a_window_has_a_forecast_for_every_origin_whose_horizon_fits(next_day):
     rows = rows_of(next_day, make_features())
     forecasts = forecast_windows(next_day, rows, 300, 340)
-    assert {seed: values.shape for seed, values in forecasts.items()} == {"42": (38, 3, 1, 1), "43": (38, 3, 1, 1)}
+    shapes = {seed: each.quantiles.shape for seed, each in forecasts.items()}
+    assert shapes == dict.fromkeys(("42", "43"), (38, 3, 1, 1))
     shifted = forecast_windows(next_day, rows, 310, 340)
-    np.testing.assert_allclose(shifted["42"], forecasts["42"][10:], rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(shifted["42"].point, forecasts["42"].point[10:], rtol=1e-4, atol=1e-9)
     # Columns in another order, and ones that the model never saw, change nothing.
     other = rows[rows.columns[::-1]].assign(more=1.0)
-    np.testing.assert_array_equal(forecast_windows(next_day, other, 300, 340)["42"], forecasts["42"])
+    np.testing.assert_array_equal(forecast_windows(next_day, other, 300, 340)["42"].point, forecasts["42"].point)
 
 
 def test_an_origin_before_the_studys_end_is_in_sample(next_day):
@@ -119,20 +120,70 @@ def test_what_a_model_cannot_forecast_from_is_refused(next_day):
             forecast_windows(next_day, rows, start, stop)
 
 
-@pytest.mark.parametrize(
-    ("index", "expected"),
-    [
-        # 2021-07-14 is a Wednesday.
-        (pd.bdate_range("2020-01-01", periods=401), ["2021-07-15", "2021-07-16", "2021-07-19"]),
-        (pd.date_range("2020-01-01", periods=401, freq="h"), ["2020-01-17T17", "2020-01-17T18", "2020-01-17T19"]),
-        (pd.date_range("2020-01-31", periods=401, freq="ME"), ["2053-06-30", "2053-07-31", "2053-08-31"]),
-        (pd.RangeIndex(0, 802, 2), [802, 804, 806]),
-        (pd.Index([*range(400), 450]), [None, None, None]),
-    ],
-    ids=["sessions", "hours", "months", "integers", "integers with gaps"],
-)
-def test_the_next_timestamps_are_those_of_the_rows_frequency(index, expected):
-    found = next_timestamps(index, find_frequency(index), 1, 3)
-    assert [each if each is None or isinstance(each, int) else pd.Timestamp(each) for each in found] == [
-        pd.Timestamp(each) if isinstance(each, str) else each for each in expected
-    ]
+EVENTS = {
+    "target_transform": "log",
+    "target": "volume",
+    "means": {"target": [5, 22]},
+    "calendar": ["weekday"],
+    "known_future": ["event"],
+}
+
+
+def with_events(n_rows: int = 400) -> pd.DataFrame:
+    frame = make_features(n_rows)
+    event = np.random.default_rng(4).integers(0, 2, n_rows).astype(float)
+    return frame.assign(event=event, volume=frame["volume"] * np.exp(event))
+
+
+@pytest.fixture(scope="module", params=["gru", "ridge", "tide"])
+def of_events(request, tmp_path_factory) -> TrainedModel:
+    folder = tmp_path_factory.mktemp("events")
+    return trained_on(folder, frame=with_events(), model_name=request.param, horizon=3, features=EVENTS)
+
+
+def test_a_forecast_reads_what_is_known_of_its_rows_and_is_that_of_the_same_origin_in_a_window(of_events):
+    frame = with_events()
+    rows = rows_of(of_events, frame)
+    following = forecast_next(of_events, rows, rows.index[330], later=frame)
+    window = Forecast.mean_of(forecast_windows(of_events, rows, 331, 334).values())
+    # A study that minimises the root mean squared error forecasts means.
+    np.testing.assert_allclose(following.point, window.mean[0], rtol=1e-4)
+    np.testing.assert_allclose(following.quantiles[..., 0], window.point[0], rtol=1e-4)
+    assert (following.point > following.quantiles[..., 0]).all()
+    other = frame.copy()
+    other.iloc[[331, 333], other.columns.get_loc("event")] = 1 - frame["event"].iloc[[331, 333]]
+    moved = forecast_next(of_events, rows, rows.index[330], later=other)
+    assert not are_same(moved, following)
+    # Rows that are not forecast are not read, and of the others nothing but what is known ahead.
+    other = frame.copy()
+    other.iloc[334:] = 7.0
+    other.iloc[331:, : other.columns.get_loc("event")] = np.nan
+    assert are_same(forecast_next(of_events, rows, rows.index[330], later=other), following)
+
+
+def test_the_next_forecast_needs_what_is_known_of_its_rows(of_events):
+    frame = with_events()
+    rows = rows_of(of_events, frame)
+    days = pd.date_range(rows.index[-1], periods=4, freq="D", name="timestamp")[1:]
+    longer = pd.concat([frame, pd.DataFrame({"event": [1.0, 0.0, 1.0]}, index=days)])
+    assert len(forecast_next(of_events, rows, later=longer).point) == 3
+    with pytest.raises(DataError, match="event has none for 2021-02-06") as refused:
+        forecast_next(of_events, rows, later=longer.iloc[:-1])
+    assert refused.value.remedy.endswith("their other columns may be empty")
+
+
+def test_means_over_many_rows_need_as_many_rows(of_events):
+    rows = rows_of(of_events, with_events())
+    needed = max(map(rows_before, of_events.members)) + 21
+    with pytest.raises(DataError, match=rf"needs {needed} rows, and there are {needed - 1}"):
+        forecast_next(of_events, rows.iloc[-needed + 1 :])
+
+
+def test_a_forecast_is_for_the_next_sessions_of_the_studys_market(tmp_path):
+    # The last row is of Friday, 2021-07-02; Independence Day is a Sunday, and Monday its day off.
+    days = pd.bdate_range(end="2021-07-02", periods=400, name="timestamp", unit="ns")
+    frame = make_features().set_axis(days)
+    for market, expected in {"NYSE": "2021-07-06", "XLON": "2021-07-05"}.items():
+        model = trained_on(tmp_path / market, frame, horizon=1, data={"market": market})
+        rows = rows_of(model, frame)
+        assert forecast_next(model, rows).target_times == (f"{expected}T00:00:00",)

@@ -48,7 +48,7 @@ def test_a_model_of_a_folds_training_rows_forecasts_as_that_fold_does_to_the_bit
     model = train(on_rows(study.best, past), past, choose(study.best), seeds=1)
     forecasts = forecast_windows(model, study.rows, fold.validation_start, fold.validation_stop)
     (of_fold,) = forecasts_of(job, fit_fold(job))
-    np.testing.assert_array_equal(forecasts["42"], of_fold.quantiles)
+    np.testing.assert_array_equal(forecasts["42"].quantiles, of_fold.quantiles)
 
 
 def test_of_models_that_no_seed_tells_apart_one_is_kept(tmp_path):

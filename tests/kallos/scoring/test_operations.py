@@ -2,7 +2,7 @@
 
 import pytest
 
-from kallos.architectures import registry
+from kallos.architectures import Widths, registry
 from kallos.scoring.job import FitSpec
 from kallos.scoring.operations import count_operations
 from tests.samples import small_spec
@@ -15,7 +15,7 @@ def operations(name, *, n_targets=1, quantiles=None, **params):
     likelihood = {} if quantiles is None else {"likelihood": "quantile", "quantiles": quantiles}
     spec = small_spec(model_name=name, features={"target": targets}, horizon=HORIZON, **likelihood)
     fit = FitSpec.of(spec, {**registry()[name].defaults, "input_chunk_length": ROWS, **params})
-    return count_operations(fit, COLUMNS - n_targets)
+    return count_operations(fit, Widths(n_targets, COLUMNS - n_targets))
 
 
 @pytest.mark.parametrize(("name", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4)])
@@ -31,16 +31,21 @@ def test_several_targets_and_quantiles_are_forecast_by_more_products():
 
 
 def test_a_linear_model_multiplies_each_lag_once_for_each_step_ahead():
-    assert operations("nlinear") == operations("ridge") == ROWS * COLUMNS * HORIZON
+    assert operations("nlinear") == ROWS * COLUMNS * HORIZON
+    assert operations("ridge", covariate_lags=7) == (ROWS + 7 * (COLUMNS - 1)) * HORIZON
+    # Three means, and the last row of the covariates.
+    assert operations("har") == (3 + COLUMNS - 1) * HORIZON
+    assert operations("har", covariates=False) == 3 * HORIZON
     # One layer for the moving average, one for what is left.
     assert operations("dlinear") == 2 * ROWS * COLUMNS * HORIZON
 
 
 def test_of_trees_the_nodes_on_the_way_to_a_leaf_count():
-    # Each step has trees of its own.
+    # Each step has trees of its own, and so has each quantile.
     assert operations("lightgbm", n_estimators=400, num_leaves=64) == HORIZON * 400 * 6
     assert operations("lightgbm", n_estimators=20, num_leaves=2) == HORIZON * 20
     assert operations("lightgbm", n_estimators=50, num_leaves=33) == HORIZON * 50 * 6
+    assert operations("lightgbm", n_estimators=50, num_leaves=4, quantiles=(0.1, 0.5, 0.9)) == 3 * HORIZON * 50 * 2
 
 
 def test_attention_counts_by_the_square_of_the_input():

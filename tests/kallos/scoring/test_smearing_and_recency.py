@@ -1,0 +1,82 @@
+"""The mean of a target that is trained on in logarithms, and the weights of old and recent samples."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import Ridge
+
+from kallos.folds.cut import cut_inner
+from kallos.scoring.fold import fit_fold, forecasts_of
+from kallos.scoring.recency import Recency
+from kallos.scoring.training import fit_once
+from tests.samples import make_features, small_job
+
+LAGS = 3
+
+
+def log_normal(n_rows, sigma=0.3):
+    """Return a target whose logarithm is an autoregression with normal innovations."""
+    rng = np.random.default_rng(5)
+    logs = np.zeros(n_rows)
+    for row in range(1, n_rows):
+        logs[row] = 0.7 * logs[row - 1] + sigma * rng.normal()
+    index = pd.date_range("2010-01-01", periods=n_rows, freq="D", name="timestamp", unit="ns")
+    return pd.DataFrame({"log_range": np.exp(logs - 4)}, index=index)
+
+
+LOGS = {"features": {"target": "log_range", "target_transform": "log"}}
+
+
+def test_the_mean_of_a_log_normal_target_is_its_median_times_the_factor_of_the_theory(tmp_path):
+    job = small_job(tmp_path, log_normal(20_000), model_name="ridge", horizon=2, **LOGS)
+    fitted = fit_fold(job)
+    (forecast,) = forecasts_of(job, fitted)
+    np.testing.assert_allclose(forecast.mean / forecast.point, np.broadcast_to(fitted.mean_to_median, (39, 2, 1)))
+    # The variance of the forecast's error is sigma squared one row ahead, and 1 + .7 ** 2 times that two rows ahead.
+    theory = np.exp(np.array([0.09, 0.09 * 1.49]) / 2)
+    np.testing.assert_allclose(fitted.mean_to_median[:, 0], theory, rtol=0.02)
+
+
+def test_the_factor_is_duans_over_the_rows_of_inner_validation_which_its_model_did_not_see(tmp_path):
+    frame = log_normal(700)
+    job = small_job(tmp_path, frame, model_name="ridge", **LOGS)
+    job = replace(job, fit=replace(job.fit, params={**job.fit.params, "input_chunk_length": LAGS, "alpha": 1.0}))
+    fitted = fit_fold(job)
+    (series,) = fitted.series
+    cut = cut_inner(series.fold, job.fit.training.inner_validation, lead=1, horizon=1)
+    scaled = series.target.values()[: series.fold.train_stop, 0].astype(np.float64)
+    windows = np.lib.stride_tricks.sliding_window_view(scaled, LAGS + 1)
+    learnt, watched = windows[: cut.fit_stop - LAGS], windows[cut.inner_start - LAGS :]
+    model = Ridge(alpha=1.0).fit(learnt[:, :LAGS], learnt[:, LAGS])
+    (std,) = series.target_scale.std
+    residuals = (watched[:, LAGS] - model.predict(watched[:, :LAGS])) * std
+    np.testing.assert_allclose(fitted.mean_to_median[0, 0], np.exp(residuals).mean(), rtol=1e-4)
+
+
+def test_a_target_in_its_own_units_has_one_mean_and_median(tmp_path):
+    job = small_job(tmp_path, log_normal(700), model_name="ridge", features={"target": "log_range"})
+    (forecast,) = forecasts_of(job, fit_fold(job))
+    np.testing.assert_array_equal(forecast.mean, forecast.point)
+
+
+@pytest.mark.parametrize(("half_life", "train_rows"), [(0, 0), (40, 0), (0, 120), (40, 120), (0, 5)])
+def test_recent_samples_count_as_in_a_weighted_regression(tmp_path, half_life, train_rows):
+    frame = make_features()[["log_return_close"]]
+    job = small_job(tmp_path, frame, model_name="ridge")
+    fitted = fit_fold(replace(job, fit=replace(job.fit, params={**job.fit.params, "input_chunk_length": LAGS})))
+    (series,) = fitted.series
+    stop = series.fold.train_stop
+    fit_once(fitted.model, fitted.series, [stop], Recency(half_life, train_rows))
+    # 30 samples of 3 + 1 rows are the fewest.
+    first = 0 if not train_rows else stop - max(train_rows, LAGS + 1 + 29)
+    windows = np.lib.stride_tricks.sliding_window_view(series.target.values()[first:stop, 0], LAGS + 1)
+    age = np.arange(len(windows))[::-1]
+    # The weights are 1 on average over the rows, of which the first three are no sample's own.
+    rows = 0.5 ** (np.arange(stop - first) / half_life) if half_life else np.ones(stop - first)
+    weights = 0.5 ** (age / half_life) / rows.mean() if half_life else None
+    expected = Ridge(alpha=job.fit.params["alpha"]).fit(windows[:, :LAGS], windows[:, LAGS], sample_weight=weights)
+    values = fitted.model.predict(1, series=series.target[:stop], verbose=False).values()
+    last = series.target.values()[stop - LAGS : stop, 0]
+    np.testing.assert_allclose(values[0, 0], expected.predict(last[None])[0], rtol=1e-4)
