@@ -11,7 +11,7 @@ import pandas as pd
 from kallos.errors import DataError
 from kallos.features.frequency import Frequency
 from kallos.folds.cut import Fold
-from kallos.scoring.targets import error_unit, refuse_not_positive, targets_of
+from kallos.scoring.targets import error_unit, refuse_not_positive, targets_of, windows_of
 from kallos.specs.metrics import QLIKE
 from kallos.specs.study import TuneSpec
 
@@ -109,9 +109,7 @@ class Window:
     @cached_property
     def actual(self) -> Array:
         """The values that are scored, of shape (origins, horizon, targets)."""
-        windows = np.lib.stride_tricks.sliding_window_view(self.values[self.start :], self.horizon, axis=0)
-        actual: Array = np.moveaxis(windows, -1, 1)
-        return actual
+        return windows_of(self.values[self.start :], self.horizon)
 
     @cached_property
     def origins(self) -> Origins:

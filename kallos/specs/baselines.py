@@ -10,7 +10,7 @@ DEFAULT_BASELINES = ("zero", "last", "mean", "drift", "seasonal", "ewma", HAR)
 # Followed by the name of a column.
 GARCH, COLUMN = "garch:", "column:"
 _PLAIN = (*DEFAULT_BASELINES, RIDGE)
-_OF_A_COLUMN = {GARCH: "the target's returns", COLUMN: "the column that forecasts the target"}
+_OF_A_COLUMN = {GARCH: "the target's returns", COLUMN: "one that forecasts the target"}
 
 
 def check_baselines(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -22,7 +22,8 @@ def check_baselines(names: tuple[str, ...]) -> tuple[str, ...]:
         bare = name.rstrip(":")
         if f"{bare}:" in _OF_A_COLUMN:
             raise UsageError(
-                f"baselines: {bare} needs {_OF_A_COLUMN[f'{bare}:']}, and {name!r} names no column: write {bare}:COLUMN"
+                f"baselines must name a column for {bare}, {_OF_A_COLUMN[f'{bare}:']}, and {name!r} does not: write "
+                f"{bare}:COLUMN"
             )
         if column is None and name not in _PLAIN:
             known = did_you_mean(kind, (*_PLAIN, f"{GARCH}COLUMN", f"{COLUMN}COLUMN"))

@@ -116,7 +116,11 @@ def test_the_best_baseline_forecast_by_mean_over_the_folds_is_named(tmp_path):
     assert result.baseline_value == pytest.approx(sum(mean) / 2)
     assert result.skill == pytest.approx(1 - result.best_value / result.baseline_value)
     level = run_tuning(
-        small_plan(tmp_path, make_features().assign(log_return_close=lambda frame: 100 + frame["macd"].cumsum())),
+        small_plan(
+            tmp_path,
+            make_features().assign(log_return_close=lambda frame: 100 + frame["macd"].cumsum()),
+            baselines=["zero", "last", "mean"],
+        ),
         score_fold=by_learning_rate,
     )
     assert level.baseline == "last"

@@ -196,6 +196,25 @@ def test_a_study_of_mae_is_judged_by_absolute_errors():
     assert loss_line(evaluation) == "The tests compare the absolute error."
 
 
+def test_a_study_by_qlike_is_judged_by_qlike_without_baselines_that_are_not_positive():
+    logs = 0.3 * autoregression(900, seed=0)
+    holdout = holdout_of(np.exp(logs), start=600, metric="qlike")
+    # The target is a volatility: its forecast is the root of the mean square of a lognormal value.
+    forecast = np.exp(AR * logs[holdout.origins] + 0.3**2)[:, None]
+    evaluation = evaluate(holdout, forecast)
+    assert "zero" not in evaluation.scores
+    ratio = (np.exp(logs[600:]) / forecast[:, 0]) ** 2
+    assert evaluation.scores["model"].value == pytest.approx((ratio - np.log(ratio) - 1).mean())
+    model, other = (evaluation.scores[name].value for name in ("model", evaluation.baseline))
+    assert evaluation.against_baseline.skill == pytest.approx(1 - model / other)
+    assert (evaluation.verdict.decision, evaluation.loss, evaluation.score) == ("ship", "QLIKE", "QLIKE")
+    assert "its QLIKE is" in evaluation.verdict.reasons[0]
+    with pytest.raises(DataError, match="must be positive with metric qlike, and those of 0 are not"):
+        evaluate(holdout, -forecast)
+    with pytest.raises(DataError, match="needs a baseline whose QLIKE is finite, and zero have none"):
+        evaluate(holdout_of(np.exp(logs), start=600, metric="qlike", baselines=["zero"]), forecast)
+
+
 LEVELS = (0.1, 0.5, 0.9)
 
 

@@ -153,7 +153,11 @@ def test_dates_of_the_study_itself_are_refused(model):
 
 
 # Few columns, so that few rows are enough to learn from.
-SEASONAL: dict[str, Any] = {"features": {"columns": ["weekday"]}, "folds": {"holdout": 3}}
+SEASONAL: dict[str, Any] = {
+    "features": {"columns": ["weekday"]},
+    "folds": {"holdout": 3},
+    "baselines": ["zero", "last", "mean", "seasonal"],
+}
 
 
 def seasonal_features() -> pd.DataFrame:

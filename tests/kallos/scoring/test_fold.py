@@ -45,7 +45,8 @@ def test_the_mean_that_forecasts_a_fold_is_that_of_the_rows_that_the_fold_sees()
 
 def test_of_a_coin_no_model_is_held_against_less_than_the_share_of_heads(tmp_path):
     heads = pd.Series(np.random.default_rng(1).integers(0, 2, 400).astype(float), index=make_features().index)
-    plan = small_plan(tmp_path, make_features().assign(up=heads), features={"target": "up"}, model_name="ridge")
+    over = {"model_name": "ridge", "baselines": ["zero", "last", "mean"]}
+    plan = small_plan(tmp_path, make_features().assign(up=heads), features={"target": "up"}, **over)
     result = run_tuning(plan)
     known = [heads[:start].mean() for start in (320, 360)]
     actual = [heads[start : start + 40] for start in (320, 360)]

@@ -110,8 +110,8 @@ def test_a_store_holds_all_that_machines_share(home, monkeypatch):
     ("names", "message"),
     [
         (["seasnal"], "baselines must be known, and 'seasnal' is not: did you mean 'seasonal'"),
-        (["garch"], "garch needs the target's returns, and 'garch' names no column: write garch:COLUMN"),
-        (["zero", "column:"], "column needs the column that forecasts the target, and 'column:' names no column"),
+        (["garch"], "must name a column for garch, the target's returns, and 'garch' does not: write garch:COLUMN"),
+        (["zero", "column:"], "must name a column for column, one that forecasts the target, and 'column:' does not"),
         (["zero", "zero"], r"baselines must not repeat a name, as \['zero', 'zero'\] does"),
         ([], "baselines must name at least one of zero, last"),
     ],
