@@ -239,7 +239,9 @@ def _refuse_other_forecasts_when_loaded(job: FoldJob, fitted: FittedFold) -> Non
     with quiet_single_thread():
         restore_weights(loaded, weights_bytes(fitted.model), widths, "a model")
     (after,) = forecasts_of(job, replace(fitted, model=loaded))
-    _must(np.array_equal(before.quantiles, after.quantiles), "a model that was saved and loaded must forecast as before")
+    _must(
+        np.array_equal(before.quantiles, after.quantiles), "a model that was saved and loaded must forecast as before"
+    )
 
 
 def too_few_rows_are_refused_in_one_line(name: str, folder: str) -> None:

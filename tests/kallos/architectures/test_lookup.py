@@ -96,7 +96,11 @@ def test_the_result_names_the_architecture_that_was_chosen(tmp_path):
     assert document["model_name"] == result.model_name == "ridge"
     create_model(document["model_name"], document["best_params"])
     assert document["best_params"].keys() == get_architecture("ridge").defaults.keys()
-    assert document["space"]["ridge"]["alpha"] == {"type": "constant", "value": 3, "default": get_architecture("ridge").defaults["alpha"]}
+    assert document["space"]["ridge"]["alpha"] == {
+        "type": "constant",
+        "value": 3,
+        "default": get_architecture("ridge").defaults["alpha"],
+    }
     assert {name: each["input_chunk_length"]["high"] for name, each in document["space"].items()} == {
         "gru": 40,
         "lstm": 40,
