@@ -214,7 +214,7 @@ def its_quantiles_are_those_that_it_was_asked_for(name: str, folder: str) -> Non
 
     They are in order, but those of a network that has hardly been trained may cross.
     """
-    asked = {"likelihood": "quantile", "quantiles": _QUANTILES}
+    asked: dict[str, Any] = {"likelihood": "quantile", "quantiles": _QUANTILES}
     if not get_architecture(name).learns_quantiles:
         with _raises(UsageError, "likelihood 'quantile' needs other models"):
             parse_tune_spec({"model_name": name, "data": {"asset_id": "ABC"}, **asked})
