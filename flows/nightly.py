@@ -11,6 +11,7 @@ from pydantic import PositiveInt
 from flows.evaluate import CHAMPION, evaluate_and_keep
 from flows.server.arguments import as_it_is, results_folder
 from flows.server.failures import note_failure
+from flows.server.sessions import completed, no_session
 from flows.session import keeping_rows, session
 from flows.train import HowTrained, train_and_keep
 from flows.tune import Tuned, tune, write_report
@@ -65,6 +66,7 @@ def nightly(
     seeds: PositiveInt = 3,
     refit: Refit = "inner-validation",
     promote: Literal["by-verdict", "never"] = "by-verdict",
+    only_on_sessions: bool = False,
 ) -> Night:
     """Tune, train the choice, judge it on the hold-out against the champion, and store the verdict.
 
@@ -77,8 +79,13 @@ def nightly(
         refit: How to train on all rows: stop early on the last of them ('inner-validation'), or train for the median
             number of epochs of the folds ('median-epochs').
         promote: When to make the model the champion: if the verdict is 'ship' ('by-verdict'), or 'never'.
+        only_on_sessions: Do nothing if the study's `market` has no session on the day for which the run is scheduled
+            (in `days_in`, or UTC).
     """
     require_holdout(spec)
+    if only_on_sessions and (why_none := no_session(spec.data)):
+        nothing: Night = completed(why_none)
+        return nothing
     logger = get_run_logger()
     folder = results_folder(output_dir)
     with keeping_rows():

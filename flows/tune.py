@@ -18,6 +18,7 @@ from flows.places import Pools
 from flows.server.arguments import as_it_is, results_folder
 from flows.server.failures import note_failure
 from flows.server.fold_storage import FoldStorage
+from flows.server.sessions import completed, no_session
 from flows.session import read_sound_features, reader, session, watching
 from flows.watching import ArtifactStore, ProgressArtifact, RunLogger, is_worth_a_line, trial_log
 from kallos import tuner
@@ -224,14 +225,21 @@ def write_report(tuned: Tuned, results: str, evaluation: HoldoutEvaluation | Non
     on_failure=[note_failure],
     on_crashed=[note_failure],
 )
-def tune(spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = None) -> Tuned:
+def tune(
+    spec: TuneSpec, run: RunSpec = _DEFAULT_RUN, output_dir: str | None = None, only_on_sessions: bool = False
+) -> Tuned:
     """Tune a model on one or more assets, and store the best parameters as a JSON file and an artifact.
 
     Args:
         spec: What to tune: everything that the result depends on.
         run: How to run the study, and for how long.
         output_dir: Results folder, or its fsspec URL; by default the worker's KALLOS_RESULTS.
+        only_on_sessions: Do nothing if the study's `market` has no session on the day for which the run is scheduled
+            (in `days_in`, or UTC).
     """
+    if only_on_sessions and (why_none := no_session(spec.data)):
+        nothing: Tuned = completed(why_none)
+        return nothing
     logging.getLogger("prefect.task_runs").addFilter(is_worth_a_line)
     logger = get_run_logger()
     folder = results_folder(output_dir)

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
+from rich.table import Table
 
 from flows.flags import FeaturesUrl
-from flows.wording import say
+from flows.wording import Console, say
 from kallos.errors import UsageError
 from kallos.features.databases import parse_url, shown
+from kallos.features.files.columns import COLUMNS
 from kallos.features.files.faults import Rejected
 from kallos.features.files.features import read_features
 from kallos.features.files.ingest import ingest_prices, parse_mapping
 from kallos.features.files.layouts import FileLayout, names_of
 from kallos.features.files.prices import demo_prices, read_bars
+from kallos.features.files.resampling import Resampling, resample_inputs
 from kallos.features.files.rows import InputReading, Inputs
 from kallos.features.files.sources import Source, find_sources
 from kallos.features.files.timestamps import TimestampReading
@@ -79,7 +82,22 @@ def ingest(
         str | None,
         Parameter(
             help="Time zone in which the timestamps are days: if all are midnight there, only their dates are stored. "
-            "UTC stores them as moments. [default: their own time zone or offset]"
+            "UTC stores them as moments. With --resample, the zone whose days are made. [default: their own time zone "
+            "or offset; of --resample, that of --timezone]"
+        ),
+    ] = None,
+    resample: Annotated[
+        str | None,
+        Parameter(
+            help="Make bars of a day (1D) or a part of one (4h) of shorter bars first, with realised variances beside "
+            "the indicators."
+        ),
+    ] = None,
+    session: Annotated[
+        str | None,
+        Parameter(
+            help="With --resample: take only bars that begin within these local times of the zone, such as "
+            "09:30-16:00, or 18:00-17:00 over midnight. [default: the whole day]"
         ),
     ] = None,
     features_table: Annotated[str, Parameter(help="Table to write to.")] = "features",
@@ -95,6 +113,7 @@ def ingest(
     dry_run: Annotated[bool, Parameter(help="Do everything except writing.")] = False,
     db_url: FeaturesUrl = None,
     demo: Annotated[bool, Parameter(help="Ingest the daily S&P 500 of 1999 to 2018 as SPX.")] = False,
+    columns: Annotated[bool, Parameter(help="Show the columns that are made of prices, and do nothing else.")] = False,
 ) -> None:
     """Compute indicators of OHLCV bars and store them, or store your own features.
 
@@ -107,15 +126,21 @@ def ingest(
     inputs
         CSV, Parquet or feather files, folders of them, or - for CSV from standard input.
     """
+    if columns:
+        if demo or inputs:
+            raise UsageError("ingest shows the columns or takes inputs, not both: leave out --columns or the inputs")
+        _show_columns()
+        return
     if demo == bool(inputs):
         raise UsageError("ingest needs one input: give a file of prices, or --demo")
+    resampling = _resampling(as_, resample, session, days_in or timezone or "UTC")
     url = db_url or Settings.read().features_url
     reading = InputReading(
         asset_id=asset_id,
         columns=parse_mapping(column),
         timestamp_column=timestamp_column,
         asset_column=asset_column,
-        timestamps=TimestampReading(timezone, date_format, days_in),
+        timestamps=TimestampReading(timezone, date_format, None if resampling else days_in),
         skip_bad_rows=skip_bad_rows,
         exclude=exclude,
         layout=FileLayout(
@@ -129,6 +154,8 @@ def ingest(
         found = Inputs(demo_prices(), [])
     else:
         found = (read_bars if as_ == "prices" else read_features)(_sources(inputs), reading)
+    if resampling is not None:
+        found = resample_inputs(found, resampling)
     write = partial(ingest_prices, start_anew=start_anew) if as_ == "prices" else write_features
     written = write(
         found.frames, url, features_table, on_conflict=on_conflict, dry_run=dry_run, left_out=found.left_out
@@ -137,6 +164,31 @@ def ingest(
     last = f"nothing was written to {where} (--dry-run)" if dry_run else f"in {where}"
     for line in (*found.notes, *_rejected(found.rejected), *_summary(written, on_conflict), last):
         say(line)
+
+
+def _resampling(as_: str, resample: str | None, session: str | None, zone: str) -> Resampling | None:
+    if resample is None:
+        if session is not None:
+            raise UsageError("--session selects bars for --resample: give both, such as --resample 1D")
+        return None
+    if as_ != "prices":
+        raise UsageError("--resample makes bars of prices, not features: leave it out, or --as features")
+    return Resampling(resample, zone, session)
+
+
+def _show_columns() -> None:
+    console = Console()
+    for title, is_realised in (("columns of all prices", False), ("more columns, with --resample only", True)):
+        table = Table(box=None, title=title, title_justify="left", title_style="bold", pad_edge=False)
+        table.add_column("column", no_wrap=True, min_width=21)
+        table.add_column("unit", no_wrap=True, min_width=16)
+        table.add_column("what it is")
+        for each in COLUMNS:
+            if each.is_realised == is_realised:
+                table.add_row(each.name, each.unit, each.meaning)
+        console.print(table)
+        if not is_realised:
+            console.print()
 
 
 def _sources(inputs: Sequence[Path]) -> list[Source]:

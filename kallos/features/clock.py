@@ -1,7 +1,9 @@
 """The timestamps of the next rows, and whether a row can still fall into a window."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -9,22 +11,26 @@ import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
 from kallos.features.frequency import Frequency, rows_on
+from kallos.features.market import Market
 
 Positions = npt.NDArray[np.int64]
 
-_WEEK = pd.Timedelta(days=7)
+_DAY, _WEEK = pd.Timedelta(days=1), pd.Timedelta(days=7)
 # The most frequent of so many pauses at the same weekday and hour is the usual one: two of five may be holidays.
 _RECENT = 5
 # A pause that was as long twice in a row is not a half day or a holiday.
 _TWICE = 2
 
 
-def next_rows(index: pd.Index, frequency: Frequency, n_rows: int) -> list[pd.Timestamp] | list[int]:
+def next_rows(
+    index: pd.Index, frequency: Frequency, n_rows: int, market: Market | None = None
+) -> list[pd.Timestamp] | list[int]:
     """Return the timestamps of the next rows, or an empty list if they cannot be predicted.
 
     With gaps, each row follows after the pause that most of the last five rows of the same weekday and place in the day
-    had, which tracks opening hours through daylight saving time. Weekly, monthly, quarterly and yearly rows come once
-    in each unit, on the day on which most rows lie. Holidays are not predicted.
+    had, which tracks opening hours through daylight saving time. A market's scheduled holidays have no rows, and say
+    nothing about the usual pause; its daily rows are its next sessions, at the last row's time of day. Weekly, monthly,
+    quarterly and yearly rows come once in each unit, on the day on which most rows lie, whatever the market.
     """
     last = index[-1]
     if frequency.step is None:
@@ -34,19 +40,19 @@ def next_rows(index: pd.Index, frequency: Frequency, n_rows: int) -> list[pd.Tim
         return list(pd.date_range(last, periods=n_rows + 1, freq=frequency.step)[1:])
     if frequency.unit is not None:
         return _next_bars(index, frequency, frequency.unit, n_rows)
-    sessions, row, found = _Sessions(index, frequency.length), _Row.last_of(index), []
-    for _ in range(n_rows):
-        row = row.behind(sessions.usual_pause(row))
-        found.append(row.timestamp)
-    return found
+    if market is not None and frequency.length == _DAY:
+        return list(market.next_sessions(last, n_rows) + (last - last.normalize()))
+    sessions = _Sessions(index, frequency.length, market)
+    return [row.timestamp for row in islice(sessions.rows_behind(_Row.last_of(index), sessions.usual_pause), n_rows)]
 
 
-def can_follow(index: pd.DatetimeIndex, frequency: Frequency, end: pd.Timestamp) -> bool:
+def can_follow(index: pd.DatetimeIndex, frequency: Frequency, end: pd.Timestamp, market: Market | None = None) -> bool:
     """Return whether another row may come by `end`.
 
     With a regular frequency, this depends on the next timestamp. With gaps, it depends on the shorter of the last two
-    pauses after rows of the same weekday and place in the day. For weekly rows and longer, it depends on whether a
-    weekday that has rows comes after the last row's unit.
+    pauses after rows of the same weekday and place in the day. A market's holidays and pauses around them do not count,
+    and its daily rows depend on its next session. For weekly rows and longer, it depends on whether a weekday that has
+    rows comes after the last row's unit, whatever the market.
     """
     last = index[-1]
     if _is_even(frequency):
@@ -54,8 +60,10 @@ def can_follow(index: pd.DatetimeIndex, frequency: Frequency, end: pd.Timestamp)
     if frequency.unit is not None:
         first = (last.to_period(frequency.unit) + to_offset(frequency.step).n).start_time
         return bool(pd.date_range(first, end, freq="D").dayofweek.isin(index.dayofweek.unique()).any())
-    row = _Row.last_of(index)
-    return bool(row.timestamp + _Sessions(index, frequency.length).shortest_pause(row) <= end)
+    if market is not None and frequency.length == _DAY:
+        return bool(market.next_sessions(last, 1)[0] + (last - last.normalize()) <= end)
+    sessions = _Sessions(index, frequency.length, market)
+    return bool(next(sessions.rows_behind(_Row.last_of(index), sessions.shortest_pause)).timestamp <= end)
 
 
 def _is_even(frequency: Frequency) -> bool:
@@ -94,11 +102,20 @@ class _Row:
 class _Sessions:
     """The pauses after the rows of a trading calendar, by weekday and place in the day.
 
-    The place is counted in steps from the day's first row, so it is the same in summer and winter.
+    The place is counted in steps from the day's first row, so it is the same in summer and winter. A pause over a
+    holiday of the market is not usual.
     """
 
     index: pd.DatetimeIndex
     step: pd.Timedelta
+    market: Market | None
+
+    def rows_behind(self, row: _Row, pause: Callable[[_Row], pd.Timedelta]) -> Iterator[_Row]:
+        """Yield the rows behind one, each after its pause, without those on holidays of the market."""
+        while True:
+            row = row.behind(pause(row))
+            if self.market is None or not self.market.is_holiday(pd.DatetimeIndex([row.timestamp])).any():
+                yield row
 
     @cached_property
     def _pauses(self) -> pd.Series:
@@ -106,7 +123,8 @@ class _Sessions:
         days = index.normalize()
         openings = index[index.searchsorted(days)]
         places = self._places(index, openings)
-        return pd.Series(self.index[1:] - index, index=pd.MultiIndex.from_arrays([index.dayofweek, places]))
+        pauses = pd.Series(self.index[1:] - index, index=pd.MultiIndex.from_arrays([index.dayofweek, places]))
+        return pauses if self.market is None else pauses[self.market.holidays_between(index, self.index[1:]) == 0]
 
     def _places(self, timestamps: pd.DatetimeIndex, openings: pd.DatetimeIndex) -> Positions:
         places: Positions = np.rint((timestamps - openings) / self.step).astype(np.int64)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from kallos.errors import DataError, UsageError, require, require_whole
 from kallos.features.clock import next_rows
+from kallos.features.market import Market
 from kallos.features.moments import Timestamp, timestamp
 from kallos.folds.derived import known_calendar, reach
 from kallos.folds.rows import require_rows
@@ -107,8 +108,8 @@ def forecast_next(
             f"a forecast of {manifest.model_id} needs {needed + reach(features)} rows, and there are "
             f"{len(rows)}{until}: add earlier rows"
         )
-    n_ahead = manifest.lead + manifest.horizon - 1
-    expected = next_rows(rows.index, manifest.frequency, n_ahead)
+    market, n_ahead = manifest.spec.market, manifest.lead + manifest.horizon - 1
+    expected = next_rows(rows.index, manifest.frequency, n_ahead, None if market is None else Market.of(market))
     ahead = _known_ahead(model, frame if later is None else later, expected)
     with quiet_single_thread(), as_fit_errors(manifest.architecture):
         prepared = model.preparation.apply(rows.iloc[-needed:], ahead)

@@ -1,13 +1,13 @@
 """Which rows a study takes, and what their columns are to it."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
 from kallos.errors import UsageError
-from kallos.specs.calendar import check_calendar
+from kallos.specs.calendar import check_calendar, check_market
 from kallos.specs.query_text import one_statement
 from kallos.specs.time_zones import check_zone
 from kallos.words import shorten, target_label
@@ -22,6 +22,18 @@ Patterns = tuple[str, ...]
 DEFAULT_TARGET = "log_return_close"
 # Optuna's database limits a study's name to 512 characters.
 _LONGEST_LABEL = 60
+
+
+def checked(check: Callable[[str], str], field: str) -> AfterValidator:
+    """Return a check as a validator, whose errors pydantic prefixes with the field's name."""
+
+    def validate(value: str) -> str:
+        try:
+            return check(value)
+        except UsageError as error:
+            raise ValueError(str(error).removeprefix(f"{field} ")) from None
+
+    return AfterValidator(validate)
 
 
 def _name_or_names(value: Any) -> Any:
@@ -75,6 +87,10 @@ class DataSpec(Spec):
         None,
         description="How far apart rows are: a pandas frequency such as 'D' or 'h' (no row may be missing), 'sessions' "
         "(rows may be missing), both as in 'sessions:h', or 'rows' (integers); detected by default.",
+    )
+    market: Annotated[str, checked(check_market, "market")] | None = Field(
+        None,
+        description="Exchange whose holidays the rows follow, such as NYSE: the next rows skip them.",
     )
     days_in: Annotated[str, AfterValidator(check_zone)] | None = Field(
         None,

@@ -3,11 +3,10 @@
 It defines the flow's parameters (and so Prefect's form), the content of a study file, and the command line's flags.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
-    AfterValidator,
     Field,
     PositiveInt,
     ValidationError,
@@ -20,23 +19,12 @@ from kallos.architectures import registry
 from kallos.architectures.lookup import AUTO, architecture_names, canonical, get_architecture
 from kallos.architectures.study_space import StudySpace, study_space
 from kallos.errors import UsageError, explain
-from kallos.specs.data import DEFAULT_TARGET, DataSpec, FeatureSpec, Spec
+from kallos.specs.calendar import HOLIDAY
+from kallos.specs.data import DEFAULT_TARGET, DataSpec, FeatureSpec, Spec, checked
 from kallos.specs.metrics import MEDIAN, OF_QUANTILES, RMSE, check_metric, metric_label
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CalendarWindow = Literal["day", "week", "month", "quarter", "year"]
-
-
-def _checked(check: Callable[[str], str], field: str) -> AfterValidator:
-    """Return a check as a validator, whose errors pydantic prefixes with the field's name."""
-
-    def validate(value: str) -> str:
-        try:
-            return check(value)
-        except UsageError as error:
-            raise ValueError(str(error).removeprefix(f"{field} ")) from None
-
-    return AfterValidator(validate)
 
 
 def _offer_architectures(schema: dict[str, Any]) -> None:
@@ -47,7 +35,7 @@ def _offer_architectures(schema: dict[str, Any]) -> None:
     ]
 
 
-ArchitectureName = Annotated[str, _checked(canonical, "model_name"), Field(json_schema_extra=_offer_architectures)]
+ArchitectureName = Annotated[str, checked(canonical, "model_name"), Field(json_schema_extra=_offer_architectures)]
 SomeSpec = TypeVar("SomeSpec", bound=Spec)
 
 
@@ -107,7 +95,7 @@ class TuneSpec(Spec):
     folds: FoldSpec = FoldSpec()
     training: TrainingSpec = TrainingSpec()
     horizon: PositiveInt = Field(1, description="Number of steps to forecast from each origin.")
-    metric: Annotated[str, _checked(check_metric, "metric")] = Field(
+    metric: Annotated[str, checked(check_metric, "metric")] = Field(
         RMSE,
         description="Metric to minimise: 'rmse' or 'mae'; 'pinball' or 'crps' if a likelihood is set; or "
         "module:function of a custom metric.",
@@ -181,6 +169,12 @@ class TuneSpec(Spec):
     def in_own_units(self) -> bool:
         """Whether errors are in the target's own units, as with one target and asset, not in standard deviations."""
         return len(self.features.targets) == len(self.data.assets) == 1
+
+    @property
+    def market(self) -> str | None:
+        """The exchange whose holidays the rows follow: the one that is named, or the only one of the calendar."""
+        exchanges = [name.removeprefix(HOLIDAY) for name in self.features.calendar if name.startswith(HOLIDAY)]
+        return exchanges[0] if self.data.market is None and len(exchanges) == 1 else self.data.market
 
     @property
     def search_space(self) -> StudySpace:

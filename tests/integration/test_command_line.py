@@ -52,7 +52,7 @@ def prices(environment) -> Path:
     pd.concat([make_bars(), make_bars(asset="XYZ", seed=1)]).to_csv(path, index=False)
     done = run(environment, "ingest", str(path))
     assert done.returncode == 0, done.stderr
-    assert "ABC: 397 rows of 21 features, 2022-02-03 to 2023-03-06 (397 new, 0 updated)" in done.stdout
+    assert "ABC: 397 rows of 26 features, 2022-02-03 to 2023-03-06 (397 new, 0 updated)" in done.stdout
     assert "XYZ: 397 rows" in done.stdout
     return path
 

@@ -13,6 +13,7 @@ from sqlalchemy import make_url, text
 
 from flows.commands.ingest import ingest
 from kallos.errors import DatabaseError, DataError, KallosError, UsageError
+from kallos.features.files.columns import COLUMNS
 from kallos.features.files.indicators import compute_indicators
 from kallos.features.store import FeatureStore
 from kallos.features.writing import Written, write_features
@@ -301,7 +302,7 @@ def test_prices_of_a_folder_become_features_of_each_asset(
     ingest(folder, db_url=db.url)
 
     lines = said(capsys)
-    assert lines[0] == "12 assets: 324 rows of 21 features, 2024-01-02 to 2024-01-03 (324 new, 0 updated)"
+    assert lines[0] == "12 assets: 324 rows of 26 features, 2024-01-02 to 2024-01-03 (324 new, 0 updated)"
     assert lines[1].startswith("A00: 27 rows")
     assert lines[6] == "and 7 more assets"
     prices = bars(60, 11).set_index("date")
@@ -469,6 +470,119 @@ def test_a_longer_history_and_the_same_one_replace_all_rows(db: Base, tmp_path: 
 
     expected = compute_indicators(history.set_axis(pd.to_datetime(history["date"])))
     assert db.load("BTC").to_numpy().tobytes() == (expected.to_numpy() + 0.0).tobytes()
+
+
+# Days and sessions of intraday bars
+
+NEW_YORK = "America/New_York"
+SESSION = {"asset_id": "SPY", "resample": "1D", "days_in": NEW_YORK, "session": "09:30-16:00"}
+HALF_DAY = "2024-11-29"
+
+
+def session_bars(n_days: int) -> pd.DataFrame:
+    """Return bars of a quarter of an hour of 1,000 trading days at most, in UTC, from 09:00 to 17:00 in New York."""
+    days = pd.bdate_range("2021-01-04", periods=1_030)[-n_days:]
+    local = [
+        pd.date_range(
+            day + pd.Timedelta(hours=9),
+            day + pd.Timedelta(hours=13 if str(day.date()) == HALF_DAY else 17),
+            freq="15min",
+            inclusive="left",
+        )
+        for day in days
+    ]
+    moments = local[0].append(local[1:]).tz_localize(NEW_YORK).tz_convert("UTC")
+    return bars(len(moments)).assign(date=moments.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+def realised_by_pandas(rows: pd.DataFrame) -> pd.Series:
+    local = rows.set_axis(pd.to_datetime(rows["date"]).dt.tz_convert(NEW_YORK).dt.tz_localize(None))
+    local = local.between_time("09:30", "16:00", inclusive="left")
+    day = local.index.normalize()
+    base = local["close"].groupby(day).shift().fillna(local["open"])
+    return (np.log(local["close"] / base) ** 2).groupby(day).sum()
+
+
+def test_intraday_bars_become_sessions_with_indicators_and_realised_measures(
+    db: Base, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = session_bars(1_000)
+    is_early = history["date"] < "2024-12-13T18:00"
+
+    ingest(prices(tmp_path / "bars.csv", history[is_early]), **SESSION, db_url=db.url)
+
+    lines = said(capsys)
+    assert lines[-4:-1] == [
+        "rows are 1D of the session 09:30-16:00 in America/New_York (--resample, --session, --days-in)",
+        "last rows left out until later bars show that they are finished: SPY 2024-12-13 (last bar 12:45:00, usually "
+        "not before 15:45:00)",
+        "SPY: 966 rows of 31 features, 2021-04-01 to 2024-12-12 (966 new, 0 updated)",
+    ]
+    loaded = db.load("SPY")
+    expected = realised_by_pandas(history)[loaded.index]
+    np.testing.assert_allclose(loaded["realised_variance"], expected, rtol=1e-9)
+    np.testing.assert_allclose(loaded["realised_volatility"] ** 2, expected, rtol=1e-9)
+    assert loaded["n_bars"].value_counts().to_dict() == {26.0: len(loaded) - 1, 14.0: 1}
+    assert loaded.loc[HALF_DAY, "n_bars"] == 14
+
+
+def test_later_intraday_bars_with_400_days_before_them_append_days(
+    db: Base, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = session_bars(500)
+    is_early = history["date"] < "2024-12-10"
+    ingest(prices(tmp_path / "bars.csv", history[is_early]), **SESSION, db_url=db.url)
+    before = db.load("SPY")
+
+    with pytest.raises(DataError, match="or 400 bars before the first row to write"):
+        ingest(prices(tmp_path / "later.csv", history[-100 * 32 :]), **SESSION, db_url=db.url)
+    # The file begins in the middle of a day.
+    ingest(prices(tmp_path / "later.csv", history[-450 * 32 + 16 :]), **SESSION, db_url=db.url)
+
+    loaded = db.load("SPY")
+    pd.testing.assert_frame_equal(loaded[: len(before)], before, rtol=1e-9, check_freq=False)
+    assert loaded.index[len(before) :].equals(pd.bdate_range("2024-12-10", loaded.index[-1]).as_unit(loaded.index.unit))
+    np.testing.assert_allclose(loaded["realised_variance"], realised_by_pandas(history)[loaded.index], rtol=1e-9)
+
+
+def test_the_list_of_columns_is_readable_on_80_columns_and_needs_no_input_or_database(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("KALLOS_DB_URL", "no url")
+
+    ingest(columns=True)
+
+    lines = said(capsys)
+    assert max(map(len, lines)) <= 80
+    named = [line.split()[0] for line in lines if line[:1].islower() and not line.startswith(("column", "more"))]
+    assert named == [each.name for each in COLUMNS]
+    assert "…" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("flags", "rule"),
+    [
+        ({"columns": True}, "shows the columns or takes inputs, not both"),
+        ({"session": "09:30-16:00"}, "--session selects bars for --resample: give both"),
+        ({"resample": "1D", "as_": "features"}, "makes bars of prices, not features"),
+        ({"resample": "1W"}, "`resample` must be 1D or a part of a day such as 4h or 30min, not '1W'"),
+        ({"resample": "1D", "session": "morning"}, "`session` must be two local times such as 09:30-16:00"),
+        ({"resample": "1D", "days_in": "New York"}, "`days_in` must be a zone"),
+        ({"resample": "1h"}, "bars must be shorter than `resample` 1h: the 60 of asset 'A' usually are 'h' apart"),
+        (
+            {"resample": "1D", "session": "09:30-09:45"},
+            "must begin in the `session` 09:30-09:45 of UTC: none of the 60",
+        ),
+    ],
+)
+def test_flags_of_days_and_sessions_that_do_not_fit_are_refused(
+    sqlite: Base, tmp_path: Path, home: Path, flags: dict[str, Any], rule: str
+) -> None:
+    with pytest.raises(KallosError, match=rule):
+        ingest(prices(tmp_path / "A.csv", bars(60)), asset_id="A", db_url=sqlite.url, **flags)
+    with pytest.raises(DatabaseError):
+        sqlite.load("A")
 
 
 def test_csv_comes_from_standard_input_too(

@@ -77,6 +77,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bars.to_csv(folder / "prices" / "BTC-USD.csv", index=False)
     bars[bars["date"] < "2023"].assign(asset="BTC").to_csv(folder / "2022.csv.gz", index=False)
     bars[bars["date"] >= "2023"].assign(asset="BTC").to_parquet(folder / "2023.parquet")
+    moments = pd.date_range("2024-01-01", periods=48 * 60, freq="30min")
+    make_bars(periods=len(moments)).assign(date=moments).to_csv(folder / "minutes.csv", index=False)
     returns = np.log(bars["close"]).diff().shift(-1)
     made = pd.DataFrame({"date": bars["date"], "asset": "BTC", "next_return": returns, "level": bars["close"]})
     made[1:-1].to_parquet(folder / "my_features.parquet")

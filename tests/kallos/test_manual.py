@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kallos.checks import examine
+from kallos.features.files.columns import COLUMNS
 from kallos.specs.study import parse_tune_spec
 from tests.pages import ROOT, blocks
 from tests.samples import make_features, small_spec
@@ -47,3 +48,8 @@ def test_a_study_needs_a_window_for_each_fold_one_to_train_on_and_the_hold_out()
     for n_steps, is_found in ((4, True), (5, False)):
         findings = examine(make_features(80 * n_steps).reset_index(), spec).findings
         assert ("too-few-rows" in {each.fault for each in findings}) == is_found
+
+
+def test_the_columns_of_the_page_are_those_that_ingest_makes():
+    named = re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|$", page("ingesting.md"), re.MULTILINE)
+    assert named == [(each.name, each.unit, each.meaning) for each in COLUMNS]

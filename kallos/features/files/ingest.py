@@ -6,6 +6,7 @@ import pandas as pd
 
 from kallos.errors import DataError, UsageError
 from kallos.features.files.indicators import SETTLED_BARS, compute_indicators
+from kallos.features.files.prices import BARS
 from kallos.features.writing import OnConflict, Written, write_features
 
 
@@ -21,11 +22,14 @@ def ingest_prices(
 ) -> list[Written]:
     """Compute the indicators of each asset's bars and write them; return what was written, by asset.
 
+    Other columns of the bars, such as the measures of `kallos.features.files.resampling`, are written beside them.
     If the bars begin after existing rows, the first `SETTLED_BARS` only warm up the indicators: their rows stay as they
     are, computed from a longer history. `start_anew` writes them anyway. Raises `DataError` if those rows do not exist,
     or an asset has too few bars for one row of features, and what `kallos.features.writing.write_features` raises.
     """
-    features = {asset_id: compute_indicators(bars) for asset_id, bars in prices.items()}
+    features = {
+        asset_id: compute_indicators(bars).join(bars.drop(columns=[*BARS])) for asset_id, bars in prices.items()
+    }
     for asset_id, frame in features.items():
         if frame.empty:
             raise DataError(

@@ -519,13 +519,20 @@ def repeat(rows):
 
 
 def test_a_forecaster_that_peeks_is_found_with_the_column():
-    verdicts = audit_forecasts(FRAME, FOLDS[0], lambda _: peek, target="log_return_close")
+    verdicts = audit_forecasts(FRAME, FOLDS[0], lambda _: peek, FeatureSpec())
     assert list(leaks(verdicts)) == ["log_return_open"]
     assert "forecasts made up to 2020-10-26" in verdicts[0].evidence
 
 
+def test_a_column_that_is_known_ahead_may_move_a_forecast_and_every_other_is_still_found():
+    known = FeatureSpec(known_future=("log_return_open",))
+    assert not leaks(audit_forecasts(FRAME, FOLDS[0], lambda _: peek, known))
+    other = FeatureSpec(known_future=("weekday",), calendar=("month",))
+    assert list(leaks(audit_forecasts(FRAME, FOLDS[0], lambda _: peek, other))) == ["log_return_open"]
+
+
 def test_a_forecaster_that_uses_the_past_alone_is_clean():
-    verdicts = audit_forecasts(FRAME, FOLDS[0], lambda _: repeat, target="log_return_close")
+    verdicts = audit_forecasts(FRAME, FOLDS[0], lambda _: repeat, FeatureSpec())
     assert [each.verdict for each in verdicts] == ["clean"]
 
 
@@ -534,7 +541,7 @@ def test_weights_that_have_seen_the_rows_that_are_scored_are_found():
         weight = rows["macd"].to_numpy()[FOLDS[0].validation_start :].mean()
         return lambda seen: repeat(seen) * weight
 
-    (verdict,) = audit_forecasts(FRAME, FOLDS[0], fit, target="log_return_close")
+    (verdict,) = audit_forecasts(FRAME, FOLDS[0], fit, FeatureSpec())
     assert (verdict.stage, verdict.verdict) == ("forecast", "leak")
     assert "after training again" in verdict.evidence
 
@@ -550,6 +557,22 @@ def test_a_whole_study_without_a_leak_is_clean(label_horizon):
     assert {each.stage for each in report.having("clean")} == {"revisions", "association", "preparation", "forecast"}
     assert seen == ["query", "label", "revisions", "association", "preparation", "forecast"]
     assert report.sentence == "no leak found; not testable: query, label"
+
+
+@pytest.mark.parametrize("model_name", ["ridge", "gru"])
+def test_a_study_that_adds_columns_of_every_kind_is_clean(model_name):
+    added = {
+        "target": "volume",
+        "target_transform": "log",
+        "means": {"target": [5, 22], "macd": [3]},
+        "lags": {"rsi_14": [1, 5]},
+        "calendar": ["weekday", "month", "turn_of_month", "holiday:NYSE"],
+        "known_future": ["weekday"],
+    }
+    verdicts = audit_study(FRAME, small_spec(model_name=model_name, horizon=2, features=added))
+    assert not leaks(verdicts)
+    audited = {each.column for each in verdicts if each.stage == "preparation"}
+    assert {"log_volume_mean_22", "macd_mean_3", "rsi_14_lag_5", "weekday_mon", "before_holiday_NYSE"} <= audited
 
 
 @pytest.mark.parametrize("name", ["log_return_close", "macd"])

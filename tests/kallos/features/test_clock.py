@@ -1,5 +1,6 @@
 """Which rows come next, and whether one can still fall into a window."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -7,11 +8,19 @@ from kallos.datasets import get_walk_forward_splits
 from kallos.errors import DataError
 from kallos.features.clock import can_follow, next_rows
 from kallos.features.frequency import Frequency, find_frequency
+from kallos.features.market import Market
 from kallos.folds.cut import cut_folds
 from kallos.specs.study import FoldSpec
 from tests.calendars import KINDS, exchange, forex, with_gaps
 
 ONE = FoldSpec(n_folds=1)
+NEW_YORK = Market.of("NYSE")
+
+
+def on_sessions(first: str, last: str, step: str = "h") -> pd.DatetimeIndex:
+    """Return the bars of New York's sessions."""
+    bars = exchange("America/New_York", first, last, step=step)
+    return bars[NEW_YORK.is_session(bars)]
 
 
 def moments(*texts: str) -> list[pd.Timestamp]:
@@ -127,3 +136,60 @@ def test_fortnights_may_be_missing_too():
     frequency = find_frequency(fortnights, "sessions")
     assert frequency == Frequency("14D", has_gaps=True)
     assert next_rows(fortnights, frequency, 1) == [fortnights[-1] + pd.Timedelta(days=14)]
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        # Memorial Day, a Monday; Thanksgiving, a Thursday; two days on which nothing is closed.
+        (on_sessions("2024-01-02", "2024-05-24", "D"), ["2024-05-28 20:00", "2024-05-29 20:00"]),
+        (on_sessions("2024-01-02", "2024-11-27", "D"), ["2024-11-29 21:00", "2024-12-02 21:00"]),
+        (on_sessions("2024-01-02", "2024-08-06", "D"), ["2024-08-07 20:00", "2024-08-08 20:00"]),
+        # Two holidays within eight days.
+        (on_sessions("2024-01-02", "2024-12-24", "D"), ["2024-12-26 21:00", "2024-12-27 21:00"]),
+        (on_sessions("2024-01-02", "2024-12-31", "D"), ["2025-01-02 21:00", "2025-01-03 21:00"]),
+        # Its opening hours behind a holiday are those of the usual day, with the session's last bar and in its middle.
+        (on_sessions("2024-01-02", "2024-05-24"), ["2024-05-28 13:30", "2024-05-28 14:30"]),
+        (on_sessions("2024-01-02", "2024-05-24")[:-1], ["2024-05-24 19:30", "2024-05-28 13:30"]),
+        (on_sessions("2024-01-02", "2024-11-27", "15min"), ["2024-11-29 14:30", "2024-11-29 14:45"]),
+        # Mondays off say nothing about the next one: five of those before are holidays.
+        (on_sessions("2024-01-02", "2024-05-31"), ["2024-06-03 13:30", "2024-06-03 14:30"]),
+        # Nobody knows ahead that the exchange stays closed on the next day, in mourning for a president.
+        (on_sessions("2024-06-03", "2025-01-08", "D"), ["2025-01-09 21:00", "2025-01-10 21:00"]),
+    ],
+)
+def test_the_next_rows_of_a_market_are_on_its_next_sessions(index, expected):
+    assert next_rows(index, find_frequency(index, "sessions"), 2, NEW_YORK) == moments(*expected)
+
+
+@pytest.mark.parametrize("step", ["D", "h"])
+def test_over_three_years_the_next_row_is_right_before_each_holiday(step):
+    index = on_sessions("2021-01-04", "2024-12-31", step)
+    holidays = NEW_YORK.holidays_between(index[:-1], index[1:])
+    behind = np.flatnonzero((holidays > 0) & (index[1:] >= pd.Timestamp("2022-01-01"))) + 1
+    # Ten a year, but nine in 2022, whose New Year's Day is a Saturday.
+    assert len(behind) == 29
+    for position in behind:
+        assert next_rows(index[:position], Frequency(step, has_gaps=True), 1, NEW_YORK) == [index[position]]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_market_moves_no_row_that_comes_at_every_step(kind):
+    assert next_rows(kind.index, find_frequency(kind.index), 3, NEW_YORK) == moments(*kind.following)
+
+
+def test_a_market_moves_no_bar_of_a_week():
+    # The Friday of Easter is a holiday, and no bar before says what such a week does.
+    weeks = pd.date_range("2020-01-03", "2024-03-22", freq="W-FRI").delete(50)
+    assert next_rows(weeks, find_frequency(weeks, "sessions"), 1, NEW_YORK) == moments("2024-03-29")
+
+
+@pytest.mark.parametrize("step", ["D", "h"])
+def test_a_window_that_ends_with_a_holiday_is_complete_with_its_last_session(step):
+    index = on_sessions("2023-01-03", "2024-03-28", step)
+    frequency, end = find_frequency(index, "sessions"), pd.Period("2024-03").end_time
+    # Good Friday is the last weekday of March.
+    assert can_follow(index, frequency, end)
+    assert not can_follow(index, frequency, end, NEW_YORK)
+    assert can_follow(index[:-1], frequency, end, NEW_YORK)
+    assert can_follow(index, frequency, pd.Timestamp("2024-04-01 23:59"), NEW_YORK)

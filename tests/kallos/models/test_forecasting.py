@@ -167,7 +167,7 @@ def test_the_next_forecast_needs_what_is_known_of_its_rows(of_events):
     days = pd.date_range(rows.index[-1], periods=4, freq="D", name="timestamp")[1:]
     longer = pd.concat([frame, pd.DataFrame({"event": [1.0, 0.0, 1.0]}, index=days)])
     assert len(forecast_next(of_events, rows, later=longer).point) == 3
-    with pytest.raises(DataError, match=r"'event' has none for 2021-02-06.*add rows with these timestamps") as refused:
+    with pytest.raises(DataError, match="event has none for 2021-02-06") as refused:
         forecast_next(of_events, rows, later=longer.iloc[:-1])
     assert refused.value.remedy.endswith("their other columns may be empty")
 
@@ -177,3 +177,13 @@ def test_means_over_many_rows_need_as_many_rows(of_events):
     needed = max(map(rows_before, of_events.members)) + 21
     with pytest.raises(DataError, match=rf"needs {needed} rows, and there are {needed - 1}"):
         forecast_next(of_events, rows.iloc[-needed + 1 :])
+
+
+def test_a_forecast_is_for_the_next_sessions_of_the_studys_market(tmp_path):
+    # The last row is of Friday, 2021-07-02; Independence Day is a Sunday, and Monday its day off.
+    days = pd.bdate_range(end="2021-07-02", periods=400, name="timestamp", unit="ns")
+    frame = make_features().set_axis(days)
+    for market, expected in {"NYSE": "2021-07-06", "XLON": "2021-07-05"}.items():
+        model = trained_on(tmp_path / market, frame, horizon=1, data={"market": market})
+        rows = rows_of(model, frame)
+        assert forecast_next(model, rows).target_times == (f"{expected}T00:00:00",)
