@@ -25,13 +25,15 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import t
 
-from kallos.baselines.forecasts import SIMPLE, baseline_forecasts
+from kallos.baselines.forecasts import baseline_forecasts
 from kallos.baselines.window import Window
 from kallos.evaluation.significance import diebold_mariano, long_run_variance
 from kallos.features.frequency import Frequency
 from kallos.specs.study import TuneSpec
 
 Array = npt.NDArray[np.float64]
+
+_BASELINES = ("zero", "last", "mean", "drift", "seasonal")
 
 SERIES = 4000
 LEVEL = 0.01
@@ -112,7 +114,7 @@ def known_signals(
 def p_against_best_baseline(holdout: Window, forecast: Array) -> float:
     """Return the p value of forecasts one step ahead against the baseline of least error on the hold-out."""
     actual = holdout.actual.ravel()
-    baselines = baseline_forecasts(holdout, SIMPLE).values()
+    baselines = baseline_forecasts(holdout, _BASELINES).values()
     baseline = min((np.square(each.point.ravel() - actual) for each in baselines), key=np.mean)
     return diebold_mariano(np.square(forecast - actual), baseline).p_value
 

@@ -105,7 +105,7 @@ def evaluate(
     against: str = CHAMPION,
     output_dir: str | None = None,
 ) -> HoldoutEvaluation:
-    """Judge a model on rows that its study never saw, against baselines, ridge and the champion.
+    """Judge a model on rows that its study never saw, against baselines, HAR, ridge and the champion.
 
     Args:
         model: Model directory, or its fsspec URL.

@@ -83,7 +83,7 @@ def nightly(
             (in `days_in`, or UTC).
     """
     require_holdout(spec)
-    if only_on_sessions and (why_none := no_session(spec.data)):
+    if only_on_sessions and (why_none := no_session(spec)):
         nothing: Night = completed(why_none)
         return nothing
     logger = get_run_logger()

@@ -237,7 +237,7 @@ def tune(
         only_on_sessions: Do nothing if the study's `market` has no session on the day for which the run is scheduled
             (in `days_in`, or UTC).
     """
-    if only_on_sessions and (why_none := no_session(spec.data)):
+    if only_on_sessions and (why_none := no_session(spec)):
         nothing: Tuned = completed(why_none)
         return nothing
     logging.getLogger("prefect.task_runs").addFilter(is_worth_a_line)

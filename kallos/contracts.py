@@ -166,14 +166,14 @@ def what_is_known_ahead_moves_the_forecasts_of_its_own_row(name: str, folder: st
         frame = _frame().assign(known_event=np.random.default_rng(1).integers(0, 2, 200).astype(float))
         # The label of a row is known `label_horizon` rows later, and is forecast from the event of that row.
         frame["log_return_close"] += 0.05 * frame["known_event"].shift(-label_horizon, fill_value=0)
-        over = {"features": {"label_horizon": label_horizon, "known_future": ["known_event"]}}
-        job = _job(name, folder, frame, **over)
+        features = {"label_horizon": label_horizon, "known_future": ["known_event"]}
+        job = _job(name, folder, frame, features=features)
         row = job.folds[0].validation_start + 10
         changed, place = frame.copy(), frame.index[label_horizon + row]
         changed.loc[place, "known_event"] = 1 - frame.loc[place, "known_event"]
         fitted = fit_fold(job)
         before = _forecast(job, fitted)
-        after = _forecast(job, replace(fitted, series=fit_fold(_job(name, folder, changed, **over)).series))
+        after = _forecast(job, replace(fitted, series=fit_fold(_job(name, folder, changed, features=features)).series))
         # The window's 10th row is the last step of the forecast that begins `horizon` - 1 rows earlier.
         first = 10 - (_HORIZON - 1)
         _must(np.array_equal(before[:first], after[:first]), "a forecast must not read a column beyond its last row")

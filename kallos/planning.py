@@ -1,7 +1,7 @@
 """The plan of a study, made before its first trial: rows, folds, baseline scores, fold jobs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from kallos.architectures import Params, get_architecture
 from kallos.architectures.lookup import refuse_missing_packages
 from kallos.architectures.study_space import StudySpace
+from kallos.baselines.forecasts import counting
 from kallos.baselines.scores import BaselineScores, score_baselines
 from kallos.errors import DataError, UsageError, require
 from kallos.features.moments import Timestamp, timestamp
@@ -142,13 +143,13 @@ class StudyPlan:
 
     @cached_property
     def baseline_values(self) -> dict[str, float]:
-        """Mean error over the folds of each baseline."""
+        """Mean error over the folds of each baseline that is scored, whether it counts or not."""
         return mean_baseline_values(self.windows)
 
     @cached_property
     def baseline(self) -> str:
-        """The best baseline by mean over the folds."""
-        return min(self.baseline_values, key=self.baseline_values.__getitem__)
+        """The best by mean over the folds of the baselines that count."""
+        return best_baseline(self.baseline_values, self.spec.baselines)
 
     @property
     def baseline_value(self) -> float:
@@ -243,6 +244,12 @@ def mean_baseline_values(windows: Sequence[FoldWindow]) -> dict[str, float]:
     """Return the mean error over the folds of each baseline; empty without folds."""
     names = windows[0].baseline_values if windows else ()
     return {name: mean([window.baseline_values[name] for window in windows]) for name in names}
+
+
+def best_baseline(values: Mapping[str, float], named: Sequence[str]) -> str:
+    """Return the baseline with the lowest error of those that count, because a study names them."""
+    counted = counting(values, named)
+    return min(counted, key=counted.__getitem__)
 
 
 def planned_folds(

@@ -73,7 +73,7 @@ def holdout_evaluation(decision: str = "ship", **over: Any) -> HoldoutEvaluation
         "rmse_by_seed": {"42": 0.0104},
         "baseline": "zero",
         "against_baseline": against,
-        "against_ridge": against.model_copy(update={"other": "ridge", "low": -0.01}),
+        "beside": {"ridge": against.model_copy(update={"other": "ridge", "low": -0.01})},
         "against_champion": None,
         "holdout_evaluations": 3,
         "tests": 2,

@@ -12,7 +12,6 @@ import pandas as pd
 
 from kallos.architectures import get_architecture
 from kallos.baselines.forecasts import baseline_forecasts
-from kallos.baselines.scores import IN_FOLDS
 from kallos.baselines.window import Window
 from kallos.features.frequency import Frequency
 from kallos.folds.cut import Fold
@@ -71,8 +70,11 @@ def small_job(folder: Path, frame: pd.DataFrame | None = None, *, fold: int = 0,
 def baseline_values(frame: pd.DataFrame, fold: Fold, spec: TuneSpec) -> dict[str, float]:
     """Return the error of each baseline in a fold of numbered rows, by the study's metric."""
     window = Window.of_fold(frame, fold, spec, Frequency(None))
-    forecasts = baseline_forecasts(window, IN_FOLDS)
-    return {name: errors_of(spec.metric, each, window.actual).value for name, each in forecasts.items()}
+    forecasts = baseline_forecasts(window)
+    return {
+        name: errors_of(spec.metric, each, window.actual, spec.features.variance_powers).value
+        for name, each in forecasts.items()
+    }
 
 
 def fold_score(job: FoldJob, error: float, **over: Any) -> FoldScore:

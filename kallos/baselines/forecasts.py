@@ -1,42 +1,55 @@
-"""The baselines, simple forecasts and a ridge regression, with quantiles."""
+"""The baselines' forecasts, with means and quantiles."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from kallos.baselines.garch import garch
+from kallos.baselines.har import har
 from kallos.baselines.ridge import ridge
-from kallos.baselines.simple import drift, last, mean, seasonal, zero
+from kallos.baselines.simple import column, drift, ewma, last, mean, seasonal, zero
 from kallos.baselines.window import Origins, Window
 from kallos.scoring.metrics import Forecast
+from kallos.specs.baselines import COLUMN, GARCH, HAR, RIDGE, kind_and_column
 
 Array = npt.NDArray[np.float64]
 Baseline = Callable[[Window, Origins], Array | None]
+Value = TypeVar("Value")
 
-RIDGE = "ridge"
-SIMPLE: Mapping[str, Baseline] = {"zero": zero, "last": last, "drift": drift, "mean": mean, "seasonal": seasonal}
-BASELINES: Mapping[str, Baseline] = {**SIMPLE, RIDGE: ridge}
+_WITHOUT_FIT: Mapping[str, Baseline] = {
+    "zero": zero,
+    "last": last,
+    "mean": mean,
+    "drift": drift,
+    "seasonal": seasonal,
+    "ewma": ewma,
+}
+# Fitted on the target's logarithm if models train on it.
+_REGRESSIONS: Mapping[str, Baseline] = {HAR: har, RIDGE: ridge}
+_OF_A_COLUMN = {GARCH: garch, COLUMN: column}
 # The forecast that combines the best baseline of each target.
 EACH_BEST = "each target's best"
 
 
-def baseline_forecasts(window: Window, names: Iterable[str] = BASELINES) -> dict[str, Forecast]:
+def baseline_forecasts(window: Window, names: Iterable[str] | None = None) -> dict[str, Forecast]:
     """Return the forecasts of each baseline that the window allows, in its units, from all of its origins.
 
-    Quantile forecasts add the quantiles of a baseline's past errors at each step, on the rows known at the first
-    origin.
+    By default all that its study scores. Quantile forecasts add the quantiles of a baseline's past errors at each step,
+    on the rows known at the first origin. If models train on the logarithm of the target, so do the regressions: their
+    median is the exponential of the forecast, and their mean is that times the mean exponential of the past errors
+    (Duan, 1983, "Smearing estimate: a nonparametric retransformation method"). Raises `UsageError` for a column that
+    the study lacks, and `DataError` if a baseline cannot forecast such targets.
     """
-    levels = window.spec.levels
-    past = window.past_origins if len(levels) > 1 else np.arange(0)
-    origins = np.concatenate([past, window.origins])
-    actual = window.values[past[:, None] + window.lead + np.arange(window.horizon)]
-    forecasts = {}
-    for name in names:
-        point = BASELINES[name](window, origins)
-        if point is not None:
-            before, now = point[: len(past)], point[len(past) :]
-            forecasts[name] = _with_quantiles(now, actual - before, levels) if len(past) else Forecast.of_points(now)
-    return forecasts
+    forecasts = {name: _forecast(name, window) for name in (window.spec.scored_baselines if names is None else names)}
+    return {name: each for name, each in forecasts.items() if each is not None}
+
+
+def counting(values: Mapping[str, Value], named: Sequence[str]) -> dict[str, Value]:
+    """Return the entries of the baselines that a model has to beat: those that the study names."""
+    return {name: value for name, value in values.items() if name in named or name == EACH_BEST}
 
 
 def best_by_target(errors: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
@@ -52,8 +65,28 @@ def with_each_best(forecasts: Mapping[str, Forecast], rules: Sequence[str]) -> d
     return {**forecasts, EACH_BEST: Forecast.by_target([forecasts[rule] for rule in rules])}
 
 
-def _with_quantiles(point: Array, past_errors: Array, levels: tuple[float, ...]) -> Forecast:
-    """Return forecasts with the quantiles of past errors, ignoring origins with too few earlier rows."""
-    has_all = np.isfinite(past_errors).all(axis=(1, 2))
-    spread = np.moveaxis(np.quantile(past_errors[has_all], levels, axis=0), 0, -1)
-    return Forecast(point, point, point[..., None] + spread, levels)
+def _baseline(name: str) -> Baseline:
+    kind, column_name = kind_and_column(name)
+    if column_name is not None:
+        return partial(_OF_A_COLUMN[kind], name=column_name)
+    return {**_WITHOUT_FIT, **_REGRESSIONS}[kind]
+
+
+def _forecast(name: str, window: Window) -> Forecast | None:
+    levels = window.spec.levels
+    in_logarithms = name in _REGRESSIONS and window.spec.features.target_transform == "log"
+    rows = window.in_logarithms() if in_logarithms else window
+    past = rows.past_origins if len(levels) > 1 or in_logarithms else np.arange(0)
+    forecast = _baseline(name)(rows, np.concatenate([past, rows.origins]))
+    if forecast is None:
+        return None
+    before, point = forecast[: len(past)], forecast[len(past) :]
+    errors = rows.following(past) - before
+    # Origins with too few earlier rows have no forecast.
+    errors = errors[np.isfinite(errors).all(axis=(1, 2))]
+    spread = np.moveaxis(np.quantile(errors, levels, axis=0), 0, -1) if len(levels) > 1 else np.zeros(1)
+    quantiles = point[..., None] + spread
+    if not in_logarithms:
+        return Forecast(point, point, quantiles, levels)
+    median, smearing = np.exp(point), np.exp(errors).mean(axis=0)
+    return Forecast(median, median * smearing, np.exp(quantiles), levels).over(window.unit)

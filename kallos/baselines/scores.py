@@ -1,18 +1,19 @@
 """The errors of baselines in a study's folds, over the same (origin, step) pairs as for models."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kallos.baselines.forecasts import baseline_forecasts, best_by_target, with_each_best
+from kallos.baselines.forecasts import EACH_BEST, baseline_forecasts, best_by_target, counting, with_each_best
 from kallos.baselines.window import Window
+from kallos.errors import UsageError
 from kallos.features.frequency import Frequency, find_frequency
 from kallos.folds.cut import Fold
 from kallos.folds.panel import Panel
 from kallos.folds.study import naming
-from kallos.scoring.metrics import ForecastErrors, errors_of, mean, mean_of_each
+from kallos.scoring.metrics import Forecast, ForecastErrors, errors_of, mean, mean_of_each
 from kallos.specs.study import TuneSpec
-
-IN_FOLDS = ("zero", "last", "mean")
+from kallos.words import shorten
 
 Errors = dict[str, tuple[float, ...]]
 
@@ -35,25 +36,32 @@ def score_baselines(
 ) -> list[BaselineScores]:
     """Return the errors of the baselines in these folds of the calendar, then in those beyond.
 
-    Each target's best baseline is the best by mean over the folds, without those `beyond`. Raises `DataError` if a
-    target is constant and its errors are in standard deviations.
+    Baselines that do not exist in one of them, or have an infinite error, are left out of all. Each target's best
+    baseline is the best by mean over the folds, without those `beyond`, among those that the study names. Raises
+    `DataError` if a target is constant and its errors are in standard deviations, and `UsageError` if none of the
+    study's baselines is left.
     """
     frequencies = [find_frequency(timestamps, spec.data.frequency) for timestamps in panel.timestamps]
     windows = [_windows(panel, fold, spec, frequencies) for fold in (*folds, *beyond)]
     # Only errors are kept: forecasts of many quantiles fill the memory.
-    errors = [_errors(spec.metric, fold, rules=()) for fold in windows]
-    by_target = [_by_target(each) for each in errors]
-    rules = best_by_target(mean_by_target(by_target[: len(folds)]))
+    errors = [[_errors(window, baseline_forecasts(window)) for window in fold] for fold in windows]
+    names = _comparable([asset for fold in errors for asset in fold], spec)
+    by_target = [{name: mean_of_each([asset[name].by_target for asset in fold]) for name in names} for fold in errors]
+    rules = best_by_target(counting(mean_by_target(by_target[: len(folds)]), spec.baselines))
     if len(set(rules)) > 1:
-        errors = [_errors(spec.metric, fold, rules) for fold in windows]
+        names = (*names, EACH_BEST)
+        for fold_errors, fold in zip(errors, windows, strict=True):
+            for asset, window in zip(fold_errors, fold, strict=True):
+                combined = with_each_best(baseline_forecasts(window, dict.fromkeys(rules)), rules)
+                asset |= _errors(window, {EACH_BEST: combined[EACH_BEST]})
     return [
         BaselineScores(
-            values={name: mean([asset.value for asset in each]) for name, each in of_fold.items()},
-            rmse={name: mean([asset.rmse for asset in each]) for name, each in of_fold.items()},
-            by_asset={name: tuple(asset.value for asset in each) for name, each in of_fold.items()},
+            values={name: mean([asset[name].value for asset in fold]) for name in names},
+            rmse={name: mean([asset[name].rmse for asset in fold]) for name in names},
+            by_asset={name: tuple(asset[name].value for asset in fold) for name in names},
             by_target=own,
         )
-        for of_fold, own in zip(errors, by_target, strict=True)
+        for fold, own in zip(errors, by_target, strict=True)
     ]
 
 
@@ -71,16 +79,19 @@ def _windows(panel: Panel, fold: Fold, spec: TuneSpec, frequencies: Sequence[Fre
     return windows
 
 
-def _errors(metric: str, windows: Sequence[Window], rules: Sequence[str]) -> dict[str, list[ForecastErrors]]:
-    """Return the errors of each baseline, one per asset; with rules, also of the one that follows a rule per target."""
-    each = [_errors_of_asset(metric, window, rules) for window in windows]
-    return {name: [asset[name] for asset in each] for name in each[0]}
+def _errors(window: Window, forecasts: Mapping[str, Forecast]) -> dict[str, ForecastErrors]:
+    metric, powers = window.spec.metric, window.spec.features.variance_powers
+    return {name: errors_of(metric, forecast, window.actual, powers) for name, forecast in forecasts.items()}
 
 
-def _errors_of_asset(metric: str, window: Window, rules: Sequence[str]) -> dict[str, ForecastErrors]:
-    forecasts = with_each_best(baseline_forecasts(window, IN_FOLDS), rules)
-    return {name: errors_of(metric, forecast, window.actual) for name, forecast in forecasts.items()}
-
-
-def _by_target(errors: Mapping[str, Sequence[ForecastErrors]]) -> Errors:
-    return {name: mean_of_each([asset.by_target for asset in each]) for name, each in errors.items()}
+def _comparable(windows: Sequence[Mapping[str, ForecastErrors]], spec: TuneSpec) -> tuple[str, ...]:
+    """Return the baselines that all windows have, with an error that is not infinite."""
+    names = tuple(
+        name for name in windows[0] if all(name in errors and not math.isinf(errors[name].value) for errors in windows)
+    )
+    if not counting(dict.fromkeys(names), spec.baselines):
+        raise UsageError(
+            f"a study needs a baseline with a finite {spec.metric} in all folds; {shorten(spec.baselines)} have none: "
+            f"name others in `baselines`"
+        )
+    return names

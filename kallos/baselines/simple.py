@@ -1,15 +1,21 @@
-"""The simple forecasts, made only from targets that are known at the origin.
+"""The forecasts without a fit, made only from values that are known at the origin.
 
 All have the shape (origins, horizon, targets) and are in the window's units. The origins are the window's or earlier.
 """
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from kallos.baselines.seasonal import Season
 from kallos.baselines.window import Origins, Window
+from kallos.errors import UsageError
+from kallos.words import did_you_mean
 
 Array = npt.NDArray[np.float64]
+
+# The weight of the past in RiskMetrics' daily variance (J.P. Morgan, 1996, "RiskMetrics technical document").
+_DECAY = 0.94
 
 
 def zero(window: Window, origins: Origins) -> Array:
@@ -47,6 +53,29 @@ def seasonal(window: Window, origins: Origins) -> Array | None:
         return None
     rows = season.rows_before(timestamps, origins[:, None] + _ahead(window), origins[:, None])
     return np.where(rows[..., None] >= 0, window.values[rows], np.nan)
+
+
+def ewma(window: Window, origins: Origins) -> Array:
+    """Return the exponentially weighted mean of all known values, from the first one on, with a decay of 0.94."""
+    weighted = pd.DataFrame(window.values).ewm(alpha=1 - _DECAY, adjust=False).mean().to_numpy()
+    return np.broadcast_to(weighted[origins][:, None], _shape(window, origins))
+
+
+def column(window: Window, origins: Origins, *, name: str) -> Array:
+    """Return a column's value at the origin, in the targets' own units; raises as `values_of`."""
+    values = values_of(window, name)[origins][:, None, None] / window.unit
+    return np.broadcast_to(values, _shape(window, origins))
+
+
+def values_of(window: Window, name: str) -> Array:
+    """Return a column that a baseline reads, of shape (rows,); raises `UsageError` if the study has none of it."""
+    if name not in window.frame:
+        raise UsageError(
+            f"a baseline's column must be one of the study's columns, and {name!r} is not: "
+            f"{did_you_mean(name, map(str, window.frame.columns))}"
+        )
+    values: Array = window.frame[name].to_numpy(np.float64)
+    return values
 
 
 def _ahead(window: Window) -> Origins:

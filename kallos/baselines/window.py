@@ -1,6 +1,6 @@
 """The rows to forecast, a fold's window or a hold-out, with the known rows before them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -11,7 +11,8 @@ import pandas as pd
 from kallos.errors import DataError
 from kallos.features.frequency import Frequency
 from kallos.folds.cut import Fold
-from kallos.scoring.targets import error_unit, targets_of
+from kallos.scoring.targets import error_unit, refuse_not_positive, targets_of
+from kallos.specs.metrics import QLIKE
 from kallos.specs.study import TuneSpec
 
 Array = npt.NDArray[np.float64]
@@ -35,7 +36,15 @@ class Window:
 
     @classmethod
     def of_fold(cls, frame: pd.DataFrame, fold: Fold, spec: TuneSpec, frequency: Frequency) -> Self:
-        """Return a fold's window, with the fold's training rows before it."""
+        """Return a fold's window, with the fold's training rows before it.
+
+        Raises `DataError` if the metric is qlike and a target in the window is not positive.
+        """
+        if spec.metric == QLIKE:
+            scored = frame.iloc[fold.validation_start : fold.validation_stop]
+            refuse_not_positive(
+                scored, spec.features.targets, "metric qlike", "repair these rows, or use another `metric`"
+            )
         unit = error_unit(frame, fold, spec.features, in_own_units=spec.in_own_units)
         return cls(frame.iloc[fold.rows], fold.validation_start - fold.train_start, spec, frequency, unit)
 
@@ -58,6 +67,13 @@ class Window:
                 f"a window must begin at least {self.lead} rows after the first row, and begins {self.start} rows "
                 f"after it: bring earlier rows"
             )
+
+    def in_logarithms(self) -> "Window":
+        """Return the same rows with the logarithms of the targets; raises `DataError` if one is not positive."""
+        logarithm = "target_transform 'log'"
+        refuse_not_positive(self.frame, self.targets, logarithm, "repair these rows, or remove `target_transform`")
+        logs = {name: np.log(self.frame[name]) for name in self.targets}
+        return replace(self, frame=self.frame.assign(**logs), unit=np.ones(len(self.targets)))
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -102,13 +118,23 @@ class Window:
         """The positions of the origins, each the last known row."""
         return np.arange(self.start, len(self.frame) - self.horizon + 1, dtype=np.int64) - self.lead
 
+    @property
+    def known(self) -> int:
+        """The number of rows known at the first origin."""
+        return int(self.origins[0]) + 1
+
+    def following(self, origins: Origins) -> Array:
+        """Return the values that are forecast from these origins, of shape (origins, horizon, targets)."""
+        following: Array = self.values[origins[:, None] + self.lead + np.arange(self.horizon)]
+        return following
+
     @cached_property
     def past_origins(self) -> Origins:
         """The positions of the origins whose whole horizon is known at the first origin."""
-        past = np.arange(int(self.origins[0]) + 1 - self.overlap, dtype=np.int64)
+        past = np.arange(self.known - self.overlap, dtype=np.int64)
         if not len(past):
             raise DataError(
-                f"quantiles of baselines need more than {self.overlap} rows up to a window's first origin, and "
+                f"past errors of baselines need more than {self.overlap} rows up to a window's first origin, and "
                 f"there are {len(self.history)}: bring earlier rows"
             )
         return past
@@ -116,4 +142,4 @@ class Window:
     @cached_property
     def history(self) -> Array:
         """The values known at the first origin."""
-        return self.values[: self.origins[0] + 1]
+        return self.values[: self.known]

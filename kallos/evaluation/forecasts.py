@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
-from kallos.baselines.forecasts import EACH_BEST, RIDGE, SIMPLE, baseline_forecasts, best_by_target, with_each_best
+from kallos.baselines.forecasts import EACH_BEST, baseline_forecasts, best_by_target, counting, with_each_best
+from kallos.baselines.simple import last
 from kallos.baselines.window import Window
 from kallos.errors import DataError
 from kallos.evaluation.metrics import score_forecasts
@@ -17,8 +17,9 @@ from kallos.features.snapshots import frame_sha256
 from kallos.folds.cut import fewest_origins
 from kallos.scoring.losses import loss_of
 from kallos.scoring.metrics import Forecast, rmse
-
-Array = npt.NDArray[np.float64]
+from kallos.specs.baselines import ALWAYS_SCORED
+from kallos.specs.metrics import QLIKE
+from kallos.words import shorten
 
 
 def evaluate_forecasts(
@@ -38,35 +39,44 @@ def evaluate_forecasts(
     evaluations on rows of this hold-out, including this one. `tests` counts the distinct pairs of model and window
     among them.
 
-    Raises `DataError` if there are too few origins for a verdict, the target is constant, or the forecasts are not one
-    finite number for each origin and step, and `FitError` as `kallos.scoring.metrics.measure`.
+    Raises `DataError` if there are too few origins for a verdict, the target is constant, the forecasts are not one
+    finite number for each origin and step, or one is not positive and the metric is qlike; `FitError` as
+    `kallos.scoring.metrics.measure`; and `UsageError` as `baseline_forecasts`.
     """
     refuse_too_few(holdout)
-    spec, actual, unit, loss = holdout.spec, holdout.actual, holdout.unit, loss_of(holdout.spec.metric)
+    spec, actual, unit = holdout.spec, holdout.actual, holdout.unit
+    powers = spec.features.variance_powers
+    loss = loss_of(spec.metric, powers)
     for name, each in {**forecasts, **({} if champion is None else {"the champion": champion})}.items():
-        _refuse_unfit(name, each, (*actual.shape, len(each.levels)))
-    baselines = baseline_forecasts(holdout)
-    simple = {name: forecast for name, forecast in baselines.items() if name in SIMPLE}
-    rules = best_by_target({name: loss.by_target(each, actual) for name, each in simple.items()})
-    simple = with_each_best(simple, rules)
-    forecasters = {
-        "model": Forecast.mean_of(forecasts.values()).over(unit),
-        **simple,
-        RIDGE: baselines[RIDGE],
+        _refuse_unfit(name, each, (*actual.shape, len(each.levels)), spec.metric)
+    baselines = {
+        name: each
+        for name, each in baseline_forecasts(holdout).items()
+        if np.isfinite(loss.by_origin(each, actual)).all()
     }
+    if not counting(baselines, spec.baselines):
+        raise DataError(
+            f"an evaluation needs a baseline whose {loss.name} is finite, and {shorten(spec.baselines)} have none: "
+            f"tune with others in `baselines`"
+        )
+    rules = best_by_target(
+        {name: loss.by_target(each, actual) for name, each in counting(baselines, spec.baselines).items()}
+    )
+    baselines = with_each_best(baselines, rules)
+    forecasters = {"model": Forecast.mean_of(forecasts.values()).over(unit), **baselines}
     if champion is not None:
         forecasters["champion"] = champion.over(unit)
     losses = {name: loss.by_origin(each, actual) for name, each in forecasters.items()}
-    best_baseline = min(simple, key=lambda name: losses[name].mean())
+    best_baseline = min(counting(baselines, spec.baselines), key=lambda name: losses[name].mean())
     if losses[best_baseline].mean() == 0:
         raise DataError(
             f"an evaluation needs a target that varies, and the baseline ({best_baseline}) forecasts "
             f"{spec.features.target_label!r} without error on the hold-out: choose other test dates or another target"
         )
-    zero, last = forecasters["zero"].point, forecasters["last"].point
+    repeated = last(holdout, holdout.origins)
     # Some targets may behave like returns, others like levels.
-    is_level = np.square(last - actual).mean(axis=(0, 1)) < np.square(zero - actual).mean(axis=(0, 1))
-    reference = np.where(is_level, last, zero)
+    is_level = np.square(repeated - actual).mean(axis=(0, 1)) < np.square(actual).mean(axis=(0, 1))
+    reference = np.where(is_level, repeated, 0.0)
 
     def against(name: str) -> Comparison:
         test = diebold_mariano(losses["model"], losses[name], overlap=holdout.overlap)
@@ -86,7 +96,8 @@ def evaluate_forecasts(
             p_value=test.p_value,
         )
 
-    against_baseline, against_ridge = against(best_baseline), against(RIDGE)
+    against_baseline = against(best_baseline)
+    beside = {name: against(name) for name in ALWAYS_SCORED if name in baselines}
     against_champion = None if champion is None else against("champion")
     return HoldoutEvaluation(
         model_id=model_id,
@@ -100,19 +111,21 @@ def evaluate_forecasts(
         data_sha256=frame_sha256(holdout.frame),
         level=LEVEL,
         scores={
-            name: score_forecasts(actual, each, spec.metric, reference=reference, history=holdout.history)
+            name: score_forecasts(
+                actual, each, spec.metric, powers=powers, reference=reference, history=holdout.history
+            )
             for name, each in forecasters.items()
         },
-        rmse_by_seed={seed: rmse(each.over(unit).point - actual) for seed, each in forecasts.items()},
+        rmse_by_seed={seed: rmse(each.over(unit).mean - actual) for seed, each in forecasts.items()},
         baseline=best_baseline,
         against_baseline=against_baseline,
-        against_ridge=against_ridge,
+        beside=beside,
         against_champion=against_champion,
         holdout_evaluations=holdout_evaluations,
         tests=tests,
         verdict=decide(
             against_baseline,
-            against_ridge,
+            beside,
             against_champion,
             baseline_rules=rules if best_baseline == EACH_BEST else (best_baseline,),
             is_like_returns=not is_level.any(),
@@ -138,7 +151,7 @@ def refuse_too_few(holdout: Window) -> None:
         )
 
 
-def _refuse_unfit(name: str, forecast: Forecast, shape: tuple[int, ...]) -> None:
+def _refuse_unfit(name: str, forecast: Forecast, shape: tuple[int, ...], metric: str) -> None:
     if forecast.quantiles.shape != shape:
         raise DataError(
             f"forecasts must cover every origin, step, target and level, shape {shape}, and those of {name} have shape "
@@ -146,3 +159,8 @@ def _refuse_unfit(name: str, forecast: Forecast, shape: tuple[int, ...]) -> None
         )
     if not np.isfinite(forecast.quantiles).all():
         raise DataError(f"forecasts must be finite, and those of {name} are not: train the model again")
+    if metric == QLIKE and not (forecast.mean > 0).all():
+        raise DataError(
+            f"forecasts must be positive with metric qlike, and those of {name} are not: tune with "
+            f"`target_transform` 'log'"
+        )

@@ -1,5 +1,7 @@
 """Scores of forecasts. All arrays have the shape (origins, steps, targets) and the hold-out's units."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,14 +12,14 @@ Array = npt.NDArray[np.float64]
 
 
 def score_forecasts(
-    actual: Array, forecast: Forecast, metric: str, *, reference: Array, history: Array
+    actual: Array, forecast: Forecast, metric: str, *, powers: Sequence[int], reference: Array, history: Array
 ) -> ForecastScores:
     """Return a forecaster's scores over all origins, steps and targets.
 
-    Direction and rank correlation are measured relative to `reference`, which broadcasts to the forecasts. `history`
-    holds the targets known at the first origin.
+    `powers` are those of `FeatureSpec.variance_powers`. Direction and rank correlation are measured relative to
+    `reference`, which broadcasts to the forecasts. `history` holds the targets known at the first origin.
     """
-    errors = errors_of(metric, forecast, actual)
+    errors = errors_of(metric, forecast, actual, powers)
     return ForecastScores(
         value=errors.value,
         rmse=errors.rmse,

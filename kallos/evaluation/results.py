@@ -57,12 +57,14 @@ class Verdict(Result):
 
 
 class HoldoutEvaluation(Result):
-    """A model's evaluation. `scores` is by forecaster: `model`, the simple baselines, `ridge`, then `champion`.
+    """A model's evaluation. `scores` is by forecaster: `model`, the baselines, then `champion`.
 
-    `baseline` names the one (or the best one for each target) with the least mean loss on the hold-out itself, so the
-    hardest to beat. `metric` is what the study minimised. The comparisons use `loss`, whose mean is the metric,
-    or the squared error if there is none; skills are shares of its `score`. `holdout_evaluations` counts all
-    evaluations on rows of this hold-out so far, including this one, and `tests` the distinct pairs of model and window.
+    `baseline` names the one (or the best one for each target) with the least mean loss on the hold-out itself of those
+    that the study names, so the hardest to beat. `beside` compares the model with HAR and ridge, which decide nothing
+    unless the study names them; one that cannot be scored is left out. `metric` is what the study minimised. The
+    comparisons use `loss`, whose mean is the metric, or the squared error if there is none; skills are shares of its
+    `score`. `holdout_evaluations` counts all evaluations on rows of this hold-out so far, including this one, and
+    `tests` the distinct pairs of model and window.
     """
 
     model_id: str
@@ -79,7 +81,7 @@ class HoldoutEvaluation(Result):
     rmse_by_seed: dict[str, float]
     baseline: str
     against_baseline: Comparison
-    against_ridge: Comparison
+    beside: dict[str, Comparison]
     against_champion: Comparison | None
     holdout_evaluations: int = Field(ge=1)
     tests: int = Field(ge=1)
@@ -105,9 +107,10 @@ class HoldoutEvaluation(Result):
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """The comparisons that were made, the one with the baseline first."""
-        found = (self.against_baseline, self.against_ridge, self.against_champion)
-        return tuple(comparison for comparison in found if comparison is not None)
+        """The comparisons that were made, each once, the one with the baseline first."""
+        others = (each for name, each in self.beside.items() if name != self.baseline)
+        champion = () if self.against_champion is None else (self.against_champion,)
+        return (self.against_baseline, *others, *champion)
 
     @property
     def errors(self) -> dict[str, float]:

@@ -1,8 +1,9 @@
 """From tests to a decision: ship the model, keep the champion, or the model is not shown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kallos.evaluation.results import Comparison, Decision, Verdict
+from kallos.specs.baselines import HAR, RIDGE
 from kallos.words import counted
 
 LEVEL = 0.01
@@ -11,11 +12,15 @@ _TOO_GOOD = 0.2
 # Scores that differ by a smaller share than this count as equal.
 _ABOUT_EQUAL = 0.0005
 _RULES_OF_RETURNS = ("zero", "mean")
+_REGRESSIONS = {
+    HAR: "HAR, a regression on the means of the last 1, 5 and 22 values",
+    RIDGE: "a ridge regression on lags",
+}
 
 
 def decide(
     against_baseline: Comparison,
-    against_ridge: Comparison,
+    beside: Mapping[str, Comparison],
     against_champion: Comparison | None,
     *,
     baseline_rules: Sequence[str],
@@ -28,8 +33,9 @@ def decide(
 
     Each p-value is multiplied by the number of tests on this hold-out (Bonferroni). Choosing the best of several
     baselines needs no correction, because the choice makes it harder to beat. A series is like returns if zero
-    forecasts it better than the last value. `baseline_rules` has the rule of the best baseline, for each target if
-    they differ. `score` names what the skills are shares of.
+    forecasts it better than the last value. `baseline_rules` has the rule of the best baseline, for each target if they
+    differ. HAR and ridge, in `beside`, give reasons where the model is not shown to be better. `score` names what the
+    skills are shares of.
     """
 
     def is_better(comparison: Comparison) -> bool:
@@ -41,12 +47,14 @@ def decide(
     reasons = [_sentence(f"the best baseline ({against_baseline.other})", against_baseline, tests, score)]
     if against_champion is not None:
         reasons.append(_sentence("the champion", against_champion, tests, score))
-    if not is_better(against_ridge):
-        how = "worse" if against_ridge.skill < -_ABOUT_EQUAL else "not significantly better"
-        reasons.append(
-            f"The model is {how} than a ridge regression on lags, which takes seconds to fit: its {score} is "
-            f"{_difference(against_ridge.skill)}."
-        )
+    for name, comparison in beside.items():
+        # The first reason is about the best baseline.
+        if name != against_baseline.other and not is_better(comparison):
+            how = "worse" if comparison.skill < -_ABOUT_EQUAL else "not significantly better"
+            reasons.append(
+                f"The model is {how} than {_REGRESSIONS[name]}, which takes seconds to fit: its {score} is "
+                f"{_difference(comparison.skill)}."
+            )
     if is_like_returns and against_baseline.skill > _TOO_GOOD and set(baseline_rules) <= set(_RULES_OF_RETURNS):
         reasons.append(
             f"A skill of {against_baseline.skill:.0%} is too good to be true for a series that behaves like returns, "

@@ -1,6 +1,6 @@
 """The timestamps of the next rows, and whether a row can still fall into a window."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -43,16 +43,15 @@ def next_rows(
     if market is not None and frequency.length == _DAY:
         return list(market.next_sessions(last, n_rows) + (last - last.normalize()))
     sessions = _Sessions(index, frequency.length, market)
-    return [row.timestamp for row in islice(sessions.rows_behind(_Row.last_of(index), sessions.usual_pause), n_rows)]
+    return [row.timestamp for row in islice(sessions.rows_behind(_Row.last_of(index)), n_rows)]
 
 
-def can_follow(index: pd.DatetimeIndex, frequency: Frequency, end: pd.Timestamp, market: Market | None = None) -> bool:
+def can_follow(index: pd.DatetimeIndex, frequency: Frequency, end: pd.Timestamp) -> bool:
     """Return whether another row may come by `end`.
 
     With a regular frequency, this depends on the next timestamp. With gaps, it depends on the shorter of the last two
-    pauses after rows of the same weekday and place in the day. A market's holidays and pauses around them do not count,
-    and its daily rows depend on its next session. For weekly rows and longer, it depends on whether a weekday that has
-    rows comes after the last row's unit, whatever the market.
+    pauses after rows of the same weekday and place in the day. For weekly rows and longer, it depends on whether a
+    weekday that has rows comes after the last row's unit.
     """
     last = index[-1]
     if _is_even(frequency):
@@ -60,10 +59,8 @@ def can_follow(index: pd.DatetimeIndex, frequency: Frequency, end: pd.Timestamp,
     if frequency.unit is not None:
         first = (last.to_period(frequency.unit) + to_offset(frequency.step).n).start_time
         return bool(pd.date_range(first, end, freq="D").dayofweek.isin(index.dayofweek.unique()).any())
-    if market is not None and frequency.length == _DAY:
-        return bool(market.next_sessions(last, 1)[0] + (last - last.normalize()) <= end)
-    sessions = _Sessions(index, frequency.length, market)
-    return bool(next(sessions.rows_behind(_Row.last_of(index), sessions.shortest_pause)).timestamp <= end)
+    row = _Row.last_of(index)
+    return bool(row.timestamp + _Sessions(index, frequency.length, None).shortest_pause(row) <= end)
 
 
 def _is_even(frequency: Frequency) -> bool:
@@ -110,10 +107,10 @@ class _Sessions:
     step: pd.Timedelta
     market: Market | None
 
-    def rows_behind(self, row: _Row, pause: Callable[[_Row], pd.Timedelta]) -> Iterator[_Row]:
-        """Yield the rows behind one, each after its pause, without those on holidays of the market."""
+    def rows_behind(self, row: _Row) -> Iterator[_Row]:
+        """Yield the rows behind one, each after its usual pause, without those on holidays of the market."""
         while True:
-            row = row.behind(pause(row))
+            row = row.behind(self.usual_pause(row))
             if self.market is None or not self.market.is_holiday(pd.DatetimeIndex([row.timestamp])).any():
                 yield row
 

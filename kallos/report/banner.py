@@ -6,6 +6,7 @@ from typing import Literal
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.report.rows import fold_rows
 from kallos.study.choice import Deflation, OneStandardError
+from kallos.study.lines import near_regressions
 from kallos.study.result import TuningResult
 from kallos.words import compared_to, counted, day, percent
 
@@ -111,7 +112,7 @@ def _folds_say(result: TuningResult) -> str:
     return (
         f"The best of {counted(len(result.trials), 'trial')} is "
         f"{compared_to(result.skill, f'baseline ({result.baseline})')}, with a mean {result.spec.metric_label} of "
-        f"{result.best_value:.6g} against {result.baseline_value:.6g}, and is {_won(result)}."
+        f"{result.best_value:.6g} against {result.baseline_value:.6g}, and is {_won(result)}{near_regressions(result)}."
     )
 
 

@@ -132,14 +132,21 @@ def _folds(result: TuningResult) -> Section:
             "One model is trained on all assets. Errors are in standard deviations of each asset over its training "
             "rows, averaged over the assets."
         )
-    baseline = ", ".join(f"{name} {value:.6g}" for name, value in result.baseline_values.items())
-    words.append(f"Mean {label} of the baselines over the folds: {baseline}.")
+    words.append(
+        f"The baseline is the one with the lowest mean {label} over the folds of those that count, because the study "
+        f"names them. HAR and a ridge regression are always shown."
+    )
     return Section(
         "folds",
         "Against the baseline, fold by fold",
         tuple(words),
         pictures.fold_picture(result),
-        (tables.fold_table(result), tables.asset_table(result), tables.target_table(result)),
+        (
+            tables.fold_table(result),
+            tables.baseline_table(result),
+            tables.asset_table(result),
+            tables.target_table(result),
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kallos.architectures.study_space import ARCHITECTURE
+from kallos.baselines.forecasts import counting
 from kallos.specs.metrics import metric_label, metric_of_one_target
 from kallos.specs.study import metric_with_unit, study_title
 from kallos.study.best_params import BestParams, since_last_run
@@ -85,7 +86,12 @@ def best_params_markdown(result: TuningResult, last: BestParams | None = None, p
         f"| {row['baseline_value']:.6g} | {signed(row['skill'])} |"
         for row in fold_rows(result)
     )
-    baseline = ", ".join(f"{name} {value:.6g}" for name, value in result.baseline_values.items())
+    counted_ones = counting(result.baseline_values, spec.baselines)
+    baselines = ", ".join(f"{name} {value:.6g}" for name, value in counted_ones.items())
+    shown_only = ", ".join(
+        f"{name} {value:.6g}" for name, value in result.baseline_values.items() if name not in counted_ones
+    )
+    beside = f"; for comparison only: {shown_only}" if shown_only else ""
     whole = "" if page is None else f"{_link(page)}\n\n"
     of_target = metric_label(metric_of_one_target(spec.metric))
     parts = _parts_markdown("asset", spec.metric_label, result.by_asset) + _parts_markdown(
@@ -97,7 +103,7 @@ def best_params_markdown(result: TuningResult, last: BestParams | None = None, p
 
 {since_last_run(result, last)}
 
-{whole}Baselines: {baseline}. Trial {result.best.number} is the best of {counted(len(result.trials), "trial")}.
+{whole}Baselines: {baselines}{beside}. Trial {result.best.number} is the best of {counted(len(result.trials), "trial")}.
 
 | parameter | best |
 | --- | --- |

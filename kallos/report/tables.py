@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kallos.baselines.forecasts import counting
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.report.banner import interval
 from kallos.report.forecasts import BestForecasts
@@ -51,6 +52,18 @@ def fold_table(result: TuningResult) -> Table:
         numbers=2,
         mark=n_folds,
     )
+
+
+def baseline_table(result: TuningResult) -> Table:
+    """Return a row per baseline, the strongest first, with means over the complete folds."""
+    headings = ("baseline", result.spec.metric_label, "skill of the best trial", "counts")
+    counted_ones = counting(result.baseline_values, result.spec.baselines)
+    rows = tuple(
+        (name, f"{result.baseline_values[name]:.6g}", percent(skill), "yes" if name in counted_ones else "no")
+        for name, skill in result.skills.items()
+    )
+    mark = [name for name, *_ in rows].index(result.baseline)
+    return Table("The baselines, mean over the folds", headings, rows, numbers=1, mark=mark)
 
 
 def asset_table(result: TuningResult) -> Table:

@@ -1,5 +1,6 @@
 """Evaluating a fold job: the model is fitted, and its forecasts are scored."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from kallos.scoring.recency import Recency
 from kallos.scoring.rolling import rolling_forecasts
 from kallos.scoring.targets import actual_targets, error_unit, windows_of
 from kallos.specs.data import FeatureSpec
+from kallos.specs.metrics import QLIKE
 from kallos.words import scrubbed
 
 if TYPE_CHECKING:
@@ -83,7 +85,12 @@ def errors_by_asset(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> li
             raise FitError(f"forecasts must be finite, and {job.fit.model_name} made others")
         unit = error_unit(frame, fold, job.fit.features, in_own_units=job.in_own_units)
         actual = actual_targets(frame, fold, job.fit.features, job.fit.horizon) / unit
-        each.append(errors_of(job.metric, forecast.over(unit), actual))
+        each.append(errors_of(job.metric, forecast.over(unit), actual, job.fit.features.variance_powers))
+        if job.metric == QLIKE and each[-1].value == math.inf:
+            raise FitError(
+                f"forecasts must be positive with metric qlike, and {job.fit.model_name} made others: set "
+                f"`target_transform` to 'log'"
+            )
     return each
 
 

@@ -1,12 +1,12 @@
 """The losses that a verdict's test compares; their mean determines the score that the study minimises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from kallos.scoring.metrics import Forecast, pinball_losses
+from kallos.scoring.metrics import Forecast, pinball_losses, qlike_losses
 from kallos.specs.metrics import metric_label
 
 Array = npt.NDArray[np.float64]
@@ -32,11 +32,17 @@ class Loss:
         return tuple(losses.reshape(len(losses), -1).mean(axis=1).tolist())
 
 
-def loss_of(metric: str) -> Loss:
-    """Return the loss whose mean determines the metric, or the squared error if there is no such loss."""
+def loss_of(metric: str, powers: Sequence[int]) -> Loss:
+    """Return the loss whose mean determines the metric, or the squared error if there is no such loss.
+
+    `powers` are those of `FeatureSpec.variance_powers`.
+    """
     match metric:
         case "mae":
             return Loss("absolute error", metric_label(metric), lambda f, actual: np.abs(f.point - actual), np.positive)
+        case "qlike":
+            name = metric_label(metric)
+            return Loss(name, name, lambda f, actual: qlike_losses(f, actual, powers), np.positive)
         case "pinball" | "crps":
             return Loss("pinball loss", metric_label(metric), pinball_losses, np.positive)
         case _:

@@ -4,6 +4,11 @@ RMSE and MAE are errors of point forecasts, in the target's own units. The pinba
 max(p (y - q), (p - 1) (y - q)), averaged over the quantiles (Koenker and Bassett, 1978, "Regression quantiles"). The
 CRPS is the integral of twice that over all p (Gneiting and Ranjan, 2011, "Comparing density forecasts using threshold-
 and quantile-weighted scoring rules"), approximated by twice the mean over the given quantiles.
+
+QLIKE is the mean of x - log(x) - 1, where x is the ratio of the actual variance to its forecast. Its expectation is
+least at the true variance, even if the actual values are noisy measurements of it (Patton, 2011, "Volatility forecast
+comparison using imperfect volatility proxies"). The ratio of a target that is not a variance is squared. The loss has
+no unit, and is infinite if a forecast is not positive.
 """
 
 from collections.abc import Iterable, Sequence
@@ -88,28 +93,33 @@ class ForecastErrors:
     n_forecasts: int
 
 
-def errors_of(metric: str, forecast: Forecast, actual: Array) -> ForecastErrors:
-    """Return the errors of forecasts; `actual` has the shape (origins, steps, targets). Raises as `measure` does."""
+def errors_of(metric: str, forecast: Forecast, actual: Array, powers: Sequence[int]) -> ForecastErrors:
+    """Return the errors of forecasts; arguments and errors raised are those of `measure`."""
     own = metric_of_one_target(metric)
     return ForecastErrors(
-        value=measure(metric, forecast, actual),
+        value=measure(metric, forecast, actual, powers),
         rmse=rmse(forecast.mean - actual),
         mae=float(np.abs(forecast.point - actual).mean()),
-        by_target=tuple(measure(own, forecast.of_target(i), actual[:, :, [i]]) for i in range(actual.shape[2])),
+        by_target=tuple(
+            measure(own, forecast.of_target(i), actual[:, :, [i]], powers[i : i + 1]) for i in range(actual.shape[2])
+        ),
         n_forecasts=actual.size,
     )
 
 
-def measure(name: str, forecast: Forecast, actual: Array) -> float:
+def measure(name: str, forecast: Forecast, actual: Array, powers: Sequence[int]) -> float:
     """Return the error of forecasts; `actual` has the shape (origins, steps, targets).
 
-    Raises `FitError` if a custom metric raises or does not return a number.
+    `powers`, one per target, are those of `FeatureSpec.variance_powers`. Raises `FitError` if a custom metric raises or
+    does not return a number.
     """
     match name:
         case "rmse":
             return rmse(forecast.mean - actual)
         case "mae":
             return float(np.abs(forecast.point - actual).mean())
+        case "qlike":
+            return float(qlike_losses(forecast, actual, powers).mean())
         case "pinball" | "crps":
             return float(pinball_losses(forecast, actual).mean()) * (2 if name == "crps" else 1)
         case _:
@@ -136,6 +146,15 @@ def pinball_losses(forecast: Forecast, actual: Array) -> Array:
     levels = np.array(forecast.levels)
     above = actual[..., None] - forecast.quantiles
     losses: Array = np.maximum(levels * above, (levels - 1) * above)
+    return losses
+
+
+def qlike_losses(forecast: Forecast, actual: Array, powers: Sequence[int]) -> Array:
+    """Return the loss of each forecast, infinite if it is not positive, in the shape of `actual`."""
+    with np.errstate(divide="ignore", over="ignore"):
+        excess = (actual / np.maximum(forecast.mean, 0)) ** np.asarray(powers) - 1
+    # x - log(x) - 1, in a form that rounding does not make negative.
+    losses: Array = np.where(np.isinf(excess), np.inf, excess - np.log1p(np.where(np.isinf(excess), 0, excess)))
     return losses
 
 

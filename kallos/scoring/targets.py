@@ -1,5 +1,7 @@
 """The targets that are scored, and the unit of their errors."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -7,6 +9,7 @@ import pandas as pd
 from kallos.errors import DataError
 from kallos.folds.cut import Fold
 from kallos.specs.data import FeatureSpec
+from kallos.words import day, shorten
 
 Array = npt.NDArray[np.float64]
 
@@ -27,6 +30,15 @@ def error_unit(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, *, in_own
         )
     unit: Array = targets_of(rows, features).std(axis=0)
     return unit
+
+
+def refuse_not_positive(frame: pd.DataFrame, targets: Sequence[str], what: str, remedy: str) -> None:
+    """Raise `DataError` if a target is zero or negative in these rows; `what` needs positive ones."""
+    for name in targets:
+        timestamps = frame.index[frame[name].to_numpy() <= 0]
+        if len(timestamps):
+            rows = shorten([day(each) for each in timestamps], 3)
+            raise DataError(f"{what} needs a target that is positive, and {name!r} is not at {rows}", remedy)
 
 
 def actual_targets(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, horizon: int) -> Array:

@@ -1,8 +1,10 @@
 """Which rows a study takes, and what their columns are to it."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal, Self
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
@@ -15,6 +17,7 @@ from kallos.words import shorten, target_label
 # How many rows a mean covers, or a lag goes back.
 Lengths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 TargetTransform = Literal["none", "log"]
+Checked = TypeVar("Checked")
 # An ISO date or timestamp, or an integer, as text.
 Moment = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]
 Patterns = tuple[str, ...]
@@ -24,14 +27,14 @@ DEFAULT_TARGET = "log_return_close"
 _LONGEST_LABEL = 60
 
 
-def checked(check: Callable[[str], str], field: str) -> AfterValidator:
+def checked(check: Callable[[Checked], Checked], field: str) -> AfterValidator:
     """Return a check as a validator, whose errors pydantic prefixes with the field's name."""
 
-    def validate(value: str) -> str:
+    def validate(value: Checked) -> Checked:
         try:
             return check(value)
         except UsageError as error:
-            raise ValueError(str(error).removeprefix(f"{field} ")) from None
+            raise ValueError(re.sub(f"^{field}:? ", "", str(error))) from None
 
     return AfterValidator(validate)
 
@@ -45,17 +48,21 @@ def _name_or_names(value: Any) -> Any:
     return value
 
 
-def _each_once(names: str | tuple[str, ...]) -> str | tuple[str, ...]:
+def _name_or_many(names: str | tuple[str, ...]) -> str | tuple[str, ...]:
     if isinstance(names, str):
         return names
+    return names[0] if len(_each_once(names)) == 1 else names
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ValueError(f"must not repeat a name, as {list(names)} does")
-    return names[0] if len(names) == 1 else names
+    return names
 
 
 def _sorted_assets(asset_id: str | tuple[str, ...]) -> str | tuple[str, ...]:
     """Return the assets in sorted order, because their order does not change the study."""
-    names = _each_once(asset_id)
+    names = _name_or_many(asset_id)
     return names if isinstance(names, str) else tuple(sorted(names))
 
 
@@ -152,14 +159,7 @@ class DataSpec(Spec):
         return f"table {self.features_table!r}" if self.query is None else "the query"
 
 
-def _each_item(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        try:
-            check_calendar(name)
-        except UsageError as error:
-            raise ValueError(str(error).removeprefix("calendar ")) from None
-    _each_once(names)
-    return names
+CalendarItem = Annotated[str, checked(check_calendar, "calendar")]
 
 
 class FeatureSpec(Spec):
@@ -168,7 +168,7 @@ class FeatureSpec(Spec):
     A pattern is a shell pattern (`rsi*`) or the exact name of a column. Columns without a group are `other`.
     """
 
-    target: Annotated[str | tuple[str, ...], BeforeValidator(_name_or_names), AfterValidator(_each_once)] = Field(
+    target: Annotated[str | tuple[str, ...], BeforeValidator(_name_or_names), AfterValidator(_name_or_many)] = Field(
         DEFAULT_TARGET,
         description="Column to forecast. A list in a study file forecasts several columns and scores them in standard "
         "deviations.",
@@ -193,10 +193,12 @@ class FeatureSpec(Spec):
         default_factory=dict,
         description="Columns to add: a column's values so many rows earlier, as in {rsi_14 = [1, 5]}.",
     )
-    calendar: Annotated[tuple[str, ...], AfterValidator(_each_item)] = Field(
-        (),
-        description="Columns to add from the timestamps, known ahead: 'weekday', 'month', 'hour', 'turn_of_month', "
-        "'holiday:NYSE'.",
+    calendar: Annotated[tuple[Annotated[str, checked(check_calendar, "calendar")], ...], AfterValidator(_each_once)] = (
+        Field(
+            (),
+            description="Columns to add from the timestamps, known ahead: 'weekday', 'month', 'hour', 'turn_of_month', "
+            "'holiday:NYSE'.",
+        )
     )
     volume: Patterns = Field(("volume*",), description="Columns normalised by log(1 + x), then standardised.")
     bounded: Patterns = Field(("rsi*", "mfi*", "stoch*", "adx*"), description="Columns scaled to [0, 1].")
@@ -249,6 +251,13 @@ class FeatureSpec(Spec):
     def targets(self) -> tuple[str, ...]:
         """The columns that are forecast."""
         return (self.target,) if isinstance(self.target, str) else self.target
+
+    @property
+    def variance_powers(self) -> tuple[int, ...]:
+        """The power that makes a variance of each target: 1 if it is one by the patterns of `variance`, else 2."""
+        return tuple(
+            1 if any(name == each or fnmatchcase(name, each) for each in self.variance) else 2 for name in self.targets
+        )
 
     @property
     def target_label(self) -> str:

@@ -19,10 +19,10 @@ Array = npt.NDArray[np.float64]
 
 CustomMetric = Callable[[Array, Array], float]
 
-RMSE = "rmse"
-LABELS = {RMSE: "RMSE", "mae": "MAE", "pinball": "pinball loss", "crps": "CRPS"}
+RMSE, QLIKE = "rmse", "qlike"
+LABELS = {RMSE: "RMSE", "mae": "MAE", QLIKE: "QLIKE", "pinball": "pinball loss", "crps": "CRPS"}
 # The mean is the best forecast by these, the median by all others.
-OF_MEANS = (RMSE, "qlike")
+OF_MEANS = (RMSE, QLIKE)
 # These need a likelihood.
 OF_QUANTILES = ("pinball", "crps")
 # The level of the point forecast.

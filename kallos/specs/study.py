@@ -19,9 +19,10 @@ from kallos.architectures import registry
 from kallos.architectures.lookup import AUTO, architecture_names, canonical, get_architecture
 from kallos.architectures.study_space import StudySpace, study_space
 from kallos.errors import UsageError, explain
+from kallos.specs.baselines import ALWAYS_SCORED, DEFAULT_BASELINES, check_baselines
 from kallos.specs.calendar import HOLIDAY
 from kallos.specs.data import DEFAULT_TARGET, DataSpec, FeatureSpec, Spec, checked
-from kallos.specs.metrics import MEDIAN, OF_QUANTILES, RMSE, check_metric, metric_label
+from kallos.specs.metrics import MEDIAN, OF_QUANTILES, QLIKE, RMSE, check_metric, metric_label
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CalendarWindow = Literal["day", "week", "month", "quarter", "year"]
@@ -97,8 +98,14 @@ class TuneSpec(Spec):
     horizon: PositiveInt = Field(1, description="Number of steps to forecast from each origin.")
     metric: Annotated[str, checked(check_metric, "metric")] = Field(
         RMSE,
-        description="Metric to minimise: 'rmse' or 'mae'; 'pinball' or 'crps' if a likelihood is set; or "
-        "module:function of a custom metric.",
+        description="Metric to minimise: 'rmse' or 'mae'; 'qlike' for a volatility or variance; 'pinball' or 'crps' if "
+        "a likelihood is set; or module:function of a custom metric.",
+    )
+    baselines: Annotated[tuple[str, ...], checked(check_baselines, "baselines")] = Field(
+        DEFAULT_BASELINES,
+        description="Baselines that the model has to beat: 'zero', 'last', 'mean', 'drift', 'seasonal', 'ewma', 'har', "
+        "'ridge', 'garch:COLUMN' with the column of a volatility's returns, 'column:COLUMN' with a column that "
+        "forecasts the target. HAR and ridge are always shown.",
     )
     likelihood: Literal["quantile"] | None = Field(
         None,
@@ -164,6 +171,11 @@ class TuneSpec(Spec):
     def levels(self) -> tuple[float, ...]:
         """The quantiles that are forecast; for point forecasts, only the median."""
         return (MEDIAN,) if self.likelihood is None else self.quantiles
+
+    @property
+    def scored_baselines(self) -> tuple[str, ...]:
+        """The baselines that are scored: those that count, and those that are always shown."""
+        return tuple(dict.fromkeys((*self.baselines, *ALWAYS_SCORED)))
 
     @property
     def in_own_units(self) -> bool:
@@ -254,10 +266,12 @@ def study_title(spec: TuneSpec) -> str:
 
 
 def unit(spec: TuneSpec) -> str:
-    """Return the unit of errors: the target's own, or standard deviations with several targets or assets."""
+    """Return the unit of errors: the target's own, standard deviations with several targets or assets, or none."""
+    if spec.metric == QLIKE:
+        return "none"
     return "own" if spec.in_own_units else "standard deviations"
 
 
 def metric_with_unit(spec: TuneSpec) -> str:
-    """Return the metric's name for people, with the unit if it is not the target's own: `RMSE`."""
-    return spec.metric_label if unit(spec) == "own" else f"{spec.metric_label} (in {unit(spec)})"
+    """Return the metric's name for people, with the unit if it is standard deviations: `RMSE`."""
+    return f"{spec.metric_label} (in {unit(spec)})" if unit(spec) == "standard deviations" else spec.metric_label

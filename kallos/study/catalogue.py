@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 
 from kallos.errors import StudyError, UsageError
 from kallos.features.databases import shown
-from kallos.planning import DataSummary, FoldWindow, mean_baseline_values
+from kallos.planning import DataSummary, FoldWindow, best_baseline, mean_baseline_values
 from kallos.study.locks import running_studies, study_lock
 from kallos.study.record import (
     CREATED,
@@ -197,7 +197,7 @@ def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], is_running: bo
     attrs = study.user_attrs
     spec, baseline, created = attrs[SPEC], mean_baseline_values(_windows(attrs)), datetime.fromisoformat(attrs[CREATED])
     states, asset_id = [trial.state for trial in trials], spec["data"]["asset_id"]
-    name = min(baseline, key=baseline.__getitem__)
+    name = best_baseline(baseline, spec["baselines"])
     moments = [moment for trial in trials for moment in (trial.datetime_start, trial.datetime_complete) if moment]
     return StudySummary(
         name=study.study_name,

@@ -18,6 +18,8 @@ _MEASURE = {
     "likelihood": "likelihood",
     "quantiles": "quantiles",
 }
+# Baselines whose errors depend on the scored rows and the row before them, and not on training rows or columns.
+_OF_SCORED_ROWS = ("zero", "last")
 
 
 class StudyComparison(BaseModel):
@@ -47,7 +49,7 @@ def compare(studies: Sequence[RecordedStudy]) -> StudyComparison:
     """Return a comparison of studies.
 
     Values are comparable if they are errors of the same forecasts: the same target and horizon in the same windows with
-    the same rows. Equal errors of the baselines show that the rows are the same. Training rows do not matter.
+    the same rows. Equal errors of zero and the last value show that the rows are the same. Training rows do not matter.
     """
     settings = [dict(flattened(each.spec)) for each in studies]
     why = _other_measures(studies, settings)
@@ -69,8 +71,14 @@ def _other_measures(studies: Sequence[RecordedStudy], settings: Sequence[Mapping
     if any(each != windows[0] for each in windows):
         spans = ", ".join(f"{len(each)} from {day(each[0][0])} to {day(each[-1][1])}" for each in windows)
         why.append(f"folds differ: {spans}")
-    baseline = [[window.baseline_values for window in study.windows] for study in studies]
-    if not why and any(each != baseline[0] for each in baseline):
+    # Studies may name different baselines, and leave out others.
+    shared = [
+        name
+        for name in _OF_SCORED_ROWS
+        if all(name in window.baseline_values for study in studies for window in study.windows)
+    ]
+    errors = [[window.baseline_values[name] for window in study.windows for name in shared] for study in studies]
+    if not why and any(each != errors[0] for each in errors):
         why.append("rows differ: the baselines have other errors on the same dates")
     return why
 

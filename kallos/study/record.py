@@ -298,9 +298,9 @@ def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> int:
         FORMAT: RECORD_FORMAT,
         WINDOWS: [window.model_dump(mode="json") for window in plan.windows],
     }
-    # An earlier run may have been killed here.
+    # An earlier run may have been killed here, or have had other baselines and another number of trials.
     for key, value in described.items():
-        if key not in recorded:
+        if key not in recorded or (key in (SPEC, WINDOWS) and recorded[key] != value):
             study.set_user_attr(key, value)
     if WARM not in recorded:
         # The last one: a study is complete once it has its warm start.

@@ -5,7 +5,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict
 
 from kallos.architectures.study_space import model_of
-from kallos.baselines.forecasts import best_by_target
+from kallos.baselines.forecasts import best_by_target, counting
 from kallos.baselines.scores import mean_by_target
 from kallos.features.moments import Timestamp
 from kallos.planning import DataSummary, FoldWindow
@@ -39,6 +39,7 @@ class PartScore(BaseModel):
 class TuningResult(BaseModel):
     """The result of a study, with the scores of the baselines on the same folds.
 
+    `baseline` is the best of the baselines that count, because the study names them; `baseline_values` has all.
     `pending` counts the trials that were pending when a budget ended the run; the result does not contain them.
     """
 
@@ -85,6 +86,12 @@ class TuningResult(BaseModel):
         return 1 - self.best_value / self.baseline_value
 
     @property
+    def skills(self) -> dict[str, float]:
+        """Share of each baseline's error that the best trial saves, the strongest baseline first."""
+        ordered = sorted(self.baseline_values.items(), key=lambda each: each[1])
+        return {name: 1 - self.best_value / value for name, value in ordered if value}
+
+    @property
     def saved(self) -> float:
         """Share of all folds of all trials that pruning saved."""
         folds = len(self.windows)
@@ -103,9 +110,9 @@ class TuningResult(BaseModel):
 
     @property
     def by_target(self) -> tuple[PartScore, ...]:
-        """The best trial on each target, and the baseline that is best for it."""
+        """The best trial on each target, and the baseline that is best for it of those that count."""
         values = mean_of_each([score.by_target for score in self.best.scores])
-        baseline = mean_by_target([window.baseline_by_target for window in self.windows])
+        baseline = counting(mean_by_target([window.baseline_by_target for window in self.windows]), self.spec.baselines)
         return tuple(
             PartScore.of(target, values[i], rule, baseline[rule][i])
             for i, (target, rule) in enumerate(zip(self.spec.features.targets, best_by_target(baseline), strict=True))

@@ -1,12 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from kallos.baselines.forecasts import baseline_forecasts
 from kallos.baselines.window import Window
+from kallos.errors import UsageError
 from kallos.features.frequency import Frequency, find_frequency
 from tests.samples import small_spec
 
@@ -18,9 +19,10 @@ def make_holdout(n_rows=120, *, start=90, horizon=2, lead=1, frequency="D", seed
     return holdout_of(frame, start, Frequency.of(frequency), horizon=horizon, lead=lead)
 
 
-def holdout_of(frame, start, frequency, *, horizon=1, lead=1, target="y", levels=None):
+def holdout_of(frame, start, frequency, *, horizon=1, lead=1, target="y", levels=None, target_transform="none", **over):
     likelihood = {} if levels is None else {"likelihood": "quantile", "quantiles": levels}
-    spec = small_spec(features={"target": target, "label_horizon": lead}, horizon=horizon, **likelihood)
+    features = {"target": target, "label_horizon": lead, "target_transform": target_transform}
+    spec = small_spec(features=features, horizon=horizon, **likelihood, **over)
     return Window.of_holdout(frame, slice(start, len(frame)), spec, frequency)
 
 
@@ -67,6 +69,29 @@ def test_baselines_of_a_label_that_looks_ahead_take_the_last_labels_that_are_kno
     assert forecasts["drift"][0] == pytest.approx(y[26] + (y[26] - y[0]) / 26 * np.array([4, 5]))
     assert forecasts["seasonal"][0].tolist() == [y[23], y[24]]
     assert forecasts["mean"][0] == pytest.approx(y[:27].mean())
+
+
+def test_the_moving_mean_weighs_known_values_by_powers_of_94_percent():
+    holdout = make_holdout(60, start=30, horizon=2, lead=4)
+    y, forecast = holdout.values[:, 0], points_of(holdout)["ewma"]
+    # What is known at the first origin are rows 0 to 26; the first one keeps the rest of the weight.
+    weights = 0.06 * 0.94 ** np.arange(26, -1, -1)
+    weights[0] = 0.94**26
+    assert weights.sum() == pytest.approx(1)
+    assert forecast[0] == pytest.approx(y[:27] @ weights)
+    assert forecast[5] == pytest.approx(np.repeat(forecast[4, 0] * 0.94 + 0.06 * y[31], 2))
+
+
+def test_a_column_of_the_study_forecasts_all_targets_and_steps_in_their_own_units():
+    frame = make_holdout().frame.assign(vix=np.arange(120.0), z=lambda each: 10 * each["x"])
+    form = {"horizon": 2, "lead": 3, "target": ["y", "z"], "baselines": ["column:vix"]}
+    holdout = holdout_of(frame, 90, Frequency("D"), **form)
+    forecast = baseline_forecasts(holdout)["column:vix"].point * holdout.unit
+    # From row 87 on.
+    assert forecast[:, :, 1] == pytest.approx(np.repeat(np.arange(87.0, 87 + len(forecast))[:, None], 2, axis=1))
+    np.testing.assert_allclose(forecast[:, :, 0], forecast[:, :, 1])
+    with pytest.raises(UsageError, match="study's columns, and 'vxi' is not: did you mean 'vix'"):
+        baseline_forecasts(holdout, ["column:vxi"])
 
 
 @pytest.mark.parametrize(("lead", "horizon"), [(1, 1), (4, 3), (9, 2)])
@@ -185,3 +210,23 @@ def test_ridge_is_that_of_darts_on_the_same_lags():
         known = 149 + row
         expected = model.predict(3, series=target[:known], past_covariates=covariates[:known]).values()[:, 0]
         assert forecast[row] == pytest.approx(expected)
+
+
+def test_the_quantiles_of_ridge_are_those_of_errors_without_each_sample():
+    holdout = holdout_of(make_holdout(150).frame, 100, Frequency("D"), levels=(0.1, 0.5, 0.9), horizon=2)
+    forecast = baseline_forecasts(holdout, ["ridge"])["ridge"]
+    # 100 rows are known: 10 lags of both columns, from row 9 on.
+    table, samples = holdout.frame.to_numpy(), np.arange(9, 98)
+    lags = np.stack([table[row - 9 : row + 1][::-1].ravel() for row in samples])
+    scaled, following = StandardScaler().fit_transform(lags), holdout.following(samples)[..., 0]
+    strengths = RidgeCV(np.logspace(-2, 7, 10), alpha_per_target=True).fit(scaled, following).alpha_
+    for step in (0, 1):
+        errors = []
+        for left_out in range(len(samples)):
+            others = np.arange(len(samples)) != left_out
+            fitted = Ridge(strengths[step]).fit(scaled[others], following[others, step])
+            errors.append(following[left_out, step] - fitted.predict(scaled[[left_out]])[0])
+        spread = (forecast.quantiles - forecast.point[..., None])[:, step, 0]
+        np.testing.assert_allclose(
+            spread, np.broadcast_to(np.quantile(errors, (0.1, 0.5, 0.9)), spread.shape), rtol=1e-6
+        )

@@ -19,14 +19,18 @@ from kallos.scoring.metrics import Forecast
 from tests.samples import small_spec
 
 AR = -0.7
+# HAR knows the law of an autoregression, too.
+WITHOUT_HAR = ("zero", "last", "mean", "drift", "seasonal", "ewma")
 
 
-def holdout_of(values, *, start, horizon=1, lead=1, target="y", levels=None, metric="rmse", **columns):
+def holdout_of(
+    values, *, start, horizon=1, lead=1, target="y", levels=None, metric="rmse", baselines=WITHOUT_HAR, **columns
+):
     index = pd.date_range("2020-01-01", periods=len(values), freq="D")
     frame = pd.DataFrame({"y": values, **columns}, index=index)
     likelihood = {} if levels is None else {"likelihood": "quantile", "quantiles": levels}
     features = {"target": target, "label_horizon": lead}
-    spec = small_spec(features=features, horizon=horizon, metric=metric, **likelihood)
+    spec = small_spec(features=features, horizon=horizon, metric=metric, baselines=baselines, **likelihood)
     return Window.of_holdout(frame, slice(start, len(values)), spec, Frequency("D"))
 
 
@@ -54,7 +58,9 @@ def evaluate(holdout, forecast, **over):
 
 def in_full(holdout, forecast):
     """Return forecasts of a single target, or without levels, with all axes."""
-    return np.reshape(forecast, (*np.shape(forecast)[:2], len(holdout.targets), len(holdout.spec.levels)))
+    levels = holdout.spec.levels
+    quantiles = np.reshape(forecast, (*np.shape(forecast)[:2], len(holdout.targets), len(levels)))
+    return Forecast.of_quantiles(quantiles, levels)
 
 
 @lru_cache
@@ -71,6 +77,23 @@ def test_a_model_that_knows_the_law_of_a_series_is_shipped_with_about_the_skill_
     assert evaluation.baseline in ("zero", "mean")
     assert evaluation.against_baseline.skill == pytest.approx(true_skill, abs=0.05)
     assert evaluation.against_baseline.low < true_skill < evaluation.against_baseline.high
+
+
+def test_what_a_study_names_counts_and_har_and_ridge_are_compared_with_either_way():
+    values = autoregression(900, seed=0)
+    _, unnamed = evaluated_autoregression()
+    assert list(unnamed.beside) == ["har", "ridge"]
+    assert [each.other for each in unnamed.comparisons] == [unnamed.baseline, "har", "ridge"]
+    assert any("than HAR" in reason for reason in unnamed.verdict.reasons)
+    names = (*WITHOUT_HAR, "har", "column:law")
+    law = AR * (1 + AR) / 2 * values
+    named = holdout_of(values, start=600, horizon=2, baselines=names, law=law)
+    evaluation = evaluate(named, true_forecast(named))
+    assert (evaluation.baseline, evaluation.verdict.decision) == ("har", "not shown")
+    assert [each.other for each in evaluation.comparisons] == ["har", "ridge"]
+    assert evaluation.against_baseline == evaluation.beside["har"]
+    by_law = (named.actual[:, :, 0] - law[named.origins, None]) ** 2
+    assert evaluation.scores["column:law"].rmse == pytest.approx(np.sqrt(by_law.mean()))
 
 
 def test_on_noise_no_model_is_better_than_baseline():
@@ -93,12 +116,12 @@ def test_an_evaluation_is_the_same_each_time():
 
 def test_the_model_is_the_mean_of_its_seeds():
     holdout, evaluation = evaluated_autoregression()
-    true = in_full(holdout, true_forecast(holdout))
+    true = true_forecast(holdout)
     off = np.random.default_rng(2).normal(size=true.shape)
-    seeds = {"0": true + off, "1": true - off}
+    seeds = {"0": in_full(holdout, true + off), "1": in_full(holdout, true - off)}
     both = evaluate_forecasts(holdout, seeds, model_id="new", holdout_evaluations=1, tests=1)
     assert both.scores["model"].rmse == pytest.approx(evaluation.scores["model"].rmse)
-    errors = seeds["1"][..., 0] - holdout.actual
+    errors = seeds["1"].point - holdout.actual
     assert both.rmse_by_seed["1"] == pytest.approx(np.sqrt((errors**2).mean()))
 
 

@@ -14,7 +14,7 @@ FORECAST = np.array([[0.5, 1.0], [2.0, 5.0], [-2.0, -0.5]])
 def test_errors_are_those_of_scikit_learn_over_all_pairs():
     rng = np.random.default_rng(0)
     actual, forecast = rng.normal(size=(2, 30, 4, 1))
-    errors = errors_of("mae", Forecast.of_points(forecast), actual)
+    errors = errors_of("mae", Forecast.of_points(forecast), actual, (1,))
     assert errors.rmse == pytest.approx(root_mean_squared_error(actual.ravel(), forecast.ravel()))
     assert errors.mae == errors.value == pytest.approx(mean_absolute_error(actual.ravel(), forecast.ravel()))
 
@@ -76,7 +76,9 @@ def test_rank_correlation_is_of_the_moves_from_the_reference_and_not_of_the_leve
 
 def test_scores_are_taken_together():
     forecast, actual = Forecast.of_points(FORECAST[..., None]), ACTUAL[..., None]
-    scores = score_forecasts(actual, forecast, "mae", reference=np.zeros((3, 2, 1)), history=np.array([[1.0], [3.0]]))
+    scores = score_forecasts(
+        actual, forecast, "mae", powers=(1,), reference=np.zeros((3, 2, 1)), history=np.array([[1.0], [3.0]])
+    )
     expected = pd.Series(ACTUAL.ravel()).corr(pd.Series(FORECAST.ravel()), method="spearman")
     assert scores.model_dump() == pytest.approx(
         {

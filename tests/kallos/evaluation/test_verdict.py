@@ -25,13 +25,15 @@ def verdict(
     skill=0.05,
     by="last",
     ridge_skill=0.03,
+    har=0.001,
+    har_skill=0.03,
     is_like_returns=True,
     holdout_evaluations=1,
     tests=1,
 ):
     return decide(
         against(by, p=baseline, skill=skill),
-        against("ridge", p=ridge, skill=ridge_skill),
+        {"har": against("har", p=har, skill=har_skill), "ridge": against("ridge", p=ridge, skill=ridge_skill)},
         None if champion is None else against("champion", p=champion),
         baseline_rules=(by,),
         is_like_returns=is_like_returns,
@@ -93,6 +95,15 @@ def test_evaluations_are_said_with_the_level_that_they_leave():
 def test_a_skill_that_returns_do_not_allow_is_a_reason_to_look_for_a_leak(skill, by, is_like_returns, warns):
     reasons = verdict(skill=skill, by=by, is_like_returns=is_like_returns).reasons
     assert any("kallos-run audit" in reason for reason in reasons) == warns
+
+
+def test_it_is_said_where_har_does_as_well_but_once():
+    assert "HAR" not in " ".join(verdict(har=0.001).reasons)
+    assert verdict(har=0.1, har_skill=0.01).reasons[-1] == (
+        "The model is not significantly better than HAR, a regression on the means of the last 1, 5 and 22 values, "
+        "which takes seconds to fit: its RMSE is 1.0% lower."
+    )
+    assert len(verdict(0.5, har=0.5, by="har").reasons) == 1
 
 
 def test_it_is_said_where_ridge_does_as_well():

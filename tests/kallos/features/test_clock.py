@@ -182,14 +182,3 @@ def test_a_market_moves_no_bar_of_a_week():
     # The Friday of Easter is a holiday, and no bar before says what such a week does.
     weeks = pd.date_range("2020-01-03", "2024-03-22", freq="W-FRI").delete(50)
     assert next_rows(weeks, find_frequency(weeks, "sessions"), 1, NEW_YORK) == moments("2024-03-29")
-
-
-@pytest.mark.parametrize("step", ["D", "h"])
-def test_a_window_that_ends_with_a_holiday_is_complete_with_its_last_session(step):
-    index = on_sessions("2023-01-03", "2024-03-28", step)
-    frequency, end = find_frequency(index, "sessions"), pd.Period("2024-03").end_time
-    # Good Friday is the last weekday of March.
-    assert can_follow(index, frequency, end)
-    assert not can_follow(index, frequency, end, NEW_YORK)
-    assert can_follow(index[:-1], frequency, end, NEW_YORK)
-    assert can_follow(index, frequency, pd.Timestamp("2024-04-01 23:59"), NEW_YORK)

@@ -34,7 +34,7 @@ def small_evaluation() -> HoldoutEvaluation:
         rmse_by_seed={"42": 0.021, "43": 0.0215},
         baseline="zero",
         against_baseline=against,
-        against_ridge=against.model_copy(update={"other": "ridge", "skill": -0.01}),
+        beside={"ridge": against.model_copy(update={"other": "ridge", "skill": -0.01})},
         against_champion=None,
         holdout_evaluations=2,
         tests=1,

@@ -1,6 +1,7 @@
 import json
 import sys
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -9,15 +10,18 @@ from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
 from kallos.architectures import registry
 from kallos.errors import DataError, FitError, UsageError
+from kallos.features.snapshots import read_snapshot
 from kallos.folds.cut import Fold
 from kallos.report.rows import best_params_markdown
-from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
+from kallos.scoring.fold import errors_by_asset, evaluate_fold, fit_fold, forecasts_of
+from kallos.scoring.losses import loss_of
 from kallos.scoring.metrics import Forecast, measure
 from kallos.scoring.targets import actual_targets
 from kallos.specs.metrics import custom_metric
-from kallos.specs.study import parse_tune_spec
+from kallos.specs.study import metric_with_unit, parse_tune_spec
 from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
+from tests.kallos.baselines.test_garch import simulated_garch
 from tests.samples import baseline_values, make_features, small_job, small_plan, small_spec
 
 LEVELS = (0.1, 0.5, 0.9)
@@ -50,9 +54,9 @@ def test_pinball_loss_and_crps_are_those_of_others():
             for position, level in enumerate(LEVELS)
         ]
     )
-    assert measure("pinball", forecast, actual) == pytest.approx(expected)
-    assert measure("crps", forecast, actual) == pytest.approx(2 * expected)
-    assert measure("mae", forecast, actual) == pytest.approx(
+    assert measure("pinball", forecast, actual, (1,)) == pytest.approx(expected)
+    assert measure("crps", forecast, actual, (1,)) == pytest.approx(2 * expected)
+    assert measure("mae", forecast, actual, (1,)) == pytest.approx(
         mean_absolute_error(actual.ravel(), quantiles[..., 1].ravel())
     )
 
@@ -62,10 +66,76 @@ def test_the_crps_of_many_quantiles_is_that_of_the_normal_distribution():
 
     levels = tuple(((np.arange(2000) + 0.5) / 2000).tolist())
     actual = np.array([[[0.7]]])
-    forecast = Forecast(np.zeros((1, 1, 1)), norm.ppf(levels)[None, None, None], levels)
+    forecast = Forecast(np.zeros((1, 1, 1)), np.zeros((1, 1, 1)), norm.ppf(levels)[None, None, None], levels)
     # Gneiting and Raftery (2007), "Strictly proper scoring rules, prediction, and estimation", section 4.2.
     closed = 0.7 * (2 * norm.cdf(0.7) - 1) + 2 * norm.pdf(0.7) - 1 / np.sqrt(np.pi)
-    assert measure("crps", forecast, actual) == pytest.approx(closed, rel=1e-3)
+    assert measure("crps", forecast, actual, (1,)) == pytest.approx(closed, rel=1e-3)
+
+
+def test_qlike_is_the_loss_of_patton_in_variances():
+    actual, forecast = np.array([[[2.0, 3.0]]]), Forecast.of_points(np.array([[[4.0, 2.0]]]))
+    # The first target is a variance, the second a volatility.
+    expected = np.mean([2 / 4 - np.log(2 / 4) - 1, 9 / 4 - np.log(9 / 4) - 1])
+    assert measure("qlike", forecast, actual, (1, 2)) == pytest.approx(expected)
+    loss = loss_of("qlike", (1, 2))
+    assert loss.by_origin(forecast, actual) == pytest.approx([expected])
+    assert (loss.name, loss.of_mean(expected)) == ("QLIKE", expected)
+    assert measure("qlike", Forecast.of_points(actual), actual, (1, 2)) == 0
+    for refused in (0.0, -1.0):
+        assert measure("qlike", Forecast.of_points(np.full((1, 1, 2), refused)), actual, (1, 2)) == np.inf
+
+
+def test_qlike_takes_the_mean_and_not_the_median():
+    actual, median, mean = (np.full((1, 1, 1), each) for each in (3.0, 1.0, 2.0))
+    forecast = Forecast(median, mean, median[..., None])
+    assert measure("qlike", forecast, actual, (1,)) == pytest.approx(3 / 2 - np.log(3 / 2) - 1)
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_on_simulated_garch_qlike_is_least_at_the_true_variance(power):
+    returns, variance = simulated_garch(100_000)
+    # A squared return is a noisy measure of its variance, with the variance as its mean.
+    actual, true = ((each ** (1 / power))[:, None, None] for each in (returns**2, variance))
+    shares = np.arange(0.8, 1.21, 0.05)
+    losses = [measure("qlike", Forecast.of_points(true * share ** (1 / power)), actual, (power,)) for share in shares]
+    assert shares[np.argmin(losses)] == pytest.approx(1)
+    unconditional = np.full_like(true, variance.mean() ** (1 / power))
+    before = np.roll(true, 5, axis=0)
+    for other in (unconditional, before):
+        assert measure("qlike", Forecast.of_points(other), actual, (power,)) > min(losses)
+
+
+def test_a_study_by_qlike_leaves_out_baselines_that_are_not_positive_and_refuses_a_target_that_is_not(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = make_features().assign(log_range=np.exp(0.3 * rng.normal(size=400)))
+    over = {"metric": "qlike", "features": {"target": "log_range"}}
+    plan = small_plan(tmp_path, frame, **over)
+    assert "zero" not in plan.baseline_values
+    assert plan.baseline in ("mean", "har")
+    window, rows = plan.windows[0], frame["log_range"].to_numpy()
+    ratio = (rows[320:360] / rows[:320].mean()) ** 2
+    assert window.baseline_values["mean"] == pytest.approx((ratio - np.log(ratio) - 1).mean())
+    assert metric_with_unit(plan.spec) == "QLIKE"
+    with pytest.raises(UsageError, match="needs a baseline with a finite qlike in all folds; zero have none"):
+        small_plan(tmp_path, frame, **over, baselines=["zero"])
+    frame.iloc[330, frame.columns.get_loc("log_range")] = 0.0
+    with pytest.raises(
+        DataError, match="metric qlike needs a target that is positive, and 'log_range' is not at 2020-11-26"
+    ):
+        small_plan(tmp_path, frame, **over)
+
+
+def test_a_model_that_forecasts_a_variance_below_zero_fails_its_trial_by_qlike(tmp_path):
+    frame = make_features().assign(log_range=lambda each: np.exp(each["log_return_open"]))
+    job = small_job(tmp_path, frame, **DLINEAR, metric="qlike", features={"target": "log_range"})
+    below = Forecast.of_points(np.full((40, 1, 1), -1.0))
+    with (
+        patch("kallos.scoring.fold.forecasts_of", return_value=[below]),
+        pytest.raises(
+            FitError, match="forecasts must be positive with metric qlike, and dlinear made others: set `targ"
+        ),
+    ):
+        errors_by_asset(job, None, read_snapshot(job.snapshot))
 
 
 def test_a_specification_survives_json():
@@ -118,7 +188,7 @@ def test_a_custom_metric_is_minimised(tmp_path, own):
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({"metric": "rsme"}, "metric must be one of rmse, mae, pinball, crps.*did you mean 'rmse'"),
+        ({"metric": "rsme"}, "metric must be one of rmse, mae, qlike, pinball, crps.*did you mean 'rmse'"),
         (
             {"metric": "no_such_module:f"},
             "must be the module:NAME of a function, and 'no_such_module:f' cannot be",
@@ -185,7 +255,9 @@ def test_quantiles_of_baseline_forecasts_are_their_errors_on_the_rows_known_at_t
     rows = [0.0, 1.0, 3.0, 2.0, 5.0, 4.0, 9.0]
     fold = Fold(1, 0, 5, 5, 7)
     frame = pd.DataFrame({"log_return_close": rows})
-    scores = baseline_values(frame, fold, small_spec(likelihood="quantile", quantiles=LEVELS, metric="pinball"))
+    simple = ("zero", "last", "mean")
+    spec = small_spec(likelihood="quantile", quantiles=LEVELS, metric="pinball", baselines=simple)
+    scores = {name: value for name, value in baseline_values(frame, fold, spec).items() if name in simple}
     steps, levels = np.diff(rows[:5]), np.quantile(rows[1:5], LEVELS)
     last = np.mean(
         [

@@ -104,3 +104,23 @@ def test_a_store_holds_all_that_machines_share(home, monkeypatch):
     assert "hunter2" not in repr(settings)
     monkeypatch.setenv("KALLOS_STORE", "shared")
     assert Settings.read().results_folder == str(Path("shared/results").absolute())
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["seasnal"], "baselines must be known, and 'seasnal' is not: did you mean 'seasonal'"),
+        (["garch"], "garch needs the target's returns, and 'garch' names no column: write garch:COLUMN"),
+        (["zero", "column:"], "column needs the column that forecasts the target, and 'column:' names no column"),
+        (["zero", "zero"], r"baselines must not repeat a name, as \['zero', 'zero'\] does"),
+        ([], "baselines must name at least one of zero, last"),
+    ],
+)
+def test_baselines_that_do_not_exist_are_refused_in_one_line(names, message):
+    with pytest.raises(UsageError, match=message):
+        parse_tune_spec({"data": {"asset_id": "ABC"}, "baselines": names})
+
+
+def test_har_and_ridge_are_scored_besides_the_baselines_that_a_study_names():
+    spec = parse_tune_spec({"data": {"asset_id": "ABC"}, "baselines": ["garch:r", "column:vix", "har"]})
+    assert spec.scored_baselines == ("garch:r", "column:vix", "har", "ridge")

@@ -12,13 +12,14 @@ from kallos.report.rows import best_params_markdown
 from kallos.report.tables import target_table
 from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
 from kallos.scoring.job import FoldScore
+from kallos.scoring.metrics import Forecast
 from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
 from kallos.words import compared_to, signed
 from tests.samples import fold_score, make_features, small_job, small_plan, small_spec
 
 TARGETS = ["log_return_close", "level"]
-OVER = {"model_name": "dlinear", "features": {"target": TARGETS}}
+OVER = {"model_name": "dlinear", "features": {"target": TARGETS}, "baselines": ["zero", "last", "mean"]}
 
 
 def features(n_rows=400):
@@ -62,8 +63,9 @@ def test_a_study_of_several_targets_is_held_against_the_better_baseline_forecast
 
 
 def test_where_one_rule_is_better_for_all_targets_it_keeps_its_name(tmp_path):
-    plan = small_plan(tmp_path, features={"target": ["log_return_close", "weekday"]})
-    assert list(plan.baseline_values) == ["zero", "last", "mean"]
+    over = {"features": {"target": ["log_return_close", "weekday"]}, "baselines": ["zero", "last", "mean"]}
+    plan = small_plan(tmp_path, **over)
+    assert list(plan.baseline_values) == ["zero", "last", "mean", "har", "ridge"]
     assert plan.baseline == "mean"
     window = small_plan(tmp_path).windows[0]
     assert window.baseline_by_target == {name: (value,) for name, value in window.baseline_values.items()}
@@ -132,15 +134,17 @@ def test_a_verdict_on_several_targets_is_against_the_best_baseline_forecast_of_e
     values = frame.to_numpy()
     # What leaves the returns alone and repeats the level is no news.
     forecast = np.stack([0 * values[499:599, 0], values[499:599, 1]], axis=1)[:, None]
-    evaluation = evaluate_forecasts(holdout, {"0": forecast[..., None]}, model_id="m", holdout_evaluations=1, tests=1)
+    evaluation = evaluate_forecasts(
+        holdout, {"0": Forecast.of_points(forecast)}, model_id="m", holdout_evaluations=1, tests=1
+    )
     assert evaluation.baseline == EACH_BEST
     assert evaluation.against_baseline.skill <= 0
     assert evaluation.verdict.decision == "not shown"
-    assert list(evaluation.scores)[-1] == "ridge"
+    assert list(evaluation.scores)[-2:] == ["ridge", EACH_BEST]
     each = [
         evaluate_forecasts(
             holdout_of(frame, name),
-            {"0": forecast[..., [position], None]},
+            {"0": Forecast.of_points(forecast[..., [position]])},
             model_id="m",
             holdout_evaluations=1,
             tests=1,
