@@ -1,7 +1,7 @@
 """Exponential smoothing, the theta method and ARIMA, as statsforecast fits them and rolls them forward.
 
-Seasons are left out: an exponential smoothing begins each window with the seasons of the first training row, and a
-theta model decomposes each window by factors, which a standardised series does not have.
+Seasons are left out: an exponential smoothing would begin each window with one row's seasons, whatever its place in the
+season, and a theta model decomposes each window by factors, which a standardised series does not have.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 from statsforecast.models import ARIMA, AutoETS, AutoTheta
 
+from kallos.architectures.estimators.direct import Array
 from kallos.architectures.estimators.local import Family
+
+# Where statsforecast's parameters of a smoothing have the first level, behind alpha, beta, gamma and phi.
+_LEVEL = 4
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -26,20 +31,44 @@ class Smoothing(Family):
         return AutoETS(model="AAN" if self.has_trend else "ANN", damped=self.is_damped)
 
     def document(self, learnt: Mapping[str, Any]) -> dict[str, Any]:
-        """Return kind, parameters and first states."""
+        """Return kind, smoothing parameters, and the slope behind the last row, if there is one."""
         return {
             "components": str(learnt["components"]),
-            "par": [float(each) for each in learnt["par"]],
+            "par": [float(each) for each in learnt["par"][:4]],
+            "slope": [float(each) for each in learnt["states"][-1][1:]],
             "n_params": int(learnt["n_params"]),
         }
 
     def learnt(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what `forward` reads."""
-        components, par = str(document["components"]), np.array(document["par"], np.float64)
+        """Return what `forward` reads, with a level of zero."""
+        components, par, slope = str(document["components"]), document["par"], document["slope"]
         # A constant series has no trend.
-        if components not in ("ANNN", "AANN", "AAND") or par.shape != (5 if components == "ANNN" else 6,):
-            raise ValueError(f"{len(par)} numbers of {components}")
-        return {"components": components, "par": par, "n_params": int(document["n_params"]), "m": 1, "fit": None}
+        if components not in ("ANNN", "AANN", "AAND") or (len(par), len(slope)) != (4, components[1] == "A"):
+            raise ValueError(f"{len(par)} parameters and {len(slope)} slopes of {components}")
+        states = np.array([*par, 0.0, *slope], np.float64)
+        return {"components": components, "par": states, "n_params": int(document["n_params"]), "m": 1, "fit": None}
+
+    def forecast(self, model: Any, window: Array, n_steps: int) -> Array:
+        """Return forecasts from a window that begins with the training rows' last slope, and the level that fits best.
+
+        `forward` would begin with slope and level of the first training row, which may be far off, and a smoothing
+        that hardly adapts would stay there. What it fits is linear in the level: least squares give the best one.
+        """
+        learnt = model.model_
+
+        def rolled(level: float) -> Any:
+            par = learnt["par"].copy()
+            par[_LEVEL] = level
+            model.model_ = {**learnt, "par": par}
+            return model.forward(y=window, h=n_steps, fitted=True)
+
+        at_zero = rolled(0.0)["fitted"]
+        by_level = rolled(1.0)["fitted"] - at_zero
+        # Nothing depends on the level where a window is constant.
+        best = by_level @ (window - at_zero) / max(by_level @ by_level, _LEAST)
+        forecast: Array = rolled(float(best))["mean"]
+        model.model_ = learnt
+        return forecast
 
     @property
     def n_numbers(self) -> int:

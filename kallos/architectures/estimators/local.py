@@ -26,6 +26,11 @@ class Family(ABC):
     def learnt(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return what `forward` reads; raises `ValueError` or `KeyError` for what no such model can have learnt."""
 
+    def forecast(self, model: Any, window: Array, n_steps: int) -> Array:
+        """Return the forecasts of the steps behind a window, without refitting."""
+        forecast: Array = model.forward(y=window, h=n_steps)["mean"]
+        return forecast
+
     @property
     @abstractmethod
     def n_numbers(self) -> int:
@@ -51,33 +56,38 @@ class Local(Regression):
             # Behind the last origin: rows that earlier samples forecast first, then those of the last sample.
             parts += [steps[len(rows) - self.lead : -1, 0], steps[-1]]
         series = np.concatenate(parts)
-        self.models = [self.family.create().fit(np.ascontiguousarray(values)) for values in series.T]
+        fitted = (self.family.create().fit(np.ascontiguousarray(values)).model_ for values in series.T)
+        self._take([self.family.document(learnt) for learnt in fitted])
 
     def forecast(self, rows: Array) -> Array:
         """Return what the models forecast behind each window, without refitting."""
         n_steps = self.lead - 1 + self.layout.horizon
         lags = self.layout.lags_of(rows)
         forecasts = np.empty((len(rows), self.layout.horizon, self.layout.targets))
-        for target, model in enumerate(self.models):
+        for target, model in enumerate(self._models):
             for row, window in enumerate(np.ascontiguousarray(lags[:, :, target])):
-                forecasts[row, :, target] = model.forward(y=window, h=n_steps)["mean"][self.lead - 1 :]
+                forecasts[row, :, target] = self.family.forecast(model, window, n_steps)[self.lead - 1 :]
         return forecasts.reshape(len(rows), -1)
 
     def weights(self) -> Weights:
         """Return the JSON text of each target's model."""
-        texts = (json.dumps(self.family.document(model.model_)).encode() for model in self.models)
+        texts = (json.dumps(document).encode() for document in self._documents)
         return {f"model.{place}": np.frombuffer(text, np.uint8) for place, text in enumerate(texts)}
 
     def restore(self, weights: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take over models."""
-        self.models = []
-        for place in range(len(weights)):
-            model = self.family.create()
-            model.model_ = self.family.learnt(json.loads(weights[f"model.{place}"].tobytes()))
-            self.models.append(model)
+        self._take([json.loads(weights[f"model.{place}"].tobytes()) for place in range(len(weights))])
 
     @property
     def operations(self) -> int:
         """One for each number that was learnt, in each row of the window and each step ahead."""
         n_rows = self.layout.lags + self.lead - 1 + self.layout.horizon
         return max(self.family.n_numbers, 1) * n_rows * self.layout.targets
+
+    def _take(self, documents: list[dict[str, Any]]) -> None:
+        self._documents = documents
+        self._models = []
+        for document in documents:
+            model = self.family.create()
+            model.model_ = self.family.learnt(document)
+            self._models.append(model)

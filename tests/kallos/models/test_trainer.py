@@ -19,7 +19,8 @@ from tests.small_models import FinishedStudy, finished_study, on_rows, small_mod
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> FinishedStudy:
-    return finished_study(tmp_path_factory.mktemp("study"))
+    # Without recency, so that Darts alone can train the same.
+    return finished_study(tmp_path_factory.mktemp("study"), space={"half_life": 0, "train_rows": 0})
 
 
 def plan_of(study: FinishedStudy):

@@ -197,7 +197,7 @@ def test_a_custom_metric_is_minimised(tmp_path, own):
         ({"metric": "crps"}, "'crps' needs quantile forecasts: set likelihood to 'quantile'"),
         ({"quantiles": [0.4, 0.5, 0.6]}, "quantiles need likelihood 'quantile'"),
         ({"likelihood": "quantile", "quantiles": [0.1, 0.5]}, "must be distinct, lie between 0 and 1, and contain 0.5"),
-        ({"likelihood": "quantile", "model_name": "gru,ridge"}, "needs networks, and 'ridge' is not one"),
+        ({"likelihood": "quantile", "model_name": "gru,ets"}, "needs other models than 'ets', which forecasts"),
         ({"features": {"target": ["a", "a"]}}, r"must not repeat a name, as \['a', 'a'\] does"),
         ({"forecast": "rolling"}, "forecast is not a field"),
         ({"pruner": "hyperband"}, "pruner"),
@@ -349,8 +349,13 @@ def test_every_network_forecasts_quantiles_of_several_targets(tmp_path, name):
     assert 0 < evaluate_fold(replace(job, fit=replace(job.fit, params={**job.fit.params, **fitting}))).value < 2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["ridge", "lightgbm"])
-def test_every_regression_forecasts_several_targets(tmp_path, name):
-    pytest.importorskip("lightgbm")
+@pytest.mark.parametrize("name", ["ridge", "har", "lightgbm"])
+def test_every_regression_forecasts_quantiles_of_several_targets(tmp_path, name):
+    over = {"likelihood": "quantile", "quantiles": LEVELS, "metric": "crps", "horizon": 2}
+    assert 0 < evaluate_fold(small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, **over)).value < 2
+
+
+@pytest.mark.parametrize("name", ["ets", "theta", "arima"])
+def test_every_classical_model_forecasts_several_targets(tmp_path, name):
+    pytest.importorskip("statsforecast")
     assert 0 < evaluate_fold(small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, horizon=2)).rmse < 2
