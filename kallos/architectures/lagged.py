@@ -37,6 +37,7 @@ HAR_DEFAULTS: Params = {"covariates": True, "input_chunk_length": max(WINDOWS), 
 # Least squares; this changes no digit that counts, and makes the days of the week and an intercept solvable.
 _NO_PENALTY = 1e-3
 
+LEVEL_ROWS = "level_rows"
 # Each range spans what did well on two tables of daily ranges; few trees at a high rate, and many lags, never did.
 LIGHTGBM_SPACE: Space = {
     "n_estimators": Int(low=100, high=400, log=True),
@@ -47,6 +48,8 @@ LIGHTGBM_SPACE: Space = {
     "colsample_bytree": Float(low=0.3, high=1.0),
     "subsample": Float(low=0.4, high=1.0),
     "reg_lambda": Float(low=0.1, high=30.0, log=True),
+    # The targets are forecast from their mean over so many last rows on; 0 for the values themselves, as suits returns.
+    LEVEL_ROWS: Categorical(choices=(0, 10)),
     "input_chunk_length": Int(low=3, high=40, log=True),
     "covariate_lags": Int(low=1, high=5, log=True),
     **RECENCY_SPACE,
@@ -59,6 +62,7 @@ LIGHTGBM_DEFAULTS: Params = {
     "colsample_bytree": 0.6,
     "subsample": 0.7,
     "reg_lambda": 1.0,
+    LEVEL_ROWS: 10,
     "input_chunk_length": 20,
     "covariate_lags": 1,
     **RECENCY_DEFAULTS,
@@ -103,10 +107,12 @@ def build_lightgbm(params: Params, context: ModelContext) -> "SKLearnModel":
     from kallos.architectures.estimators.trees import Trees
 
     lags = params["input_chunk_length"]
-    trees = {name: value for name, value in params.items() if name not in LAGS}
+    trees = {name: value for name, value in params.items() if name not in {*LAGS, LEVEL_ROWS}}
     # Without a frequency LightGBM draws no rows.
     trees["subsample_freq"] = 1
-    estimator = Trees(layout_of(context, lags), context.quantiles, seed=context.seed, params=trees)
+    estimator = Trees(
+        layout_of(context, lags), context.quantiles, seed=context.seed, level_rows=params[LEVEL_ROWS], params=trees
+    )
     return regression(estimator, context, lags=lags, covariate_lags=params["covariate_lags"])
 
 

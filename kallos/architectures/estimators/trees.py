@@ -19,17 +19,30 @@ _FIXED = {"num_threads": 1, "deterministic": True, "force_row_wise": True, "verb
 
 
 class Trees(Regression):
-    """Boosted trees with LightGBM's own parameters."""
+    """Boosted trees with LightGBM's own parameters.
+
+    They see and forecast the targets less their mean over the last `level_rows` rows, since a tree never forecasts
+    beyond what it has seen; 0 leaves the targets as they are.
+    """
 
     def __init__(
-        self, layout: Layout, quantiles: tuple[float, ...] | None, *, seed: int, params: Mapping[str, Any]
+        self,
+        layout: Layout,
+        quantiles: tuple[float, ...] | None,
+        *,
+        seed: int,
+        level_rows: int,
+        params: Mapping[str, Any],
     ) -> None:
         super().__init__(layout, quantiles)
+        self.level_rows = level_rows
         self.params = {**params, **_FIXED, "seed": seed}
 
     def learn(self, rows: Array, outputs: Array, weight: Array) -> None:
         """Grow the trees of each output, on one grouping of the columns into bins for each step."""
         params = {name: value for name, value in self.params.items() if name != "n_estimators"}
+        rows, levels = self._less_levels(rows)
+        outputs = outputs - levels
         self.boosters = []
         columns = None
         for output in range(self.layout.outputs):
@@ -46,6 +59,7 @@ class Trees(Regression):
     def forecast(self, rows: Array) -> Array:
         """Return what the trees add up to."""
         n_levels = len(self._objectives())
+        rows, levels = self._less_levels(rows)
         columns = None
         forecasts = []
         for place, booster in enumerate(self.boosters):
@@ -53,8 +67,18 @@ class Trees(Regression):
             if columns is None or (first == 0 and self.layout.known):
                 columns = self.layout.columns(rows, step)
             forecasts.append(booster.predict(columns, num_threads=1))
-        by_level = np.stack(forecasts).reshape(self.layout.outputs, n_levels, len(rows)).transpose(1, 2, 0)
+        by_level = np.stack(forecasts).reshape(self.layout.outputs, n_levels, len(rows)).transpose(1, 2, 0) + levels
         return by_level[0] if self.quantiles is None else by_level
+
+    def _less_levels(self, rows: Array) -> tuple[Array, Array]:
+        """Return the rows with the targets' lags less their levels, and the level of each output."""
+        if not self.level_rows:
+            return rows, np.zeros(self.layout.outputs)
+        lags = self.layout.lags_of(rows)
+        levels = lags[:, -self.level_rows :].mean(axis=1)
+        n_lags = self.layout.lags * self.layout.targets
+        moved = np.hstack([(lags - levels[:, None]).reshape(len(rows), -1), rows[:, n_lags:]])
+        return moved, np.tile(levels, (1, self.layout.horizon))
 
     def weights(self) -> Weights:
         """Return the text of each output's trees."""
