@@ -72,7 +72,9 @@ def evaluation_markdown(evaluation: HoldoutEvaluation) -> str:
     """Return the evaluation as markdown: verdict, reasons, comparisons, and every forecaster's scores."""
     names = score_names(evaluation)
     table = "\n".join(
-        f"| {row['forecaster']} | " + " | ".join(shown_score(row[name]) for name in names) + " |"
+        f"| {row['forecaster']} | {skill_over(evaluation, row['forecaster'])} | "
+        + " | ".join(shown_score(row[name]) for name in names)
+        + " |"
         for row in score_rows(evaluation)
     )
     reasons = "\n".join(f"- {reason}" for reason in evaluation.verdict.reasons)
@@ -85,8 +87,8 @@ The model, by {span(evaluation)}, is:
 
 {against}
 
-| forecaster | {" | ".join(names.values())} |
-| --- |{" --- |" * len(names)}
+| forecaster | skill over it | {" | ".join(names.values())} |
+| --- | --- |{" --- |" * len(names)}
 {table}
 
 {loss_line(evaluation)}
@@ -95,6 +97,12 @@ Target `{evaluation.target_label}` of {evaluation.asset_id}, {counted(evaluation
 {evaluation.level:.0%}; {counted(evaluation.holdout_evaluations, "evaluation")} on this hold-out,
 {counted(evaluation.tests, "test")}.
 """
+
+
+def skill_over(evaluation: HoldoutEvaluation, forecaster: str) -> str:
+    """Return the share of a forecaster's error by the study's metric that the model saves, `-` for the model itself."""
+    error = evaluation.errors[forecaster]
+    return "-" if forecaster == "model" or not error else signed(1 - evaluation.errors["model"] / error)
 
 
 def shown_score(value: float | None) -> str:

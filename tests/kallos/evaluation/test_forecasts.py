@@ -252,7 +252,7 @@ def test_quantiles_are_judged_by_their_pinball_loss_beside_quantiles_of_baseline
     assert "its CRPS is" in evaluation.verdict.reasons[0]
     assert evaluation.loss == "pinball loss"
     assert HoldoutEvaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
-    assert "| forecaster | CRPS | rmse | mae |" in evaluation_markdown(evaluation)
+    assert "| forecaster | skill over it | CRPS | rmse | mae |" in evaluation_markdown(evaluation)
     # By RMSE the same quantiles are judged by their median.
     by_rmse = evaluate(measured_by("rmse", holdout), quantiles)
     assert by_rmse.scores["model"] == evaluated_autoregression()[1].scores["model"]
