@@ -14,7 +14,8 @@ install: .venv/installed
 
 tune: install
 	$(BIN)/kallos-run ingest --demo
-	$(BIN)/kallos-run tune --study deployments/studies/demo.toml
+	$(BIN)/kallos-run nightly --study deployments/studies/demo.toml
+	$(BIN)/kallos-run nightly --study deployments/studies/demo-returns.toml
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder

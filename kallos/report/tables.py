@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from kallos.baselines.forecasts import counting
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.report.banner import interval
+from kallos.report.evaluation import skill_over
 from kallos.report.forecasts import BestForecasts
 from kallos.report.importance import Importance
 from kallos.report.rows import architecture_rows, fold_rows
@@ -162,9 +163,11 @@ def score_table(evaluation: HoldoutEvaluation) -> Table:
         "rank correlation": "rank_correlation",
     }
     rows = tuple(
-        (name, *(_score(getattr(each, field)) for field in fields.values())) for name, each in evaluation.scores.items()
+        (name, skill_over(evaluation, name), *(_score(getattr(each, field)) for field in fields.values()))
+        for name, each in evaluation.scores.items()
     )
-    return Table("Scores on the hold-out", ("forecaster", *fields), rows, numbers=1, mark=0)
+    headings = ("forecaster", "skill over it", *fields)
+    return Table("Scores on the hold-out", headings, rows, numbers=1, mark=0)
 
 
 def comparison_table(evaluation: HoldoutEvaluation) -> Table:

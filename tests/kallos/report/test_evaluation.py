@@ -55,7 +55,10 @@ def test_the_verdict_comes_first_with_its_interval_and_the_hold_out():
     assert "1.00% worse than ridge" in text
     assert "1 step ahead. Level\n1%; 2 evaluations on this hold-out,\n1 test." in text
     assert [row["forecaster"] for row in score_rows(small_evaluation())] == ["model", "last", "zero"]
-    assert "| model | 0.02 | 0.015 | 0.7 | 0.55 | - |" in text
+    assert "| model | - | 0.02 | 0.015 | 0.7 | 0.55 | - |" in text
+    # The last value errs as much as the model, and zero by .0203.
+    assert "| last | 0.00% | 0.02 |" in text
+    assert "| zero | +1.48% | 0.0203 |" in text
 
 
 def test_the_picture_is_the_same_for_the_same_evaluation():
