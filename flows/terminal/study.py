@@ -116,7 +116,8 @@ def show_result(console: Console, result: TuningResult, results: str, *, has_pag
         table.add_column(heading, justify="right")
     for row in fold_rows(result):
         table.add_row(
-            str(row["fold"]),
+            # In full, "current window" would make the table wider than 80 columns.
+            str(row["fold"]).removesuffix(" window"),
             f"{row['validation_start'][:10]} to {row['validation_end'][:10]}",
             f"{row['value']:.6g}",
             f"{row['baseline_value']:.6g}",

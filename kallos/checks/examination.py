@@ -17,7 +17,13 @@ from kallos.checks.timestamps import Stamped, examine_timestamps, unfinished
 from kallos.checks.values import examine_values
 from kallos.errors import DataError, require
 from kallos.features.unfinished import why_unfinished
-from kallos.folds.columns import fitting_columns, group_columns, refuse_long_label, shift_to_when_known
+from kallos.folds.columns import (
+    fitting_columns,
+    group_columns,
+    observed_rows,
+    refuse_long_label,
+    shift_to_when_known,
+)
 from kallos.folds.study import first_rows
 from kallos.specs.study import TuneSpec
 
@@ -40,7 +46,10 @@ def examine(rows: pd.DataFrame, spec: TuneSpec, *, now: datetime | None = None) 
 def look_at_timestamps(rows: pd.DataFrame, spec: TuneSpec, now: datetime | None) -> Stamped:
     """Return rows indexed by timestamp, their columns with distinct names, and what is wrong with either."""
     findings: list[Finding] = []
-    stamped = examine_timestamps(with_distinct_names(rows, findings), spec.data, now)
+    distinct = with_distinct_names(rows, findings)
+    # Rows that only tell what is known ahead are no rows of the study.
+    observed = observed_rows(distinct, spec.features, spec.data.timestamp_column)
+    stamped = examine_timestamps(observed, spec.data, now)
     return replace(stamped, findings=[*findings, *stamped.findings])
 
 

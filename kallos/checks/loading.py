@@ -117,7 +117,6 @@ def examine_each(
     left_out: Mapping[str, pd.Series] | None = None,
 ) -> dict[str, Examination]:
     """Return what is wrong with each asset's own rows within the study, and with the rows that `ingest` left out."""
-    rows = {asset: observed_rows(each, spec.features, spec.data.timestamp_column) for asset, each in rows.items()}
     own = {data.only_asset: spec.model_copy(update={"data": data}) for data in spec.data.each()}
     if len(own) == 1:
         found = {asset: examine(rows[asset], spec, now=now) for asset in own}

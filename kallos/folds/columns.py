@@ -61,7 +61,7 @@ def widths_of_columns(columns: pd.Index, features: FeatureSpec) -> Widths:
 def observed_rows(rows: pd.DataFrame, features: FeatureSpec, *beside: str) -> pd.DataFrame:
     """Return the rows that hold more than columns whose later values are known ahead; `beside` are no features."""
     known = fitting_columns(rows.columns, features.known_future)
-    has_others = rows.drop(columns=[*known, *beside]).notna().any(axis=1) if known else None
+    has_others = rows.drop(columns=[*known, *beside], errors="ignore").notna().any(axis=1) if known else None
     return rows if has_others is None or has_others.all() else rows[has_others]
 
 

@@ -17,7 +17,7 @@ from kallos.models.trainer import TrainedModel
 from kallos.scoring.fold import as_fit_errors
 from kallos.scoring.metrics import Forecast
 from kallos.scoring.rolling import look_back, next_forecast, rolling_forecasts, rows_before
-from kallos.words import did_you_mean, pasteable, shorten
+from kallos.words import day, did_you_mean, pasteable, shorten
 
 Array = npt.NDArray[np.float64]
 
@@ -166,7 +166,7 @@ def _known_ahead(
         if len(missing):
             raise DataError(
                 f"a `known_future` column needs a value in each row that is forecast, and {pasteable(name)} has none "
-                f"for {missing[0]}",
+                f"for {day(timestamp(missing[0]))}",
                 "add rows with these timestamps to the table; their other columns may be empty",
             )
     return pd.concat([of_table, calendar], axis=1)[names]
