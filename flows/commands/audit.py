@@ -10,6 +10,7 @@ from flows.flags import SPEC_FLAGS, FeaturesUrl, StudyFile, read_spec, with_flag
 from flows.wording import AsJson, Console, print_json
 from kallos.errors import UsageError
 from kallos.settings import Settings
+from kallos.specs.data import DataSpec
 from kallos.specs.study import TuneSpec
 from kallos.words import scrubbed
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kallos.audit.query import Load
+    from kallos.features.chunks import OnRows
     from kallos.features.store import FeatureStore
 
 
@@ -48,8 +50,9 @@ def audit(
         from kallos.features.store import FeatureStore
 
         with FeatureStore(db_url or settings.features_url, timeout=settings.db_timeout) as store:
-            frame = store.load(
-                spec.data, on_rows=lambda n_rows: status.update(f"reading the features: {n_rows:,} rows")
+            spec.data.refuse_several()
+            frame = _load(
+                store, spec, spec.data, lambda n_rows: status.update(f"reading the features: {n_rows:,} rows")
             )
             earlier = _Earlier(_snapshot(against)) if against else _last_snapshot(spec, settings)
             verdicts = audit_study(
@@ -75,17 +78,19 @@ def audit(
 
 def _rerun(store: "FeatureStore", spec: TuneSpec) -> "Load | None":
     """Return a function that runs the query up to an earlier date, or None for a table, which has no query."""
-    from kallos.features.store import tidy
-
     if spec.data.query is None:
         return None
+    # Keeps rows after the end date, so that the audit can see that a query returns them.
+    return lambda end_date: _load(store, spec, spec.data.model_copy(update={"end_date": end_date}))
 
-    def load(end_date: str | None) -> "pd.DataFrame":
-        # Keeps rows after the end date, so that the audit can see that a query returns them.
-        rows = store.read(spec.data.model_copy(update={"end_date": end_date}))
-        return tidy(rows, spec.data)
 
-    return load
+def _load(store: "FeatureStore", spec: TuneSpec, data: DataSpec, on_rows: "OnRows | None" = None) -> "pd.DataFrame":
+    """Return the study's rows as loaded, without those that only tell what is known ahead."""
+    from kallos.features.store import tidy
+    from kallos.folds.columns import observed_rows
+
+    rows = observed_rows(store.read(data, on_rows), spec.features, data.timestamp_column)
+    return tidy(rows, spec.data)
 
 
 @dataclass(frozen=True)

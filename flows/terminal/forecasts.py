@@ -40,7 +40,7 @@ def _show_quantiles(console: Console, forecasts: Forecasts, target: int) -> None
     # If not all quantiles fit, show the outer ones.
     for n_outer in range(middle, -1, -1):
         outer = names[:n_outer] + names[len(names) - n_outer :]
-        columns = {"median": forecasts.point[:, target], **{name: named[name] for name in outer}}
+        columns = {"forecast": forecasts.point[:, target], **{name: named[name] for name in outer}}
         table = _table(forecasts, target, columns, digits=4)
         if console.measure(table, options=console.options.update(width=_WIDE)).maximum <= console.width:
             break

@@ -16,6 +16,7 @@ from kallos.errors import DataError, require, require_callable
 from kallos.features.moments import timestamp
 from kallos.folds.columns import columns_of_numbers
 from kallos.folds.cut import FoldGrid, cut_folds
+from kallos.folds.derived import reach
 from kallos.folds.rows import require_rows
 from kallos.folds.study import cut_timestamps, first_rows, rows_of_asset, rows_of_study
 from kallos.specs.study import TuneSpec
@@ -72,10 +73,12 @@ def audit_study(
             return verdicts
         raise
     watch("revisions")
+    # Means at the beginning are over fewer rows, and two states may begin at different dates.
+    settled = slice(reach(features), None)
     verdicts += (
         [not_comparable(no_earlier)]
         if earlier is None
-        else audit_revisions(rows, earlier, earlier_target=earlier_target)
+        else audit_revisions(rows.iloc[settled], earlier.iloc[settled], earlier_target=earlier_target)
     )
     watch("association")
     verdicts += audit_associations(rows, features, seed=spec.seed)

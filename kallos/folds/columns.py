@@ -60,7 +60,7 @@ def widths_of_columns(columns: pd.Index, features: FeatureSpec) -> Widths:
 
 def observed_rows(rows: pd.DataFrame, features: FeatureSpec, *beside: str) -> pd.DataFrame:
     """Return the rows that hold more than columns whose later values are known ahead; `beside` are no features."""
-    known = fitting_columns(rows.columns, features.known_future)
+    known = [name for name in fitting_columns(rows.columns, features.known_future) if name not in features.targets]
     has_others = rows.drop(columns=[*known, *beside], errors="ignore").notna().any(axis=1) if known else None
     return rows if has_others is None or has_others.all() else rows[has_others]
 
@@ -178,6 +178,14 @@ def unknown_columns(columns: pd.Index, features: FeatureSpec) -> Iterator[DataEr
                 fault="missing-target",
                 column=target,
                 parameter="target",
+            )
+        elif fitting_columns(pd.Index([target]), features.known_future):
+            yield DataError(
+                f"a target is not known ahead, and 'known_future' names {pasteable(target)}",
+                "remove it there",
+                fault="idle-pattern",
+                column=target,
+                parameter="known_future",
             )
     yield from unfit_derived(columns, study_columns(columns, features), features)
     every = columns.append(pd.Index(derived_names(columns, features)))

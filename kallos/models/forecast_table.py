@@ -18,9 +18,9 @@ from kallos.models.forecasting import Forecasts
 def write_forecasts(forecasts: Forecasts, db_url: str, table_name: str = "forecasts") -> int:
     """Write the forecasts of one origin in one transaction, creating the table if needed; return the number of rows.
 
-    The key is `model_id`, `as_of`, `target`, `step`, `quantile` (0.5 for point forecasts). The other columns are
-    `target_time` (NULL if unknown) and `value`. Rows with the same key are replaced. Raises `DatabaseError` if the
-    database refuses, or the table has other columns.
+    The key is `model_id`, `as_of`, `target`, `step`, `quantile` (0.5 for point forecasts, also where they are means).
+    The other columns are `target_time` (NULL if unknown) and `value`. Rows with the same key are replaced. Raises
+    `DatabaseError` if the database refuses, or the table has other columns.
     """
     url = parse_url(db_url)
     backend = url.get_backend_name()
@@ -39,8 +39,9 @@ def write_forecasts(forecasts: Forecasts, db_url: str, table_name: str = "foreca
         schema=schema,
     )
     refuse_unfit_names(table_name, [column.name for column in table.columns], backend)
+    values = forecasts.quantiles if len(forecasts.levels) > 1 else forecasts.point[..., None]
     rows = [
-        {**row, "quantile": level, "value": float(forecasts.quantiles[step, target, i])}
+        {**row, "quantile": level, "value": float(values[step, target, i])}
         for step, target, row in _rows(forecasts)
         for i, level in enumerate(forecasts.levels)
     ]
@@ -60,7 +61,8 @@ def write_forecasts(forecasts: Forecasts, db_url: str, table_name: str = "foreca
 def forecast_rows(forecasts: Forecasts) -> list[dict[str, Any]]:
     """Return a row for each target and step: model_id, as_of, target, step (from 1), target_time, value.
 
-    If the model forecasts quantiles, the value is the median, and a column for each quantile follows, such as q0.05.
+    The value is what the study's metric scores. If the model forecasts quantiles, a column for each follows, such as
+    q0.05.
     """
     levels = forecasts.levels if len(forecasts.levels) > 1 else ()
     return [

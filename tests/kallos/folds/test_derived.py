@@ -118,6 +118,7 @@ def test_rows_that_hold_nothing_but_what_is_known_ahead_are_no_rows_of_the_study
         ({"means": {"volum": [5]}}, "every name in 'means' must be a column that the study uses, and 'volum' is not"),
         ({"lags": {"volume": [5]}, "exclude": ["volume"]}, "'volume' is not; do not exclude it"),
         ({"target_transform": "log"}, "a target must be above zero for `target_transform` log: log_return_close at"),
+        ({"known_future": ["*"]}, "a target is not known ahead, and 'known_future' names log_return_close"),
         ({"known_future": ["fomc"]}, "every pattern must match a column: 'fomc' in 'known_future' matches none"),
     ],
 )
