@@ -94,6 +94,7 @@ def forecast_next(
     require(TrainedModel, model=model)
     require_rows(frame=frame)
     require((pd.Timestamp, Integral, type(None)), as_of=as_of)
+    require((pd.DataFrame, type(None)), later=later)
     manifest = model.manifest
     rows = _columns_of(model, frame)
     if as_of is not None:
