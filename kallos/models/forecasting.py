@@ -166,8 +166,8 @@ def _known_ahead(
         missing = index[~np.isfinite(of_table[name])]
         if len(missing):
             raise DataError(
-                f"a column of 'known_future' needs a value in each row that is forecast, and {pasteable(name)} has none "
-                f"for {missing[0]}",
+                f"a column of 'known_future' needs a value in each row that is forecast, and {pasteable(name)} has "
+                f"none for {missing[0]}",
                 "add rows with these timestamps to the table; their other columns may be empty",
             )
     return pd.concat([of_table, calendar], axis=1)[names]
