@@ -50,7 +50,7 @@ def spec_of(study: str, **over: Any) -> TuneSpec:
 
 def plan_of(spec: TuneSpec, home: Path) -> StudyPlan:
     """Return the plan of a study on the features that `write_features` left in a home."""
-    features = load_features_from_db(features_url(home), **spec.data.model_dump(exclude={"fill"}))
+    features = load_features_from_db(features_url(home), **spec.data.model_dump(exclude={"fill", "market"}))
     return plan_study(features, spec, str(home / "snapshots"))
 
 

@@ -20,16 +20,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.studies import DATA
-from kallos.architectures.study_space import model_of
 from kallos.choosing.selection import one_standard_error
 from kallos.evaluation.models import ModelWithRows, evaluate_model, scored_dates
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.files.indicators import compute_indicators
 from kallos.features.snapshots import read_snapshot
-from kallos.folds.columns import study_frame
+from kallos.folds.columns import study_frame, widths_of_columns
 from kallos.models.holdout_evaluations import EvaluationCount
 from kallos.models.trainer import choose, train
 from kallos.planning import StudyPlan, plan_study
+from kallos.scoring.job import FitSpec
 from kallos.scoring.operations import count_operations
 from kallos.specs.study import TuneSpec, parse_tune_spec
 from kallos.study.best_params import BestParams
@@ -140,9 +140,8 @@ def night(case: Case) -> tuple[Case, HoldoutEvaluation]:
 
 def _operations(plan: StudyPlan, params: dict[str, Any]) -> int:
     spec: TuneSpec = plan.spec
-    name, own = model_of(spec.model_name, params)
-    n_covariates = len(read_snapshot(plan.snapshot).columns) - 1
-    return count_operations(name, own, horizon=spec.horizon, lead=spec.features.lead, n_covariates=n_covariates)
+    columns = read_snapshot(plan.snapshot).columns
+    return count_operations(FitSpec.of(spec, params), widths_of_columns(columns, spec.features))
 
 
 def cases() -> Iterator[Case]:

@@ -99,7 +99,9 @@ def write_manifest(result: TuningResult, folder: Path, trial: int, **over: Any) 
         frequency="D",
         choice=Choice(select="best", trial=trial, params=result.trials[trial].params),
         seed_replication=None,
-        members=(MemberRecord(seed=42, epochs=1, best_epoch=1, weights="weights-42.safetensors"),),
+        members=(
+            MemberRecord(seed=42, epochs=1, best_epoch=1, mean_to_median=((1.0,),), weights="weights-42.safetensors"),
+        ),
         data=result.data,
         train_start=result.data.start,
         holdout_start=None,

@@ -45,7 +45,7 @@ def garch(window: Window, origins: Origins, *, name: str) -> Array:
     if negative:
         raise DataError(
             f"baseline 'garch:{name}' forecasts a volatility or variance, and {negative[0]!r} has negative values",
-            f"remove 'garch:{name}' from `baselines`",
+            f"remove 'garch:{name}' from 'baselines'",
         )
     variances = _variances(returns, window.known)
     ahead = variances.ahead(origins, window.lead + np.arange(window.horizon))

@@ -92,6 +92,6 @@ def _comparable(windows: Sequence[Mapping[str, ForecastErrors]], spec: TuneSpec)
     if not counting(dict.fromkeys(names), spec.baselines):
         raise UsageError(
             f"a study needs a baseline with a finite {spec.metric} in all folds; {shorten(spec.baselines)} have none: "
-            f"name others in `baselines`"
+            f"name others in 'baselines'"
         )
     return names

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
-from kallos.folds.columns import negative_values
+from kallos.folds.columns import negative_values, without_logarithm
 from kallos.specs.study import TuneSpec
 from kallos.words import counted, day, pasteable
 
@@ -39,6 +39,7 @@ def examine_values(numbers: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
         yield from _missing(column if is_target else used, name, spec, ends_with_table=bool(empty_rows[-1:].any()))
         yield from _still(column, name, is_target=is_target)
     yield from map(Finding.of, negative_values(numbers.iloc[horizon:], features))
+    yield from map(Finding.of, without_logarithm(numbers.iloc[: len(numbers) - horizon], features))
 
 
 def _with_label(column: pd.Series, spec: TuneSpec) -> pd.Series:

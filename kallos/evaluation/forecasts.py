@@ -57,7 +57,7 @@ def evaluate_forecasts(
     if not counting(baselines, spec.baselines):
         raise DataError(
             f"an evaluation needs a baseline whose {loss.name} is finite, and {shorten(spec.baselines)} have none: "
-            f"tune with others in `baselines`"
+            f"tune with others in 'baselines'"
         )
     rules = best_by_target(
         {name: loss.by_target(each, actual) for name, each in counting(baselines, spec.baselines).items()}

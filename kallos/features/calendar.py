@@ -27,7 +27,7 @@ def calendar_columns(index: pd.Index, names: tuple[str, ...], *, has_gaps: bool)
     Raises `UsageError` if the index has no timestamps, and `DataError` for rows before an exchange's first known year.
     """
     if not isinstance(index, pd.DatetimeIndex):
-        raise UsageError("`calendar` needs timestamps, but the rows are indexed by integers; leave it out")
+        raise UsageError("'calendar' needs timestamps, but the rows are indexed by integers; leave it out")
     markets = {name: Market.of(name.removeprefix(HOLIDAY)) for name in names if name.startswith(HOLIDAY)}
     for market in markets.values():
         _refuse_unknown_years(index, market)

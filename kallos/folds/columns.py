@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -78,6 +79,7 @@ def study_frame(
     require_columns(frame=frame)
     require(FeatureSpec, features=features)
     require_one_of(("none", "forward"), fill=fill)
+    require((str, type(None)), frequency=frequency)
     chosen = columns_of_numbers(observed_rows(frame, features), features)
     refuse_long_label(len(chosen), features)
     numbers = shift_to_when_known(chosen, features, fill=fill)
@@ -210,11 +212,11 @@ def _refuse_unfit_values(numbers: pd.DataFrame, features: FeatureSpec, fill: str
             f"features must be finite, and {len(at_fault)} of {len(numbers.columns)} columns are not: "
             f"{shorten(at_fault, 3)}; correct them{fills}, or add the columns to 'exclude'"
         )
-    refuse(negative_values(numbers, features))
+    refuse(chain(negative_values(numbers, features), without_logarithm(numbers, features)))
 
 
 def negative_values(numbers: pd.DataFrame, features: FeatureSpec) -> Iterator[DataError]:
-    """Yield an error for each column whose logarithm is taken and that has values without one."""
+    """Yield an error for each covariate that is normalised by its logarithm and has values below zero."""
     grouped = group_columns(numbers.columns, features)
     for group in ("volume", "volatility"):
         for name in grouped[group]:
@@ -227,7 +229,11 @@ def negative_values(numbers: pd.DataFrame, features: FeatureSpec) -> Iterator[Da
                     column=name,
                     timestamps=negative,
                 )
-    for name in features.targets if features.target_transform == "log" else ():
+
+
+def without_logarithm(numbers: pd.DataFrame, features: FeatureSpec) -> Iterator[DataError]:
+    """Yield an error for each target that is trained on in logarithms and has values that are not above zero."""
+    for name in numbers.columns.intersection(features.targets) if features.target_transform == "log" else ():
         unfit = numbers.index[numbers[name] <= 0]
         if len(unfit):
             yield DataError(

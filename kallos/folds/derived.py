@@ -57,7 +57,7 @@ def known_calendar(index: pd.Index, features: FeatureSpec, frequency: str | None
 
 
 def unfit_derived(columns: pd.Index, used: list[str], features: FeatureSpec) -> Iterator[DataError]:
-    """Yield an error for each column of `means` and `lags` that the study does not use, and for each name taken."""
+    """Yield an error for each column of `means` and `lags` that is not used, and for each name that a used one has."""
     for field in ("means", "lags"):
         for name in getattr(features, field):
             if name not in used and name != TARGET:
@@ -68,10 +68,10 @@ def unfit_derived(columns: pd.Index, used: list[str], features: FeatureSpec) -> 
                     parameter=field,
                 )
     for name in derived_names(columns, features):
-        if name in columns:
+        if name in used:
             yield DataError(
                 f"a column that the study adds must have a name of its own, and {pasteable(name)} is a column already",
-                "rename the table's column in a view or query",
+                "name the table's column in 'exclude', or rename it in a view or query",
                 fault="taken-name",
                 column=name,
             )

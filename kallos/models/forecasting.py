@@ -94,6 +94,7 @@ def forecast_next(
     require(TrainedModel, model=model)
     require_rows(frame=frame)
     require((pd.Timestamp, Integral, type(None)), as_of=as_of)
+    require((pd.DataFrame, type(None)), later=later)
     manifest = model.manifest
     rows = _columns_of(model, frame)
     if as_of is not None:
@@ -165,8 +166,8 @@ def _known_ahead(
         missing = index[~np.isfinite(of_table[name])]
         if len(missing):
             raise DataError(
-                f"a `known_future` column needs a value in each row that is forecast, and {pasteable(name)} has none "
-                f"for {day(timestamp(missing[0]))}",
+                f"a column of 'known_future' needs a value in each row that is forecast, and {pasteable(name)} has "
+                f"none for {day(timestamp(missing[0]))}",
                 "add rows with these timestamps to the table; their other columns may be empty",
             )
     return pd.concat([of_table, calendar], axis=1)[names]

@@ -124,17 +124,36 @@ TREES = {"n_estimators": 100, "min_child_samples": 10, "input_chunk_length": LAG
 
 
 @pytest.mark.parametrize("lead", [1, 3])
-def test_lightgbm_has_trees_for_each_step_and_target_on_the_known_columns_of_its_own_row(lead):
-    model = fitted("lightgbm", TREES, lead=lead)
+@pytest.mark.parametrize("level_rows", [0, 3])
+def test_lightgbm_has_trees_for_each_step_and_target_on_the_known_columns_of_its_own_row(lead, level_rows):
+    model = fitted("lightgbm", {**TREES, "level_rows": level_rows}, lead=lead)
     params = {name: value for name, value in model.model.params.items() if name != "n_estimators"}
     expected = np.empty((HORIZON, 2))
     for step in range(HORIZON):
         columns, rows, weight = seen_by(step, lead)
+        lags = columns[:, : 2 * LAGS].reshape(-1, LAGS, 2)
+        levels = lags[:, LAGS - level_rows :].mean(axis=1) if level_rows else np.zeros((len(columns), 2))
+        columns = np.hstack([(lags - levels[:, None]).reshape(len(columns), -1), columns[:, 2 * LAGS :]])
         for target in range(2):
-            data = lightgbm.Dataset(columns[: len(rows)], TARGETS[rows, target], weight=weight)
+            outputs = TARGETS[rows, target] - levels[: len(rows), target]
+            data = lightgbm.Dataset(columns[: len(rows)], outputs, weight=weight)
             trees = lightgbm.train({**params, "objective": "regression"}, data, num_boost_round=100)
-            expected[step, target] = trees.predict(columns[-1:])[0]
+            expected[step, target] = levels[-1, target] + trees.predict(columns[-1:])[0]
     assert np.allclose(forecast(model), expected, atol=1e-6)
+
+
+def test_trees_follow_a_level_that_they_have_never_seen_and_without_one_stay_where_they_learnt():
+    rising = (TARGETS + 1000 * np.arange(ROWS)[:, None]).astype(np.float32)
+    of_level = {}
+    for level_rows in (0, 3):
+        model = create_model("lightgbm", {**TREES, "level_rows": level_rows}, horizon=1, widths=Widths(2, 0))
+        with quiet_single_thread():
+            model.fit(series(rising[:-50]))
+            of_level[level_rows] = model.predict(1, series=series(rising[:-1]), verbose=False).values()[0]
+    # The last value is 2000 above the mean of the last three rows before it; without a level no forecast passes the
+    # largest value of the rows that the trees have learnt from.
+    assert np.allclose(of_level[3], rising[-1], atol=100)
+    assert (of_level[0] <= rising[:-50].max(axis=0)).all()
 
 
 @pytest.mark.parametrize(("name", "params"), [("ridge", RIDGE), ("har", {}), ("lightgbm", TREES)])

@@ -72,7 +72,7 @@ def test_garch_refuses_a_column_that_the_study_lacks_and_a_target_that_is_negati
     frame = frame_of(200)
     with pytest.raises(UsageError, match="must be one of the study's columns, and 'R' is not: did you mean 'r'"):
         baseline_forecasts(holdout_of(frame, start=150, name="garch:R"))
-    with pytest.raises(DataError, match="'volatility' has negative values; remove 'garch:r' from `baselines`"):
+    with pytest.raises(DataError, match="'volatility' has negative values; remove 'garch:r' from 'baselines'"):
         baseline_forecasts(holdout_of(frame.assign(volatility=frame["r"]), start=150))
     with pytest.raises(DataError, match="needs returns that vary, and 'r' does not"):
         baseline_forecasts(holdout_of(frame.assign(r=0.01), start=150))

@@ -19,7 +19,9 @@ from kallos.checks.shifts import shifted_columns
 from kallos.errors import DataError, KallosError, UsageError
 from kallos.features.files.indicators import compute_indicators
 from kallos.features.store import tidy
+from kallos.folds.columns import study_frame
 from kallos.planning import plan_study
+from kallos.specs.data import FeatureSpec
 from kallos.specs.study import TuneSpec
 from kallos.words import counted
 from tests.samples import make_features, small_spec
@@ -173,6 +175,19 @@ CASES = [
     Case("trailing-missing-values", put("macd", range(390, 400), None), "macd", day(390)),
     Case("infinite-values", put("roc_5", 200, np.inf), "roc_5", day(200)),
     Case("negative-volume", put("volume", 200, -1.0), "volume", day(200)),
+    Case("negative-volatility", lambda rows: put("realised_variance", 200, -1.0)(rows.assign(
+        realised_variance=WALK[:400] ** 2)), "realised_variance", day(200)),
+    Case("no-logarithm", put("volume", 200, 0.0), "volume", day(200),
+         over={"features": {"target": "volume", "target_transform": "log"}}),
+    Case("no-logarithm", lambda rows: put("label", 3, 0.0)(forward_label(rows).assign(
+        label=lambda rows: rows["label"].abs())), "label", day(3), name="of a label that is known only later",
+         over={"features": {**LABEL["features"], "target_transform": "log"}}),
+    Case("taken-name", add(turn_of_month=WALK[:400]), "turn_of_month",
+         over={"features": {"calendar": ["turn_of_month"]}}),
+    Case("taken-name", add(macd_lag_1=WALK[:400]), "macd_lag_1", over={"features": {"lags": {"macd": [1]}}},
+         name="of a lag"),
+    Case("missing-target", lambda rows: rows.drop(columns="log_return_close"), "log_return_close", parameter="target",
+         over={"features": {"target_transform": "log"}}, name="of logarithms"),
     Case("short-label-horizon", lambda rows: forward_label(rows, 9), "label", day(391), parameter="label_horizon",
          over=LABEL),
     Case("short-label-horizon", forward_label, "label", day(393), parameter="label_horizon",
@@ -235,6 +250,38 @@ def test_a_fault_is_found_with_its_name_and_place(case):
     assert finding.message
     assert finding.remedy
     assert examination.is_sound == (not any(FAULTS[each.fault] == "error" for each in examination.findings))
+
+
+@pytest.mark.parametrize(
+    ("plant", "features", "remedied"),
+    [
+        (
+            add(realised_gap=WALK[:400]),
+            {},
+            # Another group comes first, or this one has no patterns.
+            [{"unbounded": ["realised_gap"]}, {"volatility": []}],
+        ),
+        (
+            put("volume", 200, 0.0),
+            {"target": "volume", "target_transform": "log"},
+            [{"target": "volume", "target_transform": "none"}],
+        ),
+        (
+            add(turn_of_month=WALK[:400]),
+            {"calendar": ["turn_of_month"]},
+            [{"calendar": ["turn_of_month"], "exclude": ["turn_of_month"]}],
+        ),
+    ],
+    ids=["negative-volatility", "no-logarithm", "taken-name"],
+)
+def test_the_remedy_that_is_said_leaves_no_fault_and_rows_to_tune_on(plant, features, remedied):
+    rows = plant(as_read(GOOD))
+    (finding,) = found(rows, features=features).findings
+    with pytest.raises(DataError, match=re.escape(finding.message.split(":")[0])):
+        study_frame(rows.set_index("timestamp"), FeatureSpec(**features))
+    for each in remedied:
+        assert found(rows, features=each).findings == ()
+        study_frame(rows.set_index("timestamp"), FeatureSpec(**each))
 
 
 def test_the_catalogue_is_whole():

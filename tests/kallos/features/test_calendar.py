@@ -91,7 +91,7 @@ def test_one_weekday_one_month_and_one_hour_are_those_of_the_timestamp(moment):
 
 
 def test_integers_have_no_calendar():
-    with pytest.raises(UsageError, match=r"^`calendar` needs timestamps, but the rows are indexed by integers; "):
+    with pytest.raises(UsageError, match=r"^'calendar' needs timestamps, but the rows are indexed by integers; "):
         calendar_columns(pd.RangeIndex(5), ("weekday",), has_gaps=False)
 
 

@@ -27,12 +27,14 @@ def standardised(values: np.ndarray, n_fit: int = 300) -> np.ndarray:
 
 
 def test_columns_go_to_the_first_group_whose_pattern_fits():
-    assert group_columns(FRAME.columns.drop("weekday"), FeatureSpec()) == {
+    columns = FRAME.columns.drop("weekday").append(pd.Index(["realised_volatility"]))
+    assert group_columns(columns, FeatureSpec()) == {
         "volume": ["volume"],
         "bounded": ["rsi_14"],
         "unbounded": ["macd"],
         "rate_of_change": ["roc_5"],
         "log_return": ["log_return_open"],
+        "volatility": ["realised_volatility"],
         "other": [],
     }
 

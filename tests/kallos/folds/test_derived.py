@@ -133,5 +133,5 @@ def test_a_column_of_the_table_with_the_name_of_an_added_one_is_refused():
 
 
 def test_a_calendar_needs_timestamps():
-    with pytest.raises(UsageError, match="`calendar` needs timestamps"):
+    with pytest.raises(UsageError, match="'calendar' needs timestamps"):
         study_frame(FRAME.reset_index(drop=True), FeatureSpec(calendar=("weekday",)))

@@ -19,6 +19,7 @@ from kallos.planning import StudyPlan, plan_study
 from kallos.report.rows import best_params_markdown
 from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
 from kallos.scoring.job import FoldJob
+from kallos.specs.baselines import DEFAULT_BASELINES, RIDGE
 from kallos.specs.grid import parse_grid
 from kallos.specs.study import FoldSpec, TuneSpec
 from kallos.study.again import plan_again
@@ -181,7 +182,10 @@ def test_baseline_errors_are_in_standard_deviations_of_each_asset_and_their_mean
     assert window.baseline_by_asset["zero"] == pytest.approx(zero)
     assert window.baseline_by_asset["last"] == pytest.approx(last)
     assert window.baseline_by_asset["mean"] == pytest.approx(mean)
-    assert window.baseline_rmse == pytest.approx({"zero": np.mean(zero), "last": np.mean(last), "mean": np.mean(mean)})
+    assert set(window.baseline_rmse) == {*DEFAULT_BASELINES, RIDGE}
+    assert window.baseline_rmse == pytest.approx(
+        {name: np.mean(errors) for name, errors in window.baseline_by_asset.items()}
+    )
 
 
 def test_quantiles_of_several_targets_are_forecast_for_each_asset(tmp_path):

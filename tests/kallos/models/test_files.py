@@ -185,7 +185,7 @@ def other_columns(folder: Path) -> None:
         (lambda folder: (folder / "manifest.json").unlink(), False, "must have a manifest.json"),
         (lambda folder: (folder / "manifest.json").write_text("{"), False, "not that of a model"),
         (lambda folder: (folder / "manifest.json").write_text('{"name": "npm"}'), False, "not that of a model"),
-        (lambda folder: edit(folder, "manifest.json", format=1), False, "it has format 1, and this version reads 3"),
+        (lambda folder: edit(folder, "manifest.json", format=1), False, "it has format 1, and this version reads 4"),
         (lambda folder: edit(folder, "manifest.json", more=1), False, "damaged: more is not a field"),
         (lambda folder: edit(folder, "manifest.json", horizon=3), False, "damaged: specification must agree with"),
         (lambda folder: edit(folder, "manifest.json", frequency="B"), False, "must not skip nights or weekends"),
@@ -260,7 +260,7 @@ def test_a_model_of_another_patch_release_is_loaded(model, copied):
 @pytest.mark.parametrize(
     ("owner", "name", "value", "said"),
     [
-        (files, "EVALUATION_VERSION", 3, "with evaluation version 2 of Kallos, and this one has 3"),
+        (files, "EVALUATION_VERSION", 4, "with evaluation version 3 of Kallos, and this one has 4"),
         (Architecture, "source_sha256", "0", "the code that builds gru has changed"),
     ],
 )
