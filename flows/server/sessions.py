@@ -17,13 +17,13 @@ def no_session(spec: TuneSpec) -> str | None:
 
     The day is that of the scheduled time in `days_in`, or in UTC. Raises `UsageError` if the study has no exchange.
     """
-    if spec.market is None:
+    if spec.data.market is None:
         raise UsageError("'only_on_sessions' needs an exchange: set `market` to NYSE, for example")
     scheduled = runtime.flow_run.scheduled_start_time.astimezone(ZoneInfo(spec.data.days_in or "UTC"))
     day = scheduled.date()
-    if Market.of(spec.market).is_session(pd.DatetimeIndex([day]))[0]:
+    if Market.of(spec.data.market).is_session(pd.DatetimeIndex([day]))[0]:
         return None
-    return f"no session of {spec.market} on {day}: nothing to do"
+    return f"no session of {spec.data.market} on {day}: nothing to do"
 
 
 def completed(message: str) -> Any:

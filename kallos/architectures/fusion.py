@@ -54,4 +54,4 @@ def build(params: Params, context: ModelContext) -> "TFTModel":
     )
 
 
-TFT = Architecture("tft", SPACE, DEFAULTS, build)
+TFT = Architecture("tft", SPACE, DEFAULTS, build, takes_future_covariates=True)

@@ -134,6 +134,8 @@ def layout_of(context: ModelContext, lags: int) -> "Layout":
     return Layout(context.horizon, context.widths.targets, lags, context.widths.known)
 
 
-RIDGE = Architecture("ridge", RIDGE_SPACE, RIDGE_DEFAULTS, build_ridge, stops_early=False)
-HAR = Architecture("har", HAR_SPACE, HAR_DEFAULTS, build_har, stops_early=False)
-LIGHTGBM = Architecture("lightgbm", LIGHTGBM_SPACE, LIGHTGBM_DEFAULTS, build_lightgbm, stops_early=False)
+RIDGE = Architecture("ridge", RIDGE_SPACE, RIDGE_DEFAULTS, build_ridge, stops_early=False, takes_future_covariates=True)
+HAR = Architecture("har", HAR_SPACE, HAR_DEFAULTS, build_har, stops_early=False, takes_future_covariates=True)
+LIGHTGBM = Architecture(
+    "lightgbm", LIGHTGBM_SPACE, LIGHTGBM_DEFAULTS, build_lightgbm, stops_early=False, takes_future_covariates=True
+)

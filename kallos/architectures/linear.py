@@ -21,7 +21,9 @@ DLINEAR_DEFAULTS: Params = {
     "const_init": True,
     **TRAINING_DEFAULTS,
 }
-DLINEAR = Architecture("dlinear", DLINEAR_SPACE, DLINEAR_DEFAULTS, partial(build_network, "DLinearModel"))
+DLINEAR = Architecture(
+    "dlinear", DLINEAR_SPACE, DLINEAR_DEFAULTS, partial(build_network, "DLinearModel"), takes_future_covariates=True
+)
 
 # NLinear subtracts the last value from the input if `normalize`.
 NLINEAR_SPACE: Space = {
@@ -34,4 +36,6 @@ NLINEAR_DEFAULTS: Params = {
     "const_init": True,
     **TRAINING_DEFAULTS,
 }
-NLINEAR = Architecture("nlinear", NLINEAR_SPACE, NLINEAR_DEFAULTS, partial(build_network, "NLinearModel"))
+NLINEAR = Architecture(
+    "nlinear", NLINEAR_SPACE, NLINEAR_DEFAULTS, partial(build_network, "NLinearModel"), takes_future_covariates=True
+)

@@ -34,7 +34,9 @@ TIDE_DEFAULTS: Params = {
 }
 
 
-TIDE = Architecture("tide", TIDE_SPACE, TIDE_DEFAULTS, partial(build_network, "TiDEModel"))
+TIDE = Architecture(
+    "tide", TIDE_SPACE, TIDE_DEFAULTS, partial(build_network, "TiDEModel"), takes_future_covariates=True
+)
 
 TSMIXER_SPACE: Space = {
     "num_blocks": Int(low=1, high=4),
@@ -56,4 +58,6 @@ TSMIXER_DEFAULTS: Params = {
 }
 
 
-TSMIXER = Architecture("tsmixer", TSMIXER_SPACE, TSMIXER_DEFAULTS, partial(build_network, "TSMixerModel"))
+TSMIXER = Architecture(
+    "tsmixer", TSMIXER_SPACE, TSMIXER_DEFAULTS, partial(build_network, "TSMixerModel"), takes_future_covariates=True
+)

@@ -78,8 +78,9 @@ class Architecture:
     `space` says what each parameter is drawn from, in order. `defaults` has all parameters that `build` takes, among
     them `input_chunk_length`, the number of rows that a forecast looks back. Without `stops_early`, a model is fitted
     once on all training rows instead of by epochs. `learns_quantiles` says whether it can forecast quantiles. A local
-    architecture (`is_local`) knows the targets of one asset alone, without covariates. `requires` names an additional
-    package that it needs, and the extra that installs it.
+    architecture (`is_local`) knows the targets of one asset alone, without covariates. Unless its model
+    `takes_future_covariates`, it reads columns that are known ahead through its input, which must then be as long as
+    the horizon. `requires` names an additional package that it needs, and the extra that installs it.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Architecture:
     stops_early: bool = True
     learns_quantiles: bool = True
     is_local: bool = False
+    takes_future_covariates: bool = False
     requires: str | None = None
     _source_sha256: str = field(init=False, repr=False, compare=False)
 

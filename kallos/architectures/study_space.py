@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kallos.architectures.inputs import INPUT, clipped, longer_than, longest_input, nearest_input, shortest_input
 from kallos.architectures.lookup import architecture_names, beside_source, get_architecture
 from kallos.architectures.overrides import lay_over
-from kallos.architectures.recipe import Params
+from kallos.architectures.recipe import Architecture, Params
 from kallos.architectures.space import Categorical, Constant, Space, draw, with_factors
 
 if TYPE_CHECKING:
@@ -61,19 +61,20 @@ class StudySpace:
         drawn = {f"{prefix}{key}": value for key, value in with_factors(self.spaces[name], own).items()}
         return {ARCHITECTURE: name, **drawn} if self.is_choice else drawn
 
-    def for_forecasts(self, horizon: int, *, has_quantiles: bool) -> "StudySpace":
-        """Return the space without values that Darts' models reject for such forecasts.
+    def for_forecasts(self, horizon: int, *, has_quantiles: bool, has_known: bool) -> "StudySpace":
+        """Return the space without values that do not suit such forecasts: those that Darts' models reject, and with
+        columns that are known ahead the inputs of models that would miss some of them.
 
         Raises `ValueError`, with the table to set, if no value of a parameter remains.
         """
         spaces = dict(self.spaces)
-        if _LONGER_THAN_HORIZON in spaces:
-            name = _LONGER_THAN_HORIZON
-            fit = longer_than(spaces[name], horizon)
+        for name, space in self.spaces.items():
+            shortest = _shortest_input(get_architecture(name), horizon, has_known=has_known)
+            fit = longer_than(space, shortest - 1)
             if fit is None:
                 raise ValueError(
-                    f"{name} needs an {INPUT} above the horizon {horizon}, and its space has at most "
-                    f"{longest_input(spaces[name])}: set [space.{name}.{INPUT}] low = {horizon + 1} and a larger high"
+                    f"{name} needs an {INPUT} of {shortest} or more for the horizon {horizon}, and its space has at "
+                    f"most {longest_input(space)}: set [space.{name}.{INPUT}] low = {shortest} and a larger high"
                 )
             spaces[name] = fit
         name, parameter = _NO_LIKELIHOOD
@@ -110,6 +111,14 @@ class StudySpace:
             for parameter, default in get_architecture(name).defaults.items():
                 document[parameter]["default"] = default
         return documents
+
+
+def _shortest_input(architecture: Architecture, horizon: int, *, has_known: bool) -> int:
+    """Return how many rows the input of such forecasts must have."""
+    if architecture.name == _LONGER_THAN_HORIZON:
+        return horizon + 1
+    reads_through_input = has_known and not (architecture.takes_future_covariates or architecture.is_local)
+    return horizon if reads_through_input else 1
 
 
 def study_space(model_name: str, tables: Mapping[str, Any] | None = None) -> StudySpace:

@@ -14,7 +14,7 @@ from kallos.audit.revisions import audit_revisions, not_comparable
 from kallos.audit.verdicts import AuditVerdict, Stage
 from kallos.errors import DataError, require, require_callable
 from kallos.features.moments import timestamp
-from kallos.folds.columns import columns_of_numbers
+from kallos.folds.columns import at_origins, columns_of_numbers
 from kallos.folds.cut import FoldGrid, cut_folds
 from kallos.folds.derived import reach
 from kallos.folds.rows import require_rows
@@ -81,7 +81,9 @@ def audit_study(
         else audit_revisions(rows.iloc[settled], earlier.iloc[settled], earlier_target=earlier_target)
     )
     watch("association")
-    verdicts += audit_associations(rows, features, seed=spec.seed)
+    # What is known ahead is read at the row that is forecast.
+    read = at_origins(rows, features, features.lead).iloc[: len(rows) - features.lead]
+    verdicts += audit_associations(read, features, seed=spec.seed)
     watch("preparation")
     grid = grid or cut_folds(rows.index, spec.folds, lead=features.lead, frequency=spec.data.frequency)
     folds = grid.folds

@@ -13,7 +13,7 @@ from kallos.baselines.ridge import ridge
 from kallos.baselines.simple import column, drift, ewma, last, mean, seasonal, zero
 from kallos.baselines.window import Origins, Window
 from kallos.scoring.metrics import Forecast
-from kallos.specs.baselines import COLUMN, GARCH, HAR, RIDGE, kind_and_column
+from kallos.specs.baselines import GARCH, HAR, RIDGE, kind_and_column
 
 Array = npt.NDArray[np.float64]
 Baseline = Callable[[Window, Origins], Array | None]
@@ -27,9 +27,9 @@ _WITHOUT_FIT: Mapping[str, Baseline] = {
     "seasonal": seasonal,
     "ewma": ewma,
 }
-# Fitted on the target's logarithm if models train on it.
 _REGRESSIONS: Mapping[str, Baseline] = {HAR: har, RIDGE: ridge}
-_OF_A_COLUMN = {GARCH: garch, COLUMN: column}
+# Fitted on the target's logarithm if models train on it.
+_FITTED = (*_REGRESSIONS, GARCH)
 # The forecast that combines the best baseline of each target.
 EACH_BEST = "each target's best"
 
@@ -38,9 +38,10 @@ def baseline_forecasts(window: Window, names: Iterable[str] | None = None) -> di
     """Return the forecasts of each baseline that the window allows, in its units, from all of its origins.
 
     By default all that its study scores. Quantile forecasts add the quantiles of a baseline's past errors at each step,
-    on the rows known at the first origin. If models train on the logarithm of the target, so do the regressions: their
-    median is the exponential of the forecast, and their mean is that times the mean exponential of the past errors
-    (Duan, 1983, "Smearing estimate: a nonparametric retransformation method"). Raises `UsageError` for a column that
+    on the rows known at the first origin. If models train on the logarithm of the target, so do the regressions and
+    GARCH: their median is the exponential of the forecast, and their mean is that times the mean exponential of the
+    past errors (Duan, 1983, "Smearing estimate: a nonparametric retransformation method"), or the root of their mean
+    square if the metric is of squares. Raises `UsageError` for a column that
     the study lacks, and `DataError` if a baseline cannot forecast such targets.
     """
     forecasts = {name: _forecast(name, window) for name in (window.spec.scored_baselines if names is None else names)}
@@ -65,19 +66,21 @@ def with_each_best(forecasts: Mapping[str, Forecast], rules: Sequence[str]) -> d
     return {**forecasts, EACH_BEST: Forecast.by_target([forecasts[rule] for rule in rules])}
 
 
-def _baseline(name: str) -> Baseline:
+def _baseline(name: str, *, in_logarithms: bool) -> Baseline:
     kind, column_name = kind_and_column(name)
     if column_name is not None:
-        return partial(_OF_A_COLUMN[kind], name=column_name)
+        of_column = partial(garch, in_logarithms=in_logarithms) if kind == GARCH else column
+        return partial(of_column, name=column_name)
     return {**_WITHOUT_FIT, **_REGRESSIONS}[kind]
 
 
 def _forecast(name: str, window: Window) -> Forecast | None:
     levels = window.spec.levels
-    in_logarithms = name in _REGRESSIONS and window.spec.features.target_transform == "log"
+    kind, _ = kind_and_column(name)
+    in_logarithms = kind in _FITTED and window.spec.features.target_transform == "log"
     rows = window.in_logarithms() if in_logarithms else window
     past = rows.past_origins if len(levels) > 1 or in_logarithms else np.arange(0)
-    forecast = _baseline(name)(rows, np.concatenate([past, rows.origins]))
+    forecast = _baseline(name, in_logarithms=in_logarithms)(rows, np.concatenate([past, rows.origins]))
     if forecast is None:
         return None
     before, point = forecast[: len(past)], forecast[len(past) :]
@@ -88,5 +91,6 @@ def _forecast(name: str, window: Window) -> Forecast | None:
     quantiles = point[..., None] + spread
     if not in_logarithms:
         return Forecast(point, point, quantiles, levels)
-    median, smearing = np.exp(point), np.exp(errors).mean(axis=0)
+    powers = np.asarray(window.spec.mean_powers)
+    median, smearing = np.exp(point), np.exp(powers * errors).mean(axis=0) ** (1 / powers)
     return Forecast(median, median * smearing, np.exp(quantiles), levels).over(window.unit)

@@ -29,20 +29,21 @@ class _Variances:
         return forecast
 
 
-def garch(window: Window, origins: Origins, *, name: str) -> Array:
+def garch(window: Window, origins: Origins, *, name: str, in_logarithms: bool) -> Array:
     """Return forecasts of volatilities or variances by a GARCH of the returns in column `name`.
 
     The shape is (origins, horizon, targets). The parameters are fitted by maximum likelihood, with a constant mean and
     normal errors, on the returns known at the window's first origin. The variances of later rows follow from them. A
     target that is no variance is forecast by the root. Each is scaled by the ratio of its mean to that of these
-    variances (or roots) over the known rows. Raises `UsageError` if there is no such column, and `DataError` if the
+    variances (or roots) over the known rows; in logarithms, which the window then holds, by the difference of their
+    means. Raises `UsageError` if there is no such column, and `DataError` if the
     known returns do not vary or a known target is negative.
     """
     returns = values_of(window, name)
     if not np.ptp(returns[: window.known]) > 0:
         raise DataError(f"baseline 'garch:{name}' needs returns that vary, and {name!r} does not in the training rows")
     negative = [target for target, least in zip(window.targets, window.history.min(axis=0), strict=True) if least < 0]
-    if negative:
+    if negative and not in_logarithms:
         raise DataError(
             f"baseline 'garch:{name}' forecasts a volatility or variance, and {negative[0]!r} has negative values",
             f"remove 'garch:{name}' from 'baselines'",
@@ -51,8 +52,11 @@ def garch(window: Window, origins: Origins, *, name: str) -> Array:
     ahead = variances.ahead(origins, window.lead + np.arange(window.horizon))
     roots = 1 / np.array(window.spec.features.variance_powers)
     known = variances.of_rows[: window.known, None] ** roots
-    ratio = window.history.mean(axis=0) / known.mean(axis=0)
-    forecast: Array = ratio * ahead[..., None] ** roots
+    volatilities = ahead[..., None] ** roots
+    if in_logarithms:
+        in_logs: Array = window.history.mean(axis=0) - np.log(known).mean(axis=0) + np.log(volatilities)
+        return in_logs
+    forecast: Array = window.history.mean(axis=0) / known.mean(axis=0) * volatilities
     return forecast
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
-from kallos.folds.columns import fitting_columns
+from kallos.folds.columns import at_origins, fitting_columns, known_columns
 from kallos.specs.study import TuneSpec
 from kallos.words import counted, pasteable
 
@@ -40,10 +40,12 @@ def copies_of_target(known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
     """Yield covariates that equal the target of the same, an earlier or a later row.
 
     `known` has the target at the timestamp when it is known. The target of a later row is a leak; a model sees the
-    target of the same or an earlier row anyway.
+    target of the same or an earlier row anyway. A column that is known ahead is read at the rows that are forecast, so
+    there the target of its own row is a leak, too.
     """
+    seen = at_origins(known, spec.features, spec.features.lead + spec.horizon - 1)
     for target in spec.features.targets:
-        yield from _copies_of(target, known, spec)
+        yield from _copies_of(target, seen, spec)
 
 
 def _copies_of(target: str, known: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
@@ -70,6 +72,17 @@ def _copies_of(target: str, known: pd.DataFrame, spec: TuneSpec) -> Iterator[Fin
 
 
 def _copy(name: str, target: str, shift: int, known: pd.DataFrame, spec: TuneSpec) -> Finding:
+    if shift > 0 and name in known_columns(known.columns, spec.features):
+        own = spec.features.lead + spec.horizon - 1 - shift
+        which = "of its own row" if own == 0 else f"{counted(abs(own), 'row')} {'earlier' if own > 0 else 'later'}"
+        return Finding(
+            "leaking-column",
+            f"a column that is known ahead must not give away the target, and {pasteable(name)} equals the target "
+            f"{pasteable(target)} {which}: a model would read the answer",
+            "remove it from 'known_future'",
+            column=name,
+            timestamps=first_few(known.index),
+        )
     if shift > 0:
         raw = shift - spec.features.label_horizon
         words = f"the target {pasteable(target)} {counted(shift, 'row')} later"

@@ -15,23 +15,27 @@ _ONE = np.timedelta64(1, "D")
 _FIRST_OF_MONTH = 3
 
 
-def calendar_columns(index: pd.Index, names: tuple[str, ...], *, has_gaps: bool) -> pd.DataFrame:
+def calendar_columns(
+    index: pd.Index, names: tuple[str, ...], *, has_gaps: bool, market: str | None = None
+) -> pd.DataFrame:
     """Return the columns of these items (`kallos.specs.calendar.calendar_names`): 0.0 or 1.0 for each row.
 
     Which columns there are depends on `names` alone, and their values in a row only on its own timestamp. `weekday`,
     `month` and `hour` are one column for each. `turn_of_month` marks the last trading day of a month and the first
     three of the next (Lakonishok & Smidt 1988, "Are seasonal anomalies real?"). `holiday:NYSE` marks the exchange's
-    scheduled holidays, and the days whose next or last weekday is one. Trading days are the sessions of the first of
-    these exchanges; without one, weekdays if the rows have gaps (`Frequency.has_gaps`), else all days.
+    scheduled holidays, and the days whose next or last weekday is one. Trading days are the sessions of the
+    `market`, or of the first of these exchanges; without one, weekdays if the rows have gaps (`Frequency.has_gaps`),
+    else all days.
 
     Raises `UsageError` if the index has no timestamps, and `DataError` for rows before an exchange's first known year.
     """
     if not isinstance(index, pd.DatetimeIndex):
         raise UsageError("'calendar' needs timestamps, but the rows are indexed by integers; leave it out")
     markets = {name: Market.of(name.removeprefix(HOLIDAY)) for name in names if name.startswith(HOLIDAY)}
-    for market in markets.values():
-        _refuse_unknown_years(index, market)
-    market_days = next((market.days for market in markets.values()), None)
+    for exchange in markets.values():
+        _refuse_unknown_years(index, exchange)
+    exchanges = [*([] if market is None else [Market.of(market)]), *markets.values()]
+    market_days = next((exchange.days for exchange in exchanges), None)
     trading_days = market_days or np.busdaycalendar(weekmask="1111100" if has_gaps else "1111111")
     flags = [column for name in names for column in _columns_of(name, index, markets.get(name), trading_days)]
     return pd.DataFrame(

@@ -11,7 +11,7 @@ import pandas as pd
 from kallos.architectures import Widths
 from kallos.errors import DataError, refuse, require, require_one_of
 from kallos.folds.cut import Fold
-from kallos.folds.derived import derived_names, unfit_derived, with_derived
+from kallos.folds.derived import derived_names, names_in_logarithms, unfit_derived, with_derived
 from kallos.folds.rows import require_columns, require_rows
 from kallos.folds.scalers import Preparation, PreparedSeries
 from kallos.specs.calendar import calendar_names
@@ -40,7 +40,9 @@ def group_columns(columns: pd.Index, features: FeatureSpec) -> dict[str, list[st
     `columns` are those of `study_columns`, since patterns are resolved against all of a study's columns.
     """
     grouped: dict[str, list[str]] = {group: [] for group in GROUPS}
-    fitting = {group: set(fitting_columns(columns, getattr(features, group))) for group in GROUPS[:-1]}
+    # A logarithm may be negative, whatever group the name fits.
+    in_logarithms = names_in_logarithms(columns, features)
+    fitting = {group: set(fitting_columns(columns, getattr(features, group))) - in_logarithms for group in GROUPS[:-1]}
     for name in columns:
         if name not in features.targets:
             grouped[next((group for group, names in fitting.items() if name in names), "other")].append(name)
@@ -53,6 +55,12 @@ def known_columns(columns: pd.Index, features: FeatureSpec) -> list[str]:
     return [name for name in columns if name in known and name not in features.targets]
 
 
+def at_origins(rows: pd.DataFrame, features: FeatureSpec, ahead: int) -> pd.DataFrame:
+    """Return the rows with each column as it is read at an origin: known columns are those of `ahead` rows later."""
+    known = known_columns(rows.columns, features)
+    return rows.assign(**{name: rows[name].shift(-ahead) for name in known}) if known else rows
+
+
 def widths_of_columns(columns: pd.Index, features: FeatureSpec) -> Widths:
     """Return how many columns of `study_frame` a model sees, if no principal components replace them."""
     n_targets, n_known = len(features.targets), len(known_columns(columns, features))
@@ -61,17 +69,24 @@ def widths_of_columns(columns: pd.Index, features: FeatureSpec) -> Widths:
 
 def observed_rows(rows: pd.DataFrame, features: FeatureSpec, *beside: str) -> pd.DataFrame:
     """Return the rows that hold more than columns whose later values are known ahead; `beside` are no features."""
-    known = [name for name in fitting_columns(rows.columns, features.known_future) if name not in features.targets]
-    has_others = rows.drop(columns=[*known, *beside], errors="ignore").notna().any(axis=1) if known else None
+    known = {*fitting_columns(rows.columns, features.known_future), *beside} - set(features.targets)
+    used = [name for name in study_columns(rows.columns, features) if name in rows.columns and name not in known]
+    has_others = rows[used].notna().any(axis=1) if features.known_future else None
     return rows if has_others is None or has_others.all() else rows[has_others]
 
 
 def study_frame(
-    frame: pd.DataFrame, features: FeatureSpec, *, fill: str = "none", frequency: str | None = None
+    frame: pd.DataFrame,
+    features: FeatureSpec,
+    *,
+    fill: str = "none",
+    frequency: str | None = None,
+    market: str | None = None,
 ) -> pd.DataFrame:
     """Return a study's columns as finite float64, the targets first and shifted to when they are known.
 
-    The columns that the study adds come last; `frequency` is the study's, detected by default. Rows that hold nothing
+    The columns that the study adds come last; `frequency` is the study's, detected by default, and `market` its
+    exchange. Rows that hold nothing
     but columns that are known ahead are left out. Raises `DataError` for columns that are missing, not
     numbers, or not finite, and for rows that are not sorted and unique, or have a time zone.
     """
@@ -79,12 +94,12 @@ def study_frame(
     require_columns(frame=frame)
     require(FeatureSpec, features=features)
     require_one_of(("none", "forward"), fill=fill)
-    require((str, type(None)), frequency=frequency)
+    require((str, type(None)), frequency=frequency, market=market)
     chosen = columns_of_numbers(observed_rows(frame, features), features)
     refuse_long_label(len(chosen), features)
     numbers = shift_to_when_known(chosen, features, fill=fill)
     _refuse_unfit_values(numbers, features, fill)
-    return with_derived(numbers, features, frequency)
+    return with_derived(numbers, features, frequency, market)
 
 
 def refuse_long_label(n_rows: int, features: FeatureSpec) -> None:

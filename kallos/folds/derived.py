@@ -29,31 +29,41 @@ def reach(features: FeatureSpec) -> int:
     return max(lengths, default=0)
 
 
+def names_in_logarithms(columns: pd.Index, features: FeatureSpec) -> set[str]:
+    """Return the names of the added columns that are of a target's logarithm."""
+    return {name for name, source, _ in _rules(columns, features) if _is_in_logs(source, features)}
+
+
 def derived_names(columns: pd.Index, features: FeatureSpec) -> list[str]:
     """Return the names of the columns that a study adds to these; they depend on no value."""
     return [*(name for name, _, _ in _rules(columns, features)), *calendar_names(features.calendar)]
 
 
-def with_derived(numbers: pd.DataFrame, features: FeatureSpec, frequency: str | None = None) -> pd.DataFrame:
+def with_derived(
+    numbers: pd.DataFrame, features: FeatureSpec, frequency: str | None = None, market: str | None = None
+) -> pd.DataFrame:
     """Return the columns with those that the study adds, in float64.
 
     The mean over the last n rows is over as many as there are, and the lag before the first row is the first value, so
     that no row is lost. Those of a target that is trained on in logarithms are of its logarithm. `frequency` is that of
-    the study, detected by default.
+    the study, detected by default, and `market` its exchange.
     """
     added = {}
     for name, source, compute in _rules(numbers.columns, features):
         values = numbers[source].to_numpy(np.float64)
         added[name] = compute(np.log(values) if _is_in_logs(source, features) else values)
     derived = pd.DataFrame(added, index=numbers.index, columns=list(added))
-    return pd.concat([numbers, derived, known_calendar(numbers.index, features, frequency)], axis=1)
+    return pd.concat([numbers, derived, known_calendar(numbers.index, features, frequency, market)], axis=1)
 
 
-def known_calendar(index: pd.Index, features: FeatureSpec, frequency: str | None = None) -> pd.DataFrame:
+def known_calendar(
+    index: pd.Index, features: FeatureSpec, frequency: str | None = None, market: str | None = None
+) -> pd.DataFrame:
     """Return the calendar's columns of these rows; raises `UsageError` if they have no timestamps."""
     if not features.calendar:
         return pd.DataFrame(index=index)
-    return calendar_columns(index, features.calendar, has_gaps=find_frequency(index, frequency).has_gaps)
+    has_gaps = find_frequency(index, frequency).has_gaps
+    return calendar_columns(index, features.calendar, has_gaps=has_gaps, market=market)
 
 
 def unfit_derived(columns: pd.Index, used: list[str], features: FeatureSpec) -> Iterator[DataError]:
@@ -67,7 +77,15 @@ def unfit_derived(columns: pd.Index, used: list[str], features: FeatureSpec) -> 
                     fault="idle-pattern",
                     parameter=field,
                 )
-    for name in derived_names(columns, features):
+    names = derived_names(columns, features)
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield DataError(
+            f"every column that the study adds must have a name of its own, and two would be {pasteable(name)}",
+            "rename the target or the column in a view or query",
+            fault="taken-name",
+            column=name,
+        )
+    for name in names:
         if name in used:
             yield DataError(
                 f"a column that the study adds must have a name of its own, and {pasteable(name)} is a column already",

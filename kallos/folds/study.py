@@ -33,7 +33,8 @@ class CutPanel:
 def cut_panel(frame: pd.DataFrame, spec: TuneSpec) -> CutPanel:
     """Return what a study sees of these features; raises as `plan_study` does.
 
-    The cut is made before any value is read, so values of the hold-out can neither cause an error nor help.
+    The cut is made before any value is used, so values of the hold-out can neither cause an error nor help. Only rows
+    that hold nothing but what is known ahead are left out before.
     """
     rows = _by_asset(frame, spec)
     whole, grid = cut_timestamps({asset: each.index for asset, each in rows.items()}, spec)
@@ -82,7 +83,8 @@ def first_rows(rows: pd.DataFrame, n_rows: int) -> pd.DataFrame:
 
 def rows_of_asset(frame: pd.DataFrame, spec: TuneSpec) -> pd.DataFrame:
     """Return the rows that a study uses of one asset's loaded rows; raises as `study_frame` does."""
-    return study_frame(frame, spec.features, fill=spec.data.fill, frequency=spec.data.frequency)
+    data = spec.data
+    return study_frame(frame, spec.features, fill=data.fill, frequency=data.frequency, market=data.market)
 
 
 def study_panel(frame: pd.DataFrame, spec: TuneSpec) -> Panel:

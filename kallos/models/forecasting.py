@@ -17,6 +17,8 @@ from kallos.models.trainer import TrainedModel
 from kallos.scoring.fold import as_fit_errors
 from kallos.scoring.metrics import Forecast
 from kallos.scoring.rolling import look_back, next_forecast, rolling_forecasts, rows_before
+from kallos.specs.calendar import HOLIDAY
+from kallos.specs.study import TuneSpec
 from kallos.words import day, did_you_mean, pasteable, shorten
 
 Array = npt.NDArray[np.float64]
@@ -109,8 +111,9 @@ def forecast_next(
             f"a forecast of {manifest.model_id} needs {needed + reach(features)} rows, and there are "
             f"{len(rows)}{until}: add earlier rows"
         )
-    market, n_ahead = manifest.spec.market, manifest.lead + manifest.horizon - 1
-    expected = next_rows(rows.index, manifest.frequency, n_ahead, None if market is None else Market.of(market))
+    expected = next_rows(
+        rows.index, manifest.frequency, manifest.lead + manifest.horizon - 1, _market(manifest.spec, rows.index)
+    )
     ahead = _known_ahead(model, frame if later is None else later, expected)
     with quiet_single_thread(), as_fit_errors(manifest.architecture):
         prepared = model.preparation.apply(rows.iloc[-needed:], ahead)
@@ -142,6 +145,17 @@ def _columns_of(model: TrainedModel, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[list(columns)]
 
 
+def _market(spec: TuneSpec, index: pd.Index) -> Market | None:
+    """Return the exchange that the rows follow: the study's, or the only one of its calendar without such a holiday."""
+    if spec.data.market is not None:
+        return Market.of(spec.data.market)
+    exchanges = [name.removeprefix(HOLIDAY) for name in spec.features.calendar if name.startswith(HOLIDAY)]
+    if len(exchanges) != 1:
+        return None
+    (market,) = map(Market.of, exchanges)
+    return None if market.is_holiday(index).any() else market
+
+
 def _known_ahead(
     model: TrainedModel, later: pd.DataFrame, expected: list[pd.Timestamp] | list[int]
 ) -> pd.DataFrame | None:
@@ -156,7 +170,8 @@ def _known_ahead(
         )
     index = pd.Index(expected, name=later.index.name)
     names = [name for scaler in scalers for name in scaler.columns]
-    calendar = known_calendar(index, features, str(model.manifest.frequency))
+    data = model.manifest.spec.data
+    calendar = known_calendar(index, features, str(model.manifest.frequency), data.market)
     of_table = (
         later[~later.index.duplicated()]
         .reindex(index)[[name for name in names if name not in calendar.columns]]

@@ -166,7 +166,7 @@ def _mean_to_median(
 
     Without logarithms it is 1. With them, it is the mean of exp(residual) over the forecasts of the inner validation
     rows by a model that was not fitted on them: Duan (1983), "Smearing estimate: A nonparametric retransformation
-    method".
+    method". If the metric is of the target's square, it is the root of the mean square.
     """
     if fit.features.target_transform == "none":
         return np.ones((fit.horizon, len(fit.features.targets)))
@@ -177,7 +177,8 @@ def _mean_to_median(
         median = Forecast.of_quantiles(quantiles, fit.levels).point
         values = each.target_scale.restore(each.target[cut.inner_start : stop].values(copy=False))
         ratios.append(windows_of(values, fit.horizon) / median)
-    ratio: Array = np.concatenate(ratios).mean(axis=0)
+    powers = np.asarray(fit.mean_powers)
+    ratio: Array = (np.concatenate(ratios) ** powers).mean(axis=0) ** (1 / powers)
     return ratio
 
 

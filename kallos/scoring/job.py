@@ -44,7 +44,7 @@ class FoldScore(BaseModel):
 
 @dataclass(frozen=True)
 class FitSpec:
-    """What is fitted, and how; `quantiles` is None for point forecasts."""
+    """What is fitted, and how; `quantiles` is None for point forecasts. See `TuneSpec.mean_powers`."""
 
     model_name: str
     params: Params
@@ -52,6 +52,7 @@ class FitSpec:
     training: TrainingSpec
     horizon: int
     quantiles: tuple[float, ...] | None
+    mean_powers: tuple[int, ...]
     seed: int
 
     @classmethod
@@ -65,6 +66,7 @@ class FitSpec:
             training=spec.training,
             horizon=spec.horizon,
             quantiles=None if spec.likelihood is None else spec.quantiles,
+            mean_powers=spec.mean_powers,
             seed=spec.seed,
         )
 
@@ -95,6 +97,7 @@ class FitSpec:
             "training": self.training.model_dump(mode="json"),
             "horizon": self.horizon,
             "quantiles": self.quantiles,
+            "mean_powers": self.mean_powers,
             "seed": self.seed,
         }
 

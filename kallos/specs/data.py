@@ -275,6 +275,11 @@ class FeatureSpec(Spec):
         return self.target
 
     @property
+    def has_known_columns(self) -> bool:
+        """Whether there are columns whose later values are known ahead."""
+        return bool(self.calendar or self.known_future)
+
+    @property
     def lead(self) -> int:
         """Number of rows from the last known target to the first forecast: the label horizon, but at least 1."""
         return max(self.label_horizon, 1)

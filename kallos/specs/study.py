@@ -20,7 +20,6 @@ from kallos.architectures.lookup import AUTO, architecture_names, canonical, get
 from kallos.architectures.study_space import StudySpace, study_space
 from kallos.errors import UsageError, explain
 from kallos.specs.baselines import ALWAYS_SCORED, DEFAULT_BASELINES, check_baselines
-from kallos.specs.calendar import HOLIDAY
 from kallos.specs.data import DEFAULT_TARGET, DataSpec, FeatureSpec, Spec, checked
 from kallos.specs.metrics import MEDIAN, OF_QUANTILES, QLIKE, RMSE, check_metric, metric_label
 
@@ -183,16 +182,18 @@ class TuneSpec(Spec):
         return len(self.features.targets) == len(self.data.assets) == 1
 
     @property
-    def market(self) -> str | None:
-        """The exchange whose holidays the rows follow: the one that is named, or the only one of the calendar."""
-        exchanges = [name.removeprefix(HOLIDAY) for name in self.features.calendar if name.startswith(HOLIDAY)]
-        return exchanges[0] if self.data.market is None and len(exchanges) == 1 else self.data.market
+    def mean_powers(self) -> tuple[int, ...]:
+        """The power of each target whose mean the metric's best forecast is the root of."""
+        is_of_variances = self.metric == QLIKE
+        return self.features.variance_powers if is_of_variances else (1,) * len(self.features.targets)
 
     @property
     def search_space(self) -> StudySpace:
         """What each trial draws: the architectures' spaces with the study's tables, without what cannot forecast so."""
         laid = study_space(self.model_name, self.space)
-        return laid.for_forecasts(self.horizon, has_quantiles=self.likelihood is not None)
+        return laid.for_forecasts(
+            self.horizon, has_quantiles=self.likelihood is not None, has_known=self.features.has_known_columns
+        )
 
     @property
     def model_label(self) -> str:

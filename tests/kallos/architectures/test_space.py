@@ -20,7 +20,7 @@ from kallos.scoring.job import FoldJob, FoldScore
 from kallos.specs.files import read_study_file
 from kallos.specs.study import TuneSpec, parse_tune_spec
 from kallos.tuner import run_tuning
-from tests.samples import fold_score, make_features, small_plan
+from tests.samples import fold_score, make_features, small_plan, small_spec
 
 
 def by_what_is_drawn(job: FoldJob) -> FoldScore:
@@ -292,7 +292,9 @@ def test_what_darts_refuses_for_a_horizon_or_a_likelihood_is_not_drawn():
     assert space_of(horizon=40, space=stepped)["tcn"][INPUT] == Int(low=60, high=96, step=20)
     assert space_of(horizon=40, space={INPUT: [24, 48, 40]})["tcn"][INPUT] == Categorical(choices=(48,))
     assert space_of(likelihood="quantile", metric="crps")["nlinear"]["normalize"] == Constant(value=False)
-    with pytest.raises(UsageError, match=r"above the horizon 60, and its space has at most 60: set \[space\.tcn\."):
+    with pytest.raises(
+        UsageError, match=r"of 61 or more for the horizon 60, and its space has at most 60: set \[space\.tcn\."
+    ):
         space_of(horizon=60)
     with pytest.raises(UsageError, match=r"needs \[space.nlinear\] normalize = false, not true"):
         space_of(likelihood="quantile", space={"normalize": True})
@@ -315,3 +317,12 @@ def test_sound_products_and_conditions_are_no_fault():
     two = {"when": {"parameter": "hidden_dim", "among": [24, 64]}, "otherwise": 0.0}
     assert own_space({"dropout": two})["dropout"].when.among == (24, 64)
     assert own_space({"n_rnn_layers": 1})["dropout"].when == When(parameter="n_rnn_layers", above=1)
+
+
+def test_with_known_columns_a_model_that_reads_them_through_its_input_has_one_as_long_as_the_horizon():
+    known = {"calendar": ["weekday"]}
+    for name, shortest in {"nhits": 48, "gru": 48, "tcn": 49, "tide": 20, "ridge": 1}.items():
+        assert small_spec(model_name=name, horizon=48, features=known).search_space.shortest_input == shortest, name
+    assert small_spec(model_name="nhits", horizon=48).search_space.shortest_input == 20
+    with pytest.raises(UsageError, match="nhits needs an input_chunk_length of 61 or more for the horizon 61"):
+        parse_tune_spec({"model_name": "nhits", "data": {"asset_id": "A"}, "horizon": 61, "features": known})

@@ -608,3 +608,12 @@ def test_clean_sets_of_every_kind_raise_no_alarm(seed):
 def test_too_few_rows_are_not_testable_by_statistics():
     (verdict,) = audit_associations(study_frame(compute(BARS), FEATURES).iloc[:100], FEATURES)
     assert verdict.verdict == "not testable"
+
+
+def test_a_column_that_is_said_to_be_known_ahead_and_gives_away_its_rows_target_is_found():
+    revealing = FRAME.assign(revealing=FRAME["log_return_close"] ** 3)
+    spec = small_spec(model_name="ridge", features={"known_future": ["revealing"]})
+    assert ("association", "revealing") in {
+        (each.stage, each.column) for each in audit_study(revealing, spec) if each.verdict == "leak"
+    }
+    assert not leaks(audit_study(revealing, small_spec(model_name="ridge")))

@@ -76,3 +76,18 @@ def test_garch_refuses_a_column_that_the_study_lacks_and_a_target_that_is_negati
         baseline_forecasts(holdout_of(frame.assign(volatility=frame["r"]), start=150))
     with pytest.raises(DataError, match="needs returns that vary, and 'r' does not"):
         baseline_forecasts(holdout_of(frame.assign(r=0.01), start=150))
+
+
+def test_of_a_log_target_garch_forecasts_the_median_by_the_mean_difference_of_logarithms():
+    frame = frame_of().drop(columns="squared_return_r")
+    features = {"target": "volatility", "target_transform": "log"}
+    spec = small_spec(features=features, baselines=("zero", "garch:r"))
+    holdout = Window.of_holdout(frame, slice(1200, len(frame)), spec, Frequency("D"))
+    forecast = baseline_forecasts(holdout)["garch:r"]
+    returns = 100 * frame["r"]
+    fitted = arch_model(returns[:1200], rescale=False).fit(disp="off")
+    fixed = arch_model(returns, rescale=False).fix(fitted.params)
+    ahead = np.sqrt(fixed.forecast(horizon=1, start=1199).variance.to_numpy()[: len(holdout.origins)])
+    difference = np.log(frame["volatility"].iloc[:1200]).mean() - np.log(fitted.conditional_volatility).mean()
+    np.testing.assert_allclose(forecast.point[:, :, 0], ahead * np.exp(difference), rtol=1e-3)
+    assert (forecast.mean > forecast.point).all()

@@ -818,3 +818,12 @@ def test_digits_that_are_stored_as_text_are_not_to_be_coded_but_cast():
     assert "x holds text such as '0.0" in remedies["x"][0]
     assert remedies["x"][1].startswith("cast it to numbers in a view or query")
     assert remedies["sector"][1].startswith("encode it as numbers in a view or query")
+
+
+@pytest.mark.parametrize(("lag", "horizon", "leaks_target"), [(0, 1, True), (1, 1, False), (1, 2, True), (2, 2, False)])
+def test_a_column_that_is_known_ahead_must_not_hold_a_target_that_is_not_known_at_the_origin(
+    lag, horizon, leaks_target
+):
+    rows = GOOD.assign(ahead=GOOD["log_return_close"].shift(lag).fillna(0))
+    found = about(rows, features={"known_future": ["ahead"]}, horizon=horizon)
+    assert (("leaking-column", "ahead") in found) == leaks_target

@@ -100,3 +100,10 @@ def test_rows_before_the_first_known_holiday_are_refused_with_the_date_to_begin_
     remedy = "set `start_date` to 2019-01-01 or later, or remove 'holiday:ENX'"
     with pytest.raises(DataError, match=f"^{rule}; {remedy}$"):
         calendar_columns(pd.date_range("2018-12-31", periods=9), ("holiday:ENX",), has_gaps=False)
+
+
+def test_the_turn_of_a_month_is_that_of_the_studys_market():
+    index = pd.date_range("2024-12-27", "2025-01-07")
+    columns = calendar_columns(index, ("turn_of_month",), has_gaps=True, market="NYSE")
+    # New Year's Day is no session.
+    assert days_marked(columns, "turn_of_month") == ["12-31", "01-02", "01-03", "01-06"]

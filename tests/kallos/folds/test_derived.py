@@ -135,3 +135,31 @@ def test_a_column_of_the_table_with_the_name_of_an_added_one_is_refused():
 def test_a_calendar_needs_timestamps():
     with pytest.raises(UsageError, match="'calendar' needs timestamps"):
         study_frame(FRAME.reset_index(drop=True), FeatureSpec(calendar=("weekday",)))
+
+
+@pytest.mark.parametrize("groups", [{"volatility": ["*range*"]}, {"volume": ["*range*"]}])
+def test_means_of_logarithms_are_standardised_whatever_group_their_name_fits(groups):
+    features = FeatureSpec.model_validate(
+        {"target": "log_range", "target_transform": "log", "means": {"target": [5]}, **groups}
+    )
+    prepared = prepare_fold(study_frame(RANGES, features), Fold(1, 0, 300, 300, 340), features)
+    (scaler,) = (each for each in prepared.preparation.scalers if "log_log_range_mean_5" in each.columns)
+    means = np.log(RANGES["log_range"]).rolling(5, min_periods=1).mean()
+    own = scaler.columns.index("log_log_range_mean_5")
+    rows = study_frame(RANGES, features)[list(scaler.columns)].to_numpy()
+    expected = (means - means.iloc[:300].mean()) / means.iloc[:300].std(ddof=0)
+    np.testing.assert_allclose(scaler.transform(rows)[:, own], expected, rtol=1e-6, atol=1e-9)
+
+
+def test_two_added_columns_with_one_name_are_refused():
+    frame = RANGES.rename(columns={"volume": "range"})
+    features = FeatureSpec(target="range", target_transform="log", means={"target": (5,), "log_range": (5,)})
+    with pytest.raises(DataError, match="a name of its own, and two would be log_range_mean_5"):
+        study_frame(frame, features)
+
+
+def test_a_column_that_is_left_out_does_not_make_a_row_of_the_study():
+    days = pd.date_range(RANGES.index[-1], periods=3, freq="D", name="timestamp")[1:]
+    longer = pd.concat([RANGES.assign(note="x"), pd.DataFrame({"weekday": [1.0, 2.0], "note": "y"}, index=days)])
+    features = EVERYTHING.model_copy(update={"exclude": ("note",)})
+    assert len(study_frame(longer, features)) == len(RANGES)

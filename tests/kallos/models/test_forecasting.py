@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from kallos.errors import DataError, UsageError
+from kallos.features.market import Market
 from kallos.folds.columns import study_frame
 from kallos.models.forecasting import forecast_next, forecast_windows
 from kallos.models.trainer import TrainedModel
@@ -187,3 +188,13 @@ def test_a_forecast_is_for_the_next_sessions_of_the_studys_market(tmp_path):
         model = trained_on(tmp_path / market, frame, horizon=1, data={"market": market})
         rows = rows_of(model, frame)
         assert forecast_next(model, rows).target_times == (f"{expected}T00:00:00",)
+
+
+def test_the_exchange_of_the_calendar_is_that_of_the_rows_unless_they_have_rows_on_its_holidays(tmp_path):
+    # Friday before Independence Day of 2021, whose day off is Monday; rows of London have it.
+    days = pd.bdate_range(end="2021-07-02", periods=400, name="timestamp", unit="ns")
+    sessions = days[~Market.of("NYSE").is_holiday(days)]
+    for index, expected in ((sessions, "2021-07-06"), (days, "2021-07-05")):
+        frame = make_features(len(index)).set_axis(index)
+        model = trained_on(tmp_path / expected, frame, model_name="ridge", features={"calendar": ["holiday:NYSE"]})
+        assert forecast_next(model, rows_of(model, frame)).target_times == (f"{expected}T00:00:00",)

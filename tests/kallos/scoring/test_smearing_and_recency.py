@@ -14,6 +14,7 @@ from kallos.scoring.training import fit_once
 from tests.samples import make_features, small_job
 
 LAGS = 3
+METRICS = ("rmse", "qlike")
 
 
 def log_normal(n_rows, sigma=0.3):
@@ -80,3 +81,17 @@ def test_recent_samples_count_as_in_a_weighted_regression(tmp_path, half_life, t
     values = fitted.model.predict(1, series=series.target[:stop], verbose=False).values()
     last = series.target.values()[stop - LAGS : stop, 0]
     np.testing.assert_allclose(values[0, 0], expected.predict(last[None])[0], rtol=1e-4)
+
+
+def test_with_qlike_a_volatility_is_forecast_by_the_root_of_its_mean_square(tmp_path):
+    jobs = [small_job(tmp_path, log_normal(20_000), model_name="ridge", metric=each, **LOGS) for each in METRICS]
+    mean, root = (float(fit_fold(job).mean_to_median[0, 0]) for job in jobs)
+    # exp(s ** 2 / 2), and of the square exp((2 s) ** 2 / 2) ** (1 / 2).
+    assert mean == pytest.approx(np.exp(0.09 / 2), rel=0.02)
+    assert root == pytest.approx(np.exp(0.09), rel=0.02)
+    errors = {}
+    for name, factor in {"mean": mean, "root": root}.items():
+        # As qlike scores a volatility: by the ratio of squares.
+        ratio = (np.exp(0.3 * np.random.default_rng(1).normal(size=100_000)) / factor) ** 2
+        errors[name] = np.mean(ratio - np.log(ratio) - 1)
+    assert errors["root"] < errors["mean"]
