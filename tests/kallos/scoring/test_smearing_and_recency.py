@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
+from kallos.errors import UsageError
 from kallos.folds.cut import cut_inner
 from kallos.scoring.fold import fit_fold, forecasts_of
 from kallos.scoring.recency import Recency
@@ -80,3 +81,11 @@ def test_recent_samples_count_as_in_a_weighted_regression(tmp_path, half_life, t
     values = fitted.model.predict(1, series=series.target[:stop], verbose=False).values()
     last = series.target.values()[stop - LAGS : stop, 0]
     np.testing.assert_allclose(values[0, 0], expected.predict(last[None])[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["half_life", "train_rows"])
+@pytest.mark.parametrize("value", [-1, 0.5, "500", True])
+def test_a_recency_is_a_whole_number_of_rows(tmp_path, name, value):
+    job = small_job(tmp_path, model_name="ridge")
+    with pytest.raises(UsageError, match=f"^{name} must be a whole number of at least 0, not {value!r}$"):
+        fit_fold(replace(job, fit=replace(job.fit, params={**job.fit.params, name: value})))
