@@ -110,7 +110,9 @@ def test_a_library_has_the_version_that_is_loaded_whatever_is_installed_by_now(m
     version_here.cache_clear()
 
 
-@pytest.mark.parametrize("library", ["darts", "lightgbm", "numpy", "pytorch-lightning", "scikit-learn", "scipy", "torch"])
+@pytest.mark.parametrize(
+    "library", ["darts", "lightgbm", "numpy", "pytorch-lightning", "scikit-learn", "scipy", "torch"]
+)
 def test_a_fold_depends_on_each_library_that_fits_models(library):
     assert machine()[library] == version(library)
 
