@@ -8,7 +8,7 @@ control". They know the targets alone: covariates and known columns are ignored.
 
 from typing import TYPE_CHECKING
 
-from kallos.architectures.lagged import layout_of, regression
+from kallos.architectures.estimators.model import layout_of, regression
 from kallos.architectures.recipe import Architecture, ModelContext, Params
 from kallos.architectures.space import Categorical, Int, Space
 

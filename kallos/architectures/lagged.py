@@ -6,15 +6,14 @@ decision tree". Each step of the horizon has its own coefficients or trees, and 
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from kallos.architectures.estimators.model import layout_of, regression
 from kallos.architectures.recipe import RECENCY_DEFAULTS, RECENCY_SPACE, Architecture, ModelContext, Params
 from kallos.architectures.space import Categorical, Constant, Float, Int, Space
 
 if TYPE_CHECKING:
     from darts.models import SKLearnModel
-
-    from kallos.architectures.estimators.direct import Layout
 
 LAGS: Space = {
     "input_chunk_length": Int(low=1, high=60, log=True),
@@ -69,20 +68,6 @@ LIGHTGBM_DEFAULTS: Params = {
 }
 
 
-def lag_arguments(context: ModelContext, *, lags: int, covariate_lags: int) -> dict[str, Any]:
-    """Return the arguments that Darts' regressions share, with the last rows as columns."""
-    return {
-        "lags": lags,
-        "lags_past_covariates": min(covariate_lags, lags) if context.widths.covariates else None,
-        # Counted from the first forecast row, whatever the lead.
-        "lags_future_covariates": list(range(context.horizon)) if context.widths.known else None,
-        # With a longer output Darts would read future covariates.
-        "output_chunk_length": context.horizon,
-        "output_chunk_shift": context.lead - 1,
-        "random_state": context.seed,
-    }
-
-
 def build_ridge(params: Params, context: ModelContext) -> "SKLearnModel":
     """Return a ridge regression."""
     from kallos.architectures.estimators.linear import Linear
@@ -114,24 +99,6 @@ def build_lightgbm(params: Params, context: ModelContext) -> "SKLearnModel":
         layout_of(context, lags), context.quantiles, seed=context.seed, level_rows=params[LEVEL_ROWS], params=trees
     )
     return regression(estimator, context, lags=lags, covariate_lags=params["covariate_lags"])
-
-
-def regression(estimator: Any, context: ModelContext, *, lags: int, covariate_lags: int) -> "SKLearnModel":
-    """Return Darts' model around an estimator, which forecasts the context's quantiles, if there are any."""
-    from darts.models import SKLearnModel
-    from darts.utils.likelihood_models.sklearn import MultiQuantileRegression
-
-    model = SKLearnModel(model=estimator, **lag_arguments(context, lags=lags, covariate_lags=covariate_lags))
-    if context.quantiles is not None:
-        model._likelihood = MultiQuantileRegression(n_outputs=context.horizon, quantiles=list(context.quantiles))
-    return model
-
-
-def layout_of(context: ModelContext, lags: int) -> "Layout":
-    """Return where Darts puts the columns of a regression on so many lags."""
-    from kallos.architectures.estimators.direct import Layout
-
-    return Layout(context.horizon, context.widths.targets, lags, context.widths.known)
 
 
 RIDGE = Architecture("ridge", RIDGE_SPACE, RIDGE_DEFAULTS, build_ridge, stops_early=False, takes_future_covariates=True)

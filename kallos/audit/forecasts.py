@@ -23,7 +23,7 @@ from kallos.specs.data import FeatureSpec
 from kallos.specs.study import TuneSpec
 
 Array = npt.NDArray[np.float64]
-# From rows to forecasts of the fold's validation window, of shape (origins, steps, targets), with fixed weights.
+# From rows to forecasts of the fold's validation window, whose first axis is the origins, with fixed weights.
 Forecast = Callable[[pd.DataFrame], Array]
 # From rows to a model that is fitted on them.
 Fit = Callable[[pd.DataFrame], Forecast]
@@ -67,9 +67,11 @@ def audit_forecasts(rows: pd.DataFrame, fold: Fold, fit: Fit, features: FeatureS
 def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
     """Give the study's own way from rows to forecasts, with its architecture's defaults and one epoch.
 
-    Snapshots of the rows are in a temporary folder that is removed at the end of the block.
+    The forecasts' last axis has the median, the mean and the quantiles. Snapshots of the rows are in a temporary folder
+    that is removed at the end of the block.
     """
-    # All architectures get their rows in the same way, so the first one is enough.
+    # The first one stands for all: rows are prepared alike for each. How an architecture reads the columns that are
+    # known ahead, beside the past or as future covariates, `kallos.contracts` checks for each.
     name = architecture_names(spec.model_name)[0]
     training = spec.training.model_copy(update={"max_epochs": 1})
     whole = FitSpec.of(spec.model_copy(update={"model_name": name}), get_architecture(name).defaults)
@@ -92,7 +94,9 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
                 (n_rows,) = rows_to_fit(job.folds, cuts, quick)
                 prepared = prepare_fold(seen, fold, spec.features, fit_rows=n_rows)
                 (forecast,) = forecasts_of(job, replace(fitted, series=(prepared,)))
-                return forecast.point
+                # The mean has a factor of its own, so it may look ahead where the median does not.
+                parts = [forecast.point[..., None], forecast.mean[..., None], forecast.quantiles]
+                return np.concatenate(parts, axis=-1)
 
             return forecast
 

@@ -157,7 +157,7 @@ def _refuse_unfit(name: str, forecast: Forecast, shape: tuple[int, ...], metric:
             f"forecasts must cover every origin, step, target and level, shape {shape}, and those of {name} have shape "
             f"{forecast.quantiles.shape}"
         )
-    if not np.isfinite(forecast.quantiles).all():
+    if not forecast.is_finite:
         raise DataError(f"forecasts must be finite, and those of {name} are not: train the model again")
     if metric == QLIKE and not (forecast.mean > 0).all():
         raise DataError(

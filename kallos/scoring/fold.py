@@ -81,7 +81,7 @@ def errors_by_asset(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> li
     """Return the errors of each asset's forecasts; raises `FitError` if a forecast is not finite."""
     each = []
     for fold, forecast in zip(job.folds, forecasts_of(job, fitted), strict=True):
-        if not all(np.isfinite(values).all() for values in (forecast.point, forecast.mean, forecast.quantiles)):
+        if not forecast.is_finite:
             raise FitError(f"forecasts must be finite, and {job.fit.model_name} made others")
         unit = error_unit(frame, fold, job.fit.features, in_own_units=job.in_own_units)
         actual = actual_targets(frame, fold, job.fit.features, job.fit.horizon) / unit

@@ -26,7 +26,7 @@ class Inputs:
     future: "TimeSeries | None"
 
     def __getitem__(self, rows: slice) -> "Inputs":
-        """Return the inputs of some rows; the future ones go on behind a slice that goes to the end."""
+        """Return the inputs of some rows; with an open end, the known columns keep their later rows."""
         return Inputs(
             self.target[rows],
             None if self.past is None else self.past[rows],

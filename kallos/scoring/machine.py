@@ -13,7 +13,12 @@ from typing import Any
 import kallos
 from kallos.architectures.references import own_modules, text_as_loaded
 
-_LIBRARIES = ("kallos", "darts", "torch", "optuna", "numpy", "pandas", "scikit-learn")
+_LIBRARIES = (
+    *("kallos", "darts", "torch", "optuna", "numpy", "pandas", "scikit-learn"),
+    *("lightgbm", "scipy", "holidays", "arch"),
+)
+# Libraries of extras.
+_OPTIONAL = ("statsforecast",)
 # Libraries whose import name differs from their package name.
 _MODULES = {"pytorch-lightning": "pytorch_lightning", "scikit-learn": "sklearn"}
 
@@ -26,8 +31,9 @@ def version_here(library: str) -> str:
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions of Python and the libraries by name."""
-    return {"python": platform.python_version(), **{name: version_here(name) for name in _LIBRARIES}}
+    """Return the versions of Python, of the libraries, and of those of extras that are installed, by name."""
+    names = (*_LIBRARIES, *(name for name in _OPTIONAL if installed(name) is not None))
+    return {"python": platform.python_version(), **{name: version_here(name) for name in names}}
 
 
 @cache
@@ -70,7 +76,7 @@ def machine() -> dict[str, Any]:
     """Return what the bits of a fit depend on besides its job."""
     import torch
 
-    libraries = ("darts", "numpy", "pytorch-lightning", "scikit-learn")
+    libraries = ("darts", "lightgbm", "numpy", "pytorch-lightning", "scikit-learn", "scipy")
     return {
         **{name: version_here(name) for name in libraries},
         "torch": str(torch.__version__),

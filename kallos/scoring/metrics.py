@@ -67,6 +67,11 @@ class Forecast:
             each[0].levels,
         )
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all medians, means and quantiles are finite."""
+        return all(bool(np.isfinite(values).all()) for values in (self.point, self.mean, self.quantiles))
+
     def scored_by(self, metric: str) -> Array:
         """Return what the metric compares with the actual values: means for squares and QLIKE, else medians."""
         return self.mean if metric in OF_MEANS else self.point

@@ -8,6 +8,7 @@ import numpy as np
 
 from kallos.architectures import Params
 from kallos.architectures.recipe import HALF_LIFE, TRAIN_ROWS
+from kallos.errors import require_whole
 from kallos.folds.study import FEWEST_SAMPLES
 from kallos.scoring.inputs import Inputs
 
@@ -24,8 +25,13 @@ class Recency:
 
     @classmethod
     def of(cls, params: Params) -> Self:
-        """Return the recency among an architecture's parameters, which may have none."""
-        return cls(params.get(HALF_LIFE, 0), params.get(TRAIN_ROWS, 0))
+        """Return the recency among an architecture's parameters, which may have none.
+
+        Raises `UsageError` if one is not a whole number of 0 or more: `create_model` passes both by.
+        """
+        given = {name: params.get(name, 0) for name in (HALF_LIFE, TRAIN_ROWS)}
+        require_whole(0, **given)
+        return cls(given[HALF_LIFE], given[TRAIN_ROWS])
 
     def rows(self, stop: int, model: "GlobalForecastingModel") -> slice:
         """Return the rows up to `stop` that are learnt: the last ones, but enough for the fewest samples."""

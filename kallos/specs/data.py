@@ -193,12 +193,10 @@ class FeatureSpec(Spec):
         default_factory=dict,
         description="Columns to add: a column's values so many rows earlier, as in {rsi_14 = [1, 5]}.",
     )
-    calendar: Annotated[tuple[Annotated[str, checked(check_calendar, "calendar")], ...], AfterValidator(_each_once)] = (
-        Field(
-            (),
-            description="Columns to add from the timestamps, known ahead: 'weekday', 'month', 'hour', 'turn_of_month', "
-            "'holiday:NYSE'.",
-        )
+    calendar: Annotated[tuple[CalendarItem, ...], AfterValidator(_each_once)] = Field(
+        (),
+        description="Columns to add from the timestamps, known ahead: 'weekday', 'month', 'hour', 'turn_of_month', "
+        "'holiday:NYSE'.",
     )
     volume: Patterns = Field(("volume*",), description="Columns normalised by log(1 + x), then standardised.")
     bounded: Patterns = Field(("rsi*", "mfi*", "stoch*", "adx*"), description="Columns scaled to [0, 1].")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from inspect import isfunction
 from pathlib import Path
 
 import optuna
@@ -59,6 +60,17 @@ def test_heads_divide_the_width(name, width, heads):
     drawn = [study_space(name).draw(study.ask()) for _ in range(50)]
     assert all(params[width] % params[heads] == 0 for params in drawn)
     assert len({(params[width], params[heads]) for params in drawn}) > 6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_functions_that_build_a_model_are_in_the_hash_of_its_source(name):
+    build = get_architecture(name).build
+    module = sys.modules[getattr(build, "func", build).__module__]
+    used = {each.__module__ for each in vars(module).values() if isfunction(each)}
+    hashed = (module.__name__, "kallos.architectures.recipe", "kallos.architectures.estimators")
+    # The recipe reads the texts by a function of `references`, which builds nothing.
+    fit = {each for each in used if each.startswith("kallos.")} - {"kallos.architectures.references"}
+    assert not [each for each in fit if not each.startswith(hashed)]
 
 
 def test_auto_is_all_that_need_no_extra():
@@ -125,7 +137,7 @@ def broken(tmp_path, name, body):
         ),
         (
             "from sklearn.tree import DecisionTreeRegressor as Tree\n"
-            "    from kallos.architectures.lagged import regression\n"
+            "    from kallos.architectures.estimators.model import regression\n"
             "    return regression(Tree(random_state=1), context, lags=3, covariate_lags=1)",
             "it saves and loads",
             "KallosError: a model must have learnt coefficients or trees",

@@ -1,1 +1,1 @@
-"""The estimators inside Darts' `SKLearnModel`, which import Darts: import them only where a model is built."""
+"""The estimators inside Darts' `SKLearnModel`. All but `model` import Darts: import them where a model is built."""

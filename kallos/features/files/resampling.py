@@ -135,7 +135,8 @@ def _together(bars: pd.DataFrame, rows: pd.DatetimeIndex) -> pd.DataFrame:
         }
     )
     found = pd.concat([of_row.agg(_TOGETHER), sums.groupby(rows).sum()], axis=1)
-    found.insert(6, "realised_volatility", np.sqrt(found["realised_variance"]))
+    behind = found.columns.get_loc("realised_variance") + 1
+    found.insert(behind, "realised_volatility", np.sqrt(found["realised_variance"]))
     found["n_bars"] = of_row.size().astype(np.float64)
     return found.rename_axis("timestamp")
 

@@ -25,6 +25,7 @@ from kallos.errors import DataError
 from kallos.features.store import FeatureStore
 from kallos.folds.columns import prepare_fold, study_frame
 from kallos.folds.cut import Fold
+from kallos.scoring.fold import forecasts_of
 from kallos.specs.data import DataSpec, FeatureSpec
 from tests.calendars import exchange, with_gaps
 from tests.clean_sets import clean_set, make_bars
@@ -544,6 +545,18 @@ def test_weights_that_have_seen_the_rows_that_are_scored_are_found():
     (verdict,) = audit_forecasts(FRAME, FOLDS[0], fit, FeatureSpec())
     assert (verdict.stage, verdict.verdict) == ("forecast", "leak")
     assert "after training again" in verdict.evidence
+
+
+@pytest.mark.parametrize("part", ["mean", "quantiles"])
+def test_a_look_ahead_in_the_means_or_the_quantiles_alone_is_found(monkeypatch, part):
+    def peeking(job, fitted):
+        """Return the forecasts, with one part of them times a factor that knows the rows that are scored."""
+        factor = np.exp(fitted.series[0].target.values()[-1, 0])
+        return [replace(each, **{part: getattr(each, part) * factor}) for each in forecasts_of(job, fitted)]
+
+    monkeypatch.setattr("kallos.audit.forecasts.forecasts_of", peeking)
+    spec = small_spec(model_name="ridge", likelihood="quantile", quantiles=[0.1, 0.5, 0.9])
+    assert "forecast" in {each.stage for each in alarms(audit_study(FRAME, spec))}
 
 
 @pytest.mark.parametrize("label_horizon", [0, 4])

@@ -174,6 +174,14 @@ def test_forecasts_that_do_not_fit_the_origins_are_refused(forecast, message):
         evaluate(holdout_of(autoregression(300, seed=0), start=200), forecast)
 
 
+def test_a_mean_that_is_not_finite_is_refused_whatever_the_medians():
+    holdout = holdout_of(autoregression(300, seed=0), start=200)
+    forecast = in_full(holdout, np.zeros((100, 1)))
+    forecasts = {"0": replace(forecast, mean=np.full_like(forecast.mean, np.inf))}
+    with pytest.raises(DataError, match="forecasts must be finite, and those of 0 are not"):
+        evaluate_forecasts(holdout, forecasts, model_id="new", holdout_evaluations=1, tests=1)
+
+
 def test_a_target_that_stands_still_is_refused():
     with pytest.raises(DataError, match=r"needs a target that varies, and the baseline \(last\) forecasts"):
         evaluate(holdout_of(np.ones(300), start=200), np.ones((100, 1)))

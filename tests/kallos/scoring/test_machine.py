@@ -2,13 +2,14 @@
 
 import platform
 import sys
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
 
 import kallos
 from kallos.architectures import get_architecture
-from kallos.scoring.machine import environment_sha256, version_here
+from kallos.scoring.machine import environment_sha256, installed, installed_versions, machine, version_here
 from kallos.specs.metrics import check_metric
 
 
@@ -107,3 +108,20 @@ def test_a_library_has_the_version_that_is_loaded_whatever_is_installed_by_now(m
     monkeypatch.setitem(sys.modules, "darts", SimpleNamespace(__version__="0.2"))
     assert version_here("darts") == "0.1"
     version_here.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "library", ["darts", "lightgbm", "numpy", "pytorch-lightning", "scikit-learn", "scipy", "torch"]
+)
+def test_a_fold_depends_on_each_library_that_fits_models(library):
+    assert machine()[library] == version(library)
+
+
+def test_the_versions_of_a_result_name_a_library_of_an_extra_only_if_it_is_installed(monkeypatch):
+    versions = installed_versions()
+    assert {name: versions[name] for name in ("lightgbm", "scipy", "holidays", "arch")} == {
+        name: version(name) for name in ("lightgbm", "scipy", "holidays", "arch")
+    }
+    assert versions.get("statsforecast") == installed("statsforecast")
+    monkeypatch.setattr("kallos.scoring.machine.installed", lambda _: None)
+    assert installed_versions() == {name: found for name, found in versions.items() if name != "statsforecast"}

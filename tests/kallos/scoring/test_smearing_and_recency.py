@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
+from kallos.errors import UsageError
 from kallos.folds.cut import cut_inner
 from kallos.scoring.fold import fit_fold, forecasts_of
 from kallos.scoring.recency import Recency
@@ -95,3 +96,11 @@ def test_with_qlike_a_volatility_is_forecast_by_the_root_of_its_mean_square(tmp_
         ratio = (np.exp(0.3 * np.random.default_rng(1).normal(size=100_000)) / factor) ** 2
         errors[name] = np.mean(ratio - np.log(ratio) - 1)
     assert errors["root"] < errors["mean"]
+
+
+@pytest.mark.parametrize("name", ["half_life", "train_rows"])
+@pytest.mark.parametrize("value", [-1, 0.5, "500", True])
+def test_a_recency_is_a_whole_number_of_rows(tmp_path, name, value):
+    job = small_job(tmp_path, model_name="ridge")
+    with pytest.raises(UsageError, match=f"^{name} must be a whole number of at least 0, not {value!r}$"):
+        fit_fold(replace(job, fit=replace(job.fit, params={**job.fit.params, name: value})))
