@@ -27,7 +27,7 @@ def show_evaluation(console: Console, evaluation: HoldoutEvaluation) -> None:
     # With the MASE, the table would be wider than 80 columns.
     names = {name: shown for name, shown in score_names(evaluation).items() if name != "mase"}
     headings = tuple(_HEADINGS.get(name, shown) for name, shown in names.items())
-    table = titled(span(evaluation), "forecaster", numbers=("skill", *headings))
+    table = titled(span(evaluation), "forecaster", numbers=("skill over", *headings))
     for row in score_rows(evaluation):
         style = "bold" if row["forecaster"] == "model" else None
         scores = (shown_score(row[name]) for name in names)

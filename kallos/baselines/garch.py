@@ -40,8 +40,12 @@ def garch(window: Window, origins: Origins, *, name: str, in_logarithms: bool) -
     known returns do not vary or a known target is negative.
     """
     returns = values_of(window, name)
-    if not np.ptp(returns[: window.known]) > 0:
-        raise DataError(f"baseline 'garch:{name}' needs returns that vary, and {name!r} does not in the training rows")
+    known_returns = returns[: window.known]
+    if not known_returns.min() < 0 < known_returns.max():
+        raise DataError(
+            f"baseline 'garch:{name}' needs returns, which are of both signs, and {name!r} is not in the training rows",
+            "name the column of the returns",
+        )
     negative = [target for target, least in zip(window.targets, window.history.min(axis=0), strict=True) if least < 0]
     if negative and not in_logarithms:
         raise DataError(

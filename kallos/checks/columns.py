@@ -9,9 +9,11 @@ import pandas as pd
 
 from kallos.checks.findings import Finding, first_few
 from kallos.folds.columns import NUMBERS, study_columns, unknown_columns
+from kallos.folds.derived import derived_names
+from kallos.specs.baselines import kind_and_column
 from kallos.specs.data import FeatureSpec
 from kallos.specs.study import TuneSpec
-from kallos.words import counted, pasteable, shorten
+from kallos.words import counted, did_you_mean, pasteable, shorten
 
 # Larger whole numbers lose digits as float64.
 _EXACT = 2**53
@@ -52,6 +54,27 @@ def chosen_columns(frame: pd.DataFrame, features: FeatureSpec, findings: list[Fi
     """Return the columns that a study uses, the target first."""
     findings += map(Finding.of, unknown_columns(frame.columns, features))
     return frame[[name for name in study_columns(frame.columns, features) if name in frame.columns]]
+
+
+def unfit_for_study(chosen: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
+    """Yield what the study asks of the rows and their columns that these cannot give: a calendar, and baselines."""
+    columns = [*chosen.columns, *derived_names(chosen.columns, spec.features)]
+    for name in spec.baselines:
+        _, column = kind_and_column(name)
+        if column is not None and column not in columns:
+            yield Finding(
+                "idle-pattern",
+                f"a baseline's column must be one of the study's columns, and {column!r} is not",
+                did_you_mean(column, columns),
+                parameter="baselines",
+            )
+    if spec.features.calendar and len(chosen) and not isinstance(chosen.index, pd.DatetimeIndex):
+        yield Finding(
+            "idle-pattern",
+            "'calendar' needs timestamps, but the rows are indexed by integers",
+            "leave it out",
+            parameter="calendar",
+        )
 
 
 def as_numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, n_labels: int) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from kallos.checks.columns import as_numbers, chosen_columns, with_distinct_names
+from kallos.checks.columns import as_numbers, chosen_columns, unfit_for_study, with_distinct_names
 from kallos.checks.copies import copies_of_target, duplicate_columns
 from kallos.checks.findings import Examination, Finding, in_order
 from kallos.checks.scales import examine_scales
@@ -64,6 +64,7 @@ def examine_stamped(stamped: Stamped, spec: TuneSpec, n_rows: int | None = None)
     seen_study = SeenStudy(n_rows) if n_rows is not None else cut_study(whole.index, spec, stamped.frequency, of_folds)
     holdout = whole.index[seen_study.n_rows :]
     chosen = chosen_columns(first_rows(whole, seen_study.n_rows), spec.features, findings)
+    findings += unfit_for_study(chosen, spec)
     # Values near the limit of floats overflow in these computations, and are reported by then.
     with np.errstate(over="ignore", invalid="ignore"):
         numbers = _numbers(chosen, spec, findings, has_holdout=len(holdout) > 0)

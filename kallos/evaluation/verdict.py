@@ -14,7 +14,7 @@ _ABOUT_EQUAL = 0.0005
 _RULES_OF_RETURNS = ("zero", "mean")
 _REGRESSIONS = {
     HAR: "HAR, a regression on the means of the last 1, 5 and 22 values",
-    RIDGE: "a ridge regression on lags",
+    RIDGE: "the baseline ridge, a regression on lags",
 }
 
 

@@ -95,7 +95,9 @@ def resample_inputs(inputs: Inputs, resampling: Resampling) -> Inputs:
     for asset_id, bars in inputs.frames.items():
         frames[asset_id], why = _finished_rows(asset_id, bars, resampling)
         unfinished += [f"{asset_id} {why}"] if why else []
-    notes = [f"rows are {resampling} (`resample`, `session`, `days_in`)"]
+    # Far fewer bars than a session has show that its timestamps are of another zone.
+    usual = float(pd.concat([frame["n_bars"] for frame in frames.values()]).median())
+    notes = [f"rows are {resampling}, usually of {usual:g} bars (`resample`, `session`, `days_in`)"]
     if unfinished:
         notes.append(f"last rows left out until later bars show that they are finished: {shorten(unfinished)}")
     left_out = _left_out_rows(inputs.left_out, frames, resampling)

@@ -74,7 +74,7 @@ def test_garch_refuses_a_column_that_the_study_lacks_and_a_target_that_is_negati
         baseline_forecasts(holdout_of(frame, start=150, name="garch:R"))
     with pytest.raises(DataError, match="'volatility' has negative values; remove 'garch:r' from 'baselines'"):
         baseline_forecasts(holdout_of(frame.assign(volatility=frame["r"]), start=150))
-    with pytest.raises(DataError, match="needs returns that vary, and 'r' does not"):
+    with pytest.raises(DataError, match="needs returns, which are of both signs, and 'r' is not"):
         baseline_forecasts(holdout_of(frame.assign(r=0.01), start=150))
 
 

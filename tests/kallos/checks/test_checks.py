@@ -827,3 +827,10 @@ def test_a_column_that_is_known_ahead_must_not_hold_a_target_that_is_not_known_a
     rows = GOOD.assign(ahead=GOOD["log_return_close"].shift(lag).fillna(0))
     found = about(rows, features={"known_future": ["ahead"]}, horizon=horizon)
     assert (("leaking-column", "ahead") in found) == leaks_target
+
+
+def test_a_check_finds_what_the_study_asks_of_rows_that_cannot_give_it():
+    assert ("idle-pattern", None) in about(GOOD, baselines=["zero", "column:macdd"])
+    assert about(GOOD, baselines=["zero", "column:macd"]) == []
+    numbered = GOOD.reset_index(drop=True).rename_axis("timestamp")
+    assert ("idle-pattern", None) in about(numbered, features={"calendar": ["weekday"]})

@@ -109,9 +109,10 @@ def test_it_is_said_where_har_does_as_well_but_once():
 def test_it_is_said_where_ridge_does_as_well():
     assert "ridge" not in " ".join(verdict(ridge=0.001).reasons)
     assert verdict(ridge=0.7, ridge_skill=-0.01).reasons[-1] == (
-        "The model is worse than a ridge regression on lags, which takes seconds to fit: its RMSE is 1.0% higher."
+        "The model is worse than the baseline ridge, a regression on lags, which takes seconds to fit: its RMSE is "
+        "1.0% higher."
     )
     assert verdict(ridge=0.1, ridge_skill=0.01).reasons[-1] == (
-        "The model is not significantly better than a ridge regression on lags, which takes seconds to fit: its RMSE "
-        "is 1.0% lower."
+        "The model is not significantly better than the baseline ridge, a regression on lags, which takes seconds to "
+        "fit: its RMSE is 1.0% lower."
     )

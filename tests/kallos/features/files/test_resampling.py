@@ -205,7 +205,8 @@ def test_a_last_day_that_ends_early_is_left_out_and_named():
 
     assert_same(made.frames["A"], resample_bars(bars, SESSION).iloc[:-1])
     assert made.notes == (
-        "rows are 1D of the session 09:30-16:00 in America/New_York (`resample`, `session`, `days_in`)",
+        "rows are 1D of the session 09:30-16:00 in America/New_York, usually of 390 bars (`resample`, `session`, "
+        "`days_in`)",
         "last rows left out until later bars show that they are finished: A 2024-12-06 (last bar 12:59:00, usually not "
         "before 15:59:00)",
     )
