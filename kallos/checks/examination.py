@@ -24,6 +24,7 @@ from kallos.folds.columns import (
     refuse_long_label,
     shift_to_when_known,
 )
+from kallos.folds.derived import derived_names
 from kallos.folds.study import first_rows
 from kallos.specs.study import TuneSpec
 
@@ -80,10 +81,17 @@ def examine_stamped(stamped: Stamped, spec: TuneSpec, n_rows: int | None = None)
         holdout_rows=len(holdout),
         holdout_first=None if holdout.empty else str(holdout[0]),
         frequency=None if stamped.frequency is None else str(stamped.frequency),
-        columns={group: tuple(names) for group, names in group_columns(numbers.columns, spec.features).items()},
+        columns={
+            group: tuple(names) for group, names in group_columns(_with_added(numbers, spec), spec.features).items()
+        },
         folds=seen(seen_study.folds, index[spec.features.label_horizon :]),
         longest_input=seen_study.longest_input,
     )
+
+
+def _with_added(numbers: pd.DataFrame, spec: TuneSpec) -> pd.Index:
+    """Return the columns, with those that the study adds."""
+    return numbers.columns.append(pd.Index(derived_names(numbers.columns, spec.features)))
 
 
 def _numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, has_holdout: bool) -> pd.DataFrame:
