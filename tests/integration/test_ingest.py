@@ -513,7 +513,8 @@ def test_intraday_bars_become_sessions_with_indicators_and_realised_measures(
 
     lines = said(capsys)
     assert lines[-4:-1] == [
-        "rows are 1D of the session 09:30-16:00 in America/New_York (--resample, --session, --days-in)",
+        "rows are 1D of the session 09:30-16:00 in America/New_York, usually of 26 bars (--resample, --session, "
+        "--days-in)",
         "last rows left out until later bars show that they are finished: SPY 2024-12-13 (last bar 12:45:00, usually "
         "not before 15:45:00)",
         "SPY: 966 rows of 31 features, 2021-04-01 to 2024-12-12 (966 new, 0 updated)",
