@@ -37,8 +37,8 @@ def evaluate(
 ) -> None:
     """Judge a model on rows that its study never saw.
 
-    Compares it with baselines, HAR, ridge and the champion. Each hold-out evaluation is logged with the
-    model and counted: the more evaluations a hold-out has had, the more it takes to beat the baseline.
+    Compares it with baselines, HAR, ridge and the champion. Each hold-out evaluation is logged with the model and
+    counted: the more evaluations a hold-out has had, the more it takes to beat the baseline.
     """
     set_environment(KALLOS_DB_URL=db_url)
     from kallos.architectures.references import trust

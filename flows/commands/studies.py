@@ -16,7 +16,7 @@ Names = Annotated[str, Parameter(help="Names of studies, as 'studies list' print
 def list_all(*, storage_url: StorageUrl = None, as_json: AsJson = False) -> None:
     """List all studies.
 
-    Shows how many trials ended and how, the best value, baseline, the skill, and the last activity.
+    Shows how many trials ended and how, the best value, the baseline's, the skill, and the last activity.
     """
     from kallos.features.databases import shown
     from kallos.study.catalogue import list_studies

@@ -82,8 +82,7 @@ def audit_study(
     )
     watch("association")
     # What is known ahead is read at the row that is forecast.
-    read = at_origins(rows, features, features.lead).iloc[: len(rows) - features.lead]
-    verdicts += audit_associations(read, features, seed=spec.seed)
+    verdicts += audit_associations(at_origins(rows, features, features.lead), features, seed=spec.seed)
     watch("preparation")
     grid = grid or cut_folds(rows.index, spec.folds, lead=features.lead, frequency=spec.data.frequency)
     folds = grid.folds

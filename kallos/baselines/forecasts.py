@@ -41,8 +41,8 @@ def baseline_forecasts(window: Window, names: Iterable[str] | None = None) -> di
     on the rows known at the first origin. If models train on the logarithm of the target, so do the regressions and
     GARCH: their median is the exponential of the forecast, and their mean is that times the mean exponential of the
     past errors (Duan, 1983, "Smearing estimate: a nonparametric retransformation method"), or the root of their mean
-    square if the metric is of squares. Raises `UsageError` for a column that
-    the study lacks, and `DataError` if a baseline cannot forecast such targets.
+    square if the metric is of squares. Raises `UsageError` for a column that the study lacks, and `DataError` if a
+    baseline cannot forecast such targets.
     """
     forecasts = {name: _forecast(name, window) for name in (window.spec.scored_baselines if names is None else names)}
     return {name: each for name, each in forecasts.items() if each is not None}

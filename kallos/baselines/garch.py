@@ -36,8 +36,8 @@ def garch(window: Window, origins: Origins, *, name: str, in_logarithms: bool) -
     normal errors, on the returns known at the window's first origin. The variances of later rows follow from them. A
     target that is no variance is forecast by the root. Each is scaled by the ratio of its mean to that of these
     variances (or roots) over the known rows; in logarithms, which the window then holds, by the difference of their
-    means. Raises `UsageError` if there is no such column, and `DataError` if the
-    known returns do not vary or a known target is negative.
+    means. Raises `UsageError` if there is no such column, and `DataError` if the known returns are not of both signs or
+    a known target is negative.
     """
     returns = values_of(window, name)
     known_returns = returns[: window.known]

@@ -4,13 +4,12 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from kallos.architectures.lagged import WINDOWS
 from kallos.baselines.window import Origins, Window
 
 Array = npt.NDArray[np.float64]
 
-# A day, a week and a month of sessions.
-MEANS = (1, 5, 22)
-_LONGEST, _COEFFICIENTS = max(MEANS), len(MEANS) + 1
+_LONGEST, _COEFFICIENTS = max(WINDOWS), len(WINDOWS) + 1
 
 
 def har(window: Window, origins: Origins) -> Array | None:
@@ -35,7 +34,7 @@ def har(window: Window, origins: Origins) -> Array | None:
 
 def _design(values: Array) -> Array:
     """Return the regressors of each row, of shape (rows, 4), NaN in rows with too few before them."""
-    means = np.full((len(values), len(MEANS)), np.nan)
-    for position, length in enumerate(MEANS):
+    means = np.full((len(values), len(WINDOWS)), np.nan)
+    for position, length in enumerate(WINDOWS):
         means[length - 1 :, position] = np.lib.stride_tricks.sliding_window_view(values, length).mean(axis=1)
     return np.column_stack([np.ones(len(values)), means])

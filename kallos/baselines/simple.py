@@ -70,12 +70,14 @@ def column(window: Window, origins: Origins, *, name: str) -> Array:
 def values_of(window: Window, name: str) -> Array:
     """Return a column that a baseline reads, of shape (rows,); raises `UsageError` if the study has none of it."""
     if name not in window.frame:
-        raise UsageError(
-            f"a baseline's column must be one of the study's columns, and {name!r} is not: "
-            f"{did_you_mean(name, map(str, window.frame.columns))}"
-        )
+        raise UsageError(f"{no_such_column(name)}: {did_you_mean(name, map(str, window.frame.columns))}")
     values: Array = window.frame[name].to_numpy(np.float64)
     return values
+
+
+def no_such_column(name: str) -> str:
+    """Return the rule that a baseline breaks whose column the study lacks."""
+    return f"a baseline's column must be one of the study's columns, and {name!r} is not"
 
 
 def _ahead(window: Window) -> Origins:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kallos.baselines.simple import no_such_column
 from kallos.checks.findings import Finding, first_few
+from kallos.features.calendar import NEEDS_TIMESTAMPS
 from kallos.folds.columns import NUMBERS, study_columns, unknown_columns
 from kallos.folds.derived import derived_names
 from kallos.specs.baselines import kind_and_column
@@ -62,19 +64,9 @@ def unfit_for_study(chosen: pd.DataFrame, spec: TuneSpec) -> Iterator[Finding]:
     for name in spec.baselines:
         _, column = kind_and_column(name)
         if column is not None and column not in columns:
-            yield Finding(
-                "idle-pattern",
-                f"a baseline's column must be one of the study's columns, and {column!r} is not",
-                did_you_mean(column, columns),
-                parameter="baselines",
-            )
+            yield Finding("idle-pattern", no_such_column(column), did_you_mean(column, columns), parameter="baselines")
     if spec.features.calendar and len(chosen) and not isinstance(chosen.index, pd.DatetimeIndex):
-        yield Finding(
-            "idle-pattern",
-            "'calendar' needs timestamps, but the rows are indexed by integers",
-            "leave it out",
-            parameter="calendar",
-        )
+        yield Finding("idle-pattern", NEEDS_TIMESTAMPS, "leave it out", parameter="calendar")
 
 
 def as_numbers(chosen: pd.DataFrame, spec: TuneSpec, findings: list[Finding], *, n_labels: int) -> pd.DataFrame:

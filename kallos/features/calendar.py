@@ -10,6 +10,8 @@ from kallos.errors import DataError, UsageError
 from kallos.features.market import Days, Flags, Market, days_of
 from kallos.specs.calendar import HOLIDAY, calendar_names
 
+NEEDS_TIMESTAMPS = "'calendar' needs timestamps, but the rows are indexed by integers"
+
 _ONE = np.timedelta64(1, "D")
 # The last trading day of a month, and so many of the next one.
 _FIRST_OF_MONTH = 3
@@ -23,14 +25,14 @@ def calendar_columns(
     Which columns there are depends on `names` alone, and their values in a row only on its own timestamp. `weekday`,
     `month` and `hour` are one column for each. `turn_of_month` marks the last trading day of a month and the first
     three of the next (Lakonishok & Smidt 1988, "Are seasonal anomalies real?"). `holiday:NYSE` marks the exchange's
-    scheduled holidays, and the days whose next or last weekday is one. Trading days are the sessions of the
-    `market`, or of the first of these exchanges; without one, weekdays if the rows have gaps (`Frequency.has_gaps`),
-    else all days.
+    scheduled holidays, and the days whose next or last weekday is one. Trading days are the sessions of the `market`,
+    or of the first of these exchanges; without one, weekdays if the rows have gaps (`Frequency.has_gaps`), else all
+    days.
 
     Raises `UsageError` if the index has no timestamps, and `DataError` for rows before an exchange's first known year.
     """
     if not isinstance(index, pd.DatetimeIndex):
-        raise UsageError("'calendar' needs timestamps, but the rows are indexed by integers; leave it out")
+        raise UsageError(f"{NEEDS_TIMESTAMPS}; leave it out")
     markets = {name: Market.of(name.removeprefix(HOLIDAY)) for name in names if name.startswith(HOLIDAY)}
     for exchange in markets.values():
         _refuse_unknown_years(index, exchange)

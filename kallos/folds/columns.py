@@ -58,7 +58,10 @@ def known_columns(columns: pd.Index, features: FeatureSpec) -> list[str]:
 def at_origins(rows: pd.DataFrame, features: FeatureSpec, ahead: int) -> pd.DataFrame:
     """Return the rows with each column as it is read at an origin: known columns are those of `ahead` rows later."""
     known = known_columns(rows.columns, features)
-    return rows.assign(**{name: rows[name].shift(-ahead) for name in known}) if known else rows
+    if not known:
+        return rows
+    # The last rows are read at no origin.
+    return rows.assign(**{name: rows[name].shift(-ahead) for name in known}).iloc[: max(len(rows) - ahead, 0)]
 
 
 def widths_of_columns(columns: pd.Index, features: FeatureSpec) -> Widths:
@@ -69,10 +72,13 @@ def widths_of_columns(columns: pd.Index, features: FeatureSpec) -> Widths:
 
 def observed_rows(rows: pd.DataFrame, features: FeatureSpec, *beside: str) -> pd.DataFrame:
     """Return the rows that hold more than columns whose later values are known ahead; `beside` are no features."""
+    if not features.known_future:
+        return rows
     known = {*fitting_columns(rows.columns, features.known_future), *beside} - set(features.targets)
     used = [name for name in study_columns(rows.columns, features) if name in rows.columns and name not in known]
-    has_others = rows[used].notna().any(axis=1) if features.known_future else None
-    return rows if has_others is None or has_others.all() else rows[has_others]
+    has_others = rows[used].notna().any(axis=1)
+    # Rows that stay as they are keep the frequency of their index.
+    return rows if has_others.all() else rows[has_others]
 
 
 def study_frame(
@@ -86,9 +92,8 @@ def study_frame(
     """Return a study's columns as finite float64, the targets first and shifted to when they are known.
 
     The columns that the study adds come last; `frequency` is the study's, detected by default, and `market` its
-    exchange. Rows that hold nothing
-    but columns that are known ahead are left out. Raises `DataError` for columns that are missing, not
-    numbers, or not finite, and for rows that are not sorted and unique, or have a time zone.
+    exchange. Rows that hold nothing but columns that are known ahead are left out. Raises `DataError` for columns that
+    are missing, not numbers, or not finite, and for rows that are not sorted and unique, or have a time zone.
     """
     require_rows(frame=frame)
     require_columns(frame=frame)

@@ -9,7 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from kallos.architectures import create_model, get_architecture, registry
+from kallos.architectures import Widths, create_model, get_architecture, registry
 from kallos.architectures.lookup import architecture_names
 from kallos.architectures.study_space import study_space
 from kallos.contracts import CHECKS, BrokenPromiseError, check_architecture, every_corner_of_the_space_fits
@@ -182,3 +182,9 @@ def test_a_broken_promise_is_named_by_a_python_that_leaves_assertions_out(tmp_pa
 def test_an_architecture_that_keeps_the_contract_passes_without_a_word(capfd):
     check_architecture("ridge")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", sorted(name for name, each in registry().items() if not each.is_local))
+def test_an_architecture_says_whether_its_model_takes_future_covariates(name):
+    model = create_model(name, horizon=2, widths=Widths(targets=1, covariates=1, known=1))
+    assert model.supports_future_covariates == get_architecture(name).takes_future_covariates

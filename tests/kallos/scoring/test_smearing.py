@@ -1,4 +1,4 @@
-"""The mean of a target that is trained on in logarithms, and the weights of old and recent samples."""
+"""The mean of a target that is trained on in logarithms."""
 
 from dataclasses import replace
 
@@ -7,12 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-from kallos.errors import UsageError
 from kallos.folds.cut import cut_inner
 from kallos.scoring.fold import fit_fold, forecasts_of
-from kallos.scoring.recency import Recency
-from kallos.scoring.training import fit_once
-from tests.samples import make_features, small_job
+from tests.samples import small_job
 
 LAGS = 3
 METRICS = ("rmse", "qlike")
@@ -63,27 +60,6 @@ def test_a_target_in_its_own_units_has_one_mean_and_median(tmp_path):
     np.testing.assert_array_equal(forecast.mean, forecast.point)
 
 
-@pytest.mark.parametrize(("half_life", "train_rows"), [(0, 0), (40, 0), (0, 120), (40, 120), (0, 5)])
-def test_recent_samples_count_as_in_a_weighted_regression(tmp_path, half_life, train_rows):
-    frame = make_features()[["log_return_close"]]
-    job = small_job(tmp_path, frame, model_name="ridge")
-    fitted = fit_fold(replace(job, fit=replace(job.fit, params={**job.fit.params, "input_chunk_length": LAGS})))
-    (series,) = fitted.series
-    stop = series.fold.train_stop
-    fit_once(fitted.model, fitted.series, [stop], Recency(half_life, train_rows))
-    # 30 samples of 3 + 1 rows are the fewest.
-    first = 0 if not train_rows else stop - max(train_rows, LAGS + 1 + 29)
-    windows = np.lib.stride_tricks.sliding_window_view(series.target.values()[first:stop, 0], LAGS + 1)
-    age = np.arange(len(windows))[::-1]
-    # The weights are 1 on average over the rows, of which the first three are no sample's own.
-    rows = 0.5 ** (np.arange(stop - first) / half_life) if half_life else np.ones(stop - first)
-    weights = 0.5 ** (age / half_life) / rows.mean() if half_life else None
-    expected = Ridge(alpha=job.fit.params["alpha"]).fit(windows[:, :LAGS], windows[:, LAGS], sample_weight=weights)
-    values = fitted.model.predict(1, series=series.target[:stop], verbose=False).values()
-    last = series.target.values()[stop - LAGS : stop, 0]
-    np.testing.assert_allclose(values[0, 0], expected.predict(last[None])[0], rtol=1e-4)
-
-
 def test_with_qlike_a_volatility_is_forecast_by_the_root_of_its_mean_square(tmp_path):
     jobs = [small_job(tmp_path, log_normal(20_000), model_name="ridge", metric=each, **LOGS) for each in METRICS]
     mean, root = (float(fit_fold(job).mean_to_median[0, 0]) for job in jobs)
@@ -96,11 +72,3 @@ def test_with_qlike_a_volatility_is_forecast_by_the_root_of_its_mean_square(tmp_
         ratio = (np.exp(0.3 * np.random.default_rng(1).normal(size=100_000)) / factor) ** 2
         errors[name] = np.mean(ratio - np.log(ratio) - 1)
     assert errors["root"] < errors["mean"]
-
-
-@pytest.mark.parametrize("name", ["half_life", "train_rows"])
-@pytest.mark.parametrize("value", [-1, 0.5, "500", True])
-def test_a_recency_is_a_whole_number_of_rows(tmp_path, name, value):
-    job = small_job(tmp_path, model_name="ridge")
-    with pytest.raises(UsageError, match=f"^{name} must be a whole number of at least 0, not {value!r}$"):
-        fit_fold(replace(job, fit=replace(job.fit, params={**job.fit.params, name: value})))
