@@ -37,6 +37,6 @@ def build(cell: str, params: Params, context: ModelContext) -> "BlockRNNModel":
     return BlockRNNModel(model=cell, **darts_arguments(params, context))
 
 
-GRU = Architecture("gru", SPACE, DEFAULTS, partial(build, "GRU"))
-LSTM = Architecture("lstm", SPACE, DEFAULTS, partial(build, "LSTM"))
-RNN = Architecture("rnn", SPACE, DEFAULTS, partial(build, "RNN"))
+GRU = Architecture("gru", SPACE, DEFAULTS, partial(build, "GRU"), takes_future_covariates=True)
+LSTM = Architecture("lstm", SPACE, DEFAULTS, partial(build, "LSTM"), takes_future_covariates=True)
+RNN = Architecture("rnn", SPACE, DEFAULTS, partial(build, "RNN"), takes_future_covariates=True)
