@@ -111,7 +111,7 @@ def against_the_plain_loop(bench: Bench, study: str, target: float | None) -> No
     with FoldPool(2) as pool:
         mean = {
             name: statistics.mean(
-                pool.score(untouched_job(study, found["best_params"], seed, home)).rmse for seed in SEEDS
+                pool.evaluate(untouched_job(study, found["best_params"], seed, home)).rmse for seed in SEEDS
             )
             for name, found in (("kallos", kallos), ("plain", plain))
         }

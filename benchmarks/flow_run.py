@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from flows.server.api import set_environment
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
+from kallos.scoring.result import FoldResult
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from kallos.report.forecasts import FoldForecasts
 
 
-def trivial_score(job: FoldJob) -> FoldScore:
+def trivial_score(job: FoldJob) -> FoldResult:
     """Score by a closed form with some noise: an architecture that takes no time to train."""
     params = job.fit.params
     noise = random.Random(f"{sorted(params.items())}{job.rows_sha256}").uniform(0, 0.1)
@@ -64,7 +65,7 @@ def trivial_forecasts(job: FoldJob) -> "FoldForecasts":
     )
 
 
-def without_fits(score: Callable[[FoldJob], FoldScore] = trivial_score) -> Callable[..., Any]:
+def without_fits(score: Callable[[FoldJob], FoldResult] = trivial_score) -> Callable[..., Any]:
     """Return what stands in for `FoldPool`, whose folds are scored and forecast in this process and take no time."""
     pool = SimpleNamespace(score=score, run=lambda _, job: trivial_forecasts(job))
     return lambda *_, **__: nullcontext(pool)
@@ -112,7 +113,7 @@ def main(spec: TuneSpec, run: RunSpec, out: Path, trivial: bool) -> dict[str, An
     with temporary_settings({PREFECT_API_URL: answered()}):
         fitted: list[str] = []
 
-        def note(job: FoldJob) -> FoldScore:
+        def note(job: FoldJob) -> FoldResult:
             fitted.append(job.fingerprint)
             return trivial_score(job)
 

@@ -74,8 +74,8 @@ def main(home: Path, seed: int) -> None:
     for study in ("btc", "etth1"):
         plan = plan_of(spec_of(study, pruner="none", n_trials=30, seed=seed), home)
         with FoldPool(2) as pool:
-            cached = FoldCache(home / "cache").through(pool.score)
-            trials = run_tuning(plan, score_fold=cached, workers=2).trials
+            cached = FoldCache(home / "cache").through(pool.evaluate)
+            trials = run_tuning(plan, evaluate=cached, workers=2).trials
         scores = [[score.rmse for score in trial.scores] for trial in trials]
         ranked = sorted(scores, key=statistics.mean)
         peeled = [replays(ranked[taken:], ORDERS // PEELED, seed) for taken in range(PEELED)]

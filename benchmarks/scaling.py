@@ -112,13 +112,13 @@ def storage(home: Path, url: str | None, trials: int = 200) -> None:
     from kallos.tuner import run_tuning
 
     plan = plan_study(features(0), spec_of("A0", trials), str(home / "snapshots"))
-    run_tuning(plan, score_fold=trivial_score, more_trials=1)
+    run_tuning(plan, evaluate=trivial_score, more_trials=1)
     begun = time.perf_counter()
-    run_tuning(plan, score_fold=trivial_score)
+    run_tuning(plan, evaluate=trivial_score)
     in_memory = time.perf_counter() - begun
     with open_record(url or f"sqlite:///{home / 'studies.db'}", plan) as record:
         begun = time.perf_counter()
-        run_tuning(plan, score_fold=trivial_score, record=record)
+        run_tuning(plan, evaluate=trivial_score, record=record)
         recorded = time.perf_counter() - begun
     _say(
         trials=trials,
@@ -130,7 +130,6 @@ def storage(home: Path, url: str | None, trials: int = 200) -> None:
 def cache(home: Path, _: str | None) -> None:
     """Write and read entries of the fold cache, in a folder and through fsspec, and print how many a second."""
     from kallos.cache import FoldCache
-    from kallos.scoring.job import FoldScore
 
     score = FoldScore(
         value=math.pi,
@@ -173,7 +172,7 @@ def worker(home: Path, _: str | None) -> None:
         jobs.append(job)
         return trivial_score(job)
 
-    run_tuning(plan, score_fold=keep)
+    run_tuning(plan, evaluate=keep)
     with FoldPool(1) as pool:
         walls = []
         for job in jobs[:2]:

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from kallos.planning import StudyPlan
-from kallos.report.forecasts import FoldForecasts, forecast_job
-from kallos.scoring.job import FoldJob
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
 from kallos.study.budget import Budget
 from kallos.workers.dask import DaskPool
 from kallos.workers.processes import FoldPool, physical_cores
-from kallos.workers.queue import ScoreFold
+from kallos.workers.queue import EvaluateFold
 from kallos.workers.scheduler import cluster_address
 
 
@@ -25,13 +23,11 @@ class Pools:
     processes: FoldPool
     cluster: DaskPool | None = None
 
-    def score_within(self, budget: Budget) -> ScoreFold:
-        """Return the function that scores a fold; on a cluster, no fold begins once the budget is spent."""
-        return self.processes.score if self.cluster is None else partial(self.cluster.score, may_begin=budget.check)
-
-    def forecast(self, job: FoldJob) -> FoldForecasts:
-        """Fit a fold again on this machine, and return its forecasts."""
-        return self.processes.run(forecast_job, job)
+    def evaluate_within(self, budget: Budget) -> EvaluateFold:
+        """Return the function that evaluates a fold; on a cluster, no fold begins once the budget is spent."""
+        if self.cluster is None:
+            return self.processes.evaluate
+        return partial(self.cluster.evaluate, may_begin=budget.check)
 
     def has_room(self) -> bool:
         """Return whether a worker is idle; processes of this machine always count as idle."""

@@ -48,8 +48,8 @@ def replicate_choice(plan: StudyPlan, choice: Choice, seeds: int, workers: int |
     """Run the chosen parameters on the study's folds with several seeds; each fit has its own process."""
     workers = workers or physical_cores()
     with FoldPool(workers, retries=2) as pool:
-        score = FoldCache(Settings.read().fold_cache).through(pool.score)
-        return replication.replicate(plan, choice.params, seeds=seeds, score_fold=score, workers=workers)
+        evaluate = FoldCache(Settings.read().fold_cache).through(pool.evaluate)
+        return replication.replicate(plan, choice.params, seeds=seeds, evaluate=evaluate, workers=workers)
 
 
 @task

@@ -32,12 +32,13 @@ from kallos.folds.columns import widths_of_columns
 from kallos.planning import StudyPlan, plan_study
 from kallos.report import page
 from kallos.report.evaluation import find_evaluation
-from kallos.report.forecasts import BestForecasts, forecasts_of_best, last_fold_job, read_forecasts
+from kallos.report.forecasts import BestForecasts, forecasts_of_best
 from kallos.report.page import remove_report, report_html
 from kallos.report.plots import report_png
 from kallos.report.rows import best_params_markdown, trial_rows
-from kallos.scoring.job import FitSpec, FoldJob, FoldScore
+from kallos.scoring.job import FitSpec, FoldJob
 from kallos.scoring.operations import count_operations
+from kallos.scoring.result import FoldFit, FoldResult
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec, study_title
@@ -51,7 +52,7 @@ from kallos.study.names import artifact_key, study_folder
 from kallos.study.record import open_record
 from kallos.study.result import TuningResult
 from kallos.workers.processes import WorkerLostError, note_another_try
-from kallos.workers.queue import ScoreFold
+from kallos.workers.queue import EvaluateFold
 
 _DEFAULT_RUN = RunSpec()
 _RETRIES = 2
@@ -95,8 +96,8 @@ def create_splits(features: pd.DataFrame, spec: TuneSpec) -> StudyPlan:
     return plan_study(features, spec, Settings.read().snapshots)
 
 
-def fold_task(score: ScoreFold, storage: FoldStorage) -> Task[[FoldJob], FoldScore]:
-    """Return the task that scores a fold or reads its score from the storage."""
+def fold_task(evaluate: EvaluateFold, storage: FoldStorage) -> Task[[FoldJob], FoldFit]:
+    """Return the task that evaluates a fold or finds its forecasts in the storage."""
 
     @task(
         task_run_name="{job.name}",
@@ -108,10 +109,12 @@ def fold_task(score: ScoreFold, storage: FoldStorage) -> Task[[FoldJob], FoldSco
         retry_delay_seconds=2,
         retry_condition_fn=may_pass_later,
     )
-    def fold(job: FoldJob) -> FoldScore:
-        """Train and score one parameter set on one fold."""
+    def fold(job: FoldJob) -> FoldFit:
+        """Train one parameter set on one fold, and keep its forecasts."""
         try:
-            return score(job)
+            result = evaluate(job)
+            storage.keep(job, result)
+            return result.fit
         except WorkerLostError as lost:
             if runtime.task_run.run_count <= _RETRIES:
                 note_another_try(lost)
@@ -132,18 +135,22 @@ def _plan(spec: TuneSpec, logger: RunLogger) -> StudyPlan:
 
 
 @task(cache_policy=NO_CACHE)
-def study(plan: StudyPlan, run: RunSpec, pools: Pools) -> StudyFinished:
+def study(plan: StudyPlan, run: RunSpec, pools: Pools, budget: Budget) -> StudyFinished:
     """Start or continue the trials; each fold is a task of its own, and runs in a process of its own."""
     settings, logger = Settings.read(), get_run_logger()
     storage = FoldStorage(folder=SecretStr(settings.fold_cache))
     # Prefect only accepts a saved block as storage.
     storage.save(storage.name, overwrite=True)
 
-    def through_tasks(score: ScoreFold) -> ScoreFold:
-        fold = fold_task(score, storage)
-        return lambda job: fold(as_it_is(job))
+    def through_tasks(evaluate: EvaluateFold) -> EvaluateFold:
+        fold = fold_task(evaluate, storage)
 
-    budget = Budget(timeout=run.timeout, max_fold_fits=run.max_fold_fits)
+        def in_task(job: FoldJob) -> FoldResult:
+            fold(as_it_is(job))
+            return storage.take(job)
+
+        return in_task
+
     with (
         open_record(settings.studies_url, plan, if_running=run.if_running) as record,
         # By default Prefect stores tasks inside a task when the outer one ends: a kill would lose the whole night.
@@ -155,7 +162,7 @@ def study(plan: StudyPlan, run: RunSpec, pools: Pools) -> StudyFinished:
             tuner.forget(plan, record, FoldCache(settings.fold_cache))
         return tuner.run_study(
             plan,
-            score_fold=pools.score_within(budget),
+            evaluate=pools.evaluate_within(budget),
             through=through_tasks,
             workers=pools.folds_at_once(run, plan),
             has_room=pools.has_room,
@@ -178,29 +185,9 @@ def choose(plan: StudyPlan, result: TuningResult) -> HonestChoice:
 
 
 @task(cache_policy=NO_CACHE)
-def forecast_best(
-    plan: StudyPlan, finished: StudyFinished, run: RunSpec, folder: str, pools: Pools
-) -> BestForecasts | None:
-    """Fit the best trial again and forecast the last fold, or reuse the forecasts in the study's folder.
-
-    Returns None if the budget is spent and the folder holds no forecasts.
-    """
-    if _spent(finished, run):
-        return read_forecasts(finished.result, folder)
-    return forecasts_of_best(
-        last_fold_job(plan, finished.result),
-        finished.result,
-        folder,
-        forecast=pools.forecast,
-        anew=run.refresh_cache,
-    )
-
-
-def _spent(finished: StudyFinished, run: RunSpec) -> str | None:
-    """Return which budget is spent, or None."""
-    if run.max_fold_fits is not None and finished.fits >= run.max_fold_fits:
-        return f"`max_fold_fits` {run.max_fold_fits} is spent"
-    return finished.stopped
+def forecast_best(plan: StudyPlan, result: TuningResult, folder: str, evaluate: EvaluateFold) -> BestForecasts:
+    """Write the best trial's forecasts of the last fold to the study's folder."""
+    return forecasts_of_best(plan, result, folder, evaluate=evaluate)
 
 
 @task(cache_policy=NO_CACHE)
@@ -248,7 +235,9 @@ def tune(
     # Compare with the last run of this study first: the latest result of this target may have another horizon.
     last = read_best_params(own) or read_latest(spec, folder)
     with session().pools_of(run) as pools:
-        finished: StudyFinished = study(plan, run, as_it_is(pools))
+        budget = Budget(timeout=run.timeout, max_fold_fits=run.max_fold_fits)
+        finished: StudyFinished = study(plan, run, as_it_is(pools), as_it_is(budget))
+        evaluate = FoldCache(Settings.read().fold_cache).through(budget.within(pools.evaluate_within(budget)))
         result = finished.result
         chosen = _choose(plan, result, logger)
         # If the run is killed before it writes its report, no old report is next to the new result.
@@ -256,7 +245,7 @@ def tune(
         path = write_best_params(BestParams.of(result, chosen), folder)
         write_study(result, own)
         logger.info("%s; best parameters in %s", verdict(result), path)
-        forecasts, why_none = _forecast(plan, finished, run, own, pools, logger)
+        forecasts, why_none = _forecast(plan, result, own, evaluate, logger)
     tuned = Tuned(plan, finished, chosen, forecasts, why_none)
     address = _show(tuned, folder, logger)
     _store_artifacts(result, last, address, logger)
@@ -275,11 +264,13 @@ def _choose(plan: StudyPlan, result: TuningResult, logger: RunLogger) -> HonestC
 
 
 def _forecast(
-    plan: StudyPlan, finished: StudyFinished, run: RunSpec, own: str, pools: Pools, logger: RunLogger
+    plan: StudyPlan, result: TuningResult, own: str, evaluate: EvaluateFold, logger: RunLogger
 ) -> tuple[BestForecasts | None, str | None]:
     """Return the best trial's forecasts, or why there are none; failures are warnings, as the result is written."""
     try:
-        return forecast_best(plan, finished, run, own, as_it_is(pools)), _spent(finished, run)
+        return forecast_best(plan, result, own, as_it_is(evaluate)), None
+    except BudgetSpentError as spent:
+        return None, str(spent)
     except Exception as error:
         why_none = f"{type(error).__name__}: {error}"
         logger.warning("the report lacks the best trial's forecasts: %s", why_none)

@@ -32,7 +32,9 @@ from kallos.folds.cut import Fold
 from kallos.planning import plan_study
 from kallos.scoring.fold import FittedFold, evaluate_fold, fit_fold, forecasts_of, model_of_fit
 from kallos.scoring.job import FoldJob
+from kallos.scoring.score import FoldScore, Scoring
 from kallos.scoring.weights import restore_weights, weights_bytes
+from kallos.specs.metrics import RMSE
 from kallos.specs.study import TuneSpec, parse_tune_spec
 
 Array = npt.NDArray[np.float64]
@@ -100,14 +102,14 @@ def every_corner_of_the_space_fits(name: str, folder: str) -> None:
 def _fit_each(name: str, folder: str, corner_params: list[dict[str, Any]]) -> None:
     job = _job(name, folder)
     for drawn in corner_params:
-        rmse = evaluate_fold(replace(job, fit=replace(job.fit, params=drawn))).rmse
+        rmse = _score(replace(job, fit=replace(job.fit, params=drawn))).rmse
         _must(math.isfinite(rmse), f"the error of a model must be a number, and is {rmse} with {drawn}")
 
 
 def the_same_job_has_the_same_score_to_the_bit(name: str, folder: str) -> None:
     """A score depends only on its job."""
     job = _job(name, folder)
-    first, again = evaluate_fold(job).rmse, evaluate_fold(job).rmse
+    first, again = _score(job).rmse, _score(job).rmse
     _must(first == again, f"two fits with one seed must have one score, not {first} and {again}: use context.seed")
 
 
@@ -150,7 +152,7 @@ def covariates_move_forecasts(name: str, folder: str) -> None:
     """Forecasts depend on the covariates; those of a local architecture do not."""
     frame = _frame()
     other = frame.assign(rsi_14=frame["rsi_14"].to_numpy()[::-1])
-    same = evaluate_fold(_job(name, folder, frame)).rmse == evaluate_fold(_job(name, folder, other)).rmse
+    same = _score(_job(name, folder, frame)).rmse == _score(_job(name, folder, other)).rmse
     if get_architecture(name).is_local:
         _must(same, "other covariates must not change the forecasts of a local architecture: set is_local = False")
     else:
@@ -185,7 +187,7 @@ def what_is_known_ahead_moves_the_forecasts_of_its_own_row(name: str, folder: st
 
 def a_target_without_covariates_is_enough(name: str, folder: str) -> None:
     """A table with only the target can be tuned."""
-    rmse = evaluate_fold(_job(name, folder, _frame()[["log_return_close"]])).rmse
+    rmse = _score(_job(name, folder, _frame()[["log_return_close"]])).rmse
     _must(math.isfinite(rmse), f"the error must be a number, and is {rmse}")
 
 
@@ -198,9 +200,9 @@ def it_learns_from_several_assets(name: str, folder: str) -> None:
             parse_tune_spec({"model_name": name, "data": {"asset_id": ["ABC", "XYZ"]}})
         return
     job = _job(name, folder, both, data={"asset_id": ["ABC", "XYZ"]})
-    score = evaluate_fold(job)
+    score = _score(job)
     _must(all(map(math.isfinite, score.by_asset)), "the error of each asset must be a number")
-    _must(score.rmse == evaluate_fold(job).rmse, "two fits with one seed must have one score")
+    _must(score.rmse == _score(job).rmse, "two fits with one seed must have one score")
 
 
 def it_saves_and_loads(name: str, folder: str) -> None:
@@ -277,6 +279,11 @@ CHECKS: tuple[Check, ...] = (
     too_few_rows_are_refused_in_one_line,
     a_parameter_that_it_does_not_have_is_refused,
 )
+
+
+def _score(job: FoldJob) -> FoldScore:
+    """Return a job's score by RMSE."""
+    return Scoring(RMSE, job.fit.features.variance_powers).score(evaluate_fold(job), job.fingerprint)
 
 
 def _corner_params(name: str) -> list[dict[str, Any]]:

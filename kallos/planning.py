@@ -108,6 +108,7 @@ class StudyPlan:
         spec = self.spec
         content = [
             [job.fingerprint for name in self.space.spaces for job in self.trial_jobs(0, self.space.defaults(name))],
+            [spec.metric, metric_source(spec.metric), spec.features.variance_powers],
             ENGINE_VERSION,
             [spec.seed, spec.pruner, spec.max_pending_trials, spec.warm_start],
             version_here("optuna"),
@@ -168,7 +169,6 @@ class StudyPlan:
             rows_sha256=planned.rows_sha256,
             folds=planned.folds,
             fit=FitSpec.of(self.spec, params),
-            metric=self.spec.metric,
         )
 
     def trial_jobs(self, number: int, params: Params) -> list[FoldJob]:

@@ -14,9 +14,10 @@ from kallos.cache import FoldCache
 from kallos.errors import FitError, StudyError, require, require_callable, require_whole
 from kallos.planning import StudyPlan
 from kallos.scoring.fold import evaluate_fold
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
 from kallos.scoring.machine import environment_sha256, installed_versions
 from kallos.scoring.metrics import mean
+from kallos.scoring.score import FoldScore, Scoring
 from kallos.study.budget import Budget, BudgetSpentError
 from kallos.study.events import (
     Event,
@@ -32,7 +33,7 @@ from kallos.study.record import StudyRecord, quiet_optuna
 from kallos.study.result import TuningResult
 from kallos.study.sampling import TrialSource
 from kallos.study.trials import ENVIRONMENT, PARAMS, REASON, SCORES, TRY_AGAIN, StudyTrial, TrialRecord, best_of
-from kallos.workers.queue import FoldQueue, ScoreFold, Through, directly
+from kallos.workers.queue import EvaluateFold, FoldQueue, Through, directly
 
 # The number of trials that show whether a study can work.
 _FIRST_TRIALS = 5
@@ -42,7 +43,7 @@ def objective(
     trial: optuna.Trial,
     plan: StudyPlan,
     *,
-    score_fold: ScoreFold = evaluate_fold,
+    evaluate: EvaluateFold = evaluate_fold,
     watcher: Watcher = ignore,
 ) -> float:
     """Return the mean error over the folds of the parameters that the trial draws, by the study's metric.
@@ -52,18 +53,21 @@ def objective(
     """
     require(optuna.trial.BaseTrial, trial=trial)
     require(StudyPlan, plan=plan)
-    require_callable(score_fold=score_fold, watcher=watcher)
+    require_callable(evaluate=evaluate, watcher=watcher)
     params = plan.space.draw(trial)
     trial.set_user_attr(PARAMS, params)
     watcher(TrialStarted(trial.number, params))
-    return _mean_score(trial, plan.trial_jobs(trial.number, params), score_fold, watcher)
+    jobs = plan.trial_jobs(trial.number, params)
+    return _mean_score(trial, jobs, Scoring.of(plan.spec), evaluate, watcher)
 
 
-def _mean_score(trial: optuna.Trial, jobs: Sequence[FoldJob], score_fold: ScoreFold, watcher: Watcher) -> float:
+def _mean_score(
+    trial: optuna.Trial, jobs: Sequence[FoldJob], scoring: Scoring, evaluate: EvaluateFold, watcher: Watcher
+) -> float:
     scores: list[FoldScore] = []
     try:
         for job in jobs:
-            score = score_fold(job)
+            score = scoring.score(evaluate(job), job.fingerprint)
             if not math.isfinite(score.value):
                 raise FitError(f"a fold's score must be finite, and fold {job.number} has {score.value}")
             scores.append(score)
@@ -79,7 +83,7 @@ def _mean_score(trial: optuna.Trial, jobs: Sequence[FoldJob], score_fold: ScoreF
 def run_tuning(
     plan: StudyPlan,
     *,
-    score_fold: ScoreFold = evaluate_fold,
+    evaluate: EvaluateFold = evaluate_fold,
     through: Through = directly,
     workers: int = 1,
     has_room: Callable[[], bool] = lambda: True,
@@ -90,8 +94,8 @@ def run_tuning(
 ) -> TuningResult:
     """Start or continue a planned study and return its result, which depends only on the plan.
 
-    `score_fold` is `evaluate_fold` or a wrapper that returns the same scores; up to `workers` calls run at the same
-    time, which `FoldPool.score` allows and `evaluate_fold` does not. `through` reads and stores scores, as
+    `evaluate` is `evaluate_fold` or a wrapper that returns the same forecasts; up to `workers` calls run at the same
+    time, which `FoldPool.evaluate` allows and `evaluate_fold` does not. `through` reads and stores results, as
     `FoldCache.through` does. If there may be fewer workers than `workers`, `has_room` says whether one is idle; only
     then are folds run ahead.
 
@@ -101,11 +105,11 @@ def run_tuning(
     trials that it does not cover.
 
     Raises `StudyError` if no trial is complete, or if most of the first trials fail the same way. Other errors of
-    `score_fold` end the run; the record keeps its trials.
+    `evaluate` end the run; the record keeps its trials.
     """
     return run_study(
         plan,
-        score_fold=score_fold,
+        evaluate=evaluate,
         through=through,
         workers=workers,
         has_room=has_room,
@@ -119,7 +123,7 @@ def run_tuning(
 def run_study(
     plan: StudyPlan,
     *,
-    score_fold: ScoreFold = evaluate_fold,
+    evaluate: EvaluateFold = evaluate_fold,
     through: Through = directly,
     workers: int = 1,
     has_room: Callable[[], bool] = lambda: True,
@@ -130,24 +134,24 @@ def run_study(
 ) -> StudyFinished:
     """Run a planned study as `run_tuning` does, and return its result with this run's number of fits."""
     require(StudyPlan, plan=plan)
-    require_callable(score_fold=score_fold, through=through, has_room=has_room, watcher=watcher)
+    require_callable(evaluate=evaluate, through=through, has_room=has_room, watcher=watcher)
     require_whole(1, workers=workers)
     require((StudyRecord, type(None)), record=record)
     require((Budget, type(None)), budget=budget)
     if more_trials is not None:
         require_whole(1, more_trials=more_trials)
     budget = budget or Budget()
-    score = through(budget.within(score_fold))
+    evaluate = through(budget.within(evaluate))
     with quiet_optuna():
         study = _Study(plan, record or StudyRecord.in_memory(plan), more_trials, watcher)
-        with FoldQueue(score, workers, has_room) as folds:
+        with FoldQueue(evaluate, workers, has_room) as folds:
             try:
                 study.run(folds, workers)
             except BaseException:
                 # Closing the queue waits for running folds; those that wait for a worker must not begin.
                 budget.end()
                 raise
-        result = study.result(score)
+        result = study.result(evaluate)
     finished = StudyFinished(result, budget.fits, study.spared, study.stopped)
     watcher(finished)
     return finished
@@ -184,6 +188,7 @@ class _Study:
         self._plan = plan
         self._record = record
         self._watcher = watcher
+        self._scoring = Scoring.of(plan.spec)
         self._environment = environment_sha256()
         self._again_from = _forget_failures(record, self._environment)
         self._trials = record.trials()
@@ -234,7 +239,7 @@ class _Study:
                 # Folds that idle threads fitted ahead were not spared.
                 self.spared += len(self._plan.folds) - self._trials[event.number].n_scored - ahead
 
-    def result(self, score_fold: ScoreFold) -> TuningResult:
+    def result(self, evaluate: EvaluateFold) -> TuningResult:
         """Return the result of the told trials, or of all ended ones if a budget left no told trial complete."""
         plan, trials, begun = self._plan, self._records, self._trials[: self._n_trials]
         best = best_of(trials)
@@ -245,7 +250,7 @@ class _Study:
         pending = len(begun) - len(trials)
         if best is None:
             raise _no_whole_trial(trials, pending, self.stopped)
-        current_score, current_reason = _score_current_window(plan, best, score_fold)
+        current_score, current_reason = _score_current_window(plan, best, evaluate)
         return TuningResult(
             best=best,
             trials=tuple(trials),
@@ -300,7 +305,7 @@ class _Study:
     def _score_trial(self, trial: Trial, jobs: Sequence[FoldJob], folds: FoldQueue) -> None:
         ended = partial(_Ended, trial.number)
         try:
-            value = _mean_score(trial, jobs, lambda _: folds.score(trial.number), self._inbox.put)
+            value = _mean_score(trial, jobs, self._scoring, lambda _: folds.result(trial.number), self._inbox.put)
             self._inbox.put(ended(TrialState.COMPLETE, value))
         except optuna.TrialPruned:
             self._inbox.put(ended(TrialState.PRUNED))
@@ -359,14 +364,14 @@ def _frozen(trial: Trial) -> FrozenTrial:
 
 
 def _score_current_window(
-    plan: StudyPlan, best: TrialRecord, score_fold: ScoreFold
+    plan: StudyPlan, best: TrialRecord, evaluate: EvaluateFold
 ) -> tuple[FoldScore | None, str | None]:
     """Return the best trial's score on the current window, or why there is none."""
     job = plan.current_job(best.number, best.params)
     if job is None:
         return None, None
     try:
-        return score_fold(job), None
+        return Scoring.of(plan.spec).score(evaluate(job), job.fingerprint), None
     except (FitError, BudgetSpentError) as error:
         return None, str(error)
 

@@ -8,25 +8,26 @@ from kallos.errors import FitError
 from kallos.evaluation.results import Comparison, ForecastScores, HoldoutEvaluation, Verdict
 from kallos.models.manifest import Choice, Manifest, MemberRecord
 from kallos.report.forecasts import BestForecasts, FoldForecasts
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
+from kallos.scoring.result import FoldResult
 from kallos.study.choice import Deflation, OneStandardError
 from kallos.study.result import TuningResult
 from kallos.tuner import run_tuning
-from tests.samples import by_parameters, fold_score, make_features, small_plan
+from tests.samples import error_by_parameters, fold_result, make_features, small_plan
 
 
-def score(job: FoldJob) -> FoldScore:
-    """Score a job as `by_parameters` does, but no worse than twice baseline, and fail the third trial."""
+def evaluate(job: FoldJob) -> FoldResult:
+    """Evaluate a job as `by_parameters` does, but no worse than twice baseline, and fail the third trial."""
     if job.name.startswith("trial-2-"):
         raise FitError("the loss is <NaN>")
-    rmse = 0.01 * (0.9 + math.tanh(0.1 * by_parameters(job).rmse))
-    return fold_score(job, rmse, epochs=3, best_epoch=2)
+    rmse = 0.01 * (0.9 + math.tanh(0.1 * error_by_parameters(job)))
+    return fold_result(job, rmse, epochs=3, best_epoch=2)
 
 
 def study_result(folder: Path, **over: Any) -> TuningResult:
     """Return the result of a study of 24 trials on 3 folds and a current window."""
     spec = {"n_trials": 24, "folds": {"n_folds": 3, "window": 40}, **over}
-    return run_tuning(small_plan(folder, make_features(390), **spec), score_fold=score)
+    return run_tuning(small_plan(folder, make_features(390), **spec), evaluate=evaluate)
 
 
 def best_forecasts(result: TuningResult, *, block: int = 1) -> BestForecasts:
@@ -100,7 +101,9 @@ def write_manifest(result: TuningResult, folder: Path, trial: int, **over: Any) 
         choice=Choice(select="best", trial=trial, params=result.trials[trial].params),
         seed_replication=None,
         members=(
-            MemberRecord(seed=42, epochs=1, best_epoch=1, mean_to_median=((1.0,),), weights="weights-42.safetensors"),
+            MemberRecord(
+                seed=42, epochs=1, best_epoch=1, to_median=(((1.0,),), ((1.0,),)), weights="weights-42.safetensors"
+            ),
         ),
         data=result.data,
         train_start=result.data.start,

@@ -2,7 +2,8 @@
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +17,11 @@ from kallos.baselines.window import Window
 from kallos.features.frequency import Frequency
 from kallos.folds.cut import Fold
 from kallos.planning import StudyPlan, plan_study
-from kallos.report.forecasts import FoldForecasts
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.fold import evaluate_fold
+from kallos.scoring.job import FoldJob
 from kallos.scoring.metrics import errors_of
+from kallos.scoring.result import AssetForecasts, FoldFit, FoldResult
+from kallos.scoring.score import FoldScore, Scoring
 from kallos.specs.files import merge
 from kallos.specs.study import TuneSpec
 
@@ -77,53 +80,53 @@ def baseline_values(frame: pd.DataFrame, fold: Fold, spec: TuneSpec) -> dict[str
     }
 
 
-def fold_score(job: FoldJob, error: float, **over: Any) -> FoldScore:
-    """Return a score of this error by each measure, on each asset and target."""
-    targets = job.fit.features.targets
-    values = {
-        "value": error,
-        "rmse": error,
-        "mae": error,
-        "by_asset": [error for _ in job.folds],
-        "by_target": [error for _ in targets],
-        "n_forecasts": 40,
-        "epochs": 1,
-        "best_epoch": 1,
-        "seconds": 2.0,
-    }
-    return FoldScore.model_validate({**values, **over})
-
-
-def by_learning_rate(job: FoldJob) -> FoldScore:
-    """Score a job by a closed form: the learning rate, and a tenth more on each later fold."""
-    error = job.fit.params["lr"] + 0.1 * (job.number - 1)
-    return fold_score(job, error)
-
-
-def by_parameters(job: FoldJob) -> FoldScore:
-    """Score a job by a closed form with a best place, on folds of unlike hardness, with noise of its own."""
-    params = job.fit.params
-    noise = random.Random(f"{sorted(params.items())}{job.number}").uniform(0, 0.02)
-    error = 0.2 + (math.log10(params["lr"]) + 3) ** 2 + 0.05 * params["n_rnn_layers"] + 0.001 * params["hidden_dim"]
-    error = error * (1 + 0.3 * job.number) + noise
-    return fold_score(job, error)
-
-
-def flat_forecasts(job: FoldJob) -> FoldForecasts:
-    """Forecast two rows of a fold without a fit."""
-    return FoldForecasts(
-        fingerprint=job.fingerprint,
-        fold=job.number,
-        block=1,
-        rmse=0.01,
-        timestamps=("2021-01-01T00:00:00", "2021-01-02T00:00:00"),
-        actual=(0.01, -0.01),
-        forecast=(0.0, 0.0),
+def fold_result(job: FoldJob, error: float, *, by_target: Sequence[float] | None = None, **fit: Any) -> FoldResult:
+    """Return a forecast of zeros from one origin, of this error by each measure, on each asset and target."""
+    errors = np.array([error for _ in job.fit.features.targets] if by_target is None else by_target)
+    ones = np.ones(len(errors))
+    quantiles = np.tile(errors[None, None, :, None], (1, job.fit.horizon, 1, len(job.fit.levels)))
+    asset = AssetForecasts(quantiles, np.zeros((job.fit.horizon, len(errors))), unit=ones, change=ones)
+    return FoldResult(
+        fit=FoldFit.model_validate({"epochs": 1, "best_epoch": 1, "seconds": 2.0, **fit}),
+        levels=job.fit.levels,
+        to_median=np.ones((2, job.fit.horizon, len(errors))),
+        assets=(asset,) * len(job.folds),
     )
 
 
-def stand_in_pool(
-    score: Callable[[FoldJob], FoldScore], forecast: Callable[[FoldJob], FoldForecasts] = flat_forecasts
-) -> SimpleNamespace:
-    """Return what stands in for a `FoldPool`: it scores and forecasts folds in this process, by these functions."""
-    return SimpleNamespace(score=score, run=lambda _, job: forecast(job))
+def score_of(job: FoldJob, result: FoldResult, metric: str = "rmse") -> FoldScore:
+    """Return the score of a job's result by a metric."""
+    return Scoring(metric, job.fit.features.variance_powers).score(result, job.fingerprint)
+
+
+def evaluated(job: FoldJob, metric: str = "rmse") -> FoldScore:
+    """Fit a job, and return the score of its forecasts."""
+    return score_of(job, evaluate_fold(job), metric)
+
+
+def content_of(job: FoldJob, result: FoldResult) -> bytes:
+    """Return all bits of a job's result but the seconds that it took."""
+    return replace(result, fit=result.fit.model_copy(update={"seconds": 0.0})).content(job.fingerprint)
+
+
+def by_learning_rate(job: FoldJob) -> FoldResult:
+    """Forecast with a closed form of the error: the learning rate, and a tenth more on each later fold."""
+    return fold_result(job, job.fit.params["lr"] + 0.1 * (job.number - 1))
+
+
+def error_by_parameters(job: FoldJob) -> float:
+    """Return an error in closed form with a best place, on folds of unlike hardness, with noise of its own."""
+    params = job.fit.params
+    noise = random.Random(f"{sorted(params.items())}{job.number}").uniform(0, 0.02)
+    error = 0.2 + (math.log10(params["lr"]) + 3) ** 2 + 0.05 * params["n_rnn_layers"] + 0.001 * params["hidden_dim"]
+    return float(error * (1 + 0.3 * job.number) + noise)
+
+
+def by_parameters(job: FoldJob) -> FoldResult:
+    """Forecast with the error of `error_by_parameters`."""
+    return fold_result(job, error_by_parameters(job))
+
+
+def stand_in_pool(evaluate: Callable[[FoldJob], FoldResult]) -> SimpleNamespace:
+    """Return what stands in for a `FoldPool`: it evaluates folds in this process, by this function."""
+    return SimpleNamespace(evaluate=evaluate)

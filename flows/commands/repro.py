@@ -43,7 +43,7 @@ def repro(
         console.print(f"changed since: {difference}", style="yellow")
     workers = min(workers or physical_cores(), len(plan.folds))
     with console.status(f"fitting {counted(len(plan.folds), 'fold')}"), FoldPool(workers, retries=2) as pool:
-        compared = reproduce(best, plan, score_fold=pool.score, workers=workers)
+        compared = reproduce(best, plan, evaluate=pool.evaluate, workers=workers)
     label = best.spec.metric_label
     if all(each.is_same for each in compared):
         console.print(f"identical, bit for bit: {counted(len(plan.folds), 'fold')}, mean {label} {best.best_value!r}")

@@ -12,11 +12,17 @@ from prefect.serializers import JSONSerializer
 from pydantic import PrivateAttr, SecretStr
 
 from kallos.cache import FoldCache
-from kallos.scoring.job import FoldScore
+from kallos.errors import StorageError
+from kallos.scoring.job import FoldJob
+from kallos.scoring.result import FoldResult
 
 
 class FoldStorage(WritableFileSystem):
-    """Stores the results of fold tasks; a path is the task's cache key, the job's fingerprint."""
+    """Stores the results of fold tasks; a path is the task's cache key, the job's fingerprint.
+
+    Prefect's record of a fold only says how it was fitted. The forecasts go around Prefect: a task `keep`s them before
+    it returns, and whoever called it `take`s them.
+    """
 
     _block_type_name = "Kallos Fold Storage"
     _block_type_slug = "kallos-fold-storage"
@@ -24,31 +30,48 @@ class FoldStorage(WritableFileSystem):
     # The URL may hold a password. Prefect encrypts and hides secrets.
     folder: SecretStr
     _found: dict[str, bytes] = PrivateAttr(default_factory=dict)
+    _results: dict[str, FoldResult] = PrivateAttr(default_factory=dict)
 
     @property
     def name(self) -> str:
         """The block's name, which differs for each cache: machines that share a server may have their own."""
         return f"fold-cache-{hashlib.sha256(self.folder.get_secret_value().encode()).hexdigest()[:8]}"
 
+    def keep(self, job: FoldJob, result: FoldResult) -> None:
+        """Store the result of a job, before Prefect writes its record."""
+        self._cache().write(job.fingerprint, result)
+        self._results[job.fingerprint] = result
+
+    def take(self, job: FoldJob) -> FoldResult:
+        """Return the result of a job whose task has ended; raises `StorageError` if it was removed meanwhile."""
+        # Two trials with the same parameters have the same jobs, and take a result from each other.
+        result = self._results.pop(job.fingerprint, None) or self._cache().read(job.fingerprint)
+        if result is None:
+            raise StorageError(
+                f"the forecasts of {job.name} must stay in the fold cache while a study runs, and are gone: run it "
+                f"again, and prune the cache when no study runs"
+            )
+        return result
+
     # For a synchronous task, Prefect adds the argument `_sync=True`.
     def read_path(self, path: str, **_: Any) -> bytes:  # type: ignore[override]
-        """Return a score in Prefect's format; raises `ValueError` if there is none.
+        """Return Prefect's record of a fold whose forecasts are kept; raises `ValueError` if they are not.
 
         Prefect reads an existing record twice: first to see whether it exists, then for its content.
         """
         found = self._found.pop(path, None)
         if found is not None:
             return found
-        score = self._cache().read(Path(path).name)
-        if score is None:
-            raise ValueError(f"no fold score under {path}")
+        fingerprint = Path(path).name
+        result = self._cache().read(fingerprint)
+        if result is None:
+            raise ValueError(f"no forecasts of a fold under {path}")
+        self._results[fingerprint] = result
         metadata = ResultRecordMetadata(storage_key=path, serializer=JSONSerializer())
-        return self._found.setdefault(path, ResultRecord(result=score, metadata=metadata).serialize())
+        return self._found.setdefault(path, ResultRecord(result=result.fit, metadata=metadata).serialize())
 
     def write_path(self, path: str, content: bytes, **_: Any) -> None:  # type: ignore[override]
-        """Store the score of a Prefect record."""
-        score: FoldScore = ResultRecord.deserialize(content).result
-        self._cache().write(Path(path).name, score)
+        """Do nothing: `keep` has stored the forecasts, and with them all that Prefect's record says."""
 
     def _cache(self) -> FoldCache:
         return FoldCache(self.folder.get_secret_value())

@@ -67,7 +67,7 @@ def audit_forecasts(rows: pd.DataFrame, fold: Fold, fit: Fit, features: FeatureS
 def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
     """Give the study's own way from rows to forecasts, with its architecture's defaults and one epoch.
 
-    The forecasts' last axis has the median, the mean and the quantiles. Snapshots of the rows are in a temporary folder
+    The forecasts' last axis has the median, the means and the quantiles. Snapshots of the rows are in a folder
     that is removed at the end of the block.
     """
     # The first one stands for all: rows are prepared alike for each. How an architecture reads the columns that are
@@ -85,7 +85,6 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
                 rows_sha256=frame_sha256(rows.iloc[fold.rows]),
                 folds=(fold,),
                 fit=quick,
-                metric=spec.metric,
             )
             fitted = fit_fold(job)
 
@@ -94,9 +93,9 @@ def quick_fit(spec: TuneSpec, fold: Fold) -> Iterator[Fit]:
                 (n_rows,) = rows_to_fit(job.folds, cuts, quick)
                 prepared = prepare_fold(seen, fold, spec.features, fit_rows=n_rows)
                 (forecast,) = forecasts_of(job, replace(fitted, series=(prepared,)))
-                # The mean has a factor of its own, so it may look ahead where the median does not.
-                parts = [forecast.point[..., None], forecast.mean[..., None], forecast.quantiles]
-                return np.concatenate(parts, axis=-1)
+                # The means have factors of their own, so they may look ahead where the median does not.
+                parts = [each[..., None] for each in (forecast.point, forecast.mean, forecast.rms)]
+                return np.concatenate([*parts, forecast.quantiles], axis=-1)
 
             return forecast
 

@@ -12,7 +12,7 @@ from kallos.baselines.har import har
 from kallos.baselines.ridge import ridge
 from kallos.baselines.simple import column, drift, ewma, last, mean, seasonal, zero
 from kallos.baselines.window import Origins, Window
-from kallos.scoring.metrics import Forecast
+from kallos.scoring.forecast import POWERS, Forecast
 from kallos.specs.baselines import GARCH, HAR, RIDGE, kind_and_column
 
 Array = npt.NDArray[np.float64]
@@ -40,8 +40,8 @@ def baseline_forecasts(window: Window, names: Iterable[str] | None = None) -> di
     By default all that its study scores. Quantile forecasts add the quantiles of a baseline's past errors at each step,
     on the rows known at the first origin. If models train on the logarithm of the target, so do the regressions and
     GARCH: their median is the exponential of the forecast, and their mean is that times the mean exponential of the
-    past errors (Duan, 1983, "Smearing estimate: a nonparametric retransformation method"), or the root of their mean
-    square if the metric is of squares. Raises `UsageError` for a column that the study lacks, and `DataError` if a
+    past errors, and their root mean square that times the root of its mean square (Duan, 1983, "Smearing estimate: a
+    nonparametric retransformation method"). Raises `UsageError` for a column that the study lacks, and `DataError` if a
     baseline cannot forecast such targets.
     """
     forecasts = {name: _forecast(name, window) for name in (window.spec.scored_baselines if names is None else names)}
@@ -90,7 +90,7 @@ def _forecast(name: str, window: Window) -> Forecast | None:
     spread = np.moveaxis(np.quantile(errors, levels, axis=0), 0, -1) if len(levels) > 1 else np.zeros(1)
     quantiles = point[..., None] + spread
     if not in_logarithms:
-        return Forecast(point, point, quantiles, levels)
-    powers = np.asarray(window.spec.mean_powers)
-    median, smearing = np.exp(point), np.exp(powers * errors).mean(axis=0) ** (1 / powers)
-    return Forecast(median, median * smearing, np.exp(quantiles), levels).over(window.unit)
+        return Forecast(point, point, point, quantiles, levels)
+    median = np.exp(point)
+    mean, rms = (median * np.exp(power * errors).mean(axis=0) ** (1 / power) for power in POWERS)
+    return Forecast(median, mean, rms, np.exp(quantiles), levels).over(window.unit)

@@ -11,7 +11,8 @@ from kallos.features.frequency import Frequency, find_frequency
 from kallos.folds.cut import Fold
 from kallos.folds.panel import Panel
 from kallos.folds.study import naming
-from kallos.scoring.metrics import Forecast, ForecastErrors, errors_of, mean, mean_of_each
+from kallos.scoring.forecast import Forecast
+from kallos.scoring.metrics import ForecastErrors, errors_of, mean, mean_of_each
 from kallos.specs.study import TuneSpec
 from kallos.words import shorten
 

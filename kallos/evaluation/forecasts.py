@@ -15,8 +15,9 @@ from kallos.evaluation.verdict import LEVEL, decide
 from kallos.features.moments import timestamp
 from kallos.features.snapshots import frame_sha256
 from kallos.folds.cut import fewest_origins
+from kallos.scoring.forecast import Forecast
 from kallos.scoring.losses import loss_of
-from kallos.scoring.metrics import Forecast, rmse
+from kallos.scoring.metrics import rmse
 from kallos.specs.baselines import ALWAYS_SCORED
 from kallos.specs.metrics import QLIKE
 from kallos.words import shorten
@@ -48,7 +49,12 @@ def evaluate_forecasts(
     powers = spec.features.variance_powers
     loss = loss_of(spec.metric, powers)
     for name, each in {**forecasts, **({} if champion is None else {"the champion": champion})}.items():
-        _refuse_unfit(name, each, (*actual.shape, len(each.levels)), spec.metric)
+        _refuse_unfit(name, each, (*actual.shape, len(each.levels)))
+        if spec.metric == QLIKE and not (each.scored_by(QLIKE, powers) > 0).all():
+            raise DataError(
+                f"forecasts must be positive with metric qlike, and those of {name} are not: tune with "
+                f"`target_transform` 'log'"
+            )
     baselines = {
         name: each
         for name, each in baseline_forecasts(holdout).items()
@@ -151,7 +157,7 @@ def refuse_too_few(holdout: Window) -> None:
         )
 
 
-def _refuse_unfit(name: str, forecast: Forecast, shape: tuple[int, ...], metric: str) -> None:
+def _refuse_unfit(name: str, forecast: Forecast, shape: tuple[int, ...]) -> None:
     if forecast.quantiles.shape != shape:
         raise DataError(
             f"forecasts must cover every origin, step, target and level, shape {shape}, and those of {name} have shape "
@@ -159,8 +165,3 @@ def _refuse_unfit(name: str, forecast: Forecast, shape: tuple[int, ...], metric:
         )
     if not forecast.is_finite:
         raise DataError(f"forecasts must be finite, and those of {name} are not: train the model again")
-    if metric == QLIKE and not (forecast.mean > 0).all():
-        raise DataError(
-            f"forecasts must be positive with metric qlike, and those of {name} are not: tune with "
-            f"`target_transform` 'log'"
-        )

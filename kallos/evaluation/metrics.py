@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kallos.evaluation.results import ForecastScores
-from kallos.scoring.metrics import Forecast, errors_of
+from kallos.scoring.forecast import Forecast
+from kallos.scoring.metrics import errors_of
 
 Array = npt.NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from kallos.models.forecasting import forecast_windows
 from kallos.models.holdout_evaluations import EvaluationCount, EvaluationRecord
 from kallos.models.manifest import Manifest
 from kallos.models.trainer import TrainedModel
-from kallos.scoring.metrics import Forecast
+from kallos.scoring.forecast import Forecast
 from kallos.specs.metrics import OF_QUANTILES
 from kallos.specs.study import TuneSpec
 from kallos.words import shorten
@@ -142,7 +142,8 @@ def evaluate_model(
         reasons = (*reasons, "Rows that the study saw have changed since it ran.")
     evaluation = evaluation.model_copy(update={"verdict": Verdict(decision=decision, reasons=reasons)})
     rows = slice(holdout.start, len(holdout.frame) - holdout.horizon + 1)
-    first_step = Forecast.mean_of(forecasts.values()).scored_by(holdout.spec.metric)[:, 0]
+    powers = holdout.spec.features.variance_powers
+    first_step = Forecast.mean_of(forecasts.values()).scored_by(holdout.spec.metric, powers)[:, 0]
     return Evaluated(evaluation, holdout.frame.index[rows], holdout.observed[rows, 0], first_step[:, 0])
 
 

@@ -15,7 +15,7 @@ from kallos.folds.derived import known_calendar, reach
 from kallos.folds.rows import require_rows
 from kallos.models.trainer import TrainedModel
 from kallos.scoring.fold import as_fit_errors
-from kallos.scoring.metrics import Forecast
+from kallos.scoring.forecast import Forecast
 from kallos.scoring.rolling import look_back, next_forecast, rolling_forecasts, rows_before
 from kallos.specs.calendar import HOLIDAY
 from kallos.specs.study import TuneSpec
@@ -119,17 +119,18 @@ def forecast_next(
         prepared = model.preparation.apply(rows.iloc[-needed:], ahead)
         by_seed = model.of_each(lambda member: next_forecast(member, prepared, manifest.horizon))
     forecast = Forecast.mean_of(by_seed.values())
-    origin, end, metric = rows.index[-1], manifest.data.end, manifest.spec.metric
+    origin, end = rows.index[-1], manifest.data.end
+    metric, powers = manifest.spec.metric, features.variance_powers
     return Forecasts(
         model_id=manifest.model_id,
         asset_id=manifest.asset_id,
         targets=features.targets,
         as_of=timestamp(origin),
         target_times=tuple(map(timestamp, expected[manifest.lead - 1 :])) or (None,) * manifest.horizon,
-        point=forecast.scored_by(metric)[0],
+        point=forecast.scored_by(metric, powers)[0],
         quantiles=forecast.quantiles[0],
         levels=forecast.levels,
-        by_seed={seed: each.scored_by(metric)[0] for seed, each in by_seed.items()},
+        by_seed={seed: each.scored_by(metric, powers)[0] for seed, each in by_seed.items()},
         in_sample=bool(origin < (pd.Timestamp(end) if isinstance(end, str) else end)),
     )
 

@@ -17,7 +17,7 @@ from kallos.study.names import file_part
 from kallos.study.replication import SeedReplication
 
 # Raise this when earlier model directories can no longer be read.
-FORMAT = 4
+FORMAT = 5
 
 Select = Literal["one-se", "best"]
 Refit = Literal["inner-validation", "median-epochs"]
@@ -50,13 +50,13 @@ class Choice(Part):
 class MemberRecord(Part):
     """One of the models whose mean is the forecast; `best_epoch` is the epoch that its weights come from.
 
-    `mean_to_median` is the ratio of a forecast's mean to its median, for each step and target.
+    `to_median` has the ratios of a forecast's mean and of its root mean square to its median, for each step and target.
     """
 
     seed: int
     epochs: int
     best_epoch: int
-    mean_to_median: tuple[tuple[PositiveFloat, ...], ...]
+    to_median: tuple[tuple[tuple[PositiveFloat, ...], ...], ...]
     weights: str = Field(pattern=r"^weights-\d+\.safetensors$")
 
 

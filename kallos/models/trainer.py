@@ -18,9 +18,9 @@ from kallos.folds.cut import Fold, InnerCut
 from kallos.folds.scalers import Preparation
 from kallos.models.manifest import Choice, FileRecord, Manifest, MemberRecord, Refit, Select
 from kallos.scoring.fold import FittedFold, as_fit_errors, cuts_of_fit, fit_every_row, fit_prepared, rows_to_fit
+from kallos.scoring.forecast import Forecast
 from kallos.scoring.job import EVALUATION_VERSION, FitSpec
 from kallos.scoring.machine import installed_versions, machine
-from kallos.scoring.metrics import Forecast
 from kallos.scoring.weights import weights_bytes, weights_of
 from kallos.study.best_params import BestParams
 from kallos.study.replication import SeedReplication, seeds_from
@@ -55,7 +55,7 @@ class TrainedModel:
         """Return the forecast of each member by its seed; `forecast` has the form of `rolling_forecasts`."""
         return {
             str(record.seed): Forecast.of_quantiles(
-                forecast(member), self.manifest.spec.levels, np.asarray(record.mean_to_median)
+                forecast(member), self.manifest.spec.levels, np.asarray(record.to_median)
             )
             for record, member in zip(self.manifest.members, self.members, strict=True)
         }
@@ -128,7 +128,7 @@ def train(
             seed=seed,
             epochs=each.epochs,
             best_epoch=each.best_epoch,
-            mean_to_median=tuple(map(tuple, each.mean_to_median.tolist())),
+            to_median=each.to_median.tolist(),
             weights=f"weights-{seed}.safetensors",
         )
         for seed, each in zip(numbers, fitted, strict=True)

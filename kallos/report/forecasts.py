@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kallos.features.moments import Timestamp, timestamp
 from kallos.features.snapshots import read_snapshot
 from kallos.planning import StudyPlan
-from kallos.scoring.fold import errors_by_asset, fit_fold, forecasts_of
 from kallos.scoring.job import FoldJob
-from kallos.scoring.metrics import mean
+from kallos.scoring.result import FoldResult
+from kallos.scoring.score import Scoring
 from kallos.storage import Folder
 from kallos.study.names import FORECASTS
 from kallos.study.result import TuningResult
@@ -20,8 +19,7 @@ class FoldForecasts(BaseModel):
     """Forecasts of one fold's window for the first target and asset, each row once, in the target's own units.
 
     They are made from every `block`-th row, `block` rows ahead, so all steps of the horizon are equally frequent.
-    `fingerprint` is that of the fold job. `rmse` is over all pairs of origin and step, including those left out here,
-    so it equals the study's score if the fit is reproduced to the bit.
+    `fingerprint` is that of the fold job. `rmse` is over all pairs of origin and step, including those left out here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,49 +43,36 @@ class BestForecasts(BaseModel):
     last_fold: FoldForecasts
 
 
-def last_fold_job(plan: StudyPlan, result: TuningResult) -> FoldJob:
-    """Return the job of the best trial on the last complete fold."""
-    return plan.trial_jobs(result.best.number, result.best.params)[-1]
-
-
-def forecast_job(job: FoldJob) -> FoldForecasts:
-    """Fit a job's model again and return its forecasts; raises `FitError` as `evaluate_fold` does."""
-    fitted, frame = fit_fold(job), read_snapshot(job.snapshot)
-    point = forecasts_of(job, fitted)[0].point
-    block, fold = job.fit.horizon, job.folds[0]
-    rows = frame.iloc[fold.validation_start : fold.validation_stop]
-    target = rows[job.fit.features.targets[0]].to_numpy(np.float64)
-    shown = point[::block, :, 0].ravel()
-    return FoldForecasts(
-        fingerprint=job.fingerprint,
-        fold=job.number,
-        block=block,
-        rmse=mean([asset.rmse for asset in errors_by_asset(job, fitted, frame)]),
-        timestamps=tuple(timestamp(moment) for moment in rows.index[: len(shown)]),
-        actual=tuple(target[: len(shown)].tolist()),
-        forecast=tuple(shown.tolist()),
-    )
-
-
 def forecasts_of_best(
-    job: FoldJob,
-    result: TuningResult,
-    folder: str,
-    *,
-    forecast: Callable[[FoldJob], FoldForecasts],
-    anew: bool = False,
+    plan: StudyPlan, result: TuningResult, folder: str, *, evaluate: Callable[[FoldJob], FoldResult]
 ) -> BestForecasts:
     """Return the best trial's forecasts and write them to the study's folder as `forecasts.json`.
 
-    Forecasts of the same job in the folder are reused without a fit, unless `anew`. Raises what `forecast` does, and
+    Forecasts of the same job in the folder are reused; `evaluate` returns all others. Raises what it does, and
     `KallosError` if the folder cannot be written.
     """
-    kept = None if anew else _read(folder)
+    job = plan.trial_jobs(result.best.number, result.best.params)[-1]
+    kept = _read(folder)
     is_same = kept is not None and kept.last_fold.fingerprint == job.fingerprint
-    last_fold = kept.last_fold if kept and is_same else forecast(job)
+    last_fold = kept.last_fold if kept and is_same else _last_fold(plan, job, evaluate(job))
     made = BestForecasts(study=result.study_name, trial=result.best.number, last_fold=last_fold)
     Folder(folder).write(FORECASTS, made.model_dump_json() + "\n")
     return made
+
+
+def _last_fold(plan: StudyPlan, job: FoldJob, result: FoldResult) -> FoldForecasts:
+    fold, asset, forecast = job.folds[0], result.assets[0], next(result.forecasts())
+    shown = forecast.point[:: asset.horizon, :, 0].ravel()
+    moments = read_snapshot(plan.snapshot).index[fold.validation_start : fold.validation_stop]
+    return FoldForecasts(
+        fingerprint=job.fingerprint,
+        fold=job.number,
+        block=asset.horizon,
+        rmse=Scoring.of(plan.spec).score(result, job.fingerprint).rmse,
+        timestamps=tuple(timestamp(moment) for moment in moments[: len(shown)]),
+        actual=tuple(asset.observed[: len(shown), 0].tolist()),
+        forecast=tuple(shown.tolist()),
+    )
 
 
 def read_forecasts(result: TuningResult, folder: str) -> BestForecasts | None:

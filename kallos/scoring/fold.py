@@ -1,6 +1,5 @@
-"""Evaluating a fold job: the model is fitted, and its forecasts are scored."""
+"""Evaluating a fold job: a model is fitted, and forecasts the fold's validation window."""
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,13 +18,13 @@ from kallos.features.snapshots import read_snapshot
 from kallos.folds.columns import PreparedFold, prepare_fold
 from kallos.folds.cut import Fold, InnerCut
 from kallos.folds.panel import inner_cuts
-from kallos.scoring.job import FitSpec, FoldJob, FoldScore, rows_sha256
-from kallos.scoring.metrics import Forecast, ForecastErrors, errors_of, mean, mean_of_each
+from kallos.scoring.forecast import POWERS, Forecast
+from kallos.scoring.job import FitSpec, FoldJob, rows_sha256
 from kallos.scoring.recency import Recency
+from kallos.scoring.result import AssetForecasts, FoldFit, FoldResult
 from kallos.scoring.rolling import rolling_forecasts
-from kallos.scoring.targets import actual_targets, error_unit, windows_of
+from kallos.scoring.targets import error_unit, targets_of, windows_of
 from kallos.specs.data import FeatureSpec
-from kallos.specs.metrics import QLIKE
 from kallos.words import scrubbed
 
 if TYPE_CHECKING:
@@ -38,21 +37,21 @@ Array = npt.NDArray[np.float64]
 class FittedFold:
     """A model with the weights of its best epoch, and the series of each asset.
 
-    `mean_to_median` is the ratio of a forecast's mean to its median, of shape (horizon, targets).
+    `to_median`, of shape (powers, horizon, targets), is that of `Forecast.of_quantiles`.
     """
 
     model: "GlobalForecastingModel"
     series: tuple[PreparedFold, ...]
     epochs: int
     best_epoch: int
-    mean_to_median: Array
+    to_median: Array
 
 
-def evaluate_fold(job: FoldJob) -> FoldScore:
-    """Train a model on the fold's past, forecast its validation window, and score the forecasts.
+def evaluate_fold(job: FoldJob) -> FoldResult:
+    """Train a model on the fold's past, and return its forecasts of the validation window.
 
-    Pure: the same job has the same score to the bit on the same kind of machine. Origins are all rows whose whole
-    horizon lies in the window. The score covers all (origin, step) pairs and is the mean over the assets.
+    Pure: the same job has the same forecasts to the bit on the same kind of machine. Origins are all rows whose whole
+    horizon lies in the window.
 
     Raises `FitError` if the model cannot be built or trained, or if a forecast is not finite, which a retry would not
     change.
@@ -63,35 +62,25 @@ def evaluate_fold(job: FoldJob) -> FoldScore:
     import_module("kallos.scoring.training")
     started = time.perf_counter()
     fitted = fit_fold(job)
-    each = errors_by_asset(job, fitted, read_snapshot(job.snapshot))
-    return FoldScore(
-        value=mean([asset.value for asset in each]),
-        rmse=mean([asset.rmse for asset in each]),
-        mae=mean([asset.mae for asset in each]),
-        by_asset=tuple(asset.value for asset in each),
-        by_target=mean_of_each([asset.by_target for asset in each]),
-        n_forecasts=sum(asset.n_forecasts for asset in each),
-        epochs=fitted.epochs,
-        best_epoch=fitted.best_epoch,
-        seconds=time.perf_counter() - started,
-    )
+    assets = tuple(_with_actual(job, fitted, read_snapshot(job.snapshot)))
+    fit = FoldFit(epochs=fitted.epochs, best_epoch=fitted.best_epoch, seconds=time.perf_counter() - started)
+    result = FoldResult(fit, job.fit.levels, fitted.to_median, assets)
+    if not all(forecast.is_finite for forecast in result.forecasts()):
+        raise FitError(f"forecasts must be finite, and {job.fit.model_name} made others")
+    return result
 
 
-def errors_by_asset(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> list[ForecastErrors]:
-    """Return the errors of each asset's forecasts; raises `FitError` if a forecast is not finite."""
-    each = []
-    for fold, forecast in zip(job.folds, forecasts_of(job, fitted), strict=True):
-        if not forecast.is_finite:
-            raise FitError(f"forecasts must be finite, and {job.fit.model_name} made others")
-        unit = error_unit(frame, fold, job.fit.features, in_own_units=job.in_own_units)
-        actual = actual_targets(frame, fold, job.fit.features, job.fit.horizon) / unit
-        each.append(errors_of(job.metric, forecast.over(unit), actual, job.fit.features.variance_powers))
-        if job.metric == QLIKE and each[-1].value == math.inf:
-            raise FitError(
-                f"forecasts must be positive with metric qlike, and {job.fit.model_name} made others: set "
-                f"`target_transform` to 'log'"
-            )
-    return each
+def _with_actual(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> Iterator[AssetForecasts]:
+    """Yield the forecasts of each asset with what scores them."""
+    features = job.fit.features
+    for fold, quantiles in zip(job.folds, quantiles_of(job, fitted), strict=True):
+        training = targets_of(frame.iloc[fold.train_start : fold.train_stop], features)
+        yield AssetForecasts(
+            quantiles=quantiles,
+            observed=targets_of(frame.iloc[fold.validation_start : fold.validation_stop], features),
+            unit=error_unit(frame, fold, features, in_own_units=job.in_own_units),
+            change=np.abs(np.diff(training, axis=0)).mean(axis=0),
+        )
 
 
 def fit_fold(job: FoldJob) -> FittedFold:
@@ -130,7 +119,7 @@ def fit_prepared(series: Sequence[PreparedFold], cuts: Sequence[InnerCut], fit: 
         return fit_every_row(series, cuts, fit)
     model = model_of_fit(fit, widths_of(series), make_callbacks=lambda: early_stopping(fit.training.patience))
     epochs, best_epoch = fit_until_it_stops(model, series, cuts, Recency.of(fit.params))
-    return FittedFold(model, tuple(series), epochs, best_epoch, _mean_to_median(series, cuts, fit, lambda: model))
+    return FittedFold(model, tuple(series), epochs, best_epoch, _to_median(series, cuts, fit, lambda: model))
 
 
 def fit_every_row(
@@ -145,8 +134,8 @@ def fit_every_row(
         fit_once(model, series, stops, Recency.of(fit.params))
         return model
 
-    # The model has seen all rows, so another one, which has not, tells how the mean differs from the median.
-    ratio = _mean_to_median(series, cuts, fit, lambda: fitted([cut.fit_stop for cut in cuts]))
+    # The model has seen all rows, so another one, which has not, tells how means differ from the median.
+    ratio = _to_median(series, cuts, fit, lambda: fitted([cut.fit_stop for cut in cuts]))
     model = fitted([each.fold.train_stop for each in series])
     return FittedFold(model, tuple(series), n_epochs or 0, n_epochs or 0, ratio)
 
@@ -156,20 +145,20 @@ def widths_of(series: Sequence[PreparedFold]) -> Widths:
     return series[0].preparation.widths
 
 
-def _mean_to_median(
+def _to_median(
     series: Sequence[PreparedFold],
     cuts: Sequence[InnerCut],
     fit: FitSpec,
     judge: "Callable[[], GlobalForecastingModel]",
 ) -> Array:
-    """Return the ratio of a forecast's mean to its median for each step and target.
+    """Return the ratios of a forecast's mean and root mean square to its median, of shape (powers, steps, targets).
 
-    Without logarithms it is 1. With them, it is the mean of exp(residual) over the forecasts of the inner validation
-    rows by a model that was not fitted on them: Duan (1983), "Smearing estimate: A nonparametric retransformation
-    method". If the metric is of the target's square, it is the root of the mean square.
+    Without logarithms they are 1. With them, they are the mean of exp(residual), and the root of the mean of its
+    square, over the forecasts of the inner validation rows by a model that was not fitted on them: Duan (1983),
+    "Smearing estimate: A nonparametric retransformation method".
     """
     if fit.features.target_transform == "none":
-        return np.ones((fit.horizon, len(fit.features.targets)))
+        return np.ones((len(POWERS), fit.horizon, len(fit.features.targets)))
     model, ratios = judge(), []
     for each, cut in zip(series, cuts, strict=True):
         stop = each.fold.train_stop
@@ -177,9 +166,8 @@ def _mean_to_median(
         median = Forecast.of_quantiles(quantiles, fit.levels).point
         values = each.target_scale.restore(each.target[cut.inner_start : stop].values(copy=False))
         ratios.append(windows_of(values, fit.horizon) / median)
-    powers = np.asarray(fit.mean_powers)
-    ratio: Array = (np.concatenate(ratios) ** powers).mean(axis=0) ** (1 / powers)
-    return ratio
+    every = np.concatenate(ratios)
+    return np.stack([(every**power).mean(axis=0) ** (1 / power) for power in POWERS])
 
 
 def model_of_fit(
@@ -205,16 +193,16 @@ def model_of_fit(
 
 def forecasts_of(job: FoldJob, fitted: FittedFold) -> list[Forecast]:
     """Return the forecasts of each asset's validation window, in the targets' own units."""
+    return [Forecast.of_quantiles(each, job.fit.levels, fitted.to_median) for each in quantiles_of(job, fitted)]
+
+
+def quantiles_of(job: FoldJob, fitted: FittedFold) -> list[Array]:
+    """Return the quantiles of each asset's validation window, in the form of `rolling_forecasts`."""
     from kallos.scoring.training import quiet_single_thread
 
     with quiet_single_thread(), as_fit_errors(job.fit.model_name):
         return [
-            Forecast.of_quantiles(
-                rolling_forecasts(fitted.model, each, each.fold.validation_start, job.fit.horizon),
-                job.fit.levels,
-                fitted.mean_to_median,
-            )
-            for each in fitted.series
+            rolling_forecasts(fitted.model, each, each.fold.validation_start, job.fit.horizon) for each in fitted.series
         ]
 
 

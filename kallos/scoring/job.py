@@ -1,4 +1,4 @@
-"""The fold job, its fingerprint, and its score."""
+"""The fold job and its fingerprint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
 from kallos.architectures import Params, get_architecture
 from kallos.architectures.lookup import beside_source
@@ -15,36 +14,17 @@ from kallos.features.snapshots import frame_sha256
 from kallos.folds.cut import Fold
 from kallos.scoring.machine import installed, machine
 from kallos.specs.data import FeatureSpec
-from kallos.specs.metrics import MEDIAN, metric_source
+from kallos.specs.metrics import MEDIAN
 from kallos.specs.study import TrainingSpec, TuneSpec
 from kallos.storage import json_sha256
 
-# Raise this whenever a change to preparation, training or scoring changes a bit of a score.
-EVALUATION_VERSION = 3
-
-
-class FoldScore(BaseModel):
-    """The errors of one parameter set on one fold, in units of `error_unit`; lower is better.
-
-    `value`, `by_asset` and `by_target` are by the study's metric. All errors but `by_asset` are means over the assets.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    value: float
-    rmse: float
-    mae: float
-    by_asset: tuple[float, ...]
-    by_target: tuple[float, ...]
-    n_forecasts: int
-    epochs: int
-    best_epoch: int
-    seconds: float
+# Raise this whenever a change to preparation, training or forecasting changes a bit of a forecast, or of its file.
+EVALUATION_VERSION = 4
 
 
 @dataclass(frozen=True)
 class FitSpec:
-    """What is fitted, and how; `quantiles` is None for point forecasts. See `TuneSpec.mean_powers`."""
+    """What is fitted, and how; `quantiles` is None for point forecasts."""
 
     model_name: str
     params: Params
@@ -52,7 +32,6 @@ class FitSpec:
     training: TrainingSpec
     horizon: int
     quantiles: tuple[float, ...] | None
-    mean_powers: tuple[int, ...]
     seed: int
 
     @classmethod
@@ -66,7 +45,6 @@ class FitSpec:
             training=spec.training,
             horizon=spec.horizon,
             quantiles=None if spec.likelihood is None else spec.quantiles,
-            mean_powers=spec.mean_powers,
             seed=spec.seed,
         )
 
@@ -92,19 +70,18 @@ class FitSpec:
                 *([installed(architecture.requires)] if architecture.requires else []),
             ],
             "params": dict(self.params),
-            # The rows already show which columns were taken.
-            "features": self.features.model_dump(mode="json", exclude={"columns", "known_now"}),
+            # The rows already show which columns were taken, and only scores depend on which targets are variances.
+            "features": self.features.model_dump(mode="json", exclude={"columns", "known_now", "variance"}),
             "training": self.training.model_dump(mode="json"),
             "horizon": self.horizon,
             "quantiles": self.quantiles,
-            "mean_powers": self.mean_powers,
             "seed": self.seed,
         }
 
 
 @dataclass(frozen=True)
 class FoldJob:
-    """Everything that a fold's score depends on, with a name for people and the address of the rows.
+    """Everything that a fold's forecasts depend on, with a name for people and the address of the rows.
 
     One model learns from the rows of all assets; each asset has its own fold in `folds`.
     """
@@ -114,7 +91,6 @@ class FoldJob:
     rows_sha256: str
     folds: tuple[Fold, ...]
     fit: FitSpec
-    metric: str
 
     @property
     def number(self) -> int:
@@ -128,13 +104,12 @@ class FoldJob:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of everything that may change a bit of the score."""
+        """Hash of everything that may change a bit of the forecasts."""
         content = {
             "evaluation": EVALUATION_VERSION,
             "rows": self.rows_sha256,
             "folds": [vars(fold.shifted()) for fold in self.folds],
             "fit": self.fit.document,
-            "metric": [self.metric, metric_source(self.metric)],
             "machine": machine(),
         }
         return json_sha256(content)

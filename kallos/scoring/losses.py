@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kallos.scoring.metrics import Forecast, pinball_losses, qlike_losses
+from kallos.scoring.forecast import Forecast
+from kallos.scoring.metrics import pinball_losses, qlike_losses
 from kallos.specs.metrics import metric_label
 
 Array = npt.NDArray[np.float64]

@@ -11,80 +11,17 @@ comparison using imperfect volatility proxies"). The ratio of a target that is n
 no unit, and is infinite if a forecast is not positive.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from kallos.errors import FitError, UsageError
-from kallos.specs.metrics import MEDIAN, OF_MEANS, custom_metric, metric_of_one_target
+from kallos.scoring.forecast import Forecast
+from kallos.specs.metrics import custom_metric, metric_of_one_target
 
 Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """Medians and means of shape (origins, steps, targets), and quantiles with the levels as a fourth axis.
-
-    Medians and means differ only if the target was trained on in logarithms. Point forecasts alone count as both.
-    """
-
-    point: Array
-    mean: Array
-    quantiles: Array
-    levels: tuple[float, ...] = (MEDIAN,)
-
-    @classmethod
-    def of_points(cls, point: Array) -> Self:
-        """Return point forecasts."""
-        return cls(point, point, point[..., None])
-
-    @classmethod
-    def of_quantiles(cls, quantiles: Array, levels: tuple[float, ...], mean_to_median: Array | float = 1.0) -> Self:
-        """Return forecasts whose points are the medians; `mean_to_median` is a ratio for each step and target."""
-        point = quantiles[..., levels.index(MEDIAN)]
-        return cls(point, point * mean_to_median, quantiles, levels)
-
-    @classmethod
-    def mean_of(cls, members: "Iterable[Forecast]") -> Self:
-        """Return the mean of the members, also of their quantiles, level by level."""
-        each = list(members)
-        point, mean, quantiles = (
-            np.mean(arrays, axis=0)
-            for arrays in zip(*((member.point, member.mean, member.quantiles) for member in each), strict=True)
-        )
-        return cls(point, mean, quantiles, each[0].levels)
-
-    @classmethod
-    def by_target(cls, each: "Sequence[Forecast]") -> Self:
-        """Return one forecast of all targets, taking the i-th target from the i-th forecast."""
-        return cls(
-            np.stack([forecast.point[:, :, target] for target, forecast in enumerate(each)], axis=2),
-            np.stack([forecast.mean[:, :, target] for target, forecast in enumerate(each)], axis=2),
-            np.stack([forecast.quantiles[:, :, target] for target, forecast in enumerate(each)], axis=2),
-            each[0].levels,
-        )
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether all medians, means and quantiles are finite."""
-        return all(bool(np.isfinite(values).all()) for values in (self.point, self.mean, self.quantiles))
-
-    def scored_by(self, metric: str) -> Array:
-        """Return what the metric compares with the actual values: means for squares and QLIKE, else medians."""
-        return self.mean if metric in OF_MEANS else self.point
-
-    def over(self, unit: Array) -> "Forecast":
-        """Return the forecasts divided by a unit of shape (targets,)."""
-        return Forecast(self.point / unit, self.mean / unit, self.quantiles / unit[:, None], self.levels)
-
-    def of_target(self, target: int) -> "Forecast":
-        """Return the forecasts of only the target at this position."""
-        return Forecast(
-            self.point[:, :, [target]], self.mean[:, :, [target]], self.quantiles[:, :, [target]], self.levels
-        )
 
 
 @dataclass(frozen=True)
@@ -157,7 +94,7 @@ def pinball_losses(forecast: Forecast, actual: Array) -> Array:
 def qlike_losses(forecast: Forecast, actual: Array, powers: Sequence[int]) -> Array:
     """Return the loss of each forecast, infinite if it is not positive, in the shape of `actual`."""
     with np.errstate(divide="ignore", over="ignore"):
-        excess = (actual / np.maximum(forecast.mean, 0)) ** np.asarray(powers) - 1
+        excess = (actual / np.maximum(forecast.scored_by("qlike", powers), 0)) ** np.asarray(powers) - 1
     # x - log(x) - 1, in a form that rounding does not make negative.
     losses: Array = np.where(np.isinf(excess), np.inf, excess - np.log1p(np.where(np.isinf(excess), 0, excess)))
     return losses

@@ -41,11 +41,6 @@ def refuse_not_positive(frame: pd.DataFrame, targets: Sequence[str], what: str, 
             raise DataError(f"{what} needs a target that is positive, and {name!r} is not at {rows}", remedy)
 
 
-def actual_targets(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, horizon: int) -> Array:
-    """Return the targets that are scored, of shape (origins, horizon, targets)."""
-    return windows_of(targets_of(frame.iloc[fold.validation_start : fold.validation_stop], features), horizon)
-
-
 def windows_of(values: Array, horizon: int) -> Array:
     """Return the values of each whole horizon, of shape (origins, horizon, targets), from those of (rows, targets)."""
     windows: Array = np.moveaxis(np.lib.stride_tricks.sliding_window_view(values, horizon, axis=0), -1, 1)

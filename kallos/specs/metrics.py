@@ -21,8 +21,6 @@ CustomMetric = Callable[[Array, Array], float]
 
 RMSE, QLIKE = "rmse", "qlike"
 LABELS = {RMSE: "RMSE", "mae": "MAE", QLIKE: "QLIKE", "pinball": "pinball loss", "crps": "CRPS"}
-# The mean is the best forecast by these, the median by all others.
-OF_MEANS = (RMSE, QLIKE)
 # These need a likelihood.
 OF_QUANTILES = ("pinball", "crps")
 # The level of the point forecast.

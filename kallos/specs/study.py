@@ -182,12 +182,6 @@ class TuneSpec(Spec):
         return len(self.features.targets) == len(self.data.assets) == 1
 
     @property
-    def mean_powers(self) -> tuple[int, ...]:
-        """The power of each target whose mean the metric's best forecast is the root of."""
-        is_of_variances = self.metric == QLIKE
-        return self.features.variance_powers if is_of_variances else (1,) * len(self.features.targets)
-
-    @property
     def search_space(self) -> StudySpace:
         """What each trial draws: the architectures' spaces with the study's tables, without what cannot forecast so."""
         laid = study_space(self.model_name, self.space)

@@ -10,7 +10,7 @@ from kallos.architectures.study_space import as_drawn
 from kallos.errors import DataError, explain
 from kallos.features.moments import Timestamp
 from kallos.planning import DataSummary, FoldWindow
-from kallos.scoring.job import FoldScore
+from kallos.scoring.score import FoldScore
 from kallos.specs.metrics import metric_label
 from kallos.specs.study import TuneSpec, unit
 from kallos.storage import Folder, address_of, read_at

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 
 from kallos.errors import require_number, require_whole
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
+from kallos.scoring.result import FoldResult
 
 
 class BudgetSpentError(Exception):
@@ -15,7 +16,7 @@ class BudgetSpentError(Exception):
 class Budget:
     """A limit on the folds that a run fits: `timeout` in seconds from now, and `max_fold_fits`; None is no limit.
 
-    Put the cache around it, as in `cache.through(budget.within(score_fold))`, so that stored scores cost nothing.
+    Put the cache around it, as in `cache.through(budget.within(evaluate))`, so that stored results cost nothing.
     """
 
     def __init__(self, *, timeout: float | None = None, max_fold_fits: int | None = None) -> None:
@@ -35,13 +36,13 @@ class Budget:
         """Number of folds that were fitted or are being fitted."""
         return len(self._admitted)
 
-    def within(self, score_fold: Callable[[FoldJob], FoldScore]) -> Callable[[FoldJob], FoldScore]:
-        """Return `score_fold`, raising `BudgetSpentError` once the budget is spent."""
+    def within(self, evaluate: Callable[[FoldJob], FoldResult]) -> Callable[[FoldJob], FoldResult]:
+        """Return `evaluate`, raising `BudgetSpentError` once the budget is spent."""
 
-        def admitted(job: FoldJob) -> FoldScore:
+        def admitted(job: FoldJob) -> FoldResult:
             self._admit(job)
             try:
-                return score_fold(job)
+                return evaluate(job)
             except BudgetSpentError:
                 # The budget was spent while the fold waited for a worker.
                 with self._lock:

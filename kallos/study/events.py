@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kallos.planning import StudyPlan
-from kallos.scoring.job import FoldScore
+from kallos.scoring.score import FoldScore
 from kallos.study.result import TuningResult
 from kallos.study.trials import TrialRecord, WarmStart
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from kallos.errors import DatabaseError, StudyError, UsageError, require, require_one_of
 from kallos.features.databases import parse_url, reason_of, shown
 from kallos.planning import StudyPlan
-from kallos.scoring.job import FoldScore
+from kallos.scoring.score import FoldScore
 from kallos.study.locks import IfRunning, TakenOverError, study_lock
 from kallos.study.trials import SCORES, StudyTrial, WarmStart
 

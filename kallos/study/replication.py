@@ -11,8 +11,10 @@ from kallos.architectures import Params
 from kallos.errors import StudyError
 from kallos.planning import StudyPlan
 from kallos.scoring.fold import evaluate_fold
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
 from kallos.scoring.metrics import mean
+from kallos.scoring.result import FoldResult
+from kallos.scoring.score import Scoring
 
 
 class SeedReplication(BaseModel):
@@ -43,12 +45,12 @@ def replicate(
     params: Params,
     *,
     seeds: int = 3,
-    score_fold: Callable[[FoldJob], FoldScore] = evaluate_fold,
+    evaluate: Callable[[FoldJob], FoldResult] = evaluate_fold,
     workers: int = 1,
 ) -> SeedReplication:
     """Run a parameter set on the study's folds with several seeds.
 
-    `score_fold` is called from `workers` threads; `evaluate_fold` itself allows only one. Raises `FitError` if a fold
+    `evaluate` is called from `workers` threads; `evaluate_fold` itself allows only one. Raises `FitError` if a fold
     cannot be fitted, and `StudyError` for less than one seed.
     """
     if seeds < 1:
@@ -60,7 +62,9 @@ def replicate(
         for job in plan.trial_jobs(0, params)
     ]
     with ThreadPoolExecutor(workers) as threads:
-        scores = list(threads.map(score_fold, jobs))
+        results = list(threads.map(evaluate, jobs))
+    scoring = Scoring.of(plan.spec)
+    scores = [scoring.score(result, job.fingerprint) for result, job in zip(results, jobs, strict=True)]
     n_folds = len(plan.folds)
     values = tuple(
         mean([score.value for score in scores[position : position + n_folds]])

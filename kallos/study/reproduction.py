@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from kallos.planning import StudyPlan
 from kallos.scoring.fold import evaluate_fold
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
 from kallos.scoring.machine import differences, installed_versions
 from kallos.scoring.metrics import mean
+from kallos.scoring.result import FoldResult
+from kallos.scoring.score import Scoring
 from kallos.study.best_params import BestParams
 
 
@@ -36,17 +38,19 @@ def reproduce(
     best: BestParams,
     plan: StudyPlan,
     *,
-    score_fold: Callable[[FoldJob], FoldScore] = evaluate_fold,
+    evaluate: Callable[[FoldJob], FoldResult] = evaluate_fold,
     workers: int = 1,
 ) -> tuple[Compared, ...]:
     """Return the best trial's error on each fold, and their mean, in the file and on this machine.
 
-    `plan` comes from `kallos.study.again.plan_again`. `score_fold` is called from `workers` threads; `evaluate_fold`
+    `plan` comes from `kallos.study.again.plan_again`. `evaluate` is called from `workers` threads; `evaluate_fold`
     itself allows only one. Raises `FitError` if a fold cannot be fitted.
     """
     jobs = plan.trial_jobs(best.best_trial, best.trial_params)
     with ThreadPoolExecutor(workers) as threads:
-        scores = list(threads.map(score_fold, jobs))
+        results = list(threads.map(evaluate, jobs))
+    scoring = Scoring.of(best.spec)
+    scores = [scoring.score(result, job.fingerprint) for result, job in zip(results, jobs, strict=True)]
     folds = (
         Compared(f"fold {number}", window.value, score.value)
         for number, (window, score) in enumerate(zip(best.folds, scores, strict=True), start=1)

@@ -9,8 +9,8 @@ from kallos.baselines.forecasts import best_by_target, counting
 from kallos.baselines.scores import mean_by_target
 from kallos.features.moments import Timestamp
 from kallos.planning import DataSummary, FoldWindow
-from kallos.scoring.job import FoldScore
 from kallos.scoring.metrics import mean_of_each
+from kallos.scoring.score import FoldScore
 from kallos.specs.study import TuneSpec
 from kallos.study.trials import TrialRecord, WarmStart
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict
 
-from kallos.scoring.job import FoldScore
+from kallos.scoring.score import FoldScore
 
 PARAMS, SCORES, REASON = "params", "scores", "reason"
 # The hash of the code and packages with which a trial failed.

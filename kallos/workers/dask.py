@@ -14,8 +14,9 @@ from typing import Any, Self
 
 from kallos.errors import StudyError, require, require_callable, require_positive, require_whole
 from kallos.scoring.fold import evaluate_fold
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
 from kallos.scoring.machine import differences, machine
+from kallos.scoring.result import FoldResult
 from kallos.words import counted, shorten
 from kallos.workers.processes import WorkerLostError, trying_again
 from kallos.workers.remote import RemoteFold, UnfitForFoldError, UnfitWorkerError
@@ -24,9 +25,6 @@ from kallos.workers.scheduler import ANSWER_SECONDS, connect
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
-
-# What a worker needs code for besides Kallos: an architecture and a metric.
-_Kind = tuple[str, str]
 
 
 def cluster_line(address: str) -> str:
@@ -59,7 +57,7 @@ class DaskPool:
         *,
         fold_timeout: float | None = None,
         retries: int = 0,
-        evaluate: Callable[[FoldJob], FoldScore] = evaluate_fold,
+        evaluate: Callable[[FoldJob], FoldResult] = evaluate_fold,
     ) -> None:
         require(str, address=address)
         require_whole(0, retries=retries)
@@ -74,20 +72,20 @@ class DaskPool:
         self._changed = threading.Condition(threading.Lock())
         self._workers: dict[str, _Worker] = {}
         self._refused: dict[str, str] = {}
-        self._served: set[_Kind] = set()
+        self._served: set[str] = set()
         self._lost = False
         self._closed = threading.Event()
         self._said = ""
         self._client: Any = None
 
-    def score(self, job: FoldJob, may_begin: Callable[[], None] = lambda: None) -> FoldScore:
+    def evaluate(self, job: FoldJob, may_begin: Callable[[], None] = lambda: None) -> FoldResult:
         """Evaluate a fold on an idle worker and wait for it.
 
         `may_begin` is called before a worker is taken, and every second while there is none; its errors end the wait.
         Raises `WorkerLostError` if the worker is lost or the fold takes too long, `StudyError` if the scheduler is lost
         or all workers are refused, and the evaluation's errors.
         """
-        return trying_again(partial(self._score_once, may_begin=may_begin), job, self._retries)
+        return trying_again(partial(self._evaluate_once, may_begin=may_begin), job, self._retries)
 
     def has_room(self) -> bool:
         """Return whether a worker is idle."""
@@ -135,34 +133,34 @@ class DaskPool:
         with suppress(OSError, RuntimeError):
             self._client.close(timeout=ANSWER_SECONDS)
 
-    def _score_once(self, job: FoldJob, may_begin: Callable[[], None]) -> FoldScore:
-        kind = (job.fit.model_name, job.metric)
+    def _evaluate_once(self, job: FoldJob, may_begin: Callable[[], None]) -> FoldResult:
+        architecture = job.fit.model_name
         fold = RemoteFold(job, job.fingerprint, machine(), self._fold_timeout, self._evaluate)
         while True:
-            worker = self._take(kind, may_begin)
+            worker = self._take(architecture, may_begin)
             try:
-                score = self._score_on(worker, fold)
-                self._served.add(kind)
-                return score
+                result = self._evaluate_on(worker, fold)
+                self._served.add(architecture)
+                return result
             except UnfitWorkerError as why:
                 self._refuse(worker, str(why))
             except (UnfitForFoldError, ImportError) as why:
-                self._refuse(worker, str(why), kind)
+                self._refuse(worker, str(why), architecture)
             finally:
                 with self._changed:
-                    worker.is_taken, worker.scored = False, None
+                    worker.is_taken, worker.evaluated = False, None
                     self._changed.notify_all()
 
-    def _score_on(self, worker: "_Worker", fold: RemoteFold) -> FoldScore:
+    def _evaluate_on(self, worker: "_Worker", fold: RemoteFold) -> FoldResult:
         begun = time.monotonic()
         try:
-            scored: Future[FoldScore] = worker.executor.submit(fold, key=f"{fold.job.name}-{uuid.uuid4().hex}")
+            evaluated: Future[FoldResult] = worker.executor.submit(fold, key=f"{fold.job.name}-{uuid.uuid4().hex}")
             with self._changed:
-                worker.scored = scored
+                worker.evaluated = evaluated
                 is_gone = worker.address not in self._workers
             if is_gone:
-                scored.cancel()
-            return scored.result()
+                evaluated.cancel()
+            return evaluated.result()
         except (CancelledError, RuntimeError) as error:
             if self._lost or self._client.status != "running":
                 raise self._scheduler_lost() from None
@@ -177,34 +175,34 @@ class DaskPool:
             f"machine is down"
         )
 
-    def _take(self, kind: _Kind, may_begin: Callable[[], None]) -> "_Worker":
+    def _take(self, architecture: str, may_begin: Callable[[], None]) -> "_Worker":
         """Wait for an idle worker for such folds, and return the one that other studies use least."""
         while True:
-            load = self._load() if self._await_idle(kind, may_begin) > 1 else None
+            load = self._load() if self._await_idle(architecture, may_begin) > 1 else None
             with self._changed:
-                if idle := self._idle(kind):
+                if idle := self._idle(architecture):
                     may_begin()
                     worker = min(idle, key=load) if load else idle[0]
                     worker.is_taken = True
                     return worker
 
-    def _await_idle(self, kind: _Kind, may_begin: Callable[[], None]) -> int:
+    def _await_idle(self, architecture: str, may_begin: Callable[[], None]) -> int:
         """Wait for idle workers for such folds, and return their number."""
         while True:
-            self.refuse_hopeless(kind)
+            self.refuse_hopeless(architecture)
             with self._changed:
-                if idle := self._idle(kind):
+                if idle := self._idle(architecture):
                     return len(idle)
                 if self._lost:
                     raise self._scheduler_lost()
                 may_begin()
                 self._changed.wait(_LOOK_SECONDS)
 
-    def _idle(self, kind: _Kind | None = None) -> list["_Worker"]:
+    def _idle(self, architecture: str | None = None) -> list["_Worker"]:
         return [
             worker
             for worker in self._workers.values()
-            if worker.is_running and not worker.is_taken and kind not in worker.unfit_for
+            if worker.is_running and not worker.is_taken and architecture not in worker.unfit_for
         ]
 
     def _load(self) -> Callable[["_Worker"], int]:
@@ -213,40 +211,44 @@ class DaskPool:
             tasks = self._client.processing()
         return lambda worker: len(tasks.get(worker.address, ()))
 
-    def _refuse(self, worker: "_Worker", reason: str, kind: _Kind | None = None) -> None:
-        """Refuse a worker for all folds, or only for those of a kind."""
+    def _refuse(self, worker: "_Worker", reason: str, architecture: str | None = None) -> None:
+        """Refuse a worker for all folds, or only for those of an architecture."""
         with self._changed:
-            if kind is not None:
-                worker.unfit_for[kind] = reason
+            if architecture is not None:
+                worker.unfit_for[architecture] = reason
             elif self._workers.pop(worker.address, None):
                 self._refused[worker.address] = reason
             else:
                 return
-        folds = "" if kind is None else f" for {_named(kind)}"
+        folds = "" if architecture is None else f" for {architecture}"
         _log.warning("the Dask worker %s is not used%s: %s", worker.address, folds, reason)
 
-    def refuse_hopeless(self, kind: _Kind | None = None) -> None:
+    def refuse_hopeless(self, architecture: str | None = None) -> None:
         """Raise `StudyError` if all workers are refused for such folds, and none that has served may come back."""
         with self._changed:
-            if not self._is_hopeless(kind):
+            if not self._is_hopeless(architecture):
                 return
         self._look()
         with self._changed:
-            if self._is_hopeless(kind):
-                what = "the same" if kind is None else f"{_named(kind)} the same"
+            if self._is_hopeless(architecture):
+                what = "the same" if architecture is None else f"{architecture} the same"
                 raise StudyError(
                     f"a Dask cluster needs workers that compute {what} as this machine, and all at {self._address} are "
-                    f"refused: {self._reasons(kind)}"
+                    f"refused: {self._reasons(architecture)}"
                 )
 
-    def _is_hopeless(self, kind: _Kind | None) -> bool:
+    def _is_hopeless(self, architecture: str | None) -> bool:
         if self._workers:
-            return kind not in self._served and all(kind in worker.unfit_for for worker in self._workers.values())
+            return architecture not in self._served and all(
+                architecture in worker.unfit_for for worker in self._workers.values()
+            )
         return bool(self._refused) and not self._served
 
-    def _reasons(self, kind: _Kind | None = None) -> str:
+    def _reasons(self, architecture: str | None = None) -> str:
         unfit = {
-            address: worker.unfit_for[kind] for address, worker in self._workers.items() if kind in worker.unfit_for
+            address: worker.unfit_for[architecture]
+            for address, worker in self._workers.items()
+            if architecture in worker.unfit_for
         }
         return shorten([f"{address}: {reason}" for address, reason in {**self._refused, **unfit}.items()], 2)
 
@@ -260,7 +262,7 @@ class DaskPool:
         with suppress(OSError, RuntimeError):
             # Not the client's `scheduler_info`, which its thread may replace by one without workers.
             identities = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
-        lost_folds: list[Future[FoldScore]] = []
+        lost_folds: list[Future[FoldResult]] = []
         with self._changed:
             if self._closed.is_set():
                 return
@@ -270,8 +272,8 @@ class DaskPool:
                 return
             for address in self._workers.keys() - identities.keys():
                 gone = self._workers.pop(address)
-                if gone.scored is not None:
-                    lost_folds.append(gone.scored)
+                if gone.evaluated is not None:
+                    lost_folds.append(gone.evaluated)
             self._refused = {address: why for address, why in self._refused.items() if address in identities}
             for address, seen in identities.items():
                 if address not in self._workers and address not in self._refused:
@@ -304,16 +306,11 @@ class DaskPool:
         )
 
 
-def _named(kind: _Kind) -> str:
-    model_name, metric = kind
-    return f"{model_name} by {metric}"
-
-
 @dataclass(eq=False)
 class _Worker:
     address: str
     executor: Any
-    unfit_for: dict[_Kind | None, str] = field(default_factory=dict)
-    scored: "Future[FoldScore] | None" = None
+    unfit_for: dict[str | None, str] = field(default_factory=dict)
+    evaluated: "Future[FoldResult] | None" = None
     is_taken: bool = False
     is_running: bool = True

@@ -15,8 +15,9 @@ from loky.process_executor import ProcessPoolExecutor
 
 from kallos.errors import StudyError, require_callable, require_positive, require_whole
 from kallos.scoring.fold import evaluate_fold
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
 from kallos.scoring.machine import machine
+from kallos.scoring.result import FoldResult
 from kallos.workers.remote import UnfitForFoldError, UnfitWorkerError, with_same_code
 from kallos.workers.watchdog import leave_with_parent
 
@@ -34,14 +35,14 @@ def physical_cores() -> int:
     return max(1, int(cpu_count(only_physical_cores=True)))
 
 
-def trying_again(score: Callable[[FoldJob], FoldScore], job: FoldJob, retries: int) -> FoldScore:
-    """Return the score of a job, with this many retries if its worker is lost."""
+def trying_again(evaluate: Callable[[FoldJob], FoldResult], job: FoldJob, retries: int) -> FoldResult:
+    """Return the result of a job, with this many retries if its worker is lost."""
     for _ in range(retries):
         try:
-            return score(job)
+            return evaluate(job)
         except WorkerLostError as lost:
             note_another_try(lost)
-    return score(job)
+    return evaluate(job)
 
 
 def note_another_try(lost: WorkerLostError) -> None:
@@ -63,7 +64,7 @@ class FoldPool:
         *,
         fold_timeout: float | None = None,
         retries: int = 0,
-        evaluate: Callable[[FoldJob], FoldScore] = evaluate_fold,
+        evaluate: Callable[[FoldJob], FoldResult] = evaluate_fold,
     ) -> None:
         require_whole(1, workers=workers)
         require_whole(0, retries=retries)
@@ -77,7 +78,7 @@ class FoldPool:
         for _ in range(workers):
             self._free.put(_one_process())
 
-    def score(self, job: FoldJob) -> FoldScore:
+    def evaluate(self, job: FoldJob) -> FoldResult:
         """Evaluate a fold in the next free process and wait for it.
 
         Raises `WorkerLostError` if the process dies or the fold takes too long, `StudyError` if the process has loaded
@@ -86,7 +87,7 @@ class FoldPool:
         return trying_again(partial(self.run, self._evaluate), job, self._retries)
 
     def run(self, work: Callable[[FoldJob], Done], job: FoldJob) -> Done:
-        """Do any work on a fold in the next free process, once, and wait for it; raises as `score` does."""
+        """Do any work on a fold in the next free process, once, and wait for it; raises as `evaluate` does."""
         process = self._free.get()
         try:
             # A process that starts late loads the code as it is then.

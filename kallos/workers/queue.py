@@ -1,4 +1,4 @@
-"""The folds of the pending trials, scored by a fixed number of threads, the most urgent first."""
+"""The folds of the pending trials, evaluated by a fixed number of threads, the most urgent first."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -7,42 +7,43 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Self
 
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
+from kallos.scoring.result import FoldResult
 
-ScoreFold = Callable[[FoldJob], FoldScore]
-# A wrapper that reads and stores the scores of such a function.
-Through = Callable[[ScoreFold], ScoreFold]
+EvaluateFold = Callable[[FoldJob], FoldResult]
+# A wrapper that reads and stores the results of such a function.
+Through = Callable[[EvaluateFold], EvaluateFold]
 
 
-def directly(score_fold: ScoreFold) -> ScoreFold:
-    """Return `score_fold` itself, so that nothing is stored."""
-    return score_fold
+def directly(evaluate: EvaluateFold) -> EvaluateFold:
+    """Return `evaluate` itself, so that nothing is stored."""
+    return evaluate
 
 
 @dataclass
 class _OpenTrial:
     jobs: Sequence[FoldJob]
-    scores: list["Future[FoldScore]"]
+    results: list["Future[FoldResult]"]
     turn: int = 0
     waits: bool = False
 
     def next_unbegun(self) -> int | None:
         """Position of the first fold that no thread has taken."""
-        unbegun = (position for position, score in enumerate(self.scores) if not score.running() and not score.done())
+        unbegun = (position for position, result in enumerate(self.results) if not (result.running() or result.done()))
         return next(unbegun, None)
 
 
 class FoldQueue:
-    """Scores folds in threads, each in a copy of the caller's context, as Prefect's tasks need it.
+    """Evaluates folds in threads, each in a copy of the caller's context, as Prefect's tasks need it.
 
     A thread takes the fold that a trial waits for, the lowest trial first. It runs ahead to a trial's later fold only
-    if all pending trials wait for folds that are being scored and no trial can be added: then it costs nothing, even if
-    the trial is pruned earlier. If there may be fewer workers than threads, `has_room` says whether one is idle, and
+    if all pending trials wait for folds that are being evaluated and no trial can be added: then it costs nothing, even
+    if the trial is pruned earlier. If there may be fewer workers than threads, `has_room` says whether one is idle, and
     threads run ahead only then. Leaving the context waits for running folds.
     """
 
-    def __init__(self, score_fold: ScoreFold, threads: int, has_room: Callable[[], bool] = lambda: True) -> None:
-        self._score_fold = score_fold
+    def __init__(self, evaluate: EvaluateFold, threads: int, has_room: Callable[[], bool] = lambda: True) -> None:
+        self._evaluate = evaluate
         self._has_room = has_room
         self._changed = threading.Condition()
         self._trials: dict[int, _OpenTrial] = {}
@@ -57,14 +58,14 @@ class FoldQueue:
         with self._changed:
             self._trials[trial] = _OpenTrial(jobs, [Future() for _ in jobs])
 
-    def score(self, trial: int) -> FoldScore:
-        """Wait for the trial's next score; raises the errors of scoring it."""
+    def result(self, trial: int) -> FoldResult:
+        """Wait for the trial's next result; raises the errors of evaluating it."""
         with self._changed:
             mine = self._trials[trial]
             mine.waits = True
             self._changed.notify_all()
         try:
-            return mine.scores[mine.turn].result()
+            return mine.results[mine.turn].result()
         finally:
             with self._changed:
                 mine.turn += 1
@@ -75,7 +76,7 @@ class FoldQueue:
         with self._changed:
             closed = self._trials.pop(trial)
             self._changed.notify_all()
-            return sum(score.running() or score.done() for score in closed.scores[closed.turn :])
+            return sum(result.running() or result.done() for result in closed.results[closed.turn :])
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -86,28 +87,28 @@ class FoldQueue:
         with self._changed:
             self._closed = True
             for trial in self._trials.values():
-                for score in trial.scores:
-                    score.cancel()
+                for result in trial.results:
+                    result.cancel()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
 
     def _work(self) -> None:
         while (taken := self._take()) is not None:
-            job, score = taken
+            job, result = taken
             try:
-                score.set_result(self._score_fold(job))
+                result.set_result(self._evaluate(job))
             except BaseException as error:
-                score.set_exception(error)
+                result.set_exception(error)
 
-    def _take(self) -> tuple[FoldJob, "Future[FoldScore]"] | None:
+    def _take(self) -> tuple[FoldJob, "Future[FoldResult]"] | None:
         with self._changed:
             while not self._closed:
                 chosen = self._most_urgent()
                 if chosen is not None:
                     trial, position = chosen
-                    trial.scores[position].set_running_or_notify_cancel()
-                    return trial.jobs[position], trial.scores[position]
+                    trial.results[position].set_running_or_notify_cancel()
+                    return trial.jobs[position], trial.results[position]
                 self._changed.wait()
         return None
 
@@ -120,7 +121,7 @@ class FoldQueue:
         if not unbegun:
             return None
         ahead, number, position = min(unbegun)
-        all_run = all(trial.waits and trial.scores[trial.turn].running() for trial in self._trials.values())
+        all_run = all(trial.waits and trial.results[trial.turn].running() for trial in self._trials.values())
         if ahead and not (all_run and self._has_room()):
             return None
         return self._trials[number], position

@@ -1,4 +1,4 @@
-"""Fitting a fold in another process, which refuses it if its score would differ."""
+"""Fitting a fold in another process, which refuses it if its forecasts would differ."""
 
 import os
 import threading
@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from kallos.features.snapshots import read_snapshot
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
 from kallos.scoring.machine import differences, machine
+from kallos.scoring.result import FoldResult
 
 Done = TypeVar("Done")
 
@@ -34,9 +35,9 @@ class RemoteFold:
     fingerprint: str
     machine: Mapping[str, Any]
     timeout: float | None
-    evaluate: Callable[[FoldJob], FoldScore]
+    evaluate: Callable[[FoldJob], FoldResult]
 
-    def __call__(self) -> FoldScore:
+    def __call__(self) -> FoldResult:
         with _leaving_after(self.timeout):
             _refuse_other_bits(self.job, self.fingerprint, self.machine)
             try:
@@ -68,12 +69,12 @@ def _refuse_other_bits(job: FoldJob, fingerprint: str, sender: Mapping[str, Any]
         mine = replace(job).fingerprint
     except Exception as error:
         raise UnfitForFoldError(
-            f"it has another Kallos, or lacks the architecture or metric: {type(error).__name__}: {error}"
+            f"it has another Kallos, or lacks the architecture: {type(error).__name__}: {error}"
         ) from None
     if unlike := differences(theirs, sender, ("there", "here")):
         raise UnfitWorkerError(f"its results would differ: {'; '.join(unlike)}")
     if mine != fingerprint:
-        raise UnfitForFoldError("its results would differ: its Kallos, architecture or metric has other code")
+        raise UnfitForFoldError("its results would differ: its Kallos or architecture has other code")
 
 
 @contextmanager

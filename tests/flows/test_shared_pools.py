@@ -16,17 +16,18 @@ from flows.session import session, sharing_pools
 from flows.tune import may_pass_later
 from flows.watching import is_worth_a_line
 from kallos.errors import FitError, StorageError, StudyError
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
+from kallos.scoring.result import FoldResult
 from kallos.specs.run import RunSpec
 from kallos.study.budget import Budget, BudgetSpentError
 from kallos.workers.processes import FoldPool
-from tests.samples import fold_score, small_job, small_plan
+from tests.samples import fold_result, small_job, small_plan
 
 ALONE = RunSpec(workers=1)
 
 
-def process_of(job: FoldJob) -> FoldScore:
-    return fold_score(job, 1.0, epochs=os.getpid())
+def process_of(job: FoldJob) -> FoldResult:
+    return fold_result(job, 1.0, epochs=os.getpid())
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def process_of_a_study(tmp_path, monkeypatch):
         with session().pools_of(ALONE) as pools:
             if error is not None:
                 raise error
-            return pools.score_within(Budget())(job).epochs
+            return pools.evaluate_within(Budget())(job).epochs
 
     return process
 
@@ -76,7 +77,7 @@ def test_on_a_cluster_as_many_folds_are_asked_for_as_a_study_can_use_and_its_wor
     with sharing_pools(run):
         for expected in (True, False):
             with session().pools_of(run) as pools:
-                assert pools.score_within(Budget()).func is process_of
+                assert pools.evaluate_within(Budget()).func is process_of
                 assert pools.folds_at_once(run, plan) == 4 * 2
                 assert pools.has_room() is expected
     assert addresses == ["tcp://here:8786"]
@@ -90,7 +91,7 @@ def test_a_fold_that_waits_for_a_cluster_is_asked_for_within_the_budget_and_is_n
         session().pools_of(run) as pools,
         pytest.raises(BudgetSpentError, match="`timeout` 0 s is over") as spent,
     ):
-        pools.score_within(Budget(timeout=0))(small_job(tmp_path))
+        pools.evaluate_within(Budget(timeout=0))(small_job(tmp_path))
     assert not may_pass_later(None, None, Failed(data=spent.value))
     assert not may_pass_later(None, None, Failed(data=FitError("the fold cannot be fitted")))
     assert may_pass_later(None, None, Failed(data=StorageError("a snapshot must be readable")))

@@ -11,7 +11,8 @@ from pathlib import Path
 from distributed import Client
 
 from kallos.scoring.fold import evaluate_fold
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
+from kallos.scoring.result import FoldResult
 from tests.samples import by_parameters
 
 ROOT = Path(__file__).parents[2]
@@ -97,22 +98,22 @@ def note(folder: Path, job: FoldJob) -> None:
         file.write(f"{job.name} {os.getpid()}\n")
 
 
-def note_and_score(folder: Path, job: FoldJob) -> FoldScore:
+def note_and_score(folder: Path, job: FoldJob) -> FoldResult:
     note(folder, job)
     return by_parameters(job)
 
 
-def hang(folder: Path, job: FoldJob) -> FoldScore:
+def hang(folder: Path, job: FoldJob) -> FoldResult:
     note(folder, job)
     time.sleep(600)
     raise AssertionError
 
 
-def hang_at_the_fifth(folder: Path, job: FoldJob) -> FoldScore:
+def hang_at_the_fifth(folder: Path, job: FoldJob) -> FoldResult:
     return hang(folder, job) if len(notes(folder)) >= 4 else note_and_score(folder, job)
 
 
-def with_a_loss_and_a_late_one(folder: Path, job: FoldJob) -> FoldScore:
+def with_a_loss_and_a_late_one(folder: Path, job: FoldJob) -> FoldResult:
     """Score a job; the third fold hangs, to be killed at, and from the sixth on all wait for a worker that is late."""
     note(folder, job)
     begun = len(notes(folder))

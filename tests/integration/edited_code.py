@@ -39,7 +39,7 @@ def main(folder: Path, when: str = "never", old: str = "", new: str = "") -> Non
     def score(job):  # type: ignore[no-untyped-def]
         nonlocal fitted
         fitted += 1
-        return pool.score(job)
+        return pool.evaluate(job)
 
     def watch(event: Event) -> None:
         if when != "never" and isinstance(event, TrialFinished) and event.trial.number == 0:
@@ -49,7 +49,7 @@ def main(folder: Path, when: str = "never", old: str = "", new: str = "") -> Non
 
     with FoldPool(1, retries=1) as pool:
         try:
-            result = run_tuning(plan, score_fold=FoldCache(folder / "cache").through(score), watcher=watch)
+            result = run_tuning(plan, evaluate=FoldCache(folder / "cache").through(score), watcher=watch)
             values = [trial.value for trial in result.trials]
             sys.stdout.write(json.dumps({"study": result.study_name, "fitted": fitted, "values": values}))
         except StudyError as error:

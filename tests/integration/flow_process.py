@@ -11,13 +11,14 @@ from pathlib import Path
 
 import flows.tune
 from kallos.scoring.fold import evaluate_fold
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
+from kallos.scoring.result import FoldResult
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec
 from kallos.workers.processes import FoldPool
 
 
-def evaluate_and_note(folder: Path, job: FoldJob) -> FoldScore:
+def evaluate_and_note(folder: Path, job: FoldJob) -> FoldResult:
     notes = folder / "notes"
     with notes.open("a") as file:
         file.write(f"{job.fingerprint}\n")

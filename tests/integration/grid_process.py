@@ -11,11 +11,12 @@ from pathlib import Path
 
 from flows.cli import main
 from flows.commands.tune import set_environment
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
+from kallos.scoring.result import FoldResult
 from tests.samples import by_parameters, stand_in_pool
 
 
-def score_and_note(folder: Path, hang_after: int, job: FoldJob) -> FoldScore:
+def score_and_note(folder: Path, hang_after: int, job: FoldJob) -> FoldResult:
     notes = folder / "notes"
     if hang_after == (len(notes.read_text().splitlines()) if notes.exists() else 0):
         (folder / "hangs").touch()
@@ -31,7 +32,7 @@ if __name__ == "__main__":
     set_environment()
     import flows.tune
 
-    def score(job: FoldJob) -> FoldScore:
+    def score(job: FoldJob) -> FoldResult:
         return score_and_note(Path(folder), int(hang_after), job)
 
     flows.places.FoldPool = lambda *_, **__: nullcontext(stand_in_pool(score))  # type: ignore[assignment, misc]

@@ -38,7 +38,7 @@ from tests.integration.dask_cluster import (
     wait_until,
     with_a_loss_and_a_late_one,
 )
-from tests.samples import by_learning_rate, by_parameters, fold_score, make_features, small_job, small_plan, small_spec
+from tests.samples import by_learning_rate, by_parameters, fold_result, make_features, small_job, small_plan, small_spec
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_cluster_that_loses_and_gains_a_worker_computes_what_one_machine_does(
     fate.start()
     evaluate = partial(with_a_loss_and_a_late_one, tmp_path)
     with DaskPool(cluster.address, retries=1, evaluate=evaluate) as pool:
-        on_cluster = run_tuning(plan, score_fold=pool.score, workers=8, has_room=pool.has_room)
+        on_cluster = run_tuning(plan, evaluate=pool.evaluate, workers=8, has_room=pool.has_room)
     fate.join()
     on_one_machine = run_tuning(plan)
     assert without_times(on_cluster) == without_times(on_one_machine)
@@ -84,7 +84,7 @@ def test_a_cluster_that_loses_and_gains_a_worker_computes_what_one_machine_does(
 
 
 def score_alike(job):
-    return fold_score(job, 1.0)
+    return fold_result(job, 1.0)
 
 
 OTHER_BITS = """
@@ -107,12 +107,12 @@ def test_workers_that_would_compute_other_bits_are_refused_and_the_next_one_is_u
     assert re.search(r"its results would differ: cpu OTHER there, \w+ here", finding.message)
     with DaskPool(cluster.address, evaluate=by_parameters) as pool:
         with pytest.raises(StudyError, match=r"all at tcp.* are refused: ") as refused:
-            pool.score(job)
+            pool.evaluate(job)
         assert re.search(r"has 2 threads, .*start it with 'dask worker --nthreads 1 --nworkers 2'", str(refused.value))
         assert re.search(r"its results would differ: cpu OTHER there, \w+ here", str(refused.value))
         good = cluster.add_worker()
         cluster.wait_for_workers(3)
-        assert pool.score(job) == by_parameters(job)
+        assert pool.evaluate(job) == by_parameters(job)
         assert re.search("has 1 worker; not used: tcp", pool.line())
         (finding,) = check_cluster(settings)
         assert (finding.state, finding.message) == ("note", pool.line())
@@ -120,7 +120,7 @@ def test_workers_that_would_compute_other_bits_are_refused_and_the_next_one_is_u
         good.kill()
         wait_until(lambda: "has no worker, and the study waits for one; not used" in pool.line(), cluster.scheduler)
         with ThreadPoolExecutor(1) as thread:
-            waiting = thread.submit(pool.score, job)
+            waiting = thread.submit(pool.evaluate, job)
             cluster.add_worker()
             assert waiting.result() == by_parameters(job)
 
@@ -134,7 +134,7 @@ def test_a_worker_that_has_loaded_code_before_an_edit_is_refused_behind_it(tmp_p
     cluster.add_worker(PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
     job = small_job(tmp_path, model_name="edited_recipe:MINE")
     with DaskPool(cluster.address, evaluate=score_alike) as pool:
-        pool.score(job)
+        pool.evaluate(job)
     module.write_text(recipe.format(own.format(2)))
     # As a new run loads it.
     monkeypatch.delitem(sys.modules, "edited_recipe")
@@ -145,7 +145,7 @@ def test_a_worker_that_has_loaded_code_before_an_edit_is_refused_behind_it(tmp_p
         DaskPool(cluster.address, evaluate=score_alike) as pool,
         pytest.raises(StudyError, match="architecture or metric has other code"),
     ):
-        pool.score(edited)
+        pool.evaluate(edited)
 
 
 @pytest.mark.slow
@@ -177,12 +177,12 @@ def test_a_worker_that_hangs_ends_itself_and_is_there_again(tmp_path, cluster):
     cluster.add_worker("--nanny")
     with DaskPool(cluster.address, evaluate=refuse) as pool, pytest.raises(FitError, match=r"^trial-0-fold-1 cannot"):
         # The study began before its worker; and the worker has imported, now, what takes long.
-        pool.score(job)
+        pool.evaluate(job)
     given_up = pytest.raises(WorkerLostError, match=r"within `fold_timeout`, and trial-0-fold-1 did not in 0\.3 s")
     with DaskPool(cluster.address, fold_timeout=0.3, evaluate=partial(hang, tmp_path)) as pool, given_up:
-        pool.score(job)
+        pool.evaluate(job)
     with DaskPool(cluster.address, evaluate=partial(note_and_score, tmp_path)) as pool:
-        pool.score(job)
+        pool.evaluate(job)
     assert len({process for _, process in notes(tmp_path)}) == 2
 
 
@@ -193,8 +193,8 @@ def test_a_study_ends_with_its_scheduler_and_is_carried_on_with_the_next(tmp_pat
 
     def run(evaluate):
         with open_record(url, plan) as record, DaskPool(cluster.address, evaluate=evaluate) as pool:
-            cached = cache.through(pool.score)
-            return run_tuning(plan, score_fold=cached, workers=8, has_room=pool.has_room, record=record)
+            cached = cache.through(pool.evaluate)
+            return run_tuning(plan, evaluate=cached, workers=8, has_room=pool.has_room, record=record)
 
     def kill_scheduler():
         wait_until(lambda: len(notes(tmp_path)) >= 5, cluster.scheduler)
@@ -212,7 +212,7 @@ def test_a_study_ends_with_its_scheduler_and_is_carried_on_with_the_next(tmp_pat
     assert "RUNNING" in {trial.state.name for trial in optuna.load_study(study_name=name, storage=url).trials}
     cluster.start_scheduler()
     cluster.add_worker()
-    assert run(partial(note_and_score, tmp_path)) == run_tuning(plan, score_fold=by_parameters)
+    assert run(partial(note_and_score, tmp_path)) == run_tuning(plan, evaluate=by_parameters)
     (again,) = [name for name, begun in Counter(name for name, _ in notes(tmp_path)).items() if begun > 1]
     assert again == notes(tmp_path)[4][0]
 
@@ -228,7 +228,7 @@ def test_the_flow_on_a_cluster_shares_a_store_and_shows_its_folds_as_ever(tmp_pa
         store.write({"ABC": make_features()})
     cluster.add_worker()
     result = flows.tune.tune(small_spec(), RunSpec(executor="dask")).result
-    assert result.trials == run_tuning(small_plan(tmp_path), score_fold=by_learning_rate).trials
+    assert result.trials == run_tuning(small_plan(tmp_path), evaluate=by_learning_rate).trials
     assert {path.name for path in (tmp_path / "shared").iterdir()} == {"fold-cache", "results", "snapshots"}
     assert len(list((tmp_path / "shared" / "fold-cache").rglob("*.json"))) == 6
     with get_client(sync_client=True) as client:

@@ -246,13 +246,13 @@ def test_a_study_outlives_a_restart_of_its_postgresql(tmp_path, own_postgres, ca
         return by_parameters(job)
 
     with open_record(own_postgres.get_uri(), plan) as record:
-        result = run_tuning(plan, score_fold=stop_once, workers=2, record=record)
+        result = run_tuning(plan, evaluate=stop_once, workers=2, record=record)
         with (
             pytest.raises(StudyError, match="another run holds"),
             open_record(own_postgres.get_uri(), plan, if_running="fail"),
         ):
             pass
-    assert result == run_tuning(plan, score_fold=by_parameters)
+    assert result == run_tuning(plan, evaluate=by_parameters)
     assert "does not answer, trying again in" in caplog.text
     assert set(states_of(own_postgres.get_uri())) == {"COMPLETE", "PRUNED"}
 
@@ -264,21 +264,21 @@ def test_a_study_is_forgotten_through_a_restart_of_its_postgresql(tmp_path, own_
     plan = small_plan(tmp_path, n_trials=6, warm_start=1)
     uri = own_postgres.get_uri()
     with open_record(uri, earlier) as record:
-        run_tuning(earlier, score_fold=by_parameters, record=record)
+        run_tuning(earlier, evaluate=by_parameters, record=record)
     with open_record(uri, plan) as record:
-        before, warm_start = run_tuning(plan, score_fold=by_parameters, record=record), record.warm_start
+        before, warm_start = run_tuning(plan, evaluate=by_parameters, record=record), record.warm_start
         restart.stop_server()
         record.forget_from(0)
         assert record.trials() == []
         assert record.warm_start == warm_start != WarmStart()
-        assert run_tuning(plan, score_fold=by_parameters, record=record) == before
+        assert run_tuning(plan, evaluate=by_parameters, record=record) == before
 
 
 def test_a_study_that_another_run_has_taken_over_is_not_forgotten(tmp_path, own_postgres, monkeypatch):
     monkeypatch.setattr("kallos.study.record._PAUSES", (0.01, 0.01))
     plan, uri = small_plan(tmp_path), own_postgres.get_uri()
     with open_record(uri, plan) as record:
-        run_tuning(plan, score_fold=by_parameters, record=record)
+        run_tuning(plan, evaluate=by_parameters, record=record)
         own_postgres.stop()
         own_postgres.start()
         with (
@@ -300,7 +300,7 @@ def test_a_postgresql_that_is_gone_ends_the_run_with_a_clear_error(tmp_path, own
 
     refused = pytest.raises(DatabaseError, match=r"storage must be writable.* run the same command to continue")
     with refused, open_record(uri, plan) as record:
-        run_tuning(plan, score_fold=stop_server, record=record)
+        run_tuning(plan, evaluate=stop_server, record=record)
 
 
 KEEPS_A_RECORD = """
@@ -321,7 +321,7 @@ def score(job):
     return by_parameters(job)
 
 with open_record(url, plan) as record:
-    run_tuning(plan, score_fold=score, record=record, workers=2)
+    run_tuning(plan, evaluate=score, record=record, workers=2)
 """
 
 
@@ -339,7 +339,7 @@ def test_a_killed_coordinator_leaves_a_record_without_a_lock(tmp_path, postgres_
             holder.wait()
     # PostgreSQL notices within moments that the connection has ended.
     with open_record(url, plan, if_running="wait") as record:
-        assert run_tuning(plan, score_fold=by_parameters, record=record) == run_tuning(plan, score_fold=by_parameters)
+        assert run_tuning(plan, evaluate=by_parameters, record=record) == run_tuning(plan, evaluate=by_parameters)
         assert all(trial.ended for trial in record.trials())
 
 
@@ -350,4 +350,4 @@ def kill_this_process(job):
 def test_a_worker_that_always_dies_is_given_up(tmp_path):
     given_up = pytest.raises(WorkerLostError, match="the worker process of trial-0-fold-1 was killed")
     with FoldPool(1, retries=1, evaluate=kill_this_process) as pool, given_up:
-        pool.score(small_job(tmp_path))
+        pool.evaluate(small_job(tmp_path))

@@ -33,7 +33,7 @@ def home(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     plan = small_plan(folder, n_trials=8)
     with open_record(f"sqlite:///{folder}/studies.db", plan) as record:
-        run_tuning(plan, score_fold=by_parameters, record=record)
+        run_tuning(plan, evaluate=by_parameters, record=record)
     return folder
 
 

@@ -147,7 +147,7 @@ def test_all_studies_of_a_run_share_one_pool_and_their_results_are_those_of_each
     assert pools == ["opened"]
     for number, (asset, entry) in enumerate(zip(("ABC", "DEF"), board.entries, strict=True)):
         plan = small_plan(tmp_path, make_features(seed=number), data={"asset_id": asset})
-        assert (entry.asset, entry.value) == (asset, run_tuning(plan, score_fold=by_parameters).best_value)
+        assert (entry.asset, entry.value) == (asset, run_tuning(plan, evaluate=by_parameters).best_value)
 
 
 def test_neither_a_result_that_cannot_be_read_nor_a_leaderboard_that_cannot_be_written_stops_other_studies(

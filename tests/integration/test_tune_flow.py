@@ -146,7 +146,7 @@ def test_a_second_run_takes_every_fold_from_the_cache(database, monkeypatch):
 
 def test_library_and_flow_share_one_cache(database, monkeypatch, tmp_path):
     cached = FoldCache(Settings.read().fold_cache).through(by_learning_rate)
-    by_library = run_tuning(small_plan(tmp_path), score_fold=cached)
+    by_library = run_tuning(small_plan(tmp_path), evaluate=cached)
     score_by(monkeypatch, lambda job: pytest.fail("a fold was fitted again"))
     assert tune(small_spec(), ALONE, "results").result.trials == by_library.trials
 

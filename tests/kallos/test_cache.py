@@ -10,7 +10,6 @@ import pytest
 
 from kallos.cache import FoldCache
 from kallos.errors import KallosError
-from kallos.scoring.job import FoldScore
 from kallos.tuner import run_tuning
 from tests.samples import by_learning_rate, small_plan
 
@@ -97,8 +96,8 @@ def test_a_study_behind_the_cache_computes_no_fold_twice(tmp_path):
         return by_learning_rate(job)
 
     cached = FoldCache(tmp_path).through(count)
-    first, again = (run_tuning(small_plan(tmp_path), score_fold=cached) for _ in range(2))
-    assert first == again == run_tuning(small_plan(tmp_path), score_fold=by_learning_rate)
+    first, again = (run_tuning(small_plan(tmp_path), evaluate=cached) for _ in range(2))
+    assert first == again == run_tuning(small_plan(tmp_path), evaluate=by_learning_rate)
     assert len(computed) == len(set(computed)) == 6
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from kallos.errors import DataError, FitError, StudyError
 from kallos.features.snapshots import read_snapshot
-from kallos.scoring.fold import evaluate_fold
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
+from kallos.scoring.result import FoldResult
 from kallos.study.events import FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted
 from kallos.study.sampling import trial_seed
 from kallos.tuner import objective, run_tuning
@@ -15,7 +15,7 @@ from tests.samples import by_learning_rate, make_features, small_plan
 
 
 def test_the_value_of_a_trial_is_the_mean_over_its_folds(tmp_path):
-    result = run_tuning(small_plan(tmp_path, folds={"n_folds": 3, "window": 40}), score_fold=by_learning_rate)
+    result = run_tuning(small_plan(tmp_path, folds={"n_folds": 3, "window": 40}), evaluate=by_learning_rate)
     for trial in result.trials:
         assert trial.value == pytest.approx(trial.params["lr"] + 0.1)
     rates = [trial.params["lr"] for trial in result.trials]
@@ -27,13 +27,13 @@ def test_the_value_of_a_trial_is_the_mean_over_its_folds(tmp_path):
 
 def test_a_study_is_a_function_of_its_seed(tmp_path):
     plan, other = small_plan(tmp_path, n_trials=14), small_plan(tmp_path, n_trials=14, seed=1)
-    first, again, elsewhere = (run_tuning(each, score_fold=by_learning_rate) for each in (plan, plan, other))
+    first, again, elsewhere = (run_tuning(each, evaluate=by_learning_rate) for each in (plan, plan, other))
     assert first == again
     assert [trial.params for trial in first.trials] != [trial.params for trial in elsewhere.trials]
 
 
 def test_a_longer_study_begins_with_the_shorter_one(tmp_path):
-    short, long = (run_tuning(small_plan(tmp_path, n_trials=n), score_fold=by_learning_rate).trials for n in (12, 16))
+    short, long = (run_tuning(small_plan(tmp_path, n_trials=n), evaluate=by_learning_rate).trials for n in (12, 16))
     assert long[:12] == short
 
 
@@ -57,18 +57,18 @@ def test_the_objective_works_in_optunas_own_loop(tmp_path):
 
 def test_a_pruner_may_end_a_trial_behind_any_fold(tmp_path):
     study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(upper=0.0))
-    study.optimize(partial(objective, plan=small_plan(tmp_path), score_fold=by_learning_rate), n_trials=1)
+    study.optimize(partial(objective, plan=small_plan(tmp_path), evaluate=by_learning_rate), n_trials=1)
     assert study.trials[0].state == optuna.trial.TrialState.PRUNED
     assert set(study.trials[0].intermediate_values) == {1}
 
 
 def test_a_trial_that_cannot_be_fitted_fails_and_the_study_goes_on(tmp_path):
-    def fail_first(job: FoldJob) -> FoldScore:
+    def fail_first(job: FoldJob) -> FoldResult:
         if job.name == "trial-0-fold-2":
             raise FitError("the loss is NaN")
         return by_learning_rate(job)
 
-    result = run_tuning(small_plan(tmp_path), score_fold=fail_first)
+    result = run_tuning(small_plan(tmp_path), evaluate=fail_first)
     failed, *rest = result.trials
     assert (failed.state, failed.value, failed.reason, len(failed.scores)) == ("failed", None, "the loss is NaN", 1)
     assert {trial.state for trial in rest} == {"complete"}
@@ -76,28 +76,28 @@ def test_a_trial_that_cannot_be_fitted_fails_and_the_study_goes_on(tmp_path):
 
 
 def test_a_study_ends_when_most_of_its_first_trials_fail_the_same_way(tmp_path):
-    def fail(job: FoldJob) -> FoldScore:
+    def fail(job: FoldJob) -> FoldResult:
         raise FitError("the loss is NaN")
 
     finished = []
     with pytest.raises(StudyError, match="first 5 trials fail the same way, and 5 did: the loss is NaN"):
-        run_tuning(small_plan(tmp_path, n_trials=50), score_fold=fail, watcher=finished.append)
+        run_tuning(small_plan(tmp_path, n_trials=50), evaluate=fail, watcher=finished.append)
     assert sum(isinstance(event, TrialFinished) for event in finished) == 5
     with pytest.raises(StudyError, match="none of 3 trials could be scored"):
-        run_tuning(small_plan(tmp_path), score_fold=fail)
+        run_tuning(small_plan(tmp_path), evaluate=fail)
 
 
 def test_a_failure_of_the_world_ends_the_study(tmp_path):
-    def no_disk(job: FoldJob) -> FoldScore:
+    def no_disk(job: FoldJob) -> FoldResult:
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
-        run_tuning(small_plan(tmp_path), score_fold=no_disk)
+        run_tuning(small_plan(tmp_path), evaluate=no_disk)
 
 
 def test_a_watcher_is_told_in_order(tmp_path):
     events = []
-    run_tuning(small_plan(tmp_path, n_trials=1), score_fold=by_learning_rate, watcher=events.append)
+    run_tuning(small_plan(tmp_path, n_trials=1), evaluate=by_learning_rate, watcher=events.append)
     assert [type(event) for event in events] == [
         StudyStarted,
         TrialStarted,
@@ -109,7 +109,7 @@ def test_a_watcher_is_told_in_order(tmp_path):
 
 
 def test_the_best_baseline_forecast_by_mean_over_the_folds_is_named(tmp_path):
-    result = run_tuning(small_plan(tmp_path), score_fold=by_learning_rate)
+    result = run_tuning(small_plan(tmp_path), evaluate=by_learning_rate)
     target = make_features()["log_return_close"].to_numpy()
     mean = [((target[start : start + 40] - target[:start].mean()) ** 2).mean() ** 0.5 for start in (320, 360)]
     assert result.baseline == "mean"
@@ -121,7 +121,7 @@ def test_the_best_baseline_forecast_by_mean_over_the_folds_is_named(tmp_path):
             make_features().assign(log_return_close=lambda frame: 100 + frame["macd"].cumsum()),
             baselines=["zero", "last", "mean"],
         ),
-        score_fold=by_learning_rate,
+        evaluate=by_learning_rate,
     )
     assert level.baseline == "last"
 
@@ -129,11 +129,11 @@ def test_the_best_baseline_forecast_by_mean_over_the_folds_is_named(tmp_path):
 def test_the_current_window_is_scored_for_the_best_trial_and_left_out_of_its_value(tmp_path):
     jobs = []
 
-    def note(job: FoldJob) -> FoldScore:
+    def note(job: FoldJob) -> FoldResult:
         jobs.append(job)
         return by_learning_rate(job)
 
-    result = run_tuning(small_plan(tmp_path, make_features(390)), score_fold=note)
+    result = run_tuning(small_plan(tmp_path, make_features(390)), evaluate=note)
     assert jobs[-1].name == f"trial-{result.best.number}-current-window"
     assert (jobs[-1].folds[0].validation_start, jobs[-1].folds[0].validation_stop) == (360, 390)
     assert jobs[-1].fit.params == result.best_params
@@ -142,7 +142,7 @@ def test_the_current_window_is_scored_for_the_best_trial_and_left_out_of_its_val
 
 
 def test_without_a_current_window_nothing_is_scored_for_it(tmp_path):
-    assert run_tuning(small_plan(tmp_path), score_fold=by_learning_rate).current_score is None
+    assert run_tuning(small_plan(tmp_path), evaluate=by_learning_rate).current_score is None
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_with_as_many_rows_as_are_needed_the_longest_input_fits(tmp_path):
     plan = small_plan(tmp_path, folds={"train_rows": 106}, n_trials=1)
     assert plan.longest_input is None
     jobs = plan.trial_jobs(0, {**plan.space.defaults(plan.spec.model_name), "input_chunk_length": 60})
-    assert evaluate_fold(jobs[0]).n_forecasts == 40
+    assert evaluated(jobs[0]).n_forecasts == 40
 
 
 @pytest.mark.parametrize(("train_rows", "longest"), [(60, 21), (105, 59)])
@@ -179,13 +179,13 @@ def test_a_space_is_clipped_to_the_inputs_that_fit(tmp_path, train_rows, longest
     plan = small_plan(tmp_path, folds={"train_rows": train_rows}, n_trials=12)
     # Of 60 rows 9 stop early, of 105 rows 16; 30 samples of an input and one row ahead need 30 rows more.
     assert plan.longest_input == longest
-    result = run_tuning(plan, score_fold=by_learning_rate)
+    result = run_tuning(plan, evaluate=by_learning_rate)
     drawn = {trial.params["input_chunk_length"] for trial in result.trials}
     assert 20 <= min(drawn) <= max(drawn) <= longest
     assert len(drawn) > 1
     assert result.longest_input == longest
     jobs = plan.trial_jobs(0, {**plan.space.defaults(plan.spec.model_name), "input_chunk_length": longest})
-    assert evaluate_fold(jobs[0]).n_forecasts == 40
+    assert evaluated(jobs[0]).n_forecasts == 40
 
 
 def test_a_clipped_space_makes_another_study(tmp_path):
@@ -197,12 +197,12 @@ def test_a_clipped_space_makes_another_study(tmp_path):
 
 
 def test_a_current_window_that_cannot_be_scored_costs_no_result(tmp_path):
-    def fail_open(job: FoldJob) -> FoldScore:
+    def fail_open(job: FoldJob) -> FoldResult:
         if job.name.endswith("current-window"):
             raise FitError("the loss is NaN")
         return by_learning_rate(job)
 
-    result = run_tuning(small_plan(tmp_path, make_features(390)), score_fold=fail_open)
+    result = run_tuning(small_plan(tmp_path, make_features(390)), evaluate=fail_open)
     assert (result.current_score, result.current_reason) == (None, "the loss is NaN")
     assert len(result.trials) == 3
 

@@ -20,7 +20,7 @@ def test_each_line_says_what_was_fitted_what_carried_on_and_what_not_run_again(t
     with shown_studies(Console(file=text, width=100)) as shown:
         for more in (1, None):
             with open_record(f"sqlite:///{tmp_path}/studies.db", plan) as record:
-                result = run_tuning(plan, score_fold=by_parameters, record=record, more_trials=more, watcher=shown)
+                result = run_tuning(plan, evaluate=by_parameters, record=record, more_trials=more, watcher=shown)
             entry = LeaderboardEntry.of(plan.spec, BestParams.of(result))
             shown(BoardChanged(entry, waiting.updated(entry)))
         cut_short = entry.model_copy(update={"trials": 2, "pending": 1})

@@ -12,7 +12,7 @@ from kallos.report.tables import fold_table
 from kallos.study.events import StepStarted
 from kallos.tuner import run_tuning
 from kallos.workers.processes import WorkerLostError, trying_again
-from tests.samples import by_parameters, fold_score, small_job, small_plan
+from tests.samples import by_parameters, fold_result, small_job, small_plan
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -33,7 +33,7 @@ def test_a_study_is_a_bar_on_a_terminal_and_a_line_for_each_trial_elsewhere(tmp_
     console = Console(width=80, file=StringIO(), force_terminal=is_terminal)
     plan = small_plan(tmp_path, pruner="none")
     with shown_progress(console) as shown:
-        run_tuning(plan, score_fold=by_parameters, watcher=shown)
+        run_tuning(plan, evaluate=by_parameters, watcher=shown)
     printed = console.file.getvalue()
     assert ("1/3  trial 0  rmse " in printed) != is_terminal
     assert ("trial 3/3" in printed) == is_terminal
@@ -65,9 +65,9 @@ def test_a_lost_worker_is_a_line_for_each_time_that_its_fold_is_tried_again(tmp_
 def test_a_skill_is_above_zero_in_every_view_where_the_best_trial_is_the_better_one(tmp_path):
     def better_at_first(job):
         rmse = 0.005 if job.number == 1 else 0.05
-        return fold_score(job, rmse)
+        return fold_result(job, rmse)
 
-    result = run_tuning(small_plan(tmp_path, n_trials=1), score_fold=better_at_first)
+    result = run_tuning(small_plan(tmp_path, n_trials=1), evaluate=better_at_first)
     pairs = zip(result.windows, result.best.scores, strict=True)
     skills = [
         (each.baseline_rmse[result.baseline] - score.rmse) / each.baseline_rmse[result.baseline]

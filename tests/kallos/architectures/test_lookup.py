@@ -9,17 +9,18 @@ import pytest
 from kallos.architectures import create_model, get_architecture
 from kallos.errors import DataError, FitError, UsageError
 from kallos.report.rows import architecture_rows, best_params_markdown, trial_rows
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
+from kallos.scoring.result import FoldResult
 from kallos.specs.study import parse_tune_spec
 from kallos.study.best_params import BestParams, write_best_params
 from kallos.study.events import StudyFinished
 from kallos.study.lines import run_summary, trial_label
 from kallos.study.record import open_record
 from kallos.tuner import run_tuning
-from tests.samples import fold_score, make_features, small_plan
+from tests.samples import fold_result, make_features, small_plan
 
 
-def by_architecture(job: FoldJob) -> FoldScore:
+def by_architecture(job: FoldJob) -> FoldResult:
     """Score so that ridge is best, and short inputs are better."""
     noise = random.Random(f"{job.fit.model_name}{sorted(job.fit.params.items())}{job.number}").uniform(0, 0.02)
     error = (
@@ -28,7 +29,7 @@ def by_architecture(job: FoldJob) -> FoldScore:
         + noise
     )
     error *= 1 + 0.3 * job.number
-    return fold_score(job, error)
+    return fold_result(job, error)
 
 
 def a_plan(folder, **over):
@@ -36,7 +37,7 @@ def a_plan(folder, **over):
 
 
 def test_each_trial_has_the_parameters_of_the_architecture_that_it_drew(tmp_path):
-    trials = run_tuning(a_plan(tmp_path), score_fold=by_architecture).trials
+    trials = run_tuning(a_plan(tmp_path), evaluate=by_architecture).trials
     for trial in trials:
         names = {"architecture", *get_architecture(trial.params["architecture"]).defaults}
         assert trial.params.keys() == names
@@ -49,8 +50,8 @@ def test_each_trial_has_the_parameters_of_the_architecture_that_it_drew(tmp_path
 @pytest.mark.parametrize("pruner", ["folds", "none"])
 def test_a_choice_of_architectures_is_the_same_on_any_number_of_workers(tmp_path, pruner):
     plan = a_plan(tmp_path, pruner=pruner)
-    alone = run_tuning(plan, score_fold=by_architecture)
-    assert run_tuning(plan, score_fold=by_architecture, workers=3) == alone
+    alone = run_tuning(plan, evaluate=by_architecture)
+    assert run_tuning(plan, evaluate=by_architecture, workers=3) == alone
 
 
 def test_a_choice_that_is_killed_and_carried_on_is_the_same(tmp_path):
@@ -65,11 +66,11 @@ def test_a_choice_that_is_killed_and_carried_on_is_the_same(tmp_path):
     for _ in range(20):
         try:
             with open_record(url, plan) as record:
-                result = run_tuning(plan, score_fold=die, workers=2, record=record)
+                result = run_tuning(plan, evaluate=die, workers=2, record=record)
             break
         except OSError:
             pass
-    assert result == run_tuning(plan, score_fold=by_architecture)
+    assert result == run_tuning(plan, evaluate=by_architecture)
     recorded = optuna.load_study(study_name=plan.study_name, storage=url).trials
     for trial in recorded:
         assert {name.partition(".")[0] for name in trial.params} <= {"architecture", trial.params["architecture"]}
@@ -91,7 +92,7 @@ def test_names_that_auto_holds_anyway_are_left_out():
 
 def test_the_result_names_the_architecture_that_was_chosen(tmp_path):
     plan = a_plan(tmp_path, space={"input_chunk_length": {"high": 40}, "ridge": {"alpha": 3}})
-    result = run_tuning(plan, score_fold=by_architecture)
+    result = run_tuning(plan, evaluate=by_architecture)
     document = BestParams.of(result).model_dump(mode="json")
     assert document["model_name"] == result.model_name == "ridge"
     create_model(document["model_name"], document["best_params"])
@@ -119,11 +120,11 @@ def test_the_best_of_an_earlier_choice_are_tried_first(tmp_path):
     url, longer = f"sqlite:///{tmp_path / 'studies.db'}", make_features(440)
     before = a_plan(tmp_path, frame=longer[:400], n_trials=15)
     with open_record(url, before) as record:
-        first = run_tuning(before, score_fold=by_architecture, record=record)
+        first = run_tuning(before, evaluate=by_architecture, record=record)
     # The later study has fewer training rows, and so a clipped space.
     after = a_plan(tmp_path, frame=longer, n_trials=5, warm_start=3, folds={"train_rows": 70})
     with open_record(url, after) as record:
-        second = run_tuning(after, score_fold=by_architecture, record=record)
+        second = run_tuning(after, evaluate=by_architecture, record=record)
     best = sorted((trial for trial in first.trials if trial.value is not None), key=lambda each: each.value)[:3]
     taken = [trial.params for trial in second.trials[:3]]
     assert [params["architecture"] for params in taken] == [trial.params["architecture"] for trial in best]
@@ -324,7 +325,7 @@ def test_a_result_says_which_architecture_did_what_and_how_many_trials_failed(tm
             raise FitError(f"{job.name} cannot be fitted")
         return by_architecture(job)
 
-    result = run_tuning(a_plan(tmp_path), score_fold=score)
+    result = run_tuning(a_plan(tmp_path), evaluate=score)
     rows = {row["architecture"]: row for row in architecture_rows(result)}
     for name, row in rows.items():
         trials = [trial for trial in result.trials if trial.params["architecture"] == name]

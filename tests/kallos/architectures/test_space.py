@@ -16,19 +16,20 @@ from kallos.architectures.recipe import RECENCY_DEFAULTS
 from kallos.architectures.space import Categorical, Constant, Float, Int, When, corners, resolve
 from kallos.architectures.study_space import study_space
 from kallos.errors import UsageError
-from kallos.scoring.job import FoldJob, FoldScore
+from kallos.scoring.job import FoldJob
+from kallos.scoring.result import FoldResult
 from kallos.specs.files import read_study_file
 from kallos.specs.study import TuneSpec, parse_tune_spec
 from kallos.tuner import run_tuning
-from tests.samples import fold_score, make_features, small_plan, small_spec
+from tests.samples import fold_result, make_features, small_plan, small_spec
 
 
-def by_what_is_drawn(job: FoldJob) -> FoldScore:
+def by_what_is_drawn(job: FoldJob) -> FoldResult:
     params = job.fit.params
     noise = random.Random(f"{sorted(params.items())}{job.number}").uniform(0, 0.02)
     error = 0.2 + (math.log10(params["lr"]) + 3) ** 2 + 0.2 * params["dropout"] + 0.002 * params["input_chunk_length"]
     error = (error + noise) * (1 + 0.3 * job.number)
-    return fold_score(job, error)
+    return fold_result(job, error)
 
 
 @pytest.mark.parametrize(
@@ -46,11 +47,11 @@ def test_the_draws_are_those_of_the_functions_that_drew_before(tmp_path, model_n
     fixed = dict(RECENCY_DEFAULTS)
     plan = small_plan(tmp_path, make_features(rows), model_name=model_name, n_trials=40, space=fixed)
 
-    def by_the_others(job: FoldJob) -> FoldScore:
+    def by_the_others(job: FoldJob) -> FoldResult:
         others = {name: value for name, value in job.fit.params.items() if name not in fixed}
         return by_what_is_drawn(replace(job, fit=replace(job.fit, params=others)))
 
-    trials = run_tuning(plan, score_fold=by_the_others).trials
+    trials = run_tuning(plan, evaluate=by_the_others).trials
     drawn = [{name: value for name, value in trial.params.items() if name not in fixed} for trial in trials]
     assert hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest() == known
 
@@ -78,7 +79,7 @@ def test_a_table_without_a_type_changes_a_range_and_one_with_a_type_replaces_it(
 
 def test_a_value_fixes_a_parameter_and_a_list_is_of_choices(tmp_path):
     space = {"hidden_dim": 24, "batch_size": [16, 512], "use_reversible_instance_norm": True}
-    result = run_tuning(small_plan(tmp_path, space=space, n_trials=12), score_fold=by_what_is_drawn)
+    result = run_tuning(small_plan(tmp_path, space=space, n_trials=12), evaluate=by_what_is_drawn)
     assert {trial.params["hidden_dim"] for trial in result.trials} == {24}
     assert {trial.params["batch_size"] for trial in result.trials} == {16, 512}
     assert {trial.params["use_reversible_instance_norm"] for trial in result.trials} == {True}
@@ -93,7 +94,7 @@ def test_a_custom_condition_holds_in_every_trial(tmp_path):
             "otherwise": 32,
         }
     }
-    trials = run_tuning(small_plan(tmp_path, space=space, n_trials=20), score_fold=by_what_is_drawn).trials
+    trials = run_tuning(small_plan(tmp_path, space=space, n_trials=20), evaluate=by_what_is_drawn).trials
     small = {trial.params["batch_size"] for trial in trials if trial.params["hidden_dim"] < 32}
     large = {trial.params["batch_size"] for trial in trials if trial.params["hidden_dim"] >= 32}
     assert (small, large) == ({128, 256}, {32})

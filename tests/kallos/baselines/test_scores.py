@@ -10,11 +10,11 @@ from kallos.study.catalogue import read_study
 from kallos.study.lines import verdict
 from kallos.study.record import open_record
 from kallos.tuner import run_tuning
-from tests.samples import fold_score, make_features, small_plan
+from tests.samples import fold_result, make_features, small_plan
 
 
 def constant(error):
-    return lambda job: fold_score(job, error)
+    return lambda job: fold_result(job, error)
 
 
 def test_har_and_ridge_are_scored_in_each_fold_and_count_only_if_named(tmp_path):
@@ -44,8 +44,8 @@ def test_other_baselines_make_no_other_study_and_a_study_read_again_shows_those_
     fits = []
     for plan in plans:
         with open_record(url, plan) as record:
-            scorer = lambda job: fits.append(job) or fold_score(job, 0.001)  # noqa: E731
-            results.append(run_tuning(plan, record=record, score_fold=scorer))
+            scorer = lambda job: fits.append(job) or fold_result(job, 0.001)  # noqa: E731
+            results.append(run_tuning(plan, record=record, evaluate=scorer))
         assert read_study(url, plan.study_name).summary.baseline == plan.baseline
     assert results[0].trials == results[1].trials
     assert [result.baseline for result in results] == [plan.baseline for plan in plans]
@@ -57,18 +57,18 @@ def test_other_baselines_make_no_other_study_and_a_study_read_again_shows_those_
 def test_the_line_beside_the_skill_names_har_and_ridge_where_they_are_near(tmp_path):
     plan = small_plan(tmp_path, baselines=["zero"])
     ridge, har = plan.baseline_values["ridge"], plan.baseline_values["har"]
-    near = run_tuning(plan, score_fold=constant(0.99 * ridge))
+    near = run_tuning(plan, evaluate=constant(0.99 * ridge))
     assert "better than the baseline (zero), in" in verdict(near)
     assert "folds; 1.00% better than ridge; " in verdict(near)
-    far = run_tuning(plan, score_fold=constant(0.5 * ridge))
+    far = run_tuning(plan, evaluate=constant(0.5 * ridge))
     assert "ridge" not in verdict(far)
-    worse = run_tuning(plan, score_fold=constant(2 * har))
+    worse = run_tuning(plan, evaluate=constant(2 * har))
     assert "no trial beat it; " in verdict(worse)
     assert "worse than har" in verdict(worse)
 
 
 def test_the_report_shows_all_baselines_and_which_of_them_count(tmp_path):
-    result = run_tuning(small_plan(tmp_path, baselines=["zero"]), score_fold=constant(0.009))
+    result = run_tuning(small_plan(tmp_path, baselines=["zero"]), evaluate=constant(0.009))
     rows = {row[0]: row[1:] for row in baseline_table(result).rows}
     assert [row[-1] for row in (rows["zero"], rows["har"], rows["ridge"])] == ["yes", "no", "no"]
     values = [float(value) for value, *_ in rows.values()]

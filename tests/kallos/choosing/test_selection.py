@@ -7,7 +7,7 @@ from scipy.stats import nct
 
 from kallos.choosing.selection import deflate, one_error, one_standard_error
 from kallos.planning import DataSummary, FoldWindow
-from kallos.scoring.job import FoldScore
+from kallos.scoring.score import FoldScore
 from kallos.study.result import TuningResult
 from kallos.study.trials import TrialRecord, WarmStart, best_of
 from tests.samples import small_spec
@@ -55,6 +55,7 @@ def study(scores, baseline=None, *, pruned=()):
 def trial(number, row, *, is_pruned):
     scores = [
         FoldScore(
+            fingerprint="f",
             value=value,
             rmse=value,
             mae=value,

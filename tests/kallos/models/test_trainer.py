@@ -131,7 +131,7 @@ def test_epochs_of_a_trial_that_the_file_has_no_folds_of_come_from_its_seed_repl
     best = study.best.model_copy(update={"one_se": one_se(study.best)})
     with pytest.raises(UsageError, match="median-epochs needs the epochs of trial 7"):
         train(best, study.rows, choose(best), seeds=1, refit="median-epochs")
-    replicated = replicate(plan_of(study), choose(best).params, seeds=1, score_fold=by_learning_rate)
+    replicated = replicate(plan_of(study), choose(best).params, seeds=1, evaluate=by_learning_rate)
     model = train(best, study.rows, choose(best), seeds=1, refit="median-epochs", seed_replication=replicated)
     assert model.manifest.members[0].epochs == 1
     assert model.manifest.seed_replication == replicated
@@ -144,7 +144,7 @@ def test_a_seed_replication_is_the_mean_and_spread_over_seeds_of_the_mean_over_f
         scored = by_parameters(job)
         return scored.model_copy(update={"value": 1.0 + job.fit.seed - 42 + 0.5 * job.number})
 
-    replicated = replicate(plan, study.best.best_params, seeds=3, score_fold=score, workers=2)
+    replicated = replicate(plan, study.best.best_params, seeds=3, evaluate=score, workers=2)
     # Means over folds 1 and 2: 1.75, 2.75 and 3.75.
     assert replicated.seeds == (42, 43, 44)
     assert replicated.values == (1.75, 2.75, 3.75)
@@ -156,6 +156,6 @@ def test_a_seed_replication_is_the_mean_and_spread_over_seeds_of_the_mean_over_f
 @pytest.mark.parametrize("over", [{}, {**TWO, **QUANTILES}])
 def test_the_studys_own_seed_replicates_its_own_value_by_its_own_metric(tmp_path, over):
     study = finished_study(tmp_path, **over)
-    replicated = replicate(plan_of(study), study.best.best_params, seeds=1, score_fold=evaluate_fold)
+    replicated = replicate(plan_of(study), study.best.best_params, seeds=1, evaluate=evaluate_fold)
     assert replicated.values == (study.best.best_value,)
     assert replicated.sd is None

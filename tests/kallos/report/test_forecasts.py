@@ -3,7 +3,6 @@ import pytest
 
 from kallos.features.snapshots import read_snapshot
 from kallos.report.forecasts import forecast_job, forecasts_of_best, last_fold_job, read_forecasts
-from kallos.scoring.fold import evaluate_fold
 from kallos.tuner import run_tuning
 from tests.report_samples import best_forecasts, study_result
 from tests.samples import by_learning_rate, small_plan
@@ -12,10 +11,10 @@ from tests.samples import by_learning_rate, small_plan
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_forecasts_are_those_that_were_scored_each_row_once_and_beside_what_came(tmp_path, horizon):
     plan = small_plan(tmp_path, horizon=horizon, training={"max_epochs": 1}, n_trials=1)
-    result = run_tuning(plan, score_fold=by_learning_rate)
+    result = run_tuning(plan, evaluate=by_learning_rate)
     job = last_fold_job(plan, result)
     fold = forecast_job(job)
-    assert fold.rmse == evaluate_fold(job).rmse
+    assert fold.rmse == evaluated(job).rmse
     assert (fold.fold, fold.block, fold.fingerprint) == (2, horizon, job.fingerprint)
     # Of 40 rows, 13 blocks of three fit.
     n_rows = 40 // horizon * horizon
@@ -30,7 +29,7 @@ def test_forecasts_are_those_that_were_scored_each_row_once_and_beside_what_came
 
 def test_forecasts_of_the_same_fit_are_taken_over_from_the_folder(tmp_path):
     plan = small_plan(tmp_path)
-    result = run_tuning(plan, score_fold=by_learning_rate)
+    result = run_tuning(plan, evaluate=by_learning_rate)
     job, folder, calls = last_fold_job(plan, result), str(tmp_path / "results"), []
 
     def forecast(job):

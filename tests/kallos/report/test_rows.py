@@ -31,7 +31,7 @@ from tests.samples import by_learning_rate, make_features, small_plan, small_spe
 
 @pytest.fixture
 def result(tmp_path):
-    return run_tuning(small_plan(tmp_path, make_features(390)), score_fold=by_learning_rate)
+    return run_tuning(small_plan(tmp_path, make_features(390)), evaluate=by_learning_rate)
 
 
 def test_the_document_says_all_that_final_training_needs(result, tmp_path):
@@ -68,7 +68,7 @@ def test_a_second_result_of_a_study_replaces_the_first_and_leaves_nothing_else(r
 def test_no_result_of_another_study_replaces_a_studys_own_nor_one_of_another_target_the_latest(result, tmp_path):
     results = tmp_path / "results"
     others = {
-        name: run_tuning(small_plan(tmp_path, make_features(390), **over), score_fold=by_learning_rate)
+        name: run_tuning(small_plan(tmp_path, make_features(390), **over), evaluate=by_learning_rate)
         for name, over in {
             "target": {"features": {"target": "macd"}},
             "horizon": {"horizon": 2},
@@ -178,7 +178,7 @@ def test_a_failed_trial_is_in_the_table_with_its_reason(tmp_path):
             raise FitError("the loss is NaN")
         return by_learning_rate(job)
 
-    result = run_tuning(small_plan(tmp_path), score_fold=fail_first)
+    result = run_tuning(small_plan(tmp_path), evaluate=fail_first)
     row = trial_rows(result)[0]
     assert (row["state"], row["rmse"], row["reason"]) == ("failed", None, "the loss is NaN")
     assert BestParams.of(result).n_failed == 1

@@ -26,7 +26,7 @@ def plan(tmp_path) -> StudyPlan:
 
 
 def write_whole(plan: StudyPlan, folder: Path, budget: Budget | None = None) -> BestForecasts:
-    result = run_tuning(plan, score_fold=by_parameters, budget=budget)
+    result = run_tuning(plan, evaluate=by_parameters, budget=budget)
     own = str(folder / plan.study_name)
     write_best_params(BestParams.of(result), str(folder))
     write_study(result, own)
@@ -74,7 +74,7 @@ def test_a_result_on_other_rows_is_not_whole_though_only_its_current_window_diff
 
 
 def test_a_study_file_of_an_earlier_study_makes_no_result_whole(plan, folder, tmp_path):
-    earlier = run_tuning(small_plan(tmp_path, make_features(380), pruner="none"), score_fold=by_parameters)
+    earlier = run_tuning(small_plan(tmp_path, make_features(380), pruner="none"), evaluate=by_parameters)
     write_study(earlier, str(folder / plan.study_name))
     assert whole_document(plan, str(folder)) is None
 

@@ -142,7 +142,7 @@ def test_a_job_has_one_score_to_the_bit(tmp_path):
 
 def test_another_seed_is_another_score(tmp_path):
     job = small_job(tmp_path)
-    assert evaluate_fold(job).rmse != evaluate_fold(replace(job, fit=replace(job.fit, seed=7))).rmse
+    assert evaluated(job).rmse != evaluated(replace(job, fit=replace(job.fit, seed=7))).rmse
 
 
 def test_training_stops_early_and_keeps_the_weights_of_its_best_epoch(tmp_path):

@@ -182,7 +182,7 @@ def test_a_custom_metric_is_minimised(tmp_path, own):
     job = small_job(tmp_path, **DLINEAR, metric="own_metrics:largest", horizon=2)
     forecast = forecasts_of(job, fit_fold(job))[0].point[..., 0]
     actual = np.lib.stride_tricks.sliding_window_view(make_features()["log_return_close"].to_numpy()[320:360], 2)
-    assert evaluate_fold(job).value == pytest.approx(np.abs(forecast - actual).max())
+    assert evaluated(job).value == pytest.approx(np.abs(forecast - actual).max())
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_networks_forecast_quantiles_without_drawing_samples(tmp_path, name):
     np.testing.assert_array_equal(forecast.point, forecast.quantiles[..., 1])
     first, second = evaluate_fold(job), evaluate_fold(job)
     assert first.value == second.value
-    assert first.rmse == evaluate_fold(replace(job, metric="rmse")).rmse
+    assert first.rmse == evaluated(job, "rmse").rmse
 
 
 def test_trained_quantiles_lie_above_as_many_values_as_they_say(tmp_path):
@@ -346,16 +346,16 @@ def test_every_network_forecasts_quantiles_of_several_targets(tmp_path, name):
     job = small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, **over)
     # What Darts' NLinear cannot have beside a likelihood.
     fitting = {"normalize": False} if name == "nlinear" else {}
-    assert 0 < evaluate_fold(replace(job, fit=replace(job.fit, params={**job.fit.params, **fitting}))).value < 2
+    assert 0 < evaluated(replace(job, fit=replace(job.fit, params={**job.fit.params, **fitting}))).value < 2
 
 
 @pytest.mark.parametrize("name", ["ridge", "har", "lightgbm"])
 def test_every_regression_forecasts_quantiles_of_several_targets(tmp_path, name):
     over = {"likelihood": "quantile", "quantiles": LEVELS, "metric": "crps", "horizon": 2}
-    assert 0 < evaluate_fold(small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, **over)).value < 2
+    assert 0 < evaluated(small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, **over)).value < 2
 
 
 @pytest.mark.parametrize("name", ["ets", "theta", "arima"])
 def test_every_classical_model_forecasts_several_targets(tmp_path, name):
     pytest.importorskip("statsforecast")
-    assert 0 < evaluate_fold(small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, horizon=2)).rmse < 2
+    assert 0 < evaluated(small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, horizon=2)).rmse < 2

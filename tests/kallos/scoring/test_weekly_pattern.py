@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kallos.scoring.fold import evaluate_fold
 from tests.samples import small_job
 
 N_ROWS, N_SCORED, SEEDS = 4000, 1000, range(10)
@@ -27,7 +26,7 @@ def rmse(folder, frame, **features):
         folds={"n_folds": 1, "window": N_SCORED},
         features={"target": "target", **features},
     )
-    return evaluate_fold(job).rmse
+    return evaluated(job).rmse
 
 
 def test_the_calendar_finds_a_weekly_pattern_and_costs_little_where_there_is_none(tmp_path):

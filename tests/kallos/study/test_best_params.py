@@ -8,7 +8,7 @@ from kallos.features.store import FeatureStore
 from kallos.study.again import plan_again, study_rows
 from kallos.study.best_params import read_best_params_file
 from kallos.study.reproduction import reproduce, what_differs
-from tests.samples import fold_score, make_features, small_plan
+from tests.samples import fold_result, make_features, small_plan
 from tests.small_models import NO_DATABASE, finished_study
 
 
@@ -87,7 +87,7 @@ def test_a_best_trial_is_reproduced_to_the_bit_and_an_altered_file_is_not(study,
     altered.write_text(json.dumps(document))
     recorded = {fold: window.value for fold, window in enumerate(study.best.folds, start=1)}
     altered_best = read_best_params_file(str(altered))
-    compared = reproduce(altered_best, plan, score_fold=lambda job: fold_score(job, recorded[job.number]))
+    compared = reproduce(altered_best, plan, evaluate=lambda job: fold_result(job, recorded[job.number]))
     assert [each.is_same for each in compared] == [True, False, True]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from kallos.cache import FoldCache
-from kallos.scoring.job import FoldScore
+from kallos.scoring.result import FoldResult
 from kallos.study.budget import Budget, BudgetSpentError
 from kallos.workers.processes import WorkerLostError
 from tests.samples import by_parameters, small_job, small_plan
@@ -22,7 +22,7 @@ def test_a_fold_that_is_lost_and_tried_again_is_one_fit(tmp_path):
     budget, jobs = Budget(max_fold_fits=1), small_plan(tmp_path).trial_jobs(0, {"lr": 0.1})
     tries = []
 
-    def lose_at_first(job) -> FoldScore:
+    def lose_at_first(job) -> FoldResult:
         tries.append(job.name)
         if len(tries) < 3:
             raise WorkerLostError("the worker was lost")
@@ -44,7 +44,7 @@ def test_a_fold_that_is_lost_and_tried_again_is_one_fit(tmp_path):
 def test_a_fold_that_waits_for_a_worker_until_the_time_is_over_is_no_fit(tmp_path):
     budget = Budget(max_fold_fits=1)
 
-    def wait(job) -> FoldScore:
+    def wait(job) -> FoldResult:
         raise BudgetSpentError("`timeout` 1 s is over")
 
     with pytest.raises(BudgetSpentError):

@@ -36,7 +36,7 @@ def tuned(url, folder, frame=None, **over):
     """Record a study, and return its result."""
     plan = small_plan(folder, frame, **over)
     with open_record(url, plan) as record:
-        return run_tuning(plan, score_fold=by_parameters, record=record)
+        return run_tuning(plan, evaluate=by_parameters, record=record)
 
 
 def test_the_list_says_of_a_study_what_its_result_says(url, tmp_path):

@@ -17,7 +17,7 @@ import sqlalchemy
 
 from kallos.cache import FoldCache
 from kallos.errors import DatabaseError, FitError, KallosError, StudyError
-from kallos.scoring.job import FoldScore
+from kallos.scoring.result import FoldResult
 from kallos.study.budget import Budget, BudgetSpentError
 from kallos.study.events import FoldScored, StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening, run_summary
@@ -40,7 +40,7 @@ def out_of_order(seed: int):
     """Score as `by_parameters` does, but let folds end in another order each time."""
     delays, lock = random.Random(seed), threading.Lock()
 
-    def score(job) -> FoldScore:
+    def score(job) -> FoldResult:
         with lock:
             delay = delays.uniform(0, 0.01)
         time.sleep(delay)
@@ -58,14 +58,14 @@ def states_by(pruner: str) -> set[str]:
 def test_a_study_is_the_same_on_any_number_of_workers(tmp_path, pruner):
     # Well beyond the trials that samplers and pruners begin with.
     plan = a_plan(tmp_path, pruner=pruner, n_trials=45, folds=MANY_FOLDS)
-    alone = run_tuning(plan, score_fold=by_parameters)
+    alone = run_tuning(plan, evaluate=by_parameters)
     for workers in (2, 7):
-        assert run_tuning(plan, score_fold=out_of_order(workers), workers=workers) == alone
+        assert run_tuning(plan, evaluate=out_of_order(workers), workers=workers) == alone
     assert {trial.state for trial in alone.trials} == states_by(pruner)
 
 
 def test_the_number_of_pending_trials_is_part_of_a_study(tmp_path):
-    four, one = (run_tuning(a_plan(tmp_path, max_pending_trials=n), score_fold=by_parameters) for n in (4, 1))
+    four, one = (run_tuning(a_plan(tmp_path, max_pending_trials=n), evaluate=by_parameters) for n in (4, 1))
     assert four.study_name != one.study_name
     assert [trial.params for trial in four.trials] != [trial.params for trial in one.trials]
 
@@ -73,7 +73,7 @@ def test_the_number_of_pending_trials_is_part_of_a_study(tmp_path):
 @pytest.mark.parametrize(("workers", "pruner"), [(1, "folds"), *((3, pruner) for pruner in EVERY_PRUNER)])
 def test_a_study_that_ends_anywhere_and_is_carried_on_is_the_same(tmp_path, pruner, workers):
     plan = a_plan(tmp_path, pruner=pruner, n_trials=16, folds=MANY_FOLDS)
-    whole = run_tuning(plan, score_fold=by_parameters)
+    whole = run_tuning(plan, evaluate=by_parameters)
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     ends, scored = random.Random(7), {}
     for _ in range(40):
@@ -89,7 +89,7 @@ def test_a_study_that_ends_anywhere_and_is_carried_on_is_the_same(tmp_path, prun
 
         try:
             with open_record(url, plan) as record:
-                result = run_tuning(plan, score_fold=die, workers=workers, record=record)
+                result = run_tuning(plan, evaluate=die, workers=workers, record=record)
             break
         except OSError:
             pass
@@ -99,17 +99,17 @@ def test_a_study_that_ends_anywhere_and_is_carried_on_is_the_same(tmp_path, prun
     assert states <= {optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED}
 
 
-def refuse(job) -> FoldScore:
+def refuse(job) -> FoldResult:
     pytest.fail(f"{job.name} was fitted again")
 
 
 def test_a_finished_study_is_not_run_again(tmp_path):
     plan, url = a_plan(tmp_path), f"sqlite:///{tmp_path / 'studies.db'}"
     with open_record(url, plan) as record:
-        first = run_tuning(plan, score_fold=by_parameters, record=record)
+        first = run_tuning(plan, evaluate=by_parameters, record=record)
     events = []
     with open_record(url, plan) as record:
-        assert run_tuning(plan, score_fold=refuse, record=record, watcher=events.append) == first
+        assert run_tuning(plan, evaluate=refuse, record=record, watcher=events.append) == first
     assert [type(event) for event in events] == [StudyStarted, StudyFinished]
     assert (events[0].recorded, events[1].fits) == (24, 0)
 
@@ -119,14 +119,14 @@ def test_a_longer_study_adds_only_the_new_trials(tmp_path):
     short, long = a_plan(tmp_path, n_trials=20), a_plan(tmp_path, n_trials=30)
     assert short.study_name == long.study_name
     with open_record(url, short) as record:
-        run_tuning(short, score_fold=out_of_order(1), record=record, workers=3)
+        run_tuning(short, evaluate=out_of_order(1), record=record, workers=3)
     scored = []
     with open_record(url, long) as record:
-        extended = run_tuning(long, score_fold=by_parameters, record=record, watcher=scored.append)
+        extended = run_tuning(long, evaluate=by_parameters, record=record, watcher=scored.append)
     assert {event.trial for event in scored if isinstance(event, FoldScored)} == set(range(20, 30))
-    assert extended == run_tuning(long, score_fold=by_parameters)
+    assert extended == run_tuning(long, evaluate=by_parameters)
     with open_record(url, short) as record:
-        assert run_tuning(short, score_fold=refuse, record=record) == run_tuning(short, score_fold=by_parameters)
+        assert run_tuning(short, evaluate=refuse, record=record) == run_tuning(short, evaluate=by_parameters)
 
 
 def test_more_trials_carries_a_study_on_up_to_all(tmp_path):
@@ -134,7 +134,7 @@ def test_more_trials_carries_a_study_on_up_to_all(tmp_path):
     lengths = []
     for _ in range(4):
         with open_record(url, plan) as record:
-            lengths.append(len(run_tuning(plan, score_fold=by_parameters, record=record, more_trials=10).trials))
+            lengths.append(len(run_tuning(plan, evaluate=by_parameters, record=record, more_trials=10).trials))
     assert lengths == [10, 20, 25, 25]
 
 
@@ -163,13 +163,13 @@ def test_when_a_window_closes_the_best_of_the_latest_study_are_tried_first(tmp_p
     yesterday, today = make_features(440).iloc[:-1], make_features(440)
     plan = a_plan(tmp_path, frame=yesterday)
     with open_record(url, plan) as record:
-        before = run_tuning(plan, score_fold=by_parameters, record=record)
+        before = run_tuning(plan, evaluate=by_parameters, record=record)
     best = sorted((t for t in before.trials if t.value is not None), key=lambda t: (t.value, t.number))[:4]
     jobs = [job for trial in before.trials for job in plan.trial_jobs(trial.number, trial.params)]
     fitted = {job.fingerprint for job in jobs}
     plan = a_plan(tmp_path, frame=today, warm_start=4)
     with open_record(url, plan) as record:
-        after = run_tuning(plan, score_fold=by_parameters, record=record)
+        after = run_tuning(plan, evaluate=by_parameters, record=record)
     assert [trial.params for trial in after.trials[:4]] == [trial.params for trial in best]
     assert after.warm_start.study == before.study_name
     assert len(after.warm_start.params) == 4
@@ -181,16 +181,16 @@ def test_when_a_window_closes_the_best_of_the_latest_study_are_tried_first(tmp_p
     # What it started from is settled: a rerun takes the same, though a later study is there by now.
     other = a_plan(tmp_path, frame=today, seed=9)
     with open_record(url, other) as record:
-        run_tuning(other, score_fold=by_parameters, record=record)
+        run_tuning(other, evaluate=by_parameters, record=record)
     with open_record(url, plan) as record:
-        assert run_tuning(plan, score_fold=refuse, record=record) == after
+        assert run_tuning(plan, evaluate=refuse, record=record) == after
 
 
 def test_parameters_of_a_warm_start_are_clipped_to_what_fits(tmp_path):
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     longer = make_features(440)
     with open_record(url, a_plan(tmp_path, frame=longer[:400])) as record:
-        run_tuning(a_plan(tmp_path, frame=longer[:400]), score_fold=by_parameters, workers=2, record=record)
+        run_tuning(a_plan(tmp_path, frame=longer[:400]), evaluate=by_parameters, workers=2, record=record)
         drawn = [trial.begun.params["input_chunk_length"] for trial in record.trials()]
     plan = replace(a_plan(tmp_path, frame=longer, warm_start=len(drawn)), longest_input=40)
     with open_record(url, plan) as record:
@@ -204,7 +204,7 @@ def test_parameters_of_a_warm_start_are_clipped_to_what_fits(tmp_path):
 def test_without_an_earlier_study_a_warm_start_is_a_cold_one(tmp_path):
     plan = a_plan(tmp_path, warm_start=3)
     with open_record(f"sqlite:///{tmp_path / 'studies.db'}", plan) as record:
-        result = run_tuning(plan, score_fold=by_parameters, record=record)
+        result = run_tuning(plan, evaluate=by_parameters, record=record)
     assert (result.warm_start, len(result.trials)) == (WarmStart(), 24)
 
 
@@ -214,7 +214,7 @@ def test_a_warm_start_learns_nothing_from_the_same_folds_or_later_ones(tmp_path,
     url, longer = f"sqlite:///{tmp_path / 'studies.db'}", make_features(440)
     plan = a_plan(tmp_path, frame=longer[:rows])
     with open_record(url, plan) as record:
-        run_tuning(plan, score_fold=by_parameters, record=record)
+        run_tuning(plan, evaluate=by_parameters, record=record)
     with open_record(url, a_plan(tmp_path, frame=longer[:400], warm_start=3)) as record:
         assert record.warm_start == WarmStart()
 
@@ -224,11 +224,11 @@ def test_a_budget_ends_a_study_after_a_prefix(tmp_path, workers):
     plan = a_plan(tmp_path, pruner="none")
     events = []
     budget = Budget(max_fold_fits=22)
-    result = run_tuning(plan, score_fold=out_of_order(3), workers=workers, budget=budget, watcher=events.append)
+    result = run_tuning(plan, evaluate=out_of_order(3), workers=workers, budget=budget, watcher=events.append)
     n_trials = len(result.trials)
     assert 5 <= n_trials <= 7
     assert (
-        result.trials == run_tuning(a_plan(tmp_path, pruner="none", n_trials=n_trials), score_fold=by_parameters).trials
+        result.trials == run_tuning(a_plan(tmp_path, pruner="none", n_trials=n_trials), evaluate=by_parameters).trials
     )
     assert events[-1].fits == budget.fits == 22
     assert events[-1].stopped == "`max_fold_fits` 22 is spent"
@@ -236,13 +236,13 @@ def test_a_budget_ends_a_study_after_a_prefix(tmp_path, workers):
 
 def test_a_budget_that_is_spent_before_the_first_trial_is_said_with_what_is_pending(tmp_path):
     with pytest.raises(StudyError, match=r"none has ended: `timeout` 0 s is over; 1 pending; finished"):
-        run_tuning(a_plan(tmp_path), score_fold=by_parameters, budget=Budget(timeout=0))
+        run_tuning(a_plan(tmp_path), evaluate=by_parameters, budget=Budget(timeout=0))
 
 
 def score_but(fails: str, cut: tuple[str, ...] = ()):
     """Score as `by_parameters` does, but let this fold fail, and the budget be spent before those."""
 
-    def score(job) -> FoldScore:
+    def score(job) -> FoldResult:
         if job.name in cut:
             raise BudgetSpentError("`timeout` 60 s is over")
         if job.name == fails:
@@ -265,55 +265,55 @@ def test_a_budget_that_cuts_the_first_trials_short_ends_with_the_best_whole_one_
     tmp_path, fails, cut, ended
 ):
     plan, events = a_plan(tmp_path, pruner="none", max_pending_trials=3, n_trials=3), []
-    alone = run_tuning(plan, score_fold=score_but(fails))
+    alone = run_tuning(plan, evaluate=score_but(fails))
     with open_record(f"sqlite:///{tmp_path / 'studies.db'}", plan) as record:
-        result = run_tuning(plan, score_fold=score_but(fails, cut), workers=3, record=record, watcher=events.append)
+        result = run_tuning(plan, evaluate=score_but(fails, cut), workers=3, record=record, watcher=events.append)
         assert result.trials == tuple(alone.trials[number] for number in ended)
         assert result.best_value == min(trial.value for trial in result.trials if trial.state == "complete")
         assert result.pending == len(cut) == 3 - len(ended)
         assert events[-1].stopped == "`timeout` 60 s is over"
         said = f"covers the {len(ended)} of 3 trials that ended, without {len(cut)} pending"
         assert said in run_summary(events[-1])
-        assert run_tuning(plan, score_fold=score_but(fails), workers=3, record=record) == alone
+        assert run_tuning(plan, evaluate=score_but(fails), workers=3, record=record) == alone
 
 
 def test_a_budget_that_leaves_no_trial_whole_says_how_many_have_ended_and_how_many_are_pending(tmp_path):
     plan = a_plan(tmp_path, pruner="none", n_trials=2, max_pending_trials=2)
     said = r"none of the 1 that ended is: .* is over; the last trial: the loss is NaN; 1 pending"
     with pytest.raises(StudyError, match=said):
-        run_tuning(plan, score_fold=score_but("trial-0-fold-1", ("trial-1-fold-1",)), workers=2)
+        run_tuning(plan, evaluate=score_but("trial-0-fold-1", ("trial-1-fold-1",)), workers=2)
 
 
 def test_stored_scores_cost_no_budget(tmp_path):
     result = run_tuning(
-        a_plan(tmp_path), score_fold=by_parameters, through=lambda _: by_parameters, budget=Budget(timeout=0)
+        a_plan(tmp_path), evaluate=by_parameters, through=lambda _: by_parameters, budget=Budget(timeout=0)
     )
     assert len(result.trials) == 24
 
 
 def test_trials_are_told_in_their_order(tmp_path):
     told = []
-    run_tuning(a_plan(tmp_path), score_fold=out_of_order(5), workers=4, watcher=told.append)
+    run_tuning(a_plan(tmp_path), evaluate=out_of_order(5), workers=4, watcher=told.append)
     assert [event.trial.number for event in told if isinstance(event, TrialFinished)] == list(range(24))
 
 
 def test_failed_trials_are_the_same_on_any_number_of_workers(tmp_path):
-    def fail_some_in_any_order(job) -> FoldScore:
+    def fail_some_in_any_order(job) -> FoldResult:
         if job.fit.params["hidden_dim"] % 5 == 0:
             raise FitError("five does not fit")
         return out_of_order(1)(job)
 
     plan = a_plan(tmp_path)
-    alone, together = (run_tuning(plan, score_fold=fail_some_in_any_order, workers=workers) for workers in (1, 4))
+    alone, together = (run_tuning(plan, evaluate=fail_some_in_any_order, workers=workers) for workers in (1, 4))
     assert alone == together
     assert {trial.reason for trial in alone.trials if trial.state == "failed"} == {"five does not fit"}
 
 
-def fail(job) -> FoldScore:
+def fail(job) -> FoldResult:
     raise FitError("the library is broken")
 
 
-def fail_some(job) -> FoldScore:
+def fail_some(job) -> FoldResult:
     return fail(job) if job.fit.params["hidden_dim"] % 5 == 0 else by_parameters(job)
 
 
@@ -337,25 +337,25 @@ def test_a_study_whose_first_trials_failed_begins_anew_once_the_environment_is_m
             pytest.raises(StudyError, match=r"after code or packages change; to try at once, give `refresh_cache`"),
             open_record(url, plan) as record,
         ):
-            run_tuning(plan, score_fold=score_fold, record=record)
+            run_tuning(plan, evaluate=score_fold, record=record)
     environment("mended")
     with open_record(url, plan) as record:
-        assert run_tuning(plan, score_fold=by_parameters, record=record) == run_tuning(plan, score_fold=by_parameters)
+        assert run_tuning(plan, evaluate=by_parameters, record=record) == run_tuning(plan, evaluate=by_parameters)
 
 
 def test_trials_behind_one_that_is_tried_again_are_those_of_the_study_in_which_it_never_failed(tmp_path, environment):
     plan, url = a_plan(tmp_path), f"sqlite:///{tmp_path / 'studies.db'}"
     cache, fitted, events = FoldCache(tmp_path / "cache"), [], []
     with open_record(url, plan) as record:
-        broken = run_tuning(plan, score_fold=cache.through(fail_some), record=record, workers=3)
+        broken = run_tuning(plan, evaluate=cache.through(fail_some), record=record, workers=3)
     failed = [trial.number for trial in broken.trials if trial.state == "failed"]
     assert failed[0] > 0
     known = {job.fingerprint for trial in broken.trials for job in plan.trial_jobs(trial.number, trial.params)}
     environment("mended")
     mended = cache.through(lambda job: fitted.append(job) or by_parameters(job))
     with open_record(url, plan) as record:
-        whole = run_tuning(plan, score_fold=mended, record=record, watcher=events.append)
-    assert whole == run_tuning(plan, score_fold=by_parameters)
+        whole = run_tuning(plan, evaluate=mended, record=record, watcher=events.append)
+    assert whole == run_tuning(plan, evaluate=by_parameters)
     assert (events[0].recorded, events[0].again_from) == (failed[0], failed[0])
     assert f"trial {failed[0]} failed with other code or packages: running it and all later trials again" in "".join(
         opening(events[0])
@@ -365,29 +365,29 @@ def test_trials_behind_one_that_is_tried_again_are_those_of_the_study_in_which_i
     assert again
     assert all(job.fit.params["hidden_dim"] % 5 == 0 for job in again)
     with open_record(url, plan) as record:
-        assert run_tuning(plan, score_fold=refuse, record=record) == whole
+        assert run_tuning(plan, evaluate=refuse, record=record) == whole
 
 
 def test_a_trial_that_fails_everywhere_is_the_same_failure_again(tmp_path, environment):
     plan, url = a_plan(tmp_path), f"sqlite:///{tmp_path / 'studies.db'}"
     with open_record(url, plan) as record:
-        first = run_tuning(plan, score_fold=fail_some, record=record)
+        first = run_tuning(plan, evaluate=fail_some, record=record)
     environment("mended")
     with open_record(url, plan) as record:
-        assert run_tuning(plan, score_fold=fail_some, record=record) == first
+        assert run_tuning(plan, evaluate=fail_some, record=record) == first
     with open_record(url, plan) as record:
-        assert run_tuning(plan, score_fold=refuse, record=record) == first
+        assert run_tuning(plan, evaluate=refuse, record=record) == first
 
 
 def test_idle_workers_run_ahead_in_the_last_trial(tmp_path):
     together = threading.Barrier(3, timeout=20)
 
-    def only_together(job) -> FoldScore:
+    def only_together(job) -> FoldResult:
         together.wait()
         return by_parameters(job)
 
     # Three folds of one trial are scored at once, or the barrier breaks.
-    result = run_tuning(a_plan(tmp_path, n_trials=1), score_fold=only_together, workers=3)
+    result = run_tuning(a_plan(tmp_path, n_trials=1), evaluate=only_together, workers=3)
     assert len(result.best.scores) == 3
 
 
@@ -439,29 +439,29 @@ def test_both_databases_record_the_same_study(tmp_path, postgres_url, backend):
     url, plan = urls(tmp_path, postgres_url)[backend], a_plan(tmp_path, n_trials=12, seed=77)
     half = a_plan(tmp_path, n_trials=7, seed=77)
     with open_record(url, half) as record:
-        run_tuning(half, score_fold=by_parameters, workers=2, record=record)
+        run_tuning(half, evaluate=by_parameters, workers=2, record=record)
     with open_record(url, plan) as record:
-        assert run_tuning(plan, score_fold=by_parameters, record=record) == run_tuning(plan, score_fold=by_parameters)
+        assert run_tuning(plan, evaluate=by_parameters, record=record) == run_tuning(plan, evaluate=by_parameters)
 
 
 def test_what_is_forgotten_is_computed_anew_from_the_same_start(tmp_path):
     url, cache = f"sqlite:///{tmp_path / 'studies.db'}", FoldCache(tmp_path / "cache")
     earlier = a_plan(tmp_path, seed=3, frame=make_features()[:390])
     with open_record(url, earlier) as record:
-        run_tuning(earlier, score_fold=by_parameters, record=record)
+        run_tuning(earlier, evaluate=by_parameters, record=record)
     plan, fitted = a_plan(tmp_path, warm_start=2), []
     cached = cache.through(lambda job: fitted.append(job.fingerprint) or by_parameters(job))
     with open_record(url, plan) as record:
-        first = run_tuning(plan, score_fold=cached, record=record)
+        first = run_tuning(plan, evaluate=cached, record=record)
     later = a_plan(tmp_path, seed=4, frame=make_features()[:390])
     with open_record(url, later) as record:
-        run_tuning(later, score_fold=by_parameters, record=record)
+        run_tuning(later, evaluate=by_parameters, record=record)
     once = list(fitted)
     with open_record(url, plan) as record:
         forget(plan, record, cache)
         assert record.trials() == []
         assert cache.holdings().entries == 0
-        assert run_tuning(plan, score_fold=cached, record=record) == first
+        assert run_tuning(plan, evaluate=cached, record=record) == first
     assert fitted == [*once, *once]
 
 
@@ -498,7 +498,7 @@ def test_a_kill_while_trials_are_forgotten_loses_no_other_trial(tmp_path, postgr
             return [trial.begun for trial in record.trials()]
 
     with open_record(url, plan) as record:
-        run_tuning(plan, score_fold=by_parameters, record=record)
+        run_tuning(plan, evaluate=by_parameters, record=record)
     before, forked, after = recorded(), multiprocessing.get_context("fork"), []
     while True:
         child = forked.Process(target=forget_and_be_killed, args=(url, plan, len(after) + 1))
@@ -513,18 +513,18 @@ def test_a_kill_while_trials_are_forgotten_loses_no_other_trial(tmp_path, postgr
     assert n_whole > 5
     assert after[n_whole:] == [before[:4]] * (len(after) - n_whole)
     with open_record(url, plan) as record:
-        run_tuning(plan, score_fold=by_parameters, record=record)
+        run_tuning(plan, evaluate=by_parameters, record=record)
     assert [trial.value for trial in recorded()] == [trial.value for trial in before]
 
 
 def test_a_record_in_memory_forgets_as_one_on_disk_does(tmp_path):
     plan = a_plan(tmp_path, n_trials=7)
     record = StudyRecord.in_memory(plan)
-    run_tuning(plan, score_fold=by_parameters, record=record)
+    run_tuning(plan, evaluate=by_parameters, record=record)
     before = [trial.ended.value for trial in record.trials()]
     record.forget_from(4)
     assert [trial.ended.value for trial in record.trials()] == before[:4]
-    run_tuning(plan, score_fold=by_parameters, record=record)
+    run_tuning(plan, evaluate=by_parameters, record=record)
     assert [trial.ended.value for trial in record.trials()] == before
 
 
@@ -534,9 +534,9 @@ def test_the_earlier_study_to_start_from_is_one_with_a_whole_trial(tmp_path):
     whole, empty = a_plan(tmp_path, frame=frame), a_plan(tmp_path, frame=frame, seed=3)
     plan = a_plan(tmp_path, warm_start=2)
     with open_record(url, whole) as record:
-        run_tuning(whole, score_fold=by_parameters, record=record)
+        run_tuning(whole, evaluate=by_parameters, record=record)
     with open_record(url, empty) as record, pytest.raises(StudyError):
-        run_tuning(empty, score_fold=by_parameters, record=record, budget=Budget(max_fold_fits=1))
+        run_tuning(empty, evaluate=by_parameters, record=record, budget=Budget(max_fold_fits=1))
     with open_record(url, plan) as record:
         assert (record.warm_start.study, len(record.warm_start.params)) == (whole.study_name, 2)
 
@@ -552,13 +552,13 @@ def test_a_night_that_is_killed_and_run_again_is_a_prefix_of_the_study(tmp_path)
         return by_parameters(job)
 
     with open_record(url, plan) as record, pytest.raises(OSError, match="power"):
-        run_tuning(plan, score_fold=die, record=record, more_trials=10)
+        run_tuning(plan, evaluate=die, record=record, more_trials=10)
     with open_record(url, plan) as record:
         ended = sum(trial.ended is not None for trial in record.trials())
-        result = run_tuning(plan, score_fold=by_parameters, record=record, more_trials=10)
+        result = run_tuning(plan, evaluate=by_parameters, record=record, more_trials=10)
     # Ten more than had ended.
     assert len(result.trials) == ended + 10
-    assert result.trials == run_tuning(plan, score_fold=by_parameters).trials[: ended + 10]
+    assert result.trials == run_tuning(plan, evaluate=by_parameters).trials[: ended + 10]
 
 
 @pytest.mark.parametrize(
@@ -601,14 +601,14 @@ def test_no_name_of_an_asset_leads_out_of_the_storages_folder(tmp_path):
 def test_a_record_in_memory_serves_where_none_is_given(tmp_path):
     plan = a_plan(tmp_path)
     record = StudyRecord.in_memory(plan)
-    first = run_tuning(plan, score_fold=by_parameters, record=record)
-    assert run_tuning(plan, score_fold=refuse, record=record) == first
+    first = run_tuning(plan, evaluate=by_parameters, record=record)
+    assert run_tuning(plan, evaluate=refuse, record=record) == first
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_what_pruning_spares_is_what_is_not_fitted(tmp_path, workers):
     events = []
-    run_tuning(a_plan(tmp_path), score_fold=out_of_order(2), workers=workers, watcher=events.append)
+    run_tuning(a_plan(tmp_path), evaluate=out_of_order(2), workers=workers, watcher=events.append)
     finished = events[-1]
     assert finished.spared > 0
     assert finished.fits + finished.spared == 24 * 3

@@ -60,7 +60,7 @@ def test_nothing_is_ended_before_enough_trials_are_complete():
 
 def test_a_pruned_trial_is_never_the_best(tmp_path):
     plan = small_plan(tmp_path, n_trials=40, folds={"n_folds": 3, "window": 40})
-    result = run_tuning(plan, score_fold=by_parameters)
+    result = run_tuning(plan, evaluate=by_parameters)
     pruned = [trial for trial in result.trials if trial.state == "pruned"]
     assert len(pruned) > 5
     assert {trial.value for trial in pruned} == {None}
@@ -72,8 +72,8 @@ def test_a_pruned_trial_is_never_the_best(tmp_path):
 
 def test_a_full_run_has_no_better_trial_among_the_same_ones(tmp_path):
     """Where folds agree about the order of trials, ending the worse half early costs nothing."""
-    pruned = run_tuning(small_plan(tmp_path, n_trials=30), score_fold=by_parameters)
-    values = [sum(by_parameters(job).rmse for job in jobs) / 2 for jobs in _jobs(tmp_path, pruned)]
+    pruned = run_tuning(small_plan(tmp_path, n_trials=30), evaluate=by_parameters)
+    values = [sum(error_by_parameters(job) for job in jobs) / 2 for jobs in _jobs(tmp_path, pruned)]
     assert min(values) == pytest.approx(pruned.best_value)
 
 

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,12 +9,11 @@ from kallos.features.frequency import Frequency
 from kallos.report.rows import best_params_markdown
 from kallos.report.tables import target_table
 from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
-from kallos.scoring.job import FoldScore
 from kallos.scoring.metrics import Forecast
 from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
 from kallos.words import compared_to, signed
-from tests.samples import fold_score, make_features, small_job, small_plan, small_spec
+from tests.samples import fold_result, make_features, small_job, small_plan, small_spec
 
 TARGETS = ["log_return_close", "level"]
 OVER = {"model_name": "dlinear", "features": {"target": TARGETS}, "baselines": ["zero", "last", "mean"]}
@@ -88,20 +85,20 @@ def test_a_fold_is_scored_for_each_target_by_itself(tmp_path):
     scale = frame[TARGETS].iloc[job.folds[0].train_start : job.folds[0].train_stop].std(ddof=0).to_numpy()
     errors = (frame[TARGETS].to_numpy()[rows] - forecast) / scale
     assert score.by_target == pytest.approx(np.sqrt((errors**2).mean(axis=0)))
-    assert evaluate_fold(replace(job, metric="mae")).by_target == pytest.approx(np.abs(errors).mean(axis=0))
+    assert evaluated(job, "mae").by_target == pytest.approx(np.abs(errors).mean(axis=0))
     assert FoldScore.model_validate_json(score.model_dump_json()) == score
 
 
 def scored(by_target=(0.5, 0.2)):
     def score(job):
-        return fold_score(job, 0.4, mae=0.3, by_target=by_target)
+        return fold_result(job, 0.4, mae=0.3, by_target=by_target)
 
     return score
 
 
 def test_a_result_of_several_targets_has_a_row_of_each_beside_its_own_baseline_forecast(tmp_path):
     plan = small_plan(tmp_path, features(), **OVER)
-    result = run_tuning(plan, score_fold=scored())
+    result = run_tuning(plan, evaluate=scored())
     document = BestParams.of(result).model_dump(mode="json")
     rows = document["by_target"]
     assert [(row["name"], row["value"], row["baseline"]) for row in rows] == [
@@ -114,7 +111,7 @@ def test_a_result_of_several_targets_has_a_row_of_each_beside_its_own_baseline_f
     assert document["folds"][0]["by_target"] == [0.5, 0.2]
     assert document["unit"] == "standard deviations"
     assert "**RMSE (in standard deviations) 0.4**" in best_params_markdown(result)
-    assert BestParams.of(run_tuning(small_plan(tmp_path), score_fold=scored((0.4,)))).unit == "own"
+    assert BestParams.of(run_tuning(small_plan(tmp_path), evaluate=scored((0.4,)))).unit == "own"
     assert "| level | 0.2 |" in best_params_markdown(result)
     assert [row[0] for row in target_table(result).rows] == [
         "log_return_close (baseline: mean)",

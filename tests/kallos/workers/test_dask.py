@@ -103,10 +103,10 @@ def without_lstm(job):
 def test_workers_that_lack_one_architecture_are_refused_for_it_alone(tmp_path):
     gru, lstm = small_job(tmp_path), small_job(tmp_path, model_name="lstm")
     with DaskPool("here", evaluate=without_lstm) as pool:
-        assert pool.score(gru) == by_parameters(gru)
+        assert pool.evaluate(gru) == by_parameters(gru)
         with pytest.raises(StudyError, match=r"compute lstm by rmse .* all at here are refused: one: No module"):
-            pool.score(lstm)
-        assert pool.score(gru) == by_parameters(gru)
+            pool.evaluate(lstm)
+        assert pool.evaluate(gru) == by_parameters(gru)
         assert pool.line() == "the Dask cluster at here has 2 workers"
 
 
@@ -115,12 +115,12 @@ def test_a_fold_goes_on_to_a_worker_that_has_its_architecture(tmp_path, two_work
     lstm = small_job(tmp_path, model_name="lstm")
     two_workers.workers["one"].submit = lambda *_, **__: raised(ImportError("No module named 'lstm'"))
     with DaskPool("here", evaluate=by_parameters) as pool:
-        assert [pool.score(lstm) for _ in range(2)] == [by_parameters(lstm)] * 2
+        assert [pool.evaluate(lstm) for _ in range(2)] == [by_parameters(lstm)] * 2
         # The one that has served may come back, and the other one does not end the study.
         del two_workers.workers["two"]
         until(lambda: pool.line() == "the Dask cluster at here has 1 worker")
         with ThreadPoolExecutor(1) as thread:
-            waiting = thread.submit(pool.score, lstm)
+            waiting = thread.submit(pool.evaluate, lstm)
             two_workers.workers["three"] = FakeWorker()
             assert waiting.result() == by_parameters(lstm)
 
@@ -149,10 +149,10 @@ def test_a_fold_that_waits_for_a_worker_begins_within_the_budget_or_not_at_all(t
 
         def score(job):
             asked.append(job.name)
-            return pool.score(job, budget.check)
+            return pool.evaluate(job, budget.check)
 
         with pytest.raises(StudyError, match="none has ended: `timeout` 1 s is over"):
-            run_tuning(plan, score_fold=score, workers=8, has_room=pool.has_room, budget=budget)
+            run_tuning(plan, evaluate=score, workers=8, has_room=pool.has_room, budget=budget)
     assert (len(begun), budget.fits) == (1, 1)
 
 
@@ -170,10 +170,10 @@ def test_an_error_ends_the_wait_of_other_folds_for_a_worker(tmp_path, one_worker
 
         def score(job):
             asked.append(job.name)
-            return pool.score(job, budget.check)
+            return pool.evaluate(job, budget.check)
 
         with pytest.raises(OSError, match="the disk is full"):
-            run_tuning(plan, score_fold=score, workers=8, has_room=pool.has_room, budget=budget)
+            run_tuning(plan, evaluate=score, workers=8, has_room=pool.has_room, budget=budget)
 
 
 class GivenUp(Future):
@@ -212,15 +212,15 @@ def test_no_thread_waits_for_another_that_asks_the_scheduler(tmp_path, two_worke
     monkeypatch.setattr(two_workers, "sync", lambda *a, **k: (ask("look"), look(*a, **k))[1])
     monkeypatch.setattr(two_workers, "processing", lambda: (ask("load"), processing())[1])
     with pool:
-        assert pool.score(job) == by_parameters(job)
+        assert pool.evaluate(job) == by_parameters(job)
         for worker in two_workers.workers.values():
             worker.submit = lambda *_, **__: raised(ImportError("No module named 'lstm'"))
         with pytest.raises(StudyError, match="all at here are refused"):
-            pool.score(small_job(tmp_path, model_name="lstm"))
+            pool.evaluate(small_job(tmp_path, model_name="lstm"))
         for worker in two_workers.workers.values():
             worker.submit = given
         with ThreadPoolExecutor(1) as thread:
-            waiting = thread.submit(pool.score, job)
+            waiting = thread.submit(pool.evaluate, job)
             until(lambda: "given" in asked)
             two_workers.workers.clear()
             with pytest.raises(WorkerLostError):

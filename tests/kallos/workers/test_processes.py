@@ -12,60 +12,59 @@ import pytest
 
 from kallos.errors import FitError
 from kallos.scoring.fold import evaluate_fold
-from kallos.scoring.job import FoldScore
+from kallos.scoring.result import FoldResult
 from kallos.workers.processes import FoldPool, WorkerLostError, physical_cores
 from kallos.workers.queue import FoldQueue
-from tests.samples import by_learning_rate, small_job, small_plan
+from tests.samples import by_learning_rate, content_of, fold_result, small_job, small_plan
 
 
-def hang_once(marker, job) -> FoldScore:
+def hang_once(marker, job) -> FoldResult:
     if not marker.exists():
         marker.touch()
         time.sleep(600)
     return by_learning_rate(job)
 
 
-def hang(job) -> FoldScore:
+def hang(job) -> FoldResult:
     time.sleep(600)
     raise AssertionError
 
 
-def refuse(job) -> FoldScore:
+def refuse(job) -> FoldResult:
     raise FitError(f"{job.name} cannot be fitted")
 
 
-def process_of(job) -> FoldScore:
-    score = by_learning_rate(job)
-    return score.model_copy(update={"epochs": os.getpid()})
+def process_of(job) -> FoldResult:
+    return fold_result(job, 1.0, epochs=os.getpid())
 
 
 def test_a_process_computes_the_same_bits(tmp_path):
     job = small_job(tmp_path)
     with FoldPool(1) as pool:
-        assert pool.score(job).rmse == evaluate_fold(job).rmse
+        assert content_of(job, pool.evaluate(job)) == content_of(job, evaluate_fold(job))
 
 
 def test_a_fold_that_hangs_costs_a_retry(tmp_path):
     with FoldPool(1, fold_timeout=10, retries=1, evaluate=partial(hang_once, tmp_path / "hung")) as pool:
-        assert pool.score(small_job(tmp_path)).n_forecasts == 40
+        assert pool.evaluate(small_job(tmp_path)).fit.epochs == 1
 
 
 def test_a_fold_that_always_hangs_is_given_up(tmp_path):
     given_up = pytest.raises(WorkerLostError, match=r"within `fold_timeout`, and trial-0-fold-1 did not in 0\.2 s")
     with FoldPool(1, fold_timeout=0.2, evaluate=hang) as pool, given_up:
-        pool.score(small_job(tmp_path))
+        pool.evaluate(small_job(tmp_path))
 
 
 def test_a_property_of_the_job_comes_back_as_it_is(tmp_path):
     as_it_is = pytest.raises(FitError, match=r"^trial-0-fold-1 cannot be fitted$")
     with FoldPool(1, retries=3, evaluate=refuse) as pool, as_it_is:
-        pool.score(small_job(tmp_path))
+        pool.evaluate(small_job(tmp_path))
 
 
 def test_a_process_serves_many_folds(tmp_path):
     job = small_job(tmp_path)
     with FoldPool(1, evaluate=process_of) as pool:
-        processes = {pool.score(job).epochs for _ in range(3)}
+        processes = {pool.evaluate(job).fit.epochs for _ in range(3)}
     assert len(processes) == 1
     assert os.getpid() not in processes
 
@@ -74,14 +73,14 @@ def test_a_process_serves_many_folds(tmp_path):
 def test_a_process_that_is_killed_between_two_folds_is_replaced(tmp_path, number):
     job = small_job(tmp_path)
     with FoldPool(1, retries=1, evaluate=process_of) as pool:
-        first = pool.score(job).epochs
+        first = pool.evaluate(job).fit.epochs
         worker = psutil.Process(first)
         worker.send_signal(number)
         worker.wait(20)
-        assert pool.score(job).epochs != first
+        assert pool.evaluate(job).fit.epochs != first
 
 
-def leave_once(marker, job) -> FoldScore:
+def leave_once(marker, job) -> FoldResult:
     if not marker.exists():
         marker.touch()
         raise SystemExit  # What Lightning makes of a SIGTERM in a fit.
@@ -90,7 +89,7 @@ def leave_once(marker, job) -> FoldScore:
 
 def test_a_fit_that_exits_costs_a_retry(tmp_path):
     with FoldPool(1, retries=1, evaluate=partial(leave_once, tmp_path / "left")) as pool:
-        assert pool.score(small_job(tmp_path)).n_forecasts == 40
+        assert pool.evaluate(small_job(tmp_path)).fit.epochs == 1
 
 
 def test_there_is_a_core_at_least():
@@ -105,7 +104,7 @@ def test_folds_are_scored_in_the_callers_context(tmp_path):
     plan = small_plan(tmp_path)
     with FoldQueue(lambda job: seen.append(parent.get()) or by_learning_rate(job), 2) as folds:
         folds.open(0, plan.trial_jobs(0, plan.space.defaults(plan.spec.model_name)))
-        folds.score(0), folds.score(0)
+        folds.result(0), folds.result(0)
     assert seen == ["the study", "the study"]
 
 
@@ -123,8 +122,8 @@ def test_no_thread_runs_ahead_while_a_trial_may_still_be_pruned_or_opened(tmp_pa
     with FoldQueue(score, 2) as folds:
         for number in (0, 1):
             folds.open(number, plan.trial_jobs(number, plan.space.defaults(plan.spec.model_name)))
-        threading.Thread(target=folds.score, args=(1,), daemon=True).start()
-        folds.score(0)
+        threading.Thread(target=folds.result, args=(1,), daemon=True).start()
+        folds.result(0)
         assert busy.wait(20)
         # Trial 0 has its score and has not decided: its second fold is not begun, though a thread is idle.
         assert set(begun) == {"trial-0-fold-1", "trial-1-fold-1"}
