@@ -1,8 +1,20 @@
 """What a study recommends, and how much of its score is due to choosing."""
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PositiveFloat
+
+Choose = Literal["best", "simplest", "ensemble"]
+
+
+class Member(BaseModel):
+    """A trial with its parameters as drawn, and its weight in the mean of the members; the weights add up to 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trial: int
+    params: dict[str, Any]
+    weight: PositiveFloat
 
 
 class OneStandardError(BaseModel):
