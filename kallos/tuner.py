@@ -11,13 +11,14 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from kallos.cache import FoldCache
+from kallos.choosing.front import front, pick
 from kallos.errors import FitError, StudyError, require, require_callable, require_whole
 from kallos.planning import StudyPlan
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.job import FoldJob
 from kallos.scoring.machine import environment_sha256, installed_versions
-from kallos.scoring.metrics import mean
-from kallos.scoring.score import FoldScore, Scoring
+from kallos.scoring.score import FoldScore, Scorer
+from kallos.specs.metrics import metric_of
 from kallos.study.budget import Budget, BudgetSpentError
 from kallos.study.events import (
     Event,
@@ -32,7 +33,7 @@ from kallos.study.events import (
 from kallos.study.record import StudyRecord, quiet_optuna
 from kallos.study.result import TuningResult
 from kallos.study.sampling import TrialSource
-from kallos.study.trials import ENVIRONMENT, PARAMS, REASON, SCORES, TRY_AGAIN, StudyTrial, TrialRecord, best_of
+from kallos.study.trials import ENVIRONMENT, PARAMS, REASON, SCORES, TRY_AGAIN, StudyTrial, TrialRecord, best_of, mean_values
 from kallos.workers.queue import EvaluateFold, FoldQueue, Through, directly
 
 # The number of trials that show whether a study can work.
@@ -45,11 +46,12 @@ def objective(
     *,
     evaluate: EvaluateFold = evaluate_fold,
     watcher: Watcher = ignore,
-) -> float:
-    """Return the mean error over the folds of the parameters that the trial draws, by the study's metric.
+) -> tuple[float, ...]:
+    """Return the mean over the folds of each objective, of the parameters that the trial draws.
 
-    `functools.partial(objective, plan=plan)` is an objective for Optuna's `optimize`. Each fold's score is reported,
-    and a pruner may end the trial after each fold but the last. Raises `FitError` if a fold cannot be fitted.
+    `functools.partial(objective, plan=plan)` is an objective for Optuna's `optimize`, in a study with the directions of
+    the plan's objectives. With one objective each fold's score is reported, and a pruner may end the trial after each
+    fold but the last; with several, no trial ends early. Raises `FitError` if a fold cannot be fitted.
     """
     require(optuna.trial.BaseTrial, trial=trial)
     require(StudyPlan, plan=plan)
@@ -58,26 +60,33 @@ def objective(
     trial.set_user_attr(PARAMS, params)
     watcher(TrialStarted(trial.number, params))
     jobs = plan.trial_jobs(trial.number, params)
-    return _mean_score(trial, jobs, Scoring.of(plan.spec), evaluate, watcher)
+    return _mean_scores(trial, jobs, Scorer.of(plan.spec), evaluate, watcher)
 
 
-def _mean_score(
-    trial: optuna.Trial, jobs: Sequence[FoldJob], scoring: Scoring, evaluate: EvaluateFold, watcher: Watcher
-) -> float:
+def _mean_scores(
+    trial: optuna.Trial, jobs: Sequence[FoldJob], scorer: Scorer, evaluate: EvaluateFold, watcher: Watcher
+) -> tuple[float, ...]:
     scores: list[FoldScore] = []
+    # Optuna refuses reports of several objectives.
+    may_be_pruned = len(scorer.objectives) == 1
     try:
         for job in jobs:
-            score = scoring.score(evaluate(job), job.fingerprint)
-            if not math.isfinite(score.value):
-                raise FitError(f"a fold's score must be finite, and fold {job.number} has {score.value}")
+            score = scorer.score(evaluate(job), job.fingerprint)
+            for name in scorer.objectives:
+                if not math.isfinite(score.values[name]):
+                    raise FitError(
+                        f"a fold's score must be finite, and {name} of fold {job.number} is {score.values[name]}"
+                    )
             scores.append(score)
             watcher(FoldScored(trial.number, job.number, score))
-            trial.report(score.value, job.number)
-            if len(scores) < len(jobs) and trial.should_prune():
-                raise optuna.TrialPruned
+            if may_be_pruned:
+                trial.report(score.value, job.number)
+                if len(scores) < len(jobs) and trial.should_prune():
+                    raise optuna.TrialPruned
     finally:
         trial.set_user_attr(SCORES, [score.model_dump() for score in scores])
-    return mean([score.value for score in scores])
+    means = mean_values(scores)
+    return tuple(means[name] for name in scorer.objectives)
 
 
 def run_tuning(
@@ -176,7 +185,7 @@ class _Ended:
 
     number: int
     state: TrialState | None
-    value: float | None = None
+    values: tuple[float, ...] | None = None
     reason: str | None = None
     error: BaseException | None = None
 
@@ -188,7 +197,8 @@ class _Study:
         self._plan = plan
         self._record = record
         self._watcher = watcher
-        self._scoring = Scoring.of(plan.spec)
+        self._scorer = Scorer.of(plan.spec)
+        self._metric = metric_of(plan.spec.metric)
         self._environment = environment_sha256()
         self._again_from = _forget_failures(record, self._environment)
         self._trials = record.trials()
@@ -216,6 +226,7 @@ class _Study:
             seed=self._plan.sampler_seed,
             max_pending_trials=spec.max_pending_trials,
             pruner=spec.pruner,
+            directions=[metric_of(name).direction for name in spec.objectives],
         )
 
     def run(self, folds: FoldQueue, workers: int) -> None:
@@ -243,17 +254,18 @@ class _Study:
     def result(self, evaluate: EvaluateFold) -> TuningResult:
         """Return the result of the told trials, or of all ended ones if a budget left no told trial complete."""
         plan, trials, begun = self._plan, self._records, self._trials[: self._n_trials]
-        best = best_of(trials)
+        best = pick(trials, plan.spec)
         if best is None and self.stopped:
             # Trials are told in order, so complete ones may follow a pending one.
             trials = [self._record_of(number) for number, trial in enumerate(begun) if trial.ended]
-            best = best_of(trials)
+            best = pick(trials, plan.spec)
         pending = len(begun) - len(trials)
         if best is None:
             raise _no_whole_trial(trials, pending, self.stopped)
         current_score, current_reason = _score_current_window(plan, best, evaluate)
         return TuningResult(
             best=best,
+            front=tuple(trial.number for trial in front(trials, plan.spec.objectives)),
             trials=tuple(trials),
             pending=pending,
             baseline=plan.baseline,
@@ -305,8 +317,8 @@ class _Study:
     def _score_trial(self, trial: Trial, jobs: Sequence[FoldJob], folds: FoldQueue) -> None:
         ended = partial(_Ended, trial.number)
         try:
-            value = _mean_score(trial, jobs, self._scoring, lambda _: folds.result(trial.number), self._inbox.put)
-            self._inbox.put(ended(TrialState.COMPLETE, value))
+            values = _mean_scores(trial, jobs, self._scorer, lambda _: folds.result(trial.number), self._inbox.put)
+            self._inbox.put(ended(TrialState.COMPLETE, values))
         except optuna.TrialPruned:
             self._inbox.put(ended(TrialState.PRUNED))
         except FitError as error:
@@ -324,7 +336,7 @@ class _Study:
         if event.reason is not None:
             trial.set_user_attr(REASON, event.reason)
             trial.set_user_attr(ENVIRONMENT, self._environment)
-        trial.study.tell(trial, event.value, state=event.state)
+        trial.study.tell(trial, event.values, state=event.state)
         ended = _frozen(trial)
         begun = self._trials[event.number].begun
         self._record.end(event.number, begun, ended)
@@ -336,7 +348,7 @@ class _Study:
             self._told = number + 1
             self._records.append(self._record_of(number))
             if number in self._begun_now:
-                self._watcher(TrialFinished(self._records[-1], best_of(self._records)))
+                self._watcher(TrialFinished(self._records[-1], best_of(self._records, self._metric)))
             if self._told == _FIRST_TRIALS:
                 _refuse_hopeless(self._records)
 
@@ -371,7 +383,7 @@ def _score_current_window(
     if job is None:
         return None, None
     try:
-        return Scoring.of(plan.spec).score(evaluate(job), job.fingerprint), None
+        return Scorer.of(plan.spec).score(evaluate(job), job.fingerprint), None
     except (FitError, BudgetSpentError) as error:
         return None, str(error)
 

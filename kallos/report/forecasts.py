@@ -9,7 +9,7 @@ from kallos.features.snapshots import read_snapshot
 from kallos.planning import StudyPlan
 from kallos.scoring.job import FoldJob
 from kallos.scoring.result import FoldResult
-from kallos.scoring.score import Scoring
+from kallos.scoring.score import Scorer
 from kallos.storage import Folder
 from kallos.study.names import FORECASTS
 from kallos.study.result import TuningResult
@@ -68,7 +68,7 @@ def _last_fold(plan: StudyPlan, job: FoldJob, result: FoldResult) -> FoldForecas
         fingerprint=job.fingerprint,
         fold=job.number,
         block=asset.horizon,
-        rmse=Scoring.of(plan.spec).score(result, job.fingerprint).rmse,
+        rmse=Scorer.of(plan.spec).score(result, job.fingerprint).rmse,
         timestamps=tuple(timestamp(moment) for moment in moments[: len(shown)]),
         actual=tuple(asset.observed[: len(shown), 0].tolist()),
         forecast=tuple(shown.tolist()),

@@ -25,6 +25,10 @@ from kallos.specs.metrics import MEDIAN, OF_QUANTILES, QLIKE, RMSE, check_metric
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CalendarWindow = Literal["day", "week", "month", "quarter", "year"]
+FIRST_THEN_SECOND: Literal["first within one standard error, then best on the second"] = (
+    "first within one standard error, then best on the second"
+)
+PickRule = Literal["first within one standard error, then best on the second", "first"]
 
 
 def _offer_architectures(schema: dict[str, Any]) -> None:
@@ -100,6 +104,21 @@ class TuneSpec(Spec):
         description="Metric to minimise: 'rmse' or 'mae'; 'qlike' for a volatility or variance; 'pinball' or 'crps' if "
         "a likelihood is set; or module:function of a custom metric.",
     )
+    objectives: tuple[Annotated[str, checked(check_metric, "objectives")], ...] = Field(
+        (),
+        description="Several metrics to tune by, each in its own direction, in place of `metric`. The verdict goes by "
+        "the first. The study keeps the trials that no other trial dominates, and `pick` picks one of them.",
+    )
+    pick: Annotated[int, Field(ge=0)] | PickRule = Field(
+        FIRST_THEN_SECOND,
+        description="Which trial is picked with several objectives: of those within one standard error of the best by "
+        "the first, the best by the second (and then by the next ones); the best by the 'first' alone; or the number "
+        "of a trial.",
+        union_mode="left_to_right",
+    )
+    metrics: tuple[Annotated[str, checked(check_metric, "metrics")], ...] = Field(
+        (), description="Further metrics to show beside the objectives; nothing is chosen by them."
+    )
     baselines: Annotated[tuple[str, ...], checked(check_baselines, "baselines")] = Field(
         DEFAULT_BASELINES,
         description="Baselines that the model has to beat: 'zero', 'last', 'mean', 'drift', 'seasonal', 'ewma', 'har', "
@@ -162,6 +181,11 @@ class TuneSpec(Spec):
         return hash(self.model_dump_json())
 
     @property
+    def scored_metrics(self) -> tuple[str, ...]:
+        """The metrics that folds are scored by: the objectives, RMSE and MAE, and those to show beside them."""
+        return tuple(dict.fromkeys((*self.objectives, RMSE, MAE, *self.metrics)))
+
+    @property
     def metric_label(self) -> str:
         """The metric's name for people: `RMSE`."""
         return metric_label(self.metric)
@@ -193,6 +217,22 @@ class TuneSpec(Spec):
     def model_label(self) -> str:
         """The model as part of a name: `gru`, `gru+lstm`, `auto`."""
         return self.model_name.replace(",", "+")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metric_is_the_first_objective(cls, values: Any) -> Any:
+        """Let `metric` alone be the only objective, and the first of several objectives be the metric."""
+        if not isinstance(values, Mapping):
+            return values
+        objectives = values.get("objectives") or ()
+        several = (objectives,) if isinstance(objectives, str) else tuple(objectives)
+        metric = values.get("metric") or (several[0] if several else RMSE)
+        if several and several[0] != metric:
+            raise ValueError(
+                f"the first of 'objectives' must be the metric, and is {several[0]!r} with metric {metric!r}: set "
+                f"'metric' to {several[0]!r}, or remove it"
+            )
+        return {**values, "metric": metric, "objectives": several or (metric,)}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -22,6 +22,8 @@ from kallos.errors import DatabaseError, StudyError, UsageError, require, requir
 from kallos.features.databases import parse_url, reason_of, shown
 from kallos.planning import StudyPlan
 from kallos.scoring.score import FoldScore
+from kallos.specs.metrics import metric_of
+from kallos.specs.study import TuneSpec
 from kallos.study.locks import IfRunning, TakenOverError, study_lock
 from kallos.study.trials import SCORES, StudyTrial, WarmStart
 
@@ -68,7 +70,7 @@ class StudyRecord:
     def in_memory(cls, plan: StudyPlan) -> "StudyRecord":
         """Return a record in memory."""
         storage = optuna.storages.InMemoryStorage()
-        return cls(storage, storage.create_new_study([StudyDirection.MINIMIZE], plan.study_name))
+        return cls(storage, storage.create_new_study(_directions(plan.spec), plan.study_name))
 
     @property
     def warm_start(self) -> WarmStart:
@@ -78,7 +80,8 @@ class StudyRecord:
 
     def trials(self) -> list[StudyTrial]:
         """Return all trials by number."""
-        return [_read(trial) for trial in self._persistently(lambda _: self._all_trials())]
+        n_objectives = len(self._persistently(lambda _: self._storage.get_study_directions(self._study_id)))
+        return [_read(trial, n_objectives) for trial in self._persistently(lambda _: self._all_trials())]
 
     def begin(self, number: int, begun: FrozenTrial) -> None:
         """Write a trial whose parameters were drawn."""
@@ -110,8 +113,9 @@ class StudyRecord:
             self._storage = optuna.storages.get_storage(self._kept_in)
         else:
             kept, name = self._all_trials()[:first], self._storage.get_study_name_from_id(self._study_id)
+            directions = self._storage.get_study_directions(self._study_id)
             self._storage.delete_study(self._study_id)
-            self._study_id = self._storage.create_new_study([StudyDirection.MINIMIZE], name)
+            self._study_id = self._storage.create_new_study(directions, name)
             for trial in kept:
                 self._storage.create_new_trial(self._study_id, trial)
         self._all_trials()
@@ -287,7 +291,9 @@ def _commit_fast(storage: optuna.storages.RDBStorage) -> None:
 
 
 def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> int:
-    study = optuna.create_study(study_name=plan.study_name, storage=storage, direction="minimize", load_if_exists=True)
+    study = optuna.create_study(
+        study_name=plan.study_name, storage=storage, directions=_directions(plan.spec), load_if_exists=True
+    )
     recorded = study.user_attrs
     described: dict[str, Any] = {
         SPEC: plan.spec.model_dump(mode="json"),
@@ -308,6 +314,10 @@ def _open_study(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> int:
     return storage.get_study_id_from_name(plan.study_name)
 
 
+def _directions(spec: TuneSpec) -> list[StudyDirection]:
+    return [StudyDirection[metric_of(name).direction.upper()] for name in spec.objectives]
+
+
 def _warm_start(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> WarmStart:
     """Return the drawn parameters of the best trials of the latest study of the same family on earlier folds.
 
@@ -318,20 +328,23 @@ def _warm_start(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> WarmSta
     until = plan.windows[-1].validation_end
     earlier = [
         study
-        for study in optuna.get_all_study_summaries(storage)
+        for study in optuna.get_all_study_summaries(storage, include_best_trial=False)
         if study.user_attrs.get(_FAMILY) == plan.family
         and type(study.user_attrs[_UNTIL]) is type(until)
         and study.user_attrs[_UNTIL] < until
-        and study.best_trial is not None
     ]
-    if not earlier:
-        return WarmStart()
-    latest = max(earlier, key=lambda study: (study.user_attrs[_UNTIL], study.user_attrs[CREATED]))
-    complete = optuna.load_study(study_name=latest.study_name, storage=storage).get_trials(
-        deepcopy=False, states=(TrialState.COMPLETE,)
-    )
-    best = sorted(complete, key=lambda trial: (trial.value, trial.number))[: plan.spec.warm_start]
-    return WarmStart(study=latest.study_name, params=tuple(plan.fitting(trial.params) for trial in best))
+    metric = metric_of(plan.spec.metric)
+    for latest in sorted(
+        earlier, key=lambda study: (study.user_attrs[_UNTIL], study.user_attrs[CREATED]), reverse=True
+    ):
+        complete = optuna.load_study(study_name=latest.study_name, storage=storage).get_trials(
+            deepcopy=False, states=(TrialState.COMPLETE,)
+        )
+        if complete:
+            best = sorted(complete, key=lambda trial: (metric.as_loss(trial.values[0]), trial.number))
+            params = tuple(plan.fitting(trial.params) for trial in best[: plan.spec.warm_start])
+            return WarmStart(study=latest.study_name, params=params)
+    return WarmStart()
 
 
 def _remove_trials(engine: sqlalchemy.Engine, study_id: int, first: int) -> None:
@@ -353,19 +366,19 @@ def _remove_trials(engine: sqlalchemy.Engine, study_id: int, first: int) -> None
             connection.execute(table.delete().where(table.c.trial_id.in_(gone)))
 
 
-def _read(trial: FrozenTrial) -> StudyTrial:
+def _read(trial: FrozenTrial, n_objectives: int) -> StudyTrial:
     if not trial.state.is_finished():
         return StudyTrial(begun=trial)
     attrs = {**trial.system_attrs, **trial.user_attrs.get(_ENDED_ATTRS, {})}
+    # Optuna refuses intermediate values of several objectives.
+    reported = trial.user_attrs[SCORES] if n_objectives == 1 else []
     ended = create_trial(
         state=trial.state,
-        value=trial.value,
+        values=trial.values,
         params=trial.params,
         distributions=trial.distributions,
         user_attrs=trial.user_attrs,
         system_attrs=attrs,
-        intermediate_values={
-            fold: FoldScore(**score).value for fold, score in enumerate(trial.user_attrs[SCORES], start=1)
-        },
+        intermediate_values={fold: FoldScore(**score).value for fold, score in enumerate(reported, start=1)},
     )
     return StudyTrial(begun=trial, ended=ended)

@@ -14,7 +14,7 @@ from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.job import FoldJob
 from kallos.scoring.metrics import mean
 from kallos.scoring.result import FoldResult
-from kallos.scoring.score import Scoring
+from kallos.scoring.score import Scorer
 
 
 class SeedReplication(BaseModel):
@@ -63,8 +63,8 @@ def replicate(
     ]
     with ThreadPoolExecutor(workers) as threads:
         results = list(threads.map(evaluate, jobs))
-    scoring = Scoring.of(plan.spec)
-    scores = [scoring.score(result, job.fingerprint) for result, job in zip(results, jobs, strict=True)]
+    scorer = Scorer.of(plan.spec)
+    scores = [scorer.score(result, job.fingerprint) for result, job in zip(results, jobs, strict=True)]
     n_folds = len(plan.folds)
     values = tuple(
         mean([score.value for score in scores[position : position + n_folds]])

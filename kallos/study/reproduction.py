@@ -11,7 +11,7 @@ from kallos.scoring.job import FoldJob
 from kallos.scoring.machine import differences, installed_versions
 from kallos.scoring.metrics import mean
 from kallos.scoring.result import FoldResult
-from kallos.scoring.score import Scoring
+from kallos.scoring.score import Scorer
 from kallos.study.best_params import BestParams
 
 
@@ -49,8 +49,8 @@ def reproduce(
     jobs = plan.trial_jobs(best.best_trial, best.trial_params)
     with ThreadPoolExecutor(workers) as threads:
         results = list(threads.map(evaluate, jobs))
-    scoring = Scoring.of(best.spec)
-    scores = [scoring.score(result, job.fingerprint) for result, job in zip(results, jobs, strict=True)]
+    scorer = Scorer.of(best.spec)
+    scores = [scorer.score(result, job.fingerprint) for result, job in zip(results, jobs, strict=True)]
     folds = (
         Compared(f"fold {number}", window.value, score.value)
         for number, (window, score) in enumerate(zip(best.folds, scores, strict=True), start=1)

@@ -1,12 +1,15 @@
 """Trials, pending and ended."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict
 
+from kallos.scoring.metrics import mean
 from kallos.scoring.score import FoldScore
+from kallos.specs.metrics import Metric
 
 PARAMS, SCORES, REASON = "params", "scores", "reason"
 # The hash of the code and packages with which a trial failed.
@@ -47,7 +50,10 @@ class WarmStart(BaseModel):
 
 
 class TrialRecord(BaseModel):
-    """One trial; `value` is None unless all its folds were scored."""
+    """One trial; `values` has the mean over the folds of each metric, and is empty unless all folds were scored.
+
+    `value` is that of the first objective, or None.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,20 +61,30 @@ class TrialRecord(BaseModel):
     state: Literal["complete", "pruned", "failed"]
     params: dict[str, Any]
     value: float | None
+    values: dict[str, float]
     scores: tuple[FoldScore, ...]
     reason: str | None = None
 
     @classmethod
     def of(cls, number: int, ended: FrozenTrial) -> "TrialRecord":
         """Return the record of a trial that has ended."""
+        scores = tuple(FoldScore(**score) for score in ended.user_attrs.get(SCORES, []))
+        is_complete = ended.state is TrialState.COMPLETE
         return cls(
             number=number,
             state=_STATES[ended.state],
             params=ended.user_attrs[PARAMS],
-            value=ended.value if ended.state is TrialState.COMPLETE else None,
-            scores=tuple(FoldScore(**score) for score in ended.user_attrs.get(SCORES, [])),
+            value=ended.values[0] if is_complete else None,
+            values=mean_values(scores) if is_complete else {},
+            scores=scores,
             reason=ended.user_attrs.get(REASON),
         )
+
+    @property
+    def only_value(self) -> float:
+        """The value of a complete trial."""
+        assert self.value is not None
+        return self.value
 
     @property
     def seconds(self) -> float:
@@ -76,7 +92,16 @@ class TrialRecord(BaseModel):
         return sum(score.seconds for score in self.scores)
 
 
-def best_of(trials: list[TrialRecord]) -> TrialRecord | None:
-    """Return the complete trial with the lowest value, the first one of equals."""
-    complete = [(trial.value, trial.number, trial) for trial in trials if trial.value is not None]
-    return min(complete)[2] if complete else None
+def mean_values(scores: Sequence[FoldScore]) -> dict[str, float]:
+    """Return the mean over the folds by each metric."""
+    return {name: mean([score.values[name] for score in scores]) for name in scores[0].values}
+
+
+def complete_trials(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials that are scored on all folds."""
+    return [trial for trial in trials if trial.value is not None]
+
+
+def best_of(trials: Iterable[TrialRecord], metric: Metric) -> TrialRecord | None:
+    """Return the complete trial with the best value by the study's metric, the first one of equals."""
+    return min(complete_trials(trials), key=lambda trial: (metric.as_loss(trial.only_value), trial.number), default=None)
