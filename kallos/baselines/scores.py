@@ -80,8 +80,8 @@ def _windows(panel: Panel, fold: Fold, spec: TuneSpec, frequencies: Sequence[Fre
 
 
 def _errors(window: Window, forecasts: Mapping[str, Forecast]) -> dict[str, ForecastErrors]:
-    metric, powers = window.spec.metric, window.spec.features.variance_powers
-    return {name: errors_of(metric, forecast, window.actual, powers) for name, forecast in forecasts.items()}
+    metric, scoring = window.spec.metric, window.scoring
+    return {name: errors_of(metric, forecast, window.actual, scoring) for name, forecast in forecasts.items()}
 
 
 def _comparable(windows: Sequence[Mapping[str, ForecastErrors]], spec: TuneSpec) -> tuple[str, ...]:

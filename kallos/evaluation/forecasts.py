@@ -1,6 +1,7 @@
 """Forecasts of a hold-out, scored and compared with those of the baselines and the champion."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -45,8 +46,11 @@ def evaluate_forecasts(
     """
     refuse_too_few(holdout)
     spec, actual, unit = holdout.spec, holdout.actual, holdout.unit
-    powers = spec.features.variance_powers
-    loss = loss_of(spec.metric, powers)
+    repeated = last(holdout, holdout.origins)
+    # Some targets may behave like returns, others like levels.
+    is_level = np.square(repeated - actual).mean(axis=(0, 1)) < np.square(actual).mean(axis=(0, 1))
+    scoring = replace(holdout.scoring, reference=np.where(is_level, repeated, 0.0))
+    loss = loss_of(spec.metric, scoring)
     for name, each in {**forecasts, **({} if champion is None else {"the champion": champion})}.items():
         _refuse_unfit(name, each, (*actual.shape, len(each.levels)), spec.metric)
     baselines = {
@@ -73,17 +77,18 @@ def evaluate_forecasts(
             f"an evaluation needs a target that varies, and the baseline ({best_baseline}) forecasts "
             f"{spec.features.target_label!r} without error on the hold-out: choose other test dates or another target"
         )
-    repeated = last(holdout, holdout.origins)
-    # Some targets may behave like returns, others like levels.
-    is_level = np.square(repeated - actual).mean(axis=(0, 1)) < np.square(actual).mean(axis=(0, 1))
-    reference = np.where(is_level, repeated, 0.0)
 
     def against(name: str) -> Comparison:
         test = diebold_mariano(losses["model"], losses[name], overlap=holdout.overlap)
         # Excluding `LEVEL` on each side makes the interval agree with the one-sided test.
         confidence = 1 - 2 * LEVEL
         interval = skill_interval(
-            losses["model"], losses[name], confidence=confidence, overlap=holdout.overlap, of_mean=loss.of_mean
+            losses["model"],
+            losses[name],
+            confidence=confidence,
+            overlap=holdout.overlap,
+            of_mean=loss.of_mean,
+            skill=loss.metric.skill,
         )
         return Comparison(
             other=name,
@@ -110,12 +115,7 @@ def evaluate_forecasts(
         n_origins=len(actual),
         data_sha256=frame_sha256(holdout.frame),
         level=LEVEL,
-        scores={
-            name: score_forecasts(
-                actual, each, spec.metric, powers=powers, reference=reference, history=holdout.history
-            )
-            for name, each in forecasters.items()
-        },
+        scores={name: score_forecasts(actual, each, spec.metric, scoring) for name, each in forecasters.items()},
         rmse_by_seed={seed: rmse(each.over(unit).mean - actual) for seed, each in forecasts.items()},
         baseline=best_baseline,
         against_baseline=against_baseline,

@@ -20,10 +20,10 @@ from kallos.folds.columns import PreparedFold, prepare_fold
 from kallos.folds.cut import Fold, InnerCut
 from kallos.folds.panel import inner_cuts
 from kallos.scoring.job import FitSpec, FoldJob, FoldScore, rows_sha256
-from kallos.scoring.metrics import Forecast, ForecastErrors, errors_of, mean, mean_of_each
+from kallos.scoring.metrics import Forecast, ForecastErrors, Scoring, errors_of, mean, mean_of_each
 from kallos.scoring.recency import Recency
 from kallos.scoring.rolling import rolling_forecasts
-from kallos.scoring.targets import actual_targets, error_unit, windows_of
+from kallos.scoring.targets import actual_targets, error_unit, mean_change, targets_of, windows_of
 from kallos.specs.data import FeatureSpec
 from kallos.specs.metrics import QLIKE
 from kallos.words import scrubbed
@@ -85,7 +85,9 @@ def errors_by_asset(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> li
             raise FitError(f"forecasts must be finite, and {job.fit.model_name} made others")
         unit = error_unit(frame, fold, job.fit.features, in_own_units=job.in_own_units)
         actual = actual_targets(frame, fold, job.fit.features, job.fit.horizon) / unit
-        each.append(errors_of(job.metric, forecast.over(unit), actual, job.fit.features.variance_powers))
+        change = mean_change(targets_of(frame.iloc[fold.train_start : fold.train_stop], job.fit.features))
+        scoring = Scoring(job.fit.features.variance_powers, unit, change)
+        each.append(errors_of(job.metric, forecast.over(unit), actual, scoring))
         if job.metric == QLIKE and each[-1].value == math.inf:
             raise FitError(
                 f"forecasts must be positive with metric qlike, and {job.fit.model_name} made others: set "

@@ -32,6 +32,11 @@ def error_unit(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, *, in_own
     return unit
 
 
+def mean_change(rows: Array) -> Array:
+    """Return the mean absolute change from row to row of each target, by which MASE is scaled; `nan` for one row."""
+    return np.abs(np.diff(rows, axis=0)).mean(axis=0) if len(rows) > 1 else np.full(rows.shape[1], np.nan)
+
+
 def refuse_not_positive(frame: pd.DataFrame, targets: Sequence[str], what: str, remedy: str) -> None:
     """Raise `DataError` if a target is zero or negative in these rows; `what` needs positive ones."""
     for name in targets:

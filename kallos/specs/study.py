@@ -21,7 +21,7 @@ from kallos.architectures.study_space import StudySpace, study_space
 from kallos.errors import UsageError, explain
 from kallos.specs.baselines import ALWAYS_SCORED, DEFAULT_BASELINES, check_baselines
 from kallos.specs.data import DEFAULT_TARGET, DataSpec, FeatureSpec, Spec, checked
-from kallos.specs.metrics import MEDIAN, OF_QUANTILES, QLIKE, RMSE, check_metric, metric_label
+from kallos.specs.metrics import MEDIAN, QLIKE, RMSE, check_minimised, metric_label, metric_of
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CalendarWindow = Literal["day", "week", "month", "quarter", "year"]
@@ -95,10 +95,10 @@ class TuneSpec(Spec):
     folds: FoldSpec = FoldSpec()
     training: TrainingSpec = TrainingSpec()
     horizon: PositiveInt = Field(1, description="Number of steps to forecast from each origin.")
-    metric: Annotated[str, checked(check_metric, "metric")] = Field(
+    metric: Annotated[str, checked(check_minimised, "metric")] = Field(
         RMSE,
-        description="Metric to minimise: 'rmse' or 'mae'; 'qlike' for a volatility or variance; 'pinball' or 'crps' if "
-        "a likelihood is set; or module:function of a custom metric.",
+        description="Metric to minimise: 'rmse', 'mae', 'mase' or 'smape'; 'qlike' for a volatility or variance; "
+        "'pinball' or 'crps' if a likelihood is set; or module:function of a custom metric.",
     )
     baselines: Annotated[tuple[str, ...], checked(check_baselines, "baselines")] = Field(
         DEFAULT_BASELINES,
@@ -213,7 +213,7 @@ class TuneSpec(Spec):
         # Raises if a parameter has no value that fits the horizon and the likelihood.
         _ = self.search_space
         if self.likelihood is None:
-            if self.metric in OF_QUANTILES:
+            if metric_of(self.metric).needs_likelihood:
                 raise ValueError(f"metric {self.metric!r} needs quantile forecasts: set likelihood to 'quantile'")
             if self.quantiles != QUANTILES:
                 raise ValueError("quantiles need likelihood 'quantile': set it, or remove them")
@@ -268,7 +268,7 @@ def study_title(spec: TuneSpec) -> str:
 
 def unit(spec: TuneSpec) -> str:
     """Return the unit of errors: the target's own, standard deviations with several targets or assets, or none."""
-    if spec.metric == QLIKE:
+    if metric_of(spec.metric).unit == "none":
         return "none"
     return "own" if spec.in_own_units else "standard deviations"
 
