@@ -32,7 +32,7 @@ from kallos.folds.cut import Fold
 from kallos.planning import plan_study
 from kallos.scoring.fold import FittedFold, evaluate_fold, fit_fold, forecasts_of, model_of_fit
 from kallos.scoring.job import FoldJob
-from kallos.scoring.score import FoldScore, Scoring
+from kallos.scoring.score import FoldScore, Scorer
 from kallos.scoring.weights import restore_weights, weights_bytes
 from kallos.specs.metrics import RMSE
 from kallos.specs.study import TuneSpec, parse_tune_spec
@@ -283,7 +283,7 @@ CHECKS: tuple[Check, ...] = (
 
 def _score(job: FoldJob) -> FoldScore:
     """Return a job's score by RMSE."""
-    return Scoring(RMSE, job.fit.features.variance_powers).score(evaluate_fold(job), job.fingerprint)
+    return Scorer.by(RMSE, job.fit.features.variance_powers).score(evaluate_fold(job), job.fingerprint)
 
 
 def _corner_params(name: str) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from kallos.folds.study import cut_panel, inner_cuts_of, is_short
 from kallos.scoring.job import FitSpec, FoldJob, rows_sha256
 from kallos.scoring.machine import version_here
 from kallos.scoring.metrics import mean
-from kallos.specs.metrics import metric_source
+from kallos.specs.metrics import RMSE, Metric, metric_of, metric_source
 from kallos.specs.study import TuneSpec
 from kallos.storage import json_sha256
 from kallos.words import shorten
@@ -46,9 +46,10 @@ class DataSummary(BaseModel):
 
 
 class FoldWindow(BaseModel):
-    """A fold in timestamps, inclusive, with the errors of the baselines.
+    """A fold in timestamps, inclusive, with the scores of the baselines.
 
-    All errors but `baseline_rmse` are by the study's metric; all but `baseline_by_asset` are means over the assets.
+    `baseline_metrics` has those of each baseline by each metric; the others are by the study's metric, the first
+    objective. All but `baseline_by_asset` are means over the assets.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,9 +59,14 @@ class FoldWindow(BaseModel):
     validation_start: Timestamp
     validation_end: Timestamp
     baseline_values: dict[str, float]
-    baseline_rmse: dict[str, float]
+    baseline_metrics: dict[str, dict[str, float]]
     baseline_by_asset: dict[str, tuple[float, ...]]
     baseline_by_target: dict[str, tuple[float, ...]]
+
+    @property
+    def baseline_rmse(self) -> dict[str, float]:
+        """The RMSE of each baseline."""
+        return {name: values[RMSE] for name, values in self.baseline_metrics.items()}
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,8 @@ class StudyPlan:
         spec = self.spec
         content = [
             [job.fingerprint for name in self.space.spaces for job in self.trial_jobs(0, self.space.defaults(name))],
-            [spec.metric, metric_source(spec.metric), spec.features.variance_powers],
+            [[name, metric_source(name)] for name in spec.objectives],
+            spec.features.variance_powers,
             ENGINE_VERSION,
             [spec.seed, spec.pruner, spec.max_pending_trials, spec.warm_start],
             version_here("optuna"),
@@ -132,7 +139,7 @@ class StudyPlan:
             spec.data.assets,
             [[name, get_architecture(name).source_sha256] for name in self.space.spaces],
             [features.targets, features.label_horizon, spec.horizon],
-            [spec.metric, metric_source(spec.metric), spec.likelihood, spec.levels],
+            [[[name, metric_source(name)] for name in spec.objectives], spec.likelihood, spec.levels],
             spec.search_space.content,
         ]
         return json_sha256(content)
@@ -150,7 +157,7 @@ class StudyPlan:
     @cached_property
     def baseline(self) -> str:
         """The best by mean over the folds of the baselines that count."""
-        return best_baseline(self.baseline_values, self.spec.baselines)
+        return best_baseline(self.baseline_values, self.spec.baselines, metric_of(self.spec.metric))
 
     @property
     def baseline_value(self) -> float:
@@ -223,14 +230,17 @@ def plan_study(frame: pd.DataFrame, spec: TuneSpec, snapshots: str | Path) -> St
         holdout_start=None if cut.holdout_start is None else timestamp(cut.holdout_start),
         holdout_end=None if cut.holdout_end is None else timestamp(cut.holdout_end),
     )
-    if plan.baseline_value == 0:
+    metric = metric_of(spec.metric)
+    if metric.skill_is == "share" and plan.baseline_value == 0:
         raise DataError(
             f"a target must vary, and the baseline ({plan.baseline}) makes no error on {spec.features.target!r}: "
             f"choose another `target`, other dates or another `n_folds`"
         )
-    if not all(0 <= value < math.inf for window in plan.windows for value in window.baseline_values.values()):
+    lowest = 0 if metric.skill_is == "share" else -math.inf
+    if not all(lowest <= value < math.inf for window in plan.windows for value in window.baseline_values.values()):
+        least = " of at least 0" if lowest == 0 else ""
         raise UsageError(
-            f"a metric must return a finite number of at least 0 (lower is better), and {spec.metric} returns "
+            f"a metric must return a finite number{least} ({metric.better} is better), and {spec.metric} returns "
             f"{shorten(list(plan.baseline_values.values()))} for the baselines"
         )
     return plan
@@ -253,10 +263,9 @@ def mean_baseline_values(windows: Sequence[FoldWindow]) -> dict[str, float]:
     return {name: mean([window.baseline_values[name] for window in windows]) for name in names}
 
 
-def best_baseline(values: Mapping[str, float], named: Sequence[str]) -> str:
-    """Return the baseline with the lowest error of those that count, because a study names them."""
-    counted = counting(values, named)
-    return min(counted, key=counted.__getitem__)
+def best_baseline(values: Mapping[str, float], named: Sequence[str], metric: Metric) -> str:
+    """Return the best by this metric of the baselines that count, because a study names them."""
+    return metric.best_of(counting(values, named))
 
 
 def planned_folds(
@@ -276,7 +285,7 @@ def _planned(panel: Panel, fold: Fold, scores: BaselineScores) -> PlannedFold:
         validation_start=timestamp(panel.calendar[fold.validation_start]),
         validation_end=timestamp(panel.calendar[fold.validation_stop - 1]),
         baseline_values=scores.values,
-        baseline_rmse=scores.rmse,
+        baseline_metrics=scores.metrics,
         baseline_by_asset=scores.by_asset,
         baseline_by_target=scores.by_target,
     )

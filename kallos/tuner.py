@@ -17,6 +17,7 @@ from kallos.planning import StudyPlan
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.job import FoldJob
 from kallos.scoring.machine import environment_sha256, installed_versions
+from kallos.scoring.metrics import means_of_defined
 from kallos.scoring.score import FoldScore, Scorer
 from kallos.specs.metrics import metric_of
 from kallos.study.budget import Budget, BudgetSpentError
@@ -33,7 +34,16 @@ from kallos.study.events import (
 from kallos.study.record import StudyRecord, quiet_optuna
 from kallos.study.result import TuningResult
 from kallos.study.sampling import TrialSource
-from kallos.study.trials import ENVIRONMENT, PARAMS, REASON, SCORES, TRY_AGAIN, StudyTrial, TrialRecord, best_of, mean_values
+from kallos.study.trials import (
+    ENVIRONMENT,
+    PARAMS,
+    REASON,
+    SCORES,
+    TRY_AGAIN,
+    StudyTrial,
+    TrialRecord,
+    best_of,
+)
 from kallos.workers.queue import EvaluateFold, FoldQueue, Through, directly
 
 # The number of trials that show whether a study can work.
@@ -85,7 +95,7 @@ def _mean_scores(
                     raise optuna.TrialPruned
     finally:
         trial.set_user_attr(SCORES, [score.model_dump() for score in scores])
-    means = mean_values(scores)
+    means = means_of_defined([score.values for score in scores])
     return tuple(means[name] for name in scorer.objectives)
 
 

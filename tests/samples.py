@@ -74,10 +74,7 @@ def baseline_values(frame: pd.DataFrame, fold: Fold, spec: TuneSpec) -> dict[str
     """Return the error of each baseline in a fold of numbered rows, by the study's metric."""
     window = Window.of_fold(frame, fold, spec, Frequency(None))
     forecasts = baseline_forecasts(window)
-    return {
-        name: errors_of(spec.metric, each, window.actual, spec.features.variance_powers).value
-        for name, each in forecasts.items()
-    }
+    return {name: errors_of(spec.metric, each, window.actual, window.scoring).value for name, each in forecasts.items()}
 
 
 def fold_result(job: FoldJob, error: float, *, by_target: Sequence[float] | None = None, **fit: Any) -> FoldResult:

@@ -53,10 +53,10 @@ def counting(values: Mapping[str, Value], named: Sequence[str]) -> dict[str, Val
     return {name: value for name, value in values.items() if name in named or name == EACH_BEST}
 
 
-def best_by_target(errors: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
-    """Return the baseline with the lowest error for each target."""
-    n_targets = len(next(iter(errors.values())))
-    return tuple(min(errors, key=lambda name: errors[name][i]) for i in range(n_targets))
+def best_by_target(scores: Mapping[str, Sequence[float]], as_loss: Callable[[float], float] = float) -> tuple[str, ...]:
+    """Return the best baseline for each target; `as_loss` makes lower scores the better ones (`Metric.as_loss`)."""
+    n_targets = len(next(iter(scores.values())))
+    return tuple(min(scores, key=lambda name: as_loss(scores[name][i])) for i in range(n_targets))
 
 
 def with_each_best(forecasts: Mapping[str, Forecast], rules: Sequence[str]) -> dict[str, Forecast]:

@@ -1,4 +1,4 @@
-"""The errors of baselines in a study's folds, over the same (origin, step) pairs as for models."""
+"""The scores of baselines in a study's folds, over the same (origin, step) pairs as for models."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,61 +12,63 @@ from kallos.folds.cut import Fold
 from kallos.folds.panel import Panel
 from kallos.folds.study import naming
 from kallos.scoring.forecast import Forecast
-from kallos.scoring.metrics import ForecastErrors, errors_of, mean, mean_of_each
+from kallos.scoring.metrics import Measured, mean, mean_of_each, means_of_defined, measured
+from kallos.specs.metrics import metric_of, metric_of_one_target
 from kallos.specs.study import TuneSpec
 from kallos.words import shorten
 
-Errors = dict[str, tuple[float, ...]]
+Scores = dict[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class BaselineScores:
-    """Errors of each baseline in one fold, all but `rmse` by the study's metric.
+    """Scores of each baseline in one fold; `metrics` has those by each metric, the others are by the study's.
 
-    All but `by_asset` are means over the assets. `each target's best` has no errors by target.
+    All but `by_asset` are means over the assets. `each target's best` has no scores by target.
     """
 
     values: dict[str, float]
-    rmse: dict[str, float]
-    by_asset: Errors
-    by_target: Errors
+    metrics: dict[str, dict[str, float]]
+    by_asset: Scores
+    by_target: Scores
 
 
 def score_baselines(
     panel: Panel, folds: Sequence[Fold], spec: TuneSpec, *, beyond: Sequence[Fold] = ()
 ) -> list[BaselineScores]:
-    """Return the errors of the baselines in these folds of the calendar, then in those beyond.
+    """Return the scores of the baselines in these folds of the calendar, then in those beyond.
 
-    Baselines that do not exist in one of them, or have an infinite error, are left out of all. Each target's best
+    Baselines that do not exist in one of them, or have an infinite score, are left out of all. Each target's best
     baseline is the best by mean over the folds, without those `beyond`, among those that the study names. Raises
     `DataError` if a target is constant and its errors are in standard deviations, and `UsageError` if none of the
     study's baselines is left.
     """
     frequencies = [find_frequency(timestamps, spec.data.frequency) for timestamps in panel.timestamps]
     windows = [_windows(panel, fold, spec, frequencies) for fold in (*folds, *beyond)]
-    # Only errors are kept: forecasts of many quantiles fill the memory.
-    errors = [[_errors(window, baseline_forecasts(window)) for window in fold] for fold in windows]
-    names = _comparable([asset for fold in errors for asset in fold], spec)
-    by_target = [{name: mean_of_each([asset[name].by_target for asset in fold]) for name in names} for fold in errors]
-    rules = best_by_target(counting(mean_by_target(by_target[: len(folds)]), spec.baselines))
+    # Only scores are kept: forecasts of many quantiles fill the memory.
+    scores = [[_scores(window, baseline_forecasts(window)) for window in fold] for fold in windows]
+    names = _comparable([asset for fold in scores for asset in fold], spec)
+    by_target = [{name: mean_of_each([asset[name].by_target for asset in fold]) for name in names} for fold in scores]
+    own = metric_of(metric_of_one_target(spec.metric))
+    rules = best_by_target(counting(mean_by_target(by_target[: len(folds)]), spec.baselines), own.as_loss)
     if len(set(rules)) > 1:
         names = (*names, EACH_BEST)
-        for fold_errors, fold in zip(errors, windows, strict=True):
-            for asset, window in zip(fold_errors, fold, strict=True):
+        for fold_scores, fold in zip(scores, windows, strict=True):
+            for asset, window in zip(fold_scores, fold, strict=True):
                 combined = with_each_best(baseline_forecasts(window, dict.fromkeys(rules)), rules)
-                asset |= _errors(window, {EACH_BEST: combined[EACH_BEST]})
+                asset |= _scores(window, {EACH_BEST: combined[EACH_BEST]})
     return [
         BaselineScores(
-            values={name: mean([asset[name].value for asset in fold]) for name in names},
-            rmse={name: mean([asset[name].rmse for asset in fold]) for name in names},
-            by_asset={name: tuple(asset[name].value for asset in fold) for name in names},
-            by_target=own,
+            values={name: mean([asset[name].values[spec.metric] for asset in fold]) for name in names},
+            metrics={name: means_of_defined([asset[name].values for asset in fold]) for name in names},
+            by_asset={name: tuple(asset[name].values[spec.metric] for asset in fold) for name in names},
+            by_target=each,
         )
-        for fold, own in zip(errors, by_target, strict=True)
+        for fold, each in zip(scores, by_target, strict=True)
     ]
 
 
-def mean_by_target(folds: Sequence[Errors]) -> Errors:
+def mean_by_target(folds: Sequence[Scores]) -> Scores:
     """Return each baseline's mean error over the folds on each target."""
     return {name: mean_of_each([errors[name] for errors in folds]) for name in folds[0]}
 
@@ -80,16 +82,18 @@ def _windows(panel: Panel, fold: Fold, spec: TuneSpec, frequencies: Sequence[Fre
     return windows
 
 
-def _errors(window: Window, forecasts: Mapping[str, Forecast]) -> dict[str, ForecastErrors]:
-    metric, powers = window.spec.metric, window.spec.features.variance_powers
-    return {name: errors_of(metric, forecast, window.actual, powers) for name, forecast in forecasts.items()}
+def _scores(window: Window, forecasts: Mapping[str, Forecast]) -> dict[str, Measured]:
+    metrics, scoring = window.spec.scored_metrics, window.scoring
+    return {name: measured(metrics, forecast, window.actual, scoring) for name, forecast in forecasts.items()}
 
 
-def _comparable(windows: Sequence[Mapping[str, ForecastErrors]], spec: TuneSpec) -> tuple[str, ...]:
-    """Return the baselines that all windows have, with an error that is not infinite."""
-    names = tuple(
-        name for name in windows[0] if all(name in errors and not math.isinf(errors[name].value) for errors in windows)
-    )
+def _comparable(windows: Sequence[Mapping[str, Measured]], spec: TuneSpec) -> tuple[str, ...]:
+    """Return the baselines that all windows have, with scores that are not infinite by any objective."""
+
+    def is_finite(scores: Measured) -> bool:
+        return not any(math.isinf(scores.values[name]) for name in spec.objectives)
+
+    names = tuple(name for name in windows[0] if all(name in each and is_finite(each[name]) for each in windows))
     if not counting(dict.fromkeys(names), spec.baselines):
         raise UsageError(
             f"a study needs a baseline with a finite {spec.metric} in all folds; {shorten(spec.baselines)} have none: "

@@ -9,10 +9,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from kallos.errors import DataError
-from kallos.features.frequency import Frequency
+from kallos.features.frequency import Frequency, rows_per_year
 from kallos.folds.cut import Fold
-from kallos.scoring.targets import error_unit, refuse_not_positive, targets_of, windows_of
-from kallos.specs.metrics import QLIKE
+from kallos.scoring.metrics import Scoring
+from kallos.scoring.positions import Trading
+from kallos.scoring.targets import error_unit, mean_change, reference_at, refuse_not_positive, targets_of, windows_of
+from kallos.specs.metrics import MASE, QLIKE
 from kallos.specs.study import TuneSpec
 
 Array = npt.NDArray[np.float64]
@@ -24,8 +26,8 @@ class Window:
     """The rows of a frame from `start` on, forecast from every origin whose whole horizon lies in them.
 
     `frame` comes from `kallos.folds.columns.study_frame`, which moves labels to when they are known. `unit`, of shape
-    (targets,), is the unit of errors. Raises `DataError` if no horizon fits, or if the first origin lies before all
-    rows.
+    (targets,), is the unit of errors, and `change` the mean absolute change of one row over the training rows, in the
+    targets' own units. Raises `DataError` if no horizon fits, or if the first origin lies before all rows.
     """
 
     frame: pd.DataFrame
@@ -33,20 +35,29 @@ class Window:
     spec: TuneSpec
     frequency: Frequency
     unit: Array
+    change: Array
 
     @classmethod
     def of_fold(cls, frame: pd.DataFrame, fold: Fold, spec: TuneSpec, frequency: Frequency) -> Self:
         """Return a fold's window, with the fold's training rows before it.
 
-        Raises `DataError` if the metric is qlike and a target in the window is not positive.
+        Raises `DataError` if the metric is qlike and a target in the window is not positive, or if it is mase and a
+        target does not change in the training rows.
         """
-        if spec.metric == QLIKE:
+        if QLIKE in spec.objectives:
             scored = frame.iloc[fold.validation_start : fold.validation_stop]
             refuse_not_positive(
                 scored, spec.features.targets, "metric qlike", "repair these rows, or use another `metric`"
             )
         unit = error_unit(frame, fold, spec.features, in_own_units=spec.in_own_units)
-        return cls(frame.iloc[fold.rows], fold.validation_start - fold.train_start, spec, frequency, unit)
+        change = mean_change(targets_of(frame.iloc[fold.train_start : fold.train_stop], spec.features))
+        if MASE in spec.objectives and not (change > 0).all():
+            still = spec.features.targets[int(np.argmin(change > 0))]
+            raise DataError(
+                f"metric mase needs a target that changes over the training rows of each fold, and {still!r} does not "
+                f"in fold {fold.number}: use another `metric`, or choose other dates"
+            )
+        return cls(frame.iloc[fold.rows], fold.validation_start - fold.train_start, spec, frequency, unit, change)
 
     @classmethod
     def of_holdout(cls, frame: pd.DataFrame, rows: slice, spec: TuneSpec, frequency: Frequency) -> Self:
@@ -79,6 +90,18 @@ class Window:
     def targets(self) -> tuple[str, ...]:
         """The columns that are forecast."""
         return self.spec.features.targets
+
+    @property
+    def scoring(self) -> Scoring:
+        """What metrics need besides forecasts and `actual`."""
+        features = self.spec.features
+        return Scoring(
+            powers=features.variance_powers,
+            unit=self.unit,
+            change=self.change,
+            reference=reference_at(self.values, self.origins)[:, None, :],
+            trading=Trading(self.spec.cost_bps, rows_per_year(self.frame.index), features.lead),
+        )
 
     @property
     def horizon(self) -> int:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from kallos.baselines.forecasts import EACH_BEST, baseline_forecasts, best_by_target, counting, with_each_best
-from kallos.baselines.simple import last
 from kallos.baselines.window import Window
 from kallos.errors import DataError
 from kallos.evaluation.metrics import score_forecasts
@@ -18,6 +17,7 @@ from kallos.folds.cut import fewest_origins
 from kallos.scoring.forecast import Forecast
 from kallos.scoring.losses import loss_of
 from kallos.scoring.metrics import rmse
+from kallos.scoring.targets import behaves_like_a_level
 from kallos.specs.baselines import ALWAYS_SCORED
 from kallos.specs.metrics import QLIKE
 from kallos.words import shorten
@@ -46,8 +46,8 @@ def evaluate_forecasts(
     """
     refuse_too_few(holdout)
     spec, actual, unit = holdout.spec, holdout.actual, holdout.unit
-    powers = spec.features.variance_powers
-    loss = loss_of(spec.metric, powers)
+    scoring, powers = holdout.scoring, spec.features.variance_powers
+    loss = loss_of(spec.metric, scoring)
     for name, each in {**forecasts, **({} if champion is None else {"the champion": champion})}.items():
         _refuse_unfit(name, each, (*actual.shape, len(each.levels)))
         if spec.metric == QLIKE and not (each.scored_by(QLIKE, powers) > 0).all():
@@ -79,17 +79,18 @@ def evaluate_forecasts(
             f"an evaluation needs a target that varies, and the baseline ({best_baseline}) forecasts "
             f"{spec.features.target_label!r} without error on the hold-out: choose other test dates or another target"
         )
-    repeated = last(holdout, holdout.origins)
-    # Some targets may behave like returns, others like levels.
-    is_level = np.square(repeated - actual).mean(axis=(0, 1)) < np.square(actual).mean(axis=(0, 1))
-    reference = np.where(is_level, repeated, 0.0)
 
     def against(name: str) -> Comparison:
         test = diebold_mariano(losses["model"], losses[name], overlap=holdout.overlap)
         # Excluding `LEVEL` on each side makes the interval agree with the one-sided test.
         confidence = 1 - 2 * LEVEL
         interval = skill_interval(
-            losses["model"], losses[name], confidence=confidence, overlap=holdout.overlap, of_mean=loss.of_mean
+            losses["model"],
+            losses[name],
+            confidence=confidence,
+            overlap=holdout.overlap,
+            of_mean=loss.of_mean,
+            skill=loss.metric.skill,
         )
         return Comparison(
             other=name,
@@ -116,12 +117,7 @@ def evaluate_forecasts(
         n_origins=len(actual),
         data_sha256=frame_sha256(holdout.frame),
         level=LEVEL,
-        scores={
-            name: score_forecasts(
-                actual, each, spec.metric, powers=powers, reference=reference, history=holdout.history
-            )
-            for name, each in forecasters.items()
-        },
+        scores={name: score_forecasts(actual, each, spec.metric, scoring) for name, each in forecasters.items()},
         rmse_by_seed={seed: rmse(each.over(unit).mean - actual) for seed, each in forecasts.items()},
         baseline=best_baseline,
         against_baseline=against_baseline,
@@ -134,7 +130,7 @@ def evaluate_forecasts(
             beside,
             against_champion,
             baseline_rules=rules if best_baseline == EACH_BEST else (best_baseline,),
-            is_like_returns=not is_level.any(),
+            is_like_returns=not behaves_like_a_level(holdout.history).any(),
             holdout_evaluations=holdout_evaluations,
             tests=tests,
             score=loss.score,

@@ -19,7 +19,7 @@ from kallos.models.holdout_evaluations import EvaluationCount, EvaluationRecord
 from kallos.models.manifest import Manifest
 from kallos.models.trainer import TrainedModel
 from kallos.scoring.forecast import Forecast
-from kallos.specs.metrics import OF_QUANTILES
+from kallos.specs.metrics import metric_of
 from kallos.specs.study import TuneSpec
 from kallos.words import shorten
 
@@ -162,7 +162,7 @@ def opposing(champion: ModelWithRows, dates: ScoredDates, holdout: Window) -> Wi
     if its_own.horizon != holdout.horizon or not np.array_equal(its_scored, scored):
         raise UsageError(f"the champion must forecast the same values as the model, and {model_id} forecasts others")
     metric, levels = holdout.spec.metric, its_own.spec.levels
-    if metric in OF_QUANTILES and levels != holdout.spec.levels:
+    if metric_of(metric).needs_likelihood and levels != holdout.spec.levels:
         raise UsageError(
             f"with {metric} the champion must forecast the same quantiles as the model, and {model_id} forecasts "
             f"{shorten(levels) if len(levels) > 1 else 'points'}"

@@ -11,6 +11,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from kallos.specs.metrics import BUILT_IN, RMSE
+
 Array = npt.NDArray[np.float64]
 
 _RESAMPLES, _SEED = 2000, 0
@@ -28,7 +30,7 @@ class AccuracyTest:
 
 @dataclass(frozen=True)
 class SkillInterval:
-    """The share of the other's score that the model saves, and its confidence interval."""
+    """How much better the model's score is than the other's, and the confidence interval of that."""
 
     skill: float
     low: float
@@ -78,12 +80,14 @@ def skill_interval(
     confidence: float,
     overlap: int = 1,
     of_mean: Callable[[Array], Array] = np.sqrt,
+    skill: Callable[[float, float], float] = BUILT_IN[RMSE].skill,
 ) -> SkillInterval:
     """Return the skill with its percentile interval by the stationary bootstrap of Politis & Romano (1994).
 
-    `of_mean` turns a mean loss into the score, such as the mean squared error into the RMSE. The bootstrap draws the
-    same blocks of origins for both forecasters. Their mean length is chosen for the loss difference after Politis &
-    White (2004), corrected by Patton, Politis & White (2009), and is at least the overlap.
+    `of_mean` turns a mean loss into the score, such as the mean squared error into the RMSE, and `skill` compares the
+    scores (`Metric.skill`). The bootstrap draws the same blocks of origins for both forecasters. Their mean length is
+    chosen for the loss difference after Politis & White (2004), corrected by Patton, Politis & White (2009), and is at
+    least the overlap.
     """
     from arch.bootstrap import StationaryBootstrap, optimal_block_length
 
@@ -92,12 +96,10 @@ def skill_interval(
     # A difference that is constant up to rounding has no optimal length.
     block_length = max(overlap, round(optimal) if math.isfinite(optimal) else 1)
     bootstrap = StationaryBootstrap(block_length, losses, seed=np.random.default_rng(_SEED))
-    skill = partial(_skill, of_mean=of_mean)
-    low, high = bootstrap.conf_int(skill, reps=_RESAMPLES, method="percentile", size=confidence)[:, 0]
-    return SkillInterval(float(skill(losses)[0]), float(low), float(high), block_length)
+    skill_of = partial(_skill, of_mean=of_mean, skill=skill)
+    low, high = bootstrap.conf_int(skill_of, reps=_RESAMPLES, method="percentile", size=confidence)[:, 0]
+    return SkillInterval(float(skill_of(losses)[0]), float(low), float(high), block_length)
 
 
-def _skill(losses: Array, of_mean: Callable[[Array], Array]) -> Array:
-    model, other = of_mean(losses.mean(axis=0))
-    # Against a forecaster without error, the skill is zero at most.
-    return np.array([1 - model / max(other, np.finfo(float).tiny) if model != other else 0.0])
+def _skill(losses: Array, of_mean: Callable[[Array], Array], skill: Callable[[float, float], float]) -> Array:
+    return np.array([skill(*of_mean(losses.mean(axis=0)))])

@@ -5,6 +5,7 @@ A frequency is `"rows"` (an integer index), a pandas offset such as `"D"` or `"1
 which gives that distance.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -259,3 +260,11 @@ def _no_frequency(text: str) -> UsageError:
         f"frequency must be 'rows', 'sessions', a pandas frequency such as 'D' or 'h', or both as in 'sessions:h', "
         f"not {text!r}"
     )
+
+
+def rows_per_year(index: pd.Index) -> float:
+    """Return how many of such rows there are in a year of 365.25 days; `nan` without dates or with a single row."""
+    if not isinstance(index, pd.DatetimeIndex) or len(index) < 2:
+        return math.nan
+    years = (index[-1] - index[0]) / pd.Timedelta(days=365.25)
+    return float((len(index) - 1) / years)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from kallos.architectures import Widths, create_model, get_architecture
 from kallos.errors import DataError, FitError, KallosError, require
+from kallos.features.frequency import rows_per_year
 from kallos.features.snapshots import read_snapshot
 from kallos.folds.columns import PreparedFold, prepare_fold
 from kallos.folds.cut import Fold, InnerCut
@@ -23,7 +24,7 @@ from kallos.scoring.job import FitSpec, FoldJob, rows_sha256
 from kallos.scoring.recency import Recency
 from kallos.scoring.result import AssetForecasts, FoldFit, FoldResult
 from kallos.scoring.rolling import rolling_forecasts
-from kallos.scoring.targets import error_unit, targets_of, windows_of
+from kallos.scoring.targets import error_unit, mean_change, reference_at, targets_of, windows_of
 from kallos.specs.data import FeatureSpec
 from kallos.words import scrubbed
 
@@ -74,12 +75,16 @@ def _with_actual(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> Itera
     """Yield the forecasts of each asset with what scores them."""
     features = job.fit.features
     for fold, quantiles in zip(job.folds, quantiles_of(job, fitted), strict=True):
-        training = targets_of(frame.iloc[fold.train_start : fold.train_stop], features)
+        rows = frame.iloc[fold.rows]
+        values, start = targets_of(rows, features), fold.validation_start - fold.train_start
+        origins = np.arange(start, start + len(quantiles), dtype=np.int64) - job.fit.lead
         yield AssetForecasts(
             quantiles=quantiles,
-            observed=targets_of(frame.iloc[fold.validation_start : fold.validation_stop], features),
+            observed=values[start:],
+            reference=reference_at(values, origins),
             unit=error_unit(frame, fold, features, in_own_units=job.in_own_units),
-            change=np.abs(np.diff(training, axis=0)).mean(axis=0),
+            change=mean_change(values[: fold.train_stop - fold.train_start]),
+            rows_per_year=np.array([rows_per_year(rows.index)]),
         )
 
 

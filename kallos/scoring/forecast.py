@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from kallos.specs.metrics import MEDIAN, QLIKE, RMSE
+from kallos.specs.metrics import MEDIAN, metric_of
 
 Array = npt.NDArray[np.float64]
 
@@ -72,14 +72,17 @@ class Forecast:
         return all(bool(np.isfinite(part).all()) for part in self.parts)
 
     def scored_by(self, metric: str, powers: Sequence[int]) -> Array:
-        """Return what the metric compares with the actual values.
+        """Return what the metric compares with the actual values: means, forecasts of variances, or else medians.
 
-        This is the mean for RMSE, the forecast of the variance, or its root, for QLIKE, and else the median. `powers`
+        The forecast of a variance is its mean, and that of a volatility is the root of the mean of its square. `powers`
         are those of `FeatureSpec.variance_powers`.
         """
-        if metric == QLIKE:
-            return np.where(np.asarray(powers) == POWERS[0], self.mean, self.rms)
-        return self.mean if metric == RMSE else self.point
+        match metric_of(metric).scores:
+            case "mean":
+                return self.mean
+            case "variance":
+                return np.where(np.asarray(powers) == POWERS[0], self.mean, self.rms)
+        return self.point
 
     def over(self, unit: Array) -> "Forecast":
         """Return the forecasts divided by a unit of shape (targets,)."""

@@ -1,50 +1,47 @@
-"""The losses that a verdict's test compares; their mean determines the score that the study minimises."""
+"""The losses that a verdict's test compares; their mean determines the score that the study goes by."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from kallos.scoring.forecast import Forecast
-from kallos.scoring.metrics import pinball_losses, qlike_losses
-from kallos.specs.metrics import metric_label
+from kallos.scoring.metrics import Scoring, losses_by_origin, losses_by_target, score_of_mean
+from kallos.specs.metrics import Metric, metric_of_losses
 
 Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Loss:
-    """A loss, and the score that follows from its mean."""
+    """The loss of a metric, and the score that follows from its mean."""
 
-    name: str
-    score: str
-    each: Callable[[Forecast, Array], Array]
-    of_mean: Callable[[Array], Array]
+    metric: Metric
+    scoring: Scoring
+
+    @property
+    def name(self) -> str:
+        """The name of the loss of a single forecast."""
+        return self.metric.loss or ""
+
+    @property
+    def score(self) -> str:
+        """The name of the score that follows from the mean."""
+        return self.metric.label
 
     def by_origin(self, forecast: Forecast, actual: Array) -> Array:
         """Return the loss at each origin, the mean over steps, targets and quantiles."""
-        losses: Array = self.each(forecast, actual).reshape(len(actual), -1).mean(axis=1)
-        return losses
+        return losses_by_origin(self.metric.name, forecast, actual, self.scoring)
 
     def by_target(self, forecast: Forecast, actual: Array) -> tuple[float, ...]:
         """Return the loss of each target, the mean over origins, steps and quantiles."""
-        losses = np.moveaxis(self.each(forecast, actual), 2, 0)
-        return tuple(losses.reshape(len(losses), -1).mean(axis=1).tolist())
+        return losses_by_target(self.metric.name, forecast, actual, self.scoring)
+
+    def of_mean(self, mean_loss: Array) -> Array:
+        """Return the score that follows from a mean loss."""
+        return score_of_mean(self.metric.name, mean_loss)
 
 
-def loss_of(metric: str, powers: Sequence[int]) -> Loss:
-    """Return the loss whose mean determines the metric, or the squared error if there is no such loss.
-
-    `powers` are those of `FeatureSpec.variance_powers`.
-    """
-    match metric:
-        case "mae":
-            return Loss("absolute error", metric_label(metric), lambda f, actual: np.abs(f.point - actual), np.positive)
-        case "qlike":
-            name = metric_label(metric)
-            return Loss(name, name, lambda f, actual: qlike_losses(f, actual, powers), np.positive)
-        case "pinball" | "crps":
-            return Loss("pinball loss", metric_label(metric), pinball_losses, np.positive)
-        case _:
-            return Loss("squared error", "RMSE", lambda f, actual: np.square(f.mean - actual), np.sqrt)
+def loss_of(metric: str, scoring: Scoring) -> Loss:
+    """Return the loss whose mean determines the metric, or the squared error if there is no such loss."""
+    return Loss(metric_of_losses(metric), scoring)

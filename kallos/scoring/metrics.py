@@ -1,71 +1,171 @@
-"""The metrics that a study can minimise.
+"""Measuring forecasts by any metric of `kallos.specs.metrics`.
 
-RMSE and MAE are errors of point forecasts, in the target's own units. The pinball loss of a forecast q of quantile p is
-max(p (y - q), (p - 1) (y - q)), averaged over the quantiles (Koenker and Bassett, 1978, "Regression quantiles"). The
-CRPS is the integral of twice that over all p (Gneiting and Ranjan, 2011, "Comparing density forecasts using threshold-
-and quantile-weighted scoring rules"), approximated by twice the mean over the given quantiles.
-
-QLIKE is the mean of x - log(x) - 1, where x is the ratio of the actual variance to its forecast. Its expectation is
-least at the true variance, even if the actual values are noisy measurements of it (Patton, 2011, "Volatility forecast
-comparison using imperfect volatility proxies"). The ratio of a target that is not a variance is squared. The loss has
-no unit, and is infinite if a forecast is not positive.
+The arithmetic of metrics that follow from a mean of losses is in `kallos.scoring.pair_losses`, that of correlations in
+`kallos.scoring.agreement`, and that of what trading would have earned in `kallos.scoring.positions`. A metric that may
+be an objective always has a number, though QLIKE's may be infinite; one that is only shown may have none.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from kallos.errors import FitError, UsageError
+from kallos.scoring.agreement import f1_up, information_coefficient, rank_information_coefficient, varies
 from kallos.scoring.forecast import Forecast
-from kallos.specs.metrics import custom_metric, metric_of_one_target
+from kallos.scoring.pair_losses import pinball_losses, qlike_losses, scaled_errors, symmetric_errors, wrong_signs
+from kallos.scoring.positions import BY_SIGN, PROPORTIONAL, Positions, Trading
+from kallos.specs.metrics import Metric, custom_metric, metric_of, metric_of_one_target
 
 Array = npt.NDArray[np.float64]
 
+# The names of the metrics in `kallos.specs.metrics`.
+_AGREEMENT = {"ic": information_coefficient, "rank_ic": rank_information_coefficient, "f1_up": f1_up}
+
+
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """What metrics need besides the forecasts and the actual values, which are both in units of `unit`.
+
+    `powers`, one per target, are those of `FeatureSpec.variance_powers`. `change` is the mean absolute change of one
+    row over the training rows. `unit` and `change`, of shape (targets,), are in the target's own unit. Signs,
+    correlations and positions are those of moves from `reference`, which broadcasts to the forecasts: zero for
+    returns, the last known value for levels.
+    """
+
+    powers: tuple[int, ...]
+    unit: Array | float = 1.0
+    change: Array | float = math.nan
+    reference: Array | float = 0.0
+    trading: Trading = field(default_factory=Trading)
+
+    def of_target(self, target: int) -> "Scoring":
+        """Return the same for only the target at this position."""
+        n, one = len(self.powers), slice(target, target + 1)
+        reference = np.asarray(self.reference)
+        return replace(
+            self,
+            powers=self.powers[one],
+            unit=np.broadcast_to(self.unit, (n,))[one],
+            change=np.broadcast_to(self.change, (n,))[one],
+            reference=np.broadcast_to(reference, (*reference.shape[:-1], n))[..., one],
+        )
+
 
 @dataclass(frozen=True)
-class ForecastErrors:
-    """Errors over all origins, steps and targets; `value` and `by_target` are by the study's metric."""
+class Measured:
+    """Scores over all origins, steps and targets: by each metric, and by the first one on each target.
 
-    value: float
-    rmse: float
-    mae: float
+    A custom metric may need all targets together, so single targets are then scored by RMSE.
+    """
+
+    values: dict[str, float]
     by_target: tuple[float, ...]
-    n_forecasts: int
 
 
-def errors_of(metric: str, forecast: Forecast, actual: Array, powers: Sequence[int]) -> ForecastErrors:
-    """Return the errors of forecasts; arguments and errors raised are those of `measure`."""
-    own = metric_of_one_target(metric)
-    return ForecastErrors(
-        value=measure(metric, forecast, actual, powers),
-        rmse=rmse(forecast.mean - actual),
-        mae=float(np.abs(forecast.point - actual).mean()),
+def measured(metrics: Sequence[str], forecast: Forecast, actual: Array, scoring: Scoring) -> Measured:
+    """Return the scores of forecasts by each metric; arguments and errors raised are those of `measure`."""
+    own = metric_of_one_target(metrics[0])
+    return Measured(
+        values={name: measure(name, forecast, actual, scoring) for name in metrics},
         by_target=tuple(
-            measure(own, forecast.of_target(i), actual[:, :, [i]], powers[i : i + 1]) for i in range(actual.shape[2])
+            measure(own, forecast.of_target(i), actual[:, :, [i]], scoring.of_target(i)) for i in range(actual.shape[2])
         ),
-        n_forecasts=actual.size,
     )
 
 
-def measure(name: str, forecast: Forecast, actual: Array, powers: Sequence[int]) -> float:
-    """Return the error of forecasts; `actual` has the shape (origins, steps, targets).
+def measure(name: str, forecast: Forecast, actual: Array, scoring: Scoring) -> float:
+    """Return the score of forecasts by a metric; `actual` has the shape (origins, steps, targets).
 
-    `powers`, one per target, are those of `FeatureSpec.variance_powers`. Raises `FitError` if a custom metric raises or
-    does not return a number.
+    It is no number (`nan`) where a metric that is only shown is not defined, and for MASE if the training rows do not
+    change. Raises `UsageError` if there is no such metric, and `FitError` if a custom metric raises or does not return
+    a number.
     """
+    metric = metric_of(name)
+    if ":" in name:
+        return _measure_by_own(name, forecast.point, actual)
+    if metric.loss is not None:
+        return float(score_of_mean(name, pair_losses(name, forecast, actual, scoring).mean()))
+    made, came = scored_part(metric, forecast, scoring.powers) - scoring.reference, actual - scoring.reference
+    if name in _AGREEMENT:
+        return _AGREEMENT[name](made, came)
+    if name in BY_SIGN:
+        return BY_SIGN[name](Positions.by_sign(made, came, scoring.trading, scoring.unit))
+    return PROPORTIONAL[name](Positions.proportional(made, came, scoring.trading, scoring.unit))
+
+
+def columns_of(names: Iterable[str], forecast: Forecast, actual: Array, scoring: Scoring) -> dict[str, float | None]:
+    """Return the scores to show of forecasts by each metric, None where the rows leave nothing to find.
+
+    There is no sign to find if all actual values moved the same way, since a constant forecast is then always right,
+    and nothing to correlate with if they are all equal. Otherwise as `measure`.
+    """
+    scores = {name: measure(name, forecast, actual, scoring) for name in names if is_defined(name, actual, scoring)}
+    return {name: None if math.isnan(scores.get(name, math.nan)) else scores[name] for name in names}
+
+
+def is_defined(name: str, actual: Array, scoring: Scoring) -> bool:
+    """Return whether the actual values leave something to find by the metric, whatever is forecast."""
+    came = actual - scoring.reference
+    if name in ("direction", "f1_up"):
+        return bool((came > 0).any() and (came < 0).any())
+    return name not in ("ic", "rank_ic") or bool(varies(came).any())
+
+
+def losses_by_origin(name: str, forecast: Forecast, actual: Array, scoring: Scoring) -> Array:
+    """Return a metric's loss at each origin, the mean over steps, targets and quantiles, of shape (origins,).
+
+    `score_of_mean` of their mean is the score. Raises `UsageError` for a metric that is not determined by such a mean
+    (`Metric.loss` is None).
+    """
+    losses: Array = pair_losses(name, forecast, actual, scoring).reshape(len(actual), -1).mean(axis=1)
+    return losses
+
+
+def losses_by_target(name: str, forecast: Forecast, actual: Array, scoring: Scoring) -> tuple[float, ...]:
+    """Return a metric's mean loss on each target; as `losses_by_origin`."""
+    losses = np.moveaxis(pair_losses(name, forecast, actual, scoring), 2, 0)
+    return tuple(losses.reshape(len(losses), -1).mean(axis=1).tolist())
+
+
+def pair_losses(name: str, forecast: Forecast, actual: Array, scoring: Scoring) -> Array:
+    """Return a metric's loss of each single forecast, in the shape of `actual` or of the quantiles."""
+    part = scored_part(metric_of(name), forecast, scoring.powers)
     match name:
         case "rmse":
-            return rmse(forecast.mean - actual)
+            return np.square(part - actual)
         case "mae":
-            return float(np.abs(forecast.point - actual).mean())
+            return np.abs(part - actual)
+        case "mase":
+            return scaled_errors(part, actual, np.asarray(scoring.change) / scoring.unit)
+        case "smape":
+            return symmetric_errors(part, actual)
         case "qlike":
-            return float(qlike_losses(forecast, actual, powers).mean())
-        case "pinball" | "crps":
-            return float(pinball_losses(forecast, actual).mean()) * (2 if name == "crps" else 1)
-        case _:
-            return _measure_by_own(name, forecast.point, actual)
+            return qlike_losses(part, actual, scoring.powers)
+        case "pinball":
+            return pinball_losses(part, forecast.levels, actual)
+        case "crps":
+            return 2 * pinball_losses(part, forecast.levels, actual)
+        case "direction":
+            return wrong_signs(part - scoring.reference, actual - scoring.reference)
+    raise UsageError(f"{name!r} is not determined by a mean of losses: compare by another metric, such as 'rmse'")
+
+
+def score_of_mean(name: str, mean_loss: Array) -> Array:
+    """Return the score that follows from a mean loss, such as the root of a mean square."""
+    match name:
+        case "rmse":
+            return np.sqrt(mean_loss)
+        case "direction":
+            return 1 - mean_loss
+    return mean_loss
+
+
+def scored_part(metric: Metric, forecast: Forecast, powers: Sequence[int]) -> Array:
+    """Return what the metric compares with the actual values: quantiles, or one value of each forecast."""
+    return forecast.quantiles if metric.needs_likelihood else forecast.scored_by(metric.name, powers)
 
 
 def rmse(errors: Array) -> float:
@@ -78,26 +178,15 @@ def mean(errors: Sequence[float]) -> float:
     return float(np.mean(errors))
 
 
+def means_of_defined(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean by each metric over folds or assets, of those that are numbers; `nan` if none is."""
+    defined = {name: [each[name] for each in scores if not math.isnan(each[name])] for name in scores[0]}
+    return {name: mean(values) if values else math.nan for name, values in defined.items()}
+
+
 def mean_of_each(errors: Sequence[Sequence[float]]) -> tuple[float, ...]:
     """Return the means over folds or assets, position by position."""
     return tuple(mean(each) for each in zip(*errors, strict=True))
-
-
-def pinball_losses(forecast: Forecast, actual: Array) -> Array:
-    """Return the pinball loss of each quantile, in the quantiles' shape."""
-    levels = np.array(forecast.levels)
-    above = actual[..., None] - forecast.quantiles
-    losses: Array = np.maximum(levels * above, (levels - 1) * above)
-    return losses
-
-
-def qlike_losses(forecast: Forecast, actual: Array, powers: Sequence[int]) -> Array:
-    """Return the loss of each forecast, infinite if it is not positive, in the shape of `actual`."""
-    with np.errstate(divide="ignore", over="ignore"):
-        excess = (actual / np.maximum(forecast.scored_by("qlike", powers), 0)) ** np.asarray(powers) - 1
-    # x - log(x) - 1, in a form that rounding does not make negative.
-    losses: Array = np.where(np.isinf(excess), np.inf, excess - np.log1p(np.where(np.isinf(excess), 0, excess)))
-    return losses
 
 
 def _measure_by_own(name: str, point: Array, actual: Array) -> float:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Self
 
@@ -34,14 +34,16 @@ class AssetForecasts:
     """The forecasts of one asset's validation window, in the targets' own units, and what scores them.
 
     `quantiles` has the shape (origins, steps, targets, levels) and `observed`, the window's rows, (rows, targets).
-    `unit`, of shape (targets,), is the unit of errors, and `change` the mean absolute change from one training row to
-    the next.
+    `reference`, of shape (origins, targets), is that of `reference_at`. `unit`, of shape (targets,), is the unit of
+    errors, and `change` that of `mean_change`. `rows_per_year` is one number, `nan` without dates.
     """
 
     quantiles: Array
     observed: Array
+    reference: Array
     unit: Array
     change: Array
+    rows_per_year: Array
 
     @property
     def horizon(self) -> int:
@@ -52,6 +54,9 @@ class AssetForecasts:
     def actual(self) -> Array:
         """The actual values, of shape (origins, steps, targets), in the targets' own units."""
         return windows_of(self.observed, self.horizon)
+
+
+_NAMES = tuple(field.name for field in fields(AssetForecasts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +95,7 @@ class FoldResult:
             checksum = header.pop("sha256")
             fit, levels = FoldFit.model_validate(header["fit"]), tuple(header["levels"])
             parts = range(sum(name.endswith(".quantiles") for name in arrays))
-            assets = tuple(
-                AssetForecasts(*(arrays[f"{part}.{name}"] for name in ("quantiles", "observed", "unit", "change")))
-                for part in parts
-            )
+            assets = tuple(AssetForecasts(*(arrays[f"{part}.{name}"] for name in _NAMES)) for part in parts)
             found = cls(fit, levels, arrays["to_median"], assets)
         except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):
             raise ValueError("is not the result of a fold") from None
@@ -104,17 +106,8 @@ class FoldResult:
     def _arrays(self) -> dict[str, Array]:
         arrays = {"to_median": self.to_median}
         for part, asset in enumerate(self.assets):
-            arrays |= {f"{part}.{name}": np.ascontiguousarray(value) for name, value in _arrays_of(asset).items()}
+            arrays |= {f"{part}.{name}": np.ascontiguousarray(getattr(asset, name)) for name in _NAMES}
         return arrays
-
-
-def _arrays_of(asset: AssetForecasts) -> dict[str, Array]:
-    return {
-        "quantiles": asset.quantiles,
-        "observed": asset.observed,
-        "unit": asset.unit,
-        "change": asset.change,
-    }
 
 
 def _checksum(fingerprint: str, header: dict[str, object], arrays: dict[str, Array]) -> str:

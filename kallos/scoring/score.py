@@ -1,18 +1,16 @@
 """The score of a fold: a view of its forecasts by the metrics of a study."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
 from kallos.errors import FitError
-from kallos.scoring.forecast import Forecast
-from kallos.scoring.metrics import Scoring, mean, measure
+from kallos.scoring.metrics import Scoring, mean_of_each, means_of_defined, measured
 from kallos.scoring.positions import Trading
 from kallos.scoring.result import AssetForecasts, FoldResult
-from kallos.specs.metrics import MAE, QLIKE, RMSE, metric_of_one_target
+from kallos.specs.metrics import MAE, QLIKE, RMSE
 from kallos.specs.study import TuneSpec
 
 
@@ -57,16 +55,18 @@ class Scorer:
     objectives: tuple[str, ...]
     metrics: tuple[str, ...]
     powers: tuple[int, ...]
-    trading: Trading = field(default_factory=Trading)
+    cost_bps: float = 0.0
+    rows_held: int = 1
 
     @classmethod
     def of(cls, spec: TuneSpec) -> Self:
-        """Return the scoring of a study."""
-        return cls(spec.objectives, spec.scored_metrics, spec.features.variance_powers)
+        """Return the scorer of a study."""
+        features = spec.features
+        return cls(spec.objectives, spec.scored_metrics, features.variance_powers, spec.cost_bps, features.lead)
 
     @classmethod
     def by(cls, metric: str, powers: tuple[int, ...]) -> Self:
-        """Return the scoring by one metric, with RMSE and MAE."""
+        """Return the scorer by one metric, with RMSE and MAE."""
         return cls((metric,), tuple(dict.fromkeys((metric, RMSE, MAE))), powers)
 
     def score(self, result: FoldResult, fingerprint: str) -> FoldScore:
@@ -74,40 +74,26 @@ class Scorer:
 
         Raises `FitError` if a metric cannot score such forecasts.
         """
-        first = self.objectives[0]
-        pairs = list(zip(result.forecasts(), result.assets, strict=True))
-        each = [{name: self._measure(name, *pair) for name in self.metrics} for pair in pairs]
-        values = {name: mean_of_defined([asset[name] for asset in each]) for name in self.metrics}
-        if values.get(QLIKE) == math.inf and QLIKE in self.objectives:
+        each = [
+            measured(self.metrics, forecast.over(asset.unit), asset.actual / asset.unit, self.scoring_of(asset))
+            for forecast, asset in zip(result.forecasts(), result.assets, strict=True)
+        ]
+        first, values = self.metrics[0], means_of_defined([asset.values for asset in each])
+        if QLIKE in self.objectives and values[QLIKE] == math.inf:
             raise FitError(
                 "forecasts must be positive with metric qlike, and some are not: set `target_transform` to 'log'"
             )
-        targets = range(len(self.powers))
         return FoldScore(
             fingerprint=fingerprint,
             value=values[first],
             values=values,
-            by_asset=tuple(asset[first] for asset in each),
-            by_target=tuple(mean([self._measure_target(first, i, *pair) for pair in pairs]) for i in targets),
+            by_asset=tuple(asset.values[first] for asset in each),
+            by_target=mean_of_each([asset.by_target for asset in each]),
             n_forecasts=sum(asset.actual.size for asset in result.assets),
             **result.fit.model_dump(),
         )
 
-    def _measure(self, name: str, forecast: Forecast, asset: AssetForecasts) -> float:
-        scoring = self.scoring_of(asset)
-        return measure(name, forecast.over(asset.unit), asset.actual / asset.unit, scoring)
-
-    def _measure_target(self, name: str, target: int, forecast: Forecast, asset: AssetForecasts) -> float:
-        own, actual = forecast.over(asset.unit).of_target(target), (asset.actual / asset.unit)[:, :, [target]]
-        return measure(metric_of_one_target(name), own, actual, self.scoring_of(asset).of_target(target))
-
     def scoring_of(self, asset: AssetForecasts) -> Scoring:
         """Return what metrics need besides an asset's forecasts and actual values, in its units."""
-        reference = asset.reference[:, None, :] / asset.unit
-        return Scoring(self.powers, asset.unit, asset.change, reference, self.trading)
-
-
-def mean_of_defined(values: Sequence[float]) -> float:
-    """Return the mean of the values that are numbers, or `nan` if none is."""
-    defined = [value for value in values if not math.isnan(value)]
-    return mean(defined) if defined else math.nan
+        trading = Trading(self.cost_bps, float(asset.rows_per_year[0]), self.rows_held)
+        return Scoring(self.powers, asset.unit, asset.change, asset.reference[:, None, :] / asset.unit, trading)

@@ -32,6 +32,27 @@ def error_unit(frame: pd.DataFrame, fold: Fold, features: FeatureSpec, *, in_own
     return unit
 
 
+def mean_change(rows: Array) -> Array:
+    """Return the mean absolute change from row to row of each target, by which MASE is scaled; `nan` for one row."""
+    return np.abs(np.diff(rows, axis=0)).mean(axis=0) if len(rows) > 1 else np.full(rows.shape[1], np.nan)
+
+
+def behaves_like_a_level(rows: Array) -> npt.NDArray[np.bool_]:
+    """Return of each target whether its last value forecasts it better than zero does, in these rows."""
+    if len(rows) < 2:
+        return np.zeros(rows.shape[1], dtype=np.bool_)
+    smaller: npt.NDArray[np.bool_] = np.square(np.diff(rows, axis=0)).mean(axis=0) < np.square(rows[1:]).mean(axis=0)
+    return smaller
+
+
+def reference_at(rows: Array, origins: npt.NDArray[np.int64]) -> Array:
+    """Return what the moves of each target are counted from, of shape (origins, targets), from its values in all rows.
+
+    It is the last known value of a level, and zero for anything like a return, as far as is known at the first origin.
+    """
+    return np.where(behaves_like_a_level(rows[: origins[0] + 1]), rows[origins], 0.0)
+
+
 def refuse_not_positive(frame: pd.DataFrame, targets: Sequence[str], what: str, remedy: str) -> None:
     """Raise `DataError` if a target is zero or negative in these rows; `what` needs positive ones."""
     for name in targets:

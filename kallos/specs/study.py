@@ -21,7 +21,7 @@ from kallos.architectures.study_space import StudySpace, study_space
 from kallos.errors import UsageError, explain
 from kallos.specs.baselines import ALWAYS_SCORED, DEFAULT_BASELINES, check_baselines
 from kallos.specs.data import DEFAULT_TARGET, DataSpec, FeatureSpec, Spec, checked
-from kallos.specs.metrics import MEDIAN, OF_QUANTILES, QLIKE, RMSE, check_metric, metric_label
+from kallos.specs.metrics import MAE, MEDIAN, RMSE, check_metric, check_objective, metric_label, metric_of
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CalendarWindow = Literal["day", "week", "month", "quarter", "year"]
@@ -99,12 +99,13 @@ class TuneSpec(Spec):
     folds: FoldSpec = FoldSpec()
     training: TrainingSpec = TrainingSpec()
     horizon: PositiveInt = Field(1, description="Number of steps to forecast from each origin.")
-    metric: Annotated[str, checked(check_metric, "metric")] = Field(
+    metric: Annotated[str, checked(check_objective, "metric")] = Field(
         RMSE,
-        description="Metric to minimise: 'rmse' or 'mae'; 'qlike' for a volatility or variance; 'pinball' or 'crps' if "
-        "a likelihood is set; or module:function of a custom metric.",
+        description="Metric to tune by: 'rmse', 'mae', 'mase' or 'smape'; 'qlike' for a volatility or variance; "
+        "'pinball' or 'crps' if a likelihood is set; 'direction', 'ic' or 'rank_ic', of which more is better; or "
+        "module:function of a custom metric.",
     )
-    objectives: tuple[Annotated[str, checked(check_metric, "objectives")], ...] = Field(
+    objectives: tuple[Annotated[str, checked(check_objective, "objectives")], ...] = Field(
         (),
         description="Several metrics to tune by, each in its own direction, in place of `metric`. The verdict goes by "
         "the first. The study keeps the trials that no other trial dominates, and `pick` picks one of them.",
@@ -118,6 +119,11 @@ class TuneSpec(Spec):
     )
     metrics: tuple[Annotated[str, checked(check_metric, "metrics")], ...] = Field(
         (), description="Further metrics to show beside the objectives; nothing is chosen by them."
+    )
+    cost_bps: float = Field(
+        0.0,
+        ge=0,
+        description="What buying or selling costs, in hundredths of a percent, for metrics of positions, as sharpe.",
     )
     baselines: Annotated[tuple[str, ...], checked(check_baselines, "baselines")] = Field(
         DEFAULT_BASELINES,
@@ -247,8 +253,9 @@ class TuneSpec(Spec):
         # Raises if a parameter has no value that fits the horizon and the likelihood.
         _ = self.search_space
         if self.likelihood is None:
-            if self.metric in OF_QUANTILES:
-                raise ValueError(f"metric {self.metric!r} needs quantile forecasts: set likelihood to 'quantile'")
+            for name in self.scored_metrics:
+                if metric_of(name).needs_likelihood:
+                    raise ValueError(f"metric {name!r} needs quantile forecasts: set likelihood to 'quantile'")
             if self.quantiles != QUANTILES:
                 raise ValueError("quantiles need likelihood 'quantile': set it, or remove them")
             return self
@@ -302,7 +309,7 @@ def study_title(spec: TuneSpec) -> str:
 
 def unit(spec: TuneSpec) -> str:
     """Return the unit of errors: the target's own, standard deviations with several targets or assets, or none."""
-    if spec.metric == QLIKE:
+    if metric_of(spec.metric).unit == "none":
         return "none"
     return "own" if spec.in_own_units else "standard deviations"
 

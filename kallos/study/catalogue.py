@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict, computed_field
 from sqlalchemy.engine import URL
@@ -13,6 +14,7 @@ from sqlalchemy.engine import URL
 from kallos.errors import StudyError, UsageError
 from kallos.features.databases import shown
 from kallos.planning import DataSummary, FoldWindow, best_baseline, mean_baseline_values
+from kallos.specs.metrics import Direction, Metric, recorded_metric
 from kallos.study.locks import running_studies, study_lock
 from kallos.study.record import (
     CREATED,
@@ -26,11 +28,17 @@ from kallos.study.record import (
     opened_if_there,
     parse_storage_url,
 )
-from kallos.study.trials import TrialRecord, WarmStart, best_of
+from kallos.study.trials import TrialRecord, WarmStart, best_of, complete_trials
 from kallos.words import did_you_mean, shorten
 
 if TYPE_CHECKING:
     from optuna.study._frozen import FrozenStudy
+
+
+_DIRECTIONS: dict[StudyDirection, Direction] = {
+    StudyDirection.MINIMIZE: "minimize",
+    StudyDirection.MAXIMIZE: "maximize",
+}
 
 
 class TrialCounts(BaseModel):
@@ -63,6 +71,7 @@ class StudySummary(BaseModel):
     trials: TrialCounts
     n_trials: int
     metric: str
+    direction: Direction
     best_value: float | None
     baseline: str
     baseline_value: float
@@ -73,8 +82,9 @@ class StudySummary(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def skill(self) -> float | None:
-        """Share of the baseline's error that the best trial saves."""
-        return None if self.best_value is None else 1 - self.best_value / self.baseline_value
+        """How much better the best trial is than the baseline (`Metric.skill`)."""
+        metric = recorded_metric(self.metric, self.direction)
+        return None if self.best_value is None else metric.skill(self.best_value, self.baseline_value)
 
 
 class RecordedStudy(BaseModel):
@@ -96,7 +106,8 @@ class RecordedStudy(BaseModel):
         if self.best is None:
             return None
         pairs = zip(self.windows, self.best.scores, strict=True)
-        return sum(score.value < window.baseline_values[self.summary.baseline] for window, score in pairs)
+        metric, baseline = recorded_metric(self.summary.metric, self.summary.direction), self.summary.baseline
+        return sum(metric.is_better(score.value, window.baseline_values[baseline]) for window, score in pairs)
 
 
 def list_studies(storage_url: str) -> list[StudySummary]:
@@ -132,14 +143,15 @@ def read_study(storage_url: str, name: str, *, n_best: int = 5) -> RecordedStudy
         raise StudyError(f"a study must exist while it is read, and {name} was just deleted: run the command again")
     attrs = study.user_attrs
     records = [TrialRecord.of(trial.number, trial) for trial in trials if trial.state.is_finished()]
-    complete = sorted((each for each in records if each.value is not None), key=lambda each: (each.value, each.number))
+    metric = _metric(study)
+    complete = sorted(complete_trials(records), key=lambda each: (metric.as_loss(each.only_value), each.number))
     return RecordedStudy(
         summary=_summary(study, trials, name in running),
         spec=attrs[SPEC],
         data=DataSummary.model_validate(attrs[DATA]),
         windows=_windows(attrs),
         warm_start=WarmStart.model_validate(attrs[WARM]),
-        best=best_of(records),
+        best=best_of(records, metric),
         best_trials=tuple(complete[:n_best]),
     )
 
@@ -197,7 +209,8 @@ def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], is_running: bo
     attrs = study.user_attrs
     spec, baseline, created = attrs[SPEC], mean_baseline_values(_windows(attrs)), datetime.fromisoformat(attrs[CREATED])
     states, asset_id = [trial.state for trial in trials], spec["data"]["asset_id"]
-    name = best_baseline(baseline, spec["baselines"])
+    metric = _metric(study)
+    name = best_baseline(baseline, spec["baselines"], metric)
     moments = [moment for trial in trials for moment in (trial.datetime_start, trial.datetime_complete) if moment]
     return StudySummary(
         name=study.study_name,
@@ -212,14 +225,21 @@ def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], is_running: bo
         n_trials=spec["n_trials"],
         metric=spec["metric"],
         best_value=min(
-            (trial.values[0] for trial in trials if trial.state is TrialState.COMPLETE and trial.values), default=None
+            (trial.values[0] for trial in trials if trial.state is TrialState.COMPLETE and trial.values),
+            key=metric.as_loss,
+            default=None,
         ),
+        direction=metric.direction,
         baseline=name,
         baseline_value=baseline[name],
         created=created,
         last_activity=max((moment.astimezone(UTC) for moment in moments), default=created),
         is_running=is_running,
     )
+
+
+def _metric(study: "FrozenStudy") -> Metric:
+    return recorded_metric(study.user_attrs[SPEC]["metric"], _DIRECTIONS[study.directions[0]])
 
 
 def _windows(attrs: Mapping[str, Any]) -> tuple[FoldWindow, ...]:

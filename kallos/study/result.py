@@ -11,15 +11,13 @@ from kallos.features.moments import Timestamp
 from kallos.planning import DataSummary, FoldWindow
 from kallos.scoring.metrics import mean_of_each
 from kallos.scoring.score import FoldScore
+from kallos.specs.metrics import Metric, metric_of, metric_of_one_target
 from kallos.specs.study import TuneSpec
 from kallos.study.trials import TrialRecord, WarmStart
 
 
 class PartScore(BaseModel):
-    """The mean error over the folds on one asset or target, of the best trial and of the baseline.
-
-    `skill` is None if the baseline makes no error.
-    """
+    """The mean score over the folds on one asset or target, of the best trial and of the baseline."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,25 +25,27 @@ class PartScore(BaseModel):
     value: float
     baseline: str
     baseline_value: float
-    skill: float | None
+    skill: float
 
     @classmethod
-    def of(cls, name: str, value: float, baseline: str, baseline_value: float) -> Self:
+    def of(cls, name: str, value: float, baseline: str, baseline_value: float, metric: Metric) -> Self:
         """Return the score with its skill."""
-        skill = 1 - value / baseline_value if baseline_value else None
+        skill = metric.skill(value, baseline_value)
         return cls(name=name, value=value, baseline=baseline, baseline_value=baseline_value, skill=skill)
 
 
 class TuningResult(BaseModel):
     """The result of a study, with the scores of the baselines on the same folds.
 
-    `baseline` is the best of the baselines that count, because the study names them; `baseline_values` has all.
+    `best` is the trial that the rule of the study picks of the `front`, trials that no other one dominates. `baseline` is
+    the best of the baselines that count, because the study names them; `baseline_values` has all.
     `pending` counts the trials that were pending when a budget ended the run; the result does not contain them.
     """
 
     model_config = ConfigDict(frozen=True)
 
     best: TrialRecord
+    front: tuple[int, ...]
     trials: tuple[TrialRecord, ...]
     pending: int = 0
     baseline: str
@@ -76,20 +76,31 @@ class TuningResult(BaseModel):
 
     @property
     def best_value(self) -> float:
-        """Mean error of the best trial over the folds, by the study's metric."""
+        """Mean of the best trial over the folds, by the study's metric."""
         assert self.best.value is not None
         return self.best.value
 
     @property
+    def metric(self) -> Metric:
+        """The study's metric, the first objective."""
+        return metric_of(self.spec.metric)
+
+    @property
     def skill(self) -> float:
-        """Share of the baseline's error that the best trial saves; negative if it is worse."""
-        return 1 - self.best_value / self.baseline_value
+        """How much better the best trial is than the baseline (`Metric.skill`); negative if it is worse."""
+        return self.metric.skill(self.best_value, self.baseline_value)
 
     @property
     def skills(self) -> dict[str, float]:
-        """Share of each baseline's error that the best trial saves, the strongest baseline first."""
-        ordered = sorted(self.baseline_values.items(), key=lambda each: each[1])
-        return {name: 1 - self.best_value / value for name, value in ordered if value}
+        """How much better the best trial is than each baseline, the strongest baseline first."""
+        ordered = sorted(self.baseline_values.items(), key=lambda each: self.metric.as_loss(each[1]))
+        return {name: self.metric.skill(self.best_value, value) for name, value in ordered}
+
+    @property
+    def folds_won(self) -> int:
+        """Number of folds in which the best trial is better than the baseline."""
+        pairs = zip(self.windows, self.best.scores, strict=True)
+        return sum(self.metric.is_better(score.value, window.baseline_values[self.baseline]) for window, score in pairs)
 
     @property
     def saved(self) -> float:
@@ -105,7 +116,8 @@ class TuningResult(BaseModel):
         baseline = mean_of_each([window.baseline_by_asset[self.baseline] for window in self.windows])
         parts = zip(self.spec.data.assets, values, baseline, strict=True)
         return tuple(
-            PartScore.of(asset, value, self.baseline, baseline_value) for asset, value, baseline_value in parts
+            PartScore.of(asset, value, self.baseline, baseline_value, self.metric)
+            for asset, value, baseline_value in parts
         )
 
     @property
@@ -113,7 +125,9 @@ class TuningResult(BaseModel):
         """The best trial on each target, and the baseline that is best for it of those that count."""
         values = mean_of_each([score.by_target for score in self.best.scores])
         baseline = counting(mean_by_target([window.baseline_by_target for window in self.windows]), self.spec.baselines)
+        own = metric_of(metric_of_one_target(self.spec.metric))
+        rules = best_by_target(baseline, own.as_loss)
         return tuple(
-            PartScore.of(target, values[i], rule, baseline[rule][i])
-            for i, (target, rule) in enumerate(zip(self.spec.features.targets, best_by_target(baseline), strict=True))
+            PartScore.of(target, values[i], rule, baseline[rule][i], own)
+            for i, (target, rule) in enumerate(zip(self.spec.features.targets, rules, strict=True))
         )

@@ -1,13 +1,13 @@
 """Trials, pending and ended."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict
 
-from kallos.scoring.metrics import mean
+from kallos.scoring.metrics import means_of_defined
 from kallos.scoring.score import FoldScore
 from kallos.specs.metrics import Metric
 
@@ -75,7 +75,7 @@ class TrialRecord(BaseModel):
             state=_STATES[ended.state],
             params=ended.user_attrs[PARAMS],
             value=ended.values[0] if is_complete else None,
-            values=mean_values(scores) if is_complete else {},
+            values=means_of_defined([score.values for score in scores]) if is_complete else {},
             scores=scores,
             reason=ended.user_attrs.get(REASON),
         )
@@ -92,11 +92,6 @@ class TrialRecord(BaseModel):
         return sum(score.seconds for score in self.scores)
 
 
-def mean_values(scores: Sequence[FoldScore]) -> dict[str, float]:
-    """Return the mean over the folds by each metric."""
-    return {name: mean([score.values[name] for score in scores]) for name in scores[0].values}
-
-
 def complete_trials(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
     """Return the trials that are scored on all folds."""
     return [trial for trial in trials if trial.value is not None]
@@ -104,4 +99,6 @@ def complete_trials(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
 
 def best_of(trials: Iterable[TrialRecord], metric: Metric) -> TrialRecord | None:
     """Return the complete trial with the best value by the study's metric, the first one of equals."""
-    return min(complete_trials(trials), key=lambda trial: (metric.as_loss(trial.only_value), trial.number), default=None)
+    return min(
+        complete_trials(trials), key=lambda trial: (metric.as_loss(trial.only_value), trial.number), default=None
+    )

@@ -15,7 +15,7 @@ from kallos.folds.cut import Fold
 from kallos.report.rows import best_params_markdown
 from kallos.scoring.fold import errors_by_asset, evaluate_fold, fit_fold, forecasts_of
 from kallos.scoring.losses import loss_of
-from kallos.scoring.metrics import Forecast, measure
+from kallos.scoring.metrics import Forecast, Scoring, measure
 from kallos.scoring.targets import actual_targets
 from kallos.specs.metrics import custom_metric
 from kallos.specs.study import metric_with_unit, parse_tune_spec
@@ -25,6 +25,7 @@ from tests.kallos.baselines.test_garch import simulated_garch
 from tests.samples import baseline_values, make_features, small_job, small_plan, small_spec
 
 LEVELS = (0.1, 0.5, 0.9)
+OF_VARIANCE = Scoring((1,))
 DLINEAR = {"model_name": "dlinear", "training": {"max_epochs": 1}}
 
 
@@ -54,9 +55,9 @@ def test_pinball_loss_and_crps_are_those_of_others():
             for position, level in enumerate(LEVELS)
         ]
     )
-    assert measure("pinball", forecast, actual, (1,)) == pytest.approx(expected)
-    assert measure("crps", forecast, actual, (1,)) == pytest.approx(2 * expected)
-    assert measure("mae", forecast, actual, (1,)) == pytest.approx(
+    assert measure("pinball", forecast, actual, OF_VARIANCE) == pytest.approx(expected)
+    assert measure("crps", forecast, actual, OF_VARIANCE) == pytest.approx(2 * expected)
+    assert measure("mae", forecast, actual, OF_VARIANCE) == pytest.approx(
         mean_absolute_error(actual.ravel(), quantiles[..., 1].ravel())
     )
 
@@ -69,26 +70,26 @@ def test_the_crps_of_many_quantiles_is_that_of_the_normal_distribution():
     forecast = Forecast(np.zeros((1, 1, 1)), np.zeros((1, 1, 1)), norm.ppf(levels)[None, None, None], levels)
     # Gneiting and Raftery (2007), "Strictly proper scoring rules, prediction, and estimation", section 4.2.
     closed = 0.7 * (2 * norm.cdf(0.7) - 1) + 2 * norm.pdf(0.7) - 1 / np.sqrt(np.pi)
-    assert measure("crps", forecast, actual, (1,)) == pytest.approx(closed, rel=1e-3)
+    assert measure("crps", forecast, actual, OF_VARIANCE) == pytest.approx(closed, rel=1e-3)
 
 
 def test_qlike_is_the_loss_of_patton_in_variances():
     actual, forecast = np.array([[[2.0, 3.0]]]), Forecast.of_points(np.array([[[4.0, 2.0]]]))
     # The first target is a variance, the second a volatility.
     expected = np.mean([2 / 4 - np.log(2 / 4) - 1, 9 / 4 - np.log(9 / 4) - 1])
-    assert measure("qlike", forecast, actual, (1, 2)) == pytest.approx(expected)
-    loss = loss_of("qlike", (1, 2))
+    assert measure("qlike", forecast, actual, Scoring((1, 2))) == pytest.approx(expected)
+    loss = loss_of("qlike", Scoring((1, 2)))
     assert loss.by_origin(forecast, actual) == pytest.approx([expected])
     assert (loss.name, loss.of_mean(expected)) == ("QLIKE", expected)
-    assert measure("qlike", Forecast.of_points(actual), actual, (1, 2)) == 0
+    assert measure("qlike", Forecast.of_points(actual), actual, Scoring((1, 2))) == 0
     for refused in (0.0, -1.0):
-        assert measure("qlike", Forecast.of_points(np.full((1, 1, 2), refused)), actual, (1, 2)) == np.inf
+        assert measure("qlike", Forecast.of_points(np.full((1, 1, 2), refused)), actual, Scoring((1, 2))) == np.inf
 
 
 def test_qlike_takes_the_mean_and_not_the_median():
     actual, median, mean = (np.full((1, 1, 1), each) for each in (3.0, 1.0, 2.0))
     forecast = Forecast(median, mean, median[..., None])
-    assert measure("qlike", forecast, actual, (1,)) == pytest.approx(3 / 2 - np.log(3 / 2) - 1)
+    assert measure("qlike", forecast, actual, OF_VARIANCE) == pytest.approx(3 / 2 - np.log(3 / 2) - 1)
 
 
 @pytest.mark.parametrize("power", [1, 2])
@@ -97,12 +98,14 @@ def test_on_simulated_garch_qlike_is_least_at_the_true_variance(power):
     # A squared return is a noisy measure of its variance, with the variance as its mean.
     actual, true = ((each ** (1 / power))[:, None, None] for each in (returns**2, variance))
     shares = np.arange(0.8, 1.21, 0.05)
-    losses = [measure("qlike", Forecast.of_points(true * share ** (1 / power)), actual, (power,)) for share in shares]
+    losses = [
+        measure("qlike", Forecast.of_points(true * share ** (1 / power)), actual, Scoring((power,))) for share in shares
+    ]
     assert shares[np.argmin(losses)] == pytest.approx(1)
     unconditional = np.full_like(true, variance.mean() ** (1 / power))
     before = np.roll(true, 5, axis=0)
     for other in (unconditional, before):
-        assert measure("qlike", Forecast.of_points(other), actual, (power,)) > min(losses)
+        assert measure("qlike", Forecast.of_points(other), actual, Scoring((power,))) > min(losses)
 
 
 def test_a_study_by_qlike_leaves_out_baselines_that_are_not_positive_and_refuses_a_target_that_is_not(tmp_path):
@@ -188,7 +191,7 @@ def test_a_custom_metric_is_minimised(tmp_path, own):
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({"metric": "rsme"}, "metric must be one of rmse, mae, qlike, pinball, crps.*did you mean 'rmse'"),
+        ({"metric": "rsme"}, "metric must be one of rmse, mae, mase, smape, qlike, .* did you mean 'rmse'"),
         (
             {"metric": "no_such_module:f"},
             "must be the module:NAME of a function, and 'no_such_module:f' cannot be",
