@@ -23,7 +23,7 @@ from kallos.folds.panel import Panel
 from kallos.folds.study import cut_panel, inner_cuts_of, is_short
 from kallos.scoring.job import FitSpec, FoldJob, rows_sha256
 from kallos.scoring.machine import version_here
-from kallos.scoring.metrics import mean
+from kallos.scoring.metrics import Scores, mean, score_by
 from kallos.specs.metrics import RMSE, Metric, metric_of, metric_source
 from kallos.specs.study import TuneSpec
 from kallos.storage import json_sha256
@@ -59,14 +59,14 @@ class FoldWindow(BaseModel):
     validation_start: Timestamp
     validation_end: Timestamp
     baseline_values: dict[str, float]
-    baseline_metrics: dict[str, dict[str, float]]
+    baseline_metrics: dict[str, Scores]
     baseline_by_asset: dict[str, tuple[float, ...]]
     baseline_by_target: dict[str, tuple[float, ...]]
 
     @property
     def baseline_rmse(self) -> dict[str, float]:
         """The RMSE of each baseline."""
-        return {name: values[RMSE] for name, values in self.baseline_metrics.items()}
+        return {name: score_by(values, RMSE) for name, values in self.baseline_metrics.items()}
 
 
 @dataclass(frozen=True)

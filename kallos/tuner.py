@@ -1,6 +1,5 @@
 """Running a study: trials are asked and told in order; each is the mean error of a parameter set over the folds."""
 
-import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from kallos.planning import StudyPlan
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.job import FoldJob
 from kallos.scoring.machine import environment_sha256, installed_versions
-from kallos.scoring.metrics import means_of_defined
+from kallos.scoring.metrics import means_of_defined, score_by
 from kallos.scoring.score import FoldScore, Scorer
 from kallos.specs.metrics import metric_of
 from kallos.study.budget import Budget, BudgetSpentError
@@ -82,11 +81,6 @@ def _mean_scores(
     try:
         for job in jobs:
             score = scorer.score(evaluate(job), job.fingerprint)
-            for name in scorer.objectives:
-                if not math.isfinite(score.values[name]):
-                    raise FitError(
-                        f"a fold's score must be finite, and {name} of fold {job.number} is {score.values[name]}"
-                    )
             scores.append(score)
             watcher(FoldScored(trial.number, job.number, score))
             if may_be_pruned:
@@ -96,7 +90,7 @@ def _mean_scores(
     finally:
         trial.set_user_attr(SCORES, [score.model_dump() for score in scores])
     means = means_of_defined([score.values for score in scores])
-    return tuple(means[name] for name in scorer.objectives)
+    return tuple(score_by(means, name) for name in scorer.objectives)
 
 
 def run_tuning(

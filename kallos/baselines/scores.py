@@ -12,12 +12,12 @@ from kallos.folds.cut import Fold
 from kallos.folds.panel import Panel
 from kallos.folds.study import naming
 from kallos.scoring.forecast import Forecast
-from kallos.scoring.metrics import Measured, mean, mean_of_each, means_of_defined, measured
+from kallos.scoring.metrics import Measured, Scores, mean, mean_of_each, means_of_defined, measured, score_by
 from kallos.specs.metrics import metric_of, metric_of_one_target
 from kallos.specs.study import TuneSpec
 from kallos.words import shorten
 
-Scores = dict[str, tuple[float, ...]]
+Parts = dict[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class BaselineScores:
     """
 
     values: dict[str, float]
-    metrics: dict[str, dict[str, float]]
-    by_asset: Scores
-    by_target: Scores
+    metrics: dict[str, Scores]
+    by_asset: Parts
+    by_target: Parts
 
 
 def score_baselines(
@@ -59,16 +59,16 @@ def score_baselines(
                 asset |= _scores(window, {EACH_BEST: combined[EACH_BEST]})
     return [
         BaselineScores(
-            values={name: mean([asset[name].values[spec.metric] for asset in fold]) for name in names},
+            values={name: mean([score_by(asset[name].values, spec.metric) for asset in fold]) for name in names},
             metrics={name: means_of_defined([asset[name].values for asset in fold]) for name in names},
-            by_asset={name: tuple(asset[name].values[spec.metric] for asset in fold) for name in names},
+            by_asset={name: tuple(score_by(asset[name].values, spec.metric) for asset in fold) for name in names},
             by_target=each,
         )
         for fold, each in zip(scores, by_target, strict=True)
     ]
 
 
-def mean_by_target(folds: Sequence[Scores]) -> Scores:
+def mean_by_target(folds: Sequence[Parts]) -> Parts:
     """Return each baseline's mean error over the folds on each target."""
     return {name: mean_of_each([errors[name] for errors in folds]) for name in folds[0]}
 
@@ -91,7 +91,7 @@ def _comparable(windows: Sequence[Mapping[str, Measured]], spec: TuneSpec) -> tu
     """Return the baselines that all windows have, with scores that are not infinite by any objective."""
 
     def is_finite(scores: Measured) -> bool:
-        return not any(math.isinf(scores.values[name]) for name in spec.objectives)
+        return not any(math.isinf(score_by(scores.values, name)) for name in spec.objectives)
 
     names = tuple(name for name in windows[0] if all(name in each and is_finite(each[name]) for each in windows))
     if not counting(dict.fromkeys(names), spec.baselines):

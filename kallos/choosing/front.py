@@ -1,11 +1,12 @@
 """Several objectives: the trials that no other trial dominates, and the rule that picks one of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from kallos.errors import UsageError
+from kallos.scoring.metrics import Scores, score_by
 from kallos.specs.metrics import metric_of
 from kallos.specs.study import TuneSpec
 from kallos.study.trials import TrialRecord, complete_trials
@@ -51,7 +52,9 @@ def pick(trials: Sequence[TrialRecord], spec: TuneSpec) -> TrialRecord | None:
 def _within_one_error(complete: Sequence[TrialRecord], objective: str) -> list[TrialRecord]:
     """Return the trials whose paired differences to the best over the folds are within one standard error."""
     metric = metric_of(objective)
-    folds = np.array([[metric.as_loss(score.values[objective]) for score in trial.scores] for trial in complete])
+    folds = np.array(
+        [[metric.as_loss(score_by(score.values, objective)) for score in trial.scores] for trial in complete]
+    )
     best = folds[int(folds.mean(axis=1).argmin())]
     differences = folds - best
     n_folds = folds.shape[1]
@@ -72,10 +75,10 @@ def one_error(n_folds: int) -> float:
     return float(t.ppf(norm.cdf(1), n_folds - 1)) if n_folds > 1 else 1.0
 
 
-def _losses(values: Sequence[Mapping[str, float]], objectives: Sequence[str]) -> Array:
+def _losses(values: Sequence[Scores], objectives: Sequence[str]) -> Array:
     """Return numbers of which lower is better, of shape (trials, objectives)."""
     metrics = [metric_of(name) for name in objectives]
-    return np.array([[metric.as_loss(each[metric.name]) for metric in metrics] for each in values]).reshape(
+    return np.array([[metric.as_loss(score_by(each, metric.name)) for metric in metrics] for each in values]).reshape(
         len(values), len(objectives)
     )
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kallos.choosing.front import one_error
 from kallos.study.choice import Deflation, OneStandardError
 from kallos.study.result import TuningResult
-from kallos.study.trials import TrialRecord
+from kallos.study.trials import TrialRecord, complete_trials
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -32,12 +33,14 @@ def one_standard_error(result: TuningResult, operations_of: Callable[[Mapping[st
     best = result.best
     near = {trial.number: (trial, difference) for trial, difference in _near(result)}
     operations = {number: operations_of(trial.params) for number, (trial, _) in near.items()}
-    number = min(near, key=lambda number: (operations[number], _value(near[number][0]), number))
+    number = min(
+        near, key=lambda number: (operations[number], result.metric.as_loss(near[number][0].only_value), number)
+    )
     trial, (mean_difference, standard_error) = near[number]
     return OneStandardError(
         trial=number,
         params=trial.params,
-        value=_value(trial),
+        value=trial.only_value,
         mean_difference=mean_difference,
         standard_error=standard_error,
         quantile=one_error(len(result.windows)),
@@ -45,18 +48,6 @@ def one_standard_error(result: TuningResult, operations_of: Callable[[Mapping[st
         best_operations=operations[best.number],
         within=len(near),
     )
-
-
-def one_error(n_folds: int) -> float:
-    """Return the number of standard errors that count as one if the error is estimated from this many folds.
-
-    A trial that is as good as the best is within one known standard error of it in 84.1 % of cases. With an estimated
-    one, it is within this many in as many cases: the 84.1 % quantile of Student's t (1908), "The probable error of a
-    mean", is 1.84 for 2 folds, 1.32 for 3, 1.14 for 5, and 1 for many. A single fold has no standard error.
-    """
-    from scipy.stats import norm, t
-
-    return float(t.ppf(norm.cdf(1), n_folds - 1)) if n_folds > 1 else 1.0
 
 
 def deflate(result: TuningResult, *, resamples: int = RESAMPLES, seed: int = 0) -> Deflation | None:
@@ -68,17 +59,18 @@ def deflate(result: TuningResult, *, resamples: int = RESAMPLES, seed: int = 0) 
 
     Only complete trials count. Returns None with fewer than two of them or fewer than three folds.
     """
-    trials = _complete(result)
+    trials = complete_trials(result.trials)
     if len(trials) < 2 or len(result.windows) < FEWEST_FOLDS:
         return None
-    scores = np.array([_fold_values(trial) for trial in trials])
-    baseline = np.array([window.baseline_values[result.baseline] for window in result.windows])
+    scores = np.array([_fold_losses(trial, result) for trial in trials])
+    baseline = np.array([result.metric.as_loss(window.baseline_values[result.baseline]) for window in result.windows])
     rng = np.random.default_rng(seed)
-    value, baseline_value = _out_of_bag(scores, baseline, resamples, rng)
+    # A loss becomes a score as a score becomes a loss.
+    value, baseline_value = map(result.metric.as_loss, _out_of_bag(scores, baseline, resamples, rng))
     splits = list(_halves(scores.shape[1], resamples, rng))
     return Deflation(
         apparent_skill=result.skill,
-        skill=1 - value / baseline_value,
+        skill=result.metric.skill(value, baseline_value),
         value=value,
         baseline_value=baseline_value,
         overfitting=float(np.mean([_is_overfitted(scores, chosen_on) for chosen_on in splits])),
@@ -92,18 +84,8 @@ def deflate(result: TuningResult, *, resamples: int = RESAMPLES, seed: int = 0) 
     )
 
 
-def _complete(result: TuningResult) -> list[TrialRecord]:
-    """Return the trials that are scored on all folds."""
-    return [trial for trial in result.trials if trial.value is not None]
-
-
-def _value(trial: TrialRecord) -> float:
-    assert trial.value is not None
-    return trial.value
-
-
-def _fold_values(trial: TrialRecord) -> Array:
-    return np.array([score.value for score in trial.scores])
+def _fold_losses(trial: TrialRecord, result: TuningResult) -> Array:
+    return np.array([result.metric.as_loss(score.value) for score in trial.scores])
 
 
 def _near(result: TuningResult) -> Iterator[tuple[TrialRecord, tuple[float, float]]]:
@@ -113,8 +95,8 @@ def _near(result: TuningResult) -> Iterator[tuple[TrialRecord, tuple[float, floa
     if n_folds < 2:
         return
     most = one_error(n_folds)
-    for trial in _complete(result):
-        difference = _fold_values(trial) - _fold_values(result.best)
+    for trial in complete_trials(result.trials):
+        difference = _fold_losses(trial, result) - _fold_losses(result.best, result)
         mean, error = float(difference.mean()), float(difference.std(ddof=1) / math.sqrt(n_folds))
         if trial.number != result.best.number and mean <= most * error:
             yield trial, (mean, error)

@@ -65,7 +65,7 @@ class LeaderboardEntry(BaseModel):
             value=best.best_value,
             baseline=best.baseline,
             baseline_value=best.baseline_value,
-            folds_won=sum(fold.is_won for fold in best.folds),
+            folds_won=best.folds_won,
             folds=len(best.folds),
             trials=best.n_trials,
             pending=best.n_pending,

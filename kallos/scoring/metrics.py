@@ -6,7 +6,7 @@ be an objective always has a number, though QLIKE's may be infinite; one that is
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,6 +20,9 @@ from kallos.scoring.positions import BY_SIGN, PROPORTIONAL, Positions, Trading
 from kallos.specs.metrics import Metric, custom_metric, metric_of, metric_of_one_target
 
 Array = npt.NDArray[np.float64]
+
+# Scores by metrics; None where a metric is not defined.
+Scores = dict[str, float | None]
 
 # The names of the metrics in `kallos.specs.metrics`.
 _AGREEMENT = {"ic": information_coefficient, "rank_ic": rank_information_coefficient, "f1_up": f1_up}
@@ -58,10 +61,11 @@ class Scoring:
 class Measured:
     """Scores over all origins, steps and targets: by each metric, and by the first one on each target.
 
-    A custom metric may need all targets together, so single targets are then scored by RMSE.
+    A score is None where its metric is not defined. A custom metric may need all targets together, so single targets
+    are then scored by RMSE.
     """
 
-    values: dict[str, float]
+    values: Scores
     by_target: tuple[float, ...]
 
 
@@ -69,7 +73,7 @@ def measured(metrics: Sequence[str], forecast: Forecast, actual: Array, scoring:
     """Return the scores of forecasts by each metric; arguments and errors raised are those of `measure`."""
     own = metric_of_one_target(metrics[0])
     return Measured(
-        values={name: measure(name, forecast, actual, scoring) for name in metrics},
+        values={name: _or_none(measure(name, forecast, actual, scoring)) for name in metrics},
         by_target=tuple(
             measure(own, forecast.of_target(i), actual[:, :, [i]], scoring.of_target(i)) for i in range(actual.shape[2])
         ),
@@ -178,10 +182,20 @@ def mean(errors: Sequence[float]) -> float:
     return float(np.mean(errors))
 
 
-def means_of_defined(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the mean by each metric over folds or assets, of those that are numbers; `nan` if none is."""
-    defined = {name: [each[name] for each in scores if not math.isnan(each[name])] for name in scores[0]}
-    return {name: mean(values) if values else math.nan for name, values in defined.items()}
+def means_of_defined(scores: Sequence[Scores]) -> Scores:
+    """Return the mean by each metric over folds or assets, of the scores that are defined; None if none is."""
+    defined = {name: [value for each in scores if (value := each[name]) is not None] for name in scores[0]}
+    return {name: mean(values) if values else None for name, values in defined.items()}
+
+
+def score_by(scores: Scores, name: str) -> float:
+    """Return the score by a metric; `nan` where it is not defined."""
+    value = scores[name]
+    return math.nan if value is None else value
+
+
+def _or_none(score: float) -> float | None:
+    return None if math.isnan(score) else score
 
 
 def mean_of_each(errors: Sequence[Sequence[float]]) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from kallos.errors import FitError
-from kallos.scoring.metrics import Scoring, mean_of_each, means_of_defined, measured
+from kallos.scoring.metrics import Scores, Scoring, mean_of_each, means_of_defined, measured, score_by
 from kallos.scoring.positions import Trading
 from kallos.scoring.result import AssetForecasts, FoldResult
 from kallos.specs.metrics import MAE, QLIKE, RMSE
@@ -17,7 +17,7 @@ from kallos.specs.study import TuneSpec
 class FoldScore(BaseModel):
     """The scores of one parameter set on one fold, in units of `error_unit`.
 
-    `values` has those by each metric of the study, RMSE and MAE; one that is only shown is `nan` where it is not
+    `values` has those by each metric of the study, RMSE and MAE; one that is only shown is None where it is not
     defined. `value`, `by_asset` and `by_target` are by the study's metric, the first objective. All but `by_asset` are
     means over the assets. `fingerprint` is that of the fold job, under which the fold's forecasts are kept.
     """
@@ -26,7 +26,7 @@ class FoldScore(BaseModel):
 
     fingerprint: str
     value: float
-    values: dict[str, float]
+    values: Scores
     by_asset: tuple[float, ...]
     by_target: tuple[float, ...]
     n_forecasts: int
@@ -37,12 +37,12 @@ class FoldScore(BaseModel):
     @property
     def rmse(self) -> float:
         """The root of the mean square."""
-        return self.values[RMSE]
+        return score_by(self.values, RMSE)
 
     @property
     def mae(self) -> float:
         """The mean absolute error."""
-        return self.values[MAE]
+        return score_by(self.values, MAE)
 
 
 @dataclass(frozen=True)
@@ -72,22 +72,26 @@ class Scorer:
     def score(self, result: FoldResult, fingerprint: str) -> FoldScore:
         """Return the score of a fold; it covers all (origin, step) pairs and is the mean over the assets.
 
-        Raises `FitError` if a metric cannot score such forecasts.
+        Raises `FitError` if an objective cannot score such forecasts.
         """
         each = [
             measured(self.metrics, forecast.over(asset.unit), asset.actual / asset.unit, self.scoring_of(asset))
             for forecast, asset in zip(result.forecasts(), result.assets, strict=True)
         ]
         first, values = self.metrics[0], means_of_defined([asset.values for asset in each])
-        if QLIKE in self.objectives and values[QLIKE] == math.inf:
-            raise FitError(
-                "forecasts must be positive with metric qlike, and some are not: set `target_transform` to 'log'"
-            )
+        for name in self.objectives:
+            value = score_by(values, name)
+            if name == QLIKE and value == math.inf:
+                raise FitError(
+                    "forecasts must be positive with metric qlike, and some are not: set `target_transform` to 'log'"
+                )
+            if not math.isfinite(value):
+                raise FitError(f"a fold's score must be finite, and its {name} is {value}")
         return FoldScore(
             fingerprint=fingerprint,
-            value=values[first],
+            value=score_by(values, first),
             values=values,
-            by_asset=tuple(asset.values[first] for asset in each),
+            by_asset=tuple(score_by(asset.values, first) for asset in each),
             by_target=mean_of_each([asset.by_target for asset in each]),
             n_forecasts=sum(asset.actual.size for asset in result.assets),
             **result.fit.model_dump(),

@@ -10,6 +10,7 @@ from kallos.architectures.study_space import as_drawn
 from kallos.errors import DataError, explain
 from kallos.features.moments import Timestamp
 from kallos.planning import DataSummary, FoldWindow
+from kallos.scoring.metrics import Scores
 from kallos.scoring.score import FoldScore
 from kallos.specs.metrics import metric_label
 from kallos.specs.study import TuneSpec, unit
@@ -17,12 +18,31 @@ from kallos.storage import Folder, address_of, read_at
 from kallos.study.choice import NO_CHOICE, Deflation, HonestChoice, OneStandardError
 from kallos.study.names import BEST_PARAMS, failure_name, failures_folder, latest_name, study_folder
 from kallos.study.result import PartScore, TuningResult
-from kallos.study.trials import WarmStart
+from kallos.study.trials import TrialRecord, WarmStart
 from kallos.words import compared_to, scrubbed, shorten
 
 
+class FrontTrial(BaseModel):
+    """A trial that no other trial dominates, with its mean over the folds by each metric."""
+
+    model_config = ConfigDict(frozen=True)
+
+    trial: int
+    values: Scores
+    params: dict[str, Any]
+
+    @classmethod
+    def of(cls, trial: TrialRecord) -> Self:
+        """Return the entry of a trial."""
+        return cls(trial=trial.number, values=trial.values, params=trial.params)
+
+
 class ScoredWindow(BaseModel):
-    """A fold's window in timestamps, inclusive, with the best trial's and the baseline's errors by the metric."""
+    """A fold's window in timestamps, inclusive, with the best trial's and the baseline's scores.
+
+    `value` and `baseline_value` are by the study's metric, `values` and `baseline_values` by each; one that is not
+    defined is None.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,11 +50,11 @@ class ScoredWindow(BaseModel):
     train_end: Timestamp
     validation_start: Timestamp
     validation_end: Timestamp
+    fingerprint: str
     value: FiniteFloat
     baseline_value: FiniteFloat
-    rmse: FiniteFloat
-    baseline_rmse: FiniteFloat
-    mae: FiniteFloat
+    values: Scores
+    baseline_values: Scores
     by_asset: tuple[FiniteFloat, ...]
     baseline_by_asset: tuple[FiniteFloat, ...]
     by_target: tuple[FiniteFloat, ...]
@@ -47,15 +67,11 @@ class ScoredWindow(BaseModel):
         return cls(
             **window.model_dump(include={"train_start", "train_end", "validation_start", "validation_end"}),
             baseline_value=window.baseline_values[baseline],
-            baseline_rmse=window.baseline_rmse[baseline],
+            values=score.values,
+            baseline_values=window.baseline_metrics[baseline],
             baseline_by_asset=window.baseline_by_asset[baseline],
-            **score.model_dump(exclude={"epochs", "seconds"}),
+            **score.model_dump(exclude={"values", "epochs", "seconds"}),
         )
-
-    @property
-    def is_won(self) -> bool:
-        """Whether the best trial beats the baseline in this window."""
-        return self.value < self.baseline_value
 
 
 class BestParams(BaseModel):
@@ -68,6 +84,9 @@ class BestParams(BaseModel):
     best_trial: int
     metric: str
     unit: str
+    values: Scores
+    front: tuple[FrontTrial, ...]
+    folds_won: int
     baseline_value: FiniteFloat
     baseline: str
     baseline_values: dict[str, FiniteFloat]
@@ -107,6 +126,9 @@ class BestParams(BaseModel):
             best_trial=result.best.number,
             metric=spec.metric,
             unit=unit(spec),
+            values=result.best.values,
+            front=tuple(FrontTrial.of(trial) for trial in result.trials if trial.number in result.front),
+            folds_won=result.folds_won,
             baseline_value=result.baseline_value,
             baseline=baseline,
             baseline_values=result.baseline_values,
@@ -233,7 +255,7 @@ def since_last_run(result: TuningResult, last: BestParams | None) -> str:
     label = result.spec.metric_label
     if value == result.best_value:
         return f"The same as the last run's best, {label} {value:.6g} (trial {last.best_trial})."
-    comparison = compared_to(1 - result.best_value / value, "the last run's best")
+    comparison = compared_to(result.metric.skill(result.best_value, value), "the last run's best")
     return f"{comparison}, {label} {value:.6g}."
 
 

@@ -37,7 +37,7 @@ class PartScore(BaseModel):
 class TuningResult(BaseModel):
     """The result of a study, with the scores of the baselines on the same folds.
 
-    `best` is the trial that the rule of the study picks of the `front`, trials that no other one dominates. `baseline` is
+    `front` has the trials that no other one dominates, and `best` is the one that the study's rule picks. `baseline` is
     the best of the baselines that count, because the study names them; `baseline_values` has all.
     `pending` counts the trials that were pending when a budget ended the run; the result does not contain them.
     """

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict
 
-from kallos.scoring.metrics import means_of_defined
+from kallos.scoring.metrics import Scores, means_of_defined
 from kallos.scoring.score import FoldScore
 from kallos.specs.metrics import Metric
 
@@ -61,7 +61,7 @@ class TrialRecord(BaseModel):
     state: Literal["complete", "pruned", "failed"]
     params: dict[str, Any]
     value: float | None
-    values: dict[str, float]
+    values: Scores
     scores: tuple[FoldScore, ...]
     reason: str | None = None
 
