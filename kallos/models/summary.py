@@ -1,6 +1,7 @@
 """A trained model in sentences, for the terminal, and in markdown, for an artifact."""
 
 from kallos.models.manifest import Choice, Manifest
+from kallos.specs.metrics import metric_of
 from kallos.specs.study import metric_with_unit, study_title
 from kallos.words import compared_to, counted, day, short
 
@@ -26,10 +27,11 @@ def seed_replication_line(manifest: Manifest) -> str:
     if replicated is None:
         return "not replicated with more seeds"
     spread = "" if replicated.sd is None else f" ± {replicated.sd:.2g}"
-    label = metric_with_unit(manifest.spec)
+    label, metric = metric_with_unit(manifest.spec), metric_of(manifest.spec.metric)
+    skill = metric.skill(replicated.mean, replicated.baseline_value)
     return (
         f"{label} {replicated.mean:.6g}{spread} on the study's folds with {counted(len(replicated.seeds), 'seed')}: "
-        f"{compared_to(1 - replicated.mean / replicated.baseline_value, 'baseline')} ({replicated.baseline}, "
+        f"{compared_to(skill, 'baseline', metric.skill_is)} ({replicated.baseline}, "
         f"{replicated.baseline_value:.6g})"
     )
 

@@ -10,12 +10,13 @@ from kallos.report import pictures, tables
 from kallos.report.banner import banner
 from kallos.report.forecasts import BestForecasts
 from kallos.report.importance import FEWEST_TRIALS, drawn_trials, importance_of, search_space
+from kallos.specs.metrics import metric_of
 from kallos.specs.study import study_title
 from kallos.storage import Folder
 from kallos.study.best_params import is_latest
 from kallos.study.choice import Deflation, OneStandardError
 from kallos.study.events import StudyFinished
-from kallos.study.lines import run_summary
+from kallos.study.lines import picked_by, run_summary
 from kallos.study.names import REPORT, latest_name, results_of
 from kallos.study.result import TuningResult
 from kallos.words import counted, day, percent
@@ -54,6 +55,7 @@ def report_html(
     sections = [
         *([] if evaluation is None else [_holdout(evaluation)]),
         _folds(result),
+        *_objectives(result),
         _history(result),
         *_parameters(result),
         _forecasts(result, forecasts, no_forecasts),
@@ -100,6 +102,7 @@ def find_report(folder: str) -> str | None:
 
 def _holdout(evaluation: HoldoutEvaluation) -> Section:
     seeds = ", ".join(f"{rmse:.6g} (seed {seed})" for seed, rmse in evaluation.rmse_by_seed.items())
+    skill = evaluation.compared_by.skill_in_words("the model", whose="its")
     return Section(
         "holdout",
         "On the hold-out",
@@ -107,8 +110,7 @@ def _holdout(evaluation: HoldoutEvaluation) -> Section:
             f"Rolling forecasts of {evaluation.target_label}, {day(evaluation.test_start)} to "
             f"{day(evaluation.test_end)}. The baseline is the one that does best on the hold-out itself "
             f"({evaluation.baseline}), so it is the hardest to beat. Each point is the skill over another forecaster, "
-            f"the share of its {evaluation.score} that the model saves, and the line is the confidence interval. "
-            f"Left of zero, the model is worse.",
+            f"{skill}, and the line is the confidence interval. Left of zero, the model is worse.",
             f"Model {evaluation.model_id}; champion: {evaluation.champion_id or 'none'}. RMSE by seed: {seeds}.",
         ),
         pictures.comparison_picture(evaluation),
@@ -118,10 +120,11 @@ def _holdout(evaluation: HoldoutEvaluation) -> Section:
 
 
 def _folds(result: TuningResult) -> Section:
-    label = result.spec.metric_label
+    label, lowest = result.spec.metric_label, "highest" if result.metric.is_maximised else "lowest"
+    skill = result.metric.skill_in_words("the best trial", whose="the baseline's")
     words = [
-        f"Each bar is the best trial's skill in a fold, the share of the baseline's {label} that it saves. Below zero, "
-        "the baseline is better. Each fold trains only on rows before its window."
+        f"Each bar is the skill in a fold, {skill}. Below zero, the baseline is better. Each fold trains only on rows "
+        "before its window."
     ]
     if result.current_score is not None:
         words.append("The current window is not complete yet: it is drawn as an outline and left out of the mean.")
@@ -133,7 +136,7 @@ def _folds(result: TuningResult) -> Section:
             "rows, averaged over the assets."
         )
     words.append(
-        f"The baseline is the one with the lowest mean {label} over the folds of those that count, because the study "
+        f"The baseline is the one with the {lowest} mean {label} over the folds of those that count, because the study "
         f"names them. HAR and a ridge regression are always shown."
     )
     return Section(
@@ -144,17 +147,34 @@ def _folds(result: TuningResult) -> Section:
         (
             tables.fold_table(result),
             tables.baseline_table(result),
+            tables.metric_table(result),
             tables.asset_table(result),
             tables.target_table(result),
         ),
     )
 
 
+def _objectives(result: TuningResult) -> list[Section]:
+    objectives = [metric_of(name) for name in result.spec.objectives]
+    if len(objectives) == 1:
+        return []
+    words = [
+        f"The study was tuned by {', '.join(metric.label_with_better for metric in objectives)}. One trial dominates "
+        f"another if it is no worse by any of them, and better by one. Trial {result.best.number} was "
+        f"{picked_by(result)}. This page calls it the best trial, and compares by {objectives[0].label}."
+    ]
+    if len(objectives) > 2:
+        words.append("The plot shows the first two: a trial that others seem to dominate is better by another one.")
+    picture, table = pictures.front_picture(result), tables.front_table(result)
+    return [Section("objectives", "All objectives", tuple(words), picture, (table,))]
+
+
 def _history(result: TuningResult) -> Section:
     states = [trial.state for trial in result.trials]
     words = [
         f"{counted(len(states), 'trial')}: {states.count('complete')} complete, {states.count('pruned')} pruned, "
-        f"{states.count('failed')} failed. The best is trial {result.best.number}.",
+        f"{states.count('failed')} failed. The {'picked one' if result.is_picked else 'best'} is trial "
+        f"{result.best.number}.",
     ]
     if result.pending:
         words.append(f"A budget ended the run: {counted(result.pending, 'more trial')} had started, without a result.")
@@ -184,9 +204,9 @@ def _parameters(result: TuningResult) -> list[Section]:
         mattered = Section("importance", "Which parameters mattered", (f"Not shown: {why}.",))
     else:
         words = [
-            f"The share of the variance of the trials' values that each parameter explains, alone and together with "
-            f"others, by fANOVA (Hutter et al., 2014) over {counted(importance.trials, 'complete trial')}. It is only "
-            f"a rough guide."
+            f"The share of the variance of the trials' {result.spec.metric_label} that each parameter explains, alone "
+            f"and together with others, by fANOVA (Hutter et al., 2014) over "
+            f"{counted(importance.trials, 'complete trial')}. It is only a rough guide."
         ]
         if importance.left_out:
             words.append(f"Not drawn in every trial, and therefore left out: {', '.join(importance.left_out)}.")
@@ -203,7 +223,8 @@ def _parameters(result: TuningResult) -> list[Section]:
         "parallel",
         "All parameters at once",
         (
-            "Each line is a trial and runs down through its parameters to its value. Where the blue lines meet, the "
+            f"Each line is a trial and runs down through its parameters to its {result.spec.metric_label}, the best on "
+            f"the left. Where the blue lines meet, the "
             "search has settled.",
         ),
         pictures.parallel_picture(result, space),
