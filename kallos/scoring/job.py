@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kallos.architectures import Params, get_architecture
 from kallos.architectures.lookup import beside_source
+from kallos.architectures.losses import loss_source
 from kallos.architectures.study_space import model_of
 from kallos.features.snapshots import frame_sha256
 from kallos.folds.cut import Fold
@@ -94,7 +95,8 @@ class FitSpec:
             "params": dict(self.params),
             # The rows already show which columns were taken.
             "features": self.features.model_dump(mode="json", exclude={"columns", "known_now"}),
-            "training": self.training.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json", exclude={"loss"}),
+            "loss": [self.training.loss, loss_source(self.training.loss)] if architecture.stops_early else None,
             "horizon": self.horizon,
             "quantiles": self.quantiles,
             "mean_powers": self.mean_powers,

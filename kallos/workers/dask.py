@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
 
+from kallos.architectures.losses import MSE
 from kallos.errors import StudyError, require, require_callable, require_positive, require_whole
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.job import FoldJob, FoldScore
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 
 # What a worker needs code for besides Kallos: an architecture and a metric.
-_Kind = tuple[str, str]
+_Kind = tuple[str, str, str]
 
 
 def cluster_line(address: str) -> str:
@@ -136,7 +137,7 @@ class DaskPool:
             self._client.close(timeout=ANSWER_SECONDS)
 
     def _score_once(self, job: FoldJob, may_begin: Callable[[], None]) -> FoldScore:
-        kind = (job.fit.model_name, job.metric)
+        kind = (job.fit.model_name, job.fit.training.loss, job.metric)
         fold = RemoteFold(job, job.fingerprint, machine(), self._fold_timeout, self._evaluate)
         while True:
             worker = self._take(kind, may_begin)
@@ -305,8 +306,8 @@ class DaskPool:
 
 
 def _named(kind: _Kind) -> str:
-    model_name, metric = kind
-    return f"{model_name} by {metric}"
+    model_name, loss, metric = kind
+    return f"{model_name}{'' if loss == MSE else f' on {loss}'} by {metric}"
 
 
 @dataclass(eq=False)
