@@ -245,6 +245,8 @@ class TuneSpec(Spec):
                 f"the first of 'objectives' must be the metric, and is {several[0]!r} with metric {metric!r}: set "
                 f"'metric' to {several[0]!r}, or remove it"
             )
+        if len(set(several)) < len(several):
+            raise ValueError(f"'objectives' must name each objective once, not {', '.join(several)}")
         return {**values, "metric": metric, "objectives": several or (metric,)}
 
     @model_validator(mode="after")
