@@ -104,8 +104,9 @@ class FoldResult:
     def _arrays(self) -> dict[str, Array]:
         arrays = {"to_median": self.to_median}
         for part, asset in enumerate(self.assets):
-            arrays |= {f"{part}.{name}": np.ascontiguousarray(value) for name, value in _arrays_of(asset).items()}
-        return arrays
+            arrays |= {f"{part}.{name}": value for name, value in _arrays_of(asset).items()}
+        # Safetensors writes memory as it lies.
+        return {name: np.ascontiguousarray(value) for name, value in arrays.items()}
 
 
 def _arrays_of(asset: AssetForecasts) -> dict[str, Array]:

@@ -5,7 +5,8 @@ from scipy.stats import rankdata
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
 from kallos.evaluation.metrics import directional_accuracy, mase, rank_correlation, score_forecasts
-from kallos.scoring.metrics import Forecast, errors_of
+from kallos.scoring.forecast import Forecast
+from kallos.scoring.metrics import errors_of
 
 ACTUAL = np.array([[1.0, -2.0], [3.0, 4.0], [-1.0, 0.5]])
 FORECAST = np.array([[0.5, 1.0], [2.0, 5.0], [-2.0, -0.5]])
