@@ -29,8 +29,8 @@ from kallos.folds.cut import Fold
 from kallos.folds.study import rows_of_asset
 from kallos.planning import plan_study
 from kallos.scoring.fold import cuts_of_fit, fit_prepared, rows_to_fit
+from kallos.scoring.forecast import Forecast
 from kallos.scoring.job import FitSpec
-from kallos.scoring.metrics import Forecast
 from kallos.scoring.rolling import rolling_forecasts
 from kallos.scoring.targets import windows_of
 from kallos.scoring.training import quiet_single_thread

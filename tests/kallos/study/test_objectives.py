@@ -1,4 +1,4 @@
-"""Several objectives: one study on any number of workers and through any end, its front, and the trial picked from it."""
+"""Several objectives: the same study on any number of workers and through any end, its front, and what is picked."""
 
 import random
 import threading
