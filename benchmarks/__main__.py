@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.ingest import a_million_bars
-from benchmarks.studies import spec_of, untouched_job, write_features
+from benchmarks.studies import rmse_of, spec_of, untouched_job, write_features
 from kallos.specs.files import merge
 from kallos.specs.study import TuneSpec
 from kallos.workers.processes import FoldPool
@@ -109,12 +109,10 @@ def against_the_plain_loop(bench: Bench, study: str, target: float | None) -> No
         baseline=kallos["baseline_value"],
     )
     with FoldPool(2) as pool:
-        mean = {
-            name: statistics.mean(
-                pool.evaluate(untouched_job(study, found["best_params"], seed, home)).rmse for seed in SEEDS
-            )
-            for name, found in (("kallos", kallos), ("plain", plain))
-        }
+        mean = {}
+        for name, found in (("kallos", kallos), ("plain", plain)):
+            jobs = [untouched_job(study, found["best_params"], seed, home) for seed in SEEDS]
+            mean[name] = statistics.mean(rmse_of(job, pool.evaluate(job)) for job in jobs)
     bench.note(
         f"{study}: RMSE of the best parameters on an untouched window, kallos / plain, mean of 3 seeds",
         mean["kallos"] / mean["plain"],

@@ -29,8 +29,8 @@ from kallos.folds.cut import Fold
 from kallos.folds.study import rows_of_asset
 from kallos.planning import plan_study
 from kallos.scoring.fold import cuts_of_fit, fit_prepared, rows_to_fit
+from kallos.scoring.forecast import Forecast
 from kallos.scoring.job import FitSpec
-from kallos.scoring.metrics import Forecast
 from kallos.scoring.rolling import rolling_forecasts
 from kallos.scoring.targets import windows_of
 from kallos.scoring.training import quiet_single_thread
@@ -152,7 +152,7 @@ def errors(series: Series, contestant: Contestant, trials: int) -> pd.Series:
     params = tuned(frame[frame.index < series.first], spec) if trials else get_architecture(spec.model_name).defaults
     rows, horizon = rows_of_asset(frame, spec), spec.horizon
     fit = FitSpec.of(spec, params)
-    found = [_errors_of_window(rows, fold, fit) for fold in yearly(rows.index, series.first, horizon)]
+    found = [errors_of_window(rows, fold, fit) for fold in yearly(rows.index, series.first, horizon)]
     return pd.concat(found)
 
 
@@ -171,7 +171,7 @@ def yearly(index: pd.DatetimeIndex, first: str, horizon: int) -> Iterator[Fold]:
         yield Fold(number, 0, begin, begin, min(end + horizon - 1, len(index)))
 
 
-def _errors_of_window(rows: pd.DataFrame, fold: Fold, fit: FitSpec) -> pd.Series:
+def errors_of_window(rows: pd.DataFrame, fold: Fold, fit: FitSpec) -> pd.Series:
     cuts = cuts_of_fit(rows.index, (fold,), fit)
     (n_rows,) = rows_to_fit((fold,), cuts, fit)
     with quiet_single_thread():

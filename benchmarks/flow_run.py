@@ -15,60 +15,45 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
 from flows.server.api import set_environment
+from kallos.scoring.forecast import POWERS
 from kallos.scoring.job import FoldJob
-from kallos.scoring.result import FoldResult
+from kallos.scoring.result import AssetForecasts, FoldFit, FoldResult
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec
 
-if TYPE_CHECKING:
-    from kallos.report.forecasts import FoldForecasts
 
-
-def trivial_score(job: FoldJob) -> FoldResult:
-    """Score by a closed form with some noise: an architecture that takes no time to train."""
+def trivial_result(job: FoldJob) -> FoldResult:
+    """Forecast with the error of a closed form with some noise: an architecture that takes no time to train."""
     params = job.fit.params
     noise = random.Random(f"{sorted(params.items())}{job.rows_sha256}").uniform(0, 0.1)
     error = 1 + (math.log10(params["lr"]) + 3) ** 2 + 0.01 * params["hidden_dim"] + noise
-    return FoldScore(
-        value=error,
-        rmse=error,
-        mae=error,
-        by_asset=(error,),
-        by_target=(error,),
-        n_forecasts=1,
-        epochs=1,
-        best_epoch=1,
-        seconds=0.0,
+    return result_of_error(job, error)
+
+
+def result_of_error(job: FoldJob, error: float) -> FoldResult:
+    """Return forecasts of zero on all rows of a fold, each wrong by this error."""
+    import numpy as np
+
+    (fold,), steps, targets = job.folds, job.fit.horizon, len(job.fit.features.targets)
+    n_rows = fold.validation_stop - fold.validation_start
+    asset = AssetForecasts(
+        quantiles=np.zeros((n_rows - steps + 1, steps, targets, len(job.fit.levels))),
+        observed=np.full((n_rows, targets), error),
+        unit=np.ones(targets),
+        change=np.ones(targets),
     )
+    to_median = np.ones((len(POWERS), steps, targets))
+    return FoldResult(FoldFit(epochs=1, best_epoch=1, seconds=0.0), job.fit.levels, to_median, (asset,))
 
 
-def trivial_forecasts(job: FoldJob) -> "FoldForecasts":
-    """Forecast zero on all rows of a fold, without a fit."""
-    from kallos.features.moments import timestamp
-    from kallos.features.snapshots import read_snapshot
-    from kallos.report.forecasts import FoldForecasts
-
-    rows = read_snapshot(job.snapshot).iloc[job.folds[0].validation_start : job.folds[0].validation_stop]
-    return FoldForecasts(
-        fingerprint=job.fingerprint,
-        fold=job.number,
-        block=1,
-        rmse=trivial_score(job).rmse,
-        timestamps=tuple(timestamp(moment) for moment in rows.index),
-        actual=tuple(rows[job.fit.features.targets[0]].tolist()),
-        forecast=(0.0,) * len(rows),
-    )
-
-
-def without_fits(score: Callable[[FoldJob], FoldResult] = trivial_score) -> Callable[..., Any]:
-    """Return what stands in for `FoldPool`, whose folds are scored and forecast in this process and take no time."""
-    pool = SimpleNamespace(score=score, run=lambda _, job: trivial_forecasts(job))
-    return lambda *_, **__: nullcontext(pool)
+def without_fits(evaluate: Callable[[FoldJob], FoldResult] = trivial_result) -> Callable[..., Any]:
+    """Return what stands in for `FoldPool`, whose folds are evaluated in this process and take no time."""
+    return lambda *_, **__: nullcontext(SimpleNamespace(evaluate=evaluate))
 
 
 class Clock:
@@ -115,7 +100,7 @@ def main(spec: TuneSpec, run: RunSpec, out: Path, trivial: bool) -> dict[str, An
 
         def note(job: FoldJob) -> FoldResult:
             fitted.append(job.fingerprint)
-            return trivial_score(job)
+            return trivial_result(job)
 
         if trivial:
             flows.places.FoldPool = without_fits(note)  # type: ignore[assignment, misc]

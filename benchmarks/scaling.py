@@ -11,7 +11,6 @@ without it the database is SQLite in a temporary home. TRIALS are those of each 
 """
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.flow_run import Clock, trivial_score, without_fits
+from benchmarks.flow_run import Clock, trivial_result, without_fits
 from benchmarks.many_studies import features, refuse_failed_tasks
 from flows.server.api import set_environment
 from kallos.specs.study import TuneSpec
@@ -112,13 +111,13 @@ def storage(home: Path, url: str | None, trials: int = 200) -> None:
     from kallos.tuner import run_tuning
 
     plan = plan_study(features(0), spec_of("A0", trials), str(home / "snapshots"))
-    run_tuning(plan, evaluate=trivial_score, more_trials=1)
+    run_tuning(plan, evaluate=trivial_result, more_trials=1)
     begun = time.perf_counter()
-    run_tuning(plan, evaluate=trivial_score)
+    run_tuning(plan, evaluate=trivial_result)
     in_memory = time.perf_counter() - begun
     with open_record(url or f"sqlite:///{home / 'studies.db'}", plan) as record:
         begun = time.perf_counter()
-        run_tuning(plan, evaluate=trivial_score, record=record)
+        run_tuning(plan, evaluate=trivial_result, record=record)
         recorded = time.perf_counter() - begun
     _say(
         trials=trials,
@@ -130,27 +129,20 @@ def storage(home: Path, url: str | None, trials: int = 200) -> None:
 def cache(home: Path, _: str | None) -> None:
     """Write and read entries of the fold cache, in a folder and through fsspec, and print how many a second."""
     from kallos.cache import FoldCache
+    from kallos.planning import plan_study
 
-    score = FoldScore(
-        value=math.pi,
-        rmse=math.pi,
-        mae=math.e,
-        by_asset=(math.pi,),
-        by_target=(math.pi,),
-        n_forecasts=60,
-        epochs=8,
-        best_epoch=3,
-        seconds=4.2,
-    )
+    plan = plan_study(features(0), spec_of("A0", 1), str(home / "snapshots"))
+    job, *_ = plan.trial_jobs(0, plan.space.defaults("gru"))
+    result = trivial_result(job)
     names = [f"{number * 7919 % 2**32:064x}"[::-1] for number in range(ENTRIES)]
     for kind, folder in {"folder": home / "cache", "file URL": f"file://{home}/by-url"}.items():
         entries = FoldCache(folder)
         moments = [time.perf_counter()]
         for name in names:
-            entries.write(name, score)
+            entries.write(name, result)
         moments.append(time.perf_counter())
         for name in names:
-            assert entries.read(name) == score
+            assert entries.read(name) is not None
         moments.append(time.perf_counter())
         written, read = (ENTRIES / (b - a) for a, b in pairwise(moments))
         size = entries.holdings().size_bytes / ENTRIES
@@ -170,7 +162,7 @@ def worker(home: Path, _: str | None) -> None:
 
     def keep(job: FoldJob) -> Any:
         jobs.append(job)
-        return trivial_score(job)
+        return trivial_result(job)
 
     run_tuning(plan, evaluate=keep)
     with FoldPool(1) as pool:

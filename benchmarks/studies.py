@@ -10,6 +10,8 @@ from kallos.features.files.indicators import compute_indicators
 from kallos.features.store import FeatureStore
 from kallos.planning import StudyPlan, plan_study
 from kallos.scoring.job import FoldJob
+from kallos.scoring.result import FoldResult
+from kallos.scoring.score import Scoring
 from kallos.specs.files import merge
 from kallos.specs.study import TuneSpec
 
@@ -59,6 +61,11 @@ def untouched_job(study: str, params: dict[str, Any], seed: int, home: Path) -> 
     plan = plan_of(spec_of(study, seed=seed, **_UNTOUCHED[study]), home)
     (job,) = plan.trial_jobs(0, params)
     return job
+
+
+def rmse_of(job: FoldJob, result: FoldResult) -> float:
+    """Return the RMSE of a job's forecasts."""
+    return Scoring("rmse", job.fit.features.variance_powers).score(result, job.fingerprint).rmse
 
 
 def features_url(home: Path) -> str:

@@ -21,7 +21,10 @@ _GROUPS = {
 }
 # The commands that have commands of their own.
 _NESTED = {
-    "studies": ("List, show, compare and delete recorded studies.", ("list", "show", "compare", "delete")),
+    "studies": (
+        "List, show, compare, rescore and delete recorded studies.",
+        ("list", "show", "compare", "rescore", "delete"),
+    ),
     "cache": ("Show the size of the fold cache and the snapshots, and prune them.", ("info", "prune")),
     "models": (
         "Manage the registry of models: challengers, champions, retired models.",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kallos.architectures import Params, get_architecture
 from kallos.architectures.lookup import refuse_missing_packages
+from kallos.architectures.losses import loss_source
 from kallos.architectures.study_space import StudySpace
 from kallos.baselines.forecasts import counting
 from kallos.baselines.scores import BaselineScores, score_baselines
@@ -140,6 +141,7 @@ class StudyPlan:
             [[name, get_architecture(name).source_sha256] for name in self.space.spaces],
             [features.targets, features.label_horizon, spec.horizon],
             [[[name, metric_source(name)] for name in spec.objectives], spec.likelihood, spec.levels],
+            [spec.training.loss, loss_source(spec.training.loss)],
             spec.search_space.content,
         ]
         return json_sha256(content)

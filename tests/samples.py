@@ -19,9 +19,9 @@ from kallos.folds.cut import Fold
 from kallos.planning import StudyPlan, plan_study
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.job import FoldJob
-from kallos.scoring.metrics import errors_of
+from kallos.scoring.metrics import measure
 from kallos.scoring.result import AssetForecasts, FoldFit, FoldResult
-from kallos.scoring.score import FoldScore, Scoring
+from kallos.scoring.score import FoldScore, Scorer
 from kallos.specs.files import merge
 from kallos.specs.study import TuneSpec
 
@@ -74,7 +74,7 @@ def baseline_values(frame: pd.DataFrame, fold: Fold, spec: TuneSpec) -> dict[str
     """Return the error of each baseline in a fold of numbered rows, by the study's metric."""
     window = Window.of_fold(frame, fold, spec, Frequency(None))
     forecasts = baseline_forecasts(window)
-    return {name: errors_of(spec.metric, each, window.actual, window.scoring).value for name, each in forecasts.items()}
+    return {name: measure(spec.metric, each, window.actual, window.scoring) for name, each in forecasts.items()}
 
 
 def fold_result(job: FoldJob, error: float, *, by_target: Sequence[float] | None = None, **fit: Any) -> FoldResult:
@@ -82,7 +82,14 @@ def fold_result(job: FoldJob, error: float, *, by_target: Sequence[float] | None
     errors = np.array([error for _ in job.fit.features.targets] if by_target is None else by_target)
     ones = np.ones(len(errors))
     quantiles = np.tile(errors[None, None, :, None], (1, job.fit.horizon, 1, len(job.fit.levels)))
-    asset = AssetForecasts(quantiles, np.zeros((job.fit.horizon, len(errors))), unit=ones, change=ones)
+    asset = AssetForecasts(
+        quantiles=quantiles,
+        observed=np.zeros((job.fit.horizon, len(errors))),
+        reference=np.zeros((1, len(errors))),
+        unit=ones,
+        change=ones,
+        rows_per_year=np.array([365.25]),
+    )
     return FoldResult(
         fit=FoldFit.model_validate({"epochs": 1, "best_epoch": 1, "seconds": 2.0, **fit}),
         levels=job.fit.levels,
@@ -93,7 +100,7 @@ def fold_result(job: FoldJob, error: float, *, by_target: Sequence[float] | None
 
 def score_of(job: FoldJob, result: FoldResult, metric: str = "rmse") -> FoldScore:
     """Return the score of a job's result by a metric."""
-    return Scoring(metric, job.fit.features.variance_powers).score(result, job.fingerprint)
+    return Scorer.by(metric, job.fit.features.variance_powers).score(result, job.fingerprint)
 
 
 def evaluated(job: FoldJob, metric: str = "rmse") -> FoldScore:

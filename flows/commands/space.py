@@ -9,6 +9,7 @@ from rich.table import Table
 
 from flows.wording import AsJson, Console, print_json
 from kallos.architectures.description import described, literal, toml_lines
+from kallos.architectures.losses import MSE
 from kallos.architectures.study_space import StudySpace
 from kallos.errors import UsageError
 from kallos.specs.files import read_study_file
@@ -25,6 +26,9 @@ def space(
     ] = None,
     /,
     *,
+    loss: Annotated[
+        str | None, Parameter(help="Loss of the networks. [default: that of the study file, or else mse]")
+    ] = None,
     study: Annotated[Path | None, Parameter(help="Study file (TOML) whose own space overrides the default.")] = None,
     as_toml: Annotated[bool, Parameter(name="--toml", help="Print TOML to paste into a study file.")] = False,
     as_json: AsJson = False,
@@ -34,9 +38,10 @@ def space(
         raise UsageError("space prints one format: give --toml or --json, not both")
     values = read_study_file(study) if study else {}
     name, tables = model_name or values.get("model_name", "gru"), values.get("space", {})
-    if not isinstance(name, str) or not isinstance(tables, dict):
-        raise UsageError(f"model_name must be text, and space a table: correct {study}")
-    found = parse_space(name, tables)
+    training = values.get("training", {})
+    if not (isinstance(name, str) and isinstance(tables, dict) and isinstance(training, dict)):
+        raise UsageError(f"model_name must be text, and space and training tables: correct {study}")
+    found = parse_space(name, tables, loss or training.get("loss", MSE))
     if as_json:
         print_json(found.document())
     elif as_toml:

@@ -73,6 +73,35 @@ def compare(*names: Names, storage_url: StorageUrl = None, as_json: AsJson = Fal
         show_comparison(Console(), comparison)
 
 
+def rescore(
+    name: Annotated[str, Parameter(help="Name of a study.")],
+    /,
+    *,
+    metric: Annotated[str, Parameter(help="Metric to score the trials by, such as mae or direction.")],
+    storage_url: StorageUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a study's complete trials by another metric.
+
+    Needs no fit: the forecasts of all folds are in the fold cache. Pruned trials have too few of them.
+    """
+    from kallos.cache import FoldCache
+    from kallos.study import rescoring
+    from kallos.study.again import kept_rows
+    from kallos.study.catalogue import read_study
+
+    settings = Settings.read()
+    study = read_study(studies_address(storage_url), name, n_best=None)
+    rows = kept_rows(study.data, settings.snapshots)
+    rescored = rescoring.rescore(study, metric, FoldCache(settings.fold_cache), rows)
+    if as_json:
+        print_json(rescored.model_dump(mode="json"))
+    else:
+        from flows.terminal.studies import show_rescored
+
+        show_rescored(Console(), rescored)
+
+
 def delete(
     *names: Names,
     storage_url: StorageUrl = None,

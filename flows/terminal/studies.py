@@ -7,10 +7,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kallos.specs.metrics import metric_label, recorded_metric
+from kallos.specs.metrics import metric_label, metric_of, recorded_metric
 from kallos.study.catalogue import RecordedStudy, StudySummary
 from kallos.study.comparison import StudyComparison
-from kallos.words import counted, day, flattened, short, signed
+from kallos.study.rescoring import Rescored
+from kallos.words import counted, day, flattened, short, shorten, signed
 
 _NONE = ""
 
@@ -105,6 +106,39 @@ def show_comparison(console: Console, comparison: StudyComparison) -> None:
     for name, values in comparison.settings.items():
         table.add_row(name, *(_NONE if value is None else str(value) for value in values))
     console.print(table)
+
+
+def show_rescored(console: Console, rescored: Rescored) -> None:
+    """Print a study's trials by another metric, the best first, with their rank by the study's own."""
+    metric, own = metric_of(rescored.metric), metric_label(rescored.own_metric)
+    console.print(
+        Text(f"{rescored.study}: {counted(len(rescored.trials), 'complete trial')} by {metric.label}", "bold")
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("trial", metric.label, "skill", own, f"rank by {own}"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("parameters", overflow="fold")
+    for each in rescored.trials:
+        params = ", ".join(f"{name}={short(value)}" for name, value in each.params.items())
+        table.add_row(
+            str(each.trial),
+            _value(each.value),
+            signed(each.skill, metric.skill_is),
+            _value(each.own_value),
+            str(each.rank),
+            Text(params),
+        )
+    console.print(table)
+    if rescored.baseline is not None:
+        console.print(f"baseline ({rescored.baseline}): {_value(rescored.baseline_value)}")
+    else:
+        console.print("no baseline: the study's rows are in no snapshot any more, so the skill is unknown")
+    if rescored.missing:
+        numbers = shorten([str(number) for number in rescored.missing], 5)
+        console.print(
+            f"left out, because their forecasts are no longer in the fold cache: {numbers}; run the study again with "
+            f"`refresh_cache` to have them"
+        )
 
 
 def _best(study: StudySummary, style: str = "") -> Text:

@@ -5,6 +5,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from kallos.architectures.lookup import get_architecture, registry
+from kallos.architectures.losses import MSE, Units, get_loss
 from kallos.architectures.recipe import (
     RECENCY_DEFAULTS,
     Architecture,
@@ -19,11 +20,13 @@ from kallos.words import did_you_mean
 
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
+    from torch.nn import Module
 
 __all__ = [
     "Architecture",
     "ModelContext",
     "Params",
+    "Units",
     "Widths",
     "create_model",
     "darts_arguments",
@@ -43,16 +46,19 @@ def create_model(
     make_callbacks: Callable[[], list[Any]] = list,
     widths: Widths = Widths(covariates=1),  # noqa: B008
     quantiles: tuple[float, ...] | None = None,
+    loss: str = MSE,
+    units: Units | None = None,
 ) -> "GlobalForecastingModel":
     """Return an untrained Darts model that forecasts `horizon` steps at once.
 
     `params` replace the architecture's defaults. `lead` is the number of rows from the last known target to the first
     forecast step. `make_callbacks` creates the Lightning callbacks of each model. A regression on lags has to know in
-    advance how many columns it will see. With `quantiles`, the model learns these instead of a mean. `half_life` and
-    `train_rows` are parameters of the training, not of the model.
+    advance how many columns it will see. With `quantiles`, the model learns these instead of a mean. A network is
+    trained on the `loss`, whose parameters are among `params`; `units` are those of the targets that it will see.
+    `half_life` and `train_rows` are parameters of the training, not of the model.
 
-    Raises `UsageError` for an unknown architecture or parameter, or an architecture that cannot learn quantiles, and
-    `FitError` for values from which no model can be built.
+    Raises `UsageError` for an unknown architecture, parameter or loss, a loss beside quantiles, or an architecture that
+    cannot learn quantiles, and `FitError` for values from which no model can be built.
     """
     require(str, model_name=model_name)
     require((Mapping, type(None)), params=params)
@@ -61,7 +67,9 @@ def create_model(
     require_callable(make_callbacks=make_callbacks)
     require(Widths, widths=widths)
     require((tuple, list, type(None)), quantiles=quantiles)
-    architecture = get_architecture(model_name)
+    require(str, loss=loss)
+    require((Units, type(None)), units=units)
+    architecture = get_architecture(model_name).with_loss(loss)
     chosen = {**architecture.defaults, **(params or {})}
     unknown = sorted(chosen.keys() - architecture.defaults.keys())
     if unknown:
@@ -85,9 +93,13 @@ def create_model(
         raise UsageError(
             f"likelihood 'quantile' needs an architecture that learns quantiles, and {model_name} does not"
         )
+    if quantiles is not None and loss != MSE:
+        raise UsageError(f"quantiles are learnt by a loss of their own, and loss is {loss!r}: leave one of them out")
     try:
-        own = {name: value for name, value in chosen.items() if name not in RECENCY_DEFAULTS}
-        model = architecture.build(own, context)
+        of_training = (*RECENCY_DEFAULTS, *get_loss(loss).network_defaults)
+        model = architecture.build({name: chosen[name] for name in chosen if name not in of_training}, context)
+        if loss != MSE and architecture.stops_early:
+            return _with_loss(model, get_loss(loss).module(chosen, units))
         return model if quantiles is None else _with_quantiles(model_name, model, quantiles)
     except (ValueError, TypeError, AssertionError) as error:
         given = "params" if quantiles is None else "params or quantiles"
@@ -106,3 +118,8 @@ def _with_quantiles(
     if not isinstance(model, TorchForecastingModel):
         raise UsageError(f"likelihood 'quantile' needs a network, and {model_name} is {type(model).__name__}")
     return type(model)(**{**model.model_params, "loss_fn": None, "likelihood": QuantileRegression(list(quantiles))})
+
+
+def _with_loss(model: "GlobalForecastingModel", loss: "Module") -> "GlobalForecastingModel":
+    """Return a new network like the model with another loss, however the architecture builds it."""
+    return type(model)(**{**model.model_params, "loss_fn": loss, "likelihood": None})

@@ -8,6 +8,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from kallos.architectures.inputs import INPUT
 from kallos.architectures.lookup import registry
+from kallos.architectures.losses import MSE
 from kallos.architectures.recipe import Architecture
 from kallos.architectures.space import (
     KINDS,
@@ -29,14 +30,15 @@ FieldPath = tuple[str, ...]
 _SHARES = ("dropout", "colsample_bytree")
 
 
-def lay_over(chosen: Mapping[str, Architecture], tables: Mapping[str, Any]) -> dict[str, Space]:
+def lay_over(chosen: Mapping[str, Architecture], tables: Mapping[str, Any], loss: str = MSE) -> dict[str, Space]:
     """Return the space of each chosen architecture, changed by the tables of parameters and architectures.
 
-    Tables of other known architectures are also validated, but change nothing. Raises `ValidationError` with all faults
+    The chosen ones have the parameters of the loss. Tables of other known architectures are also validated, but change
+    nothing. Raises `ValidationError` with all faults
     and their places.
     """
     faults: list[InitErrorDetails] = []
-    known = {**registry(), **chosen}
+    known = {**{name: each.with_loss(loss) for name, each in registry().items()}, **chosen}
     general = {name: value for name, value in tables.items() if name not in known}
     for name, value in general.items():
         if not any(name in architecture.space for architecture in chosen.values()):

@@ -3,11 +3,13 @@
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from kallos.architectures.losses import get_loss
 from kallos.architectures.references import read_loaded
 from kallos.architectures.space import Categorical, Float, Int, Space
 
@@ -18,7 +20,11 @@ Params = Mapping[str, Any]
 
 # Read now, because editing a file does not change the code of a running process. What is fitted depends on the
 # estimators too, which are loaded later.
-_OWN_FILES = (Path(__file__), *sorted((Path(__file__).parent / "estimators").glob("*.py")))
+_OWN_FILES = (
+    Path(__file__),
+    Path(__file__).with_name("losses.py"),
+    *sorted((Path(__file__).parent / "estimators").glob("*.py")),
+)
 _OWN_TEXT = b"".join(file.read_bytes() for file in _OWN_FILES)
 
 # Of every architecture that weighs its samples: the rows after which a sample counts half, and the number of last rows
@@ -30,6 +36,10 @@ RECENCY_SPACE: Space = {
 }
 RECENCY_DEFAULTS: Params = {HALF_LIFE: 0, TRAIN_ROWS: 0}
 
+_LR = "lr"
+# How the optimizer steps if a recipe does not say: without weight decay, clipping and decay of the learning rate.
+_PLAIN_STEPS: Params = {"weight_decay": 0.0, "gradient_clip_val": 0.0, "lr_decay": 1.0}
+
 # Parameters that every neural architecture draws after its own.
 TRAINING_SPACE: Space = {
     # How many rows a forecast looks back.
@@ -38,6 +48,13 @@ TRAINING_SPACE: Space = {
     "lr": Float(low=1e-4, high=1e-2, log=True),
     # Lets a model follow a drifting level: Kim et al. (2022), "Reversible instance normalization".
     "use_reversible_instance_norm": Categorical(choices=(False, True)),
+    # Shrinks the weights at each step: Loshchilov and Hutter (2019), "Decoupled weight decay regularization".
+    "weight_decay": Categorical(choices=(0.0, 1e-4, 1e-2)),
+    # The largest norm of a step's gradient, 0 for any: Pascanu et al. (2013), "On the difficulty of training recurrent
+    # neural networks".
+    "gradient_clip_val": Categorical(choices=(0.0, 1.0)),
+    # What remains of the learning rate after each epoch.
+    "lr_decay": Categorical(choices=(1.0, 0.9)),
     **RECENCY_SPACE,
 }
 TRAINING_DEFAULTS: Params = {
@@ -45,6 +62,7 @@ TRAINING_DEFAULTS: Params = {
     "batch_size": 64,
     "lr": 1e-3,
     "use_reversible_instance_norm": False,
+    **_PLAIN_STEPS,
     **RECENCY_DEFAULTS,
 }
 
@@ -103,6 +121,16 @@ class Architecture:
         """Hash of this module, the estimators and the one with `build`, as loaded; empty if `build` is in no file."""
         return self._source_sha256
 
+    def with_loss(self, loss: str) -> Self:
+        """Return the architecture with the parameters of a loss behind its own, if it is trained by epochs."""
+        found = get_loss(loss)
+        if not (self.stops_early and found.space):
+            return self
+        other = copy(self)  # `replace` would hash the code as it is now.
+        object.__setattr__(other, "space", {**self.space, **found.network_space})
+        object.__setattr__(other, "defaults", {**self.defaults, **found.network_defaults})
+        return other
+
 
 def build_network(model: str, params: Params, context: ModelContext) -> "GlobalForecastingModel":
     """Return a Darts torch model by the name of its class."""
@@ -121,14 +149,26 @@ def _source_sha256(build: Callable[..., Any]) -> str:
 def darts_arguments(params: Params, context: ModelContext) -> dict[str, Any]:
     """Return the arguments of a Darts torch model that is quiet, runs on the CPU, and writes nothing to disk.
 
-    The parameters have Darts' names, except `lr`, which goes to the optimizer.
+    The parameters have Darts' names, except those of the optimizer: `lr`, and `weight_decay`, `gradient_clip_val` and
+    `lr_decay`, which a recipe may leave out.
     """
+    from torch.optim import AdamW
+    from torch.optim.lr_scheduler import ExponentialLR
+
+    steps = {**_PLAIN_STEPS, **{name: value for name, value in params.items() if name in (_LR, *_PLAIN_STEPS)}}
+    # Unlike a schedule over all epochs, a constant rate of decay gives the first epochs the same learning rates
+    # whatever `max_epochs` is, also when a model is fitted again for the epochs that early stopping has found.
+    decays = steps["lr_decay"] != 1
     return {
-        **{name: value for name, value in params.items() if name != "lr"},
+        **{name: value for name, value in params.items() if name not in steps},
         # With a longer output Darts would read future covariates.
         "output_chunk_length": context.horizon,
         "output_chunk_shift": context.lead - 1,
-        "optimizer_kwargs": {"lr": params["lr"]},
+        # Without weight decay the steps of AdamW are Adam's.
+        "optimizer_cls": AdamW,
+        "optimizer_kwargs": {"lr": steps[_LR], "weight_decay": steps["weight_decay"]},
+        "lr_scheduler_cls": ExponentialLR if decays else None,
+        "lr_scheduler_kwargs": {"gamma": steps["lr_decay"]} if decays else None,
         "n_epochs": context.max_epochs,
         "random_state": context.seed,
         "save_checkpoints": False,
@@ -139,6 +179,7 @@ def darts_arguments(params: Params, context: ModelContext) -> dict[str, Any]:
             "enable_checkpointing": False,
             "enable_model_summary": False,
             "enable_progress_bar": False,
+            "gradient_clip_val": steps["gradient_clip_val"] or None,
             "logger": False,
             "num_sanity_val_steps": 0,
         },

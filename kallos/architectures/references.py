@@ -29,7 +29,7 @@ def load_reference(reference: str, field: str, kind: str) -> object:
         ) from error
     _loaded.add(reference)
     for file in own_modules(sys.modules.keys() - before):
-        # The modules of architectures and metrics are read when these are created.
+        # The modules of architectures, metrics and losses are read when these are created.
         _texts.setdefault(file, file.read_bytes())
     return found
 
@@ -37,7 +37,7 @@ def load_reference(reference: str, field: str, kind: str) -> object:
 def trust(references: str) -> None:
     """Import the trusted `module:NAME`s, separated by commas; raises `UsageError` if one cannot be imported."""
     for reference in references.split(","):
-        load_reference(reference.strip(), "`trust_code`", "an architecture or a metric")
+        load_reference(reference.strip(), "`trust_code`", "an architecture, a metric or a loss")
 
 
 def is_loaded(reference: str) -> bool:

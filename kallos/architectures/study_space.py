@@ -1,11 +1,12 @@
 """What a study draws: the parameters of one architecture, or one of several architectures and its parameters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kallos.architectures.inputs import INPUT, clipped, longer_than, longest_input, nearest_input, shortest_input
 from kallos.architectures.lookup import architecture_names, beside_source, get_architecture
+from kallos.architectures.losses import MSE
 from kallos.architectures.overrides import lay_over
 from kallos.architectures.recipe import Architecture, Params
 from kallos.architectures.space import Categorical, Constant, Drawn, Space, draw, resolve, with_factors
@@ -23,13 +24,14 @@ _NO_LIKELIHOOD = ("nlinear", "normalize")
 
 @dataclass(frozen=True)
 class StudySpace:
-    """The search space of each architecture of a study, by name.
+    """The search space of each architecture of a study, by name, with the parameters of the networks' loss.
 
     If there are several, a trial first draws `architecture`, which becomes one of its parameters, and then the
     parameters of that one, which Optuna knows by names such as `gru.hidden_dim`.
     """
 
     spaces: Mapping[str, Space]
+    loss: str = MSE
 
     @property
     def is_choice(self) -> bool:
@@ -50,9 +52,9 @@ class StudySpace:
         """Draw a full set of parameters."""
         names = list(self.spaces)
         if not self.is_choice:
-            return _as_named(names[0], draw(self.spaces[names[0]], trial))
+            return self._as_named(names[0], draw(self.spaces[names[0]], trial))
         name = trial.suggest_categorical(ARCHITECTURE, names)
-        return {ARCHITECTURE: name, **_as_named(name, draw(self.spaces[name], trial, f"{name}."))}
+        return {ARCHITECTURE: name, **self._as_named(name, draw(self.spaces[name], trial, f"{name}."))}
 
     def as_drawn(self, params: Params) -> dict[str, Any]:
         """Return what a trial drew, by Optuna's names, from the resulting parameters."""
@@ -82,13 +84,13 @@ class StudySpace:
             if spaces[name][parameter] in (Constant(value=True), Categorical(choices=(True,))):
                 raise ValueError(f"likelihood 'quantile' needs [space.{name}] {parameter} = false, not true")
             spaces[name] = {**spaces[name], parameter: Constant(value=False)}
-        return StudySpace(spaces)
+        return replace(self, spaces=spaces)
 
     def clipped(self, longest: int | None) -> "StudySpace":
         """Return the space without longer inputs, if a limit is given; every architecture's shortest must fit."""
         if longest is None:
             return self
-        return StudySpace({name: clipped(space, longest) for name, space in self.spaces.items()})
+        return replace(self, spaces={name: clipped(space, longest) for name, space in self.spaces.items()})
 
     def fitting(self, drawn: Params) -> dict[str, Any]:
         """Return what a trial of a similar study drew, by Optuna's names, with inputs from this space."""
@@ -97,7 +99,7 @@ class StudySpace:
 
     def defaults(self, name: str) -> dict[str, Any]:
         """Return an architecture's default parameters as those of a trial, each at the nearest value of this space."""
-        return {**({ARCHITECTURE: name} if self.is_choice else {}), **_as_named(name, self._default(name)[0])}
+        return {**({ARCHITECTURE: name} if self.is_choice else {}), **self._as_named(name, self._default(name)[0])}
 
     def default_draws(self) -> tuple[dict[str, Any], ...]:
         """Return what a trial with the defaults of each architecture draws, by Optuna's names."""
@@ -111,7 +113,7 @@ class StudySpace:
     def _default(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return all values of the space by default, and those among them that are drawn."""
         space, drawn = self.spaces[name], {}
-        wanted = with_factors(space, get_architecture(name).defaults)
+        wanted = with_factors(space, self._architecture(name).defaults)
 
         def choose(parameter: str, among: Drawn) -> Any:
             drawn[parameter] = among.nearest(wanted.get(parameter, among.ends()[0]))
@@ -128,9 +130,16 @@ class StudySpace:
         """Return what each parameter of each architecture is drawn from, and its default, as plain values."""
         documents = {name: _dumped(space) for name, space in self.spaces.items()}
         for name, document in documents.items():
-            for parameter, default in _as_named(name, self._default(name)[0]).items():
+            for parameter, default in self._as_named(name, self._default(name)[0]).items():
                 document[parameter]["default"] = default
         return documents
+
+    def _architecture(self, name: str) -> Architecture:
+        return get_architecture(name).with_loss(self.loss)
+
+    def _as_named(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the values that `create_model` takes, without mere factors of products."""
+        return {parameter: values[parameter] for parameter in self._architecture(name).defaults}
 
 
 def _shortest_input(architecture: Architecture, horizon: int, *, has_known: bool) -> int:
@@ -141,14 +150,15 @@ def _shortest_input(architecture: Architecture, horizon: int, *, has_known: bool
     return horizon if reads_through_input else 1
 
 
-def study_space(model_name: str, tables: Mapping[str, Any] | None = None) -> StudySpace:
-    """Return the space of a study of these architectures, changed by the tables of its study file.
+def study_space(model_name: str, tables: Mapping[str, Any] | None = None, loss: str = MSE) -> StudySpace:
+    """Return the space of a study of these architectures and this loss, changed by the tables of its study file.
 
     A table belongs to a parameter of any architecture, or to an architecture and has tables of its parameters. Raises
     pydantic's `ValidationError`, with the place of each fault.
     """
     names = architecture_names(model_name)
-    return StudySpace(lay_over({name: get_architecture(name) for name in names}, tables or {}))
+    chosen = {name: get_architecture(name).with_loss(loss) for name in names}
+    return StudySpace(lay_over(chosen, tables or {}, loss), loss)
 
 
 def model_of(model_name: str, params: Params) -> tuple[str, dict[str, Any]]:
@@ -160,11 +170,6 @@ def model_of(model_name: str, params: Params) -> tuple[str, dict[str, Any]]:
 def as_drawn(model_name: str, architecture: str, params: Params) -> dict[str, Any]:
     """Return a trial's parameters from an architecture and its parameters: the inverse of `model_of`."""
     return {**({} if architecture == model_name else {ARCHITECTURE: architecture}), **params}
-
-
-def _as_named(name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values that the architecture's `build` takes, without mere factors of products."""
-    return {parameter: values[parameter] for parameter in get_architecture(name).defaults}
 
 
 def _dumped(space: Space) -> dict[str, dict[str, Any]]:

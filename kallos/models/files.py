@@ -136,12 +136,14 @@ def load_model(folder: str) -> TrainedModel:
 def _refuse_unknown_code(values: dict[str, Any], folder: str) -> None:
     """Refuse a manifest that names code which this process does not trust: validating it would run the code."""
     spec, choice = values.get("spec"), values.get("choice")
+    training = spec.get("training") if isinstance(spec, dict) else None
     params = choice.get("params") if isinstance(choice, dict) else None
     named = [
         values.get("architecture"),
         *(str(spec.get("model_name")).split(",") if isinstance(spec, dict) else []),
         params.get(ARCHITECTURE) if isinstance(params, dict) else None,
         spec.get("metric") if isinstance(spec, dict) else None,
+        training.get("loss") if isinstance(training, dict) else None,
     ]
     for name in named:
         if isinstance(name, str) and ":" in name and not is_loaded(name.strip()):

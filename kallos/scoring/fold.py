@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from kallos.architectures import Widths, create_model, get_architecture
+from kallos.architectures import Units, Widths, create_model, get_architecture
 from kallos.errors import DataError, FitError, KallosError, require
 from kallos.features.frequency import rows_per_year
 from kallos.features.snapshots import read_snapshot
@@ -122,7 +122,12 @@ def fit_prepared(series: Sequence[PreparedFold], cuts: Sequence[InnerCut], fit: 
 
     if not get_architecture(fit.model_name).stops_early:
         return fit_every_row(series, cuts, fit)
-    model = model_of_fit(fit, widths_of(series), make_callbacks=lambda: early_stopping(fit.training.patience))
+    model = model_of_fit(
+        fit,
+        widths_of(series),
+        units=units_of(series, fit),
+        make_callbacks=lambda: early_stopping(fit.training.patience),
+    )
     epochs, best_epoch = fit_until_it_stops(model, series, cuts, Recency.of(fit.params))
     return FittedFold(model, tuple(series), epochs, best_epoch, _to_median(series, cuts, fit, lambda: model))
 
@@ -135,7 +140,7 @@ def fit_every_row(
     def fitted(stops: list[int]) -> "GlobalForecastingModel":
         from kallos.scoring.training import fit_once
 
-        model = model_of_fit(fit, widths_of(series), max_epochs=n_epochs)
+        model = model_of_fit(fit, widths_of(series), units=units_of(series, fit), max_epochs=n_epochs)
         fit_once(model, series, stops, Recency.of(fit.params))
         return model
 
@@ -148,6 +153,14 @@ def fit_every_row(
 def widths_of(series: Sequence[PreparedFold]) -> Widths:
     """Return the widths of the series of one model."""
     return series[0].preparation.widths
+
+
+def units_of(series: Sequence[PreparedFold], fit: FitSpec) -> Units | None:
+    """Return the units of the series' targets, None if each of several series has its own."""
+    if len(series) > 1:
+        return None
+    scale = series[0].target_scale
+    return Units(scale.mean, scale.std, fit.features.variance_powers)
 
 
 def _to_median(
@@ -179,10 +192,14 @@ def model_of_fit(
     fit: FitSpec,
     widths: Widths,
     *,
+    units: Units | None = None,
     max_epochs: int | None = None,
     make_callbacks: Callable[[], list[Any]] = list,
 ) -> "GlobalForecastingModel":
-    """Return the untrained model of a fit; `max_epochs` overrides the fit's own."""
+    """Return the untrained model of a fit; `max_epochs` overrides the fit's own.
+
+    A model that will be trained has the `units` of its targets, if its loss reads them.
+    """
     return create_model(
         fit.model_name,
         fit.params,
@@ -193,6 +210,8 @@ def model_of_fit(
         make_callbacks=make_callbacks,
         widths=widths,
         quantiles=fit.quantiles,
+        loss=fit.training.loss,
+        units=units,
     )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from kallos.architectures import Params, get_architecture
 from kallos.architectures.lookup import beside_source
+from kallos.architectures.losses import MSE, loss_source
 from kallos.architectures.study_space import model_of
 from kallos.features.snapshots import frame_sha256
 from kallos.folds.cut import Fold
@@ -70,13 +71,19 @@ class FitSpec:
                 *([installed(architecture.requires)] if architecture.requires else []),
             ],
             "params": dict(self.params),
-            # The rows already show which columns were taken, and only scores depend on which targets are variances.
+            # The rows show which columns were taken; only scores and some losses depend on which targets are variances.
             "features": self.features.model_dump(mode="json", exclude={"columns", "known_now", "variance"}),
-            "training": self.training.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json", exclude={"loss"}),
+            "loss": self._loss if architecture.stops_early else None,
             "horizon": self.horizon,
             "quantiles": self.quantiles,
             "seed": self.seed,
         }
+
+    @property
+    def _loss(self) -> list[Any]:
+        loss = self.training.loss
+        return [loss, loss_source(loss), None if loss == MSE else self.features.variance_powers]
 
 
 @dataclass(frozen=True)

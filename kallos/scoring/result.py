@@ -106,8 +106,9 @@ class FoldResult:
     def _arrays(self) -> dict[str, Array]:
         arrays = {"to_median": self.to_median}
         for part, asset in enumerate(self.assets):
-            arrays |= {f"{part}.{name}": np.ascontiguousarray(getattr(asset, name)) for name in _NAMES}
-        return arrays
+            arrays |= {f"{part}.{name}": getattr(asset, name) for name in _NAMES}
+        # Safetensors writes memory as it lies.
+        return {name: np.ascontiguousarray(value) for name, value in arrays.items()}
 
 
 def _checksum(fingerprint: str, header: dict[str, object], arrays: dict[str, Array]) -> str:

@@ -17,6 +17,7 @@ from pydantic import (
 
 from kallos.architectures import registry
 from kallos.architectures.lookup import AUTO, architecture_names, canonical, get_architecture
+from kallos.architectures.losses import MSE, check_loss, get_loss
 from kallos.architectures.study_space import StudySpace, study_space
 from kallos.errors import UsageError, explain
 from kallos.specs.baselines import ALWAYS_SCORED, DEFAULT_BASELINES, check_baselines
@@ -70,6 +71,11 @@ class FoldSpec(Spec):
 class TrainingSpec(Spec):
     """How one model is trained."""
 
+    loss: Annotated[str, checked(check_loss, "loss")] = Field(
+        MSE,
+        description="Loss that networks are trained on: 'mse', 'mae', 'huber', 'directional' (a penalty on wrong "
+        "signs), 'qlike' (needs target_transform 'log'), or module:Class of a custom loss.",
+    )
     max_epochs: PositiveInt = Field(30, description="Maximum number of passes over the training rows.")
     patience: PositiveInt = Field(
         5, description="Number of epochs without a better inner validation loss after which training stops."
@@ -90,14 +96,15 @@ class TuneSpec(Spec):
         description="Architecture to tune. With several, separated by commas, or 'auto' for all, each trial draws one. "
         "module:NAME is a custom architecture.",
     )
-    space: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Tables of parameters that override the architectures' search spaces; see 'kallos-run space'.",
-    )
     data: DataSpec
     features: FeatureSpec = FeatureSpec()
     folds: FoldSpec = FoldSpec()
     training: TrainingSpec = TrainingSpec()
+    # Behind `training`, whose loss has parameters of its own.
+    space: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Tables of parameters that override the architectures' search spaces; see 'kallos-run space'.",
+    )
     horizon: PositiveInt = Field(1, description="Number of steps to forecast from each origin.")
     metric: Annotated[str, checked(check_objective, "metric")] = Field(
         RMSE,
@@ -178,8 +185,8 @@ class TuneSpec(Spec):
     @field_validator("space")
     @classmethod
     def _space_is_sound(cls, tables: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "model_name" in info.data:
-            study_space(info.data["model_name"], tables)
+        if info.data.keys() >= {"model_name", "training"}:
+            study_space(info.data["model_name"], tables, info.data["training"].loss)
         return tables
 
     def __hash__(self) -> int:
@@ -214,7 +221,7 @@ class TuneSpec(Spec):
     @property
     def search_space(self) -> StudySpace:
         """What each trial draws: the architectures' spaces with the study's tables, without what cannot forecast so."""
-        laid = study_space(self.model_name, self.space)
+        laid = study_space(self.model_name, self.space, self.training.loss)
         return laid.for_forecasts(
             self.horizon, has_quantiles=self.likelihood is not None, has_known=self.features.has_known_columns
         )
@@ -238,6 +245,8 @@ class TuneSpec(Spec):
                 f"the first of 'objectives' must be the metric, and is {several[0]!r} with metric {metric!r}: set "
                 f"'metric' to {several[0]!r}, or remove it"
             )
+        if len(set(several)) < len(several):
+            raise ValueError(f"'objectives' must name each objective once, not {', '.join(several)}")
         return {**values, "metric": metric, "objectives": several or (metric,)}
 
     @model_validator(mode="after")
@@ -250,6 +259,9 @@ class TuneSpec(Spec):
         local = [name for name in architecture_names(self.model_name) if get_architecture(name).is_local]
         if local and len(self.data.assets) > 1:
             raise ValueError(f"{local[0]} forecasts each series alone: name a single asset, or other models")
+        unfit_loss = loss_that_does_not_fit(self)
+        if unfit_loss is not None:
+            raise ValueError(unfit_loss)
         # Raises if a parameter has no value that fits the horizon and the likelihood.
         _ = self.search_space
         if self.likelihood is None:
@@ -267,10 +279,32 @@ class TuneSpec(Spec):
         return self
 
 
-def parse_space(model_name: str, tables: Mapping[str, Any]) -> StudySpace:
-    """Return the search space of these architectures and tables, or raise `UsageError` that names the invalid field."""
+def loss_that_does_not_fit(spec: TuneSpec) -> str | None:
+    """Return why networks cannot be trained on the study's loss, with a remedy, or None if they can."""
+    name, features = spec.training.loss, spec.features
+    if name == MSE:
+        return None
+    names = architecture_names(spec.model_name)
+    if not any(get_architecture(each).stops_early for each in names):
+        return f"loss {name!r} needs a network, and {', '.join(names)} has a loss of its own: remove it, or add a model"
+    if spec.likelihood is not None:
+        return f"likelihood {spec.likelihood!r} is a loss of its own, beside loss {name!r}: remove one of them"
+    if name == "qlike" and features.target_transform != "log":
+        return "loss 'qlike' needs positive forecasts: set target_transform to 'log', or choose another loss"
+    if name == "directional" and features.target_transform == "log":
+        return "loss 'directional' needs a target with signs, and target_transform 'log' a positive one: change one"
+    if get_loss(name).reads_units and len(spec.data.assets) > 1:
+        return f"loss {name!r} needs a single asset, because each has its own scale: name one, or choose another loss"
+    return None
+
+
+def parse_space(model_name: str, tables: Mapping[str, Any], loss: str = MSE) -> StudySpace:
+    """Return the search space of these architectures, tables and loss.
+
+    Raises `UsageError` that names the invalid field.
+    """
     try:
-        return study_space(canonical(model_name), tables)
+        return study_space(canonical(model_name), tables, check_loss(loss))
     except ValidationError as error:
         raise UsageError(explain(error, "space")) from None
 

@@ -1,5 +1,7 @@
 """The rows and the plan of a finished study, restored."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from kallos.errors import DataError
@@ -9,8 +11,9 @@ from kallos.features.store import FeatureStore
 from kallos.folds.cut import Fold
 from kallos.folds.panel import Panel
 from kallos.folds.study import study_panel
-from kallos.planning import StudyPlan, planned_folds
+from kallos.planning import DataSummary, FoldWindow, PlannedFold, StudyPlan, planned_folds
 from kallos.settings import DB_TIMEOUT
+from kallos.specs.study import TuneSpec
 from kallos.study.best_params import BestParams, ScoredWindow
 from kallos.words import scrubbed, shorten
 
@@ -24,14 +27,10 @@ def study_rows(
     database has changed.
     """
     data = best.data
-    address = snapshot_address(data.sha256, snapshots)
-    try:
-        rows = read_snapshot(address)
-        if frame_sha256(rows) == data.sha256:
-            # Writing it again marks it as recently used.
-            return rows, write_snapshot(rows, snapshots)
-    except OSError:
-        pass
+    kept = kept_rows(data, snapshots)
+    if kept is not None:
+        # Writing it again marks it as recently used.
+        return kept, write_snapshot(kept, snapshots)
     source = best.spec.data
     with FeatureStore(features_url, timeout=timeout) as store:
         frame = store.load(source.model_copy(update={"end_date": str(data.end)}))
@@ -52,9 +51,7 @@ def plan_again(best: BestParams, rows: pd.DataFrame, snapshot: str) -> StudyPlan
 
     Raises `DataError` if the rows do not have the timestamps of a fold.
     """
-    panel = Panel(rows, tuple(best.data.rows_by_asset.values()))
-    windows = [_fold(number, window, panel.calendar) for number, window in enumerate(best.folds, start=1)]
-    folds, _ = planned_folds(panel, windows, best.spec)
+    folds = folds_again(rows, best.data, best.folds, best.spec)
     return StudyPlan(
         spec=best.spec,
         snapshot=snapshot,
@@ -67,7 +64,25 @@ def plan_again(best: BestParams, rows: pd.DataFrame, snapshot: str) -> StudyPlan
     )
 
 
-def _fold(number: int, window: ScoredWindow, index: pd.Index) -> Fold:
+def folds_again(
+    rows: pd.DataFrame, data: DataSummary, windows: Sequence[FoldWindow | ScoredWindow], spec: TuneSpec
+) -> tuple[PlannedFold, ...]:
+    """Return the folds with these windows on a study's rows, with the scores of the baselines; raises as above."""
+    panel = Panel(rows, tuple(data.rows_by_asset.values()))
+    folds = [_fold(number, window, panel.calendar) for number, window in enumerate(windows, start=1)]
+    return planned_folds(panel, folds, spec)[0]
+
+
+def kept_rows(data: DataSummary, snapshots: str) -> pd.DataFrame | None:
+    """Return the rows of a study from the folder (or fsspec URL) of snapshots, or None if it has no snapshot."""
+    try:
+        rows = read_snapshot(snapshot_address(data.sha256, snapshots))
+    except OSError:
+        return None
+    return rows if frame_sha256(rows) == data.sha256 else None
+
+
+def _fold(number: int, window: FoldWindow | ScoredWindow, index: pd.Index) -> Fold:
     timestamps = (window.train_start, window.train_end, window.validation_start, window.validation_end)
     first, last, start, end = index.get_indexer(pd.Index([moment(each) for each in timestamps]))
     if not 0 <= first <= last < start <= end:

@@ -135,8 +135,8 @@ def list_studies(storage_url: str) -> list[StudySummary]:
         ]
 
 
-def read_study(storage_url: str, name: str, *, n_best: int = 5) -> RecordedStudy:
-    """Return one study with its best trials.
+def read_study(storage_url: str, name: str, *, n_best: int | None = 5) -> RecordedStudy:
+    """Return one study with its best trials, None being all complete ones.
 
     Raises as `list_studies` does, and `UsageError` if there is no study of this name.
     """

@@ -34,7 +34,7 @@ Done = TypeVar("Done")
 # User attributes of a study.
 SPEC, CREATED, DATA, WINDOWS, WARM, FORMAT = "spec", "created", "data", "windows", "warm_start", "format"
 # Raise this whenever older records can no longer be read.
-RECORD_FORMAT = 2
+RECORD_FORMAT = 3
 _FAMILY, _UNTIL = "family", "validation_end"
 _ENDED_ATTRS = "attrs_while_running"
 # Pauses between tries in seconds, long enough for a database to restart.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
 
+from kallos.architectures.losses import MSE
 from kallos.errors import StudyError, require, require_callable, require_positive, require_whole
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.job import FoldJob
@@ -134,7 +135,9 @@ class DaskPool:
             self._client.close(timeout=ANSWER_SECONDS)
 
     def _evaluate_once(self, job: FoldJob, may_begin: Callable[[], None]) -> FoldResult:
-        architecture = job.fit.model_name
+        loss = job.fit.training.loss
+        # What a worker needs code for besides Kallos.
+        architecture = job.fit.model_name + ("" if loss == MSE else f" on {loss}")
         fold = RemoteFold(job, job.fingerprint, machine(), self._fold_timeout, self._evaluate)
         while True:
             worker = self._take(architecture, may_begin)

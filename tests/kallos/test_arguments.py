@@ -252,7 +252,7 @@ def test_the_arguments_of_a_run_are_refused_by_name(tmp_path):
         ({"more_trials": -1}, "more_trials must be a whole number of at least 1, not -1"),
         ({"record": "sqlite:///studies.db"}, "record must be a StudyRecord or None, not a str"),
         ({"budget": 60}, "budget must be a Budget or None, not an int"),
-        ({"score_fold": FoldCache(tmp_path)}, "score_fold must be a function, not a FoldCache"),
+        ({"evaluate": FoldCache(tmp_path)}, "evaluate must be a function, not a FoldCache"),
         ({"watcher": 1}, "watcher must be a function, not an int"),
     ):
         assert said in refusal(lambda over=over: run_tuning(plan, **over))

@@ -11,7 +11,7 @@ from kallos.scoring.result import FoldResult
 from kallos.study.events import FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted
 from kallos.study.sampling import trial_seed
 from kallos.tuner import objective, run_tuning
-from tests.samples import by_learning_rate, make_features, small_plan
+from tests.samples import by_learning_rate, evaluated, make_features, small_plan
 
 
 def test_the_value_of_a_trial_is_the_mean_over_its_folds(tmp_path):

@@ -15,7 +15,7 @@ from kallos.evaluation.results import HoldoutEvaluation
 from kallos.evaluation.significance import diebold_mariano
 from kallos.features.frequency import Frequency
 from kallos.report.evaluation import evaluation_markdown, loss_line
-from kallos.scoring.metrics import Forecast
+from kallos.scoring.forecast import Forecast
 from tests.samples import small_spec
 
 AR = -0.7

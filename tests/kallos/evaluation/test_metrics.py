@@ -4,7 +4,8 @@ import pytest
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
 from kallos.evaluation.metrics import score_forecasts
-from kallos.scoring.metrics import Forecast, Scoring, errors_of
+from kallos.scoring.forecast import Forecast
+from kallos.scoring.metrics import Scoring, measured
 
 ACTUAL = np.array([[1.0, -2.0], [3.0, 4.0], [-1.0, 0.5]])[..., None]
 FORECAST = np.array([[0.5, 1.0], [2.0, 5.0], [-2.0, -0.5]])[..., None]
@@ -13,9 +14,10 @@ FORECAST = np.array([[0.5, 1.0], [2.0, 5.0], [-2.0, -0.5]])[..., None]
 def test_errors_are_those_of_scikit_learn_over_all_pairs():
     rng = np.random.default_rng(0)
     actual, forecast = rng.normal(size=(2, 30, 4, 1))
-    errors = errors_of("mae", Forecast.of_points(forecast), actual, Scoring((1,)))
-    assert errors.rmse == pytest.approx(root_mean_squared_error(actual.ravel(), forecast.ravel()))
-    assert errors.mae == errors.value == pytest.approx(mean_absolute_error(actual.ravel(), forecast.ravel()))
+    scores = measured(("mae", "rmse"), Forecast.of_points(forecast), actual, Scoring((1,)))
+    assert scores.values["rmse"] == pytest.approx(root_mean_squared_error(actual.ravel(), forecast.ravel()))
+    assert scores.values["mae"] == pytest.approx(mean_absolute_error(actual.ravel(), forecast.ravel()))
+    assert scores.by_target == (scores.values["mae"],)
 
 
 def test_scores_are_taken_together():

@@ -15,7 +15,7 @@ from kallos.features.snapshots import frame_sha256
 from kallos.folds.columns import study_frame
 from kallos.models.forecasting import forecast_windows
 from kallos.models.holdout_evaluations import EvaluationCount
-from kallos.scoring.metrics import Forecast
+from kallos.scoring.forecast import Forecast
 from tests.samples import make_features
 from tests.small_models import finished_study, small_model
 

@@ -7,7 +7,7 @@ from kallos.features.market import Market
 from kallos.folds.columns import study_frame
 from kallos.models.forecasting import forecast_next, forecast_windows
 from kallos.models.trainer import TrainedModel
-from kallos.scoring.metrics import Forecast
+from kallos.scoring.forecast import Forecast
 from kallos.scoring.rolling import rows_before
 from tests.samples import make_features
 from tests.small_models import are_same, finished_study, small_model

@@ -13,7 +13,7 @@ from kallos.study.again import plan_again
 from kallos.study.best_params import BestParams
 from kallos.study.choice import OneStandardError
 from kallos.study.replication import replicate
-from tests.samples import by_learning_rate, by_parameters
+from tests.samples import by_learning_rate, fold_result
 from tests.small_models import FinishedStudy, finished_study, on_rows, small_model
 
 
@@ -140,11 +140,10 @@ def test_epochs_of_a_trial_that_the_file_has_no_folds_of_come_from_its_seed_repl
 def test_a_seed_replication_is_the_mean_and_spread_over_seeds_of_the_mean_over_folds(study):
     plan = plan_of(study)
 
-    def score(job):
-        scored = by_parameters(job)
-        return scored.model_copy(update={"value": 1.0 + job.fit.seed - 42 + 0.5 * job.number})
+    def evaluate(job):
+        return fold_result(job, 1.0 + job.fit.seed - 42 + 0.5 * job.number)
 
-    replicated = replicate(plan, study.best.best_params, seeds=3, evaluate=score, workers=2)
+    replicated = replicate(plan, study.best.best_params, seeds=3, evaluate=evaluate, workers=2)
     # Means over folds 1 and 2: 1.75, 2.75 and 3.75.
     assert replicated.seeds == (42, 43, 44)
     assert replicated.values == (1.75, 2.75, 3.75)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kallos.planning import StudyPlan
-from kallos.report.forecasts import BestForecasts, forecasts_of_best, last_fold_job
+from kallos.report.forecasts import BestForecasts, forecasts_of_best
 from kallos.report.page import write_report
 from kallos.report.whole import whole_document
 from kallos.study.best_params import BestParams, read_best_params, write_best_params, write_failure
@@ -14,7 +14,7 @@ from kallos.study.budget import Budget
 from kallos.study.files import write_study
 from kallos.study.names import failure_name
 from kallos.tuner import run_tuning
-from tests.samples import by_parameters, flat_forecasts, make_features, small_plan
+from tests.samples import by_parameters, make_features, small_plan
 
 FITS = 3 * 2
 
@@ -31,7 +31,7 @@ def write_whole(plan: StudyPlan, folder: Path, budget: Budget | None = None) -> 
     write_best_params(BestParams.of(result), str(folder))
     write_study(result, own)
     write_report(result, "page", own)
-    return forecasts_of_best(last_fold_job(plan, result), result, own, forecast=flat_forecasts)
+    return forecasts_of_best(plan, result, own, evaluate=by_parameters)
 
 
 @pytest.fixture

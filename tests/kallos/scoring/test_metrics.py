@@ -1,7 +1,6 @@
 import json
 import sys
 from dataclasses import replace
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -9,20 +8,30 @@ import pytest
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
 from kallos.architectures import registry
+from kallos.cache import FoldCache
 from kallos.errors import DataError, FitError, UsageError
-from kallos.features.snapshots import read_snapshot
 from kallos.folds.cut import Fold
 from kallos.report.rows import best_params_markdown
-from kallos.scoring.fold import errors_by_asset, evaluate_fold, fit_fold, forecasts_of
+from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
+from kallos.scoring.forecast import Forecast
 from kallos.scoring.losses import loss_of
-from kallos.scoring.metrics import Forecast, Scoring, measure
-from kallos.scoring.targets import actual_targets
+from kallos.scoring.metrics import Scoring, measure
 from kallos.specs.metrics import custom_metric
 from kallos.specs.study import metric_with_unit, parse_tune_spec
 from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
 from tests.kallos.baselines.test_garch import simulated_garch
-from tests.samples import baseline_values, make_features, small_job, small_plan, small_spec
+from tests.samples import (
+    baseline_values,
+    content_of,
+    evaluated,
+    fold_result,
+    make_features,
+    score_of,
+    small_job,
+    small_plan,
+    small_spec,
+)
 
 LEVELS = (0.1, 0.5, 0.9)
 OF_VARIANCE = Scoring((1,))
@@ -38,6 +47,8 @@ def own(tmp_path, monkeypatch):
         "def largest(forecasts, actual):\n    return np.abs(forecasts - actual).max()\n"
         "def broken(forecasts, actual):\n    raise ValueError('no luck')\n"
         "def below(forecasts, actual):\n    return -1.0\n"
+        "def picky(forecasts, actual):\n    if (forecasts == 7).any():\n        raise ValueError('no sevens')\n"
+        "    return np.abs(forecasts - actual).mean()\n"
         "number = 3\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -67,7 +78,8 @@ def test_the_crps_of_many_quantiles_is_that_of_the_normal_distribution():
 
     levels = tuple(((np.arange(2000) + 0.5) / 2000).tolist())
     actual = np.array([[[0.7]]])
-    forecast = Forecast(np.zeros((1, 1, 1)), np.zeros((1, 1, 1)), norm.ppf(levels)[None, None, None], levels)
+    zeros = np.zeros((1, 1, 1))
+    forecast = Forecast(zeros, zeros, zeros, norm.ppf(levels)[None, None, None], levels)
     # Gneiting and Raftery (2007), "Strictly proper scoring rules, prediction, and estimation", section 4.2.
     closed = 0.7 * (2 * norm.cdf(0.7) - 1) + 2 * norm.pdf(0.7) - 1 / np.sqrt(np.pi)
     assert measure("crps", forecast, actual, OF_VARIANCE) == pytest.approx(closed, rel=1e-3)
@@ -86,10 +98,16 @@ def test_qlike_is_the_loss_of_patton_in_variances():
         assert measure("qlike", Forecast.of_points(np.full((1, 1, 2), refused)), actual, Scoring((1, 2))) == np.inf
 
 
-def test_qlike_takes_the_mean_and_not_the_median():
-    actual, median, mean = (np.full((1, 1, 1), each) for each in (3.0, 1.0, 2.0))
-    forecast = Forecast(median, mean, median[..., None])
-    assert measure("qlike", forecast, actual, OF_VARIANCE) == pytest.approx(3 / 2 - np.log(3 / 2) - 1)
+def test_qlike_takes_the_mean_of_a_variance_the_root_mean_square_of_another_target_and_never_the_median():
+    actual, median, mean, rms = (np.full((1, 1, 2), each) for each in (3.0, 1.0, 2.0, 2.5))
+    forecast = Forecast(median, mean, rms, median[..., None])
+    of_variance, of_volatility = 3 / 2 - np.log(3 / 2) - 1, (3 / 2.5) ** 2 - np.log((3 / 2.5) ** 2) - 1
+    for powers, expected in (
+        ((1, 1), of_variance),
+        ((2, 2), of_volatility),
+        ((1, 2), (of_variance + of_volatility) / 2),
+    ):
+        assert measure("qlike", forecast, actual, Scoring(powers)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("power", [1, 2])
@@ -130,15 +148,19 @@ def test_a_study_by_qlike_leaves_out_baselines_that_are_not_positive_and_refuses
 
 def test_a_model_that_forecasts_a_variance_below_zero_fails_its_trial_by_qlike(tmp_path):
     frame = make_features().assign(log_range=lambda each: np.exp(each["log_return_open"]))
-    job = small_job(tmp_path, frame, **DLINEAR, metric="qlike", features={"target": "log_range"})
-    below = Forecast.of_points(np.full((40, 1, 1), -1.0))
-    with (
-        patch("kallos.scoring.fold.forecasts_of", return_value=[below]),
-        pytest.raises(
-            FitError, match="forecasts must be positive with metric qlike, and dlinear made others: set `targ"
-        ),
-    ):
-        errors_by_asset(job, None, read_snapshot(job.snapshot))
+    plan = small_plan(tmp_path, frame, **DLINEAR, metric="qlike", features={"target": "log_range"})
+
+    def evaluate(job):
+        result = fold_result(job, -0.5 if job.name == "trial-1-fold-2" else 0.5)
+        (asset,) = result.assets
+        return replace(result, assets=(replace(asset, observed=np.ones((1, 1))),))
+
+    trials = run_tuning(plan, evaluate=evaluate).trials
+    assert [trial.state for trial in trials] == ["complete", "failed", "complete"]
+    said = "forecasts must be positive with metric qlike, and some are not: set `target_transform` to 'log'"
+    assert (trials[1].reason, len(trials[1].scores)) == (said, 1)
+    # In variances, 1 / .25.
+    assert trials[0].value == pytest.approx(4 - np.log(4) - 1)
 
 
 def test_a_specification_survives_json():
@@ -160,13 +182,17 @@ def test_each_metric_and_each_set_of_quantiles_is_another_study(tmp_path, own):
     ]
     plans = [small_plan(tmp_path, **over) for over in overs]
     assert len({plan.study_name for plan in plans}) == len({plan.family for plan in plans}) == len(overs)
-    before = plans[-1].trial_jobs(0, {})[0].fingerprint
+    # A metric is no part of a fit; quantiles are.
+    assert len({plan.trial_jobs(0, {})[0].fingerprint for plan in plans}) == 3
     own.write_text(own.read_text() + "\n# another\n")
     # What runs here is what was loaded; a new process loads the other one.
-    assert plans[-1].trial_jobs(0, {})[0].fingerprint == before
+    assert small_plan(tmp_path, **overs[-1]).study_name == plans[-1].study_name
     sys.modules.pop("own_metrics")
     custom_metric.cache_clear()
-    assert plans[-1].trial_jobs(0, {})[0].fingerprint != before
+    other = small_plan(tmp_path, **overs[-1])
+    assert other.study_name != plans[-1].study_name
+    assert other.family != plans[-1].family
+    assert other.trial_jobs(0, {})[0].fingerprint == plans[-1].trial_jobs(0, {})[0].fingerprint
 
 
 def test_a_study_minimises_its_metric_and_says_its_name(tmp_path):
@@ -185,7 +211,7 @@ def test_a_custom_metric_is_minimised(tmp_path, own):
     job = small_job(tmp_path, **DLINEAR, metric="own_metrics:largest", horizon=2)
     forecast = forecasts_of(job, fit_fold(job))[0].point[..., 0]
     actual = np.lib.stride_tricks.sliding_window_view(make_features()["log_return_close"].to_numpy()[320:360], 2)
-    assert evaluated(job).value == pytest.approx(np.abs(forecast - actual).max())
+    assert evaluated(job, "own_metrics:largest").value == pytest.approx(np.abs(forecast - actual).max())
 
 
 @pytest.mark.parametrize(
@@ -220,6 +246,18 @@ def test_a_metric_that_raises_or_falls_below_zero_is_refused_before_the_first_fi
         small_plan(tmp_path, metric="own_metrics:below")
 
 
+def test_a_custom_metric_that_raises_for_some_forecasts_fails_their_trial_alone_and_their_fit_is_kept(tmp_path, own):
+    def evaluate(job):
+        return fold_result(job, 7.0 if job.name == "trial-1-fold-1" else 2.0)
+
+    plan, cache = small_plan(tmp_path, metric="own_metrics:picky", pruner="none"), FoldCache(tmp_path / "cache")
+    trials = run_tuning(plan, evaluate=cache.through(evaluate)).trials
+    assert [(trial.state, trial.value) for trial in trials] == [("complete", 2.0), ("failed", None), ("complete", 2.0)]
+    assert "own_metrics:picky raised ValueError: no sevens" in trials[1].reason
+    failed = plan.trial_jobs(1, trials[1].params)[0]
+    assert score_of(failed, cache.read(failed.fingerprint), "mae").value == 7.0
+
+
 @pytest.mark.parametrize("name", ["dlinear", "tft", "gru"])
 def test_networks_forecast_quantiles_without_drawing_samples(tmp_path, name):
     over = {"model_name": name, "likelihood": "quantile", "quantiles": LEVELS, "metric": "crps", "horizon": 2}
@@ -240,8 +278,8 @@ def test_networks_forecast_quantiles_without_drawing_samples(tmp_path, name):
         np.testing.assert_allclose(forecast.quantiles[0, ..., position], own, rtol=1e-3, atol=1e-6)
     np.testing.assert_array_equal(forecast.point, forecast.quantiles[..., 1])
     first, second = evaluate_fold(job), evaluate_fold(job)
-    assert first.value == second.value
-    assert first.rmse == evaluated(job, "rmse").rmse
+    assert content_of(job, first) == content_of(job, second)
+    assert score_of(job, first, "crps").value == evaluated(job, "crps").value
 
 
 def test_trained_quantiles_lie_above_as_many_values_as_they_say(tmp_path):
@@ -291,8 +329,9 @@ def test_several_targets_are_scored_in_standard_deviations_of_their_training_row
     names = TWO["target"]
     scale = frame[names].iloc[:320].std(ddof=0).to_numpy()
     actual = np.stack([frame[names].to_numpy()[row : row + 3] for row in range(320, 358)])
-    np.testing.assert_array_equal(actual_targets(frame, job.folds[0], job.fit.features, 3), actual)
-    score = evaluate_fold(job)
+    result = evaluate_fold(job)
+    np.testing.assert_array_equal(result.assets[0].actual, actual)
+    score = score_of(job, result)
     assert score.rmse == pytest.approx(np.sqrt(np.mean(((forecast - actual) / scale) ** 2)))
     assert score.n_forecasts == actual.size
     # One origin at a time, from what is known there.
@@ -349,13 +388,15 @@ def test_every_network_forecasts_quantiles_of_several_targets(tmp_path, name):
     job = small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, **over)
     # What Darts' NLinear cannot have beside a likelihood.
     fitting = {"normalize": False} if name == "nlinear" else {}
-    assert 0 < evaluated(replace(job, fit=replace(job.fit, params={**job.fit.params, **fitting}))).value < 2
+    fitted = replace(job, fit=replace(job.fit, params={**job.fit.params, **fitting}))
+    assert 0 < evaluated(fitted, "crps").value < 2
 
 
 @pytest.mark.parametrize("name", ["ridge", "har", "lightgbm"])
 def test_every_regression_forecasts_quantiles_of_several_targets(tmp_path, name):
     over = {"likelihood": "quantile", "quantiles": LEVELS, "metric": "crps", "horizon": 2}
-    assert 0 < evaluated(small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, **over)).value < 2
+    job = small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, **over)
+    assert 0 < evaluated(job, "crps").value < 2
 
 
 @pytest.mark.parametrize("name", ["ets", "theta", "arima"])

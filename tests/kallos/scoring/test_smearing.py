@@ -8,11 +8,11 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from kallos.folds.cut import cut_inner
-from kallos.scoring.fold import fit_fold, forecasts_of
+from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
+from kallos.scoring.score import Scoring
 from tests.samples import small_job
 
 LAGS = 3
-METRICS = ("rmse", "qlike")
 
 
 def log_normal(n_rows, sigma=0.3):
@@ -28,14 +28,17 @@ def log_normal(n_rows, sigma=0.3):
 LOGS = {"features": {"target": "log_range", "target_transform": "log"}}
 
 
-def test_the_mean_of_a_log_normal_target_is_its_median_times_the_factor_of_the_theory(tmp_path):
+def test_the_means_of_a_log_normal_target_are_its_median_times_the_factors_of_the_theory(tmp_path):
     job = small_job(tmp_path, log_normal(20_000), model_name="ridge", horizon=2, **LOGS)
     fitted = fit_fold(job)
     (forecast,) = forecasts_of(job, fitted)
-    np.testing.assert_allclose(forecast.mean / forecast.point, np.broadcast_to(fitted.mean_to_median, (39, 2, 1)))
+    assert fitted.to_median.shape == (2, 2, 1)
+    for means, factors in zip((forecast.mean, forecast.rms), fitted.to_median, strict=True):
+        np.testing.assert_allclose(means / forecast.point, np.broadcast_to(factors, (39, 2, 1)))
     # The variance of the forecast's error is sigma squared one row ahead, and 1 + .7 ** 2 times that two rows ahead.
-    theory = np.exp(np.array([0.09, 0.09 * 1.49]) / 2)
-    np.testing.assert_allclose(fitted.mean_to_median[:, 0], theory, rtol=0.02)
+    variance = np.array([0.09, 0.09 * 1.49])
+    # The mean, and the root of the mean square, exp((2 s) ** 2 / 2) ** (1 / 2).
+    np.testing.assert_allclose(fitted.to_median[:, :, 0], np.exp([variance / 2, variance]), rtol=0.02)
 
 
 def test_the_factor_is_duans_over_the_rows_of_inner_validation_which_its_model_did_not_see(tmp_path):
@@ -51,24 +54,28 @@ def test_the_factor_is_duans_over_the_rows_of_inner_validation_which_its_model_d
     model = Ridge(alpha=1.0).fit(learnt[:, :LAGS], learnt[:, LAGS])
     (std,) = series.target_scale.std
     residuals = (watched[:, LAGS] - model.predict(watched[:, :LAGS])) * std
-    np.testing.assert_allclose(fitted.mean_to_median[0, 0], np.exp(residuals).mean(), rtol=1e-4)
+    mean, root = fitted.to_median[:, 0, 0]
+    np.testing.assert_allclose(mean, np.exp(residuals).mean(), rtol=1e-4)
+    np.testing.assert_allclose(root, np.sqrt(np.exp(2 * residuals).mean()), rtol=1e-4)
 
 
 def test_a_target_in_its_own_units_has_one_mean_and_median(tmp_path):
     job = small_job(tmp_path, log_normal(700), model_name="ridge", features={"target": "log_range"})
     (forecast,) = forecasts_of(job, fit_fold(job))
     np.testing.assert_array_equal(forecast.mean, forecast.point)
+    np.testing.assert_array_equal(forecast.rms, forecast.point)
 
 
-def test_with_qlike_a_volatility_is_forecast_by_the_root_of_its_mean_square(tmp_path):
-    jobs = [small_job(tmp_path, log_normal(20_000), model_name="ridge", metric=each, **LOGS) for each in METRICS]
-    mean, root = (float(fit_fold(job).mean_to_median[0, 0]) for job in jobs)
-    # exp(s ** 2 / 2), and of the square exp((2 s) ** 2 / 2) ** (1 / 2).
-    assert mean == pytest.approx(np.exp(0.09 / 2), rel=0.02)
-    assert root == pytest.approx(np.exp(0.09), rel=0.02)
-    errors = {}
-    for name, factor in {"mean": mean, "root": root}.items():
-        # As qlike scores a volatility: by the ratio of squares.
-        ratio = (np.exp(0.3 * np.random.default_rng(1).normal(size=100_000)) / factor) ** 2
-        errors[name] = np.mean(ratio - np.log(ratio) - 1)
-    assert errors["root"] < errors["mean"]
+def test_qlike_scores_a_volatility_by_the_root_of_the_mean_square_and_a_variance_by_the_mean(tmp_path):
+    frame = log_normal(20_000)
+    job = small_job(tmp_path, frame, model_name="ridge", folds={"n_folds": 1, "window": 5_000}, **LOGS)
+    result = evaluate_fold(job)
+    (forecast,), actual = result.forecasts(), frame["log_range"].to_numpy()[-5_000:]
+    means = {1: forecast.mean.ravel(), 2: forecast.rms.ravel()}
+    for power, mean in means.items():
+        losses = {name: ((actual / each) ** power) for name, each in means.items()}
+        losses = {name: float(np.mean(ratio - np.log(ratio) - 1)) for name, ratio in losses.items()}
+        assert Scoring("qlike", (power,)).score(result, job.fingerprint).value == pytest.approx(losses[power])
+        # Each is the better forecast of what it is scored by.
+        assert losses[power] == min(losses.values())
+        assert mean.mean() > forecast.point.mean()

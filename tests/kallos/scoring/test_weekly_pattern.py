@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.samples import small_job
+from tests.samples import evaluated, small_job
 
 N_ROWS, N_SCORED, SEEDS = 4000, 1000, range(10)
 

@@ -6,15 +6,15 @@ from kallos.cache import FoldCache
 from kallos.scoring.result import FoldResult
 from kallos.study.budget import Budget, BudgetSpentError
 from kallos.workers.processes import WorkerLostError
-from tests.samples import by_parameters, small_job, small_plan
+from tests.samples import by_parameters, content_of, fold_result, small_job, small_plan
 
 
-def test_a_stored_score_is_never_refused_and_costs_nothing(tmp_path):
+def test_a_stored_result_is_never_refused_and_costs_nothing(tmp_path):
     cache, job = FoldCache(tmp_path / "cache"), small_job(tmp_path)
     first = Budget()
-    score = cache.through(first.within(by_parameters))(job)
+    result = cache.through(first.within(by_parameters))(job)
     spent = Budget(timeout=0, max_fold_fits=0)
-    assert cache.through(spent.within(by_parameters))(job) == score
+    assert content_of(job, cache.through(spent.within(by_parameters))(job)) == content_of(job, result)
     assert (first.fits, spent.fits) == (1, 0)
 
 
@@ -26,18 +26,16 @@ def test_a_fold_that_is_lost_and_tried_again_is_one_fit(tmp_path):
         tries.append(job.name)
         if len(tries) < 3:
             raise WorkerLostError("the worker was lost")
-        return FoldScore(
-            value=1, rmse=1, mae=1, by_asset=(1,), by_target=(1,), n_forecasts=1, epochs=1, best_epoch=1, seconds=1
-        )
+        return fold_result(job, 1, epochs=7)
 
-    score = budget.within(lose_at_first)
+    evaluate = budget.within(lose_at_first)
     for _ in range(2):
         with pytest.raises(WorkerLostError):
-            score(jobs[0])
-    assert score(jobs[0]).rmse == 1
+            evaluate(jobs[0])
+    assert evaluate(jobs[0]).fit.epochs == 7
     assert budget.fits == 1
     with pytest.raises(BudgetSpentError, match="`max_fold_fits` 1 is spent"):
-        score(jobs[1])
+        evaluate(jobs[1])
     assert (budget.fits, len(tries)) == (1, 3)
 
 

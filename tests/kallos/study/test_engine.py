@@ -361,12 +361,12 @@ def environment(monkeypatch):
 def test_a_study_whose_first_trials_failed_begins_anew_once_the_environment_is_mended(tmp_path, environment, n_trials):
     plan, url = a_plan(tmp_path, n_trials=n_trials), f"sqlite:///{tmp_path / 'studies.db'}"
     # What has failed is not tried again with the same code and packages, and the line says what to do.
-    for score_fold in (fail, refuse):
+    for evaluate in (fail, refuse):
         with (
             pytest.raises(StudyError, match=r"after code or packages change; to try at once, give `refresh_cache`"),
             open_record(url, plan) as record,
         ):
-            run_tuning(plan, evaluate=score_fold, record=record)
+            run_tuning(plan, evaluate=evaluate, record=record)
     environment("mended")
     with open_record(url, plan) as record:
         assert run_tuning(plan, evaluate=by_parameters, record=record) == run_tuning(plan, evaluate=by_parameters)

@@ -6,7 +6,7 @@ from kallos.errors import UsageError
 from kallos.specs.study import parse_tune_spec
 from kallos.study.pruning import FoldPruner
 from kallos.tuner import run_tuning
-from tests.samples import by_parameters, small_plan
+from tests.samples import by_parameters, error_by_parameters, small_plan
 
 
 def complete(*scores: float) -> optuna.trial.FrozenTrial:

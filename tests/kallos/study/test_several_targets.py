@@ -8,12 +8,13 @@ from kallos.evaluation.forecasts import evaluate_forecasts
 from kallos.features.frequency import Frequency
 from kallos.report.rows import best_params_markdown
 from kallos.report.tables import target_table
-from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
-from kallos.scoring.metrics import Forecast
+from kallos.scoring.fold import fit_fold, forecasts_of
+from kallos.scoring.forecast import Forecast
+from kallos.scoring.score import FoldScore
 from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
 from kallos.words import compared_to, signed
-from tests.samples import fold_result, make_features, small_job, small_plan, small_spec
+from tests.samples import evaluated, fold_result, make_features, small_job, small_plan, small_spec
 
 TARGETS = ["log_return_close", "level"]
 OVER = {"model_name": "dlinear", "features": {"target": TARGETS}, "baselines": ["zero", "last", "mean"]}
@@ -80,7 +81,7 @@ def test_quantiles_of_several_targets_have_a_baseline_forecast_of_each_target_to
 def test_a_fold_is_scored_for_each_target_by_itself(tmp_path):
     frame = features()
     job = small_job(tmp_path, frame, **OVER)
-    score, forecast = evaluate_fold(job), forecasts_of(job, fit_fold(job))[0].point[:, 0]
+    score, forecast = evaluated(job), forecasts_of(job, fit_fold(job))[0].point[:, 0]
     rows = slice(job.folds[0].validation_start, job.folds[0].validation_stop)
     scale = frame[TARGETS].iloc[job.folds[0].train_start : job.folds[0].train_stop].std(ddof=0).to_numpy()
     errors = (frame[TARGETS].to_numpy()[rows] - forecast) / scale
@@ -89,16 +90,13 @@ def test_a_fold_is_scored_for_each_target_by_itself(tmp_path):
     assert FoldScore.model_validate_json(score.model_dump_json()) == score
 
 
-def scored(by_target=(0.5, 0.2)):
-    def score(job):
-        return fold_result(job, 0.4, mae=0.3, by_target=by_target)
-
-    return score
+def of_errors(*by_target):
+    return lambda job: fold_result(job, 0.4, by_target=by_target)
 
 
 def test_a_result_of_several_targets_has_a_row_of_each_beside_its_own_baseline_forecast(tmp_path):
     plan = small_plan(tmp_path, features(), **OVER)
-    result = run_tuning(plan, evaluate=scored())
+    result = run_tuning(plan, evaluate=of_errors(0.5, 0.2))
     document = BestParams.of(result).model_dump(mode="json")
     rows = document["by_target"]
     assert [(row["name"], row["value"], row["baseline"]) for row in rows] == [
@@ -110,8 +108,9 @@ def test_a_result_of_several_targets_has_a_row_of_each_beside_its_own_baseline_f
     assert rows[1]["skill"] == pytest.approx(1 - 0.2 / baseline)
     assert document["folds"][0]["by_target"] == [0.5, 0.2]
     assert document["unit"] == "standard deviations"
-    assert "**RMSE (in standard deviations) 0.4**" in best_params_markdown(result)
-    assert BestParams.of(run_tuning(small_plan(tmp_path), evaluate=scored((0.4,)))).unit == "own"
+    # The root of the mean of .25 and .04.
+    assert "**RMSE (in standard deviations) 0.380789**" in best_params_markdown(result)
+    assert BestParams.of(run_tuning(small_plan(tmp_path), evaluate=of_errors(0.4))).unit == "own"
     assert "| level | 0.2 |" in best_params_markdown(result)
     assert [row[0] for row in target_table(result).rows] == [
         "log_return_close (baseline: mean)",

@@ -16,7 +16,7 @@ from kallos.tuner import run_tuning
 from kallos.workers.dask import DaskPool, cluster_line
 from kallos.workers.processes import WorkerLostError
 from kallos.workers.scheduler import cluster_address
-from tests.samples import by_parameters, small_job, small_plan
+from tests.samples import by_parameters, content_of, small_job, small_plan
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,12 @@ def without_lstm(job):
 def test_workers_that_lack_one_architecture_are_refused_for_it_alone(tmp_path):
     gru, lstm = small_job(tmp_path), small_job(tmp_path, model_name="lstm")
     with DaskPool("here", evaluate=without_lstm) as pool:
-        assert pool.evaluate(gru) == by_parameters(gru)
-        with pytest.raises(StudyError, match=r"compute lstm by rmse .* all at here are refused: one: No module"):
+        assert content_of(gru, pool.evaluate(gru)) == content_of(gru, by_parameters(gru))
+        with pytest.raises(
+            StudyError, match=r"compute lstm the same as this machine, and all at here are refused: one: No module"
+        ):
             pool.evaluate(lstm)
-        assert pool.evaluate(gru) == by_parameters(gru)
+        assert content_of(gru, pool.evaluate(gru)) == content_of(gru, by_parameters(gru))
         assert pool.line() == "the Dask cluster at here has 2 workers"
 
 
@@ -115,14 +117,15 @@ def test_a_fold_goes_on_to_a_worker_that_has_its_architecture(tmp_path, two_work
     lstm = small_job(tmp_path, model_name="lstm")
     two_workers.workers["one"].submit = lambda *_, **__: raised(ImportError("No module named 'lstm'"))
     with DaskPool("here", evaluate=by_parameters) as pool:
-        assert [pool.evaluate(lstm) for _ in range(2)] == [by_parameters(lstm)] * 2
+        expected = content_of(lstm, by_parameters(lstm))
+        assert [content_of(lstm, pool.evaluate(lstm)) for _ in range(2)] == [expected] * 2
         # The one that has served may come back, and the other one does not end the study.
         del two_workers.workers["two"]
         until(lambda: pool.line() == "the Dask cluster at here has 1 worker")
         with ThreadPoolExecutor(1) as thread:
             waiting = thread.submit(pool.evaluate, lstm)
             two_workers.workers["three"] = FakeWorker()
-            assert waiting.result() == by_parameters(lstm)
+            assert content_of(lstm, waiting.result()) == expected
 
 
 @pytest.fixture
@@ -212,7 +215,7 @@ def test_no_thread_waits_for_another_that_asks_the_scheduler(tmp_path, two_worke
     monkeypatch.setattr(two_workers, "sync", lambda *a, **k: (ask("look"), look(*a, **k))[1])
     monkeypatch.setattr(two_workers, "processing", lambda: (ask("load"), processing())[1])
     with pool:
-        assert pool.evaluate(job) == by_parameters(job)
+        assert content_of(job, pool.evaluate(job)) == content_of(job, by_parameters(job))
         for worker in two_workers.workers.values():
             worker.submit = lambda *_, **__: raised(ImportError("No module named 'lstm'"))
         with pytest.raises(StudyError, match="all at here are refused"):
