@@ -60,7 +60,8 @@ def score_names(evaluation: HoldoutEvaluation) -> dict[str, str]:
 
 def loss_line(evaluation: HoldoutEvaluation) -> str:
     """Return which loss the tests compare, and the unit of errors if it is not the target's."""
-    why = f"{evaluation.metric} is not a mean over forecasts, so the" if ":" in evaluation.metric else "The"
+    metric = evaluation.study_metric
+    why = f"{metric.label} is not a mean over forecasts, so the" if metric.loss is None else "The"
     unit = "" if isinstance(evaluation.target, str) else " Errors are in standard deviations of each target."
     return f"{why} tests compare the {evaluation.loss}.{unit}"
 

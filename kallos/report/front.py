@@ -42,7 +42,9 @@ def draw_front(axes: "Axes", result: TuningResult, *, columns: int) -> None:
     axes.scatter(baseline[0], baseline[1], 60, color=BASELINE, marker="D", linewidth=0, zorder=3, label=label)
     x, y = shown[[trial.number for trial in trials].index(result.best.number)]
     axes.scatter(x, y, 110, color=BEST, edgecolor=PAPER, linewidth=1.2, zorder=4, label="picked")
-    put_text(axes, f"trial {result.best.number}", (x, y), (8, 6), weight="bold")
+    # The side of better scores is free of the front and of all that it dominates.
+    side, by = ("bottom", 9) if metrics[1].is_maximised else ("top", -9)
+    put_text(axes, f"trial {result.best.number}", (x, y), (0, by), ha="center", va=side, weight="bold")
     axes.set(xlabel=metrics[0].label_with_better, ylabel=metrics[1].label_with_better)
     axes.locator_params(nbins=5)
     axes.margins(0.1)

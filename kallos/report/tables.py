@@ -274,7 +274,9 @@ def _in_words(value: object) -> str:
 
 
 def _score(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.6g}"
+    if value is None:
+        return _NONE
+    return f"\u2212{-value:.6g}" if value < 0 else f"{value:.6g}"
 
 
 def _beside_baseline(part: PartScore, metric: Metric) -> tuple[str, str, str]:

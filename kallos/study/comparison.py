@@ -68,7 +68,8 @@ def _other_measures(studies: Sequence[RecordedStudy], settings: Sequence[Mapping
         if any(value != values[0] for value in values):
             why.append(f"{name} differs: {', '.join(map(str, values))}")
     directions = [each.summary.recorded_metric.direction for each in studies]
-    if any(each != directions[0] for each in directions):
+    # A custom metric may have been edited between two studies.
+    if not why and any(each != directions[0] for each in directions):
         why.append(f"direction of the metric differs: {', '.join(directions)}")
     windows = [[(each.validation_start, each.validation_end) for each in study.windows] for study in studies]
     if any(each != windows[0] for each in windows):
