@@ -166,10 +166,10 @@ def test_the_expectancy_of_several_targets_is_in_their_units():
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({"cost_bps": -1.0}, "`cost_bps` must be a number of basis points of at least 0, not -1.0"),
-        ({"cost_bps": math.nan}, "`cost_bps` must be a number of basis points of at least 0, not nan"),
-        ({"rows_per_year": 0}, "`rows_per_year` must be a number above 0, such as 252, not 0"),
-        ({"rows_held": 0}, "`rows_held` must be a number of rows of at least 1, not 0"),
+        ({"cost_bps": -1.0}, "trading must cost a number of basis points of at least 0, not -1.0"),
+        ({"cost_bps": math.nan}, "trading must cost a number of basis points of at least 0, not nan"),
+        ({"rows_per_year": 0}, "a year must have a number of rows above 0, such as 252, not 0"),
+        ({"rows_held": 0}, "a position must be held for at least 1 row, not 0"),
     ],
 )
 def test_trading_that_cannot_be_is_refused(over, said):

@@ -126,7 +126,7 @@ def test_a_function_says_its_direction_and_unit_by_attributes(own):
         ),
         (
             "worst.unit = 'percent'",
-            "`unit` of a metric's function must be 'own' or 'none', and that of .* is 'percent'",
+            "'unit' of a metric's function must be 'own' or 'none', and that of .* is 'percent'",
         ),
         (
             "worst.directon = 'maximize'",
@@ -150,7 +150,7 @@ def test_metrics_that_are_only_shown_are_no_objectives(name):
 def test_an_unknown_metric_is_refused_with_the_closest_one():
     with pytest.raises(UsageError, match="did you mean 'turnover'"):
         check_metric("turn_over")
-    with pytest.raises(UsageError, match="one of rmse, mae.*rank_ic, or module:function.*did you mean 'direction'"):
+    with pytest.raises(UsageError, match=r"one of rmse, mae.*rank_ic, or module:function.*did you mean 'direction'"):
         check_objective("direktion")
 
 
