@@ -72,6 +72,8 @@ def test_expectancy_and_hit_rate_are_those_of_the_times_with_a_position():
     assert score("expectancy", forecast, actual, trading) == pytest.approx((sum(earned) - costs) / 4)
     # The last gain does not pay for turning.
     assert score("hit_rate", forecast, actual, trading) == 2 / 4
+    # Who earns nothing has hit nothing.
+    assert score("hit_rate", series(1, 1), series(0, 0.01)) == 1 / 2
 
 
 def test_the_expectancy_is_what_winning_and_losing_come_to():
