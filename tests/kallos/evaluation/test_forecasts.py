@@ -258,7 +258,7 @@ def test_quantiles_are_judged_by_their_pinball_loss_beside_quantiles_of_baseline
     assert evaluation.against_baseline.skill == pytest.approx(1 - pinball(actual, quantiles) / zero, abs=0.01)
     assert evaluation.verdict.decision == "ship"
     assert "its CRPS is" in evaluation.verdict.reasons[0]
-    assert evaluation.loss == "pinball loss"
+    assert evaluation.loss == "CRPS"
     assert HoldoutEvaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
     assert "| forecaster | skill over it | CRPS | rmse | mae |" in evaluation_markdown(evaluation)
     # By RMSE the same quantiles are judged by their median.
