@@ -230,7 +230,7 @@ def _forecasts(result: TuningResult, forecasts: BestForecasts | None, why_none: 
         title,
         (
             f"Forecasts of trial {forecasts.trial} on fold {fold.fold}, the last complete one{of_asset}, made {every}. "
-            f"The model was fitted again for this plot. Its RMSE is {fold.rmse:.6g}, {same}.",
+            f"Their RMSE is {fold.rmse:.6g}, {same}.",
             *(
                 (f"If little can be forecast, good forecasts stay close to {_LITTLE_TO_KNOW[result.baseline]}.",)
                 if result.baseline in _LITTLE_TO_KNOW
