@@ -50,7 +50,9 @@ def directional(f, a, penalty):
 )
 def test_a_loss_is_its_closed_form_and_so_is_its_gradient(name, params, closed_form):
     forecast, actual = values(1), values(2)
-    np.testing.assert_allclose(each(name, forecast, actual, **params), closed_form(forecast, actual, **params), rtol=1e-6)
+    np.testing.assert_allclose(
+        each(name, forecast, actual, **params), closed_form(forecast, actual, **params), rtol=1e-6
+    )
     module = get_loss(name).module({f"loss_{key}": value for key, value in params.items()}, UNITS)
     expected = closed_form(forecast, actual, **params).mean()
     np.testing.assert_allclose(module(torch.tensor(forecast), torch.tensor(actual)).item(), expected, rtol=1e-6)
@@ -151,7 +153,9 @@ def test_a_custom_loss_is_a_class_of_torch_with_parameters_of_its_own(own):
     above = actual - forecast
     expected = np.where(above > 0, 0.2 * above, -0.8 * above)
     np.testing.assert_allclose(each("own_losses:Pinball", forecast, actual, level=0.2), expected)
-    np.testing.assert_allclose(each("own_losses:WithUnits", forecast, actual), (STD * (forecast - actual)) ** 2, rtol=1e-6)
+    np.testing.assert_allclose(
+        each("own_losses:WithUnits", forecast, actual), (STD * (forecast - actual)) ** 2, rtol=1e-6
+    )
     # One of torch's reduces by itself.
     np.testing.assert_allclose(each("torch.nn:SmoothL1Loss", forecast, actual), huber(1.0, forecast - actual))
 
