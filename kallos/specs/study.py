@@ -284,9 +284,8 @@ def loss_that_does_not_fit(spec: TuneSpec) -> str | None:
     name, features = spec.training.loss, spec.features
     if name == MSE:
         return None
-    names = architecture_names(spec.model_name)
-    if not any(get_architecture(each).stops_early for each in names):
-        return f"loss {name!r} needs a network, and {', '.join(names)} has a loss of its own: remove it, or add a model"
+    if not any(get_architecture(each).stops_early for each in architecture_names(spec.model_name)):
+        return f"loss {name!r} is for networks, and the study names none: remove it, or add a model such as gru"
     if spec.likelihood is not None:
         return f"likelihood {spec.likelihood!r} is a loss of its own, beside loss {name!r}: remove one of them"
     if name == "qlike" and features.target_transform != "log":

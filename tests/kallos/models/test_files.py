@@ -283,14 +283,31 @@ def test_a_model_that_names_code_of_its_own_is_refused_before_any_of_it_is_impor
         load_model(str(folder))
 
 
-def test_a_model_of_a_custom_metric_is_loaded_once_that_is_trusted(tmp_path, monkeypatch):
-    (tmp_path / "own_metric.py").write_text("def worst(forecasts, actual):\n    return abs(forecasts - actual).max()")
+OWN_CODE = """
+import torch
+
+def worst(forecasts, actual):
+    return abs(forecasts - actual).max()
+
+class Cosh(torch.nn.Module):
+    def forward(self, forecast, actual):
+        return torch.cosh(forecast - actual)
+"""
+
+
+@pytest.mark.parametrize(
+    ("over", "named"),
+    [({"metric": "own_code:worst"}, "own_code:worst"), ({"training": {"loss": "own_code:Cosh"}}, "own_code:Cosh")],
+)
+def test_a_model_of_custom_code_is_loaded_once_that_is_trusted(tmp_path, monkeypatch, over, named):
+    (tmp_path / "own_code.py").write_text(OWN_CODE)
     monkeypatch.syspath_prepend(tmp_path)
     folder = str(tmp_path / "model")
-    write_model(small_model(finished_study(tmp_path, metric="own_metric:worst"), seeds=1), folder)
+    write_model(small_model(finished_study(tmp_path, **over), seeds=1), folder)
     # As in a process that has not heard of it.
     monkeypatch.setattr(references, "_loaded", set())
-    with pytest.raises(DataError, match=r"needs custom code, 'own_metric:worst'.* set `trust_code` own_metric:"):
+    with pytest.raises(DataError, match=f"needs custom code, '{named}'.* set `trust_code` own_code:"):
         load_model(folder)
-    references.trust("math:floor, own_metric:worst")
-    assert load_model(folder).manifest.spec.metric == "own_metric:worst"
+    references.trust(f"math:floor, {named}")
+    spec = load_model(folder).manifest.spec
+    assert named in (spec.metric, spec.training.loss)
