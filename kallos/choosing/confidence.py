@@ -1,0 +1,104 @@
+"""The trials that cannot be told from the best, and the simplest of them."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from kallos.choosing.losses import FoldLosses, Sample, first_equal, sample_of
+from kallos.study.choice import ConfidenceSet, Simplest
+from kallos.study.trials import TrialRecord
+
+Array = npt.NDArray[np.float64]
+
+# Hansen, Lunde & Nason (2011) report sets of 90 %, and of 75 %.
+LEVEL = 0.1
+RESAMPLES = 1000
+
+
+def confidence_set(
+    trials: Sequence[int],
+    losses: FoldLosses,
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> ConfidenceSet | None:
+    """Return the model confidence set, which holds the truly best trial with a probability of 1 - `level`.
+
+    Hansen, Lunde & Nason (2011), with the statistic T_max: as long as trials can be told apart, the worst one is
+    removed. `losses` are those of the `trials`, in this order. Trials of equal losses are one. The trial of the least
+    mean loss is always in the set, and one of an infinite loss never. Returns None if the losses cannot be resampled.
+    """
+    compared = np.flatnonzero(np.isfinite(losses.values))
+    if not losses.can_be_resampled or not len(compared):
+        return None
+    sample = sample_of(losses.of(compared.tolist()))
+    first = first_equal(sample.rows)
+    kept = sorted(set(first))
+    of_kept = dict(zip(kept, _p_values(sample, kept, level, resamples, seed), strict=True))
+    of_compared = {int(position): of_kept[own] for position, own in zip(compared, first, strict=True)}
+    p_values = {number: of_compared.get(position, 0.0) for position, number in enumerate(trials)}
+    return ConfidenceSet(
+        level=level,
+        trials=tuple(number for number, p_value in p_values.items() if p_value > level),
+        p_values=p_values,
+        distinct=len(kept) + len(trials) - len(compared),
+        block_length=sample.block_length,
+        resamples=resamples,
+        method=f"model confidence set by T_max at a level of {level:g}; stationary bootstrap of the origins of each "
+        f"fold, {resamples} resamples in blocks of {sample.block_length} on average",
+        source="Hansen, Lunde & Nason (2011), Econometrica 79; Politis & Romano (1994), Journal of the American "
+        "Statistical Association 89",
+    )
+
+
+def simplest(
+    confidence: ConfidenceSet,
+    trials: Sequence[TrialRecord],
+    best: TrialRecord,
+    operations_of: Callable[[Mapping[str, Any]], int],
+    *,
+    direction: Literal["minimize", "maximize"] = "minimize",
+) -> Simplest:
+    """Return the trial of the set that needs the fewest operations for a forecast.
+
+    Of trials with as many operations it is the better one, then the earlier. `operations_of` must count the operations
+    of a parameter set, not time them, or the choice would depend on the machine.
+    """
+    near = {trial.number: trial for trial in trials if trial.number in confidence.trials} or {best.number: best}
+    operations = {number: operations_of(trial.params) for number, trial in near.items()}
+    sign = 1 if direction == "minimize" else -1
+    number = min(near, key=lambda number: (operations[number], sign * _value(near[number]), number))
+    return Simplest(
+        trial=number,
+        params=near[number].params,
+        value=_value(near[number]),
+        operations=operations[number],
+        best_operations=operations[best.number] if best.number in operations else operations_of(best.params),
+    )
+
+
+def _p_values(sample: Sample, columns: Sequence[int], level: float, resamples: int, seed: int) -> list[float]:
+    """Return the p-values of distinct columns, in their order; a single one cannot be told from itself."""
+    if len(columns) == 1:
+        return [1.0]
+    from arch.bootstrap import MCS
+
+    from kallos.choosing.resampling import WithinFolds
+
+    test = MCS(sample.rows[:, columns], level, reps=resamples, method="max")
+    positions = np.arange(len(sample.rows))
+    test.bootstrap = WithinFolds(sample.block_length, positions, lengths=sample.lengths, seed=seed)
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        # Losses that differ by a constant differ for certain: arch divides by zero, and their p-value is 0.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        test.compute()
+    return [float(p_value) for p_value in test.pvalues["Pvalue"].sort_index()]
+
+
+def _value(trial: TrialRecord) -> float:
+    assert trial.value is not None
+    return trial.value
