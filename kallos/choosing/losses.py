@@ -15,7 +15,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 # Each resample copies all rows, so losses of more origins are averaged in groups of consecutive ones.
-MOST_ROWS = 4000
+MOST_ROWS = 2000
 # Fewer origins in all folds together tell nothing.
 FEWEST_ORIGINS = 20
 # Smaller relative variation than this is rounding error.

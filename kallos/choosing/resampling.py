@@ -1,6 +1,6 @@
 """The stationary bootstrap of several folds, each resampled for itself; imports arch."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,4 +30,15 @@ class WithinFolds(StationaryBootstrap):
 
     def clone(self, *data: npt.NDArray[Any], seed: Any = None, **_: Any) -> "WithinFolds":
         """Return the same bootstrap of other data."""
-        return WithinFolds(self.block_size, *data, lengths=self._lengths, seed=seed)
+        return type(self)(self.block_size, *data, lengths=self._lengths, seed=seed)
+
+
+class MeansWithinFolds(WithinFolds):
+    """The same bootstrap, whose resamples are their means, each as one row: all that tests of means look at."""
+
+    def bootstrap(self, reps: int) -> Generator[tuple[tuple[npt.NDArray[Any], ...], dict[str, Any]], None, None]:
+        """Yield the mean rows of so many resamples, without copying the rows."""
+        (rows,) = self.pos_data
+        for _ in range(reps):
+            times = np.bincount(self.update_indices(), minlength=len(rows))
+            yield ((times @ rows / len(rows))[None],), {}

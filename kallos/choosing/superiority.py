@@ -40,7 +40,7 @@ def superior_ability(
 def _p_value(sample: Sample, resamples: int, seed: int) -> float:
     from arch.bootstrap import SPA
 
-    from kallos.choosing.resampling import WithinFolds
+    from kallos.choosing.resampling import MeansWithinFolds
 
     better = sample.rows[:, :1] - sample.rows[:, 1:]
     rounding = ROUNDING * float(np.abs(sample.rows).max())
@@ -48,13 +48,13 @@ def _p_value(sample: Sample, resamples: int, seed: int) -> float:
     better = better[:, np.abs(better).max(axis=0) > rounding]
     if not better.shape[1] or better.mean(axis=0).max() <= 0:
         return 1.0
-    bootstrap = WithinFolds(sample.block_length, better, lengths=sample.lengths, seed=seed)
+    bootstrap = MeansWithinFolds(sample.block_length, better, lengths=sample.lengths, seed=seed)
     error = np.sqrt(bootstrap.var(_mean, reps=resamples))
     # arch 8 compares means, whatever `studentize` says; Hansen's statistic has them in units of their standard errors.
     studentised = better / np.maximum(error, rounding)
     # `nested` takes the variances from the bootstrap, too, and not from differences between folds.
     test = SPA(np.zeros(len(better)), -studentised, reps=resamples, nested=True, seed=seed)
-    test.bootstrap = WithinFolds(sample.block_length, studentised, lengths=sample.lengths, seed=seed)
+    test.bootstrap = MeansWithinFolds(sample.block_length, studentised, lengths=sample.lengths, seed=seed)
     test.compute()
     return float(test.pvalues["consistent"])
 
