@@ -1,6 +1,5 @@
 """The trials that cannot be told from the best, and the simplest of them."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -15,7 +14,11 @@ Array = npt.NDArray[np.float64]
 
 # Hansen, Lunde & Nason (2011) report sets of 90 %, and of 75 %.
 LEVEL = 0.1
+# Each trial against the mean of all, or each pair.
+Statistic = Literal["max", "R"]
 RESAMPLES = 1000
+# Far less than `losses.ALIKE`.
+_LEAST = 1e-12
 
 
 def confidence_set(
@@ -23,14 +26,16 @@ def confidence_set(
     losses: FoldLosses,
     *,
     level: float = LEVEL,
+    statistic: Statistic = "max",
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> ConfidenceSet | None:
     """Return the model confidence set, which holds the truly best trial with a probability of 1 - `level`.
 
-    Hansen, Lunde & Nason (2011), with the statistic T_max: as long as trials can be told apart, the worst one is
-    removed. `losses` are those of the `trials`, in this order. Trials of equal losses are one. The trial of the least
-    mean loss is always in the set, and one of an infinite loss never. Returns None if the losses cannot be resampled.
+    Hansen, Lunde & Nason (2011), with their statistic T_max (or T_R, which compares pairs): as long as trials can be
+    told apart, the worst one is removed. `losses` are those of the `trials`, in this order. Trials of equal losses are
+    one. The trial of the least mean loss is always in the set, and one of an infinite loss never. Returns None if the
+    losses cannot be resampled.
     """
     compared = np.flatnonzero(np.isfinite(losses.values))
     if not losses.can_be_resampled or not len(compared):
@@ -38,7 +43,7 @@ def confidence_set(
     sample = sample_of(losses.of(compared.tolist()))
     first = first_equal(sample.rows)
     kept = sorted(set(first))
-    of_kept = dict(zip(kept, _p_values(sample, kept, level, resamples, seed), strict=True))
+    of_kept = dict(zip(kept, _p_values(sample, kept, level, statistic, resamples, seed), strict=True))
     of_compared = {int(position): of_kept[own] for position, own in zip(compared, first, strict=True)}
     p_values = {number: of_compared.get(position, 0.0) for position, number in enumerate(trials)}
     return ConfidenceSet(
@@ -48,8 +53,8 @@ def confidence_set(
         distinct=len(kept) + len(trials) - len(compared),
         block_length=sample.block_length,
         resamples=resamples,
-        method=f"model confidence set by T_max at a level of {level:g}; stationary bootstrap of the origins of each "
-        f"fold, {resamples} resamples in blocks of {sample.block_length} on average",
+        method=f"model confidence set by T_{statistic} at a level of {level:g}; stationary bootstrap of the origins of "
+        f"each fold, {resamples} resamples in blocks of {sample.block_length} on average",
         source="Hansen, Lunde & Nason (2011), Econometrica 79; Politis & Romano (1994), Journal of the American "
         "Statistical Association 89",
     )
@@ -81,7 +86,9 @@ def simplest(
     )
 
 
-def _p_values(sample: Sample, columns: Sequence[int], level: float, resamples: int, seed: int) -> list[float]:
+def _p_values(
+    sample: Sample, columns: Sequence[int], level: float, statistic: Statistic, resamples: int, seed: int
+) -> list[float]:
     """Return the p-values of distinct columns, in their order; a single one cannot be told from itself."""
     if len(columns) == 1:
         return [1.0]
@@ -89,13 +96,12 @@ def _p_values(sample: Sample, columns: Sequence[int], level: float, resamples: i
 
     from kallos.choosing.resampling import WithinFolds
 
-    test = MCS(sample.rows[:, columns], level, reps=resamples, method="max")
-    positions = np.arange(len(sample.rows))
-    test.bootstrap = WithinFolds(sample.block_length, positions, lengths=sample.lengths, seed=seed)
-    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
-        # Losses that differ by a constant differ for certain: arch divides by zero, and their p-value is 0.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        test.compute()
+    rows = sample.rows[:, columns]
+    # arch divides by zero where losses differ by a constant, and never ends where a column is the mean of the others.
+    rows = rows + _LEAST * np.abs(rows).max() * np.random.default_rng(seed).normal(size=rows.shape)
+    test = MCS(rows, level, reps=resamples, method=statistic)
+    test.bootstrap = WithinFolds(sample.block_length, np.arange(len(rows)), lengths=sample.lengths, seed=seed)
+    test.compute()
     return [float(p_value) for p_value in test.pvalues["Pvalue"].sort_index()]
 
 

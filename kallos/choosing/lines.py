@@ -8,6 +8,9 @@ from kallos.choosing.ensembles import FEWEST_FOLDS
 from kallos.study.choice import ConfidenceSet, Ensemble, HonestChoice, OnLaterFolds, Superiority
 from kallos.words import counted, percent
 
+# There are five picks at most.
+_TIMES = {1: "", 2: " twice", 3: " three times", 4: " four times"}
+
 Label = Callable[[Mapping[str, Any]], str]
 
 
@@ -67,12 +70,11 @@ def superiority_line(superiority: Superiority) -> str:
 
 def _members(ensemble: Ensemble, architecture_of: Label) -> str:
     """Return the members by architecture, or by number if they are all of one."""
-    of_each = Counter[str]()
+    of_each: Counter[str] = Counter()
     for member in ensemble.members:
         of_each[architecture_of(member.params)] += member.times
     if len(of_each) == 1:
-        of_each = Counter({f"trial {member.trial}": member.times for member in ensemble.members})
-        return ", ".join(name if times == 1 else f"{name} {times} times" for name, times in of_each.items())
+        return ", ".join(f"trial {member.trial}{_TIMES[member.times]}" for member in ensemble.members)
     return ", ".join(f"{name} {times}" for name, times in of_each.most_common())
 
 
@@ -86,7 +88,7 @@ def _compared(later: OnLaterFolds, *, plural: bool = False) -> str:
             return f"{'are' if plural else 'is'} as good as"
         if later.saving > 0:
             return f"save{'' if plural else 's'} {figure} more than"
-        return f"cost{'' if plural else 's'} {figure} more than"
+        return f"{'are' if plural else 'is'} {figure} worse than"
     figure = f"{abs(later.saving):.2g}"
     if figure == "0":
         return f"{'are' if plural else 'is'} as good as"

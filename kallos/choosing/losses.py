@@ -18,8 +18,8 @@ Array = npt.NDArray[np.float64]
 MOST_ROWS = 2000
 # Fewer origins in all folds together tell nothing.
 FEWEST_ORIGINS = 20
-# Smaller relative variation than this is rounding error.
-ROUNDING = 1e-12
+# Losses that differ by a smaller share than this are equal.
+ALIKE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,10 @@ def shrinkage(n: int, block_length: int) -> float:
 
 
 def first_equal(rows: Array) -> list[int]:
-    """Return for each column the position of the first column that is equal to it up to rounding."""
+    """Return for each column the position of the first column that is equal to it but for a billionth."""
     first: list[int] = []
     for position, column in enumerate(rows.T):
-        close = ROUNDING * float(np.abs(column).max())
+        close = ALIKE * float(np.abs(column).max())
         own = [other for other in range(position) if first[other] == other]
         first.append(next((other for other in own if float(np.abs(rows[:, other] - column).max()) <= close), position))
     return first

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from kallos.choosing.losses import ROUNDING, FoldLosses, Sample, sample_of
+from kallos.choosing.losses import ALIKE, FoldLosses, Sample, sample_of
 from kallos.study.choice import Superiority
 
 Array = npt.NDArray[np.float64]
@@ -43,15 +43,15 @@ def _p_value(sample: Sample, resamples: int, seed: int) -> float:
     from kallos.choosing.resampling import MeansWithinFolds
 
     better = sample.rows[:, :1] - sample.rows[:, 1:]
-    rounding = ROUNDING * float(np.abs(sample.rows).max())
+    least = ALIKE * float(np.abs(sample.rows).max())
     # A trial that forecasts the same as the baseline is neither better nor worse.
-    better = better[:, np.abs(better).max(axis=0) > rounding]
+    better = better[:, np.abs(better).max(axis=0) > least]
     if not better.shape[1] or better.mean(axis=0).max() <= 0:
         return 1.0
     bootstrap = MeansWithinFolds(sample.block_length, better, lengths=sample.lengths, seed=seed)
     error = np.sqrt(bootstrap.var(_mean, reps=resamples))
     # arch 8 compares means, whatever `studentize` says; Hansen's statistic has them in units of their standard errors.
-    studentised = better / np.maximum(error, rounding)
+    studentised = better / np.maximum(error, least)
     # `nested` takes the variances from the bootstrap, too, and not from differences between folds.
     test = SPA(np.zeros(len(better)), -studentised, reps=resamples, nested=True, seed=seed)
     test.bootstrap = MeansWithinFolds(sample.block_length, studentised, lengths=sample.lengths, seed=seed)
