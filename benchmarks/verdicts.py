@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.studies import DATA
-from kallos.choosing.selection import one_standard_error
+from kallos.choosing.deflation import one_standard_error
 from kallos.evaluation.models import ModelWithRows, evaluate_model, scored_dates
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.files.indicators import compute_indicators

@@ -24,7 +24,7 @@ from flows.watching import ArtifactStore, ProgressArtifact, RunLogger, is_worth_
 from kallos import tuner
 from kallos.architectures import Params
 from kallos.cache import FoldCache
-from kallos.choosing.selection import deflate, one_standard_error
+from kallos.choosing.deflation import deflate, one_standard_error
 from kallos.errors import KallosError, StorageError
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.snapshots import read_snapshot

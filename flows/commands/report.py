@@ -27,7 +27,7 @@ def report(
     """
     if (study_file is None) == (params_file is None):
         raise UsageError("report needs one study: give one of --study-file and --params-file")
-    from kallos.choosing.selection import deflate
+    from kallos.choosing.deflation import deflate
     from kallos.report.evaluation import read_evaluation
     from kallos.report.forecasts import read_forecasts
     from kallos.report.page import report_html, write_report

@@ -29,6 +29,7 @@ CalendarWindow = Literal["day", "week", "month", "quarter", "year"]
 FIRST_THEN_SECOND: Literal["first within one standard error, then best on the second"] = (
     "first within one standard error, then best on the second"
 )
+Choose = Literal["best", "simplest", "ensemble"]
 PickRule = Literal["first within one standard error, then best on the second", "first"]
 
 
@@ -131,6 +132,14 @@ class TuneSpec(Spec):
         0.0,
         ge=0,
         description="What buying or selling costs, in hundredths of a percent, for metrics of positions, as sharpe.",
+    )
+    choose: Choose = Field(
+        "best",
+        description="What to train: the 'best' trial; the 'simplest', the cheapest trial that cannot be told from the "
+        "best; or an 'ensemble', the mean of up to five trials.",
+    )
+    seeds: PositiveInt = Field(
+        3, description="Number of seeds with which each chosen trial is trained; the forecast is their mean."
     )
     baselines: Annotated[tuple[str, ...], checked(check_baselines, "baselines")] = Field(
         DEFAULT_BASELINES,
