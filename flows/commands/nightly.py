@@ -8,8 +8,8 @@ from flows.flags import (
     RUN_FLAGS,
     SPEC_FLAGS,
     FeaturesUrl,
+    HowChosen,
     HowRefitted,
-    HowSelected,
     ResultsFolder,
     Seeds,
     StorageUrl,
@@ -29,7 +29,7 @@ from kallos.specs.study import parse_spec, require_holdout
 def nightly(
     *,
     study: StudyFile = None,
-    select: HowSelected = "one-se",
+    choose: HowChosen = None,
     seeds: Seeds = 3,
     refit: HowRefitted = "inner-validation",
     promote: Annotated[
@@ -62,7 +62,7 @@ def nightly(
         from flows.terminal.study import print_page, shown_progress
 
         with shown_progress(console) as shown, ending_at_once(console, before=shown.close), watching(shown):
-            night = nightly_flow(spec, run, results.parameter, select, seeds, refit, promote)
+            night = nightly_flow(spec, run, results.parameter, choose, seeds, refit, promote)
     show_evaluation(console, night.evaluation)
     say(night.became)
     if night.page is not None:

@@ -105,7 +105,7 @@ def train(
         with ThreadPoolExecutor(workers) as threads:
             fits = list(threads.map(lambda each: each.fitted(run), jobs))
     members = [(_record(*each), each[1]) for each in _kept(jobs, fits)]
-    contents = {}
+    contents: dict[str, bytes] = {}
     for record, fit in members:
         contents |= {record.preparation: fit.preparation, record.weights: fit.weights}
     manifest = Manifest(
@@ -197,9 +197,7 @@ def _record(job: _MemberJob, fit: MemberFit, weight: float) -> MemberRecord:
     )
 
 
-def _median_epochs(
-    best: BestParams, choice: Choice, seed_replication: SeedReplication | None
-) -> tuple[int, ...]:
+def _median_epochs(best: BestParams, choice: Choice, seed_replication: SeedReplication | None) -> tuple[int, ...]:
     """Return for how many epochs each of the choice's trials is trained."""
     if seed_replication is not None:
         return tuple(max(epoch, 1) for epoch in seed_replication.median_epochs)

@@ -137,19 +137,19 @@ def read_evaluation(address: str, result: TuningResult) -> HoldoutEvaluation:
 
 
 def find_evaluation(result: TuningResult, results: str, one_se: OneStandardError | None) -> HoldoutEvaluation | None:
-    """Return the latest evaluation among the results of a trial that the study chose, or None.
+    """Return the latest evaluation among the results of a choice of the study, or None.
 
-    The manifests of the models tell which study and trial they are from. Unreadable files are skipped. Raises
+    The manifests of the models tell which study and trials they are from. Unreadable files are skipped. Raises
     `KallosError` if the results folder cannot be read.
     """
-    chosen = {result.best.number, *([] if one_se is None else [one_se.trial])}
+    chosen = {(result.best.number,), *([] if one_se is None else [(one_se.trial,)])}
     found = []
     for name in Folder(results).names():
         model_id = evaluated_model(name)
         if model_id is not None:
             with suppress(KallosError):
                 manifest = read_manifest(model_folder(results, model_id))
-                if manifest.study == result.study_name and manifest.choice.trial in chosen:
+                if manifest.study == result.study_name and manifest.choice.trials in chosen:
                     found.append(read_evaluation(posixpath.join(results, name), result))
     # The count grows with each evaluation.
     return max(found, key=lambda evaluation: evaluation.holdout_evaluations, default=None)

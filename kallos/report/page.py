@@ -99,7 +99,7 @@ def find_report(folder: str) -> str | None:
 
 
 def _holdout(evaluation: HoldoutEvaluation) -> Section:
-    seeds = ", ".join(f"{rmse:.6g} (seed {seed})" for seed, rmse in evaluation.rmse_by_seed.items())
+    members = ", ".join(f"{rmse:.6g} ({label})" for label, rmse in evaluation.rmse_by_member.items())
     return Section(
         "holdout",
         "On the hold-out",
@@ -109,7 +109,8 @@ def _holdout(evaluation: HoldoutEvaluation) -> Section:
             f"({evaluation.baseline}), so it is the hardest to beat. Each point is the skill over another forecaster, "
             f"the share of its {evaluation.score} that the model saves, and the line is the confidence interval. "
             f"Left of zero, the model is worse.",
-            f"Model {evaluation.model_id}; champion: {evaluation.champion_id or 'none'}. RMSE by seed: {seeds}.",
+            f"Model {evaluation.model_id}; champion: {evaluation.champion_id or 'none'}. RMSE by member "
+            f"(trial-seed): {members}.",
         ),
         pictures.comparison_picture(evaluation),
         shown=(tables.score_table(evaluation),),

@@ -48,7 +48,7 @@ class Forecast:
 
     @classmethod
     def mean_of(cls, members: "Iterable[Forecast]", weights: Sequence[float] | None = None) -> Self:
-        """Return the weighted mean of the members, also of their quantiles, level by level; by default of equal weights.
+        """Return the mean of the members, also of their quantiles, level by level; weights are equal by default.
 
         Quantiles are averaged rather than probabilities: Lichtendahl, Grushka-Cockayne and Winkler (2013), "Is it
         better to average probabilities or quantiles?".

@@ -71,7 +71,8 @@ class Scoring:
         That of a single forecast is the value of its score to the bit. Raises `FitError` as `score`.
         """
         means = [
-            Forecast.mean_of(of_asset, weights) for of_asset in zip(*(each.forecasts() for each in results), strict=True)
+            Forecast.mean_of(of_asset, weights)
+            for of_asset in zip(*(each.forecasts() for each in results), strict=True)
         ]
         return self._value_of(self._errors_of(means, results[0].assets))
 

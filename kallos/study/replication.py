@@ -1,6 +1,6 @@
 """Seed replication: the chosen trials on the study's folds with several seeds."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -57,47 +57,45 @@ def replicate(
     if seeds < 1:
         raise StudyError(f"a seed replication needs at least one seed, not {seeds}")
     numbers = seeds_from(plan.spec.seed, seeds)
-    jobs = {seed: [jobs_of(plan, member, seed) for member in members] for seed in numbers}
-    results = evaluated((job for of_seed in jobs.values() for each in of_seed for job in each), evaluate, workers)
-    values = [
-        mean(scores_of_mean(plan, members, [[results[job.fingerprint] for job in each] for each in jobs[seed]]))
-        for seed in numbers
-    ]
-    best_epochs = [
-        [results[job.fingerprint].fit.best_epoch for seed in numbers for job in jobs[seed][position]]
-        for position in range(len(members))
-    ]
+    scoring, weights = Scoring.of(plan.spec), [member.weight for member in members]
+    jobs = [of_fold for seed in numbers for of_fold in jobs_by_fold(plan, members, seed)]
+    errors, best_epochs = [], []
+    for of_fold, found in zip(jobs, evaluated(jobs, evaluate, workers), strict=True):
+        results = [found[job.fingerprint] for job in of_fold]
+        errors.append(scoring.value_of_mean(results, weights))
+        best_epochs.append([result.fit.best_epoch for result in results])
+    n_folds = len(plan.folds)
+    values = tuple(mean(errors[position : position + n_folds]) for position in range(0, len(errors), n_folds))
     return SeedReplication(
         seeds=numbers,
-        values=tuple(values),
+        values=values,
         mean=mean(values),
         sd=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        median_epochs=tuple(round(float(np.median(each))) for each in best_epochs),
+        median_epochs=tuple(round(float(epoch)) for epoch in np.median(best_epochs, axis=0)),
         baseline=plan.baseline,
         baseline_value=plan.baseline_value,
     )
 
 
-def jobs_of(plan: StudyPlan, member: Member, seed: int) -> list[FoldJob]:
-    """Return the jobs of a member with a seed, in the order of the folds."""
-    return [
-        replace(job, name=f"{job.name}-seed-{seed}", fit=replace(job.fit, seed=seed))
-        for job in plan.trial_jobs(member.trial, member.params)
+def jobs_by_fold(plan: StudyPlan, members: Sequence[Member], seed: int) -> list[tuple[FoldJob, ...]]:
+    """Return for each fold the jobs of the members with a seed."""
+    of_each = [
+        [
+            replace(job, name=f"{job.name}-seed-{seed}", fit=replace(job.fit, seed=seed))
+            for job in plan.trial_jobs(member.trial, member.params)
+        ]
+        for member in members
     ]
+    return list(zip(*of_each, strict=True))
 
 
 def evaluated(
-    jobs: Iterable[FoldJob], evaluate: Callable[[FoldJob], FoldResult], workers: int
-) -> dict[str, FoldResult]:
-    """Return the results of jobs by their fingerprints, each evaluated once, in `workers` threads."""
-    distinct = {job.fingerprint: job for job in jobs}
+    groups: Sequence[Sequence[FoldJob]], evaluate: Callable[[FoldJob], FoldResult], workers: int
+) -> Iterator[dict[str, FoldResult]]:
+    """Yield the results of each group of jobs by their fingerprints, each evaluated once, in `workers` threads."""
+    distinct = [{job.fingerprint: job for job in group} for group in groups]
     with ThreadPoolExecutor(workers) as threads:
-        return dict(zip(distinct, threads.map(evaluate, distinct.values()), strict=True))
-
-
-def scores_of_mean(
-    plan: StudyPlan, members: Sequence[Member], results: Sequence[Sequence[FoldResult]]
-) -> list[float]:
-    """Return the error on each fold of the weighted mean of the members' results, by the study's metric."""
-    scoring, weights = Scoring.of(plan.spec), [member.weight for member in members]
-    return [scoring.value_of_mean(of_fold, weights) for of_fold in zip(*results, strict=True)]
+        # In order, so that only results that are waited for take memory.
+        results = threads.map(evaluate, (job for group in distinct for job in group.values()))
+        for group in distinct:
+            yield {fingerprint: next(results) for fingerprint in group}

@@ -10,9 +10,10 @@ from kallos.scoring.job import FoldJob
 from kallos.scoring.machine import differences, installed_versions
 from kallos.scoring.metrics import mean
 from kallos.scoring.result import FoldResult
+from kallos.scoring.score import Scoring
 from kallos.study.best_params import BestParams
 from kallos.study.members import Recorded, recorded
-from kallos.study.replication import evaluated, jobs_of, scores_of_mean
+from kallos.study.replication import evaluated, jobs_by_fold
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,19 @@ def compare(
     workers: int = 1,
 ) -> Iterator[Compared]:
     """Yield the errors of each record on each fold, and their mean; arguments are those of `reproduce`."""
-    jobs = [[jobs_of(plan, member, plan.spec.seed) for member in record.members] for record in records]
-    results = evaluated((job for each in jobs for of_member in each for job in of_member), evaluate, workers)
-    for record, of_record in zip(records, jobs, strict=True):
-        found = [[results[job.fingerprint] for job in of_member] for of_member in of_record]
-        now = scores_of_mean(plan, record.members, found)
+    seed, scoring = plan.spec.seed, Scoring.of(plan.spec)
+    jobs = [jobs_by_fold(plan, record.members, seed) for record in records]
+    folds = [[job for of_record in of_fold for job in of_record] for of_fold in zip(*jobs, strict=True)]
+    now: list[list[float]] = [[] for _ in records]
+    for number, found in enumerate(evaluated(folds, evaluate, workers)):
+        for record, of_record, values in zip(records, jobs, now, strict=True):
+            results = [found[job.fingerprint] for job in of_record[number]]
+            values.append(scoring.value_of_mean(results, [member.weight for member in record.members]))
+    for record, values in zip(records, now, strict=True):
         prefix = f"{record.name}, " if len(records) > 1 else ""
-        for number, (then, here) in enumerate(zip(record.by_fold, now, strict=True), start=1):
+        for number, (then, here) in enumerate(zip(record.by_fold, values, strict=True), start=1):
             yield Compared(f"{prefix}fold {number}", then, here)
-        yield Compared(f"{prefix}mean", record.value, mean(now))
+        yield Compared(f"{prefix}mean", record.value, mean(values))
 
 
 def what_differs(best: BestParams, plan: StudyPlan) -> list[str]:
