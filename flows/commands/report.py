@@ -33,6 +33,7 @@ def report(
     from kallos.report.page import report_html, write_report
     from kallos.storage import split_address, write_at
     from kallos.study.best_params import read_best_params
+    from kallos.study.choice import HonestChoice
     from kallos.study.files import read_study, study_address
 
     address = study_file or study_address(params_file or "")
@@ -42,8 +43,9 @@ def report(
     page = report_html(
         result,
         evaluation=None if evaluation is None else read_evaluation(evaluation, result),
-        one_se=best.one_se if best is not None and best.study == result.study_name else None,
-        deflation=deflate(result),
+        chosen=best.evidence
+        if best is not None and best.study == result.study_name
+        else HonestChoice(deflation=deflate(result)),
         forecasts=read_forecasts(result, folder),
     )
     written = write_at(output, page) if output else write_report(result, page, folder)

@@ -107,6 +107,7 @@ def ensemble_of(
             for trial, times in sorted(Counter(picks).items(), key=lambda each: (-each[1], each[0]))
         ),
         picks=len(picks),
+        by_fold=tuple(candidates.sign * candidates.score_of(fold, picks) for fold in every),
         value=_mean(candidates, [candidates.score_of(fold, picks) for fold in every]),
         on_later_folds=on_later_folds(candidates, saving_is=saving_is, most=most),
         candidates=len(candidates.trials),

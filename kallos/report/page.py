@@ -13,7 +13,7 @@ from kallos.report.importance import FEWEST_TRIALS, drawn_trials, importance_of,
 from kallos.specs.study import study_title
 from kallos.storage import Folder
 from kallos.study.best_params import is_latest
-from kallos.study.choice import Deflation, OneStandardError
+from kallos.study.choice import NO_CHOICE, HonestChoice
 from kallos.study.events import StudyFinished
 from kallos.study.lines import run_summary
 from kallos.study.names import REPORT, latest_name, results_of
@@ -40,8 +40,7 @@ def report_html(
     result: TuningResult,
     *,
     evaluation: HoldoutEvaluation | None = None,
-    one_se: OneStandardError | None = None,
-    deflation: Deflation | None = None,
+    chosen: HonestChoice = NO_CHOICE,
     forecasts: BestForecasts | None = None,
     no_forecasts: str | None = None,
     run: StudyFinished | None = None,
@@ -65,7 +64,7 @@ def report_html(
         subtitle=f"{spec.features.target_label}, {counted(spec.horizon, 'step')} ahead \u00b7 "
         f"{counted(len(result.trials), 'trial')} on {counted(len(result.windows), 'fold')} \u00b7 "
         f"rows to {day(result.data.end)}",
-        banner=banner(result, evaluation, one_se, deflation),
+        banner=banner(result, evaluation, chosen),
         sections=sections,
         version=result.versions.get("kallos", ""),
     )
@@ -99,7 +98,7 @@ def find_report(folder: str) -> str | None:
 
 
 def _holdout(evaluation: HoldoutEvaluation) -> Section:
-    seeds = ", ".join(f"{rmse:.6g} (seed {seed})" for seed, rmse in evaluation.rmse_by_seed.items())
+    members = ", ".join(f"{rmse:.6g} ({label})" for label, rmse in evaluation.rmse_by_member.items())
     return Section(
         "holdout",
         "On the hold-out",
@@ -109,7 +108,8 @@ def _holdout(evaluation: HoldoutEvaluation) -> Section:
             f"({evaluation.baseline}), so it is the hardest to beat. Each point is the skill over another forecaster, "
             f"the share of its {evaluation.score} that the model saves, and the line is the confidence interval. "
             f"Left of zero, the model is worse.",
-            f"Model {evaluation.model_id}; champion: {evaluation.champion_id or 'none'}. RMSE by seed: {seeds}.",
+            f"Model {evaluation.model_id}; champion: {evaluation.champion_id or 'none'}. RMSE by member "
+            f"(trial-seed): {members}.",
         ),
         pictures.comparison_picture(evaluation),
         shown=(tables.score_table(evaluation),),

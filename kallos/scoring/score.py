@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kallos.errors import FitError
 from kallos.scoring.forecast import Forecast
-from kallos.scoring.metrics import Measured, Scores, Scoring, mean_of_each, means_of_defined, measured, score_by
+from kallos.scoring.metrics import Measured, Scores, Scoring, mean, mean_of_each, means_of_defined, measured, score_by
 from kallos.scoring.positions import Trading
 from kallos.scoring.result import AssetForecasts, FoldResult
 from kallos.specs.metrics import MAE, QLIKE, RMSE
@@ -107,3 +107,14 @@ class Scorer:
         """Return what metrics need besides an asset's forecasts and actual values, in its units."""
         trading = Trading(self.cost_bps, float(asset.rows_per_year[0]), self.rows_held)
         return Scoring(self.powers, asset.unit, asset.change, asset.reference[:, None, :] / asset.unit, trading)
+
+    def value_of_mean(self, results: Sequence[FoldResult], weights: Sequence[float]) -> float:
+        """Return the score of the weighted mean of several forecasts of one fold, by the study's metric.
+
+        That of a single forecast is the value of its score to the bit.
+        """
+        means = [
+            Forecast.mean_of(of_asset, weights)
+            for of_asset in zip(*(each.forecasts() for each in results), strict=True)
+        ]
+        return mean([score_by(each.values, self.metrics[0]) for each in self.measured(means, results[0].assets)])

@@ -1,8 +1,9 @@
 """What a study recommends, and how much of its score is due to choosing."""
 
-from typing import Any, Literal
+import math
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from kallos.specs.study import Choose
 
@@ -40,7 +41,7 @@ class Deflation(BaseModel):
 
 
 class Choice(BaseModel):
-    """The trials whose weighted mean is forecast; for `best` and `simplest` it is one.
+    """The trials whose weighted mean is forecast, with weights that add up to 1; for `best` and `simplest` it is one.
 
     The forecast of a trial is the mean over its seeds, if it is fitted with several. `choose` is what was found, and
     `note` says why if something else was asked for.
@@ -51,6 +52,23 @@ class Choice(BaseModel):
     choose: Choose
     members: tuple[Member, ...] = Field(min_length=1)
     note: str | None = None
+
+    @model_validator(mode="after")
+    def _is_a_mean(self) -> Self:
+        if len({member.trial for member in self.members}) < len(self.members):
+            raise ValueError("members must be distinct trials")
+        if not math.isclose(sum(member.weight for member in self.members), 1):
+            raise ValueError("the weights of the members must add up to 1")
+        return self
+
+    @property
+    def trials(self) -> tuple[int, ...]:
+        """The numbers of the trials."""
+        return tuple(member.trial for member in self.members)
+
+    def member(self, trial: int) -> Member:
+        """Return the member that is this trial."""
+        return next(member for member in self.members if member.trial == trial)
 
 
 class ConfidenceSet(BaseModel):
@@ -124,7 +142,8 @@ class OnLaterFolds(BaseModel):
 
 
 class Ensemble(BaseModel):
-    """Trials picked on all folds, whose mean is forecast; `value` is its score on these very folds.
+    """Trials picked on all folds, whose mean is forecast; `by_fold` has its scores on these very folds,
+    and `value` is their mean.
 
     `picks` counts the picks of all members, each once or several times, and `candidates` the trials that they were
     picked from. `source` is that of the method.
@@ -134,6 +153,7 @@ class Ensemble(BaseModel):
 
     members: tuple[Member, ...]
     picks: PositiveInt
+    by_fold: tuple[float, ...]
     value: float
     on_later_folds: OnLaterFolds
     candidates: int
@@ -154,7 +174,6 @@ class HonestChoice(BaseModel):
     ensemble: Ensemble | None = None
     superiority: Superiority | None = None
     deflation: Deflation | None = None
-
 
     def choice(self, choose: Choose, best: Member) -> Choice:
         """Return the trials whose mean is forecast; the best one, with a note, if what is asked for was not found."""

@@ -510,4 +510,4 @@ def test_a_fold_that_is_lost_is_said_to_be_tried_again_whenever_it_is(tmp_path, 
     with pytest.raises(WorkerLostError):
         flow(lambda: fold(small_job(tmp_path)), name="outer")()
     said = [record.getMessage() for record in caplog.records if record.name == "kallos.workers.processes"]
-    assert said == ["the worker was lost; the fold is tried again"] * 2
+    assert said == ["the worker was lost; trying again"] * 2
