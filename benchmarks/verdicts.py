@@ -20,20 +20,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.studies import DATA
-from kallos.choosing.selection import one_standard_error
 from kallos.evaluation.models import ModelWithRows, evaluate_model, scored_dates
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.files.indicators import compute_indicators
-from kallos.features.snapshots import read_snapshot
-from kallos.folds.columns import study_frame, widths_of_columns
+from kallos.folds.columns import study_frame
 from kallos.models.holdout_evaluations import EvaluationCount
 from kallos.models.trainer import choose, train
-from kallos.planning import StudyPlan, plan_study
-from kallos.scoring.job import FitSpec
-from kallos.scoring.operations import count_operations
-from kallos.specs.study import TuneSpec, parse_tune_spec
+from kallos.planning import plan_study
+from kallos.specs.study import parse_tune_spec
 from kallos.study.best_params import BestParams
-from kallos.study.choice import HonestChoice
 from kallos.tuner import run_tuning
 
 NOISE_SEEDS = 20
@@ -129,19 +124,12 @@ def night(case: Case) -> tuple[Case, HoldoutEvaluation]:
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_study(frame, spec, folder)
         result = run_tuning(plan)
-        chosen = HonestChoice(one_se=one_standard_error(result, lambda params: _operations(plan, params)))
-        best = BestParams.of(result, chosen)
-        model = train(best, read_snapshot(plan.snapshot), choose(best), seeds=2)
+        best = BestParams.of(result)
+        model = train(best, plan.snapshot, choose(best), seeds=2)
     rows = study_frame(frame, spec.features)
     dates = scored_dates(model.manifest)
     challenger = ModelWithRows(model, rows.loc[: dates.end])
     return case, evaluate_model(challenger, dates, count=EvaluationCount(holdout_evaluations=1, tests=1)).evaluation
-
-
-def _operations(plan: StudyPlan, params: dict[str, Any]) -> int:
-    spec: TuneSpec = plan.spec
-    columns = read_snapshot(plan.snapshot).columns
-    return count_operations(FitSpec.of(spec, params), widths_of_columns(columns, spec.features))
 
 
 def cases() -> Iterator[Case]:

@@ -37,7 +37,7 @@ from kallos.models.holdout_evaluations import (
 )
 from kallos.models.manifest import Manifest
 from kallos.models.registry import Registry
-from kallos.models.trainer import TrainedModel
+from kallos.models.trained import TrainedModel
 from kallos.report.evaluation import evaluation_markdown, headline, write_evaluation
 from kallos.report.holdout_pictures import evaluation_png
 from kallos.settings import Settings

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from kallos.specs.files import merge, read_query_file, read_study_file
 from kallos.specs.run import RunSpec
-from kallos.specs.study import TuneSpec, parse_tune_spec
+from kallos.specs.study import Choose, TuneSpec, parse_tune_spec
 
 # Fields too long for a command line: their flag takes the path of a file with the text.
 _IN_FILES = {"query": "query_file"}
@@ -96,8 +96,12 @@ TrustCode = Annotated[
     Parameter(help="Custom architectures or metrics, module:NAME, that may be imported; separate them by commas."),
 ]
 Seeds = Annotated[
-    int,
-    Parameter(help="Number of networks, each with its own seed; the forecast is their mean.", validator=Number(gte=1)),
+    int | None,
+    Parameter(
+        help="Number of seeds that each chosen trial is trained with; the forecast is their mean. [default: the "
+        "study's]",
+        validator=Number(gte=1),
+    ),
 ]
 Workers = Annotated[
     int | None, Parameter(help="Processes that fit folds. [default: one per physical core]", validator=Number(gte=1))
@@ -109,9 +113,12 @@ HowRefitted = Annotated[
         "number of epochs of the folds."
     ),
 ]
-HowSelected = Annotated[
-    Literal["one-se", "best"],
-    Parameter(help="Trial to train: the cheapest within one standard error of the best ('one-se'), or the best."),
+HowChosen = Annotated[
+    Choose | None,
+    Parameter(
+        help="What to train: the best trial, the cheapest one that cannot be told from it ('simplest'), or the "
+        "weighted mean of several ('ensemble'). [default: what the study chooses]"
+    ),
 ]
 SPEC_FLAGS = list(flags_of(TuneSpec, "Study"))
 RUN_FLAGS = list(flags_of(RunSpec, "Run"))

@@ -6,7 +6,6 @@ from typing import Literal
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from pydantic import PositiveInt
 
 from flows.evaluate import CHAMPION, evaluate_and_keep
 from flows.server.arguments import as_it_is, results_folder
@@ -18,7 +17,7 @@ from flows.tune import Tuned, tune, write_report
 from flows.watching import ArtifactStore
 from kallos.evaluation.models import scored_dates
 from kallos.evaluation.results import HoldoutEvaluation, Verdict
-from kallos.models.manifest import Refit, Select
+from kallos.models.manifest import Refit
 from kallos.models.registry import Registry
 from kallos.report.evaluation import evaluation_markdown, headline
 from kallos.settings import Settings
@@ -62,8 +61,6 @@ def nightly(
     spec: TuneSpec,
     run: RunSpec = _DEFAULT_RUN,
     output_dir: str | None = None,
-    select: Select = "one-se",
-    seeds: PositiveInt = 3,
     refit: Refit = "inner-validation",
     promote: Literal["by-verdict", "never"] = "by-verdict",
     only_on_sessions: bool = False,
@@ -74,8 +71,6 @@ def nightly(
         spec: What to tune; its folds must keep a hold-out.
         run: How to run the study, and for how long.
         output_dir: Results folder, or its fsspec URL; by default the worker's KALLOS_RESULTS.
-        select: Trial to train: the cheapest within one standard error of the best ('one-se'), or the 'best'.
-        seeds: Number of networks, each with its own seed; the forecast is their mean.
         refit: How to train on all rows: stop early on the last of them ('inner-validation'), or train for the median
             number of epochs of the folds ('median-epochs').
         promote: When to make the model the champion: if the verdict is 'ship' ('by-verdict'), or 'never'.
@@ -91,7 +86,7 @@ def nightly(
     with keeping_rows():
         tuned: Tuned = tune(spec, run, output_dir)
         # Not as subflows: the server would show their parameters, and the folder's URL may hold a password.
-        how = HowTrained(seeds=seeds, refit=refit, select=select, workers=run.workers)
+        how = HowTrained(refit=refit, workers=run.workers)
         trained, model = train_and_keep(BestParams.of(tuned.result, tuned.chosen), tuned.plan, None, folder, how=how)
         session().tell(StepStarted("forecasting the hold-out"))
         evaluation = evaluate_and_keep(trained, model, scored_dates(trained.manifest), CHAMPION, folder)

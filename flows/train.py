@@ -1,22 +1,26 @@
-"""The flow `train`: replicate a study's best parameters with several seeds, train them, and store the model."""
+"""The flow `train`: replicate what a study chose with several seeds, train it, and store the model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 from pydantic import PositiveInt
 
+from flows.server.arguments import as_it_is
 from flows.session import prepare_again, session
 from flows.watching import ArtifactStore
 from kallos.cache import FoldCache
-from kallos.features.snapshots import read_snapshot
 from kallos.models import files, trainer
 from kallos.models.files import refuse_foreign_folder
-from kallos.models.manifest import Choice, Manifest, Refit, Select
+from kallos.models.manifest import Choice, Manifest, Refit
 from kallos.models.summary import model_lines, model_markdown
-from kallos.models.trainer import TrainedModel, choose
+from kallos.models.trained import TrainedModel
 from kallos.planning import StudyPlan
 from kallos.settings import Settings
+from kallos.specs.study import Choose
 from kallos.storage import refuse_relative
 from kallos.study import replication
 from kallos.study.best_params import BestParams, read_best_params_file
@@ -29,12 +33,20 @@ from kallos.workers.processes import FoldPool, physical_cores
 
 @dataclass(frozen=True)
 class HowTrained:
-    """How many networks to train, how, and with which trial's parameters; `workers` processes replicate the choice."""
+    """With how many seeds, how and in how many processes to train what; by default, what the study chooses."""
 
-    seeds: int
     refit: Refit
-    select: Select
+    seeds: int | None = None
+    choose: Choose | None = None
     workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes that replicate and train a choice, and their number."""
+
+    pool: FoldPool
+    number: int
 
 
 @task
@@ -43,22 +55,41 @@ def find_study_rows(best: BestParams) -> StudyPlan:
     return prepare_again(best).plan
 
 
-@task
-def replicate_choice(plan: StudyPlan, choice: Choice, seeds: int, workers: int | None) -> SeedReplication:
-    """Run the chosen parameters on the study's folds with several seeds; each fit has its own process."""
-    workers = workers or physical_cores()
-    with FoldPool(workers, retries=2) as pool:
-        evaluate = FoldCache(Settings.read().fold_cache).through(pool.evaluate)
-        return replication.replicate(plan, choice.params, seeds=seeds, evaluate=evaluate, workers=workers)
+@contextmanager
+def open_processes(workers: int | None) -> Iterator[Processes]:
+    """Open processes for the block; each starts with its first fit."""
+    number = workers or physical_cores()
+    with FoldPool(number, retries=2) as pool:
+        yield Processes(pool, number)
 
 
-@task
+@task(cache_policy=NO_CACHE)
+def replicate_choice(plan: StudyPlan, choice: Choice, seeds: int, processes: Processes) -> SeedReplication:
+    """Run the chosen trials on the study's folds with several seeds; each fit has its own process."""
+    evaluate = FoldCache(Settings.read().fold_cache).through(processes.pool.evaluate)
+    return replication.replicate(plan, choice.members, seeds=seeds, evaluate=evaluate, workers=processes.number)
+
+
+@task(cache_policy=NO_CACHE)
 def train_model(
-    best: BestParams, plan: StudyPlan, choice: Choice, replicated: SeedReplication, seeds: int, refit: Refit
+    best: BestParams,
+    plan: StudyPlan,
+    choice: Choice,
+    replicated: SeedReplication,
+    how: HowTrained,
+    processes: Processes,
 ) -> TrainedModel:
-    """Train the chosen parameters on all rows of the study, once for each seed."""
-    rows = read_snapshot(plan.snapshot)
-    return trainer.train(best, rows, choice, seeds=seeds, refit=refit, seed_replication=replicated)
+    """Train the chosen trials on all rows of the study, each once for each seed, in several processes."""
+    return trainer.train(
+        best,
+        plan.snapshot,
+        choice,
+        seeds=how.seeds or best.spec.seeds,
+        refit=how.refit,
+        seed_replication=replicated,
+        run=processes.pool.run,
+        workers=processes.number,
+    )
 
 
 @task
@@ -76,22 +107,24 @@ def run_name() -> str:
 def train(
     params_file: str,
     output_dir: str | None = None,
-    seeds: PositiveInt = 3,
+    seeds: PositiveInt | None = None,
     refit: Refit = "inner-validation",
-    select: Select = "one-se",
+    choose: Choose | None = None,
     workers: int | None = None,
     results: str | None = None,
 ) -> Manifest:
-    """Train a study's chosen parameters on all its rows, and store the model as a directory and an artifact.
+    """Train what a study chose on all its rows, and store the model as a directory and an artifact.
 
     Args:
         params_file: A study's best_params.json or a copy of it, or its fsspec URL.
         output_dir: The model's own folder, or its fsspec URL; by default models/MODEL_ID in the results folder.
-        seeds: Number of networks, each with its own seed; the forecast is their mean.
+        seeds: Number of seeds that each chosen trial is trained with; the forecast is their mean. By default, the
+            study says it.
         refit: How to train on all rows: stop early on the last of them ('inner-validation'), or train for the median
             number of epochs of the folds ('median-epochs').
-        select: Trial to train: the cheapest within one standard error of the best ('one-se'), or the 'best'.
-        workers: Processes that replicate the choice; by default one per physical core.
+        choose: What to train: the 'best' trial, the cheapest one that cannot be told from it ('simplest'), or the
+            weighted mean of several ('ensemble'); by default what the study chooses.
+        workers: Processes that replicate and train the choice; by default one per physical core.
         results: Results folder, or its fsspec URL; by default the worker's KALLOS_RESULTS.
     """
     if output_dir is not None:
@@ -106,7 +139,7 @@ def train(
         plan,
         output_dir,
         results or Settings.read().results_folder,
-        how=HowTrained(seeds=seeds, refit=refit, select=select, workers=workers),
+        how=HowTrained(seeds=seeds, refit=refit, choose=choose, workers=workers),
     )
     return trained.manifest
 
@@ -114,17 +147,20 @@ def train(
 def train_and_keep(
     best: BestParams, plan: StudyPlan, folder: str | None, results: str, *, how: HowTrained
 ) -> tuple[TrainedModel, str]:
-    """Train a study's chosen parameters, and return the model with its folder; called in a flow.
+    """Train what a study chose, and return the model with its folder; called in a flow.
 
     By default the folder is in the results folder, and has the model's name.
     """
-    logger, seeds = get_run_logger(), how.seeds
-    choice = choose(best, how.select)
+    logger, seeds = get_run_logger(), how.seeds or best.spec.seeds
+    choice = trainer.choose(best, how.choose)
     tell = session().tell
-    tell(StepStarted(f"replicating trial {choice.trial} on {counted(seeds * len(plan.folds), 'fold')}"))
-    replicated = replicate_choice(plan, choice, seeds, how.workers)
-    tell(StepStarted(f"training {counted(seeds, 'network')}"))
-    trained: TrainedModel = train_model(best, plan, choice, replicated, seeds, how.refit)
+    n_fits = seeds * len(choice.members)
+    trials = f"trial {choice.trials[0]}" if len(choice.members) == 1 else counted(len(choice.members), "trial")
+    with open_processes(how.workers) as processes:
+        tell(StepStarted(f"replicating {trials} on {counted(n_fits * len(plan.folds), 'fold')}"))
+        replicated = replicate_choice(plan, choice, seeds, as_it_is(processes))
+        tell(StepStarted(f"training {counted(n_fits, 'member')}"))
+        trained: TrainedModel = train_model(best, plan, choice, replicated, how, as_it_is(processes))
     folder = folder or model_folder(results, trained.model_id)
     address = write_model(trained, folder)
     for line in model_lines(trained.manifest):

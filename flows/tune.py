@@ -24,7 +24,9 @@ from flows.watching import ArtifactStore, ProgressArtifact, RunLogger, is_worth_
 from kallos import tuner
 from kallos.architectures import Params
 from kallos.cache import FoldCache
-from kallos.choosing.selection import deflate, one_standard_error
+from kallos.choosing.deflation import deflate
+from kallos.choosing.honest import honest_choice
+from kallos.choosing.kept import KeptForecasts
 from kallos.errors import KallosError, StorageError
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.snapshots import read_snapshot
@@ -174,14 +176,14 @@ def study(plan: StudyPlan, run: RunSpec, pools: Pools, budget: Budget) -> StudyF
 
 
 @task(cache_policy=NO_CACHE)
-def choose(plan: StudyPlan, result: TuningResult) -> HonestChoice:
-    """Find the cheapest trial within one standard error of the best, and deflate the best trial's skill."""
+def choose(plan: StudyPlan, result: TuningResult, evaluate: EvaluateFold) -> HonestChoice:
+    """Find out from the kept forecasts which trials to choose, and what choosing has made of the skill."""
     widths = widths_of_columns(read_snapshot(plan.snapshot).columns, plan.spec.features)
 
     def operations_of(params: Params) -> int:
         return count_operations(FitSpec.of(plan.spec, params), widths)
 
-    return HonestChoice(one_se=one_standard_error(result, operations_of), deflation=deflate(result))
+    return honest_choice(KeptForecasts(plan, result, evaluate), operations_of)
 
 
 @task(cache_policy=NO_CACHE)
@@ -196,9 +198,8 @@ def write_report(tuned: Tuned, results: str, evaluation: HoldoutEvaluation | Non
     result = tuned.result
     html = report_html(
         result,
-        evaluation=evaluation or find_evaluation(result, results, tuned.chosen.one_se),
-        one_se=tuned.chosen.one_se,
-        deflation=tuned.chosen.deflation,
+        evaluation=evaluation or find_evaluation(result, results),
+        chosen=tuned.chosen,
         forecasts=tuned.forecasts,
         no_forecasts=tuned.no_forecasts,
         run=tuned.finished,
@@ -239,7 +240,7 @@ def tune(
         finished: StudyFinished = study(plan, run, as_it_is(pools), as_it_is(budget))
         evaluate = FoldCache(Settings.read().fold_cache).through(budget.within(pools.evaluate_within(budget)))
         result = finished.result
-        chosen = _choose(plan, result, logger)
+        chosen = _choose(plan, result, evaluate, logger)
         # If the run is killed before it writes its report, no old report is next to the new result.
         remove_report(result, own)
         path = write_best_params(BestParams.of(result, chosen), folder)
@@ -252,13 +253,11 @@ def tune(
     return replace(tuned, page=address)
 
 
-def _choose(plan: StudyPlan, result: TuningResult, logger: RunLogger) -> HonestChoice:
+def _choose(plan: StudyPlan, result: TuningResult, evaluate: EvaluateFold, logger: RunLogger) -> HonestChoice:
     try:
-        chosen: HonestChoice = choose(plan, result)
-    except StorageError:
-        raise
-    except KallosError as error:  # Nobody can count the operations of a custom architecture.
-        logger.warning("no choice within one standard error: %s", error)
+        chosen: HonestChoice = choose(plan, result, as_it_is(evaluate))
+    except BudgetSpentError as spent:
+        logger.warning("nothing is chosen but the best trial, because forecasts are gone from the cache and %s", spent)
         return HonestChoice(deflation=deflate(result))
     return chosen
 

@@ -96,7 +96,7 @@ class Settings(BaseSettings):
 
     @property
     def fold_cache(self) -> str:
-        """Folder of the cached fold scores, or its fsspec URL with its password."""
+        """Folder of the fold cache, or its fsspec URL with its password."""
         return self._stored("fold-cache")
 
     def _stored(self, name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 MANIFEST: dict[str, Any] = {
     "model_id": "gru-ABC-1",
     "asset_id": "ABC",
-    "architecture": "gru",
+    "model_label": "gru",
     "target": "log_return_close",
     "horizon": 1,
     "data": {"sha256": "5e" * 32, "rows": 400, "start": "2020-01-01T00:00:00", "end": "2021-02-03T00:00:00"},

@@ -10,7 +10,7 @@ from kallos.models.manifest import Choice, Manifest, MemberRecord
 from kallos.report.forecasts import BestForecasts, FoldForecasts
 from kallos.scoring.job import FoldJob
 from kallos.scoring.result import FoldResult
-from kallos.study.choice import Deflation, OneStandardError
+from kallos.study.choice import Deflation, Member, OneStandardError
 from kallos.study.result import TuningResult
 from kallos.tuner import run_tuning
 from tests.samples import error_by_parameters, fold_result, make_features, small_plan
@@ -71,7 +71,7 @@ def holdout_evaluation(decision: str = "ship", **over: Any) -> HoldoutEvaluation
         "data_sha256": "a" * 64,
         "level": 0.01,
         "scores": {"model": scores, "zero": scores, "ridge": scores},
-        "rmse_by_seed": {"42": 0.0104},
+        "rmse_by_member": {"3-42": 0.0104},
         "baseline": "zero",
         "against_baseline": against,
         "beside": {"ridge": against.model_copy(update={"other": "ridge", "low": -0.01})},
@@ -91,18 +91,26 @@ def write_manifest(result: TuningResult, folder: Path, trial: int, **over: Any) 
     spec = result.spec
     manifest = Manifest(
         asset_id=spec.data.asset_id,
-        architecture=spec.model_name,
-        architecture_sha256="c" * 64,
+        model_label=spec.model_name,
         target=spec.features.only_target,
         horizon=spec.horizon,
         lead=spec.features.lead,
         columns=spec.features.targets,
         frequency="D",
-        choice=Choice(select="best", trial=trial, params=result.trials[trial].params),
+        choice=Choice(choose="best", members=(Member(trial=trial, params=result.trials[trial].params, weight=1.0),)),
         seed_replication=None,
         members=(
             MemberRecord(
-                seed=42, epochs=1, best_epoch=1, to_median=(((1.0,),), ((1.0,),)), weights="weights-42.safetensors"
+                trial=trial,
+                architecture=spec.model_name,
+                architecture_sha256="c" * 64,
+                seed=42,
+                weight=1.0,
+                epochs=1,
+                best_epoch=1,
+                to_median=(((1.0,),), ((1.0,),)),
+                preparation=f"preparation-{trial}.json",
+                weights=f"weights-{trial}-42.safetensors",
             ),
         ),
         data=result.data,

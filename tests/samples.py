@@ -133,4 +133,4 @@ def by_parameters(job: FoldJob) -> FoldResult:
 
 def stand_in_pool(evaluate: Callable[[FoldJob], FoldResult]) -> SimpleNamespace:
     """Return what stands in for a `FoldPool`: it evaluates folds in this process, by this function."""
-    return SimpleNamespace(evaluate=evaluate)
+    return SimpleNamespace(evaluate=evaluate, run=lambda work, job: work(job))

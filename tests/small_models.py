@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kallos.features.snapshots import frame_sha256
+from kallos.features.snapshots import frame_sha256, snapshot_address
 from kallos.models.forecast_table import forecast_rows
 from kallos.models.forecasting import Forecasts
 from kallos.models.manifest import Manifest
-from kallos.models.trainer import TrainedModel, choose, train
+from kallos.models.trained import TrainedModel
+from kallos.models.trainer import choose, train
 from kallos.study.again import study_rows
 from kallos.study.best_params import BestParams, read_best_params_file, write_best_params
 from kallos.tuner import run_tuning
@@ -33,6 +34,11 @@ class FinishedStudy:
     rows: pd.DataFrame
     snapshots: str
 
+    @property
+    def snapshot(self) -> str:
+        """The address of the rows."""
+        return snapshot_address(self.best.data.sha256, self.snapshots)
+
 
 def finished_study(folder: Path, frame: pd.DataFrame | None = None, **over: Any) -> FinishedStudy:
     """Return a study of one trial of two folds."""
@@ -44,13 +50,13 @@ def finished_study(folder: Path, frame: pd.DataFrame | None = None, **over: Any)
 
 def small_model(study: FinishedStudy, **arguments: Any) -> TrainedModel:
     """Return the study's best trial, trained with two seeds."""
-    return train(study.best, study.rows, choose(study.best), **{"seeds": 2, **arguments})
+    return train(study.best, study.snapshot, choose(study.best), **{"seeds": 2, **arguments})
 
 
 def are_same(one: Forecasts, other: Forecasts) -> bool:
     """Return whether no bit of two forecasts differs."""
     return pickle.dumps(forecast_rows(one)) == pickle.dumps(forecast_rows(other)) and all(
-        np.array_equal(values, other.by_seed[seed]) for seed, values in one.by_seed.items()
+        np.array_equal(values, other.by_member[label]) for label, values in one.by_member.items()
     )
 
 

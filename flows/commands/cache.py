@@ -18,14 +18,14 @@ from kallos.storage import Holdings
 from kallos.words import scrubbed
 
 _DAY, _MEGABYTE = 86_400, 1_000_000
-_SCORES, _SNAPSHOTS = "fold scores", "snapshots"
+_FOLDS, _SNAPSHOTS = "folds", "snapshots"
 
 
 def info() -> None:
     """Show how large the fold cache and the snapshots are."""
     settings = Settings.read()
     for what, folder, holdings in (
-        (_SCORES, settings.fold_cache, FoldCache(settings.fold_cache).holdings()),
+        (_FOLDS, settings.fold_cache, FoldCache(settings.fold_cache).holdings()),
         (_SNAPSHOTS, settings.snapshots, snapshot_holdings(settings.snapshots)),
     ):
         since = f", the oldest from {datetime.fromtimestamp(holdings.oldest):%Y-%m-%d}" if holdings.oldest else ""
@@ -36,21 +36,21 @@ def prune(
     *,
     older_than: Annotated[
         float | None,
-        Parameter(help="Remove fold scores and snapshots that are older, in days.", validator=Number(gte=0)),
+        Parameter(help="Remove cached folds and snapshots that are older, in days.", validator=Number(gte=0)),
     ] = None,
     larger_than: Annotated[
         float | None,
         Parameter(
-            help="Remove the oldest fold scores, and the oldest snapshots, until each are no larger, in MB.",
+            help="Remove the oldest cached folds, and the oldest snapshots, until each are no larger, in MB.",
             validator=Number(gte=0),
         ),
     ] = None,
     storage_url: StorageUrl = None,
 ) -> None:
-    """Remove old fold scores and snapshots.
+    """Remove old cached folds and snapshots.
 
-    Keeps snapshots of the last hour and of studies that are running. If a study needs a removed fold score again, the
-    fold is fitted again; a removed snapshot is written again.
+    Keeps snapshots of the last hour and of studies that are running. If a study needs a removed fold again, it is
+    fitted again; a removed snapshot is written again.
     """
     from kallos.study.catalogue import rows_in_use
 
@@ -61,8 +61,8 @@ def prune(
     max_bytes = None if larger_than is None else int(larger_than * _MEGABYTE)
     # Ask the storage first: if it does not answer, nothing is removed.
     needed = rows_in_use(studies_address(storage_url))
-    scores = FoldCache(settings.fold_cache).prune(written_before=written_before, max_bytes=max_bytes)
-    say(f"{_amount(scores, _SCORES)} removed")
+    folds = FoldCache(settings.fold_cache).prune(written_before=written_before, max_bytes=max_bytes)
+    say(f"{_amount(folds, _FOLDS)} removed")
     snapshots = prune_snapshots(settings.snapshots, needed=needed, written_before=written_before, max_bytes=max_bytes)
     say(f"{_amount(snapshots, _SNAPSHOTS)} removed")
 

@@ -9,9 +9,7 @@ from flows.flags import (
     SPEC_FLAGS,
     FeaturesUrl,
     HowRefitted,
-    HowSelected,
     ResultsFolder,
-    Seeds,
     StorageUrl,
     StudyFile,
     nested,
@@ -29,8 +27,6 @@ from kallos.specs.study import parse_spec, require_holdout
 def nightly(
     *,
     study: StudyFile = None,
-    select: HowSelected = "one-se",
-    seeds: Seeds = 3,
     refit: HowRefitted = "inner-validation",
     promote: Annotated[
         Literal["by-verdict", "never"],
@@ -62,7 +58,7 @@ def nightly(
         from flows.terminal.study import print_page, shown_progress
 
         with shown_progress(console) as shown, ending_at_once(console, before=shown.close), watching(shown):
-            night = nightly_flow(spec, run, results.parameter, select, seeds, refit, promote)
+            night = nightly_flow(spec, run, results.parameter, refit, promote)
     show_evaluation(console, night.evaluation)
     say(night.became)
     if night.page is not None:

@@ -33,7 +33,7 @@ def predict(
     """Forecast the next values with a trained model.
 
     Starts from the latest finished row. Prints one table for each target, in the target's own units: the mean of the
-    model's networks with the least and the greatest, or for a quantile model the forecast and the quantiles.
+    model's members with the least and the greatest, or for a quantile model the forecast and the quantiles.
     """
     from flows.terminal.forecasts import show_forecasts
     from kallos.architectures.references import trust

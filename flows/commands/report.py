@@ -27,12 +27,13 @@ def report(
     """
     if (study_file is None) == (params_file is None):
         raise UsageError("report needs one study: give one of --study-file and --params-file")
-    from kallos.choosing.selection import deflate
+    from kallos.choosing.deflation import deflate
     from kallos.report.evaluation import read_evaluation
     from kallos.report.forecasts import read_forecasts
     from kallos.report.page import report_html, write_report
     from kallos.storage import split_address, write_at
     from kallos.study.best_params import read_best_params
+    from kallos.study.choice import HonestChoice
     from kallos.study.files import read_study, study_address
 
     address = study_file or study_address(params_file or "")
@@ -42,8 +43,9 @@ def report(
     page = report_html(
         result,
         evaluation=None if evaluation is None else read_evaluation(evaluation, result),
-        one_se=best.one_se if best is not None and best.study == result.study_name else None,
-        deflation=deflate(result),
+        chosen=best.evidence
+        if best is not None and best.study == result.study_name
+        else HonestChoice(deflation=deflate(result)),
         forecasts=read_forecasts(result, folder),
     )
     written = write_at(output, page) if output else write_report(result, page, folder)

@@ -40,7 +40,7 @@ def space(
     name, tables = model_name or values.get("model_name", "gru"), values.get("space", {})
     training = values.get("training", {})
     if not (isinstance(name, str) and isinstance(tables, dict) and isinstance(training, dict)):
-        raise UsageError(f"model_name must be text, and space and training tables: correct {study}")
+        raise UsageError(f"model_name must be text, and space and training must be tables: correct {study}")
     found = parse_space(name, tables, loss or training.get("loss", MSE))
     if as_json:
         print_json(found.document())

@@ -109,7 +109,7 @@ def delete(
 ) -> None:
     """Delete studies from the storage.
 
-    Keeps their fold scores in the cache and their results in the results folder. If you run a deleted study again, few
+    Keeps their folds in the cache and their results in the results folder. If you run a deleted study again, few
     folds are fitted. tune-all skips it while its results are there, unless you give --refresh-cache.
     """
     from kallos.study.catalogue import delete_studies, read_study

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from flows.flags import FeaturesUrl, HowRefitted, HowSelected, Seeds, Workers
+from flows.flags import FeaturesUrl, HowChosen, HowRefitted, Seeds, Workers
 from flows.server.api import prefect_api, set_environment
 from flows.wording import Console, say
 from kallos.settings import Settings
@@ -20,13 +20,13 @@ def train(
             "kallos-results]"
         ),
     ] = None,
-    seeds: Seeds = 3,
+    seeds: Seeds = None,
     refit: HowRefitted = "inner-validation",
-    select: HowSelected = "one-se",
+    choose: HowChosen = None,
     workers: Workers = None,
     db_url: FeaturesUrl = None,
 ) -> None:
-    """Train a study's best parameters on all its rows, and store the model.
+    """Train what a study chose on all its rows, and store the model.
 
     First replicates the choice on the study's folds with --seeds seeds. Takes the study's rows from their snapshot, or
     else from the database if they have not changed there.
@@ -35,6 +35,7 @@ def train(
     from flows.session import handing_over, prepare_again
     from kallos.models.files import refuse_foreign_folder
     from kallos.models.summary import model_lines
+    from kallos.models.trainer import choose as choose_members
     from kallos.storage import prepare_folder, split_address
     from kallos.study.best_params import read_best_params_file
     from kallos.study.names import model_folder, models_folder
@@ -48,7 +49,7 @@ def train(
     with console.status("reading the rows"):
         # Check the file, the rows and the folder before a server is started.
         best = read_best_params_file(params_file)
-        best.spec.data.refuse_several()
+        choose_members(best, choose)
         prepared = prepare_again(best)
         if output_dir is not None:
             refuse_foreign_folder(output_dir)
@@ -57,10 +58,11 @@ def train(
         from flows.server.interruption import ending_at_once
         from flows.train import train as train_flow
 
-        fits = counted(seeds * len(prepared.plan.folds), "fold")
-        status = console.status(f"replicating on {fits}, and training {counted(seeds, 'network')}")
+        status = console.status(
+            f"replicating the choice with {counted(seeds or best.spec.seeds, 'seed')}, and training it"
+        )
         with status, ending_at_once(console, before=status.stop), handing_over(prepared):
-            manifest = train_flow(params_file, output_dir, seeds, refit, select, workers)
+            manifest = train_flow(params_file, output_dir, seeds, refit, choose, workers)
     for line in model_lines(manifest):
         console.print(line)
     say(f"model {manifest.model_id}")

@@ -26,9 +26,9 @@ def show_forecasts(console: Console, forecasts: Forecasts) -> None:
 
 
 def _show_points(console: Console, forecasts: Forecasts, target: int) -> None:
-    members = np.stack([each[:, target] for each in forecasts.by_seed.values()])
-    over_seeds = {"least over seeds": members.min(axis=0), "greatest over seeds": members.max(axis=0)}
-    columns = {"forecast": forecasts.point[:, target], **(over_seeds if len(members) > 1 else {})}
+    members = np.stack([each[:, target] for each in forecasts.by_member.values()])
+    over_members = {"least of members": members.min(axis=0), "greatest of members": members.max(axis=0)}
+    columns = {"forecast": forecasts.point[:, target], **(over_members if len(members) > 1 else {})}
     console.print(_table(forecasts, target, columns))
 
 

@@ -36,9 +36,17 @@ RECENCY_SPACE: Space = {
 }
 RECENCY_DEFAULTS: Params = {HALF_LIFE: 0, TRAIN_ROWS: 0}
 
-_LR = "lr"
-# How the optimizer steps if a recipe does not say: without weight decay, clipping and decay of the learning rate.
-_PLAIN_STEPS: Params = {"weight_decay": 0.0, "gradient_clip_val": 0.0, "lr_decay": 1.0}
+# How a network's optimizer steps, besides its learning rate; the defaults change nothing.
+OPTIMIZER_SPACE: Space = {
+    # Shrinks the weights at each step: Loshchilov and Hutter (2019), "Decoupled weight decay regularization".
+    "weight_decay": Categorical(choices=(0.0, 1e-4, 1e-2)),
+    # The largest norm of a step's gradient, 0 for any: Pascanu et al. (2013), "On the difficulty of training recurrent
+    # neural networks".
+    "gradient_clip_val": Categorical(choices=(0.0, 1.0)),
+    # The learning rate after an epoch, as a share of that before.
+    "lr_decay": Categorical(choices=(1.0, 0.9)),
+}
+OPTIMIZER_DEFAULTS: Params = {"weight_decay": 0.0, "gradient_clip_val": 0.0, "lr_decay": 1.0}
 
 # Parameters that every neural architecture draws after its own.
 TRAINING_SPACE: Space = {
@@ -48,13 +56,7 @@ TRAINING_SPACE: Space = {
     "lr": Float(low=1e-4, high=1e-2, log=True),
     # Lets a model follow a drifting level: Kim et al. (2022), "Reversible instance normalization".
     "use_reversible_instance_norm": Categorical(choices=(False, True)),
-    # Shrinks the weights at each step: Loshchilov and Hutter (2019), "Decoupled weight decay regularization".
-    "weight_decay": Categorical(choices=(0.0, 1e-4, 1e-2)),
-    # The largest norm of a step's gradient, 0 for any: Pascanu et al. (2013), "On the difficulty of training recurrent
-    # neural networks".
-    "gradient_clip_val": Categorical(choices=(0.0, 1.0)),
-    # What remains of the learning rate after each epoch.
-    "lr_decay": Categorical(choices=(1.0, 0.9)),
+    **OPTIMIZER_SPACE,
     **RECENCY_SPACE,
 }
 TRAINING_DEFAULTS: Params = {
@@ -62,7 +64,7 @@ TRAINING_DEFAULTS: Params = {
     "batch_size": 64,
     "lr": 1e-3,
     "use_reversible_instance_norm": False,
-    **_PLAIN_STEPS,
+    **OPTIMIZER_DEFAULTS,
     **RECENCY_DEFAULTS,
 }
 
@@ -155,18 +157,18 @@ def darts_arguments(params: Params, context: ModelContext) -> dict[str, Any]:
     from torch.optim import AdamW
     from torch.optim.lr_scheduler import ExponentialLR
 
-    steps = {**_PLAIN_STEPS, **{name: value for name, value in params.items() if name in (_LR, *_PLAIN_STEPS)}}
+    steps = {name: params.get(name, default) for name, default in OPTIMIZER_DEFAULTS.items()}
     # Unlike a schedule over all epochs, a constant rate of decay gives the first epochs the same learning rates
     # whatever `max_epochs` is, also when a model is fitted again for the epochs that early stopping has found.
     decays = steps["lr_decay"] != 1
     return {
-        **{name: value for name, value in params.items() if name not in steps},
+        **{name: value for name, value in params.items() if name not in ("lr", *steps)},
         # With a longer output Darts would read future covariates.
         "output_chunk_length": context.horizon,
         "output_chunk_shift": context.lead - 1,
         # Without weight decay the steps of AdamW are Adam's.
         "optimizer_cls": AdamW,
-        "optimizer_kwargs": {"lr": steps[_LR], "weight_decay": steps["weight_decay"]},
+        "optimizer_kwargs": {"lr": params["lr"], "weight_decay": steps["weight_decay"]},
         "lr_scheduler_cls": ExponentialLR if decays else None,
         "lr_scheduler_kwargs": {"gamma": steps["lr_decay"]} if decays else None,
         "n_epochs": context.max_epochs,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kallos.baselines.forecasts import EACH_BEST, baseline_forecasts, best_by_target, counting, with_each_best
 from kallos.baselines.window import Window
 from kallos.errors import UsageError
-from kallos.features.frequency import Frequency, find_frequency
+from kallos.features.frequency import find_frequency
 from kallos.folds.cut import Fold
 from kallos.folds.panel import Panel
 from kallos.folds.study import naming
@@ -43,8 +43,7 @@ def score_baselines(
     `DataError` if a target is constant and its errors are in standard deviations, and `UsageError` if none of the
     study's baselines is left.
     """
-    frequencies = [find_frequency(timestamps, spec.data.frequency) for timestamps in panel.timestamps]
-    windows = [_windows(panel, fold, spec, frequencies) for fold in (*folds, *beyond)]
+    windows = [windows_of_fold(panel, panel.folds_of(fold), spec) for fold in (*folds, *beyond)]
     # Only scores are kept: forecasts of many quantiles fill the memory.
     scores = [[_scores(window, baseline_forecasts(window)) for window in fold] for fold in windows]
     names = _comparable([asset for fold in scores for asset in fold], spec)
@@ -73,11 +72,12 @@ def mean_by_target(folds: Sequence[Parts]) -> Parts:
     return {name: mean_of_each([errors[name] for errors in folds]) for name in folds[0]}
 
 
-def _windows(panel: Panel, fold: Fold, spec: TuneSpec, frequencies: Sequence[Frequency]) -> list[Window]:
-    """Return the fold's window of each asset; errors name the asset."""
+def windows_of_fold(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> list[Window]:
+    """Return the window of each asset's own fold; errors name the asset."""
     windows = []
-    for asset, own, frequency in zip(spec.data.assets, panel.folds_of(fold), frequencies, strict=True):
+    for asset, own, timestamps in zip(spec.data.assets, folds, panel.timestamps, strict=True):
         with naming(asset, spec):
+            frequency = find_frequency(timestamps, spec.data.frequency)
             windows.append(Window.of_fold(panel.frame, own, spec, frequency))
     return windows
 

@@ -1,6 +1,6 @@
 """Forecasts of a hold-out, scored and compared with those of the baselines and the champion."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -27,6 +27,7 @@ def evaluate_forecasts(
     holdout: Window,
     forecasts: Mapping[str, Forecast],
     *,
+    weights: Sequence[float] | None = None,
     model_id: str,
     holdout_evaluations: int,
     tests: int,
@@ -35,10 +36,10 @@ def evaluate_forecasts(
 ) -> HoldoutEvaluation:
     """Compare a model's forecasts of a hold-out with the baselines' and the champion's, and return the verdict.
 
-    `forecasts` has those of each seed, in the targets' own units. The model's forecast is their mean. The tests compare
-    the loss whose mean is the study's metric; if there is none, the squared error. `holdout_evaluations` counts all
-    evaluations on rows of this hold-out, including this one. `tests` counts the distinct pairs of model and window
-    among them.
+    `forecasts` has those of each member, in the targets' own units. The model's forecast is their mean with these
+    `weights`, by default equal ones. The tests compare the loss whose mean is the study's metric; if there is none, the
+    squared error. `holdout_evaluations` counts all evaluations on rows of this hold-out, including this one. `tests`
+    counts the distinct pairs of model and window among them.
 
     Raises `DataError` if there are too few origins for a verdict, the target is constant, the forecasts are not one
     finite number for each origin and step, or one is not positive and the metric is qlike; `FitError` as
@@ -69,7 +70,7 @@ def evaluate_forecasts(
         {name: loss.by_target(each, actual) for name, each in counting(baselines, spec.baselines).items()}
     )
     baselines = with_each_best(baselines, rules)
-    forecasters = {"model": Forecast.mean_of(forecasts.values()).over(unit), **baselines}
+    forecasters = {"model": Forecast.mean_of(forecasts.values(), weights).over(unit), **baselines}
     if champion is not None:
         forecasters["champion"] = champion.over(unit)
     losses = {name: loss.by_origin(each, actual) for name, each in forecasters.items()}
@@ -121,7 +122,7 @@ def evaluate_forecasts(
             name: score_forecasts(actual, each, spec.objectives, spec.metrics, scoring)
             for name, each in forecasters.items()
         },
-        rmse_by_seed={seed: rmse(each.over(unit).mean - actual) for seed, each in forecasts.items()},
+        rmse_by_member={label: rmse(each.over(unit).mean - actual) for label, each in forecasts.items()},
         baseline=best_baseline,
         against_baseline=against_baseline,
         beside=beside,

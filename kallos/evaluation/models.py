@@ -17,7 +17,7 @@ from kallos.features.snapshots import frame_sha256
 from kallos.models.forecasting import forecast_windows
 from kallos.models.holdout_evaluations import EvaluationCount, EvaluationRecord
 from kallos.models.manifest import Manifest
-from kallos.models.trainer import TrainedModel
+from kallos.models.trained import TrainedModel
 from kallos.scoring.forecast import Forecast
 from kallos.specs.metrics import metric_of
 from kallos.specs.study import TuneSpec
@@ -56,12 +56,12 @@ class ModelWithRows:
         )
 
     def forecasts(self, holdout: Window) -> dict[str, Forecast]:
-        """Return the forecasts of each seed."""
+        """Return the forecasts of each member by its label."""
         return forecast_windows(self.model, holdout.frame, holdout.start, len(holdout.frame))
 
     def mean_forecast(self, holdout: Window) -> Forecast:
-        """Return the mean of the seeds' forecasts."""
-        return Forecast.mean_of(self.forecasts(holdout).values())
+        """Return the weighted mean of the members' forecasts."""
+        return self.model.mean_of(self.forecasts(holdout))
 
     @property
     def rows_have_changed(self) -> bool:
@@ -128,6 +128,7 @@ def evaluate_model(
     evaluation = evaluate_forecasts(
         holdout,
         forecasts,
+        weights=challenger.model.weights,
         model_id=challenger.model.model_id,
         holdout_evaluations=count.holdout_evaluations,
         tests=count.tests,
@@ -143,7 +144,7 @@ def evaluate_model(
     evaluation = evaluation.model_copy(update={"verdict": Verdict(decision=decision, reasons=reasons)})
     rows = slice(holdout.start, len(holdout.frame) - holdout.horizon + 1)
     powers = holdout.spec.features.variance_powers
-    first_step = Forecast.mean_of(forecasts.values()).scored_by(holdout.spec.metric, powers)[:, 0]
+    first_step = challenger.model.mean_of(forecasts).scored_by(holdout.spec.metric, powers)[:, 0]
     return Evaluated(evaluation, holdout.frame.index[rows], holdout.observed[rows, 0], first_step[:, 0])
 
 

@@ -57,6 +57,8 @@ class Verdict(Result):
 class HoldoutEvaluation(Result):
     """A model's evaluation. `scores` is by forecaster: `model`, the baselines, then `champion`.
 
+    `rmse_by_member` is that of each of the model's members alone, by trial and seed: `3-42`.
+
     `baseline` names the one (or the best one for each target) with the least mean loss on the hold-out itself of those
     that the study names, so the hardest to beat. `beside` compares the model with HAR and ridge, which decide nothing
     unless the study names them; one that cannot be scored is left out. `metric` is the study's first objective, and
@@ -77,7 +79,7 @@ class HoldoutEvaluation(Result):
     data_sha256: str
     level: float
     scores: dict[str, ForecastScores]
-    rmse_by_seed: dict[str, float]
+    rmse_by_member: dict[str, float]
     baseline: str
     against_baseline: Comparison
     beside: dict[str, Comparison]

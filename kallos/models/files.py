@@ -3,7 +3,6 @@
 import json
 import logging
 import posixpath
-from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,14 +11,11 @@ from kallos.architectures import get_architecture
 from kallos.architectures.references import is_loaded
 from kallos.architectures.study_space import ARCHITECTURE
 from kallos.errors import DataError, KallosError, explain, require
-from kallos.folds.scalers import Preparation, PreparationDocument
 from kallos.models.holdout_evaluations import MANIFEST
 from kallos.models.manifest import FORMAT, FileRecord, Manifest
-from kallos.models.trainer import PREPARATION_FILE, TrainedModel
-from kallos.scoring.fold import as_fit_errors, model_of_fit
-from kallos.scoring.job import EVALUATION_VERSION, FitSpec
+from kallos.models.trained import TrainedModel
+from kallos.scoring.job import EVALUATION_VERSION
 from kallos.scoring.machine import installed_versions, machine
-from kallos.scoring.weights import restore_weights
 from kallos.storage import Folder
 from kallos.words import scrubbed, shorten
 
@@ -97,13 +93,11 @@ def load_model(folder: str) -> TrainedModel:
     No pickle is executed. Raises `DataError` for a missing, changed or foreign file, another format, or another version
     of the architecture, evaluation, Darts or torch, with which the same bits cannot be guaranteed.
     """
-    from kallos.scoring.training import quiet_single_thread
-
     require(str, folder=folder)
     manifest = read_manifest(folder)
     _refuse_other_code(manifest, folder)
     contents = {name: _checked(folder, name, record) for name, record in manifest.files.items()}
-    needed = {PREPARATION_FILE, *(member.weights for member in manifest.members)}
+    needed = {name for member in manifest.members for name in (member.preparation, member.weights)}
     if needed != set(contents):
         raise _unfit(folder, f"its files must be {', '.join(sorted(needed))}, not {', '.join(sorted(contents))}")
     if manifest.machine.get("cpu") != machine()["cpu"]:
@@ -113,43 +107,41 @@ def load_model(folder: str) -> TrainedModel:
             manifest.machine.get("cpu"),
             machine()["cpu"],
         )
-    spec = manifest.spec
     try:
-        document = PreparationDocument.model_validate_json(contents[PREPARATION_FILE])
-        preparation = Preparation.restore(document, spec.features)
-        if sorted(preparation.columns) != sorted(manifest.columns):
-            raise DataError("its columns are not those of the manifest")
-        members = []
-        with quiet_single_thread(), as_fit_errors(manifest.architecture):
-            fit = FitSpec.of(spec, manifest.choice.params)
-            for member in manifest.members:
-                model = model_of_fit(replace(fit, seed=member.seed), preparation.widths, max_epochs=0)
-                restore_weights(model, contents[member.weights], preparation.widths, member.weights)
-                members.append(model)
-    except ValidationError as error:
-        raise _unfit(folder, f"its {PREPARATION_FILE} is damaged: {explain(error)}") from None
+        return TrainedModel.restore(manifest, contents)
     except KallosError as error:
         raise _unfit(folder, str(error)) from None
-    return TrainedModel(manifest, preparation, tuple(members))
 
 
 def _refuse_unknown_code(values: dict[str, Any], folder: str) -> None:
     """Refuse a manifest that names code which this process does not trust: validating it would run the code."""
-    spec, choice = values.get("spec"), values.get("choice")
-    training = spec.get("training") if isinstance(spec, dict) else None
-    params = choice.get("params") if isinstance(choice, dict) else None
+    spec, choice = (_table(values.get(name)) for name in ("spec", "choice"))
     named = [
-        values.get("architecture"),
-        *(str(spec.get("model_name")).split(",") if isinstance(spec, dict) else []),
-        params.get(ARCHITECTURE) if isinstance(params, dict) else None,
-        spec.get("metric") if isinstance(spec, dict) else None,
-        training.get("loss") if isinstance(training, dict) else None,
+        *(each.get("architecture") for each in _tables(values.get("members"))),
+        *(_table(each.get("params")).get(ARCHITECTURE) for each in _tables(choice.get("members"))),
+        *str(spec.get("model_name")).split(","),
+        spec.get("metric"),
+        *_list(spec.get("objectives")),
+        *_list(spec.get("metrics")),
+        _table(spec.get("training")).get("loss"),
     ]
     for name in named:
         if isinstance(name, str) and ":" in name and not is_loaded(name.strip()):
             raise _unfit(
                 folder, f"it needs custom code, {name.strip()!r}: if you trust it, set `trust_code` {name.strip()}"
             )
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _tables(values: Any) -> list[dict[str, Any]]:
+    return [_table(value) for value in _list(values)]
+
+
+def _list(values: Any) -> list[Any]:
+    return values if isinstance(values, list) else []
 
 
 def _refuse_other_model(trained: TrainedModel, folder: str) -> None:
@@ -177,8 +169,9 @@ def _refuse_other_code(manifest: Manifest, folder: str) -> None:
             f"it was trained with evaluation version {manifest.evaluation} of Kallos, and this one has "
             f"{EVALUATION_VERSION}, so {remedy}",
         )
-    if get_architecture(manifest.architecture).source_sha256 != manifest.architecture_sha256:
-        raise _unfit(folder, f"the code that builds {manifest.architecture} has changed, so {remedy}")
+    for member in manifest.members:
+        if get_architecture(member.architecture).source_sha256 != member.architecture_sha256:
+            raise _unfit(folder, f"the code that builds {member.architecture} has changed, so {remedy}")
 
 
 def _release(version: str) -> list[str]:

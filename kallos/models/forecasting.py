@@ -13,8 +13,7 @@ from kallos.features.market import Market
 from kallos.features.moments import Timestamp, timestamp
 from kallos.folds.derived import known_calendar, reach
 from kallos.folds.rows import require_rows
-from kallos.models.trainer import TrainedModel
-from kallos.scoring.fold import as_fit_errors
+from kallos.models.trained import TrainedMember, TrainedModel
 from kallos.scoring.forecast import Forecast
 from kallos.scoring.rolling import look_back, next_forecast, rolling_forecasts, rows_before
 from kallos.specs.calendar import HOLIDAY
@@ -26,11 +25,11 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Forecasts:
-    """The forecasts from one origin, in the targets' own units: the mean over the members, and each member's own.
+    """The forecasts from one origin, in the targets' own units: the model's, and each member's own by its label.
 
     Step k is the target k - 1 + lead rows after the origin `as_of`; the study's rows have each target at the time when
     it is known. `target_times` has None for a row whose timestamp is unknown. `in_sample` is true if the model was
-    trained on rows after the origin. `point` and the arrays of `by_seed` have the shape (steps, targets); `quantiles`
+    trained on rows after the origin. `point` and the arrays of `by_member` have the shape (steps, targets); `quantiles`
     has one more axis for the `levels`. Points are what the study's metric scores (`Forecast.scored_by`).
     """
 
@@ -42,12 +41,12 @@ class Forecasts:
     point: Array
     quantiles: Array
     levels: tuple[float, ...]
-    by_seed: dict[str, Array]
+    by_member: dict[str, Array]
     in_sample: bool
 
 
 def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop: int) -> dict[str, Forecast]:
-    """Return each member's forecasts, by seed, from all origins whose horizon lies within rows [start, stop).
+    """Return each member's forecasts, by its label, from all origins whose horizon lies within rows [start, stop).
 
     The rows are positions in `frame` (`kallos.folds.columns.study_frame`). Forecasts are in the targets' own units. The
     first origin's are of rows `start` to `start + horizon - 1`, from what is known `lead` rows before `start`.
@@ -61,7 +60,7 @@ def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop:
     require_whole(0, start=start, stop=stop)
     manifest = model.manifest
     rows = _columns_of(model, frame)
-    before = max(map(rows_before, model.members))
+    before = max(rows_before(member.model) for member in model.members)
     if start < before:
         raise DataError(f"model {model.model_id} needs {before} rows before its first forecast, and there are {start}")
     if not stop <= len(rows) or stop - start < manifest.horizon:
@@ -69,9 +68,14 @@ def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop:
             f"a window must hold at least one horizon of {manifest.horizon} rows, and [{start}, {stop}) of "
             f"{len(rows)} rows does not"
         )
-    with quiet_single_thread(), as_fit_errors(manifest.architecture):
-        prepared = model.preparation.apply(rows.iloc[start - before : stop])
-        return model.of_each(lambda member: rolling_forecasts(member, prepared, before, manifest.horizon))
+
+    def rolling(member: TrainedMember) -> Array:
+        own = rows_before(member.model)
+        prepared = member.preparation.apply(rows.iloc[start - own : stop])
+        return rolling_forecasts(member.model, prepared, own, manifest.horizon)
+
+    with quiet_single_thread():
+        return model.of_each(rolling)
 
 
 def forecast_next(
@@ -104,7 +108,7 @@ def forecast_next(
             kind = "timestamps" if isinstance(rows.index, pd.DatetimeIndex) else "integers"
             raise UsageError(f"as_of must be of the same kind as the index, {kind}, not {as_of}")
         rows = rows.loc[:as_of]
-    needed, features = max(map(look_back, model.members)), manifest.spec.features
+    needed, features = max(look_back(member.model) for member in model.members), manifest.spec.features
     if len(rows) < needed + reach(features):
         until = "" if as_of is None else f" up to {as_of}"
         raise DataError(
@@ -115,10 +119,14 @@ def forecast_next(
         rows.index, manifest.frequency, manifest.lead + manifest.horizon - 1, _market(manifest.spec, rows.index)
     )
     ahead = _known_ahead(model, frame if later is None else later, expected)
-    with quiet_single_thread(), as_fit_errors(manifest.architecture):
-        prepared = model.preparation.apply(rows.iloc[-needed:], ahead)
-        by_seed = model.of_each(lambda member: next_forecast(member, prepared, manifest.horizon))
-    forecast = Forecast.mean_of(by_seed.values())
+
+    def following(member: TrainedMember) -> Array:
+        prepared = member.preparation.apply(rows.iloc[-look_back(member.model) :], ahead)
+        return next_forecast(member.model, prepared, manifest.horizon)
+
+    with quiet_single_thread():
+        by_member = model.of_each(following)
+    forecast = model.mean_of(by_member)
     origin, end = rows.index[-1], manifest.data.end
     metric, powers = manifest.spec.metric, features.variance_powers
     return Forecasts(
@@ -130,7 +138,7 @@ def forecast_next(
         point=forecast.scored_by(metric, powers)[0],
         quantiles=forecast.quantiles[0],
         levels=forecast.levels,
-        by_seed={seed: each.scored_by(metric, powers)[0] for seed, each in by_seed.items()},
+        by_member={label: each.scored_by(metric, powers)[0] for label, each in by_member.items()},
         in_sample=bool(origin < (pd.Timestamp(end) if isinstance(end, str) else end)),
     )
 
@@ -161,7 +169,7 @@ def _known_ahead(
     model: TrainedModel, later: pd.DataFrame, expected: list[pd.Timestamp] | list[int]
 ) -> pd.DataFrame | None:
     """Return the columns that are known ahead at the expected rows, or None if the model reads none."""
-    features, scalers = model.manifest.spec.features, model.preparation.known_scalers
+    features, scalers = model.manifest.spec.features, model.members[0].preparation.known_scalers
     if not scalers:
         return None
     if not expected:

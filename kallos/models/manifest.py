@@ -1,6 +1,9 @@
 """The manifest of a model directory: the origin of the model, and the hash of each of its files."""
 
 import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PositiveFloat, model_validator
@@ -12,14 +15,13 @@ from kallos.features.moments import Timestamp
 from kallos.planning import DataSummary
 from kallos.specs.study import TuneSpec
 from kallos.storage import json_sha256
-from kallos.study.choice import OneStandardError
+from kallos.study.choice import Choice as Choice
 from kallos.study.names import file_part
 from kallos.study.replication import SeedReplication
 
 # Raise this when earlier model directories can no longer be read.
 FORMAT = 5
 
-Select = Literal["one-se", "best"]
 Refit = Literal["inner-validation", "median-epochs"]
 
 
@@ -37,27 +39,29 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Choice(Part):
-    """The trial that is trained; `note` is a remark on how it was chosen."""
-
-    select: Select
-    trial: int
-    params: dict[str, Any]
-    one_se: OneStandardError | None = None
-    note: str | None = None
-
-
 class MemberRecord(Part):
-    """One of the models whose mean is the forecast; `best_epoch` is the epoch that its weights come from.
+    """One of the fitted models whose weighted mean is the forecast: a trial with a seed.
 
-    `to_median` has the ratios of a forecast's mean and of its root mean square to its median, for each step and target.
+    `best_epoch` is the epoch that its weights come from, `to_median` has the ratios of a forecast's mean and of its
+    root mean square to its median, for each step and target. `weight` is that in the mean of all; `preparation` and
+    `weights` are names of files.
     """
 
+    trial: int
+    architecture: str
+    architecture_sha256: str
     seed: int
+    weight: PositiveFloat
     epochs: int
     best_epoch: int
     to_median: tuple[tuple[tuple[PositiveFloat, ...], ...], ...]
-    weights: str = Field(pattern=r"^weights-\d+\.safetensors$")
+    preparation: str = Field(pattern=r"^preparation-\d+\.json$")
+    weights: str = Field(pattern=r"^weights-\d+-\d+\.safetensors$")
+
+    @property
+    def label(self) -> str:
+        """The name of the member, its trial and its seed: `3-42`."""
+        return f"{self.trial}-{self.seed}"
 
 
 class FileRecord(Part):
@@ -75,15 +79,15 @@ class FileRecord(Part):
 class Manifest(Part):
     """Everything about a model except its weights and scalers, of which it has the hashes.
 
-    `asset_id`, `target`, `horizon` and `lead` repeat the specification. `columns` are the input columns, targets first.
-    `lead` is the number of rows from the origin of a forecast to its first step.
+    `asset_id`, `target`, `horizon` and `lead` repeat the specification. `model_label` names the architectures of the
+    members for people: `ridge+tide`. `columns` are the input columns, targets first. `lead` is the number of rows from
+    the origin of a forecast to its first step.
     """
 
     format: Literal[5] = 5
     model_id: str = ""
     asset_id: str
-    architecture: str
-    architecture_sha256: str
+    model_label: str
     target: str | tuple[str, ...]
     horizon: int
     lead: int
@@ -106,12 +110,20 @@ class Manifest(Part):
 
     @model_validator(mode="after")
     def _one_story(self) -> Self:
-        spec = self.spec
-        told = (self.asset_id, self.architecture, self.target, self.horizon, self.lead)
-        chosen, _ = model_of(spec.model_name, self.choice.params)
-        of_spec = (spec.data.asset_id, chosen, spec.features.target, spec.horizon, spec.features.lead)
+        spec, chosen = self.spec, self.choice.members
+        label = model_label(member.architecture for member in self.members)
+        told = (self.asset_id, self.model_label, self.target, self.horizon, self.lead)
+        of_spec = (spec.data.asset_id, label, spec.features.target, spec.horizon, spec.features.lead)
         if told != of_spec:
             raise ValueError(f"must agree with the other fields: {of_spec}, not {told}")
+        weights: defaultdict[tuple[int, str], float] = defaultdict(float)
+        for record in self.members:
+            weights[record.trial, record.architecture] += record.weight
+        expected = {(each.trial, model_of(spec.model_name, each.params)[0]): each.weight for each in chosen}
+        if weights.keys() != expected.keys() or not all(
+            math.isclose(weight, expected[key]) for key, weight in weights.items()
+        ):
+            raise ValueError(f"members must be those of the choice, {expected}, not {dict(weights)}")
         return self
 
     @property
@@ -123,5 +135,14 @@ class Manifest(Part):
         """Return the manifest with the id that follows from its content."""
         digest = json_sha256(self.model_dump(mode="json", exclude={"model_id"}))
         return self.model_copy(
-            update={"model_id": f"{file_part(self.architecture)}-{file_part(self.asset_id)}-{digest[:16]}"}
+            update={"model_id": f"{file_part(self.model_label, also='+')}-{file_part(self.asset_id)}-{digest[:16]}"}
         )
+
+
+def model_label(architectures: Iterable[str]) -> str:
+    """Return the architectures of the members of a model for people: `gru`, `ridge+tide`."""
+    return "+".join(sorted(set(architectures)))
+
+
+def _is_one(weights: Iterable[float]) -> bool:
+    return math.isclose(math.fsum(weights), 1)

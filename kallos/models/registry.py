@@ -263,7 +263,7 @@ class _Manifest(BaseModel):
     asset_id: str
     target: str | tuple[str, ...]
     horizon: PositiveInt
-    model_name: str = Field(validation_alias="architecture")
+    model_name: str = Field(validation_alias="model_label")
     data: TrainedOn
     holdout_start: Timestamp | None
     files: dict[str, _File]

@@ -1,28 +1,35 @@
 """A trained model in sentences, for the terminal, and in markdown, for an artifact."""
 
-from kallos.models.manifest import Choice, Manifest
+from collections.abc import Mapping
+
+from kallos.architectures.study_space import model_of
+from kallos.models.manifest import Manifest
 from kallos.specs.metrics import metric_of
-from kallos.specs.study import metric_with_unit, study_title
+from kallos.specs.study import Choose, metric_with_unit, study_title
+from kallos.study.choice import Member
 from kallos.words import compared_to, counted, day, short
 
+_CHOSEN: Mapping[Choose, str] = {
+    "best": "the best one",
+    "simplest": "the cheapest of those that cannot be told from the best",
+    "ensemble": "which an ensemble consists of alone",
+}
 
-def choice_line(choice: Choice) -> str:
-    """Return which trial is trained, and why."""
-    if choice.note is not None:
-        return f"trial {choice.trial}: {choice.note}"
-    if choice.one_se is None:
-        return f"trial {choice.trial}, the best one"
-    chosen = choice.one_se
-    if chosen.operations == chosen.best_operations:
-        return f"trial {choice.trial}: no trial within one standard error of the best is cheaper"
-    return (
-        f"trial {choice.trial}, the cheapest within one standard error of the best: {chosen.operations:,} "
-        f"multiply-adds per forecast instead of {chosen.best_operations:,}"
-    )
+
+def choice_line(manifest: Manifest) -> str:
+    """Return which trials are trained, with their weights, and why."""
+    choice, architectures = manifest.choice, _architectures(manifest)
+    if len(choice.members) == 1:
+        trial = choice.trials[0]
+        line = f"trial {trial}, {_CHOSEN[choice.choose]}"
+    else:
+        parts = (f"{architectures[each.trial]} (trial {each.trial}) {each.weight:.0%}" for each in choice.members)
+        line = f"an ensemble of {', '.join(parts)}"
+    return line if choice.note is None else f"{line}: {choice.note}"
 
 
 def seed_replication_line(manifest: Manifest) -> str:
-    """Return the score of the chosen parameters over several seeds, compared with the baseline."""
+    """Return the score of the choice over several seeds, compared with the baseline."""
     replicated = manifest.seed_replication
     if replicated is None:
         return "not replicated with more seeds"
@@ -37,24 +44,26 @@ def seed_replication_line(manifest: Manifest) -> str:
 
 
 def training_line(manifest: Manifest) -> str:
-    """Return what the model was trained on."""
-    epochs = ", ".join(str(member.best_epoch) for member in manifest.members)
-    if not any(member.epochs for member in manifest.members):
-        return (
-            f"{counted(len(manifest.members), 'model')} fitted once on the rows from {day(manifest.train_start)} to "
-            f"{day(manifest.data.end)}"
-        )
+    """Return what the model was trained on, and how."""
+    networks = [member for member in manifest.members if member.epochs]
+    n_others = len(manifest.members) - len(networks)
+    epochs = ", ".join(str(member.best_epoch) for member in networks)
     how = "with early stopping" if manifest.refit == "inner-validation" else "for the folds' median number of epochs"
-    return (
-        f"{counted(len(manifest.members), 'network')} trained on the rows from {day(manifest.train_start)} to "
-        f"{day(manifest.data.end)}, {how} ({epochs} {'epoch' if epochs == '1' else 'epochs'})"
-    )
+    parts = [
+        *(
+            [f"{counted(len(networks), 'network')} {how} ({epochs} {'epoch' if epochs == '1' else 'epochs'})"]
+            if networks
+            else []
+        ),
+        *([f"{counted(n_others, 'model')} fitted once"] if n_others else []),
+    ]
+    return f"trained on the rows from {day(manifest.train_start)} to {day(manifest.data.end)}: {' and '.join(parts)}"
 
 
 def model_lines(manifest: Manifest) -> list[str]:
     """Return the choice, the seed replication and the training of a model, one line each."""
     return [
-        f"{study_title(manifest.spec)}, {choice_line(manifest.choice)}",
+        f"{study_title(manifest.spec)}, {choice_line(manifest)}",
         seed_replication_line(manifest),
         training_line(manifest),
     ]
@@ -62,7 +71,7 @@ def model_lines(manifest: Manifest) -> list[str]:
 
 def model_markdown(manifest: Manifest, address: str) -> str:
     """Return a trained model as markdown: id, address, choice, seed replication and parameters."""
-    params = "\n".join(f"| {name} | {short(value)} |" for name, value in manifest.choice.params.items())
+    tables = "\n".join(_member_table(manifest, member) for member in manifest.choice.members)
     lines = "\n\n".join(model_lines(manifest))
     return f"""# Model `{manifest.model_id}`
 
@@ -70,10 +79,20 @@ In `{address}`.
 
 {lines}
 
-| parameter | value |
-| --- | --- |
-{params}
-
+{tables}
 Target `{manifest.target_label}`, {manifest.horizon} ahead; data `{manifest.data.sha256[:12]}`, study
 `{manifest.study}`.
 """
+
+
+def _member_table(manifest: Manifest, member: Member) -> str:
+    architecture, params = model_of(manifest.spec.model_name, member.params)
+    rows = "\n".join(f"| {name} | {short(value)} |" for name, value in params.items())
+    return f"""| {architecture}, trial {member.trial}, weight {member.weight:.3g} | value |
+| --- | --- |
+{rows}
+"""
+
+
+def _architectures(manifest: Manifest) -> dict[int, str]:
+    return {member.trial: member.architecture for member in manifest.members}

@@ -1,142 +1,116 @@
-"""Training a model: the study's chosen parameters, refitted on all of its rows."""
+"""Training a model: the trials that a study chose, refitted on all of its rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
-
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
+from functools import partial
+from itertools import groupby
+from statistics import median
 
 from kallos.architectures import get_architecture
 from kallos.errors import DataError, FitError, UsageError
 from kallos.features.frequency import find_frequency
 from kallos.features.moments import timestamp
-from kallos.features.snapshots import frame_sha256
-from kallos.folds.columns import PreparedFold, prepare_fold
-from kallos.folds.cut import Fold, InnerCut
-from kallos.folds.scalers import Preparation
-from kallos.models.manifest import Choice, FileRecord, Manifest, MemberRecord, Refit, Select
-from kallos.scoring.fold import FittedFold, as_fit_errors, cuts_of_fit, fit_every_row, fit_prepared, rows_to_fit
-from kallos.scoring.forecast import Forecast
-from kallos.scoring.job import EVALUATION_VERSION, FitSpec
+from kallos.features.snapshots import frame_sha256, read_snapshot
+from kallos.folds.cut import Fold
+from kallos.models.manifest import Choice, FileRecord, Manifest, MemberRecord, Refit, model_label
+from kallos.models.trained import TrainedModel, preparation_bytes
+from kallos.scoring.fold import fit_fold
+from kallos.scoring.job import EVALUATION_VERSION, FitSpec, FoldJob, rows_sha256
 from kallos.scoring.machine import installed_versions, machine
 from kallos.scoring.weights import weights_bytes, weights_of
+from kallos.specs.study import Choose
 from kallos.study.best_params import BestParams
+from kallos.study.choice import Member
+from kallos.study.members import chosen
 from kallos.study.replication import SeedReplication, seeds_from
-
-if TYPE_CHECKING:
-    from darts.models.forecasting.forecasting_model import GlobalForecastingModel
-
-Array = npt.NDArray[np.float64]
-
-PREPARATION_FILE = "preparation.json"
 
 
 @dataclass(frozen=True)
-class TrainedModel:
-    """A loaded model: its manifest, its scalers, and a fitted Darts model for each member."""
+class MemberFit:
+    """What fitting a member leaves: bytes that any process makes the same model of, and how it was fitted."""
 
-    manifest: Manifest
-    preparation: Preparation
-    members: "tuple[GlobalForecastingModel, ...]"
-
-    @property
-    def model_id(self) -> str:
-        """The id of the model, which contains a hash of its manifest."""
-        return self.manifest.model_id
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seed of each member."""
-        return tuple(member.seed for member in self.manifest.members)
-
-    def of_each(self, forecast: "Callable[[GlobalForecastingModel], Array]") -> dict[str, Forecast]:
-        """Return the forecast of each member by its seed; `forecast` has the form of `rolling_forecasts`."""
-        return {
-            str(record.seed): Forecast.of_quantiles(
-                forecast(member), self.manifest.spec.levels, np.asarray(record.to_median)
-            )
-            for record, member in zip(self.manifest.members, self.members, strict=True)
-        }
-
-    def files(self) -> dict[str, bytes]:
-        """Return the content of all files but the manifest, by name."""
-        weights = {
-            record.weights: weights_bytes(model)
-            for record, model in zip(self.manifest.members, self.members, strict=True)
-        }
-        return {PREPARATION_FILE: self.preparation.document().model_dump_json().encode(), **weights}
+    epochs: int
+    best_epoch: int
+    to_median: tuple[tuple[tuple[float, ...], ...], ...]
+    preparation: bytes
+    weights: bytes
 
 
-def choose(best: BestParams, select: Select = "one-se") -> Choice:
-    """Return the trial to train: the best one, or the cheapest within one standard error of it.
+# Does work on a job, in this process or in another, as `FoldPool.run`.
+Run = Callable[[Callable[[FoldJob], MemberFit], FoldJob], MemberFit]
 
-    If the document has no one-standard-error choice, the best trial is taken, with a note. Raises `UsageError` for a
-    study of several assets.
+
+@dataclass(frozen=True)
+class _MemberJob:
+    """A member with one seed, to be fitted on the rows of the job; `n_epochs` is None if it stops by itself."""
+
+    member: Member
+    job: FoldJob
+    n_epochs: int | None
+
+    def fitted(self, run: Run) -> MemberFit:
+        return run(partial(fit_member, n_epochs=self.n_epochs), self.job)
+
+
+def choose(best: BestParams, choose: Choose | None = None) -> Choice:
+    """Return the trials to train, by default as the study chooses.
+
+    Raises `UsageError` for a study of several assets, or if its file has no such choice.
     """
     best.spec.data.refuse_several()
-    if select == "one-se" and best.one_se is not None:
-        chosen = best.one_se
-        return Choice(select="one-se", trial=chosen.trial, params=chosen.params, one_se=chosen)
-    note = "the study's file has no one-standard-error choice, so it is the best" if select == "one-se" else None
-    return Choice(select="best", trial=best.best_trial, params=best.trial_params, note=note)
+    return chosen(best, choose)
+
+
+def in_this_process(work: Callable[[FoldJob], MemberFit], job: FoldJob) -> MemberFit:
+    """Do work on a job here."""
+    return work(job)
 
 
 def train(
     best: BestParams,
-    rows: pd.DataFrame,
+    snapshot: str,
     choice: Choice,
     *,
     seeds: int = 3,
     refit: Refit = "inner-validation",
     seed_replication: SeedReplication | None = None,
+    run: Run = in_this_process,
+    workers: int = 1,
 ) -> TrainedModel:
-    """Train the chosen parameters on all rows of the study, once for each seed.
+    """Train the chosen trials on all rows of the study, each once for each seed.
 
-    If the seed makes no difference, as in a ridge regression, only one member is kept. `rows` are those of
-    `kallos.study.again.study_rows`; with `train_rows`, only the last so many are used. `inner-validation` stops early
-    on their last share, as in a fold. `median-epochs` trains on every row for the median of the folds' best epochs, or
-    of the `seed_replication` if given. The same arguments give the same model to the bit, on one thread of the same
-    kind of machine.
+    The seeds of a trial share its weight. If they make no difference, as in a ridge regression, only one is kept.
+    `snapshot` is the address of the study's rows, as returned by `kallos.study.again.study_rows`; with `train_rows`,
+    only the last so many are used. `inner-validation` stops early on their last share, as in a fold. `median-epochs`
+    trains each trial on every row for the median of its best epochs over the folds, or over the `seed_replication` if
+    given. `run` is called from `workers` threads, unless there is but one fit: that is done here. The same arguments
+    give the same model to the bit on the same kind of machine, in any processes.
 
-    Raises `DataError` for other rows, `FitError` if the model cannot be built or trained, and `UsageError` if `seeds`
-    is below one, or the best epochs of the choice are unknown.
+    Raises `DataError` for other rows, `FitError` if a member cannot be built or trained, and `UsageError` if `seeds` is
+    below one, or the best epochs of a trial are unknown.
     """
-    from kallos.scoring.training import quiet_single_thread
-
     if seeds < 1:
         raise UsageError(f"`seeds` must be 1 or more, not {seeds}")
+    rows, spec = read_snapshot(snapshot), best.spec
     if frame_sha256(rows) != best.data.sha256:
         raise DataError(f"a model must be trained on the rows of its study ({best.data.sha256[:12]}), and these differ")
-    spec = best.spec
     first = 0 if spec.folds.train_rows is None else max(len(rows) - spec.folds.train_rows, 0)
     whole = Fold(0, first, len(rows), len(rows), len(rows))
     n_epochs = _median_epochs(best, choice, seed_replication) if refit == "median-epochs" else None
-    fit = FitSpec.of(spec, choice.params)
-    name = fit.model_name
-    cuts = cuts_of_fit(rows.index, (whole,), fit)
-    (fit_rows,) = rows_to_fit((whole,), cuts, fit)
-    numbers = seeds_from(spec.seed, seeds)
-    with quiet_single_thread(), as_fit_errors(name):
-        prepared = prepare_fold(rows, whole, spec.features, fit_rows=fit_rows if n_epochs is None else None)
-        fitted = [_fit_member(replace(fit, seed=seed), prepared, cuts, n_epochs) for seed in numbers]
-    if len(fitted) > 1 and _all_alike(fitted):
-        numbers, fitted = numbers[:1], fitted[:1]
-    records = tuple(
-        MemberRecord(
-            seed=seed,
-            epochs=each.epochs,
-            best_epoch=each.best_epoch,
-            to_median=each.to_median.tolist(),
-            weights=f"weights-{seed}.safetensors",
-        )
-        for seed, each in zip(numbers, fitted, strict=True)
-    )
+    jobs = list(_jobs(best, snapshot, whole, choice, seeds_from(spec.seed, seeds), n_epochs))
+    if len(jobs) == 1:
+        fits = [jobs[0].fitted(in_this_process)]
+    else:
+        with ThreadPoolExecutor(workers) as threads:
+            fits = list(threads.map(lambda each: each.fitted(run), jobs))
+    members = [(_record(*each), each[1]) for each in _kept(jobs, fits)]
+    contents: dict[str, bytes] = {}
+    for record, fit in members:
+        contents |= {record.preparation: fit.preparation, record.weights: fit.weights}
     manifest = Manifest(
         asset_id=spec.data.only_asset,
-        architecture=name,
-        architecture_sha256=get_architecture(name).source_sha256,
+        model_label=model_label(record.architecture for record, _ in members),
         target=spec.features.target,
         horizon=spec.horizon,
         lead=spec.features.lead,
@@ -145,7 +119,7 @@ def train(
         choice=choice,
         seed_replication=seed_replication,
         refit=refit,
-        members=records,
+        members=tuple(record for record, _ in members),
         study=best.study,
         data=best.data,
         train_start=timestamp(rows.index[first]),
@@ -155,40 +129,82 @@ def train(
         evaluation=EVALUATION_VERSION,
         versions=installed_versions(),
         machine=machine(),
-        files={},
+        files={name: FileRecord.of(content) for name, content in contents.items()},
     )
-    trained = TrainedModel(manifest, prepared.preparation, tuple(each.model for each in fitted))
-    files = {name: FileRecord.of(content) for name, content in trained.files().items()}
-    return replace(trained, manifest=manifest.model_copy(update={"files": files}).named())
+    return TrainedModel.restore(manifest.named(), contents)
 
 
-def _all_alike(fitted: Sequence[FittedFold]) -> bool:
-    import torch
+def fit_member(job: FoldJob, *, n_epochs: int | None = None) -> MemberFit:
+    """Fit a job's model on its training rows, with early stopping or for a given number of epochs.
 
-    first, *others = (weights_of(each.model) for each in fitted)
-    return all(
-        first.keys() == other.keys() and all(torch.equal(first[name], other[name]) for name in first)
-        for other in others
+    Raises `FitError` as `kallos.scoring.fold.fit_fold`, or if a weight is not finite.
+    """
+    fitted = fit_fold(job, n_epochs=n_epochs)
+    if not all(bool(each.isfinite().all()) for each in weights_of(fitted.model).values()):
+        raise FitError(
+            f"trained weights must be finite, and those of {job.fit.model_name} with seed {job.fit.seed} are not"
+        )
+    return MemberFit(
+        epochs=fitted.epochs,
+        best_epoch=fitted.best_epoch,
+        to_median=fitted.to_median.tolist(),
+        preparation=preparation_bytes(fitted.series[0].preparation),
+        weights=weights_bytes(fitted.model),
     )
 
 
-def _median_epochs(best: BestParams, choice: Choice, seed_replication: SeedReplication | None) -> int:
+def _jobs(
+    best: BestParams,
+    snapshot: str,
+    whole: Fold,
+    choice: Choice,
+    seeds: Sequence[int],
+    n_epochs: Sequence[int] | None,
+) -> Iterator[_MemberJob]:
+    content = rows_sha256(read_snapshot(snapshot), (whole,))
+    for position, member in enumerate(choice.members):
+        fit = FitSpec.of(best.spec, member.params)
+        # Epochs mean nothing to a regression, which is fitted once on every row anyway.
+        own = n_epochs[position] if n_epochs and get_architecture(fit.model_name).stops_early else None
+        for seed in seeds:
+            name = f"trial-{member.trial}-seed-{seed}"
+            job = FoldJob(name, snapshot, content, (whole,), replace(fit, seed=seed))
+            yield _MemberJob(member, job, own)
+
+
+def _kept(jobs: Sequence[_MemberJob], fits: Sequence[MemberFit]) -> Iterator[tuple[_MemberJob, MemberFit, float]]:
+    """Yield each member's fits with their weights: one per seed, or only the first if all have learnt the same."""
+    for _, group in groupby(zip(jobs, fits, strict=True), key=lambda each: each[0].member.trial):
+        of_trial = list(group)
+        kept = of_trial[:1] if len({fit.weights for _, fit in of_trial}) == 1 else of_trial
+        for job, fit in kept:
+            yield job, fit, job.member.weight / len(kept)
+
+
+def _record(job: _MemberJob, fit: MemberFit, weight: float) -> MemberRecord:
+    trial, seed, name = job.member.trial, job.job.fit.seed, job.job.fit.model_name
+    return MemberRecord(
+        trial=trial,
+        architecture=name,
+        architecture_sha256=get_architecture(name).source_sha256,
+        seed=seed,
+        weight=weight,
+        epochs=fit.epochs,
+        best_epoch=fit.best_epoch,
+        to_median=fit.to_median,
+        preparation=f"preparation-{trial}.json",
+        weights=f"weights-{trial}-{seed}.safetensors",
+    )
+
+
+def _median_epochs(best: BestParams, choice: Choice, seed_replication: SeedReplication | None) -> tuple[int, ...]:
+    """Return for how many epochs each of the choice's trials is trained."""
     if seed_replication is not None:
-        return max(seed_replication.median_epoch, 1)
-    if choice.trial != best.best_trial:
+        return tuple(max(epoch, 1) for epoch in seed_replication.median_epochs)
+    unknown = [trial for trial in choice.trials if trial != best.best_trial]
+    if unknown:
         raise UsageError(
-            f"median-epochs needs the epochs of trial {choice.trial}, and the study's file has only those of its best "
+            f"median-epochs needs the epochs of trial {unknown[0]}, and the study's file has only those of its best "
             f"trial ({best.best_trial}): replicate the choice with several seeds, or use inner-validation"
         )
-    return max(round(float(pd.Series([fold.best_epoch for fold in best.folds]).median())), 1)
-
-
-def _fit_member(fit: FitSpec, prepared: PreparedFold, cuts: Sequence[InnerCut], n_epochs: int | None) -> FittedFold:
-    """Fit a member with early stopping, or on every row for a given number of epochs."""
-    if n_epochs is None:
-        fitted = fit_prepared((prepared,), cuts, fit)
-    else:
-        fitted = fit_every_row((prepared,), cuts, fit, n_epochs=n_epochs)
-    if not all(bool(each.isfinite().all()) for each in weights_of(fitted.model).values()):
-        raise FitError(f"trained weights must be finite, and those of {fit.model_name} with seed {fit.seed} are not")
-    return fitted
+    return (max(round(median(fold.best_epoch for fold in best.folds)), 1),)

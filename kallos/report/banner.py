@@ -1,13 +1,17 @@
 """The top of a report: what to do, why, and the key figures."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from kallos.architectures.study_space import model_of
+from kallos.choosing.lines import choosing_lines, superiority_line
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.specs.metrics import Metric
-from kallos.study.choice import Deflation, OneStandardError
+from kallos.study.choice import Deflation, HonestChoice, Simplest
 from kallos.study.lines import near_regressions
 from kallos.study.result import TuningResult
+from kallos.study.trials import complete_trials
 from kallos.words import compared_to, counted, day, skill_text
 
 Tone = Literal["good", "caution", "bad", "open"]
@@ -43,12 +47,12 @@ class Banner:
 def banner(
     result: TuningResult,
     evaluation: HoldoutEvaluation | None,
-    one_se: OneStandardError | None,
-    deflation: Deflation | None,
+    chosen: HonestChoice,
 ) -> Banner:
     """Return the verdict of a hold-out evaluation; without one, the results of the folds."""
+    deflation = chosen.deflation
     of_folds = _on_folds(result, deflation)
-    of_choice = [_counting_trials(result, deflation), *([] if one_se is None else [_choice(result, one_se)])]
+    of_choice = [_counting_trials(result, deflation), *map(_sentence, _choosing(result, chosen))]
     note = None if deflation is None else f"{_sentence(deflation.method)} Sources: {_sentence(deflation.source)}"
     if evaluation is None:
         return Banner(
@@ -139,24 +143,31 @@ def _counting_trials(result: TuningResult, deflation: Deflation | None) -> str:
     )
 
 
-def _choice(result: TuningResult, one_se: OneStandardError) -> str:
-    if one_se.trial == result.best.number:
+def _choosing(result: TuningResult, chosen: HonestChoice) -> Iterator[str]:
+    """Yield what choosing among the trials has found."""
+    if chosen.superiority is not None:
+        yield superiority_line(chosen.superiority)
+    yield from choosing_lines(
+        chosen,
+        trials=len(complete_trials(result.trials)),
+        folds=len(result.windows),
+        architecture_of=lambda params: model_of(result.spec.model_name, dict(params))[0],
+    )
+    if chosen.simplest is not None:
+        yield _simplest(result, chosen.simplest)
+
+
+def _simplest(result: TuningResult, simplest: Simplest) -> str:
+    if simplest.trial == result.best.number:
         return (
-            f"No trial within one standard error of the best is cheaper than the best itself (trial {one_se.trial}, "
-            f"{one_se.operations:,} multiply-adds per forecast)."
+            f"no trial that cannot be told from the best is cheaper than the best itself (trial {simplest.trial}, "
+            f"{simplest.operations:,} multiply-adds per forecast)"
         )
     return (
-        f"Trial {one_se.trial} is the cheapest of the {one_se.within} trials within one standard error of the best: it "
-        f"needs {one_se.operations:,} multiply-adds per forecast instead of {one_se.best_operations:,}. Its mean "
-        f"{result.metric.label} is {_apart(result.metric, one_se.mean_difference)} (with {len(result.windows)} folds, "
-        f"up to {one_se.quantile:.3g} times the standard error of the difference, {one_se.standard_error:.3g}, is "
-        f"allowed)."
+        f"trial {simplest.trial} is the cheapest that cannot be told from the best: it needs "
+        f"{simplest.operations:,} multiply-adds per forecast instead of {simplest.best_operations:,}, and its mean "
+        f"{result.spec.metric_label} is {simplest.value:.6g}"
     )
-
-
-def _apart(metric: Metric, loss: float) -> str:
-    """Return a difference of losses as one of scores: `0.002 higher`."""
-    return f"{abs(loss):.3g} {'higher' if (loss > 0) != metric.is_maximised else 'lower'}"
 
 
 def _won(result: TuningResult) -> str:

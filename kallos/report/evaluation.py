@@ -11,7 +11,6 @@ from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.models.files import read_manifest
 from kallos.specs.metrics import metric_label
 from kallos.storage import Folder, read_at
-from kallos.study.choice import OneStandardError
 from kallos.study.names import evaluated_model, evaluation_name, model_folder
 from kallos.study.result import TuningResult
 from kallos.words import SkillIs, compared_to, counted, day, scrubbed, signed
@@ -138,20 +137,18 @@ def read_evaluation(address: str, result: TuningResult) -> HoldoutEvaluation:
     return evaluation
 
 
-def find_evaluation(result: TuningResult, results: str, one_se: OneStandardError | None) -> HoldoutEvaluation | None:
-    """Return the latest evaluation among the results of a trial that the study chose, or None.
+def find_evaluation(result: TuningResult, results: str) -> HoldoutEvaluation | None:
+    """Return the latest evaluation of a model of the study among the results, or None.
 
-    The manifests of the models tell which study and trial they are from. Unreadable files are skipped. Raises
+    The manifests of the models tell which study they are from. Unreadable files are skipped. Raises
     `KallosError` if the results folder cannot be read.
     """
-    chosen = {result.best.number, *([] if one_se is None else [one_se.trial])}
     found = []
     for name in Folder(results).names():
         model_id = evaluated_model(name)
         if model_id is not None:
             with suppress(KallosError):
-                manifest = read_manifest(model_folder(results, model_id))
-                if manifest.study == result.study_name and manifest.choice.trial in chosen:
+                if read_manifest(model_folder(results, model_id)).study == result.study_name:
                     found.append(read_evaluation(posixpath.join(results, name), result))
     # The count grows with each evaluation.
     return max(found, key=lambda evaluation: evaluation.holdout_evaluations, default=None)

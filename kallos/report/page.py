@@ -14,7 +14,7 @@ from kallos.specs.metrics import metric_of
 from kallos.specs.study import study_title
 from kallos.storage import Folder
 from kallos.study.best_params import is_latest
-from kallos.study.choice import Deflation, OneStandardError
+from kallos.study.choice import NO_CHOICE, HonestChoice
 from kallos.study.events import StudyFinished
 from kallos.study.lines import picked_by, run_summary
 from kallos.study.names import REPORT, latest_name, results_of
@@ -41,8 +41,7 @@ def report_html(
     result: TuningResult,
     *,
     evaluation: HoldoutEvaluation | None = None,
-    one_se: OneStandardError | None = None,
-    deflation: Deflation | None = None,
+    chosen: HonestChoice = NO_CHOICE,
     forecasts: BestForecasts | None = None,
     no_forecasts: str | None = None,
     run: StudyFinished | None = None,
@@ -67,7 +66,7 @@ def report_html(
         subtitle=f"{spec.features.target_label}, {counted(spec.horizon, 'step')} ahead \u00b7 "
         f"{counted(len(result.trials), 'trial')} on {counted(len(result.windows), 'fold')} \u00b7 "
         f"rows to {day(result.data.end)}",
-        banner=banner(result, evaluation, one_se, deflation),
+        banner=banner(result, evaluation, chosen),
         sections=sections,
         version=result.versions.get("kallos", ""),
     )
@@ -101,7 +100,7 @@ def find_report(folder: str) -> str | None:
 
 
 def _holdout(evaluation: HoldoutEvaluation) -> Section:
-    seeds = ", ".join(f"{rmse:.6g} (seed {seed})" for seed, rmse in evaluation.rmse_by_seed.items())
+    members = ", ".join(f"{rmse:.6g} ({label})" for label, rmse in evaluation.rmse_by_member.items())
     skill = evaluation.compared_by.skill_in_words("the model", whose="its")
     return Section(
         "holdout",
@@ -111,7 +110,8 @@ def _holdout(evaluation: HoldoutEvaluation) -> Section:
             f"{day(evaluation.test_end)}. The baseline is the one that does best on the hold-out itself "
             f"({evaluation.baseline}), so it is the hardest to beat. Each point is the skill over another forecaster, "
             f"{skill}, and the line is the confidence interval. Left of zero, the model is worse.",
-            f"Model {evaluation.model_id}; champion: {evaluation.champion_id or 'none'}. RMSE by seed: {seeds}.",
+            f"Model {evaluation.model_id}; champion: {evaluation.champion_id or 'none'}. RMSE by member "
+            f"(trial-seed): {members}.",
         ),
         pictures.comparison_picture(evaluation),
         shown=(tables.score_table(evaluation),),
@@ -251,7 +251,7 @@ def _forecasts(result: TuningResult, forecasts: BestForecasts | None, why_none: 
         title,
         (
             f"Forecasts of trial {forecasts.trial} on fold {fold.fold}, the last complete one{of_asset}, made {every}. "
-            f"The model was fitted again for this plot. Its RMSE is {fold.rmse:.6g}, {same}.",
+            f"Their RMSE is {fold.rmse:.6g}, {same}.",
             *(
                 (f"If little can be forecast, good forecasts stay close to {_LITTLE_TO_KNOW[result.baseline]}.",)
                 if result.baseline in _LITTLE_TO_KNOW

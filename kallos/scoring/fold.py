@@ -88,16 +88,21 @@ def _with_actual(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> Itera
         )
 
 
-def fit_fold(job: FoldJob) -> FittedFold:
-    """Return the model of a job, trained only on the fold's training rows; raises as `evaluate_fold` does."""
+def fit_fold(job: FoldJob, *, n_epochs: int | None = None) -> FittedFold:
+    """Return the model of a job, trained only on the fold's training rows; raises as `evaluate_fold` does.
+
+    With `n_epochs`, it is trained on every one of them for so many epochs, and none stop it early.
+    """
     from kallos.scoring.training import quiet_single_thread
 
     frame = read_snapshot(job.snapshot)  # Outside `as_fit_errors`: an unreadable snapshot is not the job's fault.
     cuts = cuts_of_fit(frame.index, job.folds, job.fit)
-    n_rows = rows_to_fit(job.folds, cuts, job.fit)
+    n_rows = rows_to_fit(job.folds, cuts, job.fit) if n_epochs is None else _training_rows(job.folds)
     with quiet_single_thread(), as_fit_errors(job.fit.model_name):
         series = _prepared(job.snapshot, job.rows_sha256, job.folds, job.fit.features, n_rows)
-        return fit_prepared(series, cuts, job.fit)
+        if n_epochs is None:
+            return fit_prepared(series, cuts, job.fit)
+        return fit_every_row(series, cuts, job.fit, n_epochs=n_epochs)
 
 
 def cuts_of_fit(index: pd.Index, folds: Sequence[Fold], fit: FitSpec) -> tuple[InnerCut, ...]:
@@ -113,6 +118,10 @@ def rows_to_fit(folds: Sequence[Fold], cuts: Sequence[InnerCut], fit: FitSpec) -
     """Return how many rows of each asset's fold the weights and scales are fitted on."""
     if get_architecture(fit.model_name).stops_early:
         return tuple(cut.fit_stop for cut in cuts)
+    return _training_rows(folds)
+
+
+def _training_rows(folds: Sequence[Fold]) -> tuple[int, ...]:
     return tuple(fold.train_stop - fold.train_start for fold in folds)
 
 

@@ -47,11 +47,17 @@ class Forecast:
         return cls(point, point * to_median[0], point * to_median[1], quantiles, levels)
 
     @classmethod
-    def mean_of(cls, members: "Iterable[Forecast]") -> Self:
-        """Return the mean of the members, also of their quantiles, level by level."""
+    def mean_of(cls, members: "Iterable[Forecast]", weights: Sequence[float] | None = None) -> Self:
+        """Return the mean of the members, also of their quantiles, level by level; weights are equal by default.
+
+        Quantiles are averaged rather than probabilities: Lichtendahl, Grushka-Cockayne and Winkler (2013), "Is it
+        better to average probabilities or quantiles?".
+        """
         each = list(members)
+        # Equal weights have the bits of the plain mean, whatever they are.
+        own = None if weights is None or len(set(weights)) == 1 else weights
         parts = zip(*(member.parts for member in each), strict=True)
-        point, mean, rms, quantiles = (np.mean(arrays, axis=0) for arrays in parts)
+        point, mean, rms, quantiles = (np.average(arrays, axis=0, weights=own) for arrays in parts)
         return cls(point, mean, rms, quantiles, each[0].levels)
 
     @classmethod

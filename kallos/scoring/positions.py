@@ -38,11 +38,11 @@ class Trading:
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         if not 0 <= self.cost_bps < math.inf:
-            raise UsageError(f"`cost_bps` must be a number of basis points of at least 0, not {self.cost_bps}")
+            raise UsageError(f"trading must cost a number of basis points of at least 0, not {self.cost_bps}")
         if not (math.isnan(self.rows_per_year) or 0 < self.rows_per_year < math.inf):
-            raise UsageError(f"`rows_per_year` must be a number above 0, such as 252, not {self.rows_per_year}")
+            raise UsageError(f"a year must have a number of rows above 0, such as 252, not {self.rows_per_year}")
         if self.rows_held < 1:
-            raise UsageError(f"`rows_held` must be a number of rows of at least 1, not {self.rows_held}")
+            raise UsageError(f"a position must be held for at least 1 row, not {self.rows_held}")
 
     @property
     def trades_per_year(self) -> float:

@@ -1,13 +1,15 @@
 """The score of a fold: a view of its forecasts by the metrics of a study."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
 from kallos.errors import FitError
-from kallos.scoring.metrics import Scores, Scoring, mean_of_each, means_of_defined, measured, score_by
+from kallos.scoring.forecast import Forecast
+from kallos.scoring.metrics import Measured, Scores, Scoring, mean, mean_of_each, means_of_defined, measured, score_by
 from kallos.scoring.positions import Trading
 from kallos.scoring.result import AssetForecasts, FoldResult
 from kallos.specs.metrics import MAE, QLIKE, RMSE
@@ -74,10 +76,7 @@ class Scorer:
 
         Raises `FitError` if an objective cannot score such forecasts.
         """
-        each = [
-            measured(self.metrics, forecast.over(asset.unit), asset.actual / asset.unit, self.scoring_of(asset))
-            for forecast, asset in zip(result.forecasts(), result.assets, strict=True)
-        ]
+        each = self.measured(list(result.forecasts()), result.assets)
         first, values = self.metrics[0], means_of_defined([asset.values for asset in each])
         for name in self.objectives:
             value = score_by(values, name)
@@ -97,7 +96,25 @@ class Scorer:
             **result.fit.model_dump(),
         )
 
+    def measured(self, forecasts: Sequence[Forecast], assets: Sequence[AssetForecasts]) -> list[Measured]:
+        """Return the scores of forecasts of each asset's window, by all metrics; the assets have what scores them."""
+        return [
+            measured(self.metrics, forecast.over(asset.unit), asset.actual / asset.unit, self.scoring_of(asset))
+            for forecast, asset in zip(forecasts, assets, strict=True)
+        ]
+
     def scoring_of(self, asset: AssetForecasts) -> Scoring:
         """Return what metrics need besides an asset's forecasts and actual values, in its units."""
         trading = Trading(self.cost_bps, float(asset.rows_per_year[0]), self.rows_held)
         return Scoring(self.powers, asset.unit, asset.change, asset.reference[:, None, :] / asset.unit, trading)
+
+    def value_of_mean(self, results: Sequence[FoldResult], weights: Sequence[float]) -> float:
+        """Return the score of the weighted mean of several forecasts of one fold, by the study's metric.
+
+        That of a single forecast is the value of its score to the bit.
+        """
+        means = [
+            Forecast.mean_of(of_asset, weights)
+            for of_asset in zip(*(each.forecasts() for each in results), strict=True)
+        ]
+        return mean([score_by(each.values, self.metrics[0]) for each in self.measured(means, results[0].assets)])

@@ -241,7 +241,7 @@ def _custom(name: str, function: FunctionType) -> Metric:
             )
         if value not in offered[field]:
             raise UsageError(
-                f"`{field}` of a metric's function must be {' or '.join(map(repr, offered[field]))}, and that of "
+                f"{field!r} of a metric's function must be {' or '.join(map(repr, offered[field]))}, and that of "
                 f"{name} is {value!r}: {did_you_mean(str(value), offered[field])}"
             )
     return _custom_metric(name, said.get("direction", "minimize"), said.get("unit", "own"))

@@ -24,7 +24,7 @@ class RunSpec(Spec):
         3600, description="Seconds after which a fold counts as hung: its process is ended, and the fold is retried."
     )
     refresh_cache: bool = Field(
-        False, description="Delete the recorded trials and cached scores of this study, and compute them again."
+        False, description="Delete the recorded trials and cached folds of this study, and compute them again."
     )
     if_running: Literal["wait", "fail"] = Field(
         "wait", description="What to do if another run is working on the same study."

@@ -29,6 +29,7 @@ CalendarWindow = Literal["day", "week", "month", "quarter", "year"]
 FIRST_THEN_SECOND: Literal["first within one standard error, then best on the second"] = (
     "first within one standard error, then best on the second"
 )
+Choose = Literal["best", "simplest", "ensemble"]
 PickRule = Literal["first within one standard error, then best on the second", "first"]
 
 
@@ -131,6 +132,14 @@ class TuneSpec(Spec):
         0.0,
         ge=0,
         description="What buying or selling costs, in hundredths of a percent, for metrics of positions, as sharpe.",
+    )
+    choose: Choose = Field(
+        "best",
+        description="What to train: the 'best' trial; the 'simplest', the cheapest trial that cannot be told from the "
+        "best; or an 'ensemble', the mean of up to five trials.",
+    )
+    seeds: PositiveInt = Field(
+        3, description="Number of seeds with which each chosen trial is trained; the forecast is their mean."
     )
     baselines: Annotated[tuple[str, ...], checked(check_baselines, "baselines")] = Field(
         DEFAULT_BASELINES,
@@ -284,9 +293,8 @@ def loss_that_does_not_fit(spec: TuneSpec) -> str | None:
     name, features = spec.training.loss, spec.features
     if name == MSE:
         return None
-    names = architecture_names(spec.model_name)
-    if not any(get_architecture(each).stops_early for each in names):
-        return f"loss {name!r} needs a network, and {', '.join(names)} has a loss of its own: remove it, or add a model"
+    if not any(get_architecture(each).stops_early for each in architecture_names(spec.model_name)):
+        return f"loss {name!r} is for networks, and the study names none: remove it, or add a model such as gru"
     if spec.likelihood is not None:
         return f"likelihood {spec.likelihood!r} is a loss of its own, beside loss {name!r}: remove one of them"
     if name == "qlike" and features.target_transform != "log":

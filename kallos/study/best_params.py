@@ -13,9 +13,9 @@ from kallos.planning import DataSummary, FoldWindow
 from kallos.scoring.metrics import Scores
 from kallos.scoring.score import FoldScore
 from kallos.specs.metrics import metric_label
-from kallos.specs.study import TuneSpec, unit
+from kallos.specs.study import Choose, TuneSpec, unit
 from kallos.storage import Folder, address_of, read_at
-from kallos.study.choice import NO_CHOICE, Deflation, HonestChoice, OneStandardError
+from kallos.study.choice import NO_CHOICE, Choice, HonestChoice, Member
 from kallos.study.names import BEST_PARAMS, failure_name, failures_folder, latest_name, study_folder
 from kallos.study.result import PartScore, TuningResult
 from kallos.study.trials import TrialRecord, WarmStart
@@ -107,8 +107,8 @@ class BestParams(BaseModel):
     n_pruned: int
     n_failed: int
     n_pending: int
-    one_se: OneStandardError | None
-    deflated: Deflation | None
+    choice: Choice
+    evidence: HonestChoice
     warm_start: WarmStart
     longest_input: int | None
     holdout_start: Timestamp | None
@@ -152,8 +152,8 @@ class BestParams(BaseModel):
             n_pruned=states.count("pruned"),
             n_failed=states.count("failed"),
             n_pending=result.pending,
-            one_se=chosen.one_se,
-            deflated=chosen.deflation,
+            choice=chosen.choice(spec.choose, Member(trial=result.best.number, params=result.best.params, weight=1)),
+            evidence=chosen,
             warm_start=result.warm_start,
             longest_input=result.longest_input,
             holdout_start=result.holdout_start,
@@ -164,6 +164,10 @@ class BestParams(BaseModel):
             spec=spec,
             versions=result.versions,
         )
+
+    def choice_by(self, choose: Choose) -> Choice:
+        """Return the trials that another way of choosing takes."""
+        return self.evidence.choice(choose, Member(trial=self.best_trial, params=self.trial_params, weight=1))
 
     @property
     def trial_params(self) -> dict[str, Any]:

@@ -44,9 +44,9 @@ class DaskPool:
 
     Each worker has its own executor, as in `FoldPool`, because Dask would silently run lost folds again. A worker is
     used if it has one thread and computes the same as this machine, which its first fold shows; otherwise it is refused
-    and logged. A worker with a missing or different architecture or metric is refused only for its folds. A worker
-    whose fold takes longer than `fold_timeout` seconds ends itself. Folds wait while there is no worker. `retries` is
-    the number of retries for a lost fold.
+    and logged. A worker with a missing or different architecture is refused only for its folds. A worker whose fold
+    takes longer than `fold_timeout` seconds ends itself. Folds wait while there is no worker. `retries` is the number
+    of retries for a lost fold.
 
     Entering it connects; raises `UsageError` if Dask is not installed, and `StudyError` if no scheduler answers, or one
     without Kallos.

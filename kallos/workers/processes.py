@@ -35,19 +35,19 @@ def physical_cores() -> int:
     return max(1, int(cpu_count(only_physical_cores=True)))
 
 
-def trying_again(evaluate: Callable[[FoldJob], FoldResult], job: FoldJob, retries: int) -> FoldResult:
+def trying_again(work: Callable[[FoldJob], Done], job: FoldJob, retries: int) -> Done:
     """Return the result of a job, with this many retries if its worker is lost."""
     for _ in range(retries):
         try:
-            return evaluate(job)
+            return work(job)
         except WorkerLostError as lost:
             note_another_try(lost)
-    return evaluate(job)
+    return work(job)
 
 
 def note_another_try(lost: WorkerLostError) -> None:
-    """Log that a fold is retried because its worker was lost."""
-    _log.warning("%s; the fold is tried again", lost)
+    """Log that work is tried again because its worker was lost."""
+    _log.warning("%s; trying again", lost)
 
 
 class FoldPool:
@@ -84,10 +84,13 @@ class FoldPool:
         Raises `WorkerLostError` if the process dies or the fold takes too long, `StudyError` if the process has loaded
         other code than this one, and the evaluation's errors.
         """
-        return trying_again(partial(self.run, self._evaluate), job, self._retries)
+        return self.run(self._evaluate, job)
 
     def run(self, work: Callable[[FoldJob], Done], job: FoldJob) -> Done:
-        """Do any work on a fold in the next free process, once, and wait for it; raises as `evaluate` does."""
+        """Do any work on a fold in the next free process and wait for it; raises as `evaluate` does."""
+        return trying_again(partial(self._run_once, work), job, self._retries)
+
+    def _run_once(self, work: Callable[[FoldJob], Done], job: FoldJob) -> Done:
         process = self._free.get()
         try:
             # A process that starts late loads the code as it is then.

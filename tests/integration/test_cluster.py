@@ -38,7 +38,16 @@ from tests.integration.dask_cluster import (
     wait_until,
     with_a_loss_and_a_late_one,
 )
-from tests.samples import by_learning_rate, by_parameters, fold_result, make_features, small_job, small_plan, small_spec
+from tests.samples import (
+    by_learning_rate,
+    by_parameters,
+    content_of,
+    fold_result,
+    make_features,
+    small_job,
+    small_plan,
+    small_spec,
+)
 
 
 @pytest.fixture
@@ -112,7 +121,7 @@ def test_workers_that_would_compute_other_bits_are_refused_and_the_next_one_is_u
         assert re.search(r"its results would differ: cpu OTHER there, \w+ here", str(refused.value))
         good = cluster.add_worker()
         cluster.wait_for_workers(3)
-        assert pool.evaluate(job) == by_parameters(job)
+        assert content_of(job, pool.evaluate(job)) == content_of(job, by_parameters(job))
         assert re.search("has 1 worker; not used: tcp", pool.line())
         (finding,) = check_cluster(settings)
         assert (finding.state, finding.message) == ("note", pool.line())
@@ -122,7 +131,7 @@ def test_workers_that_would_compute_other_bits_are_refused_and_the_next_one_is_u
         with ThreadPoolExecutor(1) as thread:
             waiting = thread.submit(pool.evaluate, job)
             cluster.add_worker()
-            assert waiting.result() == by_parameters(job)
+            assert content_of(job, waiting.result()) == content_of(job, by_parameters(job))
 
 
 @pytest.mark.slow
@@ -143,7 +152,7 @@ def test_a_worker_that_has_loaded_code_before_an_edit_is_refused_behind_it(tmp_p
     assert edited.fingerprint != job.fingerprint
     with (
         DaskPool(cluster.address, evaluate=score_alike) as pool,
-        pytest.raises(StudyError, match="architecture or metric has other code"),
+        pytest.raises(StudyError, match="its Kallos or architecture has other code"),
     ):
         pool.evaluate(edited)
 
@@ -230,7 +239,7 @@ def test_the_flow_on_a_cluster_shares_a_store_and_shows_its_folds_as_ever(tmp_pa
     result = flows.tune.tune(small_spec(), RunSpec(executor="dask")).result
     assert result.trials == run_tuning(small_plan(tmp_path), evaluate=by_learning_rate).trials
     assert {path.name for path in (tmp_path / "shared").iterdir()} == {"fold-cache", "results", "snapshots"}
-    assert len(list((tmp_path / "shared" / "fold-cache").rglob("*.json"))) == 6
+    assert len(list((tmp_path / "shared" / "fold-cache").rglob("*.safetensors"))) == 6
     with get_client(sync_client=True) as client:
         names = {run.name for run in client.read_task_runs()}
     assert {f"trial-{trial}-fold-{fold}" for trial in range(3) for fold in (1, 2)} <= names

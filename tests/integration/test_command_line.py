@@ -152,7 +152,7 @@ def test_an_interrupted_study_ends_at_once_and_is_carried_on(environment, prices
     done = run(mine, *command[:-1], "5")
     assert done.returncode == 0, done.stderr
     # All five trials were there; the current window of the best is all that is new.
-    after = scores_in(mine)
+    after = cached_folds_in(mine)
     assert {path: after[path] for path in still} == still
     assert len(after) <= len(still) + 1
 
@@ -177,12 +177,15 @@ def interrupt(environment, command, when: str, end, code: int) -> dict[Path, int
     assert stderr == "kallos-run: interrupted; finished folds are kept: run the same command again to continue\n"
     assert not psutil.wait_procs(children, timeout=5)[1]
     assert not list(Path("/dev/shm").glob(f"sem.loky-{process.pid}-*"))
-    return scores_in(environment)
+    return cached_folds_in(environment)
 
 
-def scores_in(environment) -> dict[Path, int]:
-    """The cached scores, with the time of each."""
-    return {path: path.stat().st_mtime_ns for path in (Path(environment["KALLOS_HOME"]) / "fold-cache").rglob("*.json")}
+def cached_folds_in(environment) -> dict[Path, int]:
+    """The cached folds, with the time of each."""
+    return {
+        path: path.stat().st_mtime_ns
+        for path in (Path(environment["KALLOS_HOME"]) / "fold-cache").rglob("*.safetensors")
+    }
 
 
 def test_a_killed_run_leaves_no_process_behind(environment, prices):
@@ -202,14 +205,14 @@ def test_a_killed_run_leaves_no_process_behind(environment, prices):
 def test_the_cache_is_looked_at_and_bounded(environment, prices):
     done = run(environment, "cache", "info")
     assert done.returncode == 0, done.stderr
-    entries = len(list((Path(environment["KALLOS_HOME"]) / "fold-cache").rglob("*.json")))
+    entries = len(list((Path(environment["KALLOS_HOME"]) / "fold-cache").rglob("*.safetensors")))
     assert entries > 0
-    assert re.search(rf"{entries} fold scores, \d+ KB, the oldest from 20\d\d-", done.stdout)
+    assert re.search(rf"{entries} folds, \d+ KB, the oldest from 20\d\d-", done.stdout)
     done = run(environment, "cache", "prune", "--older-than", "30")
-    assert "no fold scores removed" in done.stdout
+    assert "no folds removed" in done.stdout
     done = run(environment, "cache", "prune", "--larger-than", "0")
-    assert re.search(rf"{entries} fold scores, \d+ KB removed", done.stdout)
-    assert "no fold scores" in run(environment, "cache", "info").stdout
+    assert re.search(rf"{entries} folds, \d+ KB removed", done.stdout)
+    assert "no folds" in run(environment, "cache", "info").stdout
     done = run(environment, "cache", "prune")
     assert done.returncode == 2
     assert "--older-than DAYS or --larger-than MB" in done.stderr

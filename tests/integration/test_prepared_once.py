@@ -1,4 +1,4 @@
-"""Rows are read once a run, a study is planned once, and a fold's score looked for once."""
+"""Rows are read once a run, a study is planned once, and a fold's forecasts are looked for once."""
 
 import logging
 from collections import Counter
@@ -37,7 +37,7 @@ folds = {n_folds = 2, window = 40}
 
 @pytest.fixture
 def counts(monkeypatch) -> Counter:
-    """How often rows were read, studies planned, and the cache of fold scores asked."""
+    """How often rows were read, studies planned, and the fold cache asked."""
     counted: Counter = Counter()
 
     def count(what, of):
@@ -91,11 +91,20 @@ def test_a_flow_that_nobody_has_prepared_reads_and_plans_once(stored, counts, tm
 
 def test_a_fold_is_looked_for_once_whether_it_is_stored_or_not(stored, counts, tmp_path):
     stored(by_parameters, ABC=make_features())
-    for _ in range(2):
+    # Once more for the best trial's forecasts, which the second run finds in the study's folder.
+    for once_more in (1, 0):
         tune(small_spec(pruner="none"), RunSpec(workers=1), str(tmp_path / "results"))
-        assert counts["looks into the cache"] == 3 * 2
+        assert counts["looks into the cache"] == 3 * 2 + once_more
         counts.clear()
         (Settings.read().home_dir / "studies.db").unlink()
+
+
+def test_a_finished_study_is_not_looked_for_in_the_cache(stored, counts, tmp_path):
+    stored(by_parameters, ABC=make_features())
+    for looks in (3 * 2 + 1, 0):
+        tune(small_spec(pruner="none"), RunSpec(workers=1), str(tmp_path / "results"))
+        assert counts["looks into the cache"] == looks
+        counts.clear()
 
 
 def test_a_night_reads_the_rows_of_study_model_and_model_in_use_once(stored, counts, tmp_path):

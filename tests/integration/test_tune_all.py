@@ -228,7 +228,7 @@ def test_eight_assets_and_three_models_on_two_cores_are_carried_on_after_a_kill(
         )
 
     def scores() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in (home / "fold-cache").rglob("*.json")}
+        return {path: path.stat().st_mtime_ns for path in (home / "fold-cache").rglob("*.safetensors")}
 
     fits = len(assets) * 3 * 2 * 2
     killed = start()

@@ -24,7 +24,7 @@ from flows.server.fold_storage import FoldStorage
 from flows.session import watching
 from flows.tune import tune
 from kallos.cache import FoldCache
-from kallos.errors import DataError, FitError
+from kallos.errors import DataError, FitError, StorageError
 from kallos.features.store import FeatureStore
 from kallos.planning import plan_study
 from kallos.scoring.fold import evaluate_fold
@@ -37,7 +37,7 @@ from kallos.tuner import run_tuning
 from kallos.workers.processes import WorkerLostError
 from tests.samples import (
     by_learning_rate,
-    flat_forecasts,
+    content_of,
     make_features,
     small_job,
     small_plan,
@@ -51,9 +51,18 @@ pytestmark = pytest.mark.usefixtures("prefect_server", "home")
 ALONE = RunSpec(workers=1)
 
 
-def score_by(monkeypatch, score, forecast=flat_forecasts) -> None:
-    """Score the flow's folds by a function in this process, and forecast by another."""
-    monkeypatch.setattr(flows.places, "FoldPool", lambda *_, **__: nullcontext(stand_in_pool(score, forecast)))
+def evaluate_by(monkeypatch, evaluate) -> None:
+    """Evaluate the flow's folds by a function in this process."""
+    monkeypatch.setattr(flows.places, "FoldPool", lambda *_, **__: nullcontext(stand_in_pool(evaluate)))
+
+
+def refuse(job):
+    pytest.fail(f"{job.name} was fitted again")
+
+
+def kept_folds() -> list[Path]:
+    """Return the files of the fold cache."""
+    return [path for path in Path(Settings.read().fold_cache).rglob("*") if path.is_file()]
 
 
 def forget_the_record() -> None:
@@ -64,7 +73,7 @@ def forget_the_record() -> None:
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch) -> None:
     """Processes take seconds to start, and pages to draw; the tests about them have their own."""
-    score_by(monkeypatch, evaluate_fold)
+    evaluate_by(monkeypatch, evaluate_fold)
     monkeypatch.setattr(flows.tune, "report_html", lambda result, **_: result.study_name)
 
 
@@ -138,7 +147,7 @@ def test_artifacts_show_the_result_under_keys_that_stay(database, tmp_path):
 def test_a_second_run_takes_every_fold_from_the_cache(database, monkeypatch):
     first = tune(small_spec(), ALONE, "results").result
     forget_the_record()
-    score_by(monkeypatch, lambda job: pytest.fail("a fold was fitted again"))
+    evaluate_by(monkeypatch, refuse)
     again, states = task_runs_of(lambda: tune(small_spec(), ALONE, "results").result)
     assert {state for name, state in states.items() if name.startswith("trial-")} == {"Cached"}
     assert again == first
@@ -147,26 +156,30 @@ def test_a_second_run_takes_every_fold_from_the_cache(database, monkeypatch):
 def test_library_and_flow_share_one_cache(database, monkeypatch, tmp_path):
     cached = FoldCache(Settings.read().fold_cache).through(by_learning_rate)
     by_library = run_tuning(small_plan(tmp_path), evaluate=cached)
-    score_by(monkeypatch, lambda job: pytest.fail("a fold was fitted again"))
+    evaluate_by(monkeypatch, refuse)
     assert tune(small_spec(), ALONE, "results").result.trials == by_library.trials
 
 
-def test_a_cached_fold_whose_value_was_changed_is_computed_again(database):
+def test_a_cached_fold_whose_forecasts_were_changed_is_computed_again(database, monkeypatch):
     first = tune(small_spec(), ALONE, "results").result
-    entries = list(Path(Settings.read().fold_cache).rglob("*.json"))
+    entries = kept_folds()
     assert len(entries) == 6
     for path in entries:
-        changed = path.read_text().replace('"rmse": 0.0', '"rmse": 0.00')
-        assert changed != path.read_text()
-        path.write_text(changed)
+        # The last value of the file.
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     forget_the_record()
-    again = tune(small_spec(), ALONE, "results").result
+    fitted = []
+    evaluate_by(monkeypatch, lambda job: fitted.append(job.name) or evaluate_fold(job))
+    again, states = task_runs_of(lambda: tune(small_spec(), ALONE, "results").result)
     assert [trial.value for trial in again.trials] == [trial.value for trial in first.trials]
+    assert len(fitted) == len(set(fitted)) == 6
+    assert {state for name, state in states.items() if name.startswith("trial-")} == {"Completed"}
 
 
 def test_a_finished_fold_is_kept_whatever_becomes_of_the_study(database, monkeypatch):
     calls = []
-    score_by(monkeypatch, lambda job: calls.append(job.name) or by_learning_rate(job))
+    evaluate_by(monkeypatch, lambda job: calls.append(job.name) or by_learning_rate(job))
 
     def end(event):
         if isinstance(event, FoldScored) and event.trial == 1:
@@ -175,7 +188,7 @@ def test_a_finished_fold_is_kept_whatever_becomes_of_the_study(database, monkeyp
     with watching(end), pytest.raises(RuntimeError, match="the power is gone"):
         tune(small_spec(), ALONE, "results")
     # The fold that was being scored is finished, too.
-    assert len(list(Path(Settings.read().fold_cache).rglob("*.json"))) in (3, 4)
+    assert len(kept_folds()) in (3, 4)
     tune(small_spec(), ALONE, "results")
     # The second run fitted what the first had not finished, and nothing else.
     assert calls == [f"trial-{trial}-fold-{fold}" for trial in range(3) for fold in (1, 2)]
@@ -210,7 +223,7 @@ def test_a_fold_that_fails_for_the_worlds_reasons_is_tried_again(database, monke
             raise OSError("no space left")
         return by_learning_rate(job)
 
-    score_by(monkeypatch, flaky)
+    evaluate_by(monkeypatch, flaky)
     result, runs = all_task_runs_of(lambda: tune(small_spec(), ALONE, "results").result)
     assert calls.count("trial-0-fold-1") == 3
     # The page of the run shows that it took three tries.
@@ -229,7 +242,7 @@ def test_a_fold_that_cannot_be_fitted_is_not_tried_again_and_the_study_goes_on(d
             raise FitError("the loss is NaN")
         return by_learning_rate(job)
 
-    score_by(monkeypatch, fail_first)
+    evaluate_by(monkeypatch, fail_first)
     result, states = task_runs_of(lambda: tune(small_spec(), ALONE, "results").result)
     assert calls.count("trial-0-fold-1") == 1
     assert states["trial-0-fold-1"] == "Failed"
@@ -261,7 +274,7 @@ def test_a_failed_run_keeps_the_line_that_says_why_and_leaves_a_note(database):
 
 
 def test_a_run_by_hand_with_a_typo_leaves_the_nights_result_as_it_is(database, monkeypatch):
-    score_by(monkeypatch, by_learning_rate)
+    evaluate_by(monkeypatch, by_learning_rate)
     night = tune(small_spec(), ALONE, "results").result
     left = {path: path.read_bytes() for path in Path("results").rglob("*") if path.is_file()}
     typo = small_spec(features={"exclude": ["volumne"]})
@@ -277,7 +290,7 @@ def test_a_run_by_hand_with_a_typo_leaves_the_nights_result_as_it_is(database, m
 def test_studies_of_other_targets_and_horizons_leave_a_studys_result_and_its_artifacts_as_they_are(
     database, monkeypatch
 ):
-    score_by(monkeypatch, by_learning_rate)
+    evaluate_by(monkeypatch, by_learning_rate)
     night = tune(small_spec(), ALONE, "results").result
     own = Path("results") / night.study_name
     left = {path: path.read_bytes() for path in own.iterdir()}
@@ -321,7 +334,7 @@ def test_whoever_watches_is_told_of_a_study_inside_the_flow(database):
 
 def test_refreshing_the_cache_computes_the_study_anew(database, monkeypatch):
     calls = []
-    score_by(monkeypatch, lambda job: calls.append(job.name) or by_learning_rate(job))
+    evaluate_by(monkeypatch, lambda job: calls.append(job.name) or by_learning_rate(job))
     first = tune(small_spec(), ALONE, "results").result
     tune(small_spec(), ALONE, "results")
     assert len(calls) == 6
@@ -332,7 +345,7 @@ def test_refreshing_the_cache_computes_the_study_anew(database, monkeypatch):
 
 def test_a_budget_ends_the_flow_with_a_result(database, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
-    score_by(monkeypatch, by_learning_rate)
+    evaluate_by(monkeypatch, by_learning_rate)
     result = tune(small_spec(), RunSpec(workers=1, max_fold_fits=5), "results").result
     assert len(result.trials) == 2
     assert (
@@ -350,24 +363,88 @@ def kept_pages(monkeypatch) -> list[dict]:
     return made
 
 
-def test_the_best_trials_forecasts_are_fitted_once_and_are_no_fits_of_the_study(database, monkeypatch):
+def test_the_best_trials_forecasts_are_those_of_its_fold_and_cost_no_fit(database, monkeypatch, tmp_path):
     pages, calls = kept_pages(monkeypatch), []
-    score_by(monkeypatch, by_learning_rate, lambda job: calls.append(job.name) or flat_forecasts(job))
-    first, second = (tune(small_spec(), ALONE, "results").result.best.number for _ in range(2))
-    assert calls == [f"trial-{first}-fold-2"]
-    assert [page["forecasts"].trial for page in pages] == [first, second]
-    assert pages[0]["forecasts"] == pages[1]["forecasts"]
+    evaluate_by(monkeypatch, lambda job: calls.append(job.name) or by_learning_rate(job))
+    # The budget is spent with the study's own folds.
+    results = [tune(small_spec(), RunSpec(workers=1, max_fold_fits=6), "results").result for _ in range(2)]
+    best = results[0].best
+    assert calls == [f"trial-{trial}-fold-{fold}" for trial in range(3) for fold in (1, 2)]
+    assert [page["forecasts"].trial for page in pages] == [best.number] * 2
+    assert [page["no_forecasts"] for page in pages] == [None, None]
     assert [page["run"].fits for page in pages] == [6, 0]
-    tune(small_spec(), RunSpec(workers=1, refresh_cache=True), "results")
-    assert len(calls) == 2
+    assert pages[0]["forecasts"] == pages[1]["forecasts"]
+    fold, job = pages[0]["forecasts"].last_fold, small_plan(tmp_path).trial_jobs(best.number, best.params)[-1]
+    assert (fold.fingerprint, fold.rmse) == (job.fingerprint, best.scores[-1].rmse)
+    assert fold.forecast == (job.fit.params["lr"] + 0.1,)
 
 
-def test_a_budget_that_is_spent_leaves_the_forecasts_out_and_the_page_says_so(database, monkeypatch):
+def test_a_rerun_takes_the_best_trials_forecasts_from_its_folder_or_from_the_cache(database, monkeypatch):
     pages = kept_pages(monkeypatch)
-    score_by(monkeypatch, by_learning_rate, lambda job: pytest.fail("a fold was fitted beyond the budget"))
-    tune(small_spec(), RunSpec(workers=1, max_fold_fits=6), "results")
-    assert pages[0]["forecasts"] is None
-    assert pages[0]["no_forecasts"] == "`max_fold_fits` 6 is spent"
+    evaluate_by(monkeypatch, by_learning_rate)
+    own = Path("results") / tune(small_spec(), ALONE, "results").result.study_name
+    evaluate_by(monkeypatch, refuse)
+    (own / "forecasts.json").unlink()
+    tune(small_spec(), ALONE, "results")
+    assert (own / "forecasts.json").exists()
+    for path in kept_folds():
+        path.unlink()
+    tune(small_spec(), ALONE, "results")
+    assert pages[0]["forecasts"] == pages[1]["forecasts"] == pages[2]["forecasts"] is not None
+
+
+def test_a_fold_that_is_gone_is_fitted_again_for_the_page_within_the_budget_alone(database, monkeypatch):
+    pages, calls = kept_pages(monkeypatch), []
+    evaluate_by(monkeypatch, lambda job: calls.append(job.name) or by_learning_rate(job))
+    result = tune(small_spec(), ALONE, "results").result
+    (Path("results") / result.study_name / "forecasts.json").unlink()
+    for path in kept_folds():
+        path.unlink()
+    longer, fits = small_spec(n_trials=4), 2
+    tune(longer, RunSpec(workers=1, max_fold_fits=fits), "results")
+    assert calls[6:] == ["trial-3-fold-1", "trial-3-fold-2"]
+    # The best of four is the best of three: of its fold, nothing is left.
+    assert pages[1]["forecasts"] is None
+    assert pages[1]["no_forecasts"] == "`max_fold_fits` 2 is spent"
+    tune(longer, ALONE, "results")
+    assert calls[8:] == [f"trial-{result.best.number}-fold-2"]
+    assert pages[2]["forecasts"] == pages[0]["forecasts"]
+
+
+def test_refreshing_the_cache_makes_the_best_trials_forecasts_anew(database, monkeypatch):
+    pages = kept_pages(monkeypatch)
+    evaluate_by(monkeypatch, by_learning_rate)
+    for _ in range(2):
+        result = tune(small_spec(), RunSpec(workers=1, refresh_cache=True), "results").result
+    assert pages[0]["forecasts"] == pages[1]["forecasts"]
+    assert pages[1]["run"].fits == 6
+    assert len(kept_folds()) == 6
+    assert result.best.number == pages[1]["forecasts"].trial
+
+
+def test_a_study_by_another_metric_takes_every_fold_from_the_cache(database, monkeypatch):
+    evaluate_by(monkeypatch, by_learning_rate)
+    first = tune(small_spec(), ALONE, "results").result
+    evaluate_by(monkeypatch, refuse)
+    other, states = task_runs_of(lambda: tune(small_spec(metric="mae"), ALONE, "results").result)
+    assert other.study_name != first.study_name
+    assert [trial.params for trial in other.trials] == [trial.params for trial in first.trials]
+    assert {state for name, state in states.items() if name.startswith("trial-")} == {"Cached"}
+    assert len(kept_folds()) == 6
+
+
+def test_a_fold_whose_forecasts_are_removed_while_its_study_runs_is_said_in_one_line(tmp_path):
+    storage, job = FoldStorage(folder=SecretStr(str(tmp_path / "cache"))), small_job(tmp_path)
+    result = by_learning_rate(job)
+    storage.keep(job, result)
+    assert storage.take(job) is result
+    # A second trial with the same parameters has the same job.
+    assert content_of(job, storage.take(job)) == content_of(job, result)
+    FoldCache(tmp_path / "cache").remove(job.fingerprint)
+    with pytest.raises(
+        StorageError, match=r"trial-0-fold-1 must stay in the fold cache while a study runs, and are gone"
+    ):
+        storage.take(job)
 
 
 def test_a_picture_that_fails_costs_neither_the_page_nor_the_result(database, monkeypatch, caplog):
@@ -375,8 +452,10 @@ def test_a_picture_that_fails_costs_neither_the_page_nor_the_result(database, mo
         raise FitError("the loss is NaN")
 
     pages = kept_pages(monkeypatch)
-    score_by(monkeypatch, by_learning_rate, fail)
-    tune(small_spec(), ALONE, "results")
+    evaluate_by(monkeypatch, by_learning_rate)
+    with monkeypatch.context() as broken:
+        broken.setattr(flows.tune, "forecasts_of_best", fail)
+        tune(small_spec(), ALONE, "results")
     assert pages[0]["no_forecasts"] == "FitError: the loss is NaN"
     assert "the report lacks the best trial's forecasts: FitError: the loss is NaN" in caplog.text
     monkeypatch.setattr(flows.tune, "report_html", fail)
@@ -409,7 +488,7 @@ def test_a_run_that_ends_before_its_page_is_written_leaves_no_earlier_page_besid
     def fail(*_):
         raise OSError("killed")
 
-    score_by(monkeypatch, by_learning_rate)
+    evaluate_by(monkeypatch, by_learning_rate)
     own = Path("results") / small_plan(tmp_path).study_name
     own.mkdir(parents=True)
     for earlier in (Path("results/gru_ABC_report.html"), own / "report.html"):
@@ -431,4 +510,4 @@ def test_a_fold_that_is_lost_is_said_to_be_tried_again_whenever_it_is(tmp_path, 
     with pytest.raises(WorkerLostError):
         flow(lambda: fold(small_job(tmp_path)), name="outer")()
     said = [record.getMessage() for record in caplog.records if record.name == "kallos.workers.processes"]
-    assert said == ["the worker was lost; the fold is tried again"] * 2
+    assert said == ["the worker was lost; trying again"] * 2

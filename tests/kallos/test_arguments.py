@@ -27,7 +27,7 @@ from kallos.folds.cut import Fold
 from kallos.models.files import load_model
 from kallos.models.forecasting import forecast_next, forecast_windows
 from kallos.models.registry import Registry
-from kallos.models.trainer import TrainedModel
+from kallos.models.trained import TrainedModel
 from kallos.planning import plan_study
 from kallos.scoring.fold import evaluate_fold
 from kallos.specs.data import FeatureSpec

@@ -8,6 +8,7 @@ import pytest
 
 from kallos.checks import examine
 from kallos.features.files.columns import COLUMNS
+from kallos.specs.metrics import BUILT_IN
 from kallos.specs.study import parse_tune_spec
 from tests.pages import ROOT, blocks
 from tests.samples import make_features, small_spec
@@ -53,3 +54,11 @@ def test_a_study_needs_a_window_for_each_fold_one_to_train_on_and_the_hold_out()
 def test_the_columns_of_the_page_are_those_that_ingest_makes():
     named = re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|$", page("ingesting.md"), re.MULTILINE)
     assert named == [(each.name, each.unit, each.meaning) for each in COLUMNS]
+
+
+def test_the_metrics_of_the_page_are_those_that_there_are():
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (\w+) \| (\w+) \| (\w+) \| (\w+) \|$", page("metrics.md"), re.MULTILINE)
+    better = {"minimize": "lower", "maximize": "higher"}
+    assert rows == [
+        (each.name, each.scores, better[each.direction], each.unit, each.skill_is) for each in BUILT_IN.values()
+    ]

@@ -5,7 +5,6 @@ import sqlite3
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -17,7 +16,7 @@ from kallos.models.files import write_model
 from kallos.models.forecasting import forecast_next
 from kallos.scoring.fold import evaluate_fold
 from kallos.settings import Settings
-from tests.samples import make_features
+from tests.samples import make_features, stand_in_pool
 from tests.small_models import FinishedStudy, finished_study, small_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
@@ -49,9 +48,7 @@ def database(home, monkeypatch) -> Path:
 
 @pytest.fixture
 def in_this_process(monkeypatch) -> None:
-    monkeypatch.setattr(
-        "kallos.workers.processes.FoldPool", lambda *_, **__: nullcontext(SimpleNamespace(score=evaluate_fold))
-    )
+    monkeypatch.setattr("kallos.workers.processes.FoldPool", lambda *_, **__: nullcontext(stand_in_pool(evaluate_fold)))
 
 
 def run(monkeypatch, *arguments: str) -> int:
@@ -193,6 +190,16 @@ def test_what_is_asked_wrongly_is_one_line(database, monkeypatch, capsys, argume
     assert said in shown.err
     assert len(shown.err.splitlines()) == 1
     assert shown.out == ""
+
+
+def test_a_choice_that_the_study_has_not_made_is_refused_in_a_line_before_a_server_starts(
+    database, study, monkeypatch, capsys
+):
+    monkeypatch.setattr("flows.commands.train.set_environment", lambda **_: None)
+    assert run(monkeypatch, "train", "--params-file", study.file, "--choose", "ensemble") == 2
+    shown = capsys.readouterr().err
+    assert "the study's file has no ensemble: tune again with --choose ensemble, or set --choose to best" in shown
+    assert len(shown.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

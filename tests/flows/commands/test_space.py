@@ -45,7 +45,7 @@ def test_toml_can_be_pasted_and_json_is_that_of_the_result(capsys, monkeypatch, 
         (["gruu"], "not 'gruu': did you mean 'gru'"),
         (["gru", "--toml", "--json"], "give --toml or --json, not both"),
         (["gru", "--study", "wrong.toml"], "space.lr.low must be a valid number, not 'x'"),
-        (["gru", "--study", "no-table.toml"], "and space a table"),
+        (["gru", "--study", "no-table.toml"], "space and training must be tables"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_code_2(capsys, monkeypatch, home, tmp_path, words, reason):

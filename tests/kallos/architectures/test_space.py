@@ -12,7 +12,7 @@ from kallos.architectures import Architecture, get_architecture, registry
 from kallos.architectures.description import toml_lines
 from kallos.architectures.inputs import INPUT, clipped, nearest_input
 from kallos.architectures.overrides import lay_over
-from kallos.architectures.recipe import RECENCY_DEFAULTS
+from kallos.architectures.recipe import OPTIMIZER_DEFAULTS, RECENCY_DEFAULTS
 from kallos.architectures.space import Categorical, Constant, Float, Int, When, corners, resolve
 from kallos.architectures.study_space import study_space
 from kallos.errors import UsageError
@@ -43,8 +43,8 @@ def by_what_is_drawn(job: FoldJob) -> FoldResult:
 )
 def test_the_draws_are_those_of_the_functions_that_drew_before(tmp_path, model_name, rows, known):
     # Forty trials each, with 170 rows from a clipped space; the hashes were taken when spaces were functions, without
-    # recency.
-    fixed = dict(RECENCY_DEFAULTS)
+    # recency, weight decay and the like.
+    fixed = {**OPTIMIZER_DEFAULTS, **RECENCY_DEFAULTS}
     plan = small_plan(tmp_path, make_features(rows), model_name=model_name, n_trials=40, space=fixed)
 
     def by_the_others(job: FoldJob) -> FoldResult:
@@ -322,7 +322,7 @@ def test_sound_products_and_conditions_are_no_fault():
 
 def test_with_known_columns_a_model_that_reads_them_through_its_input_has_one_as_long_as_the_horizon():
     known = {"calendar": ["weekday"]}
-    for name, shortest in {"nhits": 48, "gru": 48, "tcn": 49, "tide": 20, "ridge": 1}.items():
+    for name, shortest in {"nhits": 48, "gru": 20, "tcn": 49, "tide": 20, "ridge": 1}.items():
         assert small_spec(model_name=name, horizon=48, features=known).search_space.shortest_input == shortest, name
     assert small_spec(model_name="nhits", horizon=48).search_space.shortest_input == 20
     with pytest.raises(UsageError, match="nhits needs an input_chunk_length of 61 or more for the horizon 61"):

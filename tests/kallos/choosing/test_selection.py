@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import nct
 
-from kallos.choosing.selection import deflate, one_error, one_standard_error
+from kallos.choosing.deflation import deflate, one_error, one_standard_error
 from kallos.planning import DataSummary, FoldWindow
 from kallos.scoring.score import FoldScore
 from kallos.study.result import TuningResult

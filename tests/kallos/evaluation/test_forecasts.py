@@ -122,7 +122,7 @@ def test_the_model_is_the_mean_of_its_seeds():
     both = evaluate_forecasts(holdout, seeds, model_id="new", holdout_evaluations=1, tests=1)
     assert both.scores["model"].rmse == pytest.approx(evaluation.scores["model"].rmse)
     errors = seeds["1"].point - holdout.actual
-    assert both.rmse_by_seed["1"] == pytest.approx(np.sqrt((errors**2).mean()))
+    assert both.rmse_by_member["1"] == pytest.approx(np.sqrt((errors**2).mean()))
 
 
 def test_a_model_that_is_as_good_as_the_champion_leaves_it_there():
@@ -258,7 +258,7 @@ def test_quantiles_are_judged_by_their_pinball_loss_beside_quantiles_of_baseline
     assert evaluation.against_baseline.skill == pytest.approx(1 - pinball(actual, quantiles) / zero, abs=0.01)
     assert evaluation.verdict.decision == "ship"
     assert "its CRPS is" in evaluation.verdict.reasons[0]
-    assert evaluation.loss == "pinball loss"
+    assert evaluation.loss == "CRPS"
     assert HoldoutEvaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
     assert "| forecaster | skill over it | CRPS | rmse | mae |" in evaluation_markdown(evaluation)
     # By RMSE the same quantiles are judged by their median.

@@ -6,6 +6,7 @@ from arch.bootstrap import StationaryBootstrap, optimal_block_length
 from scipy.stats import t
 
 from kallos.evaluation.significance import bandwidth, diebold_mariano, long_run_variance, skill_interval
+from kallos.specs.metrics import metric_of
 
 
 def autoregressive_losses(n, *, seed=0, skill=0.0):
@@ -85,6 +86,18 @@ def test_the_interval_is_that_of_the_stationary_bootstrap():
     assert interval.block_length == length
     assert interval.skill == pytest.approx(1 - np.sqrt(model.mean() / other.mean()))
     assert [interval.low, interval.high] == pytest.approx(np.quantile(skills, [0.05, 0.95]))
+
+
+def test_the_skill_of_right_signs_is_their_difference():
+    model, other = (np.random.default_rng(seed).uniform(size=400) > share for seed, share in ((1, 0.6), (2, 0.5)))
+    model, other = model.astype(float), other.astype(float)
+    interval = skill_interval(
+        model, other, confidence=0.95, of_mean=lambda wrong: 1 - wrong, skill=metric_of("direction").skill
+    )
+    assert interval.skill == pytest.approx(other.mean() - model.mean())
+    # Of two independent shares.
+    half = 1.96 * np.sqrt((0.4 * 0.6 + 0.5 * 0.5) / 400)
+    assert (interval.high - interval.low) / 2 == pytest.approx(half, rel=0.15)
 
 
 def test_the_interval_of_independent_losses_is_that_of_the_normal_law():

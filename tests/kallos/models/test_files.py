@@ -17,10 +17,10 @@ from kallos.errors import DataError, KallosError
 from kallos.models import files
 from kallos.models.files import load_model, write_model
 from kallos.models.forecasting import forecast_next, forecast_windows
-from kallos.models.trainer import TrainedModel
+from kallos.models.trained import TrainedModel
 from tests.small_models import FinishedStudy, are_same, finished_study, forge, small_model
 
-WEIGHTS = "weights-42.safetensors"
+WEIGHTS = "weights-0-42.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ sys.stdout.buffer.write(pickle.dumps((model.model_id, windows, forecast_next(mod
     model_id, windows, following = pickle.loads(done.stdout)
     assert model_id == model.model_id
     here = forecast_windows(model, study.rows, 300, 350)
-    assert windows.keys() == here.keys() == {"42", "43"}
-    assert all(windows[seed].quantiles.tobytes() == here[seed].quantiles.tobytes() for seed in here)
+    assert windows.keys() == here.keys() == {"0-42", "0-43"}
+    assert all(windows[label].quantiles.tobytes() == here[label].quantiles.tobytes() for label in here)
     assert are_same(following, forecast_next(model, study.rows))
 
 
@@ -70,10 +70,10 @@ def test_the_manifest_says_what_the_model_is_and_the_same_model_is_the_same_byte
     manifest = json.loads((written / "manifest.json").read_text())
     assert manifest["model_id"] == model.model_id
     assert manifest["data"] == study.best.data.model_dump()
-    assert manifest["choice"]["params"] == study.best.best_params
+    assert manifest["choice"]["members"] == [{"trial": 0, "params": study.best.best_params, "weight": 1.0}]
     assert manifest["columns"] == list(study.rows.columns)
     assert (manifest["horizon"], manifest["lead"]) == (2, 3)
-    assert sorted(manifest["files"]) == ["preparation.json", "weights-42.safetensors", "weights-43.safetensors"]
+    assert sorted(manifest["files"]) == ["preparation-0.json", "weights-0-42.safetensors", "weights-0-43.safetensors"]
     assert sorted(path.name for path in written.iterdir()) == sorted([*manifest["files"], "manifest.json"])
     write_model(small_model(study), str(tmp_path / "again"))
     for path in written.iterdir():
@@ -95,18 +95,18 @@ def test_a_model_of_quantiles_or_of_several_targets_comes_back_to_the_bit(tmp_pa
     model = small_model(study, seeds=1, refit="median-epochs")
     loaded = load_model(write_model(model, str(tmp_path / "model")))
     assert (loaded.manifest, loaded.files()) == (model.manifest, model.files())
-    before, after = (forecast_windows(each, study.rows, 300, 320)["42"] for each in (model, loaded))
+    before, after = (forecast_windows(each, study.rows, 300, 320)["0-42"] for each in (model, loaded))
     assert before.quantiles.tobytes() == after.quantiles.tobytes()
     assert before.mean.tobytes() == after.mean.tobytes()
     assert are_same(forecast_next(loaded, study.rows), forecast_next(model, study.rows))
 
 
 def test_a_scale_of_other_targets_is_refused(copied):
-    edit(copied, "preparation.json", targets=["log_return_close", "macd"])
+    edit(copied, "preparation-0.json", targets=["log_return_close", "macd"])
     forge(copied)
     with pytest.raises(DataError, match="the target must be 'log_return_close'"):
         load_model(str(copied))
-    edit(copied, "preparation.json", targets=["log_return_close"], mean=[0.0, 0.0])
+    edit(copied, "preparation-0.json", targets=["log_return_close"], mean=[0.0, 0.0])
     forge(copied)
     with pytest.raises(DataError, match="there must be one mean and one standard deviation for each target"):
         load_model(str(copied))
@@ -115,7 +115,7 @@ def test_a_scale_of_other_targets_is_refused(copied):
 def test_a_model_is_written_to_an_object_store_and_read_from_it(study, model):
     write_model(model, "memory://store/models/one")
     loaded = load_model("memory://store/models/one")
-    there, here = (forecast_windows(each, study.rows, 300, 310)["43"].point for each in (loaded, model))
+    there, here = (forecast_windows(each, study.rows, 300, 310)["0-43"].point for each in (loaded, model))
     np.testing.assert_array_equal(there, here)
     fsspec.filesystem("memory").rm("/store", recursive=True)
 
@@ -171,28 +171,28 @@ def reshape_weight(folder: Path) -> None:
 
 
 def other_columns(folder: Path) -> None:
-    values = json.loads((folder / "preparation.json").read_text())
+    values = json.loads((folder / "preparation-0.json").read_text())
     values["groups"][0]["columns"] = ["other"]
-    (folder / "preparation.json").write_text(json.dumps(values))
+    (folder / "preparation-0.json").write_text(json.dumps(values))
 
 
 @pytest.mark.parametrize(
     ("damage", "forged", "said"),
     [
-        (lambda folder: flip(folder / WEIGHTS), False, "its file weights-42.safetensors was changed"),
-        (lambda folder: flip(folder / "preparation.json"), False, "its file preparation.json was changed"),
-        (lambda folder: (folder / "preparation.json").unlink(), False, "its file preparation.json is missing"),
+        (lambda folder: flip(folder / WEIGHTS), False, "its file weights-0-42.safetensors was changed"),
+        (lambda folder: flip(folder / "preparation-0.json"), False, "its file preparation-0.json was changed"),
+        (lambda folder: (folder / "preparation-0.json").unlink(), False, "its file preparation-0.json is missing"),
         (lambda folder: (folder / "manifest.json").unlink(), False, "must have a manifest.json"),
         (lambda folder: (folder / "manifest.json").write_text("{"), False, "not that of a model"),
         (lambda folder: (folder / "manifest.json").write_text('{"name": "npm"}'), False, "not that of a model"),
-        (lambda folder: edit(folder, "manifest.json", format=1), False, "it has format 1, and this version reads 4"),
+        (lambda folder: edit(folder, "manifest.json", format=1), False, "it has format 1, and this version reads 5"),
         (lambda folder: edit(folder, "manifest.json", more=1), False, "damaged: more is not a field"),
         (lambda folder: edit(folder, "manifest.json", horizon=3), False, "damaged: specification must agree with"),
         (lambda folder: edit(folder, "manifest.json", frequency="B"), False, "must not skip nights or weekends"),
         (lambda folder: edit(folder, "manifest.json", study="x"), False, "manifest.json was changed"),
-        (lambda folder: edit(folder, "preparation.json", mean=float("nan")), True, "preparation.json is damaged: mean"),
-        (lambda folder: edit(folder, "preparation.json", groups=[]), True, "its columns are not those of the manifest"),
-        (other_columns, True, "its columns are not those of the manifest"),
+        (lambda folder: edit(folder, "preparation-0.json", mean=float("nan")), True, "json is damaged: mean"),
+        (lambda folder: edit(folder, "preparation-0.json", groups=[]), True, "are not those of the manifest"),
+        (other_columns, True, "are not those of the manifest"),
         (rename_weight, True, "differ in name, shape or type"),
         (reshape_weight, True, "differ in name, shape or type"),
         (lambda folder: torch.save([1, 2], folder / WEIGHTS), True, "must hold weights and nothing else"),
@@ -220,9 +220,9 @@ class Malicious:
 @pytest.mark.parametrize("save", [lambda thing, file: file.write_bytes(pickle.dumps(thing)), torch.save])
 def test_a_pickle_in_place_of_the_weights_is_refused_and_not_executed_however_well_forged(copied, tmp_path, save):
     mark = tmp_path / "executed"
-    save(Malicious(mark), copied / "weights-43.safetensors")
+    save(Malicious(mark), copied / "weights-0-43.safetensors")
     forge(copied)
-    with pytest.raises(DataError, match=r"weights-43\.safetensors must hold weights and nothing else") as raised:
+    with pytest.raises(DataError, match=r"weights-0-43\.safetensors must hold weights and nothing else") as raised:
         load_model(str(copied))
     assert "\n" not in str(raised.value)
     assert not mark.exists()
@@ -232,7 +232,7 @@ def test_a_pickle_in_place_of_the_weights_is_refused_and_not_executed_however_we
 def test_a_manifest_cannot_name_files_outside_of_its_folder(copied, name):
     values = json.loads((copied / "manifest.json").read_text())
     forge(copied)
-    values["files"][name] = values["files"].pop("weights-43.safetensors")
+    values["files"][name] = values["files"].pop("weights-0-43.safetensors")
     (copied / "manifest.json").write_text(json.dumps(values))
     with pytest.raises(DataError, match="cannot be used"):
         load_model(str(copied))
@@ -254,13 +254,13 @@ def test_a_model_of_other_releases_is_refused_with_what_to_do(model, copied, ver
 def test_a_model_of_another_patch_release_is_loaded(model, copied):
     patched = f"{model.manifest.versions['torch'].rpartition('.')[0]}.99"
     forge(copied, versions={**model.manifest.versions, "torch": patched})
-    assert load_model(str(copied)).seeds == model.seeds
+    assert load_model(str(copied)).labels == model.labels
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "value", "said"),
     [
-        (files, "EVALUATION_VERSION", 4, "with evaluation version 3 of Kallos, and this one has 4"),
+        (files, "EVALUATION_VERSION", 5, "with evaluation version 4 of Kallos, and this one has 5"),
         (Architecture, "source_sha256", "0", "the code that builds gru has changed"),
     ],
 )
@@ -277,20 +277,37 @@ def test_a_model_that_names_code_of_its_own_is_refused_before_any_of_it_is_impor
     (tmp_path / "hostile_module.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["architecture"] = manifest["spec"]["model_name"] = named
+    manifest["members"][0]["architecture"] = manifest["spec"]["model_name"] = named
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(DataError, match=f"it needs custom code, .{named}.: .*set `trust_code` {named}"):
         load_model(str(folder))
 
 
-def test_a_model_of_a_custom_metric_is_loaded_once_that_is_trusted(tmp_path, monkeypatch):
-    (tmp_path / "own_metric.py").write_text("def worst(forecasts, actual):\n    return abs(forecasts - actual).max()")
+OWN_CODE = """
+import torch
+
+def worst(forecasts, actual):
+    return abs(forecasts - actual).max()
+
+class Cosh(torch.nn.Module):
+    def forward(self, forecast, actual):
+        return torch.cosh(forecast - actual)
+"""
+
+
+@pytest.mark.parametrize(
+    ("over", "named"),
+    [({"metric": "own_code:worst"}, "own_code:worst"), ({"training": {"loss": "own_code:Cosh"}}, "own_code:Cosh")],
+)
+def test_a_model_of_custom_code_is_loaded_once_that_is_trusted(tmp_path, monkeypatch, over, named):
+    (tmp_path / "own_code.py").write_text(OWN_CODE)
     monkeypatch.syspath_prepend(tmp_path)
     folder = str(tmp_path / "model")
-    write_model(small_model(finished_study(tmp_path, metric="own_metric:worst"), seeds=1), folder)
+    write_model(small_model(finished_study(tmp_path, **over), seeds=1), folder)
     # As in a process that has not heard of it.
     monkeypatch.setattr(references, "_loaded", set())
-    with pytest.raises(DataError, match=r"needs custom code, 'own_metric:worst'.* set `trust_code` own_metric:"):
+    with pytest.raises(DataError, match=f"needs custom code, '{named}'.* set `trust_code` own_code:"):
         load_model(folder)
-    references.trust("math:floor, own_metric:worst")
-    assert load_model(folder).manifest.spec.metric == "own_metric:worst"
+    references.trust(f"math:floor, {named}")
+    spec = load_model(folder).manifest.spec
+    assert named in (spec.metric, spec.training.loss)

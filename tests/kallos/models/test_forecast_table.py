@@ -19,7 +19,7 @@ DAY = Forecasts(
     point=np.array([[0.1], [-0.2]]),
     quantiles=np.array([[[0.1]], [[-0.2]]]),
     levels=(0.5,),
-    by_seed={"1": np.array([[0.1], [-0.2]])},
+    by_member={"3-1": np.array([[0.1], [-0.2]])},
     in_sample=False,
 )
 
@@ -112,7 +112,7 @@ BOTH = replace(
     # A row a step, of each target its quantiles.
     quantiles=np.array([[[0.0, 0.1, 0.2], [0.5, 1.0, 1.5]], [[-0.3, -0.2, 0.1], [1.5, 2.0, 2.5]]]),
     point=np.array([[0.1, 1.0], [-0.2, 2.0]]),
-    by_seed={"1": np.array([[0.1, 1.0], [-0.2, 2.0]])},
+    by_member={"3-1": np.array([[0.1, 1.0], [-0.2, 2.0]])},
 )
 
 

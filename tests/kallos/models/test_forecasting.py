@@ -6,7 +6,7 @@ from kallos.errors import DataError, UsageError
 from kallos.features.market import Market
 from kallos.folds.columns import study_frame
 from kallos.models.forecasting import forecast_next, forecast_windows
-from kallos.models.trainer import TrainedModel
+from kallos.models.trained import TrainedModel
 from kallos.scoring.forecast import Forecast
 from kallos.scoring.rolling import rows_before
 from tests.samples import make_features
@@ -39,10 +39,10 @@ def test_the_next_forecast_is_that_of_the_same_origin_in_a_window(which, request
     following = forecast_next(model, rows, rows.index[origin])
     window = forecast_windows(model, rows, origin + lead, origin + lead + horizon)
     assert following.as_of == rows.index[origin].isoformat()
-    for seed, values in following.by_seed.items():
+    for label, values in following.by_member.items():
         # One origin at a time and all at once are other sums of float32.
-        np.testing.assert_allclose(values, window[seed].point[0], rtol=1e-4, atol=1e-9)
-    np.testing.assert_allclose(following.point, np.mean(list(following.by_seed.values()), axis=0), rtol=1e-12)
+        np.testing.assert_allclose(values, window[label].point[0], rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(following.point, np.mean(list(following.by_member.values()), axis=0), rtol=1e-12)
     # Daily rows: the target of step k is known k - 1 + lead days after the origin.
     days = [rows.index[origin] + pd.Timedelta(days=lead + step) for step in range(horizon)]
     assert following.target_times == tuple(day.isoformat() for day in days)
@@ -59,12 +59,12 @@ def test_quantiles_of_several_targets_are_those_of_the_same_origin_in_a_window(q
     model = quantiles_of_two
     rows = rows_of(model, make_features())
     following = forecast_next(model, rows, rows.index[330])
-    window = {seed: each.quantiles[0] for seed, each in forecast_windows(model, rows, 331, 334).items()}
+    window = {label: each.quantiles[0] for label, each in forecast_windows(model, rows, 331, 334).items()}
     assert (following.targets, following.levels) == (("log_return_close", "macd"), (0.1, 0.5, 0.9))
     mean = np.mean(list(window.values()), axis=0)
     np.testing.assert_allclose(following.quantiles, mean, rtol=1e-4, atol=1e-9)
     np.testing.assert_array_equal(following.point, following.quantiles[..., 1])
-    np.testing.assert_allclose(following.by_seed["43"], window["43"][..., 1], rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(following.by_member["0-43"], window["0-43"][..., 1], rtol=1e-4, atol=1e-9)
 
 
 @pytest.mark.parametrize("which", ["next_day", "label_of_four", "quantiles_of_two"])
@@ -87,13 +87,13 @@ def test_nothing_behind_the_origin_moves_a_forecast_and_what_is_known_there_does
 def test_a_window_has_a_forecast_for_every_origin_whose_horizon_fits(next_day):
     rows = rows_of(next_day, make_features())
     forecasts = forecast_windows(next_day, rows, 300, 340)
-    shapes = {seed: each.quantiles.shape for seed, each in forecasts.items()}
-    assert shapes == dict.fromkeys(("42", "43"), (38, 3, 1, 1))
+    shapes = {label: each.quantiles.shape for label, each in forecasts.items()}
+    assert shapes == dict.fromkeys(("0-42", "0-43"), (38, 3, 1, 1))
     shifted = forecast_windows(next_day, rows, 310, 340)
-    np.testing.assert_allclose(shifted["42"].point, forecasts["42"].point[10:], rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(shifted["0-42"].point, forecasts["0-42"].point[10:], rtol=1e-4, atol=1e-9)
     # Columns in another order, and ones that the model never saw, change nothing.
     other = rows[rows.columns[::-1]].assign(more=1.0)
-    np.testing.assert_array_equal(forecast_windows(next_day, other, 300, 340)["42"].point, forecasts["42"].point)
+    np.testing.assert_array_equal(forecast_windows(next_day, other, 300, 340)["0-42"].point, forecasts["0-42"].point)
 
 
 def test_an_origin_before_the_studys_end_is_in_sample(next_day):
@@ -105,7 +105,7 @@ def test_an_origin_before_the_studys_end_is_in_sample(next_day):
 
 def test_what_a_model_cannot_forecast_from_is_refused(next_day):
     rows = rows_of(next_day, make_features())
-    first = max(map(rows_before, next_day.members))
+    first = max(rows_before(each.model) for each in next_day.members)
     with pytest.raises(DataError, match="2 are missing: rsi_14, macd"):
         forecast_next(next_day, rows.drop(columns=["macd", "rsi_14"]))
     with pytest.raises(DataError, match=rf"needs {first} rows, and there are {first - 1}"):
@@ -175,7 +175,7 @@ def test_the_next_forecast_needs_what_is_known_of_its_rows(of_events):
 
 def test_means_over_many_rows_need_as_many_rows(of_events):
     rows = rows_of(of_events, with_events())
-    needed = max(map(rows_before, of_events.members)) + 21
+    needed = max(rows_before(each.model) for each in of_events.members) + 21
     with pytest.raises(DataError, match=rf"needs {needed} rows, and there are {needed - 1}"):
         forecast_next(of_events, rows.iloc[-needed + 1 :])
 

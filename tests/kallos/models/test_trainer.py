@@ -4,14 +4,15 @@ import pytest
 from kallos.architectures import create_model
 from kallos.datasets import prepare_darts_timeseries
 from kallos.errors import DataError, UsageError
+from kallos.features.snapshots import write_snapshot
 from kallos.folds.cut import Fold
 from kallos.models.forecasting import forecast_windows
+from kallos.models.manifest import Choice
 from kallos.models.trainer import choose, train
 from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
 from kallos.scoring.training import quiet_single_thread
 from kallos.study.again import plan_again
-from kallos.study.best_params import BestParams
-from kallos.study.choice import OneStandardError
+from kallos.study.choice import Member
 from kallos.study.replication import replicate
 from tests.samples import by_learning_rate, fold_result
 from tests.small_models import FinishedStudy, finished_study, on_rows, small_model
@@ -46,25 +47,26 @@ def test_a_model_of_a_folds_training_rows_forecasts_as_that_fold_does_to_the_bit
     job = plan_of(study).trial_jobs(0, study.best.best_params)[1]
     fold = job.folds[0]
     past = study.rows.iloc[: fold.train_stop]
-    model = train(on_rows(study.best, past), past, choose(study.best), seeds=1)
+    model = train(on_rows(study.best, past), write_snapshot(past, study.snapshots), choose(study.best), seeds=1)
     forecasts = forecast_windows(model, study.rows, fold.validation_start, fold.validation_stop)
     (of_fold,) = forecasts_of(job, fit_fold(job))
-    np.testing.assert_array_equal(forecasts["42"].quantiles, of_fold.quantiles)
+    np.testing.assert_array_equal(forecasts["0-42"].quantiles, of_fold.quantiles)
 
 
 def test_of_models_that_no_seed_tells_apart_one_is_kept(tmp_path):
     study = finished_study(tmp_path, model_name="ridge")
-    model = train(study.best, study.rows, choose(study.best), seeds=3)
-    assert len(model.members) == len(model.manifest.members) == 1
-    assert model.files() == train(study.best, study.rows, choose(study.best), seeds=1).files()
+    model = small_model(study, seeds=3)
+    assert model.labels == ("0-42",)
+    assert model.weights == (1.0,)
+    assert model.files() == small_model(study, seeds=1).files()
 
 
 def test_rolling_windows_train_on_as_many_rows_as_those_of_the_study(study):
     spec = study.best.spec
     rolling = spec.model_copy(update={"folds": spec.folds.model_copy(update={"train_rows": 200})})
-    by_window = train(study.best.model_copy(update={"spec": rolling}), study.rows, choose(study.best), seeds=1)
+    by_window = train(study.best.model_copy(update={"spec": rolling}), study.snapshot, choose(study.best), seeds=1)
     last = study.rows.iloc[-200:]
-    alone = train(on_rows(study.best, last), last, choose(study.best), seeds=1)
+    alone = train(on_rows(study.best, last), write_snapshot(last, study.snapshots), choose(study.best), seeds=1)
     assert by_window.files() == alone.files()
     assert by_window.manifest.train_start == str(last.index[0].isoformat())
 
@@ -80,7 +82,7 @@ def test_median_epochs_train_on_every_row_without_looking_at_a_loss(study):
     plain = create_model("gru", study.best.best_params, max_epochs=number, seed=study.best.spec.seed)
     with quiet_single_thread():
         plain.fit(whole.target, past_covariates=whole.past_covariates, verbose=False)
-    weights = model.members[0].model.state_dict()
+    weights = model.members[0].model.model.state_dict()
     assert all(value.equal(weights[name]) for name, value in plain.model.state_dict().items())
 
 
@@ -88,51 +90,39 @@ def test_the_same_training_is_the_same_model_and_another_seed_or_refit_another(s
     first, second = small_model(study), small_model(study)
     assert first.manifest == second.manifest
     assert first.files() == second.files()
-    assert first.seeds == (42, 43)
+    assert first.labels == ("0-42", "0-43")
+    assert first.weights == (0.5, 0.5)
     assert small_model(study, seeds=1).model_id != first.model_id
     assert small_model(study, refit="median-epochs").model_id != first.model_id
 
 
 def test_rows_that_the_study_did_not_see_train_nothing(study):
     with pytest.raises(DataError, match="must be trained on the rows of its study"):
-        train(study.best, study.rows.iloc[:-1], choose(study.best))
+        train(study.best, write_snapshot(study.rows.iloc[:-1], study.snapshots), choose(study.best))
     with pytest.raises(UsageError, match="`seeds` must be 1 or more, not 0"):
         small_model(study, seeds=0)
 
 
-def one_se(best: BestParams) -> OneStandardError:
-    params = {**best.best_params, "hidden_dim": 16}
-    return OneStandardError(
-        trial=7,
-        params=params,
-        value=1.0,
-        mean_difference=0.1,
-        standard_error=0.2,
-        quantile=1.84,
-        operations=5,
-        best_operations=9,
-        within=3,
-    )
+def test_what_the_file_does_not_have_is_refused_with_what_to_do(study):
+    assert choose(study.best) == choose(study.best, "best")
+    assert choose(study.best).members == (Member(trial=0, params=study.best.best_params, weight=1.0),)
+    for how, wanted in (("simplest", "simplest trial"), ("ensemble", "ensemble")):
+        with pytest.raises(UsageError, match=f"the study's file has no {wanted}: tune again with `choose` {how}, or"):
+            choose(study.best, how)
 
 
-def test_one_se_is_chosen_where_the_file_has_it_and_else_the_best_with_a_note(study):
-    best = study.best.model_copy(update={"one_se": one_se(study.best)})
-    assert choose(best).params["hidden_dim"] == 16
-    assert choose(best).trial == 7
-    assert choose(best, "best").params == best.best_params
-    assert choose(best, "best").note is None
-    without = choose(study.best)
-    assert without.select == "best"
-    assert without.trial == 0
-    assert "no one-standard-error choice" in without.note
+def choice_of(*members: Member) -> Choice:
+    return Choice(choose="ensemble", members=members)
 
 
 def test_epochs_of_a_trial_that_the_file_has_no_folds_of_come_from_its_seed_replication(study):
-    best = study.best.model_copy(update={"one_se": one_se(study.best)})
+    other = Member(trial=7, params=study.best.best_params, weight=1.0)
     with pytest.raises(UsageError, match="median-epochs needs the epochs of trial 7"):
-        train(best, study.rows, choose(best), seeds=1, refit="median-epochs")
-    replicated = replicate(plan_of(study), choose(best).params, seeds=1, evaluate=by_learning_rate)
-    model = train(best, study.rows, choose(best), seeds=1, refit="median-epochs", seed_replication=replicated)
+        train(study.best, study.snapshot, choice_of(other), seeds=1, refit="median-epochs")
+    replicated = replicate(plan_of(study), [other], seeds=1, evaluate=by_learning_rate)
+    model = train(
+        study.best, study.snapshot, choice_of(other), seeds=1, refit="median-epochs", seed_replication=replicated
+    )
     assert model.manifest.members[0].epochs == 1
     assert model.manifest.seed_replication == replicated
 
@@ -140,10 +130,10 @@ def test_epochs_of_a_trial_that_the_file_has_no_folds_of_come_from_its_seed_repl
 def test_a_seed_replication_is_the_mean_and_spread_over_seeds_of_the_mean_over_folds(study):
     plan = plan_of(study)
 
-    def evaluate(job):
+    def forecast(job):
         return fold_result(job, 1.0 + job.fit.seed - 42 + 0.5 * job.number)
 
-    replicated = replicate(plan, study.best.best_params, seeds=3, evaluate=evaluate, workers=2)
+    replicated = replicate(plan, choose(study.best).members, seeds=3, evaluate=forecast, workers=2)
     # Means over folds 1 and 2: 1.75, 2.75 and 3.75.
     assert replicated.seeds == (42, 43, 44)
     assert replicated.values == (1.75, 2.75, 3.75)
@@ -155,6 +145,6 @@ def test_a_seed_replication_is_the_mean_and_spread_over_seeds_of_the_mean_over_f
 @pytest.mark.parametrize("over", [{}, {**TWO, **QUANTILES}])
 def test_the_studys_own_seed_replicates_its_own_value_by_its_own_metric(tmp_path, over):
     study = finished_study(tmp_path, **over)
-    replicated = replicate(plan_of(study), study.best.best_params, seeds=1, evaluate=evaluate_fold)
+    replicated = replicate(plan_of(study), choose(study.best).members, seeds=1, evaluate=evaluate_fold)
     assert replicated.values == (study.best.best_value,)
     assert replicated.sd is None

@@ -31,7 +31,7 @@ def small_evaluation() -> HoldoutEvaluation:
         data_sha256="0" * 64,
         level=0.01,
         scores={"model": SCORES, "zero": SCORES.model_copy(update={"value": 0.0203, "rmse": 0.0203}), "last": SCORES},
-        rmse_by_seed={"42": 0.021, "43": 0.0215},
+        rmse_by_member={"3-42": 0.021, "3-43": 0.0215},
         baseline="zero",
         against_baseline=against,
         beside={"ridge": against.model_copy(update={"other": "ridge", "skill": -0.01})},

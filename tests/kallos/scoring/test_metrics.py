@@ -403,3 +403,27 @@ def test_every_regression_forecasts_quantiles_of_several_targets(tmp_path, name)
 def test_every_classical_model_forecasts_several_targets(tmp_path, name):
     pytest.importorskip("statsforecast")
     assert 0 < evaluated(small_job(tmp_path, **{**DLINEAR, "model_name": name}, features=TWO, horizon=2)).rmse < 2
+
+
+@pytest.mark.parametrize("name", ["mase", "smape"])
+def test_a_study_by_an_error_without_a_unit_scores_models_and_baselines_alike(tmp_path, name):
+    frame, over = make_features(), {**DLINEAR, "metric": name, "features": TWO, "horizon": 2, "n_trials": 1}
+    plan = small_plan(tmp_path, frame, **over)
+    rows = frame[TWO["target"]].to_numpy()
+    actual = np.stack([rows[row : row + 2] for row in range(320, 359)])
+    last = np.repeat(rows[319:358, None], 2, axis=1)
+    if name == "mase":
+        expected = np.mean(np.abs(last - actual) / np.abs(np.diff(rows[:320], axis=0)).mean(axis=0))
+    else:
+        expected = np.mean(2 * np.abs(last - actual) / (np.abs(last) + np.abs(actual)))
+    assert plan.windows[0].baseline_values["last"] == pytest.approx(expected)
+    score = evaluated(plan.trial_jobs(0, dict(small_job(tmp_path, frame, **over).fit.params))[0], name)
+    assert 0.5 < score.value / plan.windows[0].baseline_values["mean"] < 2
+    assert score.value == pytest.approx(np.mean(score.by_target))
+
+
+def test_mase_needs_a_target_that_changes_in_the_training_rows(tmp_path):
+    frame = make_features()
+    frame.iloc[:320, frame.columns.get_loc("log_return_close")] = 0.5
+    with pytest.raises(DataError, match="metric mase needs a target that changes over the training rows of each fold"):
+        small_plan(tmp_path, frame, metric="mase")

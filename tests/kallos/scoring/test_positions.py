@@ -72,6 +72,8 @@ def test_expectancy_and_hit_rate_are_those_of_the_times_with_a_position():
     assert score("expectancy", forecast, actual, trading) == pytest.approx((sum(earned) - costs) / 4)
     # The last gain does not pay for turning.
     assert score("hit_rate", forecast, actual, trading) == 2 / 4
+    # Who earns nothing has hit nothing.
+    assert score("hit_rate", series(1, 1), series(0, 0.01)) == 1 / 2
 
 
 def test_the_expectancy_is_what_winning_and_losing_come_to():
@@ -166,10 +168,10 @@ def test_the_expectancy_of_several_targets_is_in_their_units():
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({"cost_bps": -1.0}, "`cost_bps` must be a number of basis points of at least 0, not -1.0"),
-        ({"cost_bps": math.nan}, "`cost_bps` must be a number of basis points of at least 0, not nan"),
-        ({"rows_per_year": 0}, "`rows_per_year` must be a number above 0, such as 252, not 0"),
-        ({"rows_held": 0}, "`rows_held` must be a number of rows of at least 1, not 0"),
+        ({"cost_bps": -1.0}, "trading must cost a number of basis points of at least 0, not -1.0"),
+        ({"cost_bps": math.nan}, "trading must cost a number of basis points of at least 0, not nan"),
+        ({"rows_per_year": 0}, "a year must have a number of rows above 0, such as 252, not 0"),
+        ({"rows_held": 0}, "a position must be held for at least 1 row, not 0"),
     ],
 )
 def test_trading_that_cannot_be_is_refused(over, said):

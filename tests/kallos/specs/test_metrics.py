@@ -126,7 +126,7 @@ def test_a_function_says_its_direction_and_unit_by_attributes(own):
         ),
         (
             "worst.unit = 'percent'",
-            "`unit` of a metric's function must be 'own' or 'none', and that of .* is 'percent'",
+            "'unit' of a metric's function must be 'own' or 'none', and that of .* is 'percent'",
         ),
         (
             "worst.directon = 'maximize'",

@@ -1,15 +1,13 @@
-"""Chooses the trial to train, and measures how much of its skill is due to choosing the best of many."""
+"""How much of a study's skill is due to choosing the best of many trials."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kallos.choosing.front import one_error
-from kallos.study.choice import Deflation, OneStandardError
+from kallos.study.choice import Deflation
 from kallos.study.result import TuningResult
 from kallos.study.trials import TrialRecord, complete_trials
 
@@ -19,35 +17,6 @@ Rows = npt.NDArray[np.int64]
 RESAMPLES = 2000
 # Fewer folds cannot be split into halves to choose on and to score on.
 FEWEST_FOLDS = 3
-
-
-def one_standard_error(result: TuningResult, operations_of: Callable[[Mapping[str, Any]], int]) -> OneStandardError:
-    """Return the trial with the fewest operations for a forecast among those within one standard error of the best.
-
-    Breiman, Friedman, Olshen & Stone (1984), section 3.4.3, with the standard error of the paired differences to the
-    best trial over the folds, because folds are not equally hard. A trial is near enough if the mean of its differences
-    is at most `one_error(n_folds)` times their standard error. Among trials with equal operations the better one wins,
-    then the earlier one. `operations_of` must count the operations of a parameter set, not time them, or the choice
-    would depend on the machine.
-    """
-    best = result.best
-    near = {trial.number: (trial, difference) for trial, difference in _near(result)}
-    operations = {number: operations_of(trial.params) for number, (trial, _) in near.items()}
-    number = min(
-        near, key=lambda number: (operations[number], result.metric.as_loss(near[number][0].only_value), number)
-    )
-    trial, (mean_difference, standard_error) = near[number]
-    return OneStandardError(
-        trial=number,
-        params=trial.params,
-        value=trial.only_value,
-        mean_difference=mean_difference,
-        standard_error=standard_error,
-        quantile=one_error(len(result.windows)),
-        operations=operations[number],
-        best_operations=operations[best.number],
-        within=len(near),
-    )
 
 
 def deflate(result: TuningResult, *, resamples: int = RESAMPLES, seed: int = 0) -> Deflation | None:
@@ -86,20 +55,6 @@ def deflate(result: TuningResult, *, resamples: int = RESAMPLES, seed: int = 0) 
 
 def _fold_losses(trial: TrialRecord, result: TuningResult) -> Array:
     return np.array([result.metric.as_loss(score.value) for score in trial.scores])
-
-
-def _near(result: TuningResult) -> Iterator[tuple[TrialRecord, tuple[float, float]]]:
-    """Yield trials within one standard error of the best, with the mean difference and its standard error."""
-    yield result.best, (0.0, 0.0)
-    n_folds = len(result.windows)
-    if n_folds < 2:
-        return
-    most = one_error(n_folds)
-    for trial in complete_trials(result.trials):
-        difference = _fold_losses(trial, result) - _fold_losses(result.best, result)
-        mean, error = float(difference.mean()), float(difference.std(ddof=1) / math.sqrt(n_folds))
-        if trial.number != result.best.number and mean <= most * error:
-            yield trial, (mean, error)
 
 
 def _out_of_bag(scores: Array, baseline: Array, resamples: int, rng: np.random.Generator) -> tuple[float, float]:

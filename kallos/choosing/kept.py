@@ -1,0 +1,118 @@
+"""The kept forecasts of a study's complete trials, as what choosing needs: losses, and candidates for ensembles."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kallos.baselines.forecasts import EACH_BEST, baseline_forecasts, with_each_best
+from kallos.baselines.scores import windows_of_fold
+from kallos.choosing.ensembles import Candidates
+from kallos.choosing.losses import FoldLosses, as_values, over_assets
+from kallos.features.snapshots import read_snapshot
+from kallos.folds.panel import Panel
+from kallos.planning import PlannedFold, StudyPlan
+from kallos.scoring.forecast import Forecast
+from kallos.scoring.job import FoldJob
+from kallos.scoring.metrics import losses_by_origin, mean, score_by
+from kallos.scoring.result import AssetForecasts, FoldResult
+from kallos.scoring.score import Scorer
+from kallos.specs.metrics import RMSE, metric_of_losses
+from kallos.study.result import TuningResult
+from kallos.study.trials import TrialRecord, complete_trials
+
+Array = npt.NDArray[np.float64]
+# The forecasts of each asset's window.
+Forecasts = tuple[Forecast, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class KeptForecasts:
+    """The forecasts of a study's complete trials on all folds; `evaluate` reads them, or makes those that are gone."""
+
+    plan: StudyPlan
+    result: TuningResult
+    evaluate: Callable[[FoldJob], FoldResult]
+
+    @cached_property
+    def trials(self) -> list[TrialRecord]:
+        """The complete trials."""
+        return complete_trials(self.result.trials)
+
+    @cached_property
+    def losses(self) -> FoldLosses:
+        """The losses of the baseline and of each trial, in this order, whose mean is the score of a fold.
+
+        They are those of the study's metric, or squared errors if that is not determined by a mean of losses.
+        """
+        folds = [self._losses(position, planned) for position, planned in enumerate(self.plan.folds)]
+        return FoldLosses(tuple(folds), self.plan.spec.features.lead + self.plan.spec.horizon - 1)
+
+    def candidates(self) -> Candidates[Forecasts]:
+        """Return what an ensemble is picked from."""
+        assets = [self._result(position, self.trials[0]).assets for position in range(len(self.plan.folds))]
+        by_number = {trial.number: trial for trial in self.trials}
+        scorer, metric = Scorer.of(self.plan.spec), self.result.metric
+
+        def forecast_of(fold: int, trial: int) -> Forecasts:
+            return tuple(self._result(fold, by_number[trial]).forecasts())
+
+        def score(fold: int, forecasts: Forecasts) -> float:
+            each = scorer.measured(forecasts, assets[fold])
+            return mean([score_by(asset.values, metric.name) for asset in each])
+
+        return Candidates(
+            trials=tuple(by_number),
+            n_folds=len(self.plan.folds),
+            forecast_of=forecast_of,
+            mean_of=mean_of,
+            score=score,
+            direction=metric.direction,
+        )
+
+    def _result(self, fold: int, trial: TrialRecord) -> FoldResult:
+        return self.evaluate(self.plan.trial_jobs(trial.number, trial.params)[fold])
+
+    def _losses(self, position: int, planned: PlannedFold) -> Array:
+        """Return the losses of the baseline and the trials on a fold, of shape (forecasters, timestamps)."""
+        rows: list[list[Array]] = [[] for _ in planned.folds]
+        assets: Sequence[AssetForecasts] = ()
+        for trial in self.trials:
+            result = self._result(position, trial)
+            assets = result.assets
+            for own, forecast, asset in zip(rows, result.forecasts(), assets, strict=True):
+                own.append(self._by_origin(forecast.over(asset.unit), asset))
+        for own, forecast, asset in zip(rows, self._baseline(planned), assets, strict=True):
+            own.insert(0, self._by_origin(forecast, asset))
+        index = self._frame.index
+        origins = [
+            index[fold.validation_start : fold.validation_stop][: len(own[0])].to_numpy()
+            for own, fold in zip(rows, planned.folds, strict=True)
+        ]
+        losses = over_assets([np.stack(own) for own in rows], origins)
+        return as_values(losses, "root" if metric_of_losses(self.result.metric.name).name == RMSE else "itself")
+
+    def _by_origin(self, forecast: Forecast, asset: AssetForecasts) -> Array:
+        scoring = Scorer.of(self.plan.spec).scoring_of(asset)
+        name = metric_of_losses(self.result.metric.name).name
+        return losses_by_origin(name, forecast, asset.actual / asset.unit, scoring)
+
+    def _baseline(self, planned: PlannedFold) -> list[Forecast]:
+        """Return the baseline's forecasts of each asset's window, in units of errors."""
+        baseline, rules = self.result.baseline, [part.baseline for part in self.result.by_target]
+        names = rules if baseline == EACH_BEST else [baseline]
+        panel = Panel(self._frame, tuple(self.plan.data.rows_by_asset.values()))
+        windows = windows_of_fold(panel, planned.folds, self.plan.spec)
+        return [with_each_best(baseline_forecasts(window, dict.fromkeys(names)), rules)[baseline] for window in windows]
+
+    @cached_property
+    def _frame(self) -> pd.DataFrame:
+        return read_snapshot(self.plan.snapshot)
+
+
+def mean_of(forecasts: Sequence[Forecasts]) -> Forecasts:
+    """Return the mean of some forecasts, asset by asset."""
+    return tuple(Forecast.mean_of(each) for each in zip(*forecasts, strict=True))

@@ -1,0 +1,95 @@
+"""What was chosen from and how well, in sentences."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from kallos.choosing.ensembles import FEWEST_FOLDS
+from kallos.study.choice import ConfidenceSet, Ensemble, HonestChoice, OnLaterFolds, Superiority
+from kallos.words import counted, percent
+
+# There are five picks at most.
+_TIMES = {1: "", 2: " twice", 3: " three times", 4: " four times"}
+
+Label = Callable[[Mapping[str, Any]], str]
+
+
+def choosing_lines(found: HonestChoice, *, trials: int, folds: int, architecture_of: Label) -> Iterator[str]:
+    """Yield one line about the confidence set, and one about the ensemble.
+
+    `trials` is the number of complete trials, and `architecture_of` gives the architecture of a trial's parameters.
+    """
+    if trials < 2:
+        yield "one complete trial: nothing to choose from"
+        return
+    yield (
+        f"too few forecasts to tell which of {trials} trials differ from the best"
+        if found.confidence is None
+        else confidence_line(found.confidence)
+    )
+    if found.ensemble is not None:
+        yield ensemble_line(found.ensemble, architecture_of)
+    elif folds < FEWEST_FOLDS:
+        yield f"no ensemble: to pick one on earlier folds takes {FEWEST_FOLDS} folds, and there are {folds}"
+
+
+def confidence_line(confidence: ConfidenceSet) -> str:
+    """Return how many trials cannot be told from the best."""
+    near, every = len(confidence.trials), len(confidence.p_values)
+    if confidence.distinct == 1:
+        return f"all {every} trials make the same errors"
+    alike = "" if confidence.distinct == every else f" ({confidence.distinct} of the {every} differ)"
+    if near == every:
+        return f"none of {every} trials can be told from the best{alike}"
+    if near == 1:
+        return f"the best of {every} trials can be told from all others{alike}"
+    return f"{near} of {every} trials cannot be told from the best{alike}"
+
+
+def ensemble_line(ensemble: Ensemble, architecture_of: Label) -> str:
+    """Return of what an ensemble consists, and what ensembles are worth on folds later than those that picked them."""
+    later = ensemble.on_later_folds
+    if len(ensemble.members) == 1:
+        return (
+            f"an ensemble of trial {ensemble.members[0].trial} alone: no other one improves it on all folds; "
+            f"ensembles picked on earlier folds {_compared(later, plural=True)} the best so picked"
+        )
+    return (
+        f"an ensemble of {ensemble.picks} ({_members(ensemble, architecture_of)}), picked on earlier folds, "
+        f"{_compared(later)} the best so picked"
+    )
+
+
+def superiority_line(superiority: Superiority) -> str:
+    """Return the p-value of the best of all trials against the baseline."""
+    return (
+        f"the best of {counted(superiority.trials, 'trial')} against the baseline ({superiority.baseline}): "
+        f"p = {superiority.p_value:.2g}, corrected for the number of trials"
+    )
+
+
+def _members(ensemble: Ensemble, architecture_of: Label) -> str:
+    """Return the members by architecture, or by number if they are all of one."""
+    of_each: Counter[str] = Counter()
+    for member in ensemble.members:
+        of_each[architecture_of(member.params)] += ensemble.times(member)
+    if len(of_each) == 1:
+        return ", ".join(f"trial {member.trial}{_TIMES[ensemble.times(member)]}" for member in ensemble.members)
+    return ", ".join(f"{name} {times}" for name, times in of_each.most_common())
+
+
+def _compared(later: OnLaterFolds, *, plural: bool = False) -> str:
+    """Return a verb with its figure, up to the object of the comparison."""
+    if later.saving is None:
+        return f"score{'' if plural else 's'} {later.value:.4g} against {later.best_value:.4g} of"
+    if later.saving_is == "share":
+        figure = percent(abs(later.saving), 1)
+        if figure == "0.0%":
+            return f"{'are' if plural else 'is'} as good as"
+        if later.saving > 0:
+            return f"save{'' if plural else 's'} {figure} more than"
+        return f"{'are' if plural else 'is'} {figure} worse than"
+    figure = f"{abs(later.saving):.2g}"
+    if figure == "0":
+        return f"{'are' if plural else 'is'} as good as"
+    return f"{'are' if plural else 'is'} {figure} {'better' if later.saving > 0 else 'worse'} than"
