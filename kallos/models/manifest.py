@@ -79,7 +79,7 @@ class Manifest(Part):
     `lead` is the number of rows from the origin of a forecast to its first step.
     """
 
-    format: Literal[4] = 4
+    format: Literal[5] = 5
     model_id: str = ""
     asset_id: str
     architecture: str

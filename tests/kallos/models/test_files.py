@@ -185,7 +185,7 @@ def other_columns(folder: Path) -> None:
         (lambda folder: (folder / "manifest.json").unlink(), False, "must have a manifest.json"),
         (lambda folder: (folder / "manifest.json").write_text("{"), False, "not that of a model"),
         (lambda folder: (folder / "manifest.json").write_text('{"name": "npm"}'), False, "not that of a model"),
-        (lambda folder: edit(folder, "manifest.json", format=1), False, "it has format 1, and this version reads 4"),
+        (lambda folder: edit(folder, "manifest.json", format=1), False, "it has format 1, and this version reads 5"),
         (lambda folder: edit(folder, "manifest.json", more=1), False, "damaged: more is not a field"),
         (lambda folder: edit(folder, "manifest.json", horizon=3), False, "damaged: specification must agree with"),
         (lambda folder: edit(folder, "manifest.json", frequency="B"), False, "must not skip nights or weekends"),
