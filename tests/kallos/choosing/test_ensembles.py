@@ -70,7 +70,10 @@ def test_a_trial_may_be_picked_again_to_weigh_more():
     actual = rng.normal(size=(4, 4000))
     forecasts = actual + np.array([1, 1.5**0.5])[:, None, None] * rng.normal(size=(2, 4, 4000))
     ensemble = ensemble_of(candidates(forecasts, actual, (4, 9)), {4: {"a": 1}, 9: {"a": 2}})
-    assert ensemble.members == (Member(trial=4, params={"a": 1}, weight=0.6), Member(trial=9, params={"a": 2}, weight=0.4))
+    assert ensemble.members == (
+        Member(trial=4, params={"a": 1}, weight=0.6),
+        Member(trial=9, params={"a": 2}, weight=0.4),
+    )
     assert [ensemble.times(member) for member in ensemble.members] == [3, 2]
     assert ensemble.picks == 5
     assert ensemble.value == pytest.approx(score(forecasts, actual, [0, 0, 0, 1, 1], range(4)))

@@ -1,7 +1,7 @@
 import pytest
+from kallos.choosing.recipe import choice_of
 
 from kallos.choosing.lines import choosing_lines, confidence_line, ensemble_line, superiority_line
-from kallos.choosing.recipe import choice_of
 from kallos.study.choice import ConfidenceSet, Ensemble, HonestChoice, Member, OnLaterFolds, Simplest, Superiority
 from kallos.study.trials import TrialRecord
 
