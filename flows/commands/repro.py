@@ -20,7 +20,8 @@ def repro(
 ) -> None:
     """Run a study's best trial again, and check that its scores are the same, bit for bit.
 
-    If the study has an ensemble, its trials are run, too. Fits all folds again, without the cache. The exit code is 1 if a score differs.
+    If the study has an ensemble, its trials are run, too. Fits all folds again, without the cache. The exit code is 1
+    if a score differs.
     """
     from kallos.specs.study import study_title
     from kallos.study.again import plan_again, study_rows
