@@ -27,6 +27,7 @@ from kallos.cache import FoldCache
 from kallos.choosing.deflation import deflate
 from kallos.choosing.honest import honest_choice
 from kallos.choosing.kept import KeptForecasts
+from kallos.choosing.lines import choosing_lines
 from kallos.errors import KallosError, StorageError
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.snapshots import read_snapshot
@@ -246,6 +247,8 @@ def tune(
         path = write_best_params(BestParams.of(result, chosen), folder)
         write_study(result, own)
         logger.info("%s; best parameters in %s", verdict(result), path)
+        for line in choosing_lines(result, chosen):
+            logger.info("%s", line)
         forecasts, why_none = _forecast(plan, result, own, evaluate, logger)
     tuned = Tuned(plan, finished, chosen, forecasts, why_none)
     address = _show(tuned, folder, logger)

@@ -11,12 +11,14 @@ from rich.text import Text
 from flows.session import FlowEvent
 from flows.terminal.tables import titled
 from flows.wording import Console
+from kallos.choosing.lines import choosing_lines
 from kallos.planning import StudyPlan
 from kallos.report.rows import architecture_rows, fold_rows
 from kallos.specs.study import TuneSpec, metric_with_unit, study_title
 from kallos.storage import address_of
 from kallos.study import lines
 from kallos.study.best_params import shown_address
+from kallos.study.choice import NO_CHOICE, HonestChoice
 from kallos.study.events import FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening, run_summary, trial_label
 from kallos.study.names import BEST_PARAMS, REPORT, latest_name, study_folder
@@ -104,7 +106,9 @@ def print_page(console: Console, spec: TuneSpec, results: str) -> None:
     console.print(f"report: {address}", soft_wrap=True)
 
 
-def show_result(console: Console, result: TuningResult, results: str, *, has_page: bool) -> None:
+def show_result(
+    console: Console, result: TuningResult, results: str, *, has_page: bool, chosen: HonestChoice = NO_CHOICE
+) -> None:
     """Print the folds, the verdict, the best parameters, and where to find the result and the report."""
     address = shown_address(result, results, BEST_PARAMS)
     metric = metric_with_unit(result.spec)
@@ -133,6 +137,8 @@ def show_result(console: Console, result: TuningResult, results: str, *, has_pag
     if architectures:
         console.print(_architecture_table(architectures))
     console.print(lines.verdict(result))
+    for line in choosing_lines(result, chosen):
+        console.print(line)
     params = ", ".join(f"{name}={short(value)}" for name, value in result.best.params.items())
     console.print(f"best parameters: {params}")
     console.print(f"written to {address}", soft_wrap=True)

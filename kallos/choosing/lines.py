@@ -4,8 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from kallos.architectures.study_space import model_of
 from kallos.choosing.ensembles import FEWEST_FOLDS
-from kallos.study.choice import ConfidenceSet, Ensemble, HonestChoice, OnLaterFolds, Superiority
+from kallos.study.choice import NO_CHOICE, ConfidenceSet, Ensemble, HonestChoice, OnLaterFolds, Superiority
+from kallos.study.result import TuningResult
+from kallos.study.trials import complete_trials
 from kallos.words import counted, percent
 
 # There are five picks at most.
@@ -14,11 +17,15 @@ _TIMES = {1: "", 2: " twice", 3: " three times", 4: " four times"}
 Label = Callable[[Mapping[str, Any]], str]
 
 
-def choosing_lines(found: HonestChoice, *, trials: int, folds: int, architecture_of: Label) -> Iterator[str]:
-    """Yield one line about the confidence set, and one about the ensemble.
+def choosing_lines(result: TuningResult, found: HonestChoice) -> Iterator[str]:
+    """Yield one line about the confidence set, and one about the ensemble; none if nothing was found out."""
+    if found == NO_CHOICE:
+        return
+    trials, folds = len(complete_trials(result.trials)), len(result.windows)
 
-    `trials` is the number of complete trials, and `architecture_of` gives the architecture of a trial's parameters.
-    """
+    def architecture_of(params: Mapping[str, Any]) -> str:
+        return model_of(result.spec.model_name, dict(params))[0]
+
     if trials < 2:
         yield "one complete trial: nothing to choose from"
         return
