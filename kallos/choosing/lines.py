@@ -8,8 +8,7 @@ from kallos.choosing.ensembles import FEWEST_FOLDS
 from kallos.study.choice import ConfidenceSet, Ensemble, HonestChoice, OnLaterFolds, Superiority
 from kallos.words import counted, percent
 
-# There are five picks at most.
-_TIMES = {1: "", 2: " twice", 3: " three times", 4: " four times"}
+_TIMES = {1: "", 2: " twice"}
 
 Label = Callable[[Mapping[str, Any]], str]
 
@@ -74,7 +73,9 @@ def _members(ensemble: Ensemble, architecture_of: Label) -> str:
     for member in ensemble.members:
         of_each[architecture_of(member.params)] += member.times
     if len(of_each) == 1:
-        return ", ".join(f"trial {member.trial}{_TIMES[member.times]}" for member in ensemble.members)
+        return ", ".join(
+            f"trial {member.trial}{_TIMES.get(member.times, f' {member.times} times')}" for member in ensemble.members
+        )
     return ", ".join(f"{name} {times}" for name, times in of_each.most_common())
 
 
