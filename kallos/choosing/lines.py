@@ -11,8 +11,7 @@ from kallos.study.result import TuningResult
 from kallos.study.trials import complete_trials
 from kallos.words import counted, percent
 
-# There are five picks at most.
-_TIMES = {1: "", 2: " twice", 3: " three times", 4: " four times"}
+_TIMES = {1: "", 2: " twice"}
 
 Label = Callable[[Mapping[str, Any]], str]
 
@@ -81,7 +80,8 @@ def _members(ensemble: Ensemble, architecture_of: Label) -> str:
     for member in ensemble.members:
         of_each[architecture_of(member.params)] += ensemble.times(member)
     if len(of_each) == 1:
-        return ", ".join(f"trial {member.trial}{_TIMES[ensemble.times(member)]}" for member in ensemble.members)
+        times = {member.trial: ensemble.times(member) for member in ensemble.members}
+        return ", ".join(f"trial {trial}{_TIMES.get(each, f' {each} times')}" for trial, each in times.items())
     return ", ".join(f"{name} {times}" for name, times in of_each.most_common())
 
 

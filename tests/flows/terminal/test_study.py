@@ -57,8 +57,7 @@ def test_a_lost_worker_is_a_line_for_each_time_that_its_fold_is_tried_again(tmp_
     printed = console.file.getvalue()
     lines = [line[line.index("warning") :].removesuffix("\x1b[0m") for line in printed.splitlines() if "lost" in line]
     assert lines == [
-        f"warning: the Dask worker tcp://{name} was lost at trial-0-fold-1; trying again"
-        for name in ("one", "two")
+        f"warning: the Dask worker tcp://{name} was lost at trial-0-fold-1; trying again" for name in ("one", "two")
     ]
 
 
