@@ -25,7 +25,7 @@ import pandas as pd
 from kallos.architectures import Params, create_model, get_architecture
 from kallos.architectures.inputs import INPUT
 from kallos.architectures.lookup import unsound
-from kallos.architectures.space import Constant, corners
+from kallos.architectures.space import corners
 from kallos.architectures.study_space import study_space
 from kallos.errors import DataError, FitError, KallosError, UsageError, require
 from kallos.folds.cut import Fold
@@ -287,10 +287,7 @@ def _corner_params(name: str) -> list[dict[str, Any]]:
 def _job(
     name: str, folder: str, frame: pd.DataFrame | None = None, *, fixed: Params | None = None, **over: Any
 ) -> FoldJob:
-    """Return a fold job of a small study of one epoch, with an architecture's defaults and the fixed parameters.
-
-    Where such a study leaves a parameter one value, it has that one.
-    """
+    """Return a fold job of a small study of one epoch, with an architecture's defaults and the fixed parameters."""
     spec = TuneSpec.model_validate(
         {
             "model_name": name,
@@ -302,10 +299,7 @@ def _job(
         }
     )
     plan = plan_study(_frame() if frame is None else frame, spec, folder)
-    own = get_architecture(name).defaults
-    constant = {key: each.value for key, each in plan.space.spaces[name].items() if isinstance(each, Constant)}
-    only = {key: value for key, value in constant.items() if key in own}
-    return plan.trial_jobs(0, {**plan.space.defaults(name), **only, **(fixed or {})})[0]
+    return plan.trial_jobs(0, {**plan.space.defaults(name), **(fixed or {})})[0]
 
 
 def _forecast(job: FoldJob, fitted: FittedFold) -> Array:

@@ -30,7 +30,7 @@ from kallos.storage import json_sha256
 from kallos.words import shorten
 
 # Raise this whenever a change to asking, telling or pruning changes a trial.
-ENGINE_VERSION = 3
+ENGINE_VERSION = 4
 
 
 class DataSummary(BaseModel):
@@ -159,6 +159,13 @@ class StudyPlan:
     def fitting(self, params: Params) -> dict[str, Any]:
         """Return parameters that another study has drawn, adapted to this study's clipped space."""
         return dict(params) if self.longest_input is None else self.space.fitting(params)
+
+    def first_params(self, warm: Sequence[Params]) -> tuple[Params, ...]:
+        """Return what the first trials take instead of drawing: a warm start, then each architecture's defaults.
+
+        Defaults that are in the warm start are not tried again. All are by Optuna's names.
+        """
+        return (*warm, *(params for params in self.space.default_draws() if params not in warm))
 
     def job(self, name: str, params: Params, planned: PlannedFold) -> FoldJob:
         """Return the job of one parameter set on one fold."""

@@ -188,6 +188,7 @@ class _Study:
         self._again_from = _forget_failures(record, self._environment)
         self._trials = record.trials()
         self._warm_start = record.warm_start
+        self._first = plan.first_params(self._warm_start.params)
         # Read now, because others may be installed before a long run ends.
         self._versions = installed_versions()
         self._told = self._count_told()
@@ -288,8 +289,7 @@ class _Study:
         """Return a trial with its parameters drawn; a new one is recorded."""
         is_new = number == len(self._trials)
         begun = None if is_new else self._trials[number].begun
-        warm = self._warm_start.params
-        fixed = warm[number] if number < len(warm) else None
+        fixed = self._first[number] if number < len(self._first) else None
         trial = self._source.ask(self._trials[:number], begun=begun, fixed=fixed)
         trial.set_user_attr(PARAMS, self._plan.space.draw(trial))
         if is_new:

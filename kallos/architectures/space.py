@@ -75,6 +75,10 @@ class _Drawn(_Data):
         """Return the lowest and the highest value, or all choices."""
         raise NotImplementedError
 
+    def nearest(self, value: Any) -> Any:
+        """Return the value that can be drawn and is nearest to this one."""
+        raise NotImplementedError
+
 
 class Int(_Drawn):
     """A whole number from `low` to `high` (included), in steps; `log` draws its logarithm evenly."""
@@ -101,6 +105,11 @@ class Int(_Drawn):
     def ends(self) -> tuple[int, ...]:
         """Return the lowest and the highest value."""
         return self.low, self.low + (self.high - self.low) // self.step * self.step
+
+    def nearest(self, value: float) -> int:
+        """Return the value that can be drawn and is nearest to this one."""
+        low, high = self.ends()
+        return min(max(low + round((value - low) / self.step) * self.step, low), high)
 
 
 class Float(_Drawn):
@@ -131,6 +140,12 @@ class Float(_Drawn):
             return self.low, self.high
         return self.low, self.low + math.floor((self.high - self.low) / self.step + 1e-9) * self.step
 
+    def nearest(self, value: float) -> float:
+        """Return the value that can be drawn and is nearest to this one."""
+        low, high = self.ends()
+        step = self.step
+        return float(min(max(value if step is None else low + round((value - low) / step) * step, low), high))
+
 
 class Categorical(_Drawn):
     """One of some choices, without an order."""
@@ -153,6 +168,15 @@ class Categorical(_Drawn):
     def ends(self) -> tuple[Any, ...]:
         """Return all choices."""
         return self.choices
+
+    def nearest(self, value: Any) -> Any:
+        """Return the value if it is a choice, else the nearest number among them, else the first choice."""
+        if value in self.choices:
+            return value
+        numbers = [choice for choice in self.choices if type(choice) in (int, float)]
+        if not numbers or type(value) not in (int, float):
+            return self.choices[0]
+        return min(numbers, key=lambda choice: abs(choice - value))
 
 
 class Constant(_Data):

@@ -8,7 +8,7 @@ from kallos.architectures.inputs import INPUT, clipped, longer_than, longest_inp
 from kallos.architectures.lookup import architecture_names, beside_source, get_architecture
 from kallos.architectures.overrides import lay_over
 from kallos.architectures.recipe import Architecture, Params
-from kallos.architectures.space import Categorical, Constant, Space, draw, with_factors
+from kallos.architectures.space import Categorical, Constant, Drawn, Space, draw, resolve, with_factors
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -96,8 +96,28 @@ class StudySpace:
         return {name: nearest_input(own[name], value) if name in own else value for name, value in drawn.items()}
 
     def defaults(self, name: str) -> dict[str, Any]:
-        """Return an architecture's default parameters as those of a trial."""
-        return {**({ARCHITECTURE: name} if self.is_choice else {}), **get_architecture(name).defaults}
+        """Return an architecture's default parameters as those of a trial, each at the nearest value of this space."""
+        return {**({ARCHITECTURE: name} if self.is_choice else {}), **_as_named(name, self._default(name)[0])}
+
+    def default_draws(self) -> tuple[dict[str, Any], ...]:
+        """Return what a trial with the defaults of each architecture draws, by Optuna's names."""
+        if not self.is_choice:
+            return tuple(self._default(name)[1] for name in self.spaces)
+        return tuple(
+            {ARCHITECTURE: name, **{f"{name}.{key}": value for key, value in self._default(name)[1].items()}}
+            for name in self.spaces
+        )
+
+    def _default(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return all values of the space by default, and those among them that are drawn."""
+        space, drawn = self.spaces[name], {}
+        wanted = with_factors(space, get_architecture(name).defaults)
+
+        def choose(parameter: str, among: Drawn) -> Any:
+            drawn[parameter] = among.nearest(wanted.get(parameter, among.ends()[0]))
+            return drawn[parameter]
+
+        return resolve(space, choose), drawn
 
     @property
     def content(self) -> list[Any]:
@@ -108,7 +128,7 @@ class StudySpace:
         """Return what each parameter of each architecture is drawn from, and its default, as plain values."""
         documents = {name: _dumped(space) for name, space in self.spaces.items()}
         for name, document in documents.items():
-            for parameter, default in get_architecture(name).defaults.items():
+            for parameter, default in _as_named(name, self._default(name)[0]).items():
                 document[parameter]["default"] = default
         return documents
 
