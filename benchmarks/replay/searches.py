@@ -26,7 +26,9 @@ class Pool:
     @cached_property
     def trials(self) -> Mapping[str, list[FrozenTrial]]:
         """Complete trials of each architecture's parameter sets, the defaults first."""
-        return {name: [self._trial(name, place) for place in range(len(self.tables[name].params))] for name in self.tables}
+        return {
+            name: [self._trial(name, place) for place in range(len(self.tables[name].params))] for name in self.tables
+        }
 
     @cached_property
     def best(self) -> float:
@@ -59,9 +61,7 @@ class Pool:
             drawn = {ARCHITECTURE: name, **{f"{name}.{key}": value for key, value in drawn.items()}}
         fixed = FixedTrial(drawn)
         self.space.draw(fixed)  # type: ignore[arg-type]
-        return create_trial(
-            params=fixed.params, distributions=fixed.distributions, value=float(table.values[place])
-        )
+        return create_trial(params=fixed.params, distributions=fixed.distributions, value=float(table.values[place]))
 
 
 class Search(Protocol):
@@ -134,7 +134,9 @@ def regrets(
 
 
 def _in_cube(space: Space, params: Mapping[str, Any]) -> Array:
-    return np.array([number for name, parameter in space.items() for number in _coordinates(parameter, params.get(name))])
+    return np.array(
+        [number for name, parameter in space.items() for number in _coordinates(parameter, params.get(name))]
+    )
 
 
 def _coordinates(parameter: object, value: Any) -> Iterator[float]:
