@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table as Printed
 
 from benchmarks.pruning import replays
-from benchmarks.replay.searches import SAMPLERS, Pool, regrets
+from benchmarks.replay.searches import Pool, regrets, searches_of
 from benchmarks.replay.tables import POINTS, TASKS, Array, Task, table_of
 
 AFTER = (20, 40, 80)
@@ -38,9 +38,9 @@ def mean_regrets(pool: Pool, seeds: int, n_trials: int) -> dict[tuple[str, bool]
     """Return the regret after each trial of each sampler, without and with the defaults first, mean over the seeds."""
     return {
         (name, first): np.mean(
-            [regrets(pool, sampler, seed, n_trials, defaults_first=first) for seed in range(seeds)], axis=0
+            [regrets(pool, name, seed, n_trials, defaults_first=first) for seed in range(seeds)], axis=0
         )
-        for name, sampler in SAMPLERS.items()
+        for name in searches_of(pool.space)
         for first in (False, True)
     }
 
@@ -54,23 +54,17 @@ def pruned(pool: Pool) -> tuple[float, float, float, float]:
     return replays(scores.tolist(), ORDERS, seed=0)
 
 
-def _percent(values: Array) -> str:
-    return f"{100 * np.mean(values):.2f}"
-
-
 def print_regrets(console: Console, found: list[tuple[str, dict[tuple[str, bool], Array]]]) -> None:
-    """Print the mean regret of each sampler by kind of study, in percent, and how often it is the lowest."""
+    """Print the mean regret of each search by kind of study, in percent."""
     for model_name in STUDIES:
-        own = [by_sampler for kind, by_sampler in found if kind == model_name]
+        own = [by_search for kind, by_search in found if kind == model_name]
         table = Printed(title=f"{model_name}, {len(own)} studies", title_justify="left")
         for heading in ("search", "first", *(f"after {trials}" for trials in AFTER)):
             table.add_column(heading, justify="left" if heading in ("search", "first") else "right")
         for name, first in own[0]:
-            means = [
-                _percent(np.array([each[name, first][min(trials, len(each[name, first])) - 1] for each in own]))
-                for trials in AFTER
-            ]
-            table.add_row(name, "defaults" if first else "", *means)
+            curve = 100 * np.mean([each[name, first] for each in own], axis=0)
+            regret = [f"{curve[min(trials, len(curve)) - 1]:.2f}" for trials in AFTER]
+            table.add_row(name, "defaults" if first else "", *regret)
         console.print(table)
 
 

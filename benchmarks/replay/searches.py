@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -67,7 +67,7 @@ class Pool:
 class Search(Protocol):
     """A search: it is asked for parameters, and told the trial that the table has for them."""
 
-    def ask(self, number: int) -> Mapping[str, Any]:
+    def ask(self, seed: int) -> Mapping[str, Any]:
         """Return the full parameters of a trial."""
 
     def tell(self, trial: FrozenTrial) -> None:
@@ -77,13 +77,13 @@ class Search(Protocol):
 class Sampled:
     """The search of an Optuna sampler, which gets a seed of its own for each trial."""
 
-    def __init__(self, space: StudySpace, sampler: Callable[[int], BaseSampler], seed: str) -> None:
-        self._space, self._sampler, self._seed = space, sampler, seed
+    def __init__(self, space: StudySpace, sampler: Callable[[int], BaseSampler]) -> None:
+        self._space, self._sampler = space, sampler
         self._study = optuna.create_study()
 
-    def ask(self, number: int) -> Mapping[str, Any]:
+    def ask(self, seed: int) -> Mapping[str, Any]:
         """Return the full parameters of a trial; what was asked is taken back, because another point is told."""
-        self._study.sampler = self._sampler(trial_seed(self._seed, number))
+        self._study.sampler = self._sampler(seed)
         trial = self._study.ask()
         drawn = self._space.draw(trial)
         self._study.tell(trial, state=TrialState.FAIL)
@@ -94,7 +94,40 @@ class Sampled:
         self._study.add_trial(trial)
 
 
-def intersection(seed: int) -> BaseSampler:
+class Nested:
+    """TPE for the architecture, and one for each architecture, which ranks only this architecture's trials."""
+
+    def __init__(self, space: StudySpace) -> None:
+        self._space = space
+        self._choice = optuna.create_study()
+        self._own = {name: Sampled(StudySpace({name: own}), joint) for name, own in space.spaces.items()}
+
+    def ask(self, seed: int) -> Mapping[str, Any]:
+        """Return the full parameters of a trial."""
+        self._choice.sampler = joint(seed)
+        trial = self._choice.ask()
+        name = trial.suggest_categorical(ARCHITECTURE, list(self._own))
+        self._choice.tell(trial, state=TrialState.FAIL)
+        return {ARCHITECTURE: name, **self._own[name].ask(seed)}
+
+    def tell(self, trial: FrozenTrial) -> None:
+        """Learn how a trial ended."""
+        name = trial.params[ARCHITECTURE]
+        self._choice.add_trial(_with(trial, {ARCHITECTURE: ARCHITECTURE}))
+        own = {key: key.removeprefix(f"{name}.") for key in trial.params if key != ARCHITECTURE}
+        self._own[name].tell(_with(trial, own))
+
+
+def _with(trial: FrozenTrial, names: Mapping[str, str]) -> FrozenTrial:
+    """Return a complete trial with some of its parameters, under new names."""
+    return create_trial(
+        params={new: trial.params[old] for old, new in names.items()},
+        distributions={new: trial.distributions[old] for old, new in names.items()},
+        value=trial.value,
+    )
+
+
+def joint(seed: int) -> BaseSampler:
     """Return TPE that is joint over the parameters that all trials have: of several architectures, their name alone."""
     return TPESampler(seed=seed, multivariate=True)
 
@@ -109,25 +142,34 @@ def at_random(seed: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
-    "TPE, intersection": intersection,
-    "TPE, grouped": grouped,
-    "random": at_random,
+SEARCHES: Mapping[str, Callable[[StudySpace], Search]] = {
+    "TPE": partial(Sampled, sampler=joint),
+    "TPE, grouped": partial(Sampled, sampler=grouped),
+    "TPE, nested": Nested,
+    "random": partial(Sampled, sampler=at_random),
 }
+# With one architecture, all kinds of TPE are the same.
+OF_ONE = ("TPE", "random")
 
 
-def regrets(
-    pool: Pool, sampler: Callable[[int], BaseSampler], seed: int, n_trials: int, *, defaults_first: bool
-) -> Array:
+def searches_of(space: StudySpace) -> tuple[str, ...]:
+    """Return the names of the searches that differ in a space."""
+    return tuple(SEARCHES) if space.is_choice else OF_ONE
+
+
+def regrets(pool: Pool, name: str, seed: int, n_trials: int, *, defaults_first: bool) -> Array:
     """Return by how much the best trial so far is worse than the best of the pool, as a share, after each trial."""
-    search = Sampled(pool.space, sampler, f"replay {seed}")
+    search = SEARCHES[name](pool.space)
     first = list(pool.tables) if defaults_first else []
     used: set[tuple[str, int]] = set()
     values = []
     for number in range(n_trials):
-        name, place = (first[number], 0) if number < len(first) else pool.nearest(search.ask(number), used)
-        used.add((name, place))
-        trial = pool.trials[name][place]
+        if number < len(first):
+            architecture, place = first[number], 0
+        else:
+            architecture, place = pool.nearest(search.ask(trial_seed(f"replay {seed}", number)), used)
+        used.add((architecture, place))
+        trial = pool.trials[architecture][place]
         search.tell(trial)
         values.append(trial.value)
     return np.asarray(np.minimum.accumulate(values) / pool.best - 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.replay.__main__ import mean_regrets, pools, pruned
-from benchmarks.replay.searches import SAMPLERS, Pool, regrets
+from benchmarks.replay.searches import SEARCHES, Pool, regrets
 from benchmarks.replay.tables import TASKS, Table, table_of
 from kallos.architectures.study_space import study_space
 
@@ -58,16 +58,18 @@ def test_the_nearest_unused_set_of_the_drawn_architecture_is_taken():
     assert logs[pool.nearest(drawn, used)[1]] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=list(SAMPLERS))
-def test_a_regret_falls_to_nothing_once_the_whole_pool_is_taken(sampler):
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_regret_falls_to_nothing_once_the_whole_pool_is_taken(name):
     pool = small_pool()
-    found = regrets(pool, sampler, 1, 70, defaults_first=True)
+    found = regrets(pool, name, 1, 70, defaults_first=True)
     assert (np.diff(found) <= 0).all()
     best, first = pool.best, pool.tables["nlinear"].values[0]
     assert found[0] == pytest.approx(first / best - 1)
     assert found[-1] >= 0
 
 
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_the_smallest_run_has_a_regret_for_each_search_and_prunes(tmp_path):
     points = {"ridge": 6, "lightgbm": 2, "nlinear": 1, "tide": 1}
     for _, _, pool in pools((RANGE,), tmp_path, points):
