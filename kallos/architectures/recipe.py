@@ -71,11 +71,15 @@ TRAINING_DEFAULTS: Params = {
 
 @dataclass(frozen=True)
 class Widths:
-    """The numbers of columns that a model sees: targets, past covariates, and columns known ahead."""
+    """The numbers of columns that a model sees: targets, past covariates, and columns known ahead.
+
+    `added` has the places among the covariates, from 0, of the means and lags that the study adds.
+    """
 
     targets: int = 1
     covariates: int = 0
     known: int = 0
+    added: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,11 @@ def derived_names(columns: pd.Index, features: FeatureSpec) -> list[str]:
     return [*(name for name, _, _ in _rules(columns, features)), *calendar_names(features.calendar)]
 
 
+def added_names(columns: pd.Index, features: FeatureSpec) -> set[str]:
+    """Return the names of the means and lags that a study adds to these columns."""
+    return {name for name, _, _ in _rules(columns, features)}
+
+
 def with_derived(
     numbers: pd.DataFrame, features: FeatureSpec, frequency: str | None = None, market: str | None = None
 ) -> pd.DataFrame:
