@@ -12,6 +12,7 @@ from flows.session import FlowEvent
 from flows.terminal.tables import titled
 from flows.wording import Console
 from kallos.planning import StudyPlan
+from kallos.report.columns import ColumnImportance, columns_line
 from kallos.report.rows import architecture_rows, fold_rows
 from kallos.specs.study import TuneSpec, metric_with_unit, study_title
 from kallos.storage import address_of
@@ -104,8 +105,10 @@ def print_page(console: Console, spec: TuneSpec, results: str) -> None:
     console.print(f"report: {address}", soft_wrap=True)
 
 
-def show_result(console: Console, result: TuningResult, results: str, *, has_page: bool) -> None:
-    """Print the folds, the verdict, the best parameters, and where to find the result and the report."""
+def show_result(
+    console: Console, result: TuningResult, results: str, *, has_page: bool, columns: ColumnImportance | None = None
+) -> None:
+    """Print folds, verdict, best parameters, the columns that matter, and where to find the result and the report."""
     address = shown_address(result, results, BEST_PARAMS)
     metric = metric_with_unit(result.spec)
     title = f"{study_title(result.spec)}: {metric} of the best trial ({result.best.number})"
@@ -135,6 +138,8 @@ def show_result(console: Console, result: TuningResult, results: str, *, has_pag
     console.print(lines.verdict(result))
     params = ", ".join(f"{name}={short(value)}" for name, value in result.best.params.items())
     console.print(f"best parameters: {params}")
+    if columns is not None:
+        console.print(columns_line(columns))
     console.print(f"written to {address}", soft_wrap=True)
     if has_page:
         console.print(f"report: {shown_address(result, results, REPORT)}", soft_wrap=True)

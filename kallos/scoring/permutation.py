@@ -31,18 +31,20 @@ REPEATS = 5
 METHOD = 1
 
 _FEWEST_BLOCKS = 4
+_FEWEST_ORIGINS, _MOST_PARTS = 15, 4
 # A block whose length has a factor of these may be moved by whole weeks, years or days, which would change no calendar.
 _SEASONS = 2 * 3 * 5 * 7
 
 
 @dataclass(frozen=True, eq=False)
 class PermutedFold:
-    """The error of a fold by a study's metric, and by how much it is worse with each group permuted.
+    """The errors of the parts of a fold's window by a study's metric, and by how much they are worse if permuted.
 
-    `increases` has the shape (groups, repeats).
+    `errors` has the shape (parts,), and `increases`, the means over the repeats with each group permuted, that of
+    (groups, parts).
     """
 
-    value: float
+    errors: Array
     increases: Array
 
 
@@ -59,24 +61,37 @@ def permuted_errors(
 
     fitted, frame = fit_fold(job), read_snapshot(job.snapshot)
     result = _result(job, fitted, frame)
-    value = scoring.score(result, job.fingerprint).value
+    parts = parts_of(min(len(asset.quantiles) for asset in result.assets), _reach(job))
+
+    def errors_of(result: FoldResult) -> Array:
+        return np.array([scoring.score(_part(result, part, parts), job.fingerprint).value for part in range(parts)])
+
+    errors = errors_of(result)
     windows = [_Window.of(job, fitted, frame, asset) for asset in range(len(job.folds))]
-    increases = np.zeros((len(groups), repeats))
+    increases = np.zeros((len(groups), parts))
     with quiet_single_thread(), as_fit_errors(job.fit.model_name):
         reads_targets_alone = _reads_targets_alone(job, fitted, result, windows)
         for place, group in enumerate(groups):
             if reads_targets_alone and not set(group.columns) & set(job.fit.features.targets):
                 continue
             each = [window.permuted_forecasts(group, repeats) for window in windows]
-            for repeat, forecasts in enumerate(zip(*each, strict=True)):
-                error = scoring.score(_with_forecasts(result, forecasts), job.fingerprint).value
-                increases[place, repeat] = worsening(error, value)
-    return PermutedFold(value, increases)
+            permuted = [errors_of(_with_forecasts(result, forecasts)) for forecasts in zip(*each, strict=True)]
+            increases[place] = np.mean([worsening(own, errors) for own in permuted], axis=0)
+    return PermutedFold(errors, increases)
 
 
-def worsening(error: float, than: float) -> float:
-    """Return by how much an error is worse than another."""
-    return error - than
+def worsening(errors: Array, than: Array) -> Array:
+    """Return by how much errors are worse than others."""
+    return errors - than
+
+
+def parts_of(n_origins: int, reach: int) -> int:
+    """Return into how many parts a window is cut, whose errors are compared one by one.
+
+    A few folds alone would say little. A part has as many origins as let no more than half of its errors overlap with
+    those of the next part, which are as far apart as `reach`, from an origin to its last forecast row.
+    """
+    return int(np.clip(n_origins // max(_FEWEST_ORIGINS, 2 * reach), 1, _MOST_PARTS))
 
 
 def block_length(n_rows: int, look_back: int, reach: int) -> int:
@@ -128,8 +143,7 @@ class _Window:
         fold = job.folds[asset]
         n_all, n_window = fold.validation_stop - fold.train_start, fold.validation_stop - fold.validation_start
         n_read = rows_before(fitted.model) + n_window
-        reach = job.fit.lead + job.fit.horizon - 1
-        length = min(block_length(n_read, look_back(fitted.model), reach), n_all // 2)
+        length = min(block_length(n_read, look_back(fitted.model), _reach(job)), n_all // 2)
         n_rows = min(max(-(-n_read // length), _FEWEST_BLOCKS) * length, n_all)
         rows = frame.iloc[fold.validation_stop - n_rows : fold.validation_stop]
         return cls(job, fitted, rows, fitted.series[asset], n_rows - n_window, length, asset)
@@ -150,9 +164,7 @@ class _Window:
         return self.series.preparation.apply(pd.DataFrame(values, self.rows.index, self.rows.columns))
 
 
-def _reads_targets_alone(
-    job: FoldJob, fitted: FittedFold, result: FoldResult, windows: Sequence[_Window]
-) -> bool:
+def _reads_targets_alone(job: FoldJob, fitted: FittedFold, result: FoldResult, windows: Sequence[_Window]) -> bool:
     """Return whether no forecast changes if all columns but the targets are permuted, as with a classical model."""
     others = tuple(name for name in windows[0].rows.columns if name not in job.fit.features.targets)
     probe = ColumnGroup("", others)
@@ -162,9 +174,25 @@ def _reads_targets_alone(
     )
 
 
+def _reach(job: FoldJob) -> int:
+    """Return the number of rows from an origin to its last forecast row."""
+    return job.fit.lead + job.fit.horizon - 1
+
+
 def _result(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> FoldResult:
     fit = FoldFit(epochs=fitted.epochs, best_epoch=fitted.best_epoch, seconds=0.0)
     return FoldResult(fit, job.fit.levels, fitted.to_median, tuple(forecasts_with_actual(job, fitted, frame)))
+
+
+def _part(result: FoldResult, part: int, parts: int) -> FoldResult:
+    """Return a result with a part of its origins, of each asset."""
+    cut = []
+    for asset in result.assets:
+        n_origins = len(asset.quantiles)
+        start, stop = part * n_origins // parts, (part + 1) * n_origins // parts
+        observed = asset.observed[start : stop + asset.horizon - 1]
+        cut.append(replace(asset, quantiles=asset.quantiles[start:stop], observed=observed))
+    return replace(result, assets=tuple(cut))
 
 
 def _with_forecasts(result: FoldResult, forecasts: Sequence[Array]) -> FoldResult:
