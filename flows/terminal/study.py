@@ -13,6 +13,7 @@ from flows.terminal.tables import titled
 from flows.wording import Console
 from kallos.choosing.lines import choosing_lines
 from kallos.planning import StudyPlan
+from kallos.report.columns import ColumnImportance, columns_line
 from kallos.report.rows import architecture_rows, fold_rows
 from kallos.specs.study import TuneSpec, metric_with_unit, study_title
 from kallos.storage import address_of
@@ -107,9 +108,15 @@ def print_page(console: Console, spec: TuneSpec, results: str) -> None:
 
 
 def show_result(
-    console: Console, result: TuningResult, results: str, *, has_page: bool, chosen: HonestChoice = NO_CHOICE
+    console: Console,
+    result: TuningResult,
+    results: str,
+    *,
+    has_page: bool,
+    chosen: HonestChoice = NO_CHOICE,
+    columns: ColumnImportance | None = None,
 ) -> None:
-    """Print the folds, the verdict, the best parameters, and where to find the result and the report."""
+    """Print what a study has found, and where the result and the report are."""
     address = shown_address(result, results, BEST_PARAMS)
     metric = metric_with_unit(result.spec)
     title = f"{study_title(result.spec)}: {metric} of the best trial ({result.best.number})"
@@ -141,6 +148,8 @@ def show_result(
         console.print(line)
     params = ", ".join(f"{name}={short(value)}" for name, value in result.best.params.items())
     console.print(f"best parameters: {params}")
+    if columns is not None:
+        console.print(columns_line(columns))
     console.print(f"written to {address}", soft_wrap=True)
     if has_page:
         console.print(f"report: {shown_address(result, results, REPORT)}", soft_wrap=True)

@@ -39,9 +39,9 @@ def derived_names(columns: pd.Index, features: FeatureSpec) -> list[str]:
     return [*(name for name, _, _ in _rules(columns, features)), *calendar_names(features.calendar)]
 
 
-def added_names(columns: pd.Index, features: FeatureSpec) -> set[str]:
-    """Return the names of the means and lags that a study adds to these columns."""
-    return {name for name, _, _ in _rules(columns, features)}
+def sources_of(columns: pd.Index, features: FeatureSpec) -> dict[str, str]:
+    """Return the column that each added mean and lag is computed from; the calendar is computed from none."""
+    return {name: source for name, source, _ in _rules(columns, features)}
 
 
 def with_derived(

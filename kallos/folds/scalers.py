@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from kallos.architectures import Widths
 from kallos.errors import DataError, FitError
-from kallos.folds.derived import added_names
+from kallos.folds.derived import sources_of
 from kallos.specs.data import FeatureSpec, TargetTransform
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Preparation:
             {group: [name for name in names if (name in known) == is_known] for group, names in groups.items()}
             for is_known in (False, True)
         )
-        added = frozenset(added_names(rows.columns, features))
+        added = frozenset(sources_of(rows.columns, features))
         return cls(
             features.targets, scale, _fit_groups(rows, past, features), _fit_groups(rows, ahead, features), added
         )
@@ -245,7 +245,7 @@ class Preparation:
             target_scale=TargetScale(document.mean, document.std, document.transform),
             scalers=tuple(_restore_group(each, features) for each in document.groups),
             known_scalers=tuple(_restore_group(each, features) for each in document.known_groups),
-            added=frozenset(added_names(pd.Index(names), features)),
+            added=frozenset(sources_of(pd.Index(names), features)),
         )
 
 
