@@ -11,7 +11,7 @@ from kallos.scoring.result import FoldResult
 from kallos.study.events import FoldScored, StudyFinished, StudyStarted, TrialFinished, TrialStarted
 from kallos.study.sampling import trial_seed
 from kallos.tuner import objective, run_tuning
-from tests.samples import by_learning_rate, evaluated, make_features, small_plan
+from tests.samples import by_learning_rate, evaluated, make_features, score_of, small_plan
 
 
 def test_the_value_of_a_trial_is_the_mean_over_its_folds(tmp_path):
@@ -137,7 +137,7 @@ def test_the_current_window_is_scored_for_the_best_trial_and_left_out_of_its_val
     assert jobs[-1].name == f"trial-{result.best.number}-current-window"
     assert (jobs[-1].folds[0].validation_start, jobs[-1].folds[0].validation_stop) == (360, 390)
     assert jobs[-1].fit.params == result.best_params
-    assert result.current_score.rmse == by_learning_rate(jobs[-1]).rmse
+    assert result.current_score == score_of(jobs[-1], by_learning_rate(jobs[-1]))
     assert result.best_value == pytest.approx(result.best_params["lr"] + 0.05)
 
 

@@ -23,8 +23,11 @@ def spec_of(asset: str, model: str):
 
 def done(asset: str, model: str, *rmse: float, baseline: float = 1.0) -> LeaderboardEntry:
     """A study whose best trial has these scores, where the baseline has the same one in each fold."""
-    errors = ("value", "rmse", "mae")
-    by_baseline = {"baseline_value": baseline, "baseline_rmse": baseline, "baseline_by_asset": (baseline,)}
+    by_baseline = {
+        "baseline_value": baseline,
+        "baseline_values": {"rmse": baseline},
+        "baseline_by_asset": (baseline,),
+    }
     folds = [
         ScoredWindow(
             train_start=0,
@@ -35,7 +38,9 @@ def done(asset: str, model: str, *rmse: float, baseline: float = 1.0) -> Leaderb
             by_target=(each,),
             n_forecasts=1,
             best_epoch=1,
-            **dict.fromkeys(errors, each),
+            fingerprint="f",
+            value=each,
+            values={"rmse": each, "mae": each},
             **by_baseline,
         )
         for each in rmse
@@ -45,6 +50,7 @@ def done(asset: str, model: str, *rmse: float, baseline: float = 1.0) -> Leaderb
         baseline="zero",
         baseline_value=baseline,
         folds=folds,
+        folds_won=sum(each < baseline for each in rmse),
         n_trials=3,
         n_pending=0,
         study=f"{model}-{asset}-0",

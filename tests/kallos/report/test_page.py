@@ -150,7 +150,11 @@ def test_the_same_study_is_the_same_page_to_the_byte(bare, result):
 def test_what_comes_from_data_is_text_and_never_markup(result):
     spec = result.spec.model_copy(update={"data": result.spec.data.model_copy(update={"asset_id": MARKUP})})
     trials = tuple(trial.model_copy(update={"reason": MARKUP} if trial.reason else {}) for trial in result.trials)
-    errors = {"baseline_values": {"$x$": 0.01}, "baseline_rmse": {"$x$": 0.01}, "baseline_by_asset": {"$x$": (0.01,)}}
+    errors = {
+        "baseline_values": {"$x$": 0.01},
+        "baseline_metrics": {"$x$": {"rmse": 0.01, "mae": 0.01}},
+        "baseline_by_asset": {"$x$": (0.01,)},
+    }
     baseline = {"baseline": "$x$", "baseline_values": {"$x$": result.baseline_value}}
     windows = [window.model_copy(update=errors) for window in (*result.windows, result.current_window)]
     of_folds = {"windows": tuple(windows[:-1]), "current_window": windows[-1]}

@@ -7,7 +7,7 @@ import pytest
 import kallos.scoring.training
 from kallos.architectures import registry
 from kallos.scoring.fold import evaluate_fold, fit_fold
-from tests.samples import small_job
+from tests.samples import content_of, small_job
 
 
 @pytest.mark.parametrize("model_name", registry())
@@ -19,8 +19,7 @@ def test_batches_that_are_taken_whole_are_those_of_darts(tmp_path, monkeypatch, 
     monkeypatch.undo()
     monkeypatch.setattr(kallos.scoring.training, "_MOST_SAMPLE_BYTES", 0)
     too_large = evaluate_fold(job)
-    assert whole.rmse == one_by_one.rmse == too_large.rmse
-    assert whole.mae == one_by_one.mae == too_large.mae
+    assert content_of(job, whole) == content_of(job, one_by_one) == content_of(job, too_large)
 
 
 def test_a_fitted_model_can_be_saved_and_loaded(tmp_path):
