@@ -41,8 +41,8 @@ _SEASONS = 2 * 3 * 5 * 7
 class PermutedFold:
     """The errors of the parts of a fold's window by a study's metric, and by how much they are worse if permuted.
 
-    Those by a metric of which more is better are negative. `errors` has the shape (parts,), and `increases`, the means over the repeats with each group permuted, that of
-    (groups, parts).
+    Those by a metric of which more is better are negative. `errors` has the shape (parts,), and `increases`, the means
+    over the repeats with each group permuted, that of (groups, parts).
     """
 
     errors: Array
