@@ -71,7 +71,7 @@ def test_a_study_file_draws_or_fixes_them():
     assert own["gradient_clip_val"] == Categorical(choices=(0.0, 1.0))
     assert own["lr_decay"] == Constant(value=0.9)
     assert own["weight_decay"] == Float(low=0.0, high=1.0)
-    with pytest.raises(UsageError, match="space.lr_decay must be 1 or less, not 1.1"):
+    with pytest.raises(UsageError, match=r"space.lr_decay must be 1 or less, not 1\.1"):
         parse_space("gru", {"lr_decay": 1.1})
 
 
