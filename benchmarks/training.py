@@ -1,8 +1,8 @@
 """Do weight decay, clipping of gradients and a schedule of the learning rate pay?
 
 ``python -m benchmarks.training`` fits GRU, TiDE and NLinear by their defaults, each with one setting of the training
-changed, on the development series of `benchmarks.accuracy`, and compares errors on the windows of the last folds, which
-no setting has seen, over three seeds. It takes about ten minutes on one core.
+changed, on the development series of `benchmarks.accuracy`, and compares the errors on their last windows, over three
+seeds. It takes about a quarter of an hour on one core.
 """
 
 from collections.abc import Iterator

@@ -93,7 +93,9 @@ ResultsFolder = Annotated[
 ]
 TrustCode = Annotated[
     str | None,
-    Parameter(help="Custom architectures or metrics, module:NAME, that may be imported; separate them by commas."),
+    Parameter(
+        help="Custom architectures, metrics or losses, module:NAME, that may be imported; separate them by commas."
+    ),
 ]
 Seeds = Annotated[
     int | None,

@@ -15,6 +15,7 @@ from flows.session import keeping_rows, session
 from flows.train import HowTrained, train_and_keep
 from flows.tune import Tuned, tune, write_report
 from flows.watching import ArtifactStore
+from kallos.choosing.lines import choosing_lines
 from kallos.evaluation.models import scored_dates
 from kallos.evaluation.results import HoldoutEvaluation, Verdict
 from kallos.models.manifest import Refit
@@ -32,8 +33,12 @@ _DEFAULT_RUN = RunSpec()
 
 @dataclass(frozen=True)
 class Night:
-    """The results of a night: the evaluation, the model's state in the registry, and the report's address."""
+    """The results of a night: what was chosen, the evaluation, the model's state in the registry, the report's address.
 
+    `choosing` are lines for people.
+    """
+
+    choosing: tuple[str, ...]
     evaluation: HoldoutEvaluation
     became: str
     page: str | None
@@ -103,7 +108,8 @@ def nightly(
         markdown=f"{evaluation_markdown(evaluation)}\n{became}.\n" + (f"\nReport: `{page}`\n" if page else ""),
         description=headline(evaluation),
     )
-    return Night(evaluation, became, page or tuned.page)
+    choosing = tuple(choosing_lines(tuned.result, tuned.chosen))
+    return Night(choosing, evaluation, became, page or tuned.page)
 
 
 def promotes(verdict: Verdict) -> bool:

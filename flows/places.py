@@ -49,8 +49,12 @@ def open_pools(run: RunSpec) -> Iterator[Pools]:
         if run.executor == "dask":
             address = cluster_address(run, Settings.read().dask_address)
             cluster = stack.enter_context(DaskPool(address, fold_timeout=run.fold_timeout))
-        n_processes = 1 if cluster else run.workers or physical_cores()
-        yield Pools(stack.enter_context(FoldPool(n_processes, fold_timeout=run.fold_timeout)), cluster)
+        yield Pools(stack.enter_context(FoldPool(processes_of(run), fold_timeout=run.fold_timeout)), cluster)
+
+
+def processes_of(run: RunSpec) -> int:
+    """Return the number of processes of this machine that do a run's work; with a cluster, one does what is left."""
+    return 1 if run.executor == "dask" else run.workers or physical_cores()
 
 
 class SharedPools:

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.transactions import CommitMode, transaction
 from pydantic import SecretStr
 
+from flows.columns import columns_or_why_not
 from flows.places import Pools
 from flows.server.arguments import as_it_is, results_folder
 from flows.server.failures import note_failure
@@ -27,12 +28,14 @@ from kallos.cache import FoldCache
 from kallos.choosing.deflation import deflate
 from kallos.choosing.honest import honest_choice
 from kallos.choosing.kept import KeptForecasts
+from kallos.choosing.lines import choosing_lines
 from kallos.errors import KallosError, StorageError
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.snapshots import read_snapshot
 from kallos.folds.columns import widths_of_columns
 from kallos.planning import StudyPlan, plan_study
 from kallos.report import page
+from kallos.report.columns import ColumnImportance
 from kallos.report.evaluation import find_evaluation
 from kallos.report.forecasts import BestForecasts, forecasts_of_best
 from kallos.report.page import remove_report, report_html
@@ -68,13 +71,15 @@ def may_pass_later(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a run leaves of a study; `no_forecasts` is the reason if there are no forecasts."""
+    """What a run leaves of a study; `no_forecasts` and `no_columns` are the reasons if there are none."""
 
     plan: StudyPlan
     finished: StudyFinished
     chosen: HonestChoice
     forecasts: BestForecasts | None
     no_forecasts: str | None
+    columns: ColumnImportance | None = None
+    no_columns: str | None = None
     page: str | None = None
 
     @property
@@ -202,6 +207,8 @@ def write_report(tuned: Tuned, results: str, evaluation: HoldoutEvaluation | Non
         chosen=tuned.chosen,
         forecasts=tuned.forecasts,
         no_forecasts=tuned.no_forecasts,
+        columns=tuned.columns,
+        no_columns=tuned.no_columns,
         run=tuned.finished,
     )
     return page.write_report(result, html, study_folder(results, result.study_name))
@@ -246,8 +253,11 @@ def tune(
         path = write_best_params(BestParams.of(result, chosen), folder)
         write_study(result, own)
         logger.info("%s; best parameters in %s", verdict(result), path)
+        for line in choosing_lines(result, chosen):
+            logger.info("%s", line)
         forecasts, why_none = _forecast(plan, result, own, evaluate, logger)
-    tuned = Tuned(plan, finished, chosen, forecasts, why_none)
+        of_columns = columns_or_why_not(plan, result, own, run, pools, budget, logger)
+    tuned = Tuned(plan, finished, chosen, forecasts, why_none, *of_columns)
     address = _show(tuned, folder, logger)
     _store_artifacts(result, last, address, logger)
     return replace(tuned, page=address)

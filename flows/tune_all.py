@@ -109,7 +109,7 @@ def _run(studies: Sequence[TuneSpec], run: RunSpec, output_dir: str | None, fold
             prepared = entry = None
             with suppress(Exception):  # The study's own run reports what is wrong.
                 prepared = prepare(reader(), spec)
-                entry = None if run.refresh_cache else _finished(prepared.plan, folder)
+                entry = None if run.refresh_cache else _finished(prepared.plan, folder, columns=run.columns)
             if entry is None:
                 with handing_over(prepared):
                     entry = _run_here(spec, run, output_dir)
@@ -129,9 +129,9 @@ def _is_cluster_lost(run: RunSpec) -> bool:
     return False
 
 
-def _finished(plan: StudyPlan, folder: str) -> LeaderboardEntry | None:
+def _finished(plan: StudyPlan, folder: str, *, columns: bool) -> LeaderboardEntry | None:
     """Return the entry of a study if the folder holds its complete result on the current rows."""
-    document = whole_document(plan, folder)
+    document = whole_document(plan, folder, columns=columns)
     return None if document is None else LeaderboardEntry.of(plan.spec, document).model_copy(update={"is_found": True})
 
 

@@ -59,6 +59,8 @@ def nightly(
 
         with shown_progress(console) as shown, ending_at_once(console, before=shown.close), watching(shown):
             night = nightly_flow(spec, run, results.parameter, refit, promote)
+    for line in night.choosing:
+        console.print(line)
     show_evaluation(console, night.evaluation)
     say(night.became)
     if night.page is not None:

@@ -28,6 +28,7 @@ def report(
     if (study_file is None) == (params_file is None):
         raise UsageError("report needs one study: give one of --study-file and --params-file")
     from kallos.choosing.deflation import deflate
+    from kallos.report.columns import read_columns
     from kallos.report.evaluation import read_evaluation
     from kallos.report.forecasts import read_forecasts
     from kallos.report.page import report_html, write_report
@@ -47,6 +48,7 @@ def report(
         if best is not None and best.study == result.study_name
         else HonestChoice(deflation=deflate(result)),
         forecasts=read_forecasts(result, folder),
+        columns=read_columns(result, folder),
     )
     written = write_at(output, page) if output else write_report(result, page, folder)
     say(f"report: {written}")

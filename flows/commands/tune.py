@@ -80,7 +80,14 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
             except httpx.TransportError:
                 shown.close()
                 _leave_without_api(console, shown.finished, results.folder)
-    show_result(console, tuned.result, results.folder, has_page=tuned.page is not None)
+    show_result(
+        console,
+        tuned.result,
+        results.folder,
+        has_page=tuned.page is not None,
+        chosen=tuned.chosen,
+        columns=tuned.columns,
+    )
 
 
 def _leave_without_api(console: Console, finished: "StudyFinished | None", folder: str) -> NoReturn:

@@ -11,13 +11,16 @@ from rich.text import Text
 from flows.session import FlowEvent
 from flows.terminal.tables import titled
 from flows.wording import Console
+from kallos.choosing.lines import choosing_lines
 from kallos.planning import StudyPlan
+from kallos.report.columns import ColumnImportance, columns_line
 from kallos.report.rows import architecture_rows, fold_rows, metric_rows
 from kallos.specs.metrics import Metric, metric_of, metric_of_one_target
 from kallos.specs.study import TuneSpec, metric_with_unit, study_title
 from kallos.storage import address_of
 from kallos.study import lines
 from kallos.study.best_params import shown_address
+from kallos.study.choice import NO_CHOICE, HonestChoice
 from kallos.study.events import FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening, run_summary, scores_in_words, trial_label
 from kallos.study.names import BEST_PARAMS, REPORT, latest_name, study_folder
@@ -106,8 +109,16 @@ def print_page(console: Console, spec: TuneSpec, results: str) -> None:
     console.print(f"report: {address}", soft_wrap=True)
 
 
-def show_result(console: Console, result: TuningResult, results: str, *, has_page: bool) -> None:
-    """Print the folds, the verdict, the best parameters, and where to find the result and the report."""
+def show_result(
+    console: Console,
+    result: TuningResult,
+    results: str,
+    *,
+    has_page: bool,
+    chosen: HonestChoice = NO_CHOICE,
+    columns: ColumnImportance | None = None,
+) -> None:
+    """Print what a study has found, and where the result and the report are."""
     address = shown_address(result, results, BEST_PARAMS)
     metric, skill_is = metric_with_unit(result.spec), result.metric.skill_is
     title = f"{study_title(result.spec)}: {metric} of the best trial ({result.best.number})"
@@ -142,8 +153,12 @@ def show_result(console: Console, result: TuningResult, results: str, *, has_pag
     console.print(lines.verdict(result))
     if result.is_picked:
         console.print(lines.pick_line(result))
+    for line in choosing_lines(result, chosen):
+        console.print(line)
     params = ", ".join(f"{name}={short(value)}" for name, value in result.best.params.items())
     console.print(f"best parameters: {params}")
+    if columns is not None:
+        console.print(columns_line(columns))
     console.print(f"written to {address}", soft_wrap=True)
     if has_page:
         console.print(f"report: {shown_address(result, results, REPORT)}", soft_wrap=True)

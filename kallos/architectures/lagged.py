@@ -8,31 +8,41 @@ decision tree". Each step of the horizon has its own coefficients or trees, and 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kallos.architectures.estimators.model import layout_of, regression
+from kallos.architectures.estimators.model import layout_of, regression, seen_covariates
+from kallos.architectures.inputs import INPUT
 from kallos.architectures.recipe import RECENCY_DEFAULTS, RECENCY_SPACE, Architecture, ModelContext, Params
 from kallos.architectures.space import Categorical, Constant, Float, Int, Space
 
 if TYPE_CHECKING:
     from darts.models import SKLearnModel
 
-LAGS: Space = {
-    "input_chunk_length": Int(low=1, high=60, log=True),
-    # How many last rows of the covariates are columns, if the input is not shorter.
-    "covariate_lags": Int(low=1, high=10, log=True),
+COVARIATE_LAGS, ADDED_LAGS = "covariate_lags", "added_lags"
+RIDGE_SPACE: Space = {
+    "alpha": Float(low=1e-2, high=1e5, log=True),
+    # How many last rows are columns: of the target, of the table's other columns, and of the means and lags that the
+    # study adds. 0 leaves a group out; more than the target's are as many as the target's.
+    INPUT: Int(low=1, high=60, log=True),
+    COVARIATE_LAGS: Int(low=0, high=10),
+    ADDED_LAGS: Int(low=0, high=3),
+    **RECENCY_SPACE,
 }
-
-RIDGE_SPACE: Space = {"alpha": Float(low=1e-2, high=1e5, log=True), **LAGS, **RECENCY_SPACE}
-RIDGE_DEFAULTS: Params = {"alpha": 100.0, "input_chunk_length": 20, "covariate_lags": 2, **RECENCY_DEFAULTS}
+RIDGE_DEFAULTS: Params = {
+    "alpha": 100.0,
+    INPUT: 20,
+    COVARIATE_LAGS: 2,
+    ADDED_LAGS: 1,
+    **RECENCY_DEFAULTS,
+}
 
 # Corsi's day, week and month.
 WINDOWS = (1, 5, 22)
 HAR_SPACE: Space = {
     # Whether the last row of the covariates belongs to the columns.
     "covariates": Categorical(choices=(True, False)),
-    "input_chunk_length": Constant(value=max(WINDOWS)),
+    INPUT: Constant(value=max(WINDOWS)),
     **RECENCY_SPACE,
 }
-HAR_DEFAULTS: Params = {"covariates": True, "input_chunk_length": max(WINDOWS), **RECENCY_DEFAULTS}
+HAR_DEFAULTS: Params = {"covariates": True, INPUT: max(WINDOWS), **RECENCY_DEFAULTS}
 # Least squares; this changes no digit that counts, and makes the days of the week and an intercept solvable.
 _NO_PENALTY = 1e-3
 
@@ -49,8 +59,9 @@ LIGHTGBM_SPACE: Space = {
     "reg_lambda": Float(low=0.1, high=30.0, log=True),
     # The targets are forecast from their mean over so many last rows on; 0 for the values themselves, as suits returns.
     LEVEL_ROWS: Categorical(choices=(0, 10)),
-    "input_chunk_length": Int(low=3, high=40, log=True),
-    "covariate_lags": Int(low=1, high=5, log=True),
+    INPUT: Int(low=3, high=40, log=True),
+    # How many last rows of the covariates are columns, if the input is not shorter.
+    COVARIATE_LAGS: Int(low=1, high=5, log=True),
     **RECENCY_SPACE,
 }
 LIGHTGBM_DEFAULTS: Params = {
@@ -62,8 +73,8 @@ LIGHTGBM_DEFAULTS: Params = {
     "subsample": 0.7,
     "reg_lambda": 1.0,
     LEVEL_ROWS: 10,
-    "input_chunk_length": 20,
-    "covariate_lags": 1,
+    INPUT: 20,
+    COVARIATE_LAGS: 1,
     **RECENCY_DEFAULTS,
 }
 
@@ -72,18 +83,21 @@ def build_ridge(params: Params, context: ModelContext) -> "SKLearnModel":
     """Return a ridge regression."""
     from kallos.architectures.estimators.linear import Linear
 
-    lags = params["input_chunk_length"]
-    estimator = Linear(layout_of(context, lags), context.quantiles, alpha=params["alpha"])
-    return regression(estimator, context, lags=lags, covariate_lags=params["covariate_lags"])
+    lags = params[INPUT]
+    n_rows, seen = seen_covariates(
+        context.widths, lags=lags, covariate_lags=params[COVARIATE_LAGS], added_lags=params[ADDED_LAGS]
+    )
+    estimator = Linear(replace(layout_of(context, lags), seen=seen), context.quantiles, alpha=params["alpha"])
+    return regression(estimator, context, lags=lags, covariate_lags=n_rows)
 
 
 def build_har(params: Params, context: ModelContext) -> "SKLearnModel":
     """Return a least-squares regression on means of the last values, and the last row of the covariates."""
     from kallos.architectures.estimators.linear import Linear
 
-    lags = params["input_chunk_length"]
+    lags = params[INPUT]
     windows = tuple(window for window in WINDOWS if window <= lags)
-    layout = replace(layout_of(context, lags), windows=windows, sees_covariates=params["covariates"])
+    layout = replace(layout_of(context, lags), windows=windows, seen=None if params["covariates"] else ())
     return regression(Linear(layout, context.quantiles, alpha=_NO_PENALTY), context, lags=lags, covariate_lags=1)
 
 
@@ -91,14 +105,14 @@ def build_lightgbm(params: Params, context: ModelContext) -> "SKLearnModel":
     """Return gradient boosted trees."""
     from kallos.architectures.estimators.trees import Trees
 
-    lags = params["input_chunk_length"]
-    trees = {name: value for name, value in params.items() if name not in {*LAGS, LEVEL_ROWS}}
+    lags = params[INPUT]
+    trees = {name: value for name, value in params.items() if name not in {INPUT, COVARIATE_LAGS, LEVEL_ROWS}}
     # Without a frequency LightGBM draws no rows.
     trees["subsample_freq"] = 1
     estimator = Trees(
         layout_of(context, lags), context.quantiles, seed=context.seed, level_rows=params[LEVEL_ROWS], params=trees
     )
-    return regression(estimator, context, lags=lags, covariate_lags=params["covariate_lags"])
+    return regression(estimator, context, lags=lags, covariate_lags=params[COVARIATE_LAGS])
 
 
 RIDGE = Architecture("ridge", RIDGE_SPACE, RIDGE_DEFAULTS, build_ridge, stops_early=False, takes_future_covariates=True)

@@ -27,7 +27,7 @@ from kallos.words import did_you_mean
 FieldPath = tuple[str, ...]
 
 # Parameters that are shares, and so at most 1.
-_SHARES = ("dropout", "colsample_bytree")
+_SHARES = ("dropout", "colsample_bytree", "lr_decay")
 
 
 def lay_over(chosen: Mapping[str, Architecture], tables: Mapping[str, Any], loss: str = MSE) -> dict[str, Space]:

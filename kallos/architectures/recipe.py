@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kallos.architectures.losses import get_loss
 from kallos.architectures.references import read_loaded
-from kallos.architectures.space import Categorical, Float, Int, Space
+from kallos.architectures.space import Categorical, Constant, Float, Int, Space
 
 if TYPE_CHECKING:
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
@@ -36,15 +36,16 @@ RECENCY_SPACE: Space = {
 }
 RECENCY_DEFAULTS: Params = {HALF_LIFE: 0, TRAIN_ROWS: 0}
 
-# How a network's optimizer steps, besides its learning rate; the defaults change nothing.
+# How a network's optimizer steps, besides its learning rate. The defaults change nothing: none of them pays on average
+# (benchmarks/README.md), so only one is drawn, and study files give choices for the others.
 OPTIMIZER_SPACE: Space = {
     # Shrinks the weights at each step: Loshchilov and Hutter (2019), "Decoupled weight decay regularization".
-    "weight_decay": Categorical(choices=(0.0, 1e-4, 1e-2)),
+    "weight_decay": Categorical(choices=(0.0, 0.1, 1.0)),
     # The largest norm of a step's gradient, 0 for any: Pascanu et al. (2013), "On the difficulty of training recurrent
     # neural networks".
-    "gradient_clip_val": Categorical(choices=(0.0, 1.0)),
+    "gradient_clip_val": Constant(value=0.0),
     # The learning rate after an epoch, as a share of that before.
-    "lr_decay": Categorical(choices=(1.0, 0.9)),
+    "lr_decay": Constant(value=1.0),
 }
 OPTIMIZER_DEFAULTS: Params = {"weight_decay": 0.0, "gradient_clip_val": 0.0, "lr_decay": 1.0}
 
@@ -71,11 +72,15 @@ TRAINING_DEFAULTS: Params = {
 
 @dataclass(frozen=True)
 class Widths:
-    """The numbers of columns that a model sees: targets, past covariates, and columns known ahead."""
+    """The numbers of columns that a model sees: targets, past covariates, and columns known ahead.
+
+    `added` has the places among the covariates, from 0, of the means and lags that the study adds.
+    """
 
     targets: int = 1
     covariates: int = 0
     known: int = 0
+    added: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,13 @@ class Candidates(Generic[F]):
     """What an ensemble is picked from: complete trials, and how their forecasts are read, averaged and scored.
 
     `forecast_of` gives the forecast of a fold, counted from zero, by a trial. It is asked for several times, and what
-    it returns is not kept. `mean_of` averages forecasts, and `score` is the score of a forecast of a fold.
+    it returns is not kept. `mean_of` averages forecasts with weights, and `score` is the score of a forecast of a fold.
     """
 
     trials: tuple[int, ...]
     n_folds: int
     forecast_of: Callable[[int, int], F]
-    mean_of: Callable[[Sequence[F]], F]
+    mean_of: Callable[[Sequence[F], Sequence[float]], F]
     score: Callable[[int, F], float]
     direction: Literal["minimize", "maximize"] = "minimize"
     _scores: dict[tuple[int, Picks], float] = field(default_factory=dict, repr=False, compare=False)
@@ -54,10 +54,17 @@ class Candidates(Generic[F]):
 
     def _score(self, fold: int, picks: Picks, read: Mapping[int, F]) -> float:
         if (fold, picks) not in self._scores:
-            each = {trial: read[trial] if trial in read else self.forecast_of(fold, trial) for trial in set(picks)}
-            score = self.sign * self.score(fold, self.mean_of([each[trial] for trial in picks]))
+            weights = weights_of(picks)
+            each = [read[trial] if trial in read else self.forecast_of(fold, trial) for trial in weights]
+            score = self.sign * self.score(fold, self.mean_of(each, list(weights.values())))
             self._scores[fold, picks] = np.inf if np.isnan(score) else score
         return self._scores[fold, picks]
+
+
+def weights_of(picks: Picks) -> dict[int, float]:
+    """Return the weight of each trial in the mean, the most frequent one first."""
+    ordered = sorted(Counter(picks).items(), key=lambda each: (-each[1], each[0]))
+    return {trial: times / len(picks) for trial, times in ordered}
 
 
 def reduced(picks: Picks) -> Picks:
@@ -103,8 +110,8 @@ def ensemble_of(
     picks = pick(candidates, every, most=most)
     return Ensemble(
         members=tuple(
-            Member(trial=trial, params=dict(params[trial]), weight=times / len(picks))
-            for trial, times in sorted(Counter(picks).items(), key=lambda each: (-each[1], each[0]))
+            Member(trial=trial, params=dict(params[trial]), weight=weight)
+            for trial, weight in weights_of(picks).items()
         ),
         picks=len(picks),
         by_fold=tuple(candidates.sign * candidates.score_of(fold, picks) for fold in every),

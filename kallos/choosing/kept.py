@@ -113,6 +113,6 @@ class KeptForecasts:
         return read_snapshot(self.plan.snapshot)
 
 
-def mean_of(forecasts: Sequence[Forecasts]) -> Forecasts:
-    """Return the mean of some forecasts, asset by asset."""
-    return tuple(Forecast.mean_of(each) for each in zip(*forecasts, strict=True))
+def mean_of(forecasts: Sequence[Forecasts], weights: Sequence[float]) -> Forecasts:
+    """Return the weighted mean of some forecasts, asset by asset."""
+    return tuple(Forecast.mean_of(each, weights) for each in zip(*forecasts, strict=True))

@@ -4,21 +4,27 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from kallos.architectures.study_space import model_of
 from kallos.choosing.ensembles import FEWEST_FOLDS
-from kallos.study.choice import ConfidenceSet, Ensemble, HonestChoice, OnLaterFolds, Superiority
+from kallos.study.choice import NO_CHOICE, ConfidenceSet, Ensemble, HonestChoice, OnLaterFolds, Superiority
+from kallos.study.result import TuningResult
+from kallos.study.trials import complete_trials
 from kallos.words import counted, percent
 
-# There are five picks at most.
-_TIMES = {1: "", 2: " twice", 3: " three times", 4: " four times"}
+_TIMES = {1: "", 2: " twice"}
 
 Label = Callable[[Mapping[str, Any]], str]
 
 
-def choosing_lines(found: HonestChoice, *, trials: int, folds: int, architecture_of: Label) -> Iterator[str]:
-    """Yield one line about the confidence set, and one about the ensemble.
+def choosing_lines(result: TuningResult, found: HonestChoice) -> Iterator[str]:
+    """Yield one line about the confidence set, and one about the ensemble; none if nothing was found out."""
+    if found == NO_CHOICE:
+        return
+    trials, folds = len(complete_trials(result.trials)), len(result.windows)
 
-    `trials` is the number of complete trials, and `architecture_of` gives the architecture of a trial's parameters.
-    """
+    def architecture_of(params: Mapping[str, Any]) -> str:
+        return model_of(result.spec.model_name, dict(params))[0]
+
     if trials < 2:
         yield "one complete trial: nothing to choose from"
         return
@@ -74,7 +80,8 @@ def _members(ensemble: Ensemble, architecture_of: Label) -> str:
     for member in ensemble.members:
         of_each[architecture_of(member.params)] += ensemble.times(member)
     if len(of_each) == 1:
-        return ", ".join(f"trial {member.trial}{_TIMES[ensemble.times(member)]}" for member in ensemble.members)
+        times = {member.trial: ensemble.times(member) for member in ensemble.members}
+        return ", ".join(f"trial {trial}{_TIMES.get(each, f' {each} times')}" for trial, each in times.items())
     return ", ".join(f"{name} {times}" for name, times in of_each.most_common())
 
 

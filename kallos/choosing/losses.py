@@ -20,6 +20,8 @@ MOST_ROWS = 2000
 FEWEST_ORIGINS = 20
 # Losses that differ by a smaller share than this are equal.
 ALIKE = 1e-9
+# With fewer blocks tests reject far too often, whatever their variance is corrected for.
+FEWEST_BLOCKS = 8
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,10 @@ class FoldLosses:
 
     @property
     def can_be_resampled(self) -> bool:
-        """Whether there are 20 origins in all, and on each fold at least twice the overlap."""
-        return sum(self.lengths) >= FEWEST_ORIGINS and min(self.lengths) >= 2 * self.overlap
+        """Whether there are 20 origins and 8 of the shortest blocks in all, and on each fold twice the overlap."""
+        total = sum(self.lengths)
+        enough = total >= FEWEST_ORIGINS and total >= FEWEST_BLOCKS * (2 * self.overlap - 1)
+        return enough and min(self.lengths) >= 2 * self.overlap
 
     def of(self, forecasters: Sequence[int]) -> "FoldLosses":
         """Return the losses of the forecasters at these positions, in this order."""
@@ -117,12 +121,15 @@ def sample_of(losses: FoldLosses) -> Sample:
 
 
 def block_length(lengths: Sequence[int], overlap: int) -> int:
-    """Return the mean length of blocks: twice the overlap less one, and 1.3 times the root of all rows, or more.
+    """Return the mean length of blocks: twice the overlap less one, or 1.3 times the root of all rows if that is more.
 
-    The second is half of the shortest fold at most. Differences of losses remember more than the overlap of forecasts
-    tells, and short blocks reject too often; `kallos.evaluation.significance.bandwidth` has the same rule.
+    The second is half of the shortest fold at most, and an eighth of all rows. Differences of losses remember more than
+    the overlap of forecasts tells, and short blocks reject too often; `kallos.evaluation.significance.bandwidth` has
+    the same rule.
     """
-    return max(2 * overlap - 1, min(math.ceil(1.3 * math.sqrt(sum(lengths))), min(lengths) // 2))
+    total = sum(lengths)
+    long = min(math.ceil(1.3 * math.sqrt(total)), min(lengths) // 2, total // FEWEST_BLOCKS)
+    return max(2 * overlap - 1, long, 1)
 
 
 def shrinkage(n: int, block_length: int) -> float:

@@ -11,7 +11,7 @@ import pandas as pd
 from kallos.architectures import Widths
 from kallos.errors import DataError, refuse, require, require_one_of
 from kallos.folds.cut import Fold
-from kallos.folds.derived import derived_names, names_in_logarithms, unfit_derived, with_derived
+from kallos.folds.derived import derived_names, names_in_logarithms, sources_of, unfit_derived, with_derived
 from kallos.folds.rows import require_columns, require_rows
 from kallos.folds.scalers import Preparation, PreparedSeries
 from kallos.specs.calendar import calendar_names
@@ -66,8 +66,10 @@ def at_origins(rows: pd.DataFrame, features: FeatureSpec, ahead: int) -> pd.Data
 
 def widths_of_columns(columns: pd.Index, features: FeatureSpec) -> Widths:
     """Return how many columns of `study_frame` a model sees, if no principal components replace them."""
-    n_targets, n_known = len(features.targets), len(known_columns(columns, features))
-    return Widths(n_targets, len(columns) - n_targets - n_known, n_known)
+    known, added = set(known_columns(columns, features)), sources_of(columns, features)
+    past = [name for group in group_columns(columns, features).values() for name in group if name not in known]
+    places = tuple(place for place, name in enumerate(past) if name in added)
+    return Widths(len(features.targets), len(past), len(known), places)
 
 
 def observed_rows(rows: pd.DataFrame, features: FeatureSpec, *beside: str) -> pd.DataFrame:

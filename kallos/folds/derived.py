@@ -39,6 +39,11 @@ def derived_names(columns: pd.Index, features: FeatureSpec) -> list[str]:
     return [*(name for name, _, _ in _rules(columns, features)), *calendar_names(features.calendar)]
 
 
+def sources_of(columns: pd.Index, features: FeatureSpec) -> dict[str, str]:
+    """Return the column that each added mean and lag is computed from; the calendar is computed from none."""
+    return {name: source for name, source, _ in _rules(columns, features)}
+
+
 def with_derived(
     numbers: pd.DataFrame, features: FeatureSpec, frequency: str | None = None, market: str | None = None
 ) -> pd.DataFrame:

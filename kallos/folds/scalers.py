@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from kallos.architectures import Widths
 from kallos.errors import DataError, FitError
+from kallos.folds.derived import sources_of
 from kallos.specs.data import FeatureSpec, TargetTransform
 
 if TYPE_CHECKING:
@@ -84,9 +85,10 @@ class GroupScaler:
     steps: tuple[Any, ...]
 
     @property
-    def n_outputs(self) -> int:
-        """Number of output columns; principal components may be fewer than the input columns."""
-        return len(getattr(self.steps[-1], "components_", self.columns))
+    def outputs(self) -> tuple[str | None, ...]:
+        """The names of the output columns; principal components, which may be fewer than the input's, have none."""
+        components = getattr(self.steps[-1], "components_", None)
+        return self.columns if components is None else (None,) * len(components)
 
     def transform(self, values: Array) -> Array:
         """Return normalised values of shape (rows, outputs)."""
@@ -152,13 +154,15 @@ class PreparedSeries:
 class Preparation:
     """The scale of the targets and the scalers of the feature groups, fitted on training rows.
 
-    `known_scalers` are those of the columns that are known ahead.
+    `known_scalers` are those of the columns that are known ahead, `added` the names of the means and lags that the
+    study adds.
     """
 
     targets: tuple[str, ...]
     target_scale: TargetScale
     scalers: tuple[GroupScaler, ...]
     known_scalers: tuple[GroupScaler, ...]
+    added: frozenset[str]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -168,9 +172,11 @@ class Preparation:
 
     @property
     def widths(self) -> Widths:
-        """The numbers of columns in its output."""
-        covariates, known = (sum(each.n_outputs for each in scalers) for scalers in (self.scalers, self.known_scalers))
-        return Widths(len(self.targets), covariates, known)
+        """The numbers of columns in its output; a principal component is no added column."""
+        names = [name for scaler in self.scalers for name in scaler.outputs]
+        known = sum(len(scaler.outputs) for scaler in self.known_scalers)
+        added = tuple(place for place, name in enumerate(names) if name in self.added)
+        return Widths(len(self.targets), len(names), known, added)
 
     @classmethod
     def fit(
@@ -192,7 +198,10 @@ class Preparation:
             {group: [name for name in names if (name in known) == is_known] for group, names in groups.items()}
             for is_known in (False, True)
         )
-        return cls(features.targets, scale, _fit_groups(rows, past, features), _fit_groups(rows, ahead, features))
+        added = frozenset(sources_of(rows.columns, features))
+        return cls(
+            features.targets, scale, _fit_groups(rows, past, features), _fit_groups(rows, ahead, features), added
+        )
 
     def apply(self, rows: pd.DataFrame, ahead: pd.DataFrame | None = None) -> PreparedSeries:
         """Return the series of rows with these columns; raises `FitError` if a covariate exceeds float32.
@@ -230,11 +239,13 @@ class Preparation:
             raise DataError(f"`target_transform` must be {features.target_transform}, as in its features")
         if not len(document.mean) == len(document.std) == len(features.targets):
             raise DataError("there must be one mean and one standard deviation for each target")
+        names = [name for group in (*document.groups, *document.known_groups) for name in group.columns]
         return cls(
             targets=features.targets,
             target_scale=TargetScale(document.mean, document.std, document.transform),
             scalers=tuple(_restore_group(each, features) for each in document.groups),
             known_scalers=tuple(_restore_group(each, features) for each in document.known_groups),
+            added=frozenset(sources_of(pd.Index(names), features)),
         )
 
 

@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from kallos.architectures.study_space import model_of
 from kallos.choosing.lines import choosing_lines, superiority_line
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.specs.metrics import Metric
 from kallos.study.choice import Deflation, HonestChoice, Simplest
 from kallos.study.lines import near_regressions
 from kallos.study.result import TuningResult
-from kallos.study.trials import complete_trials
 from kallos.words import compared_to, counted, day, skill_text
 
 Tone = Literal["good", "caution", "bad", "open"]
@@ -147,12 +145,7 @@ def _choosing(result: TuningResult, chosen: HonestChoice) -> Iterator[str]:
     """Yield what choosing among the trials has found."""
     if chosen.superiority is not None:
         yield superiority_line(chosen.superiority)
-    yield from choosing_lines(
-        chosen,
-        trials=len(complete_trials(result.trials)),
-        folds=len(result.windows),
-        architecture_of=lambda params: model_of(result.spec.model_name, dict(params))[0],
-    )
+    yield from choosing_lines(result, chosen)
     if chosen.simplest is not None:
         yield _simplest(result, chosen.simplest)
 

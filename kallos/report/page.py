@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.report import pictures, tables
 from kallos.report.banner import banner
+from kallos.report.columns import FALSE_SHARE, ColumnImportance
 from kallos.report.forecasts import BestForecasts
 from kallos.report.importance import FEWEST_TRIALS, drawn_trials, importance_of, search_space
 from kallos.specs.metrics import metric_of
@@ -44,11 +45,14 @@ def report_html(
     chosen: HonestChoice = NO_CHOICE,
     forecasts: BestForecasts | None = None,
     no_forecasts: str | None = None,
+    columns: ColumnImportance | None = None,
+    no_columns: str | None = None,
     run: StudyFinished | None = None,
 ) -> str:
     """Return the self-contained page, the same to the byte for the same arguments.
 
-    `no_forecasts` says why there are no forecasts, and `run` describes the run that ended the study.
+    `no_forecasts` says why there are no forecasts, `no_columns` why it is not known which columns matter, and `run`
+    describes the run that ended the study.
     """
     spec = result.spec
     sections = [
@@ -57,6 +61,7 @@ def report_html(
         *_objectives(result),
         _history(result),
         *_parameters(result),
+        _columns(result, columns, no_columns),
         _forecasts(result, forecasts, no_forecasts),
         _time(result, run),
         _data(result),
@@ -230,6 +235,45 @@ def _parameters(result: TuningResult) -> list[Section]:
         pictures.parallel_picture(result, space),
     )
     return [best, mattered, together]
+
+
+def _columns(result: TuningResult, columns: ColumnImportance | None, why_none: str | None) -> Section:
+    name, title = "columns", "Which columns matter"
+    why_none = why_none if columns is None else columns.failure
+    if columns is None or why_none is not None:
+        return Section(name, title, (f"Not shown: {why_none or 'this study has no stored columns'}.",))
+    label, shown = result.spec.metric_label, columns.groups[: tables.MOST_GROUPS]
+    words = [
+        f"Each bar is how much the {label} of trial {columns.trial}, the best, rises if the values of a column are put "
+        f"in another order in the rows that its forecasts read, {columns.repeats} times in each fold, in blocks of "
+        f"rows. The weights stay as they are. Means and lags belong to the column that they are computed from, and the "
+        f"target is its own past.",
+        _columns_that_matter(columns),
+        "Columns that tell the same share their importance: none of them may seem to matter, since the model reads it "
+        "from the others. What matters to this trial may not matter to another, and causes are not shown.",
+    ]
+    return Section(
+        name,
+        title,
+        tuple(words),
+        pictures.columns_picture(result, columns, shown),
+        shown=(tables.column_table(result, columns, shown),),
+        folded=() if len(shown) == len(columns.groups) else (tables.column_table(result, columns, columns.groups),),
+    )
+
+
+def _columns_that_matter(columns: ColumnImportance) -> str:
+    if columns.confidence is None:
+        return "Each window has too few forecasts for an interval, so no column is shown to matter."
+    found = counted(len(columns.mattering), "column")
+    unread = sum(not group.is_read for group in columns.groups)
+    beside = f" The trial does not read {counted(unread, 'column')}." if unread else ""
+    return (
+        f"{found[0].upper()}{found[1:]} of {len(columns.groups)} matter: their intervals, the lines, lie above zero. "
+        f"They are from {columns.parts} parts of the windows (Student's t) and have {percent(columns.confidence, 1)} "
+        f"confidence each, so that among the columns that are said to matter, at most {FALSE_SHARE:.0%} on average do "
+        f"not (Benjamini and Hochberg, 1995; Benjamini and Yekutieli, 2005).{beside}"
+    )
 
 
 def _forecasts(result: TuningResult, forecasts: BestForecasts | None, why_none: str | None) -> Section:

@@ -1,7 +1,7 @@
 """The report's plots as SVG within the page: one for wide screens and one for phones, in the page's colours."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.report import plots
+from kallos.report.columns import ColumnImportance, GroupImportance
 from kallos.report.forecasts import BestForecasts
 from kallos.report.front import draw_front
 from kallos.report.importance import Importance
@@ -103,6 +104,21 @@ def importance_picture(importance: Importance) -> Picture:
         f"Bar chart: share of the variance of the trials' values that each parameter explains. {shown}.",
         lambda figure, _: plots.draw_importance(figure.subplots(), importance),
         height=34 * len(importance.shares) + 16,
+    )
+
+
+def columns_picture(result: TuningResult, columns: ColumnImportance, groups: Sequence[GroupImportance]) -> Picture:
+    """Return the plot of the increase of the error with each of these groups of columns permuted."""
+    shown = ", ".join(f"{each.name} {columns.shown(each.increase)}" for each in groups)
+    matter = ", ".join(each.name for each in columns.mattering) or "none"
+    return _picture(
+        "columns",
+        f"Bar chart with intervals: by how much the {result.spec.metric_label} is worse with a column permuted. "
+        f"{shown}. Columns that matter: {matter}.",
+        lambda figure, width: plots.draw_columns(
+            figure.subplots(), columns, groups, label=result.spec.metric_label, letters=28 if width == WIDE else 16
+        ),
+        height=26 * len(groups) + 80,
     )
 
 

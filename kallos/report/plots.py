@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kallos.evaluation.results import HoldoutEvaluation
+from kallos.report.columns import ColumnImportance, GroupImportance
 from kallos.report.forecasts import FoldForecasts
 from kallos.report.importance import Importance
 from kallos.report.rows import fold_rows
@@ -177,6 +178,31 @@ def draw_importance(axes: "Axes", importance: Importance) -> None:
     axes.tick_params(axis="y", labelcolor=INK)
 
 
+def draw_columns(
+    axes: "Axes", columns: ColumnImportance, groups: Sequence[GroupImportance], *, label: str, letters: int
+) -> None:
+    """Draw the increase of the error with each group of columns permuted, with its interval.
+
+    Filled bars matter, and outlines do not. A longer name than `letters` is cut.
+    """
+    places = np.arange(len(groups))[::-1]
+    for position, each in zip(places, groups, strict=True):
+        colour = BEST if each.matters else TRIAL
+        axes.barh(
+            position, each.increase, 0.6, color=colour if each.matters else "none", edgecolor=colour, linewidth=1.2
+        )
+        if each.low is not None and each.high is not None:
+            axes.plot([each.low, each.high], [position, position], color=INK if each.matters else SOFT, linewidth=1.6)
+    axes.axvline(0, color=SOFT, linewidth=1.2)
+    axes.set_yticks(places, [_cut(each.name, letters) for each in groups])
+    axes.tick_params(axis="y", labelcolor=INK)
+    axes.set_ylim(-0.6, len(groups) - 0.4)
+    axes.grid(axis="y", visible=False)
+    axes.locator_params(axis="x", nbins=5)
+    axes.xaxis.set_major_formatter(lambda value, _: columns.shown(value, digits=None))
+    axes.set_xlabel(f"rise of the {label}")
+
+
 def draw_forecasts(axes: "Axes", forecasts: FoldForecasts, target: str) -> None:
     """Draw actual values and forecasts as lines; that of the forecasts breaks where a new block begins."""
     moments = _moments(forecasts.timestamps)
@@ -276,6 +302,10 @@ def worst_shown(metric: Metric, scores: Iterable[float], baseline: float) -> flo
 def _skill_of(metric: Metric, whose: str) -> str:
     """Return what the skill is, in as few words as fit an axis."""
     return f"share of {whose} {metric.label} saved" if metric.skill_is == "share" else f"{metric.label} less {whose}"
+
+
+def _cut(name: str, letters: int) -> str:
+    return name if len(name) <= letters else f"{name[: letters - 1]}\u2026"
 
 
 def _fold_label(row: dict[str, Any], *, has_room: bool) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from kallos.baselines.forecasts import counting
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.report.banner import interval
+from kallos.report.columns import ColumnImportance, GroupImportance
 from kallos.report.evaluation import skill_over
 from kallos.report.forecasts import BestForecasts
 from kallos.report.importance import Importance
@@ -17,6 +18,8 @@ from kallos.study.result import PartScore, TuningResult
 from kallos.words import counted, day, flattened, percent, short, skill_text
 
 _NONE = "\u2013"
+# More groups of columns are folded away.
+MOST_GROUPS = 15
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,25 @@ def importance_table(importance: Importance) -> Table:
     """Return each parameter's share of the variance."""
     rows = tuple((name, percent(share, digits=1)) for name, share in importance.shares.items())
     return Table("Share of variance explained", ("parameter", "share"), rows, numbers=1)
+
+
+def column_table(result: TuningResult, columns: ColumnImportance, groups: Sequence[GroupImportance]) -> Table:
+    """Return the increase of the error with each of these groups permuted, as a share of the error, if it has one."""
+    rows = tuple(
+        (
+            each.name,
+            columns.shown(each.increase),
+            _NONE
+            if each.low is None or each.high is None
+            else f"{columns.shown(each.low)} to {columns.shown(each.high)}",
+            "yes" if each.matters else "not shown" if each.is_read else "not read",
+            _NONE if each.columns == (each.name,) else ", ".join(each.columns),
+        )
+        for each in groups
+    )
+    label = result.spec.metric_label
+    caption = f"Rise of the {label} with a column permuted" + ("" if len(groups) < len(columns.groups) else ", all")
+    return Table(caption, ("column", f"rise of the {label}", "interval", "matters", "columns"), rows, numbers=1)
 
 
 def forecast_table(forecasts: BestForecasts) -> Table:

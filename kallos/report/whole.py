@@ -4,6 +4,7 @@ import posixpath
 
 from kallos.errors import DataError, UsageError
 from kallos.planning import StudyPlan
+from kallos.report.columns import read_columns
 from kallos.report.forecasts import read_forecasts
 from kallos.report.page import find_report
 from kallos.storage import Folder
@@ -12,11 +13,12 @@ from kallos.study.files import read_study
 from kallos.study.names import STUDY, failure_name, failures_folder, study_folder
 
 
-def whole_document(plan: StudyPlan, results: str) -> BestParams | None:
+def whole_document(plan: StudyPlan, results: str, *, columns: bool = True) -> BestParams | None:
     """Return the best-parameters document of a plan's study if its result is complete, or None.
 
-    A complete result has all trials, the study file, forecasts and report, and nothing is missing because of a budget
-    or a failure. What only a Prefect server holds is not checked. Raises `KallosError` if the results cannot be read.
+    A complete result has all trials, the study file, forecasts, report and, with `columns`, what the columns are worth,
+    and nothing is missing because of a budget or a failure. What only a Prefect server holds is not checked. Raises
+    `KallosError` if the results cannot be read.
     """
     spec, folder = plan.spec, study_folder(results, plan.study_name)
     document = read_best_params(folder)
@@ -34,6 +36,7 @@ def whole_document(plan: StudyPlan, results: str) -> BestParams | None:
     is_whole = (
         (result.study_name, result.data) == (plan.study_name, plan.data)
         and read_forecasts(result, folder) is not None
+        and (not columns or read_columns(result, folder) is not None)
         and find_report(folder) is not None
         and Folder(failures_folder(results)).read(failure_name(spec)) is None
     )

@@ -63,7 +63,7 @@ def evaluate_fold(job: FoldJob) -> FoldResult:
     import_module("kallos.scoring.training")
     started = time.perf_counter()
     fitted = fit_fold(job)
-    assets = tuple(_with_actual(job, fitted, read_snapshot(job.snapshot)))
+    assets = tuple(forecasts_with_actual(job, fitted, read_snapshot(job.snapshot)))
     fit = FoldFit(epochs=fitted.epochs, best_epoch=fitted.best_epoch, seconds=time.perf_counter() - started)
     result = FoldResult(fit, job.fit.levels, fitted.to_median, assets)
     if not all(forecast.is_finite for forecast in result.forecasts()):
@@ -71,8 +71,8 @@ def evaluate_fold(job: FoldJob) -> FoldResult:
     return result
 
 
-def _with_actual(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> Iterator[AssetForecasts]:
-    """Yield the forecasts of each asset with what scores them."""
+def forecasts_with_actual(job: FoldJob, fitted: FittedFold, frame: pd.DataFrame) -> Iterator[AssetForecasts]:
+    """Yield the forecasts of each asset with what scores them; `frame` is that of the job's snapshot."""
     features = job.fit.features
     for fold, quantiles in zip(job.folds, quantiles_of(job, fitted), strict=True):
         rows = frame.iloc[fold.rows]

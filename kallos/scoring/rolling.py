@@ -1,5 +1,6 @@
 """Forecasts from every origin of a window."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from kallos.folds.scalers import PreparedSeries
 from kallos.scoring.inputs import inputs_of
 
 if TYPE_CHECKING:
+    from darts import TimeSeries
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
 
@@ -23,20 +25,47 @@ def rolling_forecasts(
     They have the shape (origins, horizon, targets, levels) and are in the targets' own units. The first step of the
     first forecast is row `start`. A model without quantiles has one level.
     """
-    inputs = inputs_of(model, prepared)[start - rows_before(model) : stop]
-    series = model.historical_forecasts(
-        inputs.target,
-        past_covariates=inputs.past,
-        future_covariates=inputs.future,
+    return rolling_forecasts_of_each(model, [prepared], start, horizon, stop)[0]
+
+
+def rolling_forecasts_of_each(
+    model: "GlobalForecastingModel",
+    prepared: Sequence[PreparedSeries],
+    start: int,
+    horizon: int,
+    stop: int | None = None,
+) -> list[Array]:
+    """Return `rolling_forecasts` of each of several series with the same columns; together they take less time.
+
+    The last bit of a network's forecast may depend on the others that are made with it.
+    """
+    inputs = [inputs_of(model, each)[start - rows_before(model) : stop] for each in prepared]
+    forecasts = model.historical_forecasts(
+        [each.target for each in inputs],
+        past_covariates=_of_each([each.past for each in inputs]),
+        future_covariates=_of_each([each.future for each in inputs]),
         start=start - model.output_chunk_shift,
         forecast_horizon=horizon,
         retrain=False,
-        last_points_only=False,
+        # The last point is the only one of a single step, and Darts joins the points of all origins much faster.
+        last_points_only=horizon == 1,
         verbose=False,
         show_warnings=False,
         predict_likelihood_parameters=_has_learnt_quantiles(model),
     )
-    return _restored(np.stack([each.values(copy=False) for each in series]), prepared)
+    return [_restored(_values(own, horizon), series) for own, series in zip(forecasts, prepared, strict=True)]
+
+
+def _values(forecasts: "TimeSeries | list[TimeSeries]", horizon: int) -> Array:
+    """Return Darts' forecasts of one series as an array of shape (origins, steps, components)."""
+    if horizon == 1:
+        return np.asarray(forecasts.values(copy=False))[:, None]  # type: ignore[union-attr]
+    return np.stack([each.values(copy=False) for each in forecasts])
+
+
+def _of_each(covariates: "list[TimeSeries | None]") -> "list[TimeSeries] | None":
+    """Return the covariates of each series, or None if the series have none."""
+    return [each for each in covariates if each is not None] or None
 
 
 def next_forecast(model: "GlobalForecastingModel", prepared: PreparedSeries, horizon: int) -> Array:

@@ -3,10 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from kallos.errors import require_number, require_whole
 from kallos.scoring.job import FoldJob
-from kallos.scoring.result import FoldResult
+
+Done = TypeVar("Done")
 
 
 class BudgetSpentError(Exception):
@@ -36,10 +38,10 @@ class Budget:
         """Number of folds that were fitted or are being fitted."""
         return len(self._admitted)
 
-    def within(self, evaluate: Callable[[FoldJob], FoldResult]) -> Callable[[FoldJob], FoldResult]:
+    def within(self, evaluate: Callable[[FoldJob], Done]) -> Callable[[FoldJob], Done]:
         """Return `evaluate`, raising `BudgetSpentError` once the budget is spent."""
 
-        def admitted(job: FoldJob) -> FoldResult:
+        def admitted(job: FoldJob) -> Done:
             self._admit(job)
             try:
                 return evaluate(job)

@@ -2,7 +2,7 @@
 
 RESULTS/
 ├── STUDY_NAME/                     a study's own results:
-│   best_params.json, study.json, forecasts.json, report.html
+│   best_params.json, study.json, forecasts.json, columns.json, report.html
 ├── MODEL_ASSET_best_params.json    copies from the latest study of this model, asset and target
 ├── MODEL_ASSET_report.html
 ├── failures/                       notes of failed runs
@@ -28,7 +28,8 @@ from kallos.specs.study import TuneSpec
 from kallos.storage import json_sha256
 from kallos.words import target_label
 
-BEST_PARAMS, STUDY, FORECASTS, REPORT = "best_params.json", "study.json", "forecasts.json", "report.html"
+BEST_PARAMS, STUDY, REPORT = "best_params.json", "study.json", "report.html"
+FORECASTS, COLUMNS = "forecasts.json", "columns.json"
 LEADERBOARD = "leaderboard.csv"
 
 _MODELS, _FAILURES, _EVALUATION = "models", "failures", "_evaluation."

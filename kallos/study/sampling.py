@@ -65,11 +65,13 @@ class TrialSource:
         for position in range(max(len(held) - len(self._views), 0), number):
             if position >= len(held):
                 view.add_trial(_running(earlier[position].begun))
-            if position < n_ended and not (position < len(held) and held[position].state.is_finished()):
+            if position < n_ended:
                 ended = earlier[position].ended
                 assert ended is not None
-                _end(view, position, ended)
                 groups.add(ended)
+                # A view's own trial has ended in it before.
+                if position >= len(held) or not held[position].state.is_finished():
+                    _end(view, position, ended)
         view.sampler = _SeededSampler(trial_seed(self._seed, number), groups)
         if begun is not None:
             view.add_trial(_running(begun))

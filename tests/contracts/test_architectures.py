@@ -67,7 +67,8 @@ def test_all_functions_that_build_a_model_are_in_the_hash_of_its_source(name):
     build = get_architecture(name).build
     module = sys.modules[getattr(build, "func", build).__module__]
     used = {each.__module__ for each in vars(module).values() if isfunction(each)}
-    hashed = (module.__name__, "kallos.architectures.recipe", "kallos.architectures.estimators")
+    own = ("recipe", "losses", "estimators")
+    hashed = (module.__name__, *(f"kallos.architectures.{each}" for each in own))
     # The recipe reads the texts by a function of `references`, which builds nothing.
     fit = {each for each in used if each.startswith("kallos.")} - {"kallos.architectures.references"}
     assert not [each for each in fit if not each.startswith(hashed)]

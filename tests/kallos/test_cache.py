@@ -25,8 +25,10 @@ def an_asset(seed: int) -> AssetForecasts:
     return AssetForecasts(
         quantiles=values.normal(size=(9, 2, 2, 3)),
         observed=values.normal(size=(10, 2)),
+        reference=values.normal(size=(9, 2)),
         unit=values.uniform(size=2),
         change=values.uniform(size=2),
+        rows_per_year=values.uniform(size=1),
     )
 
 

@@ -19,8 +19,8 @@ class Layout:
     """Where Darts puts what a regression sees: each row has the lags of the targets, oldest first, then those of the
     covariates, then the known columns of each step's row.
 
-    With `windows`, the means of the targets' last values stand in for the lags. Darts always passes the covariates, and
-    without `sees_covariates` they are ignored.
+    With `windows`, the means of the targets' last values stand in for the lags. `seen` has the places, from 0, of the
+    lags of covariates that are read, because Darts passes all covariates of as many rows; None reads all.
     """
 
     horizon: int
@@ -28,7 +28,7 @@ class Layout:
     lags: int
     known: int
     windows: tuple[int, ...] = ()
-    sees_covariates: bool = True
+    seen: tuple[int, ...] | None = None
 
     @property
     def outputs(self) -> int:
@@ -40,7 +40,8 @@ class Layout:
         lags = self.lags_of(rows)
         means = [lags[:, -window:].mean(axis=1) for window in self.windows]
         covariates = rows[:, self.lags * self.targets : rows.shape[1] - self.horizon * self.known]
-        return np.hstack([*(means or [lags.reshape(len(rows), -1)]), *([covariates] if self.sees_covariates else [])])
+        seen = covariates if self.seen is None else covariates[:, self.seen]
+        return np.hstack([*(means or [lags.reshape(len(rows), -1)]), seen])
 
     def lags_of(self, rows: Array) -> Array:
         """Return the last values of the targets, of shape (samples, lags, targets)."""

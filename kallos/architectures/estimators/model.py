@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from kallos.architectures.recipe import ModelContext
+from kallos.architectures.recipe import ModelContext, Widths
 
 if TYPE_CHECKING:
     from darts.models import SKLearnModel
@@ -26,6 +26,21 @@ def layout_of(context: ModelContext, lags: int) -> "Layout":
     from kallos.architectures.estimators.direct import Layout
 
     return Layout(context.horizon, context.widths.targets, lags, context.widths.known)
+
+
+def seen_covariates(widths: Widths, *, lags: int, covariate_lags: int, added_lags: int) -> tuple[int, tuple[int, ...]]:
+    """Return how many last rows of the covariates Darts has to pass, and which of their columns are read.
+
+    Those that the study adds have lags of their own. Darts passes at least one row, the oldest first.
+    """
+    n_rows = min(max(covariate_lags, added_lags, 1), lags)
+    seen = tuple(
+        row * widths.covariates + column
+        for row in range(n_rows)
+        for column in range(widths.covariates)
+        if n_rows - row <= (added_lags if column in widths.added else covariate_lags)
+    )
+    return n_rows, seen
 
 
 def lag_arguments(context: ModelContext, *, lags: int, covariate_lags: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ def summary(name: str, **over) -> StudySummary:
         "trials": TrialCounts(complete=88, pruned=10, failed=2),
         "n_trials": 100,
         "metric": "rmse",
+        "direction": "minimize",
         "best_value": 0.0123456,
         "baseline": "zero",
         "baseline_value": 0.0131234,

@@ -7,7 +7,11 @@ from darts import TimeSeries
 
 from kallos.architectures import create_model, get_architecture, registry
 from kallos.architectures.recipe import OPTIMIZER_DEFAULTS
+from kallos.architectures.space import Categorical, Constant, Float
+from kallos.architectures.study_space import study_space
+from kallos.errors import UsageError
 from kallos.scoring.training import quiet_single_thread
+from kallos.specs.study import parse_space
 
 NETWORKS = [name for name, each in registry().items() if each.stops_early]
 SERIES = TimeSeries.from_values(np.random.default_rng(0).normal(size=(120, 1)).astype(np.float32))
@@ -55,6 +59,20 @@ def test_the_learning_rate_decays_after_each_epoch_whatever_the_number_of_epochs
     assert (weights(4) - weights(1)).abs().max() > 1e-3
     # In an epoch of two steps, and with half the rate after it.
     assert torch.equal(weights(1, lr_decay=0.5), weights(1))
+
+
+def test_a_study_file_draws_or_fixes_them():
+    tables = {
+        "gradient_clip_val": [0.0, 1.0],
+        "lr_decay": 0.9,
+        "weight_decay": {"type": "float", "low": 0.0, "high": 1.0},
+    }
+    own = study_space("gru", tables).spaces["gru"]
+    assert own["gradient_clip_val"] == Categorical(choices=(0.0, 1.0))
+    assert own["lr_decay"] == Constant(value=0.9)
+    assert own["weight_decay"] == Float(low=0.0, high=1.0)
+    with pytest.raises(UsageError, match=r"space.lr_decay must be 1 or less, not 1\.1"):
+        parse_space("gru", {"lr_decay": 1.1})
 
 
 def test_a_recipe_may_leave_them_out(tmp_path, monkeypatch):

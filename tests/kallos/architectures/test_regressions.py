@@ -1,5 +1,7 @@
 """Regressions on lags, against the same regressions by scikit-learn, numpy and LightGBM on columns laid out by hand."""
 
+from dataclasses import replace
+
 import lightgbm
 import numpy as np
 import pytest
@@ -77,6 +79,30 @@ def test_ridge_is_the_weighted_ridge_of_each_step_on_the_known_columns_of_its_ow
         regression = Ridge(alpha=3.0).fit(columns[: len(rows)], TARGETS[rows].astype(float), sample_weight=weight)
         expected.append(regression.predict(columns[-1:])[0])
     assert np.allclose(forecast(fitted("ridge", RIDGE, lead=lead)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("of_table", "added"), [(2, 0), (0, 3), (1, 2), (0, 0)])
+def test_ridge_reads_so_many_lags_of_the_tables_columns_and_so_many_of_those_that_the_study_adds(of_table, added):
+    params = {**RIDGE, "covariate_lags": of_table, "added_lags": added}
+    model = create_model("ridge", params, horizon=HORIZON, widths=replace(WIDTHS, added=(1,)))
+    with quiet_single_thread():
+        model.fit(
+            series(TARGETS),
+            past_covariates=series(COVARIATES),
+            future_covariates=series(KNOWN),
+            sample_weight=series(WEIGHTS),
+        )
+    expected = []
+    origins = np.arange(LAGS - 1, ROWS)
+    groups = [COVARIATES[origins - lag, 0] for lag in range(of_table)]
+    groups += [COVARIATES[origins - lag, 1] for lag in range(added)]
+    for step in range(HORIZON):
+        columns, rows, weight = seen_by(step, 1, covariate_lags=0)
+        wide = np.column_stack([columns, *groups])
+        regression = Ridge(alpha=3.0).fit(wide[: len(rows)], TARGETS[rows].astype(float), sample_weight=weight)
+        expected.append(regression.predict(wide[-1:])[0])
+    assert np.allclose(forecast(model), expected, atol=1e-5)
+    assert model.model.operations == HORIZON * 2 * (2 * LAGS + of_table + added + 2)
 
 
 def test_quantiles_of_ridge_are_those_of_the_errors_of_fits_without_the_sample():

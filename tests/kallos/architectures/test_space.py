@@ -1,7 +1,5 @@
 """Search spaces as data: what is drawn, and what a study file makes of it."""
 
-import hashlib
-import json
 import math
 import random
 from dataclasses import replace
@@ -12,7 +10,6 @@ from kallos.architectures import Architecture, get_architecture, registry
 from kallos.architectures.description import toml_lines
 from kallos.architectures.inputs import INPUT, clipped, nearest_input
 from kallos.architectures.overrides import lay_over
-from kallos.architectures.recipe import OPTIMIZER_DEFAULTS, RECENCY_DEFAULTS
 from kallos.architectures.space import Categorical, Constant, Float, Int, When, corners, resolve
 from kallos.architectures.study_space import study_space
 from kallos.errors import UsageError
@@ -21,7 +18,7 @@ from kallos.scoring.result import FoldResult
 from kallos.specs.files import read_study_file
 from kallos.specs.study import TuneSpec, parse_tune_spec
 from kallos.tuner import run_tuning
-from tests.samples import fold_result, make_features, small_plan, small_spec
+from tests.samples import fold_result, small_plan, small_spec
 
 
 def by_what_is_drawn(job: FoldJob) -> FoldResult:
@@ -30,30 +27,6 @@ def by_what_is_drawn(job: FoldJob) -> FoldResult:
     error = 0.2 + (math.log10(params["lr"]) + 3) ** 2 + 0.2 * params["dropout"] + 0.002 * params["input_chunk_length"]
     error = (error + noise) * (1 + 0.3 * job.number)
     return fold_result(job, error)
-
-
-@pytest.mark.parametrize(
-    ("model_name", "rows", "known"),
-    [
-        ("gru", 400, "6d6ceffe8c9564b9acc5123574e71688b82c327ddea58f955973e620f321a360"),
-        ("lstm", 170, "8d496ccc9a829eb324a111ad3b1ecf1d28a9ff2412068e84152d750e02946602"),
-        ("transformer", 400, "35a5d3d5b98ac9d27b55441f9d54f41fe81954047201d6d7671a14762e8855a3"),
-        ("transformer", 170, "efa733fef140ff0f6c39fc3271199725baea6672b95ce2bd93d1650ab9b22951"),
-    ],
-)
-def test_the_draws_are_those_of_the_functions_that_drew_before(tmp_path, model_name, rows, known):
-    # Forty trials each, with 170 rows from a clipped space; the hashes were taken when spaces were functions, without
-    # recency, weight decay and the like.
-    fixed = {**OPTIMIZER_DEFAULTS, **RECENCY_DEFAULTS}
-    plan = small_plan(tmp_path, make_features(rows), model_name=model_name, n_trials=40, space=fixed)
-
-    def by_the_others(job: FoldJob) -> FoldResult:
-        others = {name: value for name, value in job.fit.params.items() if name not in fixed}
-        return by_what_is_drawn(replace(job, fit=replace(job.fit, params=others)))
-
-    trials = run_tuning(plan, evaluate=by_the_others).trials
-    drawn = [{name: value for name, value in trial.params.items() if name not in fixed} for trial in trials]
-    assert hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest() == known
 
 
 def spec_of(space: dict, model_name: str = "gru") -> TuneSpec:
@@ -79,7 +52,7 @@ def test_a_table_without_a_type_changes_a_range_and_one_with_a_type_replaces_it(
 
 def test_a_value_fixes_a_parameter_and_a_list_is_of_choices(tmp_path):
     space = {"hidden_dim": 24, "batch_size": [16, 512], "use_reversible_instance_norm": True}
-    result = run_tuning(small_plan(tmp_path, space=space, n_trials=12), evaluate=by_what_is_drawn)
+    result = run_tuning(small_plan(tmp_path, space=space, n_trials=12), score_fold=by_what_is_drawn)
     assert {trial.params["hidden_dim"] for trial in result.trials} == {24}
     assert {trial.params["batch_size"] for trial in result.trials} == {16, 512}
     assert {trial.params["use_reversible_instance_norm"] for trial in result.trials} == {True}
@@ -94,7 +67,7 @@ def test_a_custom_condition_holds_in_every_trial(tmp_path):
             "otherwise": 32,
         }
     }
-    trials = run_tuning(small_plan(tmp_path, space=space, n_trials=20), evaluate=by_what_is_drawn).trials
+    trials = run_tuning(small_plan(tmp_path, space=space, n_trials=20), score_fold=by_what_is_drawn).trials
     small = {trial.params["batch_size"] for trial in trials if trial.params["hidden_dim"] < 32}
     large = {trial.params["batch_size"] for trial in trials if trial.params["hidden_dim"] >= 32}
     assert (small, large) == ({128, 256}, {32})

@@ -1,11 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
-from kallos.choosing.recipe import choice_of
 
 from kallos.choosing.lines import choosing_lines, confidence_line, ensemble_line, superiority_line
 from kallos.study.choice import ConfidenceSet, Ensemble, HonestChoice, Member, OnLaterFolds, Simplest, Superiority
-from kallos.study.trials import TrialRecord
+from tests.report_samples import deflation
 
-BEST = TrialRecord(number=7, state="complete", params={"architecture": "ridge"}, value=1.0, scores=())
+BEST = Member(trial=7, params={"architecture": "ridge"}, weight=1)
 
 
 def architecture_of(params):
@@ -28,8 +29,11 @@ def a_set(near, every, distinct=None):
 def an_ensemble(members, saving=0.031, saving_is="share"):
     return Ensemble(
         members=tuple(
-            Member(trial=number, params={"architecture": name}, times=times) for number, name, times in members
+            Member(trial=number, params={"architecture": name}, weight=times / sum(each[2] for each in members))
+            for number, name, times in members
         ),
+        picks=sum(each[2] for each in members),
+        by_fold=(1.0,),
         value=1.0,
         on_later_folds=OnLaterFolds(value=0.97, best_value=1.0, saving=saving, saving_is=saving_is, won=3, folds=4),
         candidates=30,
@@ -41,7 +45,12 @@ MIXED = [(3, "tide", 1), (8, "tide", 1), (1, "ridge", 1), (4, "lightgbm", 1)]
 
 
 def lines(found, *, trials=30, folds=5):
-    return list(choosing_lines(found, trials=trials, folds=folds, architecture_of=architecture_of))
+    result = SimpleNamespace(
+        trials=[SimpleNamespace(value=1.0)] * trials,
+        windows=[None] * folds,
+        spec=SimpleNamespace(model_name="tide,ridge,lightgbm"),
+    )
+    return list(choosing_lines(result, found))
 
 
 def test_what_was_chosen_takes_two_lines():
@@ -96,8 +105,9 @@ def test_an_ensemble_of_one_says_so():
 
 
 def test_where_there_is_nothing_to_choose_or_to_pick_on_the_lines_say_so():
-    assert lines(HonestChoice(), trials=1) == ["one complete trial: nothing to choose from"]
-    assert lines(HonestChoice(), folds=3) == [
+    assert lines(HonestChoice(deflation=deflation()), trials=1) == ["one complete trial: nothing to choose from"]
+    assert lines(HonestChoice(), folds=3) == []
+    assert lines(HonestChoice(deflation=deflation()), folds=3) == [
         "too few forecasts to tell which of 30 trials differ from the best",
         "no ensemble: to pick one on earlier folds takes 4 folds, and there are 3",
     ]
@@ -115,7 +125,7 @@ SIMPLEST = Simplest(trial=2, params={"architecture": "ridge"}, value=1.1, operat
 
 def test_the_choice_is_what_was_asked_for_if_it_was_found():
     found = HonestChoice(simplest=SIMPLEST, ensemble=an_ensemble(MIXED))
-    of_each = {choose: choice_of(choose, BEST, found) for choose in ("best", "simplest", "ensemble")}
+    of_each = {choose: found.choice(choose, BEST) for choose in ("best", "simplest", "ensemble")}
     assert {choose: choice.choose for choose, choice in of_each.items()} == {choose: choose for choose in of_each}
     assert [member.trial for member in of_each["best"].members] == [7]
     assert [member.trial for member in of_each["simplest"].members] == [2]
@@ -125,6 +135,6 @@ def test_the_choice_is_what_was_asked_for_if_it_was_found():
 
 @pytest.mark.parametrize(("choose", "reason"), [("simplest", "no simplest trial"), ("ensemble", "four folds")])
 def test_what_was_not_found_is_the_best_trial_with_the_reason(choose, reason):
-    choice = choice_of(choose, BEST, HonestChoice())
-    assert (choice.choose, choice.members) == ("best", (Member(trial=7, params=BEST.params),))
+    choice = HonestChoice().choice(choose, BEST)
+    assert (choice.choose, choice.members) == ("best", (BEST,))
     assert reason in choice.note

@@ -49,6 +49,8 @@ def test_blocks_are_as_long_as_forecasts_overlap_and_longer_if_the_folds_allow_i
     assert block_length((250,) * 5, 1) == 46  # 1.3 · √1250 = 45.96
     assert block_length((250,) * 5, 60) == 119
     assert block_length((20,) * 5, 1) == 10
+    assert block_length((20,) * 3, 1) == 7
+    assert block_length((10,) * 3, 1) == 3
 
 
 @pytest.mark.parametrize(("n", "length"), [(20, 5), (40, 30), (50, 1)])
@@ -96,9 +98,16 @@ def test_assets_count_alike_and_losses_of_one_timestamp_belong_together():
 
 @pytest.mark.parametrize(
     ("lengths", "overlap", "expected"),
-    [((9, 10), 1, False), ((10, 10), 1, True), ((10, 10), 6, False), ((1, 40), 1, False)],
+    [
+        ((9, 10), 1, False),
+        ((10, 10), 1, True),
+        ((10, 10), 6, False),
+        ((60,) * 5, 24, False),
+        ((16,) * 5, 5, True),
+        ((1, 40), 1, False),
+    ],
 )
-def test_few_origins_or_folds_shorter_than_two_forecasts_cannot_be_resampled(lengths, overlap, expected):
+def test_few_origins_or_blocks_or_folds_shorter_than_two_forecasts_cannot_be_resampled(lengths, overlap, expected):
     assert FoldLosses(tuple(gamma(2, n) for n in lengths), overlap).can_be_resampled is expected
 
 

@@ -8,10 +8,12 @@ from scipy.stats import nct
 from kallos.choosing.deflation import deflate, one_error, one_standard_error
 from kallos.planning import DataSummary, FoldWindow
 from kallos.scoring.score import FoldScore
+from kallos.specs.metrics import metric_of
 from kallos.study.result import TuningResult
 from kallos.study.trials import TrialRecord, WarmStart, best_of
 from tests.samples import small_spec
 
+RMSE = metric_of("rmse")
 # The share of a normal law below one standard deviation.
 NORMAL = (1 + math.erf(math.sqrt(0.5))) / 2
 
@@ -21,9 +23,10 @@ def study(scores, baseline=None, *, pruned=()):
     scores = np.asarray(scores, float)
     baseline = np.ones(scores.shape[1]) if baseline is None else np.asarray(baseline, float)
     trials = tuple(trial(number, row, is_pruned=number in pruned) for number, row in enumerate(scores))
-    best = best_of(list(trials))
+    best = best_of(trials, RMSE)
     return TuningResult(
         best=best,
+        front=(best.number,),
         trials=trials,
         baseline="zero",
         baseline_value=float(baseline.mean()),
@@ -35,7 +38,7 @@ def study(scores, baseline=None, *, pruned=()):
                 validation_start=2,
                 validation_end=3,
                 baseline_values={"zero": float(value)},
-                baseline_rmse={"zero": float(value)},
+                baseline_metrics={"zero": {"rmse": float(value)}},
                 baseline_by_asset={"zero": (float(value),)},
                 baseline_by_target={"zero": (float(value),)},
             )
@@ -57,8 +60,7 @@ def trial(number, row, *, is_pruned):
         FoldScore(
             fingerprint="f",
             value=value,
-            rmse=value,
-            mae=value,
+            values={"rmse": value, "mae": value},
             by_asset=(value,),
             by_target=(value,),
             n_forecasts=1,
@@ -73,6 +75,7 @@ def trial(number, row, *, is_pruned):
         state="pruned" if is_pruned else "complete",
         params={"units": number + 1},
         value=None if is_pruned else float(np.mean(row)),
+        values={} if is_pruned else {"rmse": float(np.mean(row))},
         scores=tuple(scores),
     )
 
@@ -120,7 +123,7 @@ def test_how_long_fits_took_chooses_nothing():
             )
             for trial in result.trials
         )
-        again = result.model_copy(update={"trials": scrambled, "best": best_of(list(scrambled))})
+        again = result.model_copy(update={"trials": scrambled, "best": best_of(scrambled, RMSE)})
         choice = one_standard_error(again, lambda params: {1: 5, 2: 9, 3: 5, 4: 8}[params["units"]])
         chosen.add((choice.trial, choice.operations, choice.within))
     assert len(chosen) == 1

@@ -78,7 +78,7 @@ def test_a_model_is_held_against_the_champion_on_the_same_rows(model):
     evaluation = evaluation_of(model, champion=with_rows(other))
     assert evaluation.champion_id == model.model_id
     rows = with_rows(model).rows
-    alone = forecast_windows(model, rows, 320, 400)["42"].point[:, 0, 0]
+    alone = forecast_windows(model, rows, 320, 400)["0-42"].point[:, 0, 0]
     actual = rows["log_return_close"].to_numpy()[320:]
     assert evaluation.scores["champion"].rmse == pytest.approx(np.sqrt(np.mean((alone - actual) ** 2)), rel=1e-12)
     assert evaluation.against_champion is not None
@@ -110,7 +110,7 @@ QUANTILES = {"likelihood": "quantile", "quantiles": (0.1, 0.5, 0.9), "metric": "
 def test_quantiles_of_a_model_are_held_against_the_same_of_the_champion(model, tmp_path):
     of_quantiles = small_model(finished_study(tmp_path, folds={"holdout": 2}, **QUANTILES), seeds=1)
     evaluation = evaluation_of(of_quantiles, champion=with_rows(of_quantiles))
-    quantiles = forecast_windows(of_quantiles, with_rows(of_quantiles).rows, 320, 400)["42"].quantiles[:, :, 0]
+    quantiles = forecast_windows(of_quantiles, with_rows(of_quantiles).rows, 320, 400)["0-42"].quantiles[:, :, 0]
     actual = with_rows(of_quantiles).rows["log_return_close"].to_numpy()[320:]
     losses = [
         mean_pinball_loss(actual, quantiles[:, 0, position], alpha=level)
@@ -138,7 +138,7 @@ def test_a_model_of_several_targets_is_scored_over_all_of_them(tmp_path):
     rows = with_rows(two).rows
     targets = rows[names].to_numpy()
     actual = np.stack([targets[320:399], targets[321:400]], axis=1)
-    errors = (forecast_windows(two, rows, 320, 400)["42"].point - actual) / targets[:320].std(axis=0)
+    errors = (forecast_windows(two, rows, 320, 400)["0-42"].point - actual) / targets[:320].std(axis=0)
     assert evaluation.scores["model"].rmse == pytest.approx(np.sqrt(np.mean(errors**2)))
     assert evaluation.scores["champion"] == evaluation.scores["model"]
     record = with_rows(two).evaluation_record(

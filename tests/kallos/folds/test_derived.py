@@ -58,6 +58,10 @@ def test_what_is_known_ahead_is_the_calendar_and_the_columns_that_say_so():
     prepared = prepare_fold(rows, Fold(1, 0, 300, 300, 340), EVERYTHING)
     assert prepared.preparation.widths == widths_of_columns(rows.columns, EVERYTHING)
     assert prepared.known.width == len(known)
+    names = prepared.preparation.columns[1 : 1 + prepared.preparation.widths.covariates]
+    added = {names[place] for place in prepared.preparation.widths.added}
+    assert added == {name for name in names if "_mean_" in name or "_lag_" in name}
+    assert len(added) == 5
 
 
 @given(seed=st.integers(0, 2**16), cut=st.integers(0, len(RANGES) - 2))

@@ -40,7 +40,7 @@ def done(asset: str, model: str, *rmse: float, baseline: float = 1.0) -> Leaderb
             best_epoch=1,
             fingerprint="f",
             value=each,
-            values={"rmse": each},
+            values={"rmse": each, "mae": each},
             **by_baseline,
         )
         for each in rmse

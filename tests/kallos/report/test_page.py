@@ -150,10 +150,9 @@ def test_the_same_study_is_the_same_page_to_the_byte(bare, result):
 def test_what_comes_from_data_is_text_and_never_markup(result):
     spec = result.spec.model_copy(update={"data": result.spec.data.model_copy(update={"asset_id": MARKUP})})
     trials = tuple(trial.model_copy(update={"reason": MARKUP} if trial.reason else {}) for trial in result.trials)
-    scores = {"$x$": {"rmse": 0.01, "mae": 0.01}}
     errors = {
         "baseline_values": {"$x$": 0.01},
-        "baseline_metrics": scores,
+        "baseline_metrics": {"$x$": {"rmse": 0.01, "mae": 0.01}},
         "baseline_by_asset": {"$x$": (0.01,)},
     }
     baseline = {"baseline": "$x$", "baseline_values": {"$x$": result.baseline_value}}

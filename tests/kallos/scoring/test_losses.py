@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from kallos.architectures.losses import LOSSES
-from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
-from tests.samples import small_job
+from kallos.scoring.fold import fit_fold, forecasts_of
+from tests.samples import evaluated, small_job
 
 # One linear layer, which forecasts nearly the same from any two rows.
 LINEAR = {"input_chunk_length": 2, "normalize": False, "lr": 0.01, "batch_size": 128}
@@ -78,7 +78,7 @@ def test_several_targets_with_weights_are_fitted_by_any_loss(tmp_path, loss):
     training = {"loss": loss, "max_epochs": 2}
     job = small_job(tmp_path, frame, model_name="nlinear", horizon=2, features=features, training=training)
     weighted = replace(job, fit=replace(job.fit, params={**job.fit.params, "half_life": 20}))
-    plain, by_weight = evaluate_fold(job).rmse, evaluate_fold(weighted).rmse
+    plain, by_weight = evaluated(job).rmse, evaluated(weighted).rmse
     assert np.isfinite([plain, by_weight]).all()
     assert plain != by_weight
 

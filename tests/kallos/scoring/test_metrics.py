@@ -203,7 +203,7 @@ def test_a_study_minimises_its_metric_and_says_its_name(tmp_path):
     assert result.baseline_values["zero"] == pytest.approx(target.iloc[320:].abs().mean())
     document = BestParams.of(result)
     assert document.metric == "mae"
-    assert document.folds[0].value == document.folds[0].mae
+    assert document.folds[0].value == document.folds[0].values["mae"]
     assert "**MAE " in best_params_markdown(result)
 
 

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from kallos.errors import UsageError
 from kallos.scoring.losses import loss_of
-from kallos.scoring.metrics import Forecast, Scoring, errors_of, losses_by_origin, losses_by_target, measure
+from kallos.scoring.metrics import Forecast, Scoring, losses_by_origin, losses_by_target, measure, measured
 from kallos.scoring.targets import mean_change
 from kallos.specs.metrics import BUILT_IN, OBJECTIVES
 
@@ -16,6 +16,8 @@ ACTUAL = np.array([3, -0.5, 2, 7, 2]).reshape(-1, 1, 1)
 FORECAST = np.array([2.5, 0.0, 2, 8, 1.25]).reshape(-1, 1, 1)
 OF_LOSSES = [name for name, metric in BUILT_IN.items() if metric.loss is not None]
 LEVELS = (0.1, 0.5, 0.9)
+# Of means and root mean squares to medians.
+RATIOS = np.array([1.2, 1.3])
 
 moves = arrays(np.float64, (6, 2, 2), elements=st.integers(-5, 5).map(float))
 
@@ -34,7 +36,7 @@ def random_forecast(seed=0, *, targets=2):
     rng = np.random.default_rng(seed)
     actual = np.exp(rng.normal(size=(30, 3, targets)))
     quantiles = np.sort(np.exp(rng.normal(size=(30, 3, targets, 3))), axis=-1)
-    return actual, Forecast.of_quantiles(quantiles, LEVELS, mean_to_median=1.2)
+    return actual, Forecast.of_quantiles(quantiles, LEVELS, RATIOS[:, None, None])
 
 
 def test_mase_is_that_of_a_published_example():
@@ -90,7 +92,7 @@ def test_the_direction_of_a_level_is_that_of_its_move_from_the_reference():
 
 def test_the_direction_goes_by_the_median_and_the_rmse_by_the_mean():
     median, mean = pairs(-1, 1), pairs(1, 3)
-    forecast, actual = Forecast(median, mean, median[..., None]), pairs(-2, 2)
+    forecast, actual = Forecast(median, mean, mean, median[..., None]), pairs(-2, 2)
     assert measure("direction", forecast, actual, Scoring((2,))) == 1.0
     assert measure("rmse", forecast, actual, Scoring((2,))) == pytest.approx(np.sqrt((9 + 1) / 2))
 
@@ -140,7 +142,7 @@ def test_the_mean_of_the_losses_by_origin_and_by_target_determines_the_score(nam
 
 
 def _first(forecast):
-    return forecast.point[:1], forecast.mean[:1], forecast.quantiles[:1]
+    return [part[:1] for part in forecast.parts]
 
 
 def test_losses_are_those_that_their_names_say():
@@ -167,12 +169,13 @@ def test_what_is_not_a_mean_of_losses_has_none_and_is_tested_by_squared_errors(n
 def test_scores_by_target_are_those_of_the_target_alone(name):
     actual, forecast = random_forecast()
     scoring = Scoring((1, 2), unit=np.array([1.0, 2.0]), change=np.array([0.5, 2.0]), reference=np.array([0.7, 1.3]))
-    errors = errors_of(name, forecast, actual, scoring)
+    scores = measured([name, "rmse"], forecast, actual, scoring)
     for target, (power, unit, change, reference) in enumerate([(1, 1, 0.5, 0.7), (2, 2, 2, 1.3)]):
         alone = Scoring((power,), np.array([unit]), np.array([change]), np.array([reference]))
         own = measure(name, forecast.of_target(target), actual[:, :, [target]], alone)
-        assert errors.by_target[target] == pytest.approx(own)
-    assert errors.n_forecasts == 180
+        assert scores.by_target[target] == pytest.approx(own)
+    each = {name: measure(name, forecast, actual, scoring) for name in dict.fromkeys([name, "rmse"])}
+    assert scores.values == pytest.approx(each)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -1,7 +1,7 @@
 """The result of a fold, as a file and back."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from kallos.scoring.result import AssetForecasts, FoldFit, FoldResult
 from tests.samples import make_features, small_job
 
 KEY = "ab" * 32
+ARRAYS = tuple(field.name for field in fields(AssetForecasts))
 LEVELS = (0.1, 0.5, 0.9)
 STEPS, TARGETS = 2, 3
 REFUSALS = ("is not the result of a fold", "has a wrong checksum")
@@ -31,8 +32,10 @@ def an_asset(seed, n_rows):
     return AssetForecasts(
         quantiles=rng.normal(size=(n_rows - STEPS + 1, STEPS, TARGETS, len(LEVELS))),
         observed=rng.normal(size=(n_rows, TARGETS)),
+        reference=rng.normal(size=(n_rows - STEPS + 1, TARGETS)),
         unit=rng.uniform(1, 2, TARGETS),
         change=rng.uniform(size=TARGETS),
+        rows_per_year=rng.uniform(200, 300, 1),
     )
 
 
@@ -52,7 +55,7 @@ def assert_same(one: FoldResult, other: FoldResult) -> None:
     assert (one.fit, one.levels, len(one.assets)) == (other.fit, other.levels, len(other.assets))
     np.testing.assert_array_equal(one.to_median, other.to_median)
     for mine, theirs in zip(one.assets, other.assets, strict=True):
-        for name in ("quantiles", "observed", "unit", "change"):
+        for name in ARRAYS:
             assert getattr(mine, name).dtype == getattr(theirs, name).dtype == np.float64
             np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name))
 
@@ -72,7 +75,7 @@ def test_values_that_only_their_bits_tell_apart_come_back_as_they_are(result):
 
 def test_arrays_in_another_order_in_memory_are_the_same_file(result):
     (asset, *_), fortran = result.assets, np.asfortranarray
-    turned = AssetForecasts(*(fortran(each) for each in (asset.quantiles, asset.observed, asset.unit, asset.change)))
+    turned = AssetForecasts(*(fortran(getattr(asset, name)) for name in ARRAYS))
     plain = replace(result, assets=(asset,))
     assert not turned.quantiles.flags.c_contiguous
     other = replace(result, to_median=fortran(result.to_median), assets=(turned,))
@@ -82,7 +85,7 @@ def test_arrays_in_another_order_in_memory_are_the_same_file(result):
 
 def test_a_file_is_in_the_safetensors_format_with_its_arrays_by_asset(result):
     arrays = load(result.content(KEY))
-    names = ("quantiles", "observed", "unit", "change")
+    names = ("quantiles", "observed", "reference", "unit", "change", "rows_per_year")
     assert arrays.keys() == {"to_median", *(f"{asset}.{name}" for asset in range(11) for name in names)}
     np.testing.assert_array_equal(arrays["10.quantiles"], result.assets[10].quantiles)
 

@@ -9,7 +9,7 @@ from sklearn.metrics import mean_absolute_error, mean_pinball_loss, root_mean_sq
 
 from kallos.errors import FitError
 from kallos.scoring.result import AssetForecasts, FoldFit, FoldResult
-from kallos.scoring.score import FoldScore, Scoring
+from kallos.scoring.score import FoldScore, Scorer
 from kallos.tuner import run_tuning
 from tests.samples import fold_result, small_job, small_plan, small_spec
 
@@ -28,8 +28,10 @@ def result() -> FoldResult:
         return AssetForecasts(
             quantiles=np.sort(rng.uniform(0.5, 2, (n_origins, STEPS, TARGETS, *WIDTH)), axis=-1),
             observed=rng.uniform(0.5, 2, (n_origins + STEPS - 1, TARGETS)),
+            reference=np.zeros((n_origins, TARGETS)),
             unit=np.array(unit),
             change=np.ones(TARGETS),
+            rows_per_year=np.array([365.25]),
         )
 
     return FoldResult(
@@ -71,7 +73,7 @@ def test_rmse_is_of_means_and_mae_of_medians_over_all_origins_and_steps_and_then
         return mean_absolute_error(actual.ravel(), quantiles[..., 1].ravel())
 
     for metric, error in (("rmse", rmse), ("mae", mae)):
-        score = Scoring(metric, (2, 2)).score(result, KEY)
+        score = Scorer.by(metric, (2, 2)).score(result, KEY)
         value, by_asset, by_target = over_assets(result, error)
         assert score.value == pytest.approx(value)
         assert score.by_asset == pytest.approx(by_asset)
@@ -90,7 +92,7 @@ def test_pinball_loss_and_crps_are_of_all_quantiles(result, metric, times):
         ]
         return times * np.mean(losses)
 
-    score = Scoring(metric, (2, 2)).score(result, KEY)
+    score = Scorer.by(metric, (2, 2)).score(result, KEY)
     value, by_asset, by_target = over_assets(result, loss)
     assert score.value == pytest.approx(value)
     assert score.by_asset == pytest.approx(by_asset)
@@ -108,7 +110,7 @@ def test_qlike_holds_a_variance_against_its_mean_and_a_volatility_against_its_ro
             losses.append(ratio - np.log(ratio) - 1)
         return np.mean(losses)
 
-    score = Scoring("qlike", powers).score(result, KEY)
+    score = Scorer.by("qlike", powers).score(result, KEY)
     value, by_asset, by_target = over_assets(result, qlike)
     assert score.value == pytest.approx(value)
     assert score.by_asset == pytest.approx(by_asset)
@@ -122,14 +124,14 @@ def test_a_forecast_of_a_variance_that_is_not_positive_fails_by_qlike_alone(resu
     broken = replace(result, assets=(replace(asset, quantiles=quantiles), other))
     said = "forecasts must be positive with metric qlike, and some are not: set `target_transform` to 'log'"
     with pytest.raises(FitError, match=said):
-        Scoring("qlike", (2, 2)).score(broken, KEY)
-    assert np.isfinite(Scoring("rmse", (2, 2)).score(broken, KEY).value)
+        Scorer.by("qlike", (2, 2)).score(broken, KEY)
+    assert np.isfinite(Scorer.by("rmse", (2, 2)).score(broken, KEY).value)
 
 
 def test_a_custom_metric_scores_medians_of_each_asset(result, tmp_path, monkeypatch):
     (tmp_path / "largest_of.py").write_text("def largest(forecasts, actual):\n    return abs(forecasts - actual).max()")
     monkeypatch.syspath_prepend(tmp_path)
-    score = Scoring("largest_of:largest", (2, 2)).score(result, KEY)
+    score = Scorer.by("largest_of:largest", (2, 2)).score(result, KEY)
     sys.modules.pop("largest_of")
     each = [of_asset(result, position) for position in range(2)]
     expected = [np.abs(quantiles[..., 1] - actual).max() for quantiles, actual in each]
@@ -139,11 +141,11 @@ def test_a_custom_metric_scores_medians_of_each_asset(result, tmp_path, monkeypa
 
 def test_a_study_is_scored_by_its_metric_and_knows_which_targets_are_variances():
     spec = small_spec(metric="qlike", features={"target": ["rv", "log_range"], "variance": ["rv"]})
-    assert Scoring.of(spec) == Scoring("qlike", (1, 2))
+    assert Scorer.of(spec) == Scorer.by("qlike", (1, 2))
 
 
 def test_a_score_comes_back_from_json_to_the_bit(result):
-    score = Scoring("rmse", (2, 2)).score(result, KEY)
+    score = Scorer.by("rmse", (2, 2)).score(result, KEY)
     assert FoldScore.model_validate_json(score.model_dump_json()) == score
 
 

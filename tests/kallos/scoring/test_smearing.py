@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 
 from kallos.folds.cut import cut_inner
 from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
-from kallos.scoring.score import Scoring
+from kallos.scoring.score import Scorer
 from tests.samples import small_job
 
 LAGS = 3
@@ -75,7 +75,7 @@ def test_qlike_scores_a_volatility_by_the_root_of_the_mean_square_and_a_variance
     for power, mean in means.items():
         losses = {name: ((actual / each) ** power) for name, each in means.items()}
         losses = {name: float(np.mean(ratio - np.log(ratio) - 1)) for name, ratio in losses.items()}
-        assert Scoring("qlike", (power,)).score(result, job.fingerprint).value == pytest.approx(losses[power])
+        assert Scorer.by("qlike", (power,)).score(result, job.fingerprint).value == pytest.approx(losses[power])
         # Each is the better forecast of what it is scored by.
         assert losses[power] == min(losses.values())
         assert mean.mean() > forecast.point.mean()

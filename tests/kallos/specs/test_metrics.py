@@ -163,9 +163,10 @@ def test_the_unit_of_a_study_follows_from_its_metric(own):
 
 
 @pytest.mark.parametrize("name", ["direction", "ic", "rank_ic"])
-def test_a_study_refuses_what_it_cannot_minimise(name):
-    with pytest.raises(UsageError, match=f"metric must be one to minimise, and more of '{name}' is better"):
-        parse_tune_spec({"data": {"asset_id": "ABC"}, "metric": name})
+def test_a_study_may_maximise_its_metric(name):
+    spec = parse_tune_spec({"data": {"asset_id": "ABC"}, "metric": name})
+    assert spec.objectives == (name,)
+    assert metric_of(spec.metric).is_maximised
 
 
 def test_the_definitions_are_light_to_import():

@@ -192,10 +192,10 @@ def defaults(plan):
 
 def test_the_defaults_of_each_architecture_are_tried_first(tmp_path):
     plan = a_plan(tmp_path, model_name="lstm,gru", n_trials=6)
-    trials = run_tuning(plan, score_fold=by_parameters).trials
+    trials = run_tuning(plan, evaluate=by_parameters).trials
     assert [trial.params for trial in trials[:2]] == defaults(plan)
     assert [trial.params["architecture"] for trial in trials[:2]] == ["gru", "lstm"]
-    alone = run_tuning(a_plan(tmp_path, n_trials=3), score_fold=by_parameters).trials
+    alone = run_tuning(a_plan(tmp_path, n_trials=3), evaluate=by_parameters).trials
     assert [trial.params for trial in alone].count(defaults(a_plan(tmp_path))[0]) == 1
 
 
@@ -204,11 +204,11 @@ def test_behind_a_warm_start_come_the_defaults_that_are_not_in_it(tmp_path):
     longer = make_features(440)
     before = a_plan(tmp_path, frame=longer[:400], model_name="gru,lstm", n_trials=2)
     with open_record(url, before) as record:
-        run_tuning(before, score_fold=by_parameters, record=record)
+        run_tuning(before, evaluate=by_parameters, record=record)
     # The earlier study's best trial had the defaults of one of the two.
     plan = a_plan(tmp_path, frame=longer, model_name="gru,lstm", n_trials=3, warm_start=1)
     with open_record(url, plan) as record:
-        trials = run_tuning(plan, score_fold=by_parameters, record=record).trials
+        trials = run_tuning(plan, evaluate=by_parameters, record=record).trials
     first, second, third = (trial.params for trial in trials)
     assert {first["architecture"], second["architecture"]} == {"gru", "lstm"}
     assert all(params in defaults(plan) for params in (first, second))

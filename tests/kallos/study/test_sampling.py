@@ -55,18 +55,21 @@ def drawn_by_kallos(directions, n_trials, max_pending_trials, *, restart_at=None
             "a", seed=SEED, max_pending_trials=max_pending_trials, pruner="none", directions=list(directions)
         )
 
-    trials, asked = [], source()
+    trials, running, asked = [], [], source()
     for number in range(n_trials):
         if number == restart_at:
             asked = source()
         if number - max_pending_trials >= 0:
             at = number - max_pending_trials
-            begun = trials[at].begun
-            params = SPACE.draw(optuna.trial.FixedTrial(begun.params))
-            trials[at] = StudyTrial(begun, ended(begun, at, params, directions))
-        trial = asked.ask(trials)
-        SPACE.draw(trial)
-        trials.append(StudyTrial(frozen(trial)))
+            own, params = running[at], SPACE.draw(running[at])
+            end = ended(frozen(own), at, params, directions)
+            for step, value in end.intermediate_values.items():
+                own.report(value, step)
+            own.study.tell(at, end.values, state=end.state)
+            trials[at] = StudyTrial(trials[at].begun, frozen(own))
+        running.append(asked.ask(trials))
+        SPACE.draw(running[-1])
+        trials.append(StudyTrial(frozen(running[-1])))
     return [trial.begun.params for trial in trials]
 
 
