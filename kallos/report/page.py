@@ -242,11 +242,11 @@ def _columns(result: TuningResult, columns: ColumnImportance | None, why_none: s
     why_none = why_none if columns is None else columns.failure
     if columns is None or why_none is not None:
         return Section(name, title, (f"Not shown: {why_none or 'this study has no stored columns'}.",))
-    label, shown = result.spec.metric_label, columns.groups[: tables.MOST_GROUPS]
+    metric, shown = result.metric, columns.groups[: tables.MOST_GROUPS]
     words = [
-        f"Each bar is how much the {label} of trial {columns.trial}, the best, rises if the values of a column are put "
-        f"in another order in the rows that its forecasts read, {columns.repeats} times in each fold, in blocks of "
-        f"rows. The weights stay as they are. Means and lags belong to the column that they are computed from, and the "
+        f"Each bar is how much the {metric.label} of trial {columns.trial}, the best, {metric.worsening}s if the "
+        f"values of a column are put in another order in the rows that its forecasts read, {columns.repeats} times in "
+        f"each fold, in blocks of rows. The weights stay as they are. Means and lags belong to the column that they are computed from, and the "
         f"target is its own past.",
         _columns_that_matter(columns),
         "Columns that tell the same share their importance: none of them may seem to matter, since the model reads it "

@@ -108,7 +108,7 @@ def importance_picture(importance: Importance) -> Picture:
 
 
 def columns_picture(result: TuningResult, columns: ColumnImportance, groups: Sequence[GroupImportance]) -> Picture:
-    """Return the plot of the increase of the error with each of these groups of columns permuted."""
+    """Return the plot of how much worse the score is with each of these groups of columns permuted."""
     shown = ", ".join(f"{each.name} {columns.shown(each.increase)}" for each in groups)
     matter = ", ".join(each.name for each in columns.mattering) or "none"
     return _picture(
@@ -116,7 +116,7 @@ def columns_picture(result: TuningResult, columns: ColumnImportance, groups: Seq
         f"Bar chart with intervals: by how much the {result.spec.metric_label} is worse with a column permuted. "
         f"{shown}. Columns that matter: {matter}.",
         lambda figure, width: plots.draw_columns(
-            figure.subplots(), columns, groups, label=result.spec.metric_label, letters=28 if width == WIDE else 16
+            figure.subplots(), columns, groups, metric=result.metric, letters=28 if width == WIDE else 16
         ),
         height=26 * len(groups) + 80,
     )

@@ -179,9 +179,9 @@ def draw_importance(axes: "Axes", importance: Importance) -> None:
 
 
 def draw_columns(
-    axes: "Axes", columns: ColumnImportance, groups: Sequence[GroupImportance], *, label: str, letters: int
+    axes: "Axes", columns: ColumnImportance, groups: Sequence[GroupImportance], *, metric: Metric, letters: int
 ) -> None:
-    """Draw the increase of the error with each group of columns permuted, with its interval.
+    """Draw how much worse the score is with each group of columns permuted, with its interval.
 
     Filled bars matter, and outlines do not. A longer name than `letters` is cut.
     """
@@ -200,7 +200,7 @@ def draw_columns(
     axes.grid(axis="y", visible=False)
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter(lambda value, _: columns.shown(value, digits=None))
-    axes.set_xlabel(f"rise of the {label}")
+    axes.set_xlabel(f"{metric.worsening} of the {metric.label}")
 
 
 def draw_forecasts(axes: "Axes", forecasts: FoldForecasts, target: str) -> None:

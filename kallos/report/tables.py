@@ -181,7 +181,7 @@ def importance_table(importance: Importance) -> Table:
 
 
 def column_table(result: TuningResult, columns: ColumnImportance, groups: Sequence[GroupImportance]) -> Table:
-    """Return the increase of the error with each of these groups permuted, as a share of the error, if it has one."""
+    """Return how much worse the score is with each of these groups permuted, as a share of an error."""
     rows = tuple(
         (
             each.name,
@@ -194,9 +194,10 @@ def column_table(result: TuningResult, columns: ColumnImportance, groups: Sequen
         )
         for each in groups
     )
-    label = result.spec.metric_label
-    caption = f"Rise of the {label} with a column permuted" + ("" if len(groups) < len(columns.groups) else ", all")
-    return Table(caption, ("column", f"rise of the {label}", "interval", "matters", "columns"), rows, numbers=1)
+    worse = f"{result.metric.worsening} of the {result.metric.label}"
+    caption = f"{worse[0].upper()}{worse[1:]} with a column permuted"
+    caption += "" if len(groups) < len(columns.groups) else ", all"
+    return Table(caption, ("column", worse, "interval", "matters", "columns"), rows, numbers=1)
 
 
 def forecast_table(forecasts: BestForecasts) -> Table:
