@@ -9,7 +9,7 @@ from flows.terminal.studies import show_comparison, show_list, show_study
 from kallos.planning import DataSummary
 from kallos.study.catalogue import RecordedStudy, StudySummary, TrialCounts
 from kallos.study.comparison import compare
-from kallos.study.trials import WarmStart
+from kallos.study.trials import TrialRecord, WarmStart
 
 LAST = datetime(2024, 3, 31, 6, 5, tzinfo=UTC)
 
@@ -62,6 +62,48 @@ def recorded(**over) -> RecordedStudy:
         best=None,
         best_trials=(),
     )
+
+
+def test_a_study_of_several_objectives_names_them_and_shows_them_of_each_trial():
+    two = {"objectives": {"rmse": "minimize", "direction": "maximize"}}
+    trial = TrialRecord(
+        number=3,
+        state="complete",
+        params={"lr": 0.01},
+        value=0.0123456,
+        values={"rmse": 0.0123456, "direction": 0.5432109, "mae": 0.01},
+        scores=(),
+    )
+    console = Console(width=80, file=StringIO())
+    show_list(console, [summary("gru-BTC-two", **two)])
+    show_study(console, recorded(**two).model_copy(update={"best": trial, "best_trials": (trial,)}))
+    lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+    assert "gru-BTC-two 10 pruned, 2 failed; by RMSE, direction" in lines
+    assert "tuned by RMSE (lower is better), direction (higher is better)" in lines
+    assert "trial RMSE direction seconds parameters" in lines
+    assert "3 0.012346 0.54321 0.0 lr=0.01" in lines
+    assert max(map(len, console.file.getvalue().splitlines())) <= 80
+
+
+def test_of_comparable_studies_the_one_with_most_right_signs_is_the_best():
+    by_direction = {"metric": "direction", "objectives": {"direction": "maximize"}, "baseline_value": 0.5}
+    lower, higher = (
+        recorded(**by_direction, best_value=value).model_copy(
+            update={"summary": summary(name, **by_direction, best_value=value)}
+        )
+        for name, value in (("lower", 0.52), ("higher", 0.55))
+    )
+    assert compare([lower, higher]).best == "higher"
+    console = Console(width=80, file=StringIO())
+    show_comparison(console, compare([lower, higher]))
+    lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+    assert "skill +0.02 +0.05" in lines
+    # A custom metric that was turned round between two studies.
+    turned = higher.model_copy(
+        update={"summary": summary("turned", metric="own:metric", objectives={"own:metric": "maximize"})}
+    )
+    before = turned.model_copy(update={"summary": summary("before", metric="own:metric")})
+    assert compare([turned, before]).why == ("direction of the metric differs: maximize, minimize",)
 
 
 def test_every_best_value_is_shown_with_its_metric():

@@ -12,6 +12,7 @@ from kallos.report.tables import fold_table
 from kallos.study.events import StepStarted
 from kallos.tuner import run_tuning
 from kallos.workers.processes import WorkerLostError, trying_again
+from tests.direction_samples import by_trial
 from tests.samples import by_parameters, fold_result, small_job, small_plan
 
 
@@ -38,6 +39,45 @@ def test_a_study_is_a_bar_on_a_terminal_and_a_line_for_each_trial_elsewhere(tmp_
     assert ("1/3  trial 0  rmse " in printed) != is_terminal
     assert ("trial 3/3" in printed) == is_terminal
     assert "6 folds fitted in this run" in printed
+
+
+def test_a_study_of_two_objectives_shows_both_of_each_trial_and_what_was_picked_in_80_columns(tmp_path):
+    console = Console(width=80, file=StringIO())
+    over = {"objectives": ["rmse", "direction"], "metrics": ["ic"], "n_trials": 3, "pruner": "none"}
+    plan = small_plan(tmp_path, **over)
+    with shown_progress(console) as shown:
+        result = run_tuning(plan, evaluate=by_trial((0.5, 0.8, 0.9), (0.01, 0.02, 0.015)), watcher=shown)
+    show_result(console, result, "results", has_page=False)
+    printed = console.file.getvalue()
+    lines = printed.splitlines()
+    assert "tuned by RMSE (lower is better), direction (higher is better)" in lines
+    assert "1/3  trial 0  rmse 0.01, direction 0.5  best 0.01  4.0 s" in lines
+    assert "2/3  trial 1  rmse 0.02, direction 0.8  best 0.01  4.0 s" in lines
+    baseline = plan.baseline_metrics[plan.baseline]
+    assert (
+        f"the baseline ({plan.baseline}) has rmse {baseline['rmse']:.4g}, direction {baseline['direction']:.4g}"
+        in lines
+    )
+    row = next(line.split() for line in lines if line.startswith("│ direction"))
+    assert [row[3], row[7]] == ["0.5", "higher"]
+    assert "trial 0: RMSE 0.01, direction 0.5; picked from 2 trials that no other" in printed
+    tables = [line for line in lines if line[:1] in "│┏┡├└┃"]
+    assert max(map(len, tables)) <= 80
+
+
+def test_a_study_by_direction_shows_differences_and_the_best_so_far(tmp_path):
+    console = Console(width=80, file=StringIO())
+    plan = small_plan(tmp_path, metric="direction", n_trials=3, pruner="none")
+    with shown_progress(console) as shown:
+        result = run_tuning(plan, evaluate=by_trial((0.6, 0.9, 0.7)), watcher=shown)
+    show_result(console, result, "results", has_page=False)
+    lines = console.file.getvalue().splitlines()
+    assert "tuned by direction (higher is better)" in lines
+    assert "3/3  trial 2  direction 0.7  best 0.9  4.0 s" in lines
+    mean = next(line.split() for line in lines if line.startswith("│ mean"))
+    assert mean[-2] == f"+{0.9 - result.baseline_value:.3g}"
+    assert "by metric" not in console.file.getvalue()
+    assert "picked" not in console.file.getvalue()
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

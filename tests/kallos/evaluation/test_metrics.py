@@ -21,26 +21,33 @@ def test_errors_are_those_of_scikit_learn_over_all_pairs():
 
 
 def test_scores_are_taken_together():
-    scores = score_forecasts(ACTUAL, Forecast.of_points(FORECAST), "mae", Scoring((1,), change=np.array([2.0])))
+    scoring = Scoring((1,), change=np.array([2.0]))
+    scores = score_forecasts(ACTUAL, Forecast.of_points(FORECAST), ("mae", "direction"), ("ic",), scoring).values
     # One rank correlation for each step.
     ranks = [
         pd.Series(ACTUAL[:, step, 0]).corr(pd.Series(FORECAST[:, step, 0]), method="spearman") for step in range(2)
     ]
-    assert scores.model_dump() == pytest.approx(
+    straight = [np.corrcoef(ACTUAL[:, step, 0], FORECAST[:, step, 0])[0, 1] for step in range(2)]
+    assert scores == pytest.approx(
         {
-            "value": 7.5 / 6,
-            "rmse": np.sqrt((0.25 + 9 + 1 + 1 + 1 + 1) / 6),
             "mae": 7.5 / 6,
+            "direction": 4 / 6,
+            "rmse": np.sqrt((0.25 + 9 + 1 + 1 + 1 + 1) / 6),
             "mase": 0.625,
-            "directional_accuracy": 4 / 6,
-            "rank_correlation": np.mean(ranks),
+            "rank_ic": np.mean(ranks),
+            "ic": np.mean(straight),
         }
     )
+    # The study's own come first.
+    assert list(scores) == ["mae", "direction", "rmse", "mase", "rank_ic", "ic"]
 
 
 def test_a_score_that_the_rows_do_not_allow_is_left_empty():
     up = np.abs(ACTUAL)
-    scores = score_forecasts(up, Forecast.of_points(FORECAST), "mae", Scoring((1,), change=np.zeros(1)))
-    assert (scores.directional_accuracy, scores.mase) == (None, None)
-    still = score_forecasts(np.ones_like(up), Forecast.of_points(FORECAST), "mae", Scoring((1,)))
-    assert still.rank_correlation is None
+    scoring = Scoring((1,), change=np.zeros(1))
+    scores = score_forecasts(up, Forecast.of_points(FORECAST), ("mae",), (), scoring).values
+    assert (scores["direction"], scores["mase"]) == (None, None)
+    still = score_forecasts(np.ones_like(up), Forecast.of_points(FORECAST), ("mae",), (), Scoring((1,))).values
+    assert still["rank_ic"] is None
+    # An objective always has a number.
+    assert score_forecasts(up, Forecast.of_points(FORECAST), ("direction",), (), scoring).values["direction"] == 4 / 6

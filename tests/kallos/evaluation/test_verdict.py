@@ -2,6 +2,9 @@ import pytest
 
 from kallos.evaluation.results import Comparison
 from kallos.evaluation.verdict import decide
+from kallos.specs.metrics import BUILT_IN
+
+DIRECTION = BUILT_IN["direction"]
 
 
 def against(other, *, p, skill=0.05):
@@ -30,6 +33,7 @@ def verdict(
     is_like_returns=True,
     holdout_evaluations=1,
     tests=1,
+    metric=BUILT_IN["rmse"],
 ):
     return decide(
         against(by, p=baseline, skill=skill),
@@ -39,6 +43,7 @@ def verdict(
         is_like_returns=is_like_returns,
         holdout_evaluations=holdout_evaluations,
         tests=tests,
+        metric=metric,
     )
 
 
@@ -70,6 +75,20 @@ def test_the_first_reason_says_against_what_and_by_how_much():
     assert "is not significantly better than the best baseline (zero)" in verdict(0.5, by="zero").reasons[0]
     assert "its RMSE is 2.0% higher (" in verdict(0.8, skill=-0.02).reasons[0]
     assert "the champion" in verdict(champion=0.5).reasons[1]
+
+
+def test_a_difference_of_directions_is_said_as_one_and_higher_is_better():
+    reasons = verdict(0.001, skill=0.041, har=0.3, har_skill=0.0004, ridge=0.9, ridge_skill=-0.0123, metric=DIRECTION)
+    assert reasons.reasons == (
+        "The model is significantly better than the best baseline (last) at the 1% level: its direction is 0.041 "
+        "higher (98% confidence interval of the skill: +0.021 to +0.061; p = 0.001).",
+        "The model is not significantly better than HAR, a regression on the means of the last 1, 5 and 22 values, "
+        "which takes seconds to fit: its direction is the same to within 0.0005.",
+        "The model is worse than the baseline ridge, a regression on lags, which takes seconds to fit: its direction "
+        "is 0.0123 lower.",
+    )
+    leak = verdict(skill=0.25, by="zero", metric=DIRECTION).reasons[-1]
+    assert leak.startswith("A skill of +0.25 is too good to be true")
 
 
 def test_evaluations_are_said_with_the_level_that_they_leave():

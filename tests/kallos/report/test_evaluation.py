@@ -1,6 +1,11 @@
+from io import StringIO
+
 import numpy as np
 import pandas as pd
+import pytest
+from rich.console import Console
 
+from flows.terminal.evaluation import show_evaluation
 from kallos.evaluation.results import Comparison, ForecastScores, HoldoutEvaluation, Verdict
 from kallos.report.evaluation import evaluation_markdown, headline, score_rows
 from kallos.report.holdout_pictures import evaluation_png
@@ -64,6 +69,62 @@ def test_the_verdict_comes_first_with_its_interval_and_the_hold_out():
     # The last value errs as much as the model, and zero by .0203.
     assert "| last | 0.00% | 0.02 |" in text
     assert "| zero | +1.48% | 0.0203 |" in text
+
+
+def by_direction() -> HoldoutEvaluation:
+    """An evaluation of a study by direction, whose model is right more often than the baseline."""
+    shares = {"model": 0.55, "zero": 0.5, "last": 0.6}
+    against = small_evaluation().against_baseline.model_copy(update={"skill": 0.05, "low": -0.01, "high": 0.11})
+    return small_evaluation().model_copy(
+        update={
+            "scores": {
+                name: ForecastScores(values={**SCORES, "direction": share, "rank_ic": share - 0.5, "sharpe": None})
+                for name, share in shares.items()
+            },
+            "against_baseline": against,
+            "beside": {},
+            "metric": "direction",
+            "direction": "maximize",
+            "loss": "wrong sign",
+            "compared_by_metric": "direction",
+        }
+    )
+
+
+def test_by_a_metric_that_goes_up_the_highest_comes_first_and_skills_are_differences():
+    assert [row["forecaster"] for row in score_rows(by_direction())] == ["last", "model", "zero"]
+    assert headline(by_direction()).startswith(
+        "ship: 0.05 better than zero (95% confidence interval -0.01 to +0.11, p = 0.0019)"
+    )
+    text = evaluation_markdown(by_direction())
+    assert "| zero | +0.05 |" in text
+    assert "| last | -0.05 |" in text
+    assert "The tests compare the wrong sign." in text
+
+
+def test_a_correlation_has_no_loss_so_the_tests_compare_squared_errors():
+    by_correlation = by_direction().model_copy(
+        update={"metric": "rank_ic", "loss": "squared error", "compared_by_metric": "rmse"}
+    )
+    text = evaluation_markdown(by_correlation)
+    assert "rank IC is not a mean over forecasts, so the tests compare the squared error." in text
+    assert "5.00% better than zero" in text
+
+
+@pytest.mark.parametrize(("width", "n_tables"), [(200, 1), (80, 3), (60, 4)])
+def test_the_terminal_has_all_metrics_in_as_many_tables_as_its_width_needs(width, n_tables):
+    metrics = dict.fromkeys(("ic", "sharpe", "sharpe_proportional", "turnover", "expectancy"), 0.123456)
+    scores = {name: ForecastScores(values={**each.values, **metrics}) for name, each in by_direction().scores.items()}
+    console = Console(width=width, file=StringIO())
+    show_evaluation(console, by_direction().model_copy(update={"scores": scores}))
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    printed = " ".join(" ".join(lines).split())
+    assert sum(line.count("forecaster") for line in lines) == n_tables
+    assert printed.count("expectancy") == printed.count("turnover") == 1
+    assert "skill over" in printed
+    row = next(line for line in lines if " zero " in line)
+    assert "+0.05" in row
 
 
 def test_the_picture_is_the_same_for_the_same_evaluation():
