@@ -15,6 +15,7 @@ def test_a_part_that_is_not_measured_is_one_line_that_names_those_that_are(words
 def test_the_smallest_run_of_the_simulation_of_choosing_fills_its_tables(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["benchmarks.choosing", "1"])
     monkeypatch.setattr(choosing, "CASES", choosing.CASES[:1])
+    monkeypatch.setenv("COLUMNS", "200")
     choosing.main()
     shown = capsys.readouterr().out
     assert shown.count("independent") == 3
