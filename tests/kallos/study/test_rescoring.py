@@ -122,10 +122,7 @@ def test_trials_whose_forecasts_are_gone_are_named_and_left_out(left):
     assert sorted(each.trial for each in rescored.trials) == [0, 2, 3, 5]
 
 
-def test_without_the_studys_rows_there_is_no_baseline_and_no_skill(left, tmp_path):
-    for snapshot in (tmp_path / "snapshots").iterdir():
-        snapshot.unlink()
-    assert kept_rows(left.study.data, str(tmp_path / "snapshots")) is None
+def test_without_the_studys_rows_there_is_no_baseline_and_no_skill(left):
     rescored = rescore(left.study, "mae", left.cache, None)
     assert (rescored.baseline, rescored.baseline_value) == (None, None)
     assert {each.skill for each in rescored.trials} == {None}
