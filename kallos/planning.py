@@ -24,7 +24,7 @@ from kallos.folds.panel import Panel
 from kallos.folds.study import cut_panel, inner_cuts_of, is_short
 from kallos.scoring.job import FitSpec, FoldJob, rows_sha256
 from kallos.scoring.machine import version_here
-from kallos.scoring.metrics import Scores, mean, score_by
+from kallos.scoring.metrics import Scores, mean, means_of_defined, score_by
 from kallos.specs.metrics import RMSE, Metric, metric_of, metric_source
 from kallos.specs.study import TuneSpec
 from kallos.storage import json_sha256
@@ -153,7 +153,7 @@ class StudyPlan:
 
     @cached_property
     def baseline_values(self) -> dict[str, float]:
-        """Mean error over the folds of each baseline that is scored, whether it counts or not."""
+        """Mean score over the folds of each baseline that is scored, whether it counts or not."""
         return mean_baseline_values(self.windows)
 
     @cached_property
@@ -161,9 +161,14 @@ class StudyPlan:
         """The best by mean over the folds of the baselines that count."""
         return best_baseline(self.baseline_values, self.spec.baselines, metric_of(self.spec.metric))
 
+    @cached_property
+    def baseline_metrics(self) -> dict[str, Scores]:
+        """Mean over the folds of each baseline by each metric."""
+        return mean_baseline_metrics(self.windows)
+
     @property
     def baseline_value(self) -> float:
-        """Mean error over the folds of the best baseline."""
+        """Mean score over the folds of the best baseline."""
         return self.baseline_values[self.baseline]
 
     def fitting(self, params: Params) -> dict[str, Any]:
@@ -260,9 +265,15 @@ def _can_be_scored(panel: Panel, current_fold: Fold, spec: TuneSpec, longest_inp
 
 
 def mean_baseline_values(windows: Sequence[FoldWindow]) -> dict[str, float]:
-    """Return the mean error over the folds of each baseline; empty without folds."""
+    """Return the mean score over the folds of each baseline; empty without folds."""
     names = windows[0].baseline_values if windows else ()
     return {name: mean([window.baseline_values[name] for window in windows]) for name in names}
+
+
+def mean_baseline_metrics(windows: Sequence[FoldWindow]) -> dict[str, Scores]:
+    """Return the mean over the folds of each baseline by each metric, where it is defined; empty without folds."""
+    names = windows[0].baseline_metrics if windows else ()
+    return {name: means_of_defined([window.baseline_metrics[name] for window in windows]) for name in names}
 
 
 def best_baseline(values: Mapping[str, float], named: Sequence[str], metric: Metric) -> str:

@@ -6,7 +6,13 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.metadata import requires
-from typing import Any
+from typing import Any, Literal
+
+# What a skill is: a share of the other's score, or the difference of the scores.
+SkillIs = Literal["share", "difference"]
+
+# A difference that is smaller is rounding error.
+_ROUNDING = 1e-12
 
 
 def pip_install(package: str) -> str:
@@ -18,20 +24,41 @@ def pip_install(package: str) -> str:
     return " ".join(["pip install", *map(shlex.quote, of_extra or [package])])
 
 
-def signed(skill: float | None) -> str:
-    """Return a skill in percent with its sign (zero without one), or an empty text for None."""
+def signed(skill: float | None, skill_is: SkillIs) -> str:
+    """Return a skill with its sign, `+4.20%` or `+0.0123` (zero without one), or an empty text for None."""
     if skill is None:
         return ""
-    text = f"{skill:+.2%}"
-    return "0.00%" if text[1:] == "0.00%" else text
+    text = _figures(abs(skill), skill_is)
+    return text if _is_zero(text) else f"{'+' if skill > 0 else '-'}{text}"
 
 
-def compared_to(skill: float, other: str) -> str:
-    """Compare a forecaster to another in words: `4.20% better than zero`."""
-    share = f"{abs(skill):.2%}"
-    if share == "0.00%":
+def skill_text(skill: float, skill_is: SkillIs) -> str:
+    """Return a skill for a page, with a true minus sign: `4.20%`, or the difference `+0.0123` with its sign."""
+    if skill_is == "share":
+        return percent(skill)
+    return signed(skill, skill_is).replace("-", "\u2212")
+
+
+def skill_tick(skill: float, skill_is: SkillIs) -> str:
+    """Return a skill at an axis, with as few digits as needed."""
+    return percent(skill, digits=None) if skill_is == "share" else f"{round(skill, 9):g}".replace("-", "\u2212")
+
+
+def compared_to(skill: float, other: str, skill_is: SkillIs) -> str:
+    """Compare a forecaster to another in words: `4.20% better than zero`, or `0.0123 better than zero`."""
+    text = _figures(abs(skill), skill_is)
+    if _is_zero(text):
         return f"as good as {other}"
-    return f"{share} {'better' if skill > 0 else 'worse'} than {other}"
+    return f"{text} {'better' if skill > 0 else 'worse'} than {other}"
+
+
+def _figures(size: float, skill_is: SkillIs) -> str:
+    """Return the size of a skill: a share in percent, a difference with three significant digits."""
+    return f"{size:.2%}" if skill_is == "share" else f"{size if size > _ROUNDING else 0:.3g}"
+
+
+def _is_zero(text: str) -> bool:
+    return float(text.rstrip("%")) == 0
 
 
 def target_label(target: str | Iterable[str]) -> str:

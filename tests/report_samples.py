@@ -6,11 +6,11 @@ from typing import Any
 
 from kallos.errors import FitError
 from kallos.evaluation.results import Comparison, ForecastScores, HoldoutEvaluation, Verdict
-from kallos.models.manifest import Choice, Manifest, MemberRecord
+from kallos.models.manifest import Manifest, MemberRecord
 from kallos.report.forecasts import BestForecasts, FoldForecasts
 from kallos.scoring.job import FoldJob
 from kallos.scoring.result import FoldResult
-from kallos.study.choice import Deflation, Member, OneStandardError
+from kallos.study.choice import Choice, Deflation, Member, Simplest
 from kallos.study.result import TuningResult
 from kallos.tuner import run_tuning
 from tests.samples import error_by_parameters, fold_result, make_features, small_plan
@@ -57,7 +57,7 @@ def holdout_evaluation(decision: str = "ship", **over: Any) -> HoldoutEvaluation
         p_value=0.0042,
     )
     scores = ForecastScores(
-        value=0.0104, rmse=0.0104, mae=0.008, mase=0.97, directional_accuracy=None, rank_correlation=0.08
+        values={"rmse": 0.0104, "mae": 0.008, "mase": 0.97, "direction": None, "rank_ic": 0.08, "sharpe": -1.5}
     )
     values = {
         "model_id": "gru-ABC-1",
@@ -79,8 +79,9 @@ def holdout_evaluation(decision: str = "ship", **over: Any) -> HoldoutEvaluation
         "holdout_evaluations": 3,
         "tests": 2,
         "metric": "rmse",
+        "direction": "minimize",
         "loss": "squared error",
-        "score": "RMSE",
+        "compared_by_metric": "rmse",
         "verdict": Verdict(decision=decision, reasons=("the skill over <b>zero</b> is beyond chance",)),
     }
     return HoldoutEvaluation.model_validate({**values, **over})
@@ -146,16 +147,6 @@ def deflation(**over: Any) -> Deflation:
     return Deflation.model_validate({**values, **over})
 
 
-def one_standard_error(trial: int) -> OneStandardError:
+def simplest(trial: int) -> Simplest:
     """Return the choice of a trial of 1,000 multiply-adds a forecast instead of one of 2,500."""
-    return OneStandardError(
-        trial=trial,
-        params={},
-        value=0.01,
-        mean_difference=1e-5,
-        standard_error=2e-5,
-        quantile=1.32,
-        operations=1000,
-        best_operations=2500,
-        within=4,
-    )
+    return Simplest(trial=trial, params={}, value=0.01, operations=1000, best_operations=2500)

@@ -8,13 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.terminal.tables import WIDE
 from kallos.models.forecasting import Forecasts
 from kallos.words import counted, day
 
 Array = npt.NDArray[np.float64]
-
-# Wider than any table, to measure how wide a table is.
-_WIDE = 10_000
 
 
 def show_forecasts(console: Console, forecasts: Forecasts) -> None:
@@ -42,7 +40,7 @@ def _show_quantiles(console: Console, forecasts: Forecasts, target: int) -> None
         outer = names[:n_outer] + names[len(names) - n_outer :]
         columns = {"forecast": forecasts.point[:, target], **{name: named[name] for name in outer}}
         table = _table(forecasts, target, columns, digits=4)
-        if console.measure(table, options=console.options.update(width=_WIDE)).maximum <= console.width:
+        if console.measure(table, options=console.options.update(width=WIDE)).maximum <= console.width:
             break
     console.print(table)
     if n_outer < middle:

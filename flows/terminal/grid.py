@@ -14,7 +14,7 @@ from kallos.report.leaderboard import Leaderboard, LeaderboardEntry, notes, of, 
 from kallos.specs.study import study_title
 from kallos.study.events import StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening
-from kallos.words import counted, signed
+from kallos.words import counted
 
 _STYLES = {"baseline": "italic", "failed": "red", "waiting": "dim", "done": ""}
 
@@ -68,11 +68,10 @@ class ShownStudies:
         line = f"{number}/{len(board.entries)}  {entry.model} on {entry.asset}  "
         if entry.status == "failed":
             line += f"failed: {in_flags(str(entry.reason))}"
-        elif entry.value is not None and entry.baseline_value:
-            skill = 1 - entry.value / entry.baseline_value
+        elif entry.value is not None:
             line += (
                 f"{entry.metric} {value(entry.value)}  baseline {value(entry.baseline_value)} ({entry.baseline})  "
-                f"{signed(skill)}"
+                f"{entry.shown_skill}"
             )
         if entry.pending:
             line += f"  ({entry.trials} of {entry.n_trials} trials, {entry.pending} pending)"
@@ -114,7 +113,7 @@ def show_leaderboard(console: Console, board: Leaderboard) -> None:
             rank_text(row.rank),
             row.model,
             value(row.value),
-            signed(row.skill),
+            row.shown_skill,
             of(row.folds_won, row.folds),
             of(row.trials, row.n_trials),
             "" if row.status in ("done", "baseline") else row.status,

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kallos.specs.metrics import metric_label, metric_of
+from kallos.specs.metrics import metric_label, metric_of, recorded_metric
 from kallos.study.catalogue import RecordedStudy, StudySummary
 from kallos.study.comparison import StudyComparison
 from kallos.study.rescoring import Rescored
@@ -31,7 +31,7 @@ def show_list(console: Console, studies: Sequence[StudySummary]) -> None:
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
     for study, row in zip((None, *studies), rows, strict=True):
         if study is not None:
-            name = Text.assemble((study.name, "bold"), "  ", (_states(study), "dim"))
+            name = Text.assemble((study.name, "bold"), "  ", (_remarks(study), "dim"))
             console.print(name, soft_wrap=True)
         for cell, (_, side), width in zip(row, _LISTED, widths, strict=True):
             cell.align(side, width)
@@ -39,12 +39,13 @@ def show_list(console: Console, studies: Sequence[StudySummary]) -> None:
 
 
 def _listed(study: StudySummary) -> list[Text]:
+    skill = signed(study.skill, study.recorded_metric.skill_is)
     state = ("running", "bold green") if study.is_running else f"{study.last_activity:%Y-%m-%d %H:%M}"
     return [
         Text(_progress(study)),
         _best(study),
         Text.assemble(_value(study.baseline_value), (f" {study.baseline}", "dim")),
-        Text(signed(study.skill), "green" if study.skill is not None and study.skill > 0 else ""),
+        Text(skill, "green" if study.skill is not None and study.skill > 0 else ""),
         Text.assemble(state),
     ]
 
@@ -89,7 +90,7 @@ def show_comparison(console: Console, comparison: StudyComparison) -> None:
     rows = [(study.summary, study) for study in comparison.studies]
     table.add_row("best", *(_marked(each, comparison) for each, _ in rows))
     table.add_row("baseline", *(_value(each.baseline_value) for each, _ in rows))
-    table.add_row("skill", *(signed(each.skill) for each, _ in rows))
+    table.add_row("skill", *(signed(each.skill, each.recorded_metric.skill_is) for each, _ in rows))
     table.add_row("folds won", *(_won(study) for _, study in rows))
     table.add_row("trials", *(_progress(each) for each, _ in rows))
     if comparison.comparable:
@@ -122,7 +123,7 @@ def show_rescored(console: Console, rescored: Rescored) -> None:
         table.add_row(
             str(each.trial),
             _value(each.value),
-            signed(each.skill),
+            signed(each.skill, metric.skill_is),
             _value(each.own_value),
             str(each.rank),
             Text(params),
@@ -158,21 +159,31 @@ def _facts(study: RecordedStudy) -> Iterator[str]:
     yield f"data: {counted(data.rows, 'row')}, {day(data.start)} to {day(data.end)}, {data.sha256[:12]}"
     if study.warm_start.study:
         yield f"warm start: {counted(len(study.warm_start.params), 'parameter set')} of {study.warm_start.study}"
+    if len(summary.objectives) > 1 or summary.recorded_metric.is_maximised:
+        metrics = (recorded_metric(name, direction) for name, direction in summary.objectives.items())
+        yield f"tuned by {', '.join(metric.label_with_better for metric in metrics)}"
     if summary.best_value is not None:
+        skill = signed(summary.skill, summary.recorded_metric.skill_is)
         yield (
             f"best {metric_label(summary.metric)} {_value(summary.best_value)}, baseline ({summary.baseline}) "
-            f"{_value(summary.baseline_value)}, skill {signed(summary.skill)}, {_won(study)} folds won"
+            f"{_value(summary.baseline_value)}, skill {skill}, {_won(study)} folds won"
         )
 
 
 def _best_trials(study: RecordedStudy) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("trial", metric_label(study.summary.metric), "seconds"):
+    objectives = study.summary.objectives
+    for heading in ("trial", *map(metric_label, objectives), "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("parameters", overflow="fold")
     for trial in study.best_trials:
         params = ", ".join(f"{name}={short(value)}" for name, value in trial.params.items())
-        table.add_row(str(trial.number), _value(trial.value), f"{trial.seconds:.1f}", Text(params))
+        table.add_row(
+            str(trial.number),
+            *(_value(trial.values[name]) for name in objectives),
+            f"{trial.seconds:.1f}",
+            Text(params),
+        )
     return table
 
 
@@ -184,13 +195,13 @@ def _folds(study: RecordedStudy) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     scores = study.best.scores if study.best else (None,) * len(study.windows)
     for number, (window, score) in enumerate(zip(study.windows, scores, strict=True), start=1):
-        baseline = window.baseline_values[study.summary.baseline]
+        baseline, metric = window.baseline_values[study.summary.baseline], study.summary.recorded_metric
         table.add_row(
             str(number),
             f"{day(window.validation_start)[:10]} to {day(window.validation_end)[:10]}",
             _value(score.value) if score else _NONE,
             _value(baseline),
-            signed(1 - score.value / baseline if score and baseline else None),
+            signed(metric.skill(score.value, baseline) if score else None, metric.skill_is),
         )
     return table
 
@@ -206,6 +217,13 @@ def _progress(study: StudySummary) -> str:
 def _states(study: StudySummary) -> str:
     counts = {"pruned": study.trials.pruned, "failed": study.trials.failed, "open": study.trials.open}
     return ", ".join(f"{number} {state}" for state, number in counts.items() if number) or "all complete"
+
+
+def _remarks(study: StudySummary) -> str:
+    """Return the states of its trials, and the objectives if there are several."""
+    if len(study.objectives) == 1:
+        return _states(study)
+    return f"{_states(study)}; by {', '.join(map(metric_label, study.objectives))}"
 
 
 def _marked(study: StudySummary, comparison: StudyComparison) -> Text:

@@ -14,14 +14,15 @@ from flows.wording import Console
 from kallos.choosing.lines import choosing_lines
 from kallos.planning import StudyPlan
 from kallos.report.columns import ColumnImportance, columns_line
-from kallos.report.rows import architecture_rows, fold_rows
+from kallos.report.rows import architecture_rows, fold_rows, metric_rows
+from kallos.specs.metrics import Metric, metric_of, metric_of_one_target
 from kallos.specs.study import TuneSpec, metric_with_unit, study_title
 from kallos.storage import address_of
 from kallos.study import lines
 from kallos.study.best_params import shown_address
 from kallos.study.choice import NO_CHOICE, HonestChoice
 from kallos.study.events import FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
-from kallos.study.lines import opening, run_summary, trial_label
+from kallos.study.lines import opening, run_summary, scores_in_words, trial_label
 from kallos.study.names import BEST_PARAMS, REPORT, latest_name, study_folder
 from kallos.study.result import PartScore, TuningResult
 from kallos.study.trials import TrialRecord
@@ -71,26 +72,27 @@ class ShownStudy:
             case FoldScored():
                 self._progress.advance(self._task)
             case TrialFinished(trial, best) if self._started is not None:
-                self._show_trial(trial, _best_against_baseline(best, self._started.plan), self._started)
+                self._show_trial(trial, best, self._started)
             case StudyFinished():
                 self.finished = event
                 self._print(run_summary(event))
             case StepStarted(doing):
                 self._print(doing)
 
-    def _show_trial(self, trial: TrialRecord, best: str, started: StudyStarted) -> None:
+    def _show_trial(self, trial: TrialRecord, best: TrialRecord | None, started: StudyStarted) -> None:
         plan, n_trials = started.plan, started.n_trials
         self._progress.update(
             self._task,
             # A pruned or failed trial skips folds.
             advance=len(plan.folds) - len(trial.scores),
             trial=f"{min(trial.number + 2, n_trials)}/{n_trials}",
-            best=best,
+            best=_best_against_baseline(best, plan),
         )
         if not self._console.is_terminal:
-            outcome = lines.outcome(trial, plan.spec.metric)
+            outcome = lines.outcome(trial, plan.spec.objectives, digits=4)
+            so_far = f"best {best.value:.4g}  " if best else ""
             self._print(
-                f"{trial.number + 1}/{n_trials}  {trial_label(trial)}  {outcome}  {best}  {trial.seconds:.1f} s of fits"
+                f"{trial.number + 1}/{n_trials}  {trial_label(trial)}  {outcome}  {so_far}{trial.seconds:.1f} s"
             )
 
     def close(self) -> None:
@@ -118,7 +120,7 @@ def show_result(
 ) -> None:
     """Print what a study has found, and where the result and the report are."""
     address = shown_address(result, results, BEST_PARAMS)
-    metric = metric_with_unit(result.spec)
+    metric, skill_is = metric_with_unit(result.spec), result.metric.skill_is
     title = f"{study_title(result.spec)}: {metric} of the best trial ({result.best.number})"
     table = titled(title)
     for heading in ("fold", "validation"):
@@ -132,18 +134,25 @@ def show_result(
             f"{row['validation_start'][:10]} to {row['validation_end'][:10]}",
             f"{row['value']:.6g}",
             f"{row['baseline_value']:.6g}",
-            signed(row["skill"]),
+            signed(row["skill"], skill_is),
         )
     table.add_section()
-    table.add_row("mean", "", f"{result.best_value:.6g}", f"{result.baseline_value:.6g}", signed(result.skill))
+    table.add_row(
+        "mean", "", f"{result.best_value:.6g}", f"{result.baseline_value:.6g}", signed(result.skill, skill_is)
+    )
     console.print(table)
-    for part, scores in (("asset", result.by_asset), ("target", result.by_target)):
+    if result.spec.metrics or len(result.spec.objectives) > 1:
+        console.print(_metric_table(result))
+    of_target = metric_of(metric_of_one_target(result.spec.metric))
+    for part, scores, by in (("asset", result.by_asset, result.metric), ("target", result.by_target, of_target)):
         if len(scores) > 1:
-            console.print(_part_table(part, scores))
+            console.print(_part_table(part, scores, by))
     architectures = architecture_rows(result)
     if architectures:
         console.print(_architecture_table(architectures))
     console.print(lines.verdict(result))
+    if result.is_picked:
+        console.print(lines.pick_line(result))
     for line in choosing_lines(result, chosen):
         console.print(line)
     params = ", ".join(f"{name}={short(value)}" for name, value in result.best.params.items())
@@ -164,10 +173,19 @@ def show_result(
         )
 
 
-def _part_table(part: str, scores: Sequence[PartScore]) -> Table:
+def _metric_table(result: TuningResult) -> Table:
+    """Return a row for each metric: the best trial, the baseline of the verdict, and which scores are better."""
+    table = titled("by metric, mean over the folds", "metric", numbers=("best", "baseline", "better"))
+    for row in metric_rows(result):
+        scores = (_score(row["value"]), _score(row["baselines"][result.baseline]))
+        table.add_row(Text(row["label"]), *scores, row["better"])
+    return table
+
+
+def _part_table(part: str, scores: Sequence[PartScore], metric: Metric) -> Table:
     table = titled(f"by {part}, mean over the folds", part, numbers=("best", "baseline", "skill"))
     for each in scores:
-        values = (f"{each.value:.6g}", f"{each.baseline_value:.6g}", signed(each.skill))
+        values = (f"{each.value:.6g}", f"{each.baseline_value:.6g}", signed(each.skill, metric.skill_is))
         table.add_row(Text(f"{each.name} (baseline: {each.baseline})"), *values)
     return table
 
@@ -180,6 +198,10 @@ def _architecture_table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
+
+
 def _headlines(started: StudyStarted) -> Iterator[str]:
     plan = started.plan
     first, last = plan.windows[0], plan.windows[-1]
@@ -188,6 +210,8 @@ def _headlines(started: StudyStarted) -> Iterator[str]:
         f"{day(first.validation_start)} to {day(last.validation_end)}"
     )
     yield from opening(started)
+    baseline = scores_in_words(plan.baseline_metrics[plan.baseline], plan.spec.objectives, digits=4)
+    yield f"the baseline ({plan.baseline}) has {baseline}"
 
 
 def _best_against_baseline(best: TrialRecord | None, plan: StudyPlan) -> str:

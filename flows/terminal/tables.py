@@ -3,6 +3,9 @@
 from rich.table import Table
 from rich.text import Text
 
+# Wider than any table, to measure how wide a table is.
+WIDE = 10_000
+
 
 def titled(title: str, *words: str, numbers: tuple[str, ...] = ()) -> Table:
     """Return a table with a title, columns of words, and then columns of numbers."""

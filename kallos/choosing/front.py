@@ -29,9 +29,9 @@ def front(trials: Sequence[TrialRecord], objectives: Sequence[str]) -> tuple[Tri
 def pick(trials: Sequence[TrialRecord], spec: TuneSpec) -> TrialRecord | None:
     """Return the trial that the study's rule picks, or None if no trial is complete.
 
-    By default it is the best by the first objective or, with several, of those within one standard error of it
-    (`one_error`) the best by the second, then by the next ones. A trial number is taken as it is. Raises `UsageError`
-    for the number of a trial that is not complete.
+    By default it is the best by the first objective or, with several, of those on the front within one standard error
+    of it (`one_error`) the best by the second, then by the next ones. A trial number is taken as it is. Raises
+    `UsageError` for the number of a trial that is not complete.
     """
     complete = complete_trials(trials)
     if not complete:
@@ -43,10 +43,16 @@ def pick(trials: Sequence[TrialRecord], spec: TuneSpec) -> TrialRecord | None:
             raise UsageError(f"`pick` must be the number of a complete trial, and {spec.pick} is none of {numbers}")
         return chosen[0]
     first, *others = spec.objectives
-    near = complete if spec.pick == "first" else _within_one_error(complete, first)
+    near = complete if spec.pick == "first" else _near_on_front(complete, spec.objectives)
     order = (first, *others) if spec.pick == "first" else (*others, first)
     losses = _losses([trial.values for trial in near], order)
     return min(zip(losses.tolist(), near, strict=True), key=lambda each: (each[0], each[1].number))[1]
+
+
+def _near_on_front(complete: Sequence[TrialRecord], objectives: Sequence[str]) -> list[TrialRecord]:
+    # A trial that is dominated by one that is not near, because it differs from the best more steadily, is left out.
+    undominated = {trial.number for trial in front(complete, objectives)}
+    return [trial for trial in _within_one_error(complete, objectives[0]) if trial.number in undominated]
 
 
 def _within_one_error(complete: Sequence[TrialRecord], objective: str) -> list[TrialRecord]:

@@ -19,7 +19,7 @@ from kallos.scoring.losses import loss_of
 from kallos.scoring.metrics import rmse
 from kallos.scoring.targets import behaves_like_a_level
 from kallos.specs.baselines import ALWAYS_SCORED
-from kallos.specs.metrics import QLIKE
+from kallos.specs.metrics import QLIKE, metric_of
 from kallos.words import shorten
 
 
@@ -118,7 +118,10 @@ def evaluate_forecasts(
         n_origins=len(actual),
         data_sha256=frame_sha256(holdout.frame),
         level=LEVEL,
-        scores={name: score_forecasts(actual, each, spec.metric, scoring) for name, each in forecasters.items()},
+        scores={
+            name: score_forecasts(actual, each, spec.objectives, spec.metrics, scoring)
+            for name, each in forecasters.items()
+        },
         rmse_by_member={label: rmse(each.over(unit).mean - actual) for label, each in forecasts.items()},
         baseline=best_baseline,
         against_baseline=against_baseline,
@@ -134,11 +137,12 @@ def evaluate_forecasts(
             is_like_returns=not behaves_like_a_level(holdout.history).any(),
             holdout_evaluations=holdout_evaluations,
             tests=tests,
-            score=loss.score,
+            metric=loss.metric,
         ),
         metric=spec.metric,
+        direction=metric_of(spec.metric).direction,
         loss=loss.name,
-        score=loss.score,
+        compared_by_metric=loss.metric.name,
     )
 
 

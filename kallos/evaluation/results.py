@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from kallos.features.moments import Timestamp
+from kallos.scoring.metrics import Scores, score_by
+from kallos.specs.metrics import BUILT_IN, Direction, Metric, recorded_metric
 from kallos.words import target_label
 
 Decision = Literal["ship", "keep", "not shown"]
@@ -17,26 +19,22 @@ class Result(BaseModel):
 
 
 class ForecastScores(Result):
-    """One forecaster's scores over all pairs of origin and step; None if a score is not defined.
+    """One forecaster's scores over all pairs of origin and step.
 
-    `value` is the study's metric. `value`, `rmse` and `mae` are in the target's own units, or in standard deviations of
-    each target if there are several; the others have no unit.
+    `values` has them by metric: the study's metrics, RMSE, MAE, MASE, direction and rank IC; None where one is not
+    defined. Errors are in the target's own units, or in standard deviations of each target if there are several.
     """
 
-    value: float
-    rmse: float
-    mae: float
-    mase: float | None
-    directional_accuracy: float | None
-    rank_correlation: float | None
+    values: Scores
 
 
 class Comparison(Result):
     """The model compared with another forecaster, origin by origin.
 
-    `skill` is the share of the other's score (such as the RMSE) that the model saves, with the interval `low` to `high`
-    by block bootstrap. `statistic` and `p_value` are those of the one-sided Diebold-Mariano test of equal accuracy,
-    whose alternative is that the model is more accurate, before correction for the number of tests.
+    `skill` is that of the metric that compares them (`Metric.skill`: the share of the other's RMSE that the model
+    saves, or by how much its direction is higher), with the interval `low` to `high` by block bootstrap. `statistic`
+    and `p_value` are those of the one-sided Diebold-Mariano test of equal accuracy, whose alternative is that the model
+    is more accurate, before correction for the number of tests.
     """
 
     other: str
@@ -63,10 +61,11 @@ class HoldoutEvaluation(Result):
 
     `baseline` names the one (or the best one for each target) with the least mean loss on the hold-out itself of those
     that the study names, so the hardest to beat. `beside` compares the model with HAR and ridge, which decide nothing
-    unless the study names them; one that cannot be scored is left out. `metric` is what the study minimised. The
-    comparisons use `loss`, whose mean is the metric, or the squared error if there is none; skills are shares of its
-    `score`. `holdout_evaluations` counts all evaluations on rows of this hold-out so far, including this one, and
-    `tests` the distinct pairs of model and window.
+    unless the study names them; one that cannot be scored is left out. `metric` is the study's first objective, and
+    `direction` which way it is better. The comparisons use `loss`, whose mean is the metric, or the squared error if
+    there is none; skills are by the metric that follows from its mean, `compared_by_metric`. `holdout_evaluations`
+    counts all evaluations on rows of this hold-out so far, including this one, and `tests` the distinct pairs of model
+    and window.
     """
 
     model_id: str
@@ -89,8 +88,9 @@ class HoldoutEvaluation(Result):
     tests: int = Field(ge=1)
     verdict: Verdict
     metric: str
+    direction: Direction
     loss: str
-    score: str
+    compared_by_metric: str
 
     @property
     def target_label(self) -> str:
@@ -103,9 +103,19 @@ class HoldoutEvaluation(Result):
         return self.target if isinstance(self.target, str) else self.target[0]
 
     @property
-    def metric_label(self) -> str:
-        """The name of the study's metric for people: `RMSE`."""
-        return self.metric if ":" in self.metric else self.score
+    def study_metric(self) -> Metric:
+        """The study's metric."""
+        return recorded_metric(self.metric, self.direction)
+
+    @property
+    def compared_by(self) -> Metric:
+        """The metric whose losses the tests compare, of which the skills are."""
+        return BUILT_IN[self.compared_by_metric]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that forecasters are scored by, the study's first."""
+        return tuple(self.scores["model"].values)
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -115,6 +125,7 @@ class HoldoutEvaluation(Result):
         return (self.against_baseline, *others, *champion)
 
     @property
-    def errors(self) -> dict[str, float]:
-        """Each forecaster's error by the study's metric."""
-        return {name: scores.value for name, scores in self.scores.items()}
+    def by_metric(self) -> dict[str, float]:
+        """Each forecaster's score by the study's metric, the best first."""
+        scores = {name: score_by(each.values, self.metric) for name, each in self.scores.items()}
+        return dict(sorted(scores.items(), key=lambda each: self.study_metric.as_loss(each[1])))

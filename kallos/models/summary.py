@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from kallos.architectures.study_space import model_of
 from kallos.models.manifest import Manifest
+from kallos.specs.metrics import metric_of
 from kallos.specs.study import Choose, metric_with_unit, study_title
 from kallos.study.choice import Member
 from kallos.words import compared_to, counted, day, short
@@ -33,10 +34,11 @@ def seed_replication_line(manifest: Manifest) -> str:
     if replicated is None:
         return "not replicated with more seeds"
     spread = "" if replicated.sd is None else f" ± {replicated.sd:.2g}"
-    label = metric_with_unit(manifest.spec)
+    label, metric = metric_with_unit(manifest.spec), metric_of(manifest.spec.metric)
+    skill = metric.skill(replicated.mean, replicated.baseline_value)
     return (
         f"{label} {replicated.mean:.6g}{spread} on the study's folds with {counted(len(replicated.seeds), 'seed')}: "
-        f"{compared_to(1 - replicated.mean / replicated.baseline_value, 'baseline')} ({replicated.baseline}, "
+        f"{compared_to(skill, 'baseline', metric.skill_is)} ({replicated.baseline}, "
         f"{replicated.baseline_value:.6g})"
     )
 

@@ -6,11 +6,11 @@ from typing import Literal
 
 from kallos.choosing.lines import choosing_lines, superiority_line
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
-from kallos.report.rows import fold_rows
+from kallos.specs.metrics import Metric
 from kallos.study.choice import Deflation, HonestChoice, Simplest
 from kallos.study.lines import near_regressions
 from kallos.study.result import TuningResult
-from kallos.words import compared_to, counted, day, percent
+from kallos.words import compared_to, counted, day, skill_text
 
 Tone = Literal["good", "caution", "bad", "open"]
 
@@ -50,7 +50,7 @@ def banner(
     """Return the verdict of a hold-out evaluation; without one, the results of the folds."""
     deflation = chosen.deflation
     of_folds = _on_folds(result, deflation)
-    of_choice = [_counting_trials(deflation), *map(_sentence, _choosing(result, chosen))]
+    of_choice = [_counting_trials(result, deflation), *map(_sentence, _choosing(result, chosen))]
     note = None if deflation is None else f"{_sentence(deflation.method)} Sources: {_sentence(deflation.source)}"
     if evaluation is None:
         return Banner(
@@ -78,9 +78,9 @@ def _on_holdout(evaluation: HoldoutEvaluation) -> tuple[KeyFigure, ...]:
     baseline = evaluation.against_baseline
     return (
         KeyFigure(
-            percent(baseline.skill),
+            skill_text(baseline.skill, evaluation.compared_by.skill_is),
             f"skill over the baseline ({evaluation.baseline}) on the hold-out",
-            interval(baseline),
+            interval(baseline, evaluation.compared_by),
         ),
         KeyFigure(
             f"{min(baseline.p_value * evaluation.tests, 1):.2g}",
@@ -97,36 +97,44 @@ def _on_holdout(evaluation: HoldoutEvaluation) -> tuple[KeyFigure, ...]:
     )
 
 
-def interval(comparison: Comparison) -> str:
-    """Return the confidence interval of a skill in words."""
-    return f"{percent(comparison.low)} to {percent(comparison.high)} ({comparison.confidence:.0%} confidence)"
+def interval(comparison: Comparison, metric: Metric) -> str:
+    """Return the confidence interval of a skill by this metric in words."""
+    low, high = (skill_text(each, metric.skill_is) for each in (comparison.low, comparison.high))
+    return f"{low} to {high} ({comparison.confidence:.0%} confidence)"
 
 
 def _on_folds(result: TuningResult, deflation: Deflation | None) -> tuple[KeyFigure, ...]:
-    skill = KeyFigure(percent(result.skill), f"skill over the baseline ({result.baseline}) on the folds", _won(result))
+    skill_is = result.metric.skill_is
+    name = f"skill over the baseline ({result.baseline}) on the folds"
+    skill = KeyFigure(skill_text(result.skill, skill_is), name, _won(result))
     if deflation is None:
         return (skill,)
     note = f"the choice overfits in {deflation.overfitting:.0%} of splits"
-    return skill, KeyFigure(percent(deflation.skill), "skill after deflation for the choice", note)
+    return skill, KeyFigure(skill_text(deflation.skill, skill_is), "skill after deflation for the choice", note)
 
 
 def _folds_say(result: TuningResult) -> str:
+    which = "trial picked from" if result.is_picked else "best of"
+    comparison = compared_to(result.skill, f"baseline ({result.baseline})", result.metric.skill_is)
     return (
-        f"The best of {counted(len(result.trials), 'trial')} is "
-        f"{compared_to(result.skill, f'baseline ({result.baseline})')}, with a mean {result.spec.metric_label} of "
+        f"The {which} {counted(len(result.trials), 'trial')} is {comparison}, with a mean {result.metric.label} of "
         f"{result.best_value:.6g} against {result.baseline_value:.6g}, and is {_won(result)}{near_regressions(result)}."
     )
 
 
-def _counting_trials(deflation: Deflation | None) -> str:
+def _counting_trials(result: TuningResult, deflation: Deflation | None) -> str:
     if deflation is None:
         return (
             "It is unknown how much of the skill is due to choosing the best trial: an estimate needs at least two "
             "complete trials and three folds."
         )
-    left = "no skill" if deflation.skill <= 0 else f"a skill of {percent(deflation.skill)}"
+    apparent, deflated = (
+        skill_text(skill, result.metric.skill_is) for skill in (deflation.apparent_skill, deflation.skill)
+    )
+    left = "no skill" if deflation.skill <= 0 else f"a skill of {deflated}"
+    which = "trial picked from" if result.is_picked else "best of"
     return (
-        f"The best of {counted(deflation.trials, 'complete trial')} has a skill of {percent(deflation.apparent_skill)} "
+        f"The {which} {counted(deflation.trials, 'complete trial')} has a skill of {apparent} "
         f"on the folds that chose it, and a trial chosen in this way has {left} on other folds. If the folds are split "
         f"into two halves, the best trial of one half is no better than the median trial on the other half in "
         f"{deflation.overfitting:.0%} of splits."
@@ -156,8 +164,7 @@ def _simplest(result: TuningResult, simplest: Simplest) -> str:
 
 
 def _won(result: TuningResult) -> str:
-    won = sum(row["value"] < row["baseline_value"] for row in fold_rows(result)[: len(result.windows)])
-    return f"better in {won} of {counted(len(result.windows), 'fold')}"
+    return f"better in {result.folds_won} of {counted(len(result.windows), 'fold')}"
 
 
 def _sentence(text: str) -> str:

@@ -9,10 +9,11 @@ from pydantic import ValidationError
 from kallos.errors import KallosError, UsageError, explain
 from kallos.evaluation.results import Comparison, HoldoutEvaluation
 from kallos.models.files import read_manifest
+from kallos.specs.metrics import metric_label
 from kallos.storage import Folder, read_at
 from kallos.study.names import evaluated_model, evaluation_name, model_folder
 from kallos.study.result import TuningResult
-from kallos.words import compared_to, counted, day, scrubbed, signed
+from kallos.words import SkillIs, compared_to, counted, day, scrubbed, signed
 
 
 def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
@@ -26,15 +27,16 @@ def write_evaluation(evaluation: HoldoutEvaluation, folder: str) -> str:
 
 def headline(evaluation: HoldoutEvaluation) -> str:
     """Return the verdict in one line, with the skill and the hold-out."""
-    skill = skill_line(evaluation.against_baseline, evaluation.tests)
+    skill = skill_line(evaluation.against_baseline, evaluation.compared_by.skill_is, evaluation.tests)
     return f"{evaluation.verdict.decision}: {skill}, over {span(evaluation)}"
 
 
-def skill_line(comparison: Comparison, tests: int) -> str:
+def skill_line(comparison: Comparison, skill_is: SkillIs, tests: int) -> str:
     """Return how the model compares with another forecaster, with the p-value corrected for the tests."""
+    low, high = signed(comparison.low, skill_is), signed(comparison.high, skill_is)
     return (
-        f"{compared_to(comparison.skill, comparison.other)} ({comparison.confidence:.0%} confidence interval "
-        f"{signed(comparison.low)} to {signed(comparison.high)}, p = {min(comparison.p_value * tests, 1):.2g})"
+        f"{compared_to(comparison.skill, comparison.other, skill_is)} ({comparison.confidence:.0%} confidence interval "
+        f"{low} to {high}, p = {min(comparison.p_value * tests, 1):.2g})"
     )
 
 
@@ -47,22 +49,18 @@ def span(evaluation: HoldoutEvaluation) -> str:
 
 def score_rows(evaluation: HoldoutEvaluation) -> list[dict[str, Any]]:
     """Return a row per forecaster, the best by the study's metric first; an undefined score is None."""
-    # RMSE and MAE are shown anyway.
-    doubled = {"value"} if evaluation.metric in ("rmse", "mae") else set()
-    rows = [{"forecaster": name, **scores.model_dump(exclude=doubled)} for name, scores in evaluation.scores.items()]
-    return sorted(rows, key=lambda row: evaluation.errors[row["forecaster"]])
+    return [{"forecaster": name, **evaluation.scores[name].values} for name in evaluation.by_metric]
 
 
 def score_names(evaluation: HoldoutEvaluation) -> dict[str, str]:
-    """Return the headings of the rows; that of a custom metric is the name of its function."""
-    metric = evaluation.metric_label.rpartition(":")[2]
-    names = {name: name.replace("_", " ") for name in score_rows(evaluation)[0] if name != "forecaster"}
-    return {name: metric if name == "value" else heading for name, heading in names.items()}
+    """Return the heading of each metric; that of a custom one is the name of its function."""
+    return {name: metric_label(name).rpartition(":")[2] for name in evaluation.metrics}
 
 
 def loss_line(evaluation: HoldoutEvaluation) -> str:
     """Return which loss the tests compare, and the unit of errors if it is not the target's."""
-    why = f"{evaluation.metric} is not a mean over forecasts, so the" if ":" in evaluation.metric else "The"
+    metric = evaluation.study_metric
+    why = f"{metric.label} is not a mean over forecasts, so the" if metric.loss is None else "The"
     unit = "" if isinstance(evaluation.target, str) else " Errors are in standard deviations of each target."
     return f"{why} tests compare the {evaluation.loss}.{unit}"
 
@@ -77,7 +75,8 @@ def evaluation_markdown(evaluation: HoldoutEvaluation) -> str:
         for row in score_rows(evaluation)
     )
     reasons = "\n".join(f"- {reason}" for reason in evaluation.verdict.reasons)
-    against = "\n".join(f"- {skill_line(comparison, evaluation.tests)}" for comparison in evaluation.comparisons)
+    skill_is = evaluation.compared_by.skill_is
+    against = "\n".join(f"- {skill_line(each, skill_is, evaluation.tests)}" for each in evaluation.comparisons)
     return f"""# {evaluation.verdict.decision}: {evaluation.model_id}
 
 {reasons}
@@ -99,9 +98,12 @@ Target `{evaluation.target_label}` of {evaluation.asset_id}, {counted(evaluation
 
 
 def skill_over(evaluation: HoldoutEvaluation, forecaster: str) -> str:
-    """Return the share of a forecaster's error by the study's metric that the model saves, `-` for the model itself."""
-    error = evaluation.errors[forecaster]
-    return "-" if forecaster == "model" or not error else signed(1 - evaluation.errors["model"] / error)
+    """Return the model's skill over a forecaster by the study's metric, `-` for the model itself."""
+    scores, metric = evaluation.by_metric, evaluation.study_metric
+    is_perfect = metric.skill_is == "share" and scores[forecaster] == 0
+    if forecaster == "model" or is_perfect:
+        return "-"
+    return signed(metric.skill(scores["model"], scores[forecaster]), metric.skill_is)
 
 
 def shown_score(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The plot of an evaluation: errors, skills with their intervals, and forecasts."""
+"""The plot of an evaluation: scores, skills with their intervals, and forecasts."""
 
 from io import BytesIO
 
@@ -17,11 +17,12 @@ def evaluation_png(evaluation: HoldoutEvaluation, timestamps: pd.Index, actual: 
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 9), dpi=100, layout="constrained")
-    axes = figure.subplot_mosaic([["errors", "skills"], ["forecasts", "forecasts"]])
-    by_error = sorted(evaluation.errors, key=evaluation.errors.__getitem__, reverse=True)
-    errors = [evaluation.errors[name] for name in by_error]
-    axes["errors"].barh(by_error, errors, color=[BEST if name == "model" else BASELINE for name in by_error])
-    axes["errors"].set(title="Error on the hold-out", xlabel=f"{evaluation.metric_label}, lower is better")
+    axes = figure.subplot_mosaic([["scores", "skills"], ["forecasts", "forecasts"]])
+    # The first bar is the lowest.
+    scores = dict(reversed(evaluation.by_metric.items()))
+    colours = [BEST if name == "model" else BASELINE for name in scores]
+    axes["scores"].barh(list(scores), list(scores.values()), color=colours)
+    axes["scores"].set(title="Scores on the hold-out", xlabel=evaluation.study_metric.label_with_better)
     draw_comparisons(axes["skills"], evaluation)
     axes["skills"].set_title(f"Skill, with its {evaluation.against_baseline.confidence:.0%} confidence interval")
     axes["forecasts"].plot(timestamps, actual, color=TRIAL, linewidth=1, label="actual")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from kallos.specs.grid import StudyGrid
-from kallos.specs.metrics import RMSE, metric_label
+from kallos.specs.metrics import RMSE, Direction, metric_label, metric_of, recorded_metric
 from kallos.specs.study import TuneSpec
 from kallos.storage import Folder
 from kallos.study.best_params import BestParams
@@ -22,9 +23,9 @@ BASELINE = "baseline"
 class LeaderboardEntry(BaseModel):
     """The result of a study of one model on one asset, or the reason why it has none.
 
-    `value` is the mean error of its best trial over the folds by `metric`, and it beats the baseline in `folds_won` of
-    them. `trials` of `n_trials` have ended, and `pending` more have started. `is_found` says that a complete result
-    existed, so no run was needed.
+    `value` is the mean score of its best trial over the folds by `metric`, which is better in this `direction`, and it
+    beats the baseline in `folds_won` of them. `trials` of `n_trials` have ended, and `pending` more have started.
+    `is_found` says that a complete result existed, so no run was needed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +42,7 @@ class LeaderboardEntry(BaseModel):
     pending: int = 0
     n_trials: int
     metric: str = RMSE
+    direction: Direction = "minimize"
     study: str | None = None
     reason: str | None = None
     is_found: bool = False
@@ -48,7 +50,13 @@ class LeaderboardEntry(BaseModel):
     @classmethod
     def waiting(cls, spec: TuneSpec) -> "LeaderboardEntry":
         """Return the entry of a study that has not ended."""
-        return cls(asset=spec.data.asset_label, model=spec.model_name, n_trials=spec.n_trials, metric=spec.metric)
+        return cls(
+            asset=spec.data.asset_label,
+            model=spec.model_name,
+            n_trials=spec.n_trials,
+            metric=spec.metric,
+            direction=metric_of(spec.metric).direction,
+        )
 
     @classmethod
     def failed(cls, spec: TuneSpec, reason: str) -> "LeaderboardEntry":
@@ -58,21 +66,31 @@ class LeaderboardEntry(BaseModel):
     @classmethod
     def of(cls, spec: TuneSpec, best: BestParams) -> "LeaderboardEntry":
         """Return the entry of a study from its best-parameters document."""
-        return cls(
-            asset=spec.data.asset_label,
-            model=spec.model_name,
-            status="done",
-            value=best.best_value,
-            baseline=best.baseline,
-            baseline_value=best.baseline_value,
-            folds_won=best.folds_won,
-            folds=len(best.folds),
-            trials=best.n_trials,
-            pending=best.n_pending,
-            n_trials=spec.n_trials,
-            metric=spec.metric,
-            study=best.study,
+        return cls.waiting(spec).model_copy(
+            update={
+                "status": "done",
+                "value": best.best_value,
+                "baseline": best.baseline,
+                "baseline_value": best.baseline_value,
+                "folds_won": best.folds_won,
+                "folds": len(best.folds),
+                "trials": best.n_trials,
+                "pending": best.n_pending,
+                "study": best.study,
+            }
         )
+
+    @property
+    def skill(self) -> float | None:
+        """How much better the best trial is than the baseline (`Metric.skill`), None without a result."""
+        if self.value is None or self.baseline_value is None:
+            return None
+        return recorded_metric(self.metric, self.direction).skill(self.value, self.baseline_value)
+
+    @property
+    def shown_skill(self) -> str:
+        """The skill with its sign, empty without a result."""
+        return signed(self.skill, recorded_metric(self.metric, self.direction).skill_is)
 
 
 class Row(BaseModel):
@@ -85,6 +103,7 @@ class Row(BaseModel):
     model: str
     status: Literal["done", "failed", "waiting", "baseline"]
     metric: str
+    direction: Direction
     value: float | None
     skill: float | None = None
     folds_won: int | None = None
@@ -93,6 +112,11 @@ class Row(BaseModel):
     n_trials: int | None = None
     study: str | None = None
     reason: str | None = None
+
+    @property
+    def shown_skill(self) -> str:
+        """The skill with its sign, empty if there is none."""
+        return signed(self.skill, recorded_metric(self.metric, self.direction).skill_is)
 
 
 class MeanRank(BaseModel):
@@ -178,7 +202,7 @@ def leaderboard_csv(board: Leaderboard) -> str:
 def leaderboard_markdown(board: Leaderboard) -> str:
     """Return the leaderboard as markdown: rows, notes, and why studies failed."""
     rows = "\n".join(
-        f"| {_cell(row.asset)} | {rank_text(row.rank)} | {_cell(row.model)} | {value(row.value)} | {signed(row.skill)} "
+        f"| {_cell(row.asset)} | {rank_text(row.rank)} | {_cell(row.model)} | {value(row.value)} | {row.shown_skill} "
         f"| {of(row.folds_won, row.folds)} | {of(row.trials, row.n_trials)} | {row.status} |"
         for row in board.rows
     )
@@ -229,7 +253,7 @@ def _rows(entries: Sequence[LeaderboardEntry]) -> list[Row]:
 
     rows = [
         Row(
-            skill=None if each.value is None or not each.baseline_value else 1 - each.value / each.baseline_value,
+            skill=each.skill,
             **each.model_dump(exclude={"baseline", "baseline_value", "pending", "is_found"}),
         )
         for each in entries
@@ -241,18 +265,24 @@ def _rows(entries: Sequence[LeaderboardEntry]) -> list[Row]:
             model=f"{BASELINE} ({scored.baseline})",
             status="baseline",
             metric=scored.metric,
+            direction=scored.direction,
             value=scored.baseline_value,
             folds=scored.folds,
         )
         rows.append(baseline)
     rows.sort(key=_order)
-    ranks = rankdata([row.value for row in rows if row.value is not None]).tolist()
+    ranks = rankdata([_loss(row) for row in rows if row.value is not None]).tolist()
     # Rows without a value come last, and have no rank.
     return [row.model_copy(update={"rank": rank}) for row, rank in zip_longest(rows, ranks)]
 
 
-def _order(row: Row) -> tuple[bool, float, bool, str]:
-    return row.value is None, row.value or 0.0, row.status != "baseline", row.model
+def _order(row: Row) -> tuple[float, bool, str]:
+    return _loss(row), row.status != "baseline", row.model
+
+
+def _loss(row: Row) -> float:
+    """Return a number to sort by, of which lower is better; a row without a value comes last."""
+    return math.inf if row.value is None else recorded_metric(row.metric, row.direction).as_loss(row.value)
 
 
 def _cell(text: str) -> str:

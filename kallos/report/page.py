@@ -11,12 +11,13 @@ from kallos.report.banner import banner
 from kallos.report.columns import FALSE_SHARE, ColumnImportance
 from kallos.report.forecasts import BestForecasts
 from kallos.report.importance import FEWEST_TRIALS, drawn_trials, importance_of, search_space
+from kallos.specs.metrics import metric_of
 from kallos.specs.study import study_title
 from kallos.storage import Folder
 from kallos.study.best_params import is_latest
 from kallos.study.choice import NO_CHOICE, HonestChoice
 from kallos.study.events import StudyFinished
-from kallos.study.lines import run_summary
+from kallos.study.lines import picked_by, run_summary
 from kallos.study.names import REPORT, latest_name, results_of
 from kallos.study.result import TuningResult
 from kallos.words import counted, day, percent
@@ -57,6 +58,7 @@ def report_html(
     sections = [
         *([] if evaluation is None else [_holdout(evaluation)]),
         _folds(result),
+        *_objectives(result),
         _history(result),
         *_parameters(result),
         _columns(result, columns, no_columns),
@@ -104,6 +106,7 @@ def find_report(folder: str) -> str | None:
 
 def _holdout(evaluation: HoldoutEvaluation) -> Section:
     members = ", ".join(f"{rmse:.6g} ({label})" for label, rmse in evaluation.rmse_by_member.items())
+    skill = evaluation.compared_by.skill_in_words("the model", whose="its")
     return Section(
         "holdout",
         "On the hold-out",
@@ -111,8 +114,7 @@ def _holdout(evaluation: HoldoutEvaluation) -> Section:
             f"Rolling forecasts of {evaluation.target_label}, {day(evaluation.test_start)} to "
             f"{day(evaluation.test_end)}. The baseline is the one that does best on the hold-out itself "
             f"({evaluation.baseline}), so it is the hardest to beat. Each point is the skill over another forecaster, "
-            f"the share of its {evaluation.score} that the model saves, and the line is the confidence interval. "
-            f"Left of zero, the model is worse.",
+            f"{skill}, and the line is the confidence interval. Left of zero, the model is worse.",
             f"Model {evaluation.model_id}; champion: {evaluation.champion_id or 'none'}. RMSE by member "
             f"(trial-seed): {members}.",
         ),
@@ -123,10 +125,11 @@ def _holdout(evaluation: HoldoutEvaluation) -> Section:
 
 
 def _folds(result: TuningResult) -> Section:
-    label = result.spec.metric_label
+    label, lowest = result.spec.metric_label, "highest" if result.metric.is_maximised else "lowest"
+    skill = result.metric.skill_in_words("the best trial", whose="the baseline's")
     words = [
-        f"Each bar is the best trial's skill in a fold, the share of the baseline's {label} that it saves. Below zero, "
-        "the baseline is better. Each fold trains only on rows before its window."
+        f"Each bar is the skill in a fold, {skill}. Below zero, the baseline is better. Each fold trains only on rows "
+        "before its window."
     ]
     if result.current_score is not None:
         words.append("The current window is not complete yet: it is drawn as an outline and left out of the mean.")
@@ -138,7 +141,7 @@ def _folds(result: TuningResult) -> Section:
             "rows, averaged over the assets."
         )
     words.append(
-        f"The baseline is the one with the lowest mean {label} over the folds of those that count, because the study "
+        f"The baseline is the one with the {lowest} mean {label} over the folds of those that count, because the study "
         f"names them. HAR and a ridge regression are always shown."
     )
     return Section(
@@ -149,17 +152,34 @@ def _folds(result: TuningResult) -> Section:
         (
             tables.fold_table(result),
             tables.baseline_table(result),
+            tables.metric_table(result),
             tables.asset_table(result),
             tables.target_table(result),
         ),
     )
 
 
+def _objectives(result: TuningResult) -> list[Section]:
+    objectives = [metric_of(name) for name in result.spec.objectives]
+    if len(objectives) == 1:
+        return []
+    words = [
+        f"The study was tuned by {', '.join(metric.label_with_better for metric in objectives)}. One trial dominates "
+        f"another if it is no worse by any of them, and better by one. Trial {result.best.number} was "
+        f"{picked_by(result)}. This page calls it the best trial, and compares by {objectives[0].label}."
+    ]
+    if len(objectives) > 2:
+        words.append("The plot shows the first two: a trial that others seem to dominate is better by another one.")
+    picture, table = pictures.front_picture(result), tables.front_table(result)
+    return [Section("objectives", "All objectives", tuple(words), picture, (table,))]
+
+
 def _history(result: TuningResult) -> Section:
     states = [trial.state for trial in result.trials]
     words = [
         f"{counted(len(states), 'trial')}: {states.count('complete')} complete, {states.count('pruned')} pruned, "
-        f"{states.count('failed')} failed. The best is trial {result.best.number}.",
+        f"{states.count('failed')} failed. The {'picked one' if result.is_picked else 'best'} is trial "
+        f"{result.best.number}.",
     ]
     if result.pending:
         words.append(f"A budget ended the run: {counted(result.pending, 'more trial')} had started, without a result.")
@@ -189,9 +209,9 @@ def _parameters(result: TuningResult) -> list[Section]:
         mattered = Section("importance", "Which parameters mattered", (f"Not shown: {why}.",))
     else:
         words = [
-            f"The share of the variance of the trials' values that each parameter explains, alone and together with "
-            f"others, by fANOVA (Hutter et al., 2014) over {counted(importance.trials, 'complete trial')}. It is only "
-            f"a rough guide."
+            f"The share of the variance of the trials' {result.spec.metric_label} that each parameter explains, alone "
+            f"and together with others, by fANOVA (Hutter et al., 2014) over "
+            f"{counted(importance.trials, 'complete trial')}. It is only a rough guide."
         ]
         if importance.left_out:
             words.append(f"Not drawn in every trial, and therefore left out: {', '.join(importance.left_out)}.")
@@ -208,7 +228,8 @@ def _parameters(result: TuningResult) -> list[Section]:
         "parallel",
         "All parameters at once",
         (
-            "Each line is a trial and runs down through its parameters to its value. Where the blue lines meet, the "
+            f"Each line is a trial and runs down through its parameters to its {result.spec.metric_label}, the best on "
+            f"the left. Where the blue lines meet, the "
             "search has settled.",
         ),
         pictures.parallel_picture(result, space),
@@ -221,11 +242,11 @@ def _columns(result: TuningResult, columns: ColumnImportance | None, why_none: s
     why_none = why_none if columns is None else columns.failure
     if columns is None or why_none is not None:
         return Section(name, title, (f"Not shown: {why_none or 'this study has no stored columns'}.",))
-    label, shown = result.spec.metric_label, columns.groups[: tables.MOST_GROUPS]
+    metric, shown = result.metric, columns.groups[: tables.MOST_GROUPS]
     words = [
-        f"Each bar is how much the {label} of trial {columns.trial}, the best, rises if the values of a column are put "
-        f"in another order in the rows that its forecasts read, {columns.repeats} times in each fold, in blocks of "
-        f"rows. The weights stay as they are. Means and lags belong to the column that they are computed from, and the "
+        f"Each bar is how much the {metric.label} of trial {columns.trial}, the best, {metric.worsening}s if the "
+        f"values of a column are put in another order in the rows that its forecasts read, {columns.repeats} times in "
+        f"each fold, in blocks of rows. The weights stay as they are. Means and lags belong to the column that they are computed from, and the "
         f"target is its own past.",
         _columns_that_matter(columns),
         "Columns that tell the same share their importance: none of them may seem to matter, since the model reads it "

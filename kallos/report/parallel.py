@@ -8,7 +8,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from kallos.report.plots import BEST, PRUNED, RULE, SOFT, TRIAL, put_legend, put_text, value_limit
 from kallos.study.result import TuningResult
-from kallos.study.trials import TrialRecord
+from kallos.study.trials import TrialRecord, complete_trials
 from kallos.words import short
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def draw_parallel(axes: "Axes", result: TuningResult, space: dict[str, BaseDistr
 
     rows = [*space, result.spec.metric_label]
     heights = np.arange(len(rows))[::-1]
-    complete = sorted((trial for trial in result.trials if trial.value is not None), key=lambda trial: trial.value or 0)
+    complete = sorted(complete_trials(result.trials), key=lambda trial: result.metric.as_loss(trial.only_value))
     n_good = max(len(complete) // 4, 1)
     kinds = (
         ("pruned or failed", PRUNED, 1.0, 0.8, [trial for trial in result.trials if trial.value is None]),
@@ -81,16 +81,24 @@ def _share(number: int, of: int) -> float:
 def _value_place(trial: TrialRecord, result: TuningResult) -> float:
     if trial.value is None:
         return math.nan
-    low, high = result.best_value, max(value_limit(result), result.best_value)
-    return min((trial.value - low) / (high - low), 1.0) if high > low else 0.0
+    low, high = _value_range(result)
+    return float(np.clip((trial.value - low) / (high - low), 0, 1)) if high != low else 0.0
+
+
+def _value_range(result: TuningResult) -> tuple[float, float]:
+    """Return the best value of all trials, and the worst that is shown."""
+    best = result.metric.best(trial.only_value for trial in complete_trials(result.trials))
+    limit = value_limit(result)
+    return best, best if result.metric.is_better(limit, best) else limit
 
 
 def _marks(name: str, space: dict[str, BaseDistribution], result: TuningResult) -> list[tuple[float, str]]:
     """Return the labels below a row, with their places."""
     if name == result.spec.metric_label:
-        high = max(value_limit(result), result.best_value)
-        values = [trial.value for trial in result.trials if trial.value is not None]
-        return [(0, f"{result.best_value:.5g}"), (1, f"{high:.5g}{' or more' if max(values) > high else ''}")]
+        metric, (low, high) = result.metric, _value_range(result)
+        is_cut = any(metric.is_better(high, trial.only_value) for trial in complete_trials(result.trials))
+        beyond = f" or {'less' if metric.is_maximised else 'more'}" if is_cut else ""
+        return [(0, f"{low:.5g}"), (1, f"{high:.5g}{beyond}")]
     distribution = space[name]
     if isinstance(distribution, CategoricalDistribution):
         choices = distribution.choices

@@ -12,11 +12,14 @@ from kallos.evaluation.results import HoldoutEvaluation
 from kallos.report import plots
 from kallos.report.columns import ColumnImportance, GroupImportance
 from kallos.report.forecasts import BestForecasts
+from kallos.report.front import draw_front
 from kallos.report.importance import Importance
 from kallos.report.parallel import draw_parallel, parallel_height
-from kallos.report.rows import fold_rows
+from kallos.report.rows import fold_rows, front_rows
+from kallos.specs.metrics import metric_of
 from kallos.study.result import TuningResult
-from kallos.words import counted, day, percent
+from kallos.study.trials import complete_trials
+from kallos.words import counted, day, percent, skill_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,10 +56,12 @@ class Picture:
 def fold_picture(result: TuningResult) -> Picture:
     """Return the plot of the best trial's skill over the baseline, fold by fold."""
     rows = fold_rows(result)
-    shown = ", ".join(f"{row['fold']}: {percent(row['skill'])}" for row in rows)
+    metric = result.metric
+    shown = ", ".join(f"{row['fold']}: {skill_text(row['skill'], metric.skill_is)}" for row in rows)
+    skill = metric.skill_in_words("the best trial", whose="the baseline's")
     return _picture(
         "folds",
-        f"Bar chart: share of the baseline's {result.spec.metric_label} that the best trial saves, by fold. {shown}.",
+        f"Bar chart: {skill}, by fold. {shown}.",
         lambda figure, width: plots.draw_folds(figure.subplots(), result, width=width - 60),
         height=290,
     )
@@ -66,11 +71,28 @@ def history_picture(result: TuningResult) -> Picture:
     """Return the plot of all trials' values, in their order."""
     return _picture(
         "history",
-        f"Scatter plot: mean {result.spec.metric_label} of {counted(len(result.trials), 'trial')} in their order. The "
-        f"best is trial {result.best.number} with {result.best_value:.6g}; baseline ({result.baseline}) has "
-        f"{result.baseline_value:.6g}.",
+        f"Scatter plot: mean {result.metric.label_with_better} of {counted(len(result.trials), 'trial')} in their "
+        f"order. The {'picked one' if result.is_picked else 'best'} is trial {result.best.number} with "
+        f"{result.best_value:.6g}; baseline ({result.baseline}) has {result.baseline_value:.6g}.",
         lambda figure, width: plots.draw_history(figure.subplots(), result, columns=_columns(width)),
         height=340,
+    )
+
+
+def front_picture(result: TuningResult) -> Picture:
+    """Return the plot of all complete trials by the first two objectives, with the front and the baseline."""
+    first, second = (metric_of(name) for name in result.spec.objectives[:2])
+    rows = front_rows(result)
+    shown = "; ".join(
+        f"{row['trial']}: {row['values'][first.name]:.6g}, {row['values'][second.name]:.6g}" for row in rows
+    )
+    return _picture(
+        "front",
+        f"Scatter plot: {counted(len(complete_trials(result.trials)), 'complete trial')} by mean "
+        f"{first.label_with_better} and {second.label_with_better}. No other trial dominates {shown}. Picked: trial "
+        f"{result.best.number}.",
+        lambda figure, width: draw_front(figure.subplots(), result, columns=3 if width == WIDE else 2),
+        height=360,
     )
 
 
@@ -86,7 +108,7 @@ def importance_picture(importance: Importance) -> Picture:
 
 
 def columns_picture(result: TuningResult, columns: ColumnImportance, groups: Sequence[GroupImportance]) -> Picture:
-    """Return the plot of the increase of the error with each of these groups of columns permuted."""
+    """Return the plot of how much worse the score is with each of these groups of columns permuted."""
     shown = ", ".join(f"{each.name} {columns.shown(each.increase)}" for each in groups)
     matter = ", ".join(each.name for each in columns.mattering) or "none"
     return _picture(
@@ -94,7 +116,7 @@ def columns_picture(result: TuningResult, columns: ColumnImportance, groups: Seq
         f"Bar chart with intervals: by how much the {result.spec.metric_label} is worse with a column permuted. "
         f"{shown}. Columns that matter: {matter}.",
         lambda figure, width: plots.draw_columns(
-            figure.subplots(), columns, groups, label=result.spec.metric_label, letters=28 if width == WIDE else 16
+            figure.subplots(), columns, groups, metric=result.metric, letters=28 if width == WIDE else 16
         ),
         height=26 * len(groups) + 80,
     )
@@ -148,12 +170,19 @@ def seconds_picture(result: TuningResult) -> Picture:
 def comparison_picture(evaluation: HoldoutEvaluation) -> Picture:
     """Return the plot of the model's skill over each other forecaster on the hold-out."""
     compared = evaluation.comparisons
+    skill_is = evaluation.compared_by.skill_is
+
+    def shown_skill(skill: float) -> str:
+        return skill_text(skill, skill_is)
+
     shown = "; ".join(
-        f"{each.other} {percent(each.skill)} ({percent(each.low)} to {percent(each.high)})" for each in compared
+        f"{each.other} {shown_skill(each.skill)} ({shown_skill(each.low)} to {shown_skill(each.high)})"
+        for each in compared
     )
     return _picture(
         "comparisons",
-        f"Points with confidence intervals: the model's skill on the hold-out, by {evaluation.score}, over {shown}.",
+        f"Points with confidence intervals: the model's skill on the hold-out, by {evaluation.compared_by.label}, over "
+        f"{shown}.",
         lambda figure, _: plots.draw_comparisons(figure.subplots(), evaluation),
         height=90 + 34 * len(compared),
     )

@@ -1,7 +1,7 @@
 """The plots of a study, drawn onto axes, and a PNG of two of them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,10 @@ from kallos.report.columns import ColumnImportance, GroupImportance
 from kallos.report.forecasts import FoldForecasts
 from kallos.report.importance import Importance
 from kallos.report.rows import fold_rows
+from kallos.specs.metrics import Metric
 from kallos.study.result import TuningResult
-from kallos.words import percent
+from kallos.study.trials import complete_trials
+from kallos.words import percent, skill_text, skill_tick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +70,8 @@ def report_png(result: TuningResult) -> bytes:
         draw_folds(of_folds, result, width=520)
         draw_history(of_trials, result, columns=6)
         label = result.spec.metric_label
-        of_folds.set_title(f"Best trial: share of the baseline's {label} saved", loc="left", fontsize=14, pad=30)
+        skill = _skill_of(result.metric, "the baseline's")
+        of_folds.set_title(f"Best trial: {skill}", loc="left", fontsize=14, pad=30)
         of_trials.set_title(f"All trials: mean {label} over the folds", loc="left", fontsize=14, pad=30)
         figure.suptitle(
             f"{result.spec.model_label} on {result.spec.data.asset_label}: {result.spec.features.target_label}",
@@ -86,7 +89,7 @@ def report_png(result: TuningResult) -> bytes:
 def draw_folds(axes: "Axes", result: TuningResult, *, width: int) -> None:
     """Draw the best trial's skill over the baseline in each fold, the current window as an outline."""
     rows = fold_rows(result)
-    skills = [row["skill"] for row in rows]
+    skills, skill_is = [row["skill"] for row in rows], result.metric.skill_is
     places = np.arange(len(rows))
     for position, row, skill in zip(places, rows, skills, strict=True):
         colour, is_open = (BEST if skill > 0 else BASELINE), row["fold"] == "current window"
@@ -102,14 +105,14 @@ def draw_folds(axes: "Axes", result: TuningResult, *, width: int) -> None:
     if len(rows) * _PIXELS_PER_LABEL <= width:
         for position, skill in zip(places, skills, strict=True):
             side, by = ("bottom", 5) if skill > 0 else ("top", -5)
-            put_text(axes, percent(skill), (position, skill), (0, by), ha="center", va=side)
+            put_text(axes, skill_text(skill, skill_is), (position, skill), (0, by), ha="center", va=side)
     axes.axhline(0, color=SOFT, linewidth=1.2)
     axes.grid(axis="x", visible=False)
     stride = math.ceil(len(rows) * _PIXELS_PER_NUMBER / width)
     labels = [_fold_label(row, has_room=len(rows) * _PIXELS_PER_LABEL <= width) for row in rows[::stride]]
     axes.set_xticks(places[::stride], labels)
     axes.margins(y=0.16)
-    axes.yaxis.set_major_formatter(lambda value, _: percent(value, digits=None))
+    axes.yaxis.set_major_formatter(lambda value, _: skill_tick(value, skill_is))
     axes.set_ylabel(f"skill over the baseline ({result.baseline})")
 
 
@@ -120,18 +123,23 @@ def draw_history(axes: "Axes", result: TuningResult, *, columns: int) -> None:
     complete = [(trial.number, trial.value) for trial in result.trials if trial.value is not None]
     numbers = np.array([number for number, _ in complete])
     values = np.array([value for _, value in complete])
-    top, bottom = value_limit(result), min(values.min(), result.baseline_value)
+    metric, edge = result.metric, value_limit(result)
+    bottom, top = sorted((edge, metric.best((*values, result.baseline_value))))
     room = 0.06 * (top - bottom)
-    far = values > top
+    far = np.array([metric.is_better(edge, value) for value in values])
+    # The marks of trials without a value lie below all others.
+    beyond, below = (-room, 2 * room) if metric.is_maximised and far.any() else (room, 0.0)
     axes.scatter(numbers[~far], values[~far], 22, color=TRIAL, linewidth=0, label="complete")
     if far.any():
-        axes.scatter(numbers[far], np.full(far.sum(), top + room), 26, color=TRIAL, marker="^", label="off the scale")
+        marker = "v" if metric.is_maximised else "^"
+        places = np.full(far.sum(), edge + beyond)
+        axes.scatter(numbers[far], places, 26, color=TRIAL, marker=marker, label="off the scale")
     for state, marker, colour in (("pruned", "|", TRIAL), ("failed", "x", FAILED)):
         ended = [trial.number for trial in result.trials if trial.state == state]
         if ended:
             axes.scatter(
                 ended,
-                np.full(len(ended), bottom - 2 * room),
+                np.full(len(ended), bottom - below - 2 * room),
                 34,
                 color=colour,
                 marker=marker,
@@ -139,7 +147,7 @@ def draw_history(axes: "Axes", result: TuningResult, *, columns: int) -> None:
                 label=state,
             )
     last = result.trials[-1].number
-    best = np.minimum.accumulate(values)
+    best = (np.maximum if metric.is_maximised else np.minimum).accumulate(values)
     axes.step([*numbers, last], [*best, best[-1]], where="post", color=BEST, linewidth=2, label="best so far")
     axes.axhline(
         result.baseline_value,
@@ -149,7 +157,7 @@ def draw_history(axes: "Axes", result: TuningResult, *, columns: int) -> None:
         label=f"baseline ({result.baseline})",
     )
     axes.plot(result.best.number, result.best_value, "o", color=BEST, markersize=9, markeredgecolor=PAPER)
-    axes.set_ylim(bottom - 3.2 * room, top + 2 * room)
+    axes.set_ylim(bottom - below - 3.2 * room, top + 2 * room)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.grid(axis="x", visible=False)
     axes.set(xlabel="trial", ylabel=f"{result.spec.metric_label}, mean over the folds")
@@ -171,9 +179,9 @@ def draw_importance(axes: "Axes", importance: Importance) -> None:
 
 
 def draw_columns(
-    axes: "Axes", columns: ColumnImportance, groups: Sequence[GroupImportance], *, label: str, letters: int
+    axes: "Axes", columns: ColumnImportance, groups: Sequence[GroupImportance], *, metric: Metric, letters: int
 ) -> None:
-    """Draw the increase of the error with each group of columns permuted, with its interval.
+    """Draw how much worse the score is with each group of columns permuted, with its interval.
 
     Filled bars matter, and outlines do not. A longer name than `letters` is cut.
     """
@@ -192,7 +200,7 @@ def draw_columns(
     axes.grid(axis="y", visible=False)
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter(lambda value, _: columns.shown(value, digits=None))
-    axes.set_xlabel(f"rise of the {label}")
+    axes.set_xlabel(f"{metric.worsening} of the {metric.label}")
 
 
 def draw_forecasts(axes: "Axes", forecasts: FoldForecasts, target: str) -> None:
@@ -258,8 +266,10 @@ def draw_comparisons(axes: "Axes", evaluation: HoldoutEvaluation) -> None:
     axes.set_ylim(-0.6, len(compared) - 0.4)
     axes.grid(axis="y", visible=False)
     axes.locator_params(axis="x", nbins=5)
-    axes.xaxis.set_major_formatter(lambda value, _: percent(value, digits=None))
-    axes.set_xlabel(f"skill (share of {evaluation.score} saved)")
+    metric = evaluation.compared_by
+    axes.xaxis.set_major_formatter(lambda value, _: skill_tick(value, metric.skill_is))
+    skill = _skill_of(metric, "the other's")
+    axes.set_xlabel(f"skill ({skill})")
 
 
 def put_legend(axes: "Axes", columns: int) -> None:
@@ -273,13 +283,25 @@ def put_text(axes: "Axes", text: str, at: tuple[Any, Any], offset: tuple[int, in
 
 
 def value_limit(result: TuningResult) -> float:
-    """Return the highest value that a plot shows, so that outliers do not flatten the rest."""
-    values = np.array([trial.value for trial in result.trials if trial.value is not None])
-    low = min(values.min(), result.baseline_value)
-    usual = max(np.quantile(values, 0.75), result.baseline_value)
-    return float(
-        min(max(values.max(), result.baseline_value), low + 2.5 * (usual - low)) if usual > low else low * 1.01
-    )
+    """Return the worst value of trials that a plot shows."""
+    values = [trial.only_value for trial in complete_trials(result.trials)]
+    return worst_shown(result.metric, values, result.baseline_value)
+
+
+def worst_shown(metric: Metric, scores: Iterable[float], baseline: float) -> float:
+    """Return the worst score that a plot shows, so that outliers do not flatten the rest."""
+    losses, usual_at_most = np.array([metric.as_loss(score) for score in scores]), metric.as_loss(baseline)
+    low = min(losses.min(), usual_at_most)
+    usual = max(np.quantile(losses, 0.75), usual_at_most)
+    most = max(losses.max(), usual_at_most)
+    limit = min(most, low + 2.5 * (usual - low)) if usual > low else low + 0.01 * (abs(low) or 1)
+    # A loss becomes a score as a score becomes a loss.
+    return float(metric.as_loss(limit))
+
+
+def _skill_of(metric: Metric, whose: str) -> str:
+    """Return what the skill is, in as few words as fit an axis."""
+    return f"share of {whose} {metric.label} saved" if metric.skill_is == "share" else f"{metric.label} less {whose}"
 
 
 def _cut(name: str, letters: int) -> str:

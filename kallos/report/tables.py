@@ -10,12 +10,12 @@ from kallos.report.columns import ColumnImportance, GroupImportance
 from kallos.report.evaluation import skill_over
 from kallos.report.forecasts import BestForecasts
 from kallos.report.importance import Importance
-from kallos.report.rows import architecture_rows, fold_rows
-from kallos.specs.metrics import metric_label, metric_of_one_target
+from kallos.report.rows import architecture_rows, fold_rows, front_rows, metric_rows
+from kallos.specs.metrics import Metric, metric_label, metric_of, metric_of_one_target
 from kallos.specs.study import metric_with_unit
 from kallos.study.lines import outcome
 from kallos.study.result import PartScore, TuningResult
-from kallos.words import counted, day, flattened, percent, short
+from kallos.words import counted, day, flattened, percent, short, skill_text
 
 _NONE = "\u2013"
 # More groups of columns are folded away.
@@ -35,22 +35,30 @@ class Table:
 
 def fold_table(result: TuningResult) -> Table:
     """Return a row per fold, then the mean over the complete folds and the current window."""
+    skill_is = result.metric.skill_is
     rows = [
         (
             str(row["fold"]),
             f"{row['validation_start']} to {row['validation_end']}",
             f"{row['value']:.6g}",
             f"{row['baseline_value']:.6g}",
-            percent(row["skill"]),
+            skill_text(row["skill"], skill_is),
             str(row["epochs"]),
         )
         for row in fold_rows(result)
     ]
-    mean = ("mean", "", f"{result.best_value:.6g}", f"{result.baseline_value:.6g}", percent(result.skill), "")
+    mean = (
+        "mean",
+        "",
+        f"{result.best_value:.6g}",
+        f"{result.baseline_value:.6g}",
+        skill_text(result.skill, skill_is),
+        "",
+    )
     n_folds = len(result.windows)
-    label = metric_with_unit(result.spec)
+    skill = result.metric.skill_in_words("the best trial", whose="the baseline's")
     return Table(
-        f"{label} of the best trial and of the baseline; the skill is the share of its error that the trial saves",
+        f"{metric_with_unit(result.spec)} of the best trial and of the baseline; the skill is {skill}",
         ("fold", "validation", result.spec.metric_label, f"baseline ({result.baseline})", "skill", "best epoch"),
         (*rows[:n_folds], mean, *rows[n_folds:]),
         numbers=2,
@@ -63,7 +71,12 @@ def baseline_table(result: TuningResult) -> Table:
     headings = ("baseline", result.spec.metric_label, "skill of the best trial", "counts")
     counted_ones = counting(result.baseline_values, result.spec.baselines)
     rows = tuple(
-        (name, f"{result.baseline_values[name]:.6g}", percent(skill), "yes" if name in counted_ones else "no")
+        (
+            name,
+            f"{result.baseline_values[name]:.6g}",
+            skill_text(skill, result.metric.skill_is),
+            "yes" if name in counted_ones else "no",
+        )
         for name, skill in result.skills.items()
     )
     mark = [name for name, *_ in rows].index(result.baseline)
@@ -73,14 +86,17 @@ def baseline_table(result: TuningResult) -> Table:
 def asset_table(result: TuningResult) -> Table:
     """Return a row per asset, with means over the complete folds."""
     headings = ("asset", result.spec.metric_label, f"baseline ({result.baseline})", "skill")
-    rows = tuple((each.name, *_beside_baseline(each)) for each in result.by_asset)
+    rows = tuple((each.name, *_beside_baseline(each, result.metric)) for each in result.by_asset)
     return Table("By asset, mean over the folds", headings, rows, numbers=1)
 
 
 def target_table(result: TuningResult) -> Table:
     """Return a row per target, with means over the complete folds."""
-    rows = tuple((f"{each.name} (baseline: {each.baseline})", *_beside_baseline(each)) for each in result.by_target)
-    headings = ("target", metric_label(metric_of_one_target(result.spec.metric)), "baseline", "skill")
+    own = metric_of(metric_of_one_target(result.spec.metric))
+    rows = tuple(
+        (f"{each.name} (baseline: {each.baseline})", *_beside_baseline(each, own)) for each in result.by_target
+    )
+    headings = ("target", own.label, "baseline", "skill")
     return Table("By target, mean over the folds", headings, rows, numbers=1)
 
 
@@ -102,19 +118,54 @@ def architecture_table(result: TuningResult) -> Table:
 def trial_table(result: TuningResult) -> Table:
     """Return a row per trial, with a dash for a parameter that it does not have."""
     names = list(dict.fromkeys(name for trial in result.trials for name in trial.params))
+    objectives, metric = result.spec.objectives, result.metric
     rows = tuple(
         (
             str(trial.number),
-            outcome(trial) if trial.value is None else "complete",
-            _score(trial.value),
-            _NONE if trial.value is None else percent(1 - trial.value / result.baseline_value),
+            outcome(trial, objectives) if trial.value is None else "complete",
+            *(_score(trial.values.get(name)) for name in objectives),
+            _NONE
+            if trial.value is None
+            else skill_text(metric.skill(trial.value, result.baseline_value), metric.skill_is),
             f"{trial.seconds:.1f}",
             *(short(trial.params.get(name, _NONE)) for name in names),
         )
         for trial in result.trials
     )
-    headings = ("trial", "outcome", result.spec.metric_label, "skill", "seconds", *names)
-    return Table("All trials, with their skill over the baseline", headings, rows, numbers=2, mark=result.best.number)
+    headings = ("trial", "outcome", *map(metric_label, objectives), "skill", "seconds", *names)
+    by = f" by {metric.label}" if len(objectives) > 1 else ""
+    return Table(
+        f"All trials, with their skill over the baseline{by}", headings, rows, numbers=2, mark=result.best.number
+    )
+
+
+def metric_table(result: TuningResult) -> Table:
+    """Return a row per metric, with the means over the complete folds of the best trial and each counting baseline."""
+    rows = metric_rows(result)
+    baselines = list(rows[0]["baselines"])
+    cells = tuple(
+        (row["label"], row["better"], _score(row["value"]), *(_score(row["baselines"][name]) for name in baselines))
+        for row in rows
+    )
+    headings = ("metric", "better", "best trial", *baselines)
+    return Table("By every metric, mean over the folds", headings, cells, numbers=2)
+
+
+def front_table(result: TuningResult) -> Table:
+    """Return a row per trial that no other dominates, the best by the first objective first, the picked one marked."""
+    rows = front_rows(result)
+    names = list(dict.fromkeys(name for row in rows for name in row["params"]))
+    cells = tuple(
+        (
+            f"{row['trial']}{' (picked)' if row['is_picked'] else ''}",
+            *(_score(score) for score in row["values"].values()),
+            *(short(row["params"].get(name, _NONE)) for name in names),
+        )
+        for row in rows
+    )
+    picked = next((position for position, row in enumerate(rows) if row["is_picked"]), None)
+    headings = ("trial", *map(metric_label, result.spec.objectives), *names)
+    return Table("Trials that no other trial dominates", headings, cells, numbers=1, mark=picked)
 
 
 def params_table(result: TuningResult) -> Table:
@@ -130,7 +181,7 @@ def importance_table(importance: Importance) -> Table:
 
 
 def column_table(result: TuningResult, columns: ColumnImportance, groups: Sequence[GroupImportance]) -> Table:
-    """Return the increase of the error with each of these groups permuted, as a share of the error, if it has one."""
+    """Return how much worse the score is with each of these groups permuted, as a share of an error."""
     rows = tuple(
         (
             each.name,
@@ -143,9 +194,10 @@ def column_table(result: TuningResult, columns: ColumnImportance, groups: Sequen
         )
         for each in groups
     )
-    label = result.spec.metric_label
-    caption = f"Rise of the {label} with a column permuted" + ("" if len(groups) < len(columns.groups) else ", all")
-    return Table(caption, ("column", f"rise of the {label}", "interval", "matters", "columns"), rows, numbers=1)
+    worse = f"{result.metric.worsening} of the {result.metric.label}"
+    caption = f"{worse[0].upper()}{worse[1:]} with a column permuted"
+    caption += "" if len(groups) < len(columns.groups) else ", all"
+    return Table(caption, ("column", worse, "interval", "matters", "columns"), rows, numbers=1)
 
 
 def forecast_table(forecasts: BestForecasts) -> Table:
@@ -175,31 +227,31 @@ def seconds_table(result: TuningResult) -> Table:
 
 def score_table(evaluation: HoldoutEvaluation) -> Table:
     """Return a row per forecaster on the hold-out."""
-    fields = {
-        # The study's metric may be one of the next two.
-        evaluation.metric_label: "value",
-        "RMSE": "rmse",
-        "MAE": "mae",
-        "MASE": "mase",
-        "correct direction": "directional_accuracy",
-        "rank correlation": "rank_correlation",
-    }
+    names = evaluation.metrics
     rows = tuple(
-        (name, skill_over(evaluation, name), *(_score(getattr(each, field)) for field in fields.values()))
+        (name, skill_over(evaluation, name), *(_score(each.values[metric]) for metric in names))
         for name, each in evaluation.scores.items()
     )
-    headings = ("forecaster", "skill over it", *fields)
+    headings = ("forecaster", "skill over it", *map(metric_label, names))
     return Table("Scores on the hold-out", headings, rows, numbers=1, mark=0)
 
 
 def comparison_table(evaluation: HoldoutEvaluation) -> Table:
     """Return a row per forecaster that the model is compared with on the hold-out."""
+    compared_by = evaluation.compared_by
     rows = tuple(
-        (each.other, percent(each.skill), interval(each), f"{each.statistic:.2f}", f"{each.p_value:.2g}")
+        (
+            each.other,
+            skill_text(each.skill, compared_by.skill_is),
+            interval(each, compared_by),
+            f"{each.statistic:.2f}",
+            f"{each.p_value:.2g}",
+        )
         for each in evaluation.comparisons
     )
     headings = ("compared with", "skill", "confidence interval (block bootstrap)", "Diebold-Mariano", "p-value")
-    caption = f"Comparisons on the hold-out; the skill is the share of the other's {evaluation.score} that is saved"
+    skill = compared_by.skill_in_words("the model", whose="the other's")
+    caption = f"Comparisons on the hold-out; the skill is {skill}"
     return Table(caption, headings, rows, numbers=1)
 
 
@@ -245,12 +297,13 @@ def _in_words(value: object) -> str:
 
 
 def _score(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.6g}"
+    if value is None:
+        return _NONE
+    return f"\u2212{-value:.6g}" if value < 0 else f"{value:.6g}"
 
 
-def _beside_baseline(part: PartScore) -> tuple[str, str, str]:
-    skill = _NONE if part.skill is None else percent(part.skill)
-    return f"{part.value:.6g}", f"{part.baseline_value:.6g}", skill
+def _beside_baseline(part: PartScore, metric: Metric) -> tuple[str, str, str]:
+    return f"{part.value:.6g}", f"{part.baseline_value:.6g}", skill_text(part.skill, metric.skill_is)
 
 
 def _each(seconds: float, fits: int) -> str:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from kallos.architectures.references import load_reference, read_loaded
 from kallos.errors import UsageError
-from kallos.words import did_you_mean
+from kallos.words import SkillIs, did_you_mean
 
 Array = npt.NDArray[np.float64]
 
@@ -51,7 +51,7 @@ class Metric:
     loss: str | None = None
     direction: Direction = "minimize"
     unit: Unit = "none"
-    skill_is: Literal["share", "difference"] = "share"
+    skill_is: SkillIs = "share"
     is_objective: bool = True
 
     @property
@@ -68,6 +68,16 @@ class Metric:
     def better(self) -> Literal["higher", "lower"]:
         """Which scores are better, for people."""
         return "higher" if self.is_maximised else "lower"
+
+    @property
+    def label_with_better(self) -> str:
+        """Its name for people, with which scores are better: `RMSE (lower is better)`."""
+        return f"{self.label} ({self.better} is better)"
+
+    @property
+    def worsening(self) -> Literal["rise", "fall"]:
+        """What a score does that becomes worse."""
+        return "fall" if self.is_maximised else "rise"
 
     @property
     def worst(self) -> float:
@@ -102,6 +112,12 @@ class Metric:
         if self.skill_is == "difference":
             return score - baseline if self.is_maximised else baseline - score
         return float(1 - score / max(baseline, sys.float_info.min))
+
+    def skill_in_words(self, who: str, whose: str) -> str:
+        """Say what the skill is: `the share of the baseline's RMSE that the model saves`."""
+        if self.skill_is == "share":
+            return f"the share of {whose} {self.label} that {who} saves"
+        return f"how much {self.better} the {self.label} of {who} is than {whose}"
 
 
 def _beside(name: str, label: str, scores: Scored, direction: Direction = "maximize", unit: Unit = "none") -> Metric:
@@ -237,5 +253,5 @@ def _custom(name: str, function: FunctionType) -> Metric:
 
 
 def _custom_metric(name: str, direction: Direction, unit: Unit = "own") -> Metric:
-    skill_is: Literal["share", "difference"] = "share" if direction == "minimize" else "difference"
+    skill_is: SkillIs = "share" if direction == "minimize" else "difference"
     return Metric(name, name, "median", None, direction, unit, skill_is)

@@ -75,7 +75,11 @@ class ScoredWindow(BaseModel):
 
 
 class BestParams(BaseModel):
-    """The document; `create_model` takes its `model_name` and `best_params`."""
+    """The document; `create_model` takes its `model_name` and `best_params`.
+
+    `values` and `baseline_metrics` are means over the folds by each metric of the study, of the best trial and of each
+    baseline; one that is not defined is None. `front` has the trials that no other one dominates.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -85,6 +89,7 @@ class BestParams(BaseModel):
     metric: str
     unit: str
     values: Scores
+    baseline_metrics: dict[str, Scores]
     front: tuple[FrontTrial, ...]
     folds_won: int
     baseline_value: FiniteFloat
@@ -127,6 +132,7 @@ class BestParams(BaseModel):
             metric=spec.metric,
             unit=unit(spec),
             values=result.best.values,
+            baseline_metrics=result.baseline_metrics,
             front=tuple(FrontTrial.of(trial) for trial in result.trials if trial.number in result.front),
             folds_won=result.folds_won,
             baseline_value=result.baseline_value,
@@ -259,7 +265,9 @@ def since_last_run(result: TuningResult, last: BestParams | None) -> str:
     label = result.spec.metric_label
     if value == result.best_value:
         return f"The same as the last run's best, {label} {value:.6g} (trial {last.best_trial})."
-    comparison = compared_to(result.metric.skill(result.best_value, value), "the last run's best")
+    comparison = compared_to(
+        result.metric.skill(result.best_value, value), "the last run's best", result.metric.skill_is
+    )
     return f"{comparison}, {label} {value:.6g}."
 
 

@@ -60,7 +60,8 @@ class TrialCounts(BaseModel):
 class StudySummary(BaseModel):
     """A study in one line; `best_value` is None until a trial is complete.
 
-    Values are mean errors over the folds by the study's metric. Times are in UTC.
+    Values are mean scores over the folds by the study's metric, the first of its `objectives`, each of which has its
+    direction. Times are in UTC.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -71,7 +72,7 @@ class StudySummary(BaseModel):
     trials: TrialCounts
     n_trials: int
     metric: str
-    direction: Direction
+    objectives: dict[str, Direction]
     best_value: float | None
     baseline: str
     baseline_value: float
@@ -83,8 +84,13 @@ class StudySummary(BaseModel):
     @property
     def skill(self) -> float | None:
         """How much better the best trial is than the baseline (`Metric.skill`)."""
-        metric = recorded_metric(self.metric, self.direction)
-        return None if self.best_value is None else metric.skill(self.best_value, self.baseline_value)
+        value = self.best_value
+        return None if value is None else self.recorded_metric.skill(value, self.baseline_value)
+
+    @property
+    def recorded_metric(self) -> Metric:
+        """The study's metric, as it was recorded."""
+        return recorded_metric(self.metric, self.objectives[self.metric])
 
 
 class RecordedStudy(BaseModel):
@@ -106,7 +112,7 @@ class RecordedStudy(BaseModel):
         if self.best is None:
             return None
         pairs = zip(self.windows, self.best.scores, strict=True)
-        metric, baseline = recorded_metric(self.summary.metric, self.summary.direction), self.summary.baseline
+        metric, baseline = self.summary.recorded_metric, self.summary.baseline
         return sum(metric.is_better(score.value, window.baseline_values[baseline]) for window, score in pairs)
 
 
@@ -229,7 +235,9 @@ def _summary(study: "FrozenStudy", trials: Sequence[FrozenTrial], is_running: bo
             key=metric.as_loss,
             default=None,
         ),
-        direction=metric.direction,
+        objectives={
+            name: _DIRECTIONS[direction] for name, direction in zip(spec["objectives"], study.directions, strict=True)
+        },
         baseline=name,
         baseline_value=baseline[name],
         created=created,

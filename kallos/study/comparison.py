@@ -38,11 +38,11 @@ class StudyComparison(BaseModel):
 
     @property
     def best(self) -> str | None:
-        """Name of the study with the lowest value, or None if the studies are not comparable."""
-        values = [
-            (each.summary.best_value, each.summary.name) for each in self.studies if each.summary.best_value is not None
-        ]
-        return min(values)[1] if self.comparable and values else None
+        """Name of the study with the best value, or None if the studies are not comparable."""
+        values = {
+            each.summary.name: each.summary.best_value for each in self.studies if each.summary.best_value is not None
+        }
+        return self.studies[0].summary.recorded_metric.best_of(values) if self.comparable and values else None
 
 
 def compare(studies: Sequence[RecordedStudy]) -> StudyComparison:
@@ -67,6 +67,10 @@ def _other_measures(studies: Sequence[RecordedStudy], settings: Sequence[Mapping
         values = [each.get(field) for each in settings]
         if any(value != values[0] for value in values):
             why.append(f"{name} differs: {', '.join(map(str, values))}")
+    directions = [each.summary.recorded_metric.direction for each in studies]
+    # A custom metric may have been edited between two studies.
+    if not why and any(each != directions[0] for each in directions):
+        why.append(f"direction of the metric differs: {', '.join(directions)}")
     windows = [[(each.validation_start, each.validation_end) for each in study.windows] for study in studies]
     if any(each != windows[0] for each in windows):
         spans = ", ".join(f"{len(each)} from {day(each[0][0])} to {day(each[-1][1])}" for each in windows)

@@ -8,8 +8,8 @@ from kallos.architectures.study_space import model_of
 from kallos.baselines.forecasts import best_by_target, counting
 from kallos.baselines.scores import mean_by_target
 from kallos.features.moments import Timestamp
-from kallos.planning import DataSummary, FoldWindow
-from kallos.scoring.metrics import mean_of_each
+from kallos.planning import DataSummary, FoldWindow, mean_baseline_metrics
+from kallos.scoring.metrics import Scores, mean_of_each
 from kallos.scoring.score import FoldScore
 from kallos.specs.metrics import Metric, metric_of, metric_of_one_target
 from kallos.specs.study import TuneSpec
@@ -95,6 +95,16 @@ class TuningResult(BaseModel):
         """How much better the best trial is than each baseline, the strongest baseline first."""
         ordered = sorted(self.baseline_values.items(), key=lambda each: self.metric.as_loss(each[1]))
         return {name: self.metric.skill(self.best_value, value) for name, value in ordered}
+
+    @property
+    def baseline_metrics(self) -> dict[str, Scores]:
+        """Mean over the folds of each baseline by each metric of the study."""
+        return mean_baseline_metrics(self.windows)
+
+    @property
+    def is_picked(self) -> bool:
+        """Whether a rule or a number picked the best trial, because there are several objectives or the study says."""
+        return len(self.spec.objectives) > 1 or isinstance(self.spec.pick, int)
 
     @property
     def folds_won(self) -> int:

@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from kallos.report.page import report_html
+from kallos.study.choice import HonestChoice
 from kallos.study.events import StudyFinished
-from tests.report_samples import best_forecasts, deflation, holdout_evaluation, one_standard_error, study_result
+from tests.report_samples import best_forecasts, deflation, holdout_evaluation, simplest, study_result
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 REQUIRED = os.environ.get("KALLOS_REQUIRE_BROWSER") == "1"
@@ -39,8 +40,7 @@ def address(tmp_path_factory) -> str:
     page = report_html(
         result,
         evaluation=holdout_evaluation(asset_id=HOSTILE),
-        one_se=one_standard_error(0),
-        deflation=deflation(),
+        chosen=HonestChoice(simplest=simplest(0), deflation=deflation()),
         forecasts=best_forecasts(result),
         run=StudyFinished(result, fits=20, spared=4, stopped=None),
     )

@@ -26,7 +26,7 @@ def lone_machine(tmp_path):
 
 def trials_of(lone_machine: PrefectMachine) -> int:
     """How many trials the terminal has shown."""
-    return (lone_machine.folder / "tune.log").read_text().count(" s of fits")
+    return (lone_machine.folder / "tune.log").read_text().count("  rmse ")
 
 
 def test_a_server_that_comes_back_has_the_whole_run(lone_machine):

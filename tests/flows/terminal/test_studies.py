@@ -29,7 +29,8 @@ def summary(name: str, **over) -> StudySummary:
         "last_activity": LAST,
         "is_running": False,
     }
-    return StudySummary(name=name, **{**values, **over})
+    metric = over.get("metric", "rmse")
+    return StudySummary(name=name, **{**values, "objectives": {metric: "minimize"}, **over})
 
 
 def test_a_name_is_never_broken_and_all_else_fits_in_80_columns():

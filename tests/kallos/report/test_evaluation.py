@@ -5,7 +5,7 @@ from kallos.evaluation.results import Comparison, ForecastScores, HoldoutEvaluat
 from kallos.report.evaluation import evaluation_markdown, headline, score_rows
 from kallos.report.holdout_pictures import evaluation_png
 
-SCORES = ForecastScores(value=0.02, rmse=0.02, mae=0.015, mase=0.7, directional_accuracy=0.55, rank_correlation=None)
+SCORES = {"rmse": 0.02, "mae": 0.015, "mase": 0.7, "direction": 0.55, "rank_ic": None}
 
 
 def small_evaluation() -> HoldoutEvaluation:
@@ -30,7 +30,11 @@ def small_evaluation() -> HoldoutEvaluation:
         n_origins=91,
         data_sha256="0" * 64,
         level=0.01,
-        scores={"model": SCORES, "zero": SCORES.model_copy(update={"value": 0.0203, "rmse": 0.0203}), "last": SCORES},
+        scores={
+            "model": ForecastScores(values=SCORES),
+            "zero": ForecastScores(values={**SCORES, "rmse": 0.0203}),
+            "last": ForecastScores(values=SCORES),
+        },
         rmse_by_member={"3-42": 0.021, "3-43": 0.0215},
         baseline="zero",
         against_baseline=against,
@@ -39,8 +43,9 @@ def small_evaluation() -> HoldoutEvaluation:
         holdout_evaluations=2,
         tests=1,
         metric="rmse",
+        direction="minimize",
         loss="squared error",
-        score="RMSE",
+        compared_by_metric="rmse",
         verdict=Verdict(decision="ship", reasons=("the model is better than zero",)),
     )
 

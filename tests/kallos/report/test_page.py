@@ -6,8 +6,9 @@ import pytest
 from kallos.report.banner import banner
 from kallos.report.page import find_report, remove_report, report_html, write_report
 from kallos.study.best_params import BestParams, write_best_params
+from kallos.study.choice import NO_CHOICE, HonestChoice
 from kallos.study.events import StudyFinished
-from tests.report_samples import best_forecasts, deflation, holdout_evaluation, one_standard_error, study_result
+from tests.report_samples import best_forecasts, deflation, holdout_evaluation, simplest, study_result
 
 MARKUP = '"><script>alert(1)</script>&<i>'
 
@@ -42,8 +43,7 @@ def whole(result):
     return report_html(
         result,
         evaluation=holdout_evaluation(),
-        one_se=one_standard_error(0),
-        deflation=deflation(),
+        chosen=HonestChoice(simplest=simplest(0), deflation=deflation()),
         forecasts=best_forecasts(result),
         run=StudyFinished(result, fits=20, spared=4, stopped=None),
     )
@@ -68,8 +68,8 @@ def test_the_verdict_comes_first_with_its_reasons_and_numbers(whole):
         "1.25%",
         "the choice overfits in 40% of splits",
         "Resampling of folds. Sources: Somebody (2018).",
-        "Trial 0 is the cheapest of the 4 trials within one standard error of the best: it needs 1,000 multiply-adds "
-        "per forecast instead of 2,500.",
+        "Trial 0 is the cheapest that cannot be told from the best: it needs 1,000 multiply-adds per forecast instead "
+        "of 2,500, and its mean RMSE is 0.01.",
     ):
         assert said in seen.text
     assert seen.text.index("Ship it") < seen.text.index("Against the baseline, fold by fold")
@@ -80,7 +80,7 @@ def test_the_verdict_comes_first_with_its_reasons_and_numbers(whole):
     [("keep", "caution", "Keep the champion"), ("not shown", "bad", "Not shown")],
 )
 def test_each_verdict_has_words_of_its_own(result, decision, tone, head):
-    first = banner(result, holdout_evaluation(decision, holdout_evaluations=1), None, None)
+    first = banner(result, holdout_evaluation(decision, holdout_evaluations=1), NO_CHOICE)
     assert (first.tone, first.head) == (tone, head)
     assert first.reasons[0] == "The skill over <b>zero</b> is beyond chance."
     assert ("1", "evaluation on this hold-out") in [(figure.value, figure.name) for figure in first.figures]
@@ -163,7 +163,7 @@ def test_what_comes_from_data_is_text_and_never_markup(result):
         hostile,
         evaluation=holdout_evaluation(asset_id=MARKUP, baseline=MARKUP, model_id=MARKUP),
         forecasts=best_forecasts(result, block=2),
-        deflation=deflation(method=MARKUP),
+        chosen=HonestChoice(deflation=deflation(method=MARKUP)),
     )
     assert "made in blocks of 2 rows, each from the row before it" in page
     seen = Seen(page)
