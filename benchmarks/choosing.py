@@ -36,7 +36,7 @@ CASES = (
     ("independent", 1, 20),
     ("independent", 1, 60),
     ("autoregression", 1, 60),
-    ("overlapping", 5, 20),
+    ("overlapping", 5, 24),
     ("overlapping", 5, 60),
     ("overlapping", 24, 240),
 )

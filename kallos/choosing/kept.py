@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ from kallos.study.trials import TrialRecord, complete_trials
 Array = npt.NDArray[np.float64]
 # The forecasts of each asset's window.
 Forecasts = tuple[Forecast, ...]
+# What is held in memory of forecasts that a file also has, and how many arrays a forecast has beside its quantiles.
+_MOST_BYTES, _COPIES = 20_000_000, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,10 @@ class KeptForecasts:
         by_number = {trial.number: trial for trial in self.trials}
         scorer, metric = Scorer.of(self.plan.spec), self.result.metric
 
+        size = sum(asset.quantiles.nbytes for asset in assets[0]) * _COPIES
+
+        # The same forecasts are asked for in each round of the greedy search.
+        @lru_cache(maxsize=max(_MOST_BYTES // size, 1))
         def forecast_of(fold: int, trial: int) -> Forecasts:
             return tuple(self._result(fold, by_number[trial]).forecasts())
 

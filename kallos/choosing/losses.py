@@ -22,6 +22,7 @@ FEWEST_ORIGINS = 20
 ALIKE = 1e-9
 # With fewer blocks tests reject far too often, whatever their variance is corrected for.
 FEWEST_BLOCKS = 8
+_FAR_OUT = 0.99
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,13 @@ class FoldLosses:
     @property
     def can_be_resampled(self) -> bool:
         """Whether there are 20 origins and 8 of the shortest blocks in all, and on each fold twice the overlap."""
-        total = sum(self.lengths)
-        enough = total >= FEWEST_ORIGINS and total >= FEWEST_BLOCKS * (2 * self.overlap - 1)
+        enough = sum(self.lengths) >= FEWEST_ORIGINS and self.blocks >= FEWEST_BLOCKS
         return enough and min(self.lengths) >= 2 * self.overlap
+
+    @property
+    def blocks(self) -> float:
+        """The number of the shortest blocks, of twice the overlap less one."""
+        return sum(self.lengths) / (2 * self.overlap - 1)
 
     def of(self, forecasters: Sequence[int]) -> "FoldLosses":
         """Return the losses of the forecasters at these positions, in this order."""
@@ -100,9 +105,10 @@ def sample_of(losses: FoldLosses) -> Sample:
     """Return what is resampled of these losses, in blocks of `block_length`.
 
     Every fold counts alike, as in a study's value, whatever its number of origins. Deviations from each fold's mean are
-    enlarged, because the bootstrap of a few blocks varies too little: by its `shrinkage`, and by the ratio of the 95 %
+    enlarged, because the bootstrap of a few blocks varies too little: by its `shrinkage`, and by the ratio of the 99 %
     quantiles of Student's t, with as many degrees of freedom as there are blocks, and of the normal distribution. A
-    variance that is estimated from so many blocks is as uncertain (Lazarus, Lewis, Stock & Watson 2018).
+    variance that is estimated from so many blocks is as uncertain (Lazarus, Lewis, Stock & Watson 2018), and the best
+    or worst of many trials lies far out.
     """
     from scipy.stats import norm, t
 
@@ -110,7 +116,7 @@ def sample_of(losses: FoldLosses) -> Sample:
     folds = [_grouped(fold, group) for fold in losses.folds]
     lengths = tuple(fold.shape[1] for fold in folds)
     length, n_rows = block_length(lengths, math.ceil(losses.overlap / group)), sum(lengths)
-    uncertainty = t.ppf(0.95, n_rows / length) / norm.ppf(0.95)
+    uncertainty = t.ppf(_FAR_OUT, n_rows / length) / norm.ppf(_FAR_OUT)
     parts = []
     for fold, n in zip(folds, lengths, strict=True):
         mean = fold.mean(axis=1, keepdims=True)

@@ -9,6 +9,8 @@ from kallos.study.choice import Superiority
 Array = npt.NDArray[np.float64]
 
 RESAMPLES = 1000
+# With 11 blocks, the best of ten trials that are no better is called better three times as often as it should.
+FEWEST_BLOCKS = 12
 
 
 def superior_ability(
@@ -21,7 +23,7 @@ def superior_ability(
     loss is infinite.
     """
     values = losses.values
-    if not losses.can_be_resampled or not np.isfinite(values[0]):
+    if not losses.can_be_resampled or losses.blocks < FEWEST_BLOCKS or not np.isfinite(values[0]):
         return None
     sample = sample_of(losses.of(np.flatnonzero(np.isfinite(values)).tolist()))
     return Superiority(

@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from kallos.errors import require, require_each
 from kallos.specs.metrics import MEDIAN, metric_of
 
 Array = npt.NDArray[np.float64]
@@ -28,6 +29,11 @@ class Forecast:
     rms: Array
     quantiles: Array
     levels: tuple[float, ...] = (MEDIAN,)
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for what is no array."""
+        require(np.ndarray, point=self.point, mean=self.mean, rms=self.rms, quantiles=self.quantiles)
+        require_each(float, levels=self.levels)
 
     @classmethod
     def of_points(cls, point: Array) -> Self:

@@ -6,13 +6,14 @@ be an objective always has a number, though QLIKE's may be infinite; one that is
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
 
-from kallos.errors import FitError, UsageError
+from kallos.errors import FitError, UsageError, require, require_each
 from kallos.scoring.agreement import f1_up, information_coefficient, rank_information_coefficient, varies
 from kallos.scoring.forecast import Forecast
 from kallos.scoring.pair_losses import pinball_losses, qlike_losses, scaled_errors, symmetric_errors, wrong_signs
@@ -43,6 +44,12 @@ class Scoring:
     change: Array | float = math.nan
     reference: Array | float = 0.0
     trading: Trading = field(default_factory=Trading)
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for arguments of other types."""
+        require_each(int, powers=self.powers)
+        require((np.ndarray, Real), unit=self.unit, change=self.change, reference=self.reference)
+        require(Trading, trading=self.trading)
 
     def of_target(self, target: int) -> "Scoring":
         """Return the same for only the target at this position."""
@@ -100,12 +107,16 @@ def measure(name: str, forecast: Forecast, actual: Array, scoring: Scoring) -> f
     return PROPORTIONAL[name](Positions.proportional(made, came, scoring.trading, scoring.unit))
 
 
-def columns_of(names: Iterable[str], forecast: Forecast, actual: Array, scoring: Scoring) -> dict[str, float | None]:
+def columns_of(names: Sequence[str], forecast: Forecast, actual: Array, scoring: Scoring) -> dict[str, float | None]:
     """Return the scores to show of forecasts by each metric, None where the rows leave nothing to find.
 
     There is no sign to find if all actual values moved the same way, since a constant forecast is then always right,
     and nothing to correlate with if they are all equal. Otherwise as `measure`.
     """
+    require_each(str, names=names)
+    require(Forecast, forecast=forecast)
+    require(np.ndarray, actual=actual)
+    require(Scoring, scoring=scoring)
     scores = {name: measure(name, forecast, actual, scoring) for name in names if is_defined(name, actual, scoring)}
     return {name: None if math.isnan(scores.get(name, math.nan)) else scores[name] for name in names}
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kallos.errors import UsageError
+from kallos.errors import UsageError, require_number, require_positive, require_whole
 from kallos.scoring.agreement import varies
 
 Array = npt.NDArray[np.float64]
@@ -37,12 +37,13 @@ class Trading:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        if not 0 <= self.cost_bps < math.inf:
-            raise UsageError(f"trading must cost a number of basis points of at least 0, not {self.cost_bps}")
-        if not (math.isnan(self.rows_per_year) or 0 < self.rows_per_year < math.inf):
-            raise UsageError(f"a year must have a number of rows above 0, such as 252, not {self.rows_per_year}")
-        if self.rows_held < 1:
-            raise UsageError(f"a position must be held for at least 1 row, not {self.rows_held}")
+        require_number(0, cost_bps=self.cost_bps)
+        if not (isinstance(self.rows_per_year, float) and math.isnan(self.rows_per_year)):
+            require_positive(rows_per_year=self.rows_per_year)
+        require_whole(1, rows_held=self.rows_held)
+        for name, value in (("cost_bps", self.cost_bps), ("rows_per_year", self.rows_per_year)):
+            if math.isinf(value):
+                raise UsageError(f"{name} must be finite, not {value}")
 
     @property
     def trades_per_year(self) -> float:

@@ -131,6 +131,7 @@ class TuneSpec(Spec):
     cost_bps: float = Field(
         0.0,
         ge=0,
+        allow_inf_nan=False,
         description="What buying or selling costs, in hundredths of a percent, for metrics of positions, as sharpe.",
     )
     choose: Choose = Field(

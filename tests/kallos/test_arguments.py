@@ -30,6 +30,8 @@ from kallos.models.registry import Registry
 from kallos.models.trained import TrainedModel
 from kallos.planning import plan_study
 from kallos.scoring.fold import evaluate_fold
+from kallos.scoring.metrics import Forecast, Scoring, columns_of
+from kallos.scoring.positions import Trading
 from kallos.specs.data import FeatureSpec
 from kallos.specs.study import parse_spec, parse_tune_spec
 from kallos.study.budget import Budget
@@ -108,6 +110,7 @@ HOLDOUT = {"window": "month", "holdout": 1}
 # Every function and class that README and docs name, and those beside them, with arguments that are sound.
 SPEC, READING = small_spec(), InputReading(asset_id="A")
 TRAINED = object.__new__(TrainedModel)
+ZEROS = Forecast.of_points(np.zeros((3, 1, 1)))
 SURFACE = {
     load_features_from_db: {"db_url": "sqlite:///x.db", "asset_id": "A"},
     get_walk_forward_splits: {"df": DF, "n_folds": 2, "window": 40},
@@ -138,6 +141,10 @@ SURFACE = {
     audit_query: {"load": lambda end_date: DF, "features": FeatureSpec()},
     audit_study: {"frame": DF, "spec": SPEC},
     check_architecture: {"name": "ridge"},
+    columns_of: {"names": ["mae"], "forecast": ZEROS, "actual": ZEROS.point, "scoring": Scoring((2,))},
+    Forecast: vars(ZEROS),
+    Scoring: {"powers": (2,)},
+    Trading: {},
 }
 
 

@@ -21,7 +21,7 @@ def run(monkeypatch, *words: str) -> int:
 @pytest.mark.parametrize(
     "words",
     [["studies", "list"], ["studies", "show", "a"], ["studies", "compare", "a", "b"], ["studies", "delete", "a"],
-     ["dashboard"]],
+     ["studies", "rescore", "a", "--metric", "mae"], ["dashboard"]],
 )  # fmt: skip
 def test_a_file_that_is_not_there_is_wrong_use(capsys, monkeypatch, home, tmp_path, words):
     assert run(monkeypatch, *words, "--storage-url", f"sqlite:///{tmp_path}/studdies.db") == 2

@@ -67,6 +67,8 @@ def test_more_trials_that_are_no_better_make_the_best_one_less_certain():
 
 def test_without_enough_origins_or_a_finite_baseline_there_is_no_test():
     assert superior_ability(losses([0, 1], n=4), "ewma") is None
+    # 11 blocks of nine origins each.
+    assert superior_ability(FoldLosses(losses([0, 1], n=25).folds, overlap=5), "ewma") is None
     each = losses([0, 0])
     each.folds[0][0, 0] = np.inf
     assert superior_ability(each, "ewma") is None

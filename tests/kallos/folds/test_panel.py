@@ -26,7 +26,7 @@ from kallos.study.again import plan_again
 from kallos.study.best_params import BestParams
 from kallos.study.names import BEST_PARAMS, artifact_key, latest_name
 from kallos.tuner import run_tuning
-from tests.samples import content_of, evaluated, make_features, small_spec
+from tests.samples import content_of, evaluated, make_features, score_of, small_spec
 
 DAILY = make_features(420, seed=1)
 # A market that is closed at weekends, whose rows begin later, and whose target is ten times the size.
@@ -201,7 +201,7 @@ def test_a_network_learns_from_all_and_is_the_same_again(tmp_path):
     job = panel_job(tmp_path, model_name="tide")
     first, second = evaluate_fold(job), evaluate_fold(job)
     assert content_of(job, first) == content_of(job, second)
-    assert len(first.assets) == 2
+    assert len(score_of(job, first).by_asset) == len(first.assets) == 2
 
 
 def test_the_result_says_how_each_asset_did(tmp_path):

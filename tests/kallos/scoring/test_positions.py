@@ -149,7 +149,7 @@ def test_costs_never_pay(forecast, actual, cost_bps):
 def test_a_score_without_a_unit_is_the_same_in_any(name):
     rng = np.random.default_rng(6)
     actual = np.exp(rng.normal(size=(40, 2, 2)))
-    forecast = Forecast.of_quantiles(np.exp(rng.normal(size=(40, 2, 2, 3))), LEVELS, 1.2)
+    forecast = Forecast.of_quantiles(np.exp(rng.normal(size=(40, 2, 2, 3))), LEVELS, np.full((2, 1, 1), 1.2))
     unit, reference = np.array([0.01, 7.0]), np.array([0.9, 1.1])
     own = Scoring((1, 2), change=np.array([0.5, 2.0]), reference=reference, trading=Trading(20, 252))
     scaled = Scoring((1, 2), unit, own.change, reference / unit, own.trading)
@@ -168,10 +168,12 @@ def test_the_expectancy_of_several_targets_is_in_their_units():
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({"cost_bps": -1.0}, "trading must cost a number of basis points of at least 0, not -1.0"),
-        ({"cost_bps": math.nan}, "trading must cost a number of basis points of at least 0, not nan"),
-        ({"rows_per_year": 0}, "a year must have a number of rows above 0, such as 252, not 0"),
-        ({"rows_held": 0}, "a position must be held for at least 1 row, not 0"),
+        ({"cost_bps": -1.0}, "cost_bps must be a number of at least 0, not -1.0"),
+        ({"cost_bps": math.nan}, "cost_bps must be a number of at least 0, not nan"),
+        ({"cost_bps": math.inf}, "cost_bps must be finite, not inf"),
+        ({"rows_per_year": 0}, "rows_per_year must be a number above 0, not 0"),
+        ({"rows_per_year": math.inf}, "rows_per_year must be finite, not inf"),
+        ({"rows_held": 0}, "rows_held must be a whole number of at least 1, not 0"),
     ],
 )
 def test_trading_that_cannot_be_is_refused(over, said):
