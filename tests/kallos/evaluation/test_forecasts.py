@@ -36,7 +36,9 @@ def holdout_of(
 
 def measured_by(metric, holdout, **likelihood):
     """Return the same rows, measured otherwise."""
-    return replace(holdout, spec=holdout.spec.model_copy(update={"metric": metric, **likelihood}))
+    return replace(
+        holdout, spec=holdout.spec.model_copy(update={"metric": metric, "objectives": (metric,), **likelihood})
+    )
 
 
 def autoregression(n_rows, *, seed):
@@ -93,7 +95,7 @@ def test_what_a_study_names_counts_and_har_and_ridge_are_compared_with_either_wa
     assert [each.other for each in evaluation.comparisons] == ["har", "ridge"]
     assert evaluation.against_baseline == evaluation.beside["har"]
     by_law = (named.actual[:, :, 0] - law[named.origins, None]) ** 2
-    assert evaluation.scores["column:law"].rmse == pytest.approx(np.sqrt(by_law.mean()))
+    assert evaluation.scores["column:law"].values["rmse"] == pytest.approx(np.sqrt(by_law.mean()))
 
 
 def test_on_noise_no_model_is_better_than_baseline():
@@ -120,7 +122,7 @@ def test_the_model_is_the_mean_of_its_seeds():
     off = np.random.default_rng(2).normal(size=true.shape)
     seeds = {"0": in_full(holdout, true + off), "1": in_full(holdout, true - off)}
     both = evaluate_forecasts(holdout, seeds, model_id="new", holdout_evaluations=1, tests=1)
-    assert both.scores["model"].rmse == pytest.approx(evaluation.scores["model"].rmse)
+    assert both.scores["model"].values["rmse"] == pytest.approx(evaluation.scores["model"].values["rmse"])
     errors = seeds["1"].point - holdout.actual
     assert both.rmse_by_member["1"] == pytest.approx(np.sqrt((errors**2).mean()))
 
@@ -212,10 +214,10 @@ def test_a_study_by_qlike_is_judged_by_qlike_without_baselines_that_are_not_posi
     evaluation = evaluate(holdout, forecast)
     assert "zero" not in evaluation.scores
     ratio = (np.exp(logs[600:]) / forecast[:, 0]) ** 2
-    assert evaluation.scores["model"].value == pytest.approx((ratio - np.log(ratio) - 1).mean())
-    model, other = (evaluation.scores[name].value for name in ("model", evaluation.baseline))
+    assert evaluation.by_metric["model"] == pytest.approx((ratio - np.log(ratio) - 1).mean())
+    model, other = (evaluation.by_metric[name] for name in ("model", evaluation.baseline))
     assert evaluation.against_baseline.skill == pytest.approx(1 - model / other)
-    assert (evaluation.verdict.decision, evaluation.loss, evaluation.score) == ("ship", "QLIKE", "QLIKE")
+    assert (evaluation.verdict.decision, evaluation.loss, evaluation.compared_by_metric) == ("ship", "QLIKE", "qlike")
     assert "its QLIKE is" in evaluation.verdict.reasons[0]
     with pytest.raises(DataError, match="must be positive with metric qlike, and those of 0 are not"):
         evaluate(holdout, -forecast)
@@ -244,23 +246,27 @@ def test_quantiles_are_judged_by_their_pinball_loss_beside_quantiles_of_baseline
     spread = np.array([1, np.sqrt(1 + AR**2)])[:, None] * norm.ppf(LEVELS)
     quantiles = true_forecast(holdout)[..., None] + spread
     evaluation = evaluate(holdout, quantiles)
-    assert evaluation.scores["model"].value == pytest.approx(2 * pinball(actual, quantiles))
-    assert evaluation.scores["model"].mae == pytest.approx(mean_absolute_error(actual, true_forecast(holdout)))
+    assert evaluation.by_metric["model"] == pytest.approx(2 * pinball(actual, quantiles))
+    assert evaluation.scores["model"].values["mae"] == pytest.approx(
+        mean_absolute_error(actual, true_forecast(holdout))
+    )
     # The first origin is row 599. What zeros miss is the value itself, of the first step from row 1 on, and so on.
     of_zero = np.stack([np.quantile(values[1:599], LEVELS), np.quantile(values[2:600], LEVELS)])
     zero = pinball(actual, np.broadcast_to(of_zero, quantiles.shape))
-    assert evaluation.scores["zero"].value == pytest.approx(2 * zero)
+    assert evaluation.by_metric["zero"] == pytest.approx(2 * zero)
     last = np.stack(
         [np.quantile(values[1:599] - values[:598], LEVELS), np.quantile(values[2:600] - values[:598], LEVELS)]
     )
     last = pinball(actual, values[599:898, None, None] + last)
-    assert evaluation.scores["last"].value == pytest.approx(2 * last)
+    assert evaluation.by_metric["last"] == pytest.approx(2 * last)
     assert evaluation.against_baseline.skill == pytest.approx(1 - pinball(actual, quantiles) / zero, abs=0.01)
     assert evaluation.verdict.decision == "ship"
     assert "its CRPS is" in evaluation.verdict.reasons[0]
     assert evaluation.loss == "CRPS"
     assert HoldoutEvaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
-    assert "| forecaster | skill over it | CRPS | rmse | mae |" in evaluation_markdown(evaluation)
+    assert "| forecaster | skill over it | CRPS | RMSE | MAE | MASE | direction | rank IC |" in evaluation_markdown(
+        evaluation
+    )
     # By RMSE the same quantiles are judged by their median.
     by_rmse = evaluate(measured_by("rmse", holdout), quantiles)
     assert by_rmse.scores["model"] == evaluated_autoregression()[1].scores["model"]
@@ -273,7 +279,7 @@ def test_a_custom_metric_is_shown_and_the_verdict_is_on_squared_errors(tmp_path,
     monkeypatch.syspath_prepend(tmp_path)
     holdout, by_rmse = evaluated_autoregression()
     evaluation = evaluate(measured_by("worst_metric:worst", holdout), true_forecast(holdout))
-    assert evaluation.scores["zero"].value == np.abs(holdout.actual).max()
+    assert evaluation.by_metric["zero"] == np.abs(holdout.actual).max()
     assert evaluation.against_baseline == by_rmse.against_baseline
     assert (
         loss_line(evaluation)
@@ -294,7 +300,7 @@ def test_several_targets_are_judged_together_in_standard_deviations_of_what_is_k
     assert holdout.actual.shape == (299, 2, 2)
     scaled = StandardScaler().fit(holdout.observed[:600]).transform(holdout.observed)
     moves = np.stack([scaled[600 + step : 899 + step] - scaled[599:898] for step in (0, 1)], axis=1)
-    assert evaluation.scores["last"].rmse == pytest.approx(np.sqrt(np.mean(moves**2)))
+    assert evaluation.scores["last"].values["rmse"] == pytest.approx(np.sqrt(np.mean(moves**2)))
     true_skill = 1 - np.sqrt((1 + 1 + AR**2) / 2 * (1 - AR**2))
     assert evaluation.against_baseline.skill == pytest.approx(true_skill, abs=0.03)
     assert evaluation.verdict.decision == "ship"
@@ -303,5 +309,5 @@ def test_several_targets_are_judged_together_in_standard_deviations_of_what_is_k
     # The units of a target say nothing of its weight.
     other = evaluated(1e6)[1]
     for name, scores in evaluation.scores.items():
-        assert other.scores[name].model_dump() == pytest.approx(scores.model_dump()), name
+        assert other.scores[name].values == pytest.approx(scores.values), name
     assert other.against_baseline.p_value == pytest.approx(evaluation.against_baseline.p_value)

@@ -50,4 +50,6 @@ def test_a_score_that_the_rows_do_not_allow_is_left_empty():
     still = score_forecasts(np.ones_like(up), Forecast.of_points(FORECAST), ("mae",), (), Scoring((1,))).values
     assert still["rank_ic"] is None
     # An objective always has a number.
-    assert score_forecasts(up, Forecast.of_points(FORECAST), ("direction",), (), scoring).values["direction"] == 4 / 6
+    assert score_forecasts(up, Forecast.of_points(FORECAST), ("direction",), (), scoring).values[
+        "direction"
+    ] == pytest.approx(4 / 6)

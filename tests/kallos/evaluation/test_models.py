@@ -45,8 +45,10 @@ def test_by_default_the_hold_out_that_the_study_kept_is_scored(model):
     rows = with_rows(model).rows
     forecast = Forecast.mean_of(forecast_windows(model, rows, 320, 400).values()).point[:, 0, 0]
     actual = rows["log_return_close"].to_numpy()[320:]
-    assert evaluation.scores["model"].rmse == pytest.approx(np.sqrt(np.mean((forecast - actual) ** 2)), rel=1e-12)
-    assert evaluation.scores["zero"].rmse == pytest.approx(np.sqrt(np.mean(actual**2)), rel=1e-12)
+    assert evaluation.scores["model"].values["rmse"] == pytest.approx(
+        np.sqrt(np.mean((forecast - actual) ** 2)), rel=1e-12
+    )
+    assert evaluation.scores["zero"].values["rmse"] == pytest.approx(np.sqrt(np.mean(actual**2)), rel=1e-12)
 
 
 def test_rows_behind_the_last_date_move_nothing(model):
@@ -80,7 +82,9 @@ def test_a_model_is_held_against_the_champion_on_the_same_rows(model):
     rows = with_rows(model).rows
     alone = forecast_windows(model, rows, 320, 400)["0-42"].point[:, 0, 0]
     actual = rows["log_return_close"].to_numpy()[320:]
-    assert evaluation.scores["champion"].rmse == pytest.approx(np.sqrt(np.mean((alone - actual) ** 2)), rel=1e-12)
+    assert evaluation.scores["champion"].values["rmse"] == pytest.approx(
+        np.sqrt(np.mean((alone - actual) ** 2)), rel=1e-12
+    )
     assert evaluation.against_champion is not None
 
 
@@ -116,14 +120,14 @@ def test_quantiles_of_a_model_are_held_against_the_same_of_the_champion(model, t
         mean_pinball_loss(actual, quantiles[:, 0, position], alpha=level)
         for position, level in enumerate((0.1, 0.5, 0.9))
     ]
-    assert evaluation.scores["model"].value == pytest.approx(2 * np.mean(losses))
+    assert evaluation.by_metric["model"] == pytest.approx(2 * np.mean(losses))
     assert evaluation.scores["champion"] == evaluation.scores["model"]
     with pytest.raises(
         UsageError, match=r"with crps the champion must forecast the same quantiles as the model, and .* points"
     ):
         evaluation_of(of_quantiles, champion=with_rows(model))
     # By RMSE, points are held against the median.
-    assert evaluation_of(model, champion=with_rows(of_quantiles)).scores["champion"].rmse == pytest.approx(
+    assert evaluation_of(model, champion=with_rows(of_quantiles)).scores["champion"].values["rmse"] == pytest.approx(
         np.sqrt(np.mean((quantiles[:, 0, 1] - actual) ** 2))
     )
 
@@ -139,7 +143,7 @@ def test_a_model_of_several_targets_is_scored_over_all_of_them(tmp_path):
     targets = rows[names].to_numpy()
     actual = np.stack([targets[320:399], targets[321:400]], axis=1)
     errors = (forecast_windows(two, rows, 320, 400)["0-42"].point - actual) / targets[:320].std(axis=0)
-    assert evaluation.scores["model"].rmse == pytest.approx(np.sqrt(np.mean(errors**2)))
+    assert evaluation.scores["model"].values["rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)))
     assert evaluation.scores["champion"] == evaluation.scores["model"]
     record = with_rows(two).evaluation_record(
         with_rows(two).holdout(scored_dates(two.manifest)), datetime(2024, 1, 1, tzinfo=UTC)

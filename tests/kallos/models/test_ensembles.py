@@ -243,10 +243,10 @@ def test_an_ensemble_is_evaluated_and_registered_like_any_model(study, model, al
     a, b, c = (each[label].mean for label in LABELS)
     actual = np.lib.stride_tricks.sliding_window_view(holdout.frame["volume"].to_numpy()[holdout.start :], 2)
     errors = (0.75 * a + 0.125 * b + 0.125 * c)[..., 0] - actual
-    assert evaluation.scores["model"].rmse == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-12)
+    assert evaluation.scores["model"].values["rmse"] == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-12)
     assert tuple(evaluation.rmse_by_member) == LABELS
     assert evaluation.rmse_by_member["5-43"] == pytest.approx(np.sqrt(((c[..., 0] - actual) ** 2).mean()), rel=1e-12)
-    assert evaluation.rmse_by_member["3-42"] == pytest.approx(evaluation.scores["champion"].rmse, rel=1e-12)
+    assert evaluation.rmse_by_member["3-42"] == pytest.approx(evaluation.scores["champion"].values["rmse"], rel=1e-12)
     registry = Registry(str(tmp_path / "registry"))
     entry = registry.add(str(written))
     assert (entry.model_name, entry.slot.target) == ("gru+ridge", "volume")

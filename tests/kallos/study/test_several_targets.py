@@ -148,8 +148,8 @@ def test_a_verdict_on_several_targets_is_against_the_best_baseline_forecast_of_e
         for position, name in enumerate(holdout.targets)
     ]
     scale = frame.iloc[:500].std(ddof=0).to_numpy()
-    least = [one.scores[one.baseline].rmse / unit for one, unit in zip(each, scale, strict=True)]
-    assert evaluation.scores[EACH_BEST].rmse == pytest.approx(np.sqrt(np.mean(np.square(least))))
+    least = [one.scores[one.baseline].values["rmse"] / unit for one, unit in zip(each, scale, strict=True)]
+    assert evaluation.scores[EACH_BEST].values["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(least))))
 
 
 def test_a_skill_that_rounds_to_nothing_has_no_sign_and_no_side():
