@@ -32,7 +32,7 @@ ALONE = RunSpec(workers=1)
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch) -> None:
     """Processes take seconds to start, and the tests about them have their own."""
-    pool = SimpleNamespace(score=evaluate_fold, run=lambda work, job: work(job))
+    pool = SimpleNamespace(evaluate=evaluate_fold)
     for module in ("flows.places", "flows.train"):
         monkeypatch.setattr(f"{module}.FoldPool", lambda *_, **__: nullcontext(pool))
 

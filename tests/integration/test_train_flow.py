@@ -24,7 +24,7 @@ def test_train_leaves_the_model_that_the_library_trains_as_a_directory_and_an_ar
 ):
     # Processes take seconds to start, and the tests about them have their own.
     monkeypatch.setattr(
-        "flows.train.FoldPool", lambda *_, **__: nullcontext(SimpleNamespace(score=evaluate_fold)), raising=True
+        "flows.train.FoldPool", lambda *_, **__: nullcontext(SimpleNamespace(evaluate=evaluate_fold)), raising=True
     )
     monkeypatch.setattr(
         "flows.commands.train.set_environment",

@@ -50,7 +50,7 @@ def database(home, monkeypatch) -> Path:
 @pytest.fixture
 def in_this_process(monkeypatch) -> None:
     monkeypatch.setattr(
-        "kallos.workers.processes.FoldPool", lambda *_, **__: nullcontext(SimpleNamespace(score=evaluate_fold))
+        "kallos.workers.processes.FoldPool", lambda *_, **__: nullcontext(SimpleNamespace(evaluate=evaluate_fold))
     )
 
 
