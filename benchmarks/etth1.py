@@ -30,7 +30,7 @@ from kallos.planning import plan_study
 from kallos.report.leaderboard import Leaderboard, LeaderboardEntry, leaderboard_markdown
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.metrics import rmse
-from kallos.scoring.score import Scoring
+from kallos.scoring.score import Scorer
 from kallos.specs.study import TuneSpec
 from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
@@ -99,7 +99,7 @@ def etth1(model: str, horizon: int, folder: str) -> str:
         snapshot=write_snapshot(rows, folder),
         rows_sha256=frame_sha256(rows),
     )
-    score = Scoring.of(spec).score(evaluate_fold(test), test.fingerprint)
+    score = Scorer.of(spec).score(evaluate_fold(test), test.fingerprint)
     window = Window.of_fold(rows, fold, spec, Frequency(None))
     last = rmse(baseline_forecasts(window, ["last"])["last"].point - window.actual)
     published = PUBLISHED[horizon]

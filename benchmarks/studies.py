@@ -11,7 +11,7 @@ from kallos.features.store import FeatureStore
 from kallos.planning import StudyPlan, plan_study
 from kallos.scoring.job import FoldJob
 from kallos.scoring.result import FoldResult
-from kallos.scoring.score import Scoring
+from kallos.scoring.score import Scorer
 from kallos.specs.files import merge
 from kallos.specs.study import TuneSpec
 
@@ -65,7 +65,7 @@ def untouched_job(study: str, params: dict[str, Any], seed: int, home: Path) -> 
 
 def rmse_of(job: FoldJob, result: FoldResult) -> float:
     """Return the RMSE of a job's forecasts."""
-    return Scoring("rmse", job.fit.features.variance_powers).score(result, job.fingerprint).rmse
+    return Scorer.by("rmse", job.fit.features.variance_powers).score(result, job.fingerprint).rmse
 
 
 def features_url(home: Path) -> str:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table as Printed
 
 from benchmarks.pruning import replays
-from benchmarks.replay.searches import Pool, regrets, searches_of
+from benchmarks.replay.searches import Pool, regrets, samplers_of
 from benchmarks.replay.tables import POINTS, TASKS, Array, Task, table_of
 
 AFTER = (20, 40, 80)
@@ -40,7 +40,7 @@ def mean_regrets(pool: Pool, seeds: int, n_trials: int) -> dict[tuple[str, bool]
         (name, first): np.mean(
             [regrets(pool, name, seed, n_trials, defaults_first=first) for seed in range(seeds)], axis=0
         )
-        for name in searches_of(pool.space)
+        for name in samplers_of(pool.space)
         for first in (False, True)
     }
 
@@ -55,7 +55,7 @@ def pruned(pool: Pool) -> tuple[float, float, float, float]:
 
 
 def print_regrets(console: Console, found: list[tuple[str, dict[tuple[str, bool], Array]]]) -> None:
-    """Print the mean regret of each search by kind of study, in percent."""
+    """Print the mean regret of each sampler by kind of study, in percent."""
     for model_name in STUDIES:
         own = [by_search for kind, by_search in found if kind == model_name]
         table = Printed(title=f"{model_name}, {len(own)} studies", title_justify="left")

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import optuna
@@ -64,17 +64,7 @@ class Pool:
         return create_trial(params=fixed.params, distributions=fixed.distributions, value=float(table.values[place]))
 
 
-class Search(Protocol):
-    """A search: it is asked for parameters, and told the trial that the table has for them."""
-
-    def ask(self, seed: int) -> Mapping[str, Any]:
-        """Return the full parameters of a trial."""
-
-    def tell(self, trial: FrozenTrial) -> None:
-        """Learn how a trial ended."""
-
-
-class Sampled:
+class Search:
     """The search of an Optuna sampler, which gets a seed of its own for each trial."""
 
     def __init__(self, space: StudySpace, sampler: Callable[[int], BaseSampler]) -> None:
@@ -94,39 +84,6 @@ class Sampled:
         self._study.add_trial(trial)
 
 
-class Nested:
-    """TPE for the architecture, and one for each architecture, which ranks only this architecture's trials."""
-
-    def __init__(self, space: StudySpace) -> None:
-        self._space = space
-        self._choice = optuna.create_study()
-        self._own = {name: Sampled(StudySpace({name: own}), joint) for name, own in space.spaces.items()}
-
-    def ask(self, seed: int) -> Mapping[str, Any]:
-        """Return the full parameters of a trial."""
-        self._choice.sampler = joint(seed)
-        trial = self._choice.ask()
-        name = trial.suggest_categorical(ARCHITECTURE, list(self._own))
-        self._choice.tell(trial, state=TrialState.FAIL)
-        return {ARCHITECTURE: name, **self._own[name].ask(seed)}
-
-    def tell(self, trial: FrozenTrial) -> None:
-        """Learn how a trial ended."""
-        name = trial.params[ARCHITECTURE]
-        self._choice.add_trial(_with(trial, {ARCHITECTURE: ARCHITECTURE}))
-        own = {key: key.removeprefix(f"{name}.") for key in trial.params if key != ARCHITECTURE}
-        self._own[name].tell(_with(trial, own))
-
-
-def _with(trial: FrozenTrial, names: Mapping[str, str]) -> FrozenTrial:
-    """Return a complete trial with some of its parameters, under new names."""
-    return create_trial(
-        params={new: trial.params[old] for old, new in names.items()},
-        distributions={new: trial.distributions[old] for old, new in names.items()},
-        value=trial.value,
-    )
-
-
 def joint(seed: int) -> BaseSampler:
     """Return TPE that is joint over the parameters that all trials have: of several architectures, their name alone."""
     return TPESampler(seed=seed, multivariate=True)
@@ -142,24 +99,23 @@ def at_random(seed: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-SEARCHES: Mapping[str, Callable[[StudySpace], Search]] = {
-    "TPE": partial(Sampled, sampler=joint),
-    "TPE, grouped": partial(Sampled, sampler=grouped),
-    "TPE, nested": Nested,
-    "random": partial(Sampled, sampler=at_random),
+SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
+    "TPE": joint,
+    "TPE, grouped": grouped,
+    "random": at_random,
 }
-# With one architecture, all kinds of TPE are the same.
+# With one architecture whose parameters have no conditions, both kinds of TPE are the same.
 OF_ONE = ("TPE", "random")
 
 
-def searches_of(space: StudySpace) -> tuple[str, ...]:
-    """Return the names of the searches that differ in a space."""
-    return tuple(SEARCHES) if space.is_choice else OF_ONE
+def samplers_of(space: StudySpace) -> tuple[str, ...]:
+    """Return the names of the samplers that differ in a space."""
+    return tuple(SAMPLERS) if space.is_choice else OF_ONE
 
 
 def regrets(pool: Pool, name: str, seed: int, n_trials: int, *, defaults_first: bool) -> Array:
     """Return by how much the best trial so far is worse than the best of the pool, as a share, after each trial."""
-    search = SEARCHES[name](pool.space)
+    search = Search(pool.space, SAMPLERS[name])
     first = list(pool.tables) if defaults_first else []
     used: set[tuple[str, int]] = set()
     values = []

@@ -22,7 +22,7 @@ Array = npt.NDArray[np.float64]
 # The last rows of a development series.
 ROWS = 1200
 # How many parameter sets a table has: those that are cheap to fit have more.
-POINTS = {"ridge": 200, "lightgbm": 200, "nlinear": 40, "tide": 25}
+POINTS = {"ridge": 200, "lightgbm": 80, "nlinear": 30, "tide": 12}
 TARGETS: dict[str, dict[str, Any]] = {
     "log range": {"features": {"target": "log_range", "target_transform": "log"}, "metric": "mae"},
     "log return": {"features": {"target": "log_return_close"}, "metric": "rmse"},

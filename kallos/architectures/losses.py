@@ -84,7 +84,7 @@ LOSSES: Mapping[str, Loss] = {
     "mae": Loss("AbsoluteError"),
     "huber": Loss("Huber", {"delta": Float(low=0.1, high=3.0, log=True)}, {"delta": 1.0}),
     "directional": Loss(
-        "Directional", {"penalty": Float(low=0.1, high=10.0, log=True)}, {"penalty": 1.0}, reads_units=True
+        "Directional", {"penalty": Float(low=0.1, high=3.0, log=True)}, {"penalty": 0.3}, reads_units=True
     ),
     "qlike": Loss("Qlike", reads_units=True),
 }

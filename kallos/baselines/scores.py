@@ -12,7 +12,16 @@ from kallos.folds.cut import Fold
 from kallos.folds.panel import Panel
 from kallos.folds.study import naming
 from kallos.scoring.forecast import Forecast
-from kallos.scoring.metrics import Measured, Scores, mean, mean_of_each, means_of_defined, measured, score_by
+from kallos.scoring.metrics import (
+    Measured,
+    Scores,
+    mean,
+    mean_of_each,
+    means_of_defined,
+    measured,
+    only_finite,
+    score_by,
+)
 from kallos.specs.metrics import metric_of, metric_of_one_target
 from kallos.specs.study import TuneSpec
 from kallos.words import shorten
@@ -59,7 +68,7 @@ def score_baselines(
     return [
         BaselineScores(
             values={name: mean([score_by(asset[name].values, spec.metric) for asset in fold]) for name in names},
-            metrics={name: means_of_defined([asset[name].values for asset in fold]) for name in names},
+            metrics={name: only_finite(means_of_defined([asset[name].values for asset in fold])) for name in names},
             by_asset={name: tuple(score_by(asset[name].values, spec.metric) for asset in fold) for name in names},
             by_target=each,
         )

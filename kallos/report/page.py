@@ -246,8 +246,8 @@ def _columns(result: TuningResult, columns: ColumnImportance | None, why_none: s
     words = [
         f"Each bar is how much the {metric.label} of trial {columns.trial}, the best, {metric.worsening}s if the "
         f"values of a column are put in another order in the rows that its forecasts read, {columns.repeats} times in "
-        f"each fold, in blocks of rows. The weights stay as they are. Means and lags belong to the column that they "
-        f"are computed from, and the target is its own past.",
+        "each fold, in blocks of rows. The weights stay as they are. Means and lags belong to the column that they are "
+        "computed from, and the target is its own past.",
         _columns_that_matter(columns),
         "Columns that tell the same share their importance: none of them may seem to matter, since the model reads it "
         "from the others. What matters to this trial may not matter to another, and causes are not shown.",

@@ -118,7 +118,7 @@ def columns_of(names: Sequence[str], forecast: Forecast, actual: Array, scoring:
     require(np.ndarray, actual=actual)
     require(Scoring, scoring=scoring)
     scores = {name: measure(name, forecast, actual, scoring) for name in names if is_defined(name, actual, scoring)}
-    return {name: None if math.isnan(scores.get(name, math.nan)) else scores[name] for name in names}
+    return only_finite({name: scores.get(name) for name in names})
 
 
 def is_defined(name: str, actual: Array, scoring: Scoring) -> bool:
@@ -203,6 +203,11 @@ def score_by(scores: Scores, name: str) -> float:
     """Return the score by a metric; `nan` where it is not defined."""
     value = scores[name]
     return math.nan if value is None else value
+
+
+def only_finite(scores: Scores) -> Scores:
+    """Return the scores with None in place of those that are infinite or not a number, which no JSON can hold."""
+    return {name: value if value is not None and math.isfinite(value) else None for name, value in scores.items()}
 
 
 def _or_none(score: float) -> float | None:

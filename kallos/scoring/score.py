@@ -9,7 +9,17 @@ from pydantic import BaseModel, ConfigDict
 
 from kallos.errors import FitError
 from kallos.scoring.forecast import Forecast
-from kallos.scoring.metrics import Measured, Scores, Scoring, mean, mean_of_each, means_of_defined, measured, score_by
+from kallos.scoring.metrics import (
+    Measured,
+    Scores,
+    Scoring,
+    mean,
+    mean_of_each,
+    means_of_defined,
+    measured,
+    only_finite,
+    score_by,
+)
 from kallos.scoring.positions import Trading
 from kallos.scoring.result import AssetForecasts, FoldResult
 from kallos.specs.metrics import MAE, QLIKE, RMSE
@@ -89,7 +99,7 @@ class Scorer:
         return FoldScore(
             fingerprint=fingerprint,
             value=score_by(values, first),
-            values=values,
+            values=only_finite(values),
             by_asset=tuple(score_by(asset.values, first) for asset in each),
             by_target=mean_of_each([asset.by_target for asset in each]),
             n_forecasts=sum(asset.actual.size for asset in result.assets),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.replay.__main__ import mean_regrets, pools, pruned
-from benchmarks.replay.searches import SEARCHES, Pool, regrets
+from benchmarks.replay.searches import SAMPLERS, Pool, regrets
 from benchmarks.replay.tables import TASKS, Table, table_of
 from kallos.architectures.study_space import study_space
 
@@ -59,7 +59,7 @@ def test_the_nearest_unused_set_of_the_drawn_architecture_is_taken():
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_a_regret_falls_to_nothing_once_the_whole_pool_is_taken(name):
     pool = small_pool()
     found = regrets(pool, name, 1, 70, defaults_first=True)

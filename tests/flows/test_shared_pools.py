@@ -40,7 +40,7 @@ def process_of_a_study(tmp_path, monkeypatch):
         with session().pools_of(ALONE) as pools:
             if error is not None:
                 raise error
-            return pools.evaluate_within(Budget())(job).epochs
+            return pools.evaluate_within(Budget())(job).fit.epochs
 
     return process
 
@@ -70,7 +70,7 @@ def test_on_a_cluster_as_many_folds_are_asked_for_as_a_study_can_use_and_its_wor
 
     def cluster(address: str, **_: object):
         addresses.append(address)
-        return nullcontext(SimpleNamespace(score=process_of, has_room=lambda: next(idle)))
+        return nullcontext(SimpleNamespace(evaluate=process_of, has_room=lambda: next(idle)))
 
     monkeypatch.setattr(flows.places, "DaskPool", cluster)
     plan, run = small_plan(tmp_path), RunSpec(executor="dask", dask_address="tcp://here:8786")
@@ -84,7 +84,7 @@ def test_on_a_cluster_as_many_folds_are_asked_for_as_a_study_can_use_and_its_wor
 
 
 def test_a_fold_that_waits_for_a_cluster_is_asked_for_within_the_budget_and_is_not_tried_again(tmp_path, monkeypatch):
-    cluster = SimpleNamespace(score=lambda job, may_begin: may_begin(), has_room=lambda: True)
+    cluster = SimpleNamespace(evaluate=lambda job, may_begin: may_begin(), has_room=lambda: True)
     monkeypatch.setattr(flows.places, "DaskPool", lambda *_, **__: nullcontext(cluster))
     run = RunSpec(executor="dask", dask_address="tcp://here:8786")
     with (

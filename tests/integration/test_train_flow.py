@@ -11,7 +11,7 @@ from flows.cli import main
 from kallos.models.files import load_model
 from kallos.scoring.fold import evaluate_fold
 from kallos.study.again import plan_again
-from kallos.study.choice import Member
+from kallos.study.choice import Choice, Member
 from kallos.study.names import artifact_key
 from kallos.study.replication import replicate
 from tests.samples import stand_in_pool
@@ -62,7 +62,8 @@ def test_an_ensemble_is_replicated_trained_and_shown_like_a_trial(home, in_this_
         Member(trial=trial, params=space.defaults(name), weight=weight)
         for trial, name, weight in ((1, "ridge", 0.75), (2, "gru", 0.25))
     )
-    monkeypatch.setattr("kallos.models.trainer.members_of", lambda best, choose: members)
+    ensemble = Choice(choose="ensemble", members=members)
+    monkeypatch.setattr("kallos.models.trainer.chosen", lambda best, choose: ensemble)
     arguments = ["--params-file", study.file, "--seeds", "2", "--workers", "1", "--choose", "ensemble"]
     monkeypatch.setattr("sys.argv", ["kallos-run", "train", *arguments])
     main()

@@ -52,7 +52,7 @@ def test_a_table_without_a_type_changes_a_range_and_one_with_a_type_replaces_it(
 
 def test_a_value_fixes_a_parameter_and_a_list_is_of_choices(tmp_path):
     space = {"hidden_dim": 24, "batch_size": [16, 512], "use_reversible_instance_norm": True}
-    result = run_tuning(small_plan(tmp_path, space=space, n_trials=12), score_fold=by_what_is_drawn)
+    result = run_tuning(small_plan(tmp_path, space=space, n_trials=12), evaluate=by_what_is_drawn)
     assert {trial.params["hidden_dim"] for trial in result.trials} == {24}
     assert {trial.params["batch_size"] for trial in result.trials} == {16, 512}
     assert {trial.params["use_reversible_instance_norm"] for trial in result.trials} == {True}
@@ -67,7 +67,7 @@ def test_a_custom_condition_holds_in_every_trial(tmp_path):
             "otherwise": 32,
         }
     }
-    trials = run_tuning(small_plan(tmp_path, space=space, n_trials=20), score_fold=by_what_is_drawn).trials
+    trials = run_tuning(small_plan(tmp_path, space=space, n_trials=20), evaluate=by_what_is_drawn).trials
     small = {trial.params["batch_size"] for trial in trials if trial.params["hidden_dim"] < 32}
     large = {trial.params["batch_size"] for trial in trials if trial.params["hidden_dim"] >= 32}
     assert (small, large) == ({128, 256}, {32})

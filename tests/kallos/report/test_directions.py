@@ -274,3 +274,18 @@ def test_the_front_is_drawn_with_the_dominated_trials_the_baseline_and_the_picke
     baseline = both.baseline_metrics[both.baseline]
     assert places[f"baseline ({both.baseline})"] == [[baseline["rmse"], baseline["direction"]]]
     assert axes.get_xlabel() == metric_of("rmse").label_with_better == "RMSE (lower is better)"
+
+
+def test_a_metric_that_is_only_shown_may_be_infinite_and_is_then_empty(tmp_path):
+    # The QLIKE of returns, some of whose forecasts are below zero.
+    plan = small_plan(tmp_path, metrics=["qlike"], n_trials=1, pruner="none")
+    shown = run_tuning(plan, evaluate=by_trial((0.5,)))
+    assert shown.best.values["qlike"] is None
+    write_best_params(BestParams.of(shown), str(tmp_path / "results"))
+    (table,) = [metric_table(shown)]
+    assert dict(zip(table.headings, table.rows[2], strict=True)) | {"zero": ""} == {
+        **dict.fromkeys(table.headings, "\u2013"),
+        "metric": "QLIKE",
+        "better": "lower",
+        "zero": "",
+    }

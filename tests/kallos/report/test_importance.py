@@ -14,7 +14,7 @@ def test_trials_of_a_study_have_the_space_that_they_were_drawn_from(tmp_path):
     space = search_space(drawn)
     assert space["lr"] == FloatDistribution(1e-4, 1e-2, log=True)
     assert space["batch_size"] == CategoricalDistribution((32, 64, 128))
-    # What is left at its default unless a study asks for it is a parameter, and not drawn.
+    # The space holds these two constant.
     assert set(space) == set(result.best_params) - {"gradient_clip_val", "lr_decay"}
 
 

@@ -78,5 +78,5 @@ def test_another_loss_makes_another_study(tmp_path):
 def test_a_fit_has_the_parameters_of_its_loss(tmp_path):
     plan = small_plan(tmp_path, model_name="nlinear,ridge", training={"loss": "directional"})
     of_network, of_regression = (FitSpec.of(plan.spec, plan.space.defaults(name)) for name in ("nlinear", "ridge"))
-    assert of_network.params["loss_penalty"] == 1.0
+    assert of_network.params["loss_penalty"] == 0.3
     assert "loss_penalty" not in of_regression.params

@@ -1,11 +1,11 @@
-import math
+"""How much of a skill is due to choosing, by enumeration and on trials without any."""
+
 from itertools import combinations, product
 
 import numpy as np
 import pytest
-from scipy.stats import nct
 
-from kallos.choosing.deflation import deflate, one_error, one_standard_error
+from kallos.choosing.deflation import deflate
 from kallos.planning import DataSummary, FoldWindow
 from kallos.scoring.score import FoldScore
 from kallos.specs.metrics import metric_of
@@ -14,8 +14,6 @@ from kallos.study.trials import TrialRecord, WarmStart, best_of
 from tests.samples import small_spec
 
 RMSE = metric_of("rmse")
-# The share of a normal law below one standard deviation.
-NORMAL = (1 + math.erf(math.sqrt(0.5))) / 2
 
 
 def study(scores, baseline=None, *, pruned=()):
@@ -78,97 +76,6 @@ def trial(number, row, *, is_pruned):
         values={} if is_pruned else {"rmse": float(np.mean(row))},
         scores=tuple(scores),
     )
-
-
-def test_the_fewest_operations_within_one_standard_error_of_the_paired_differences_are_chosen():
-    # The third is best. The first is worse by .1 on all folds alike, which is no matter of chance; the second by 0, .1
-    # and .2, of which the standard error is .1 / √3, and 1.32 of it less than .1; the fourth by -.1, 0 and .2.
-    result = study([[1.1, 2.1, 3.1], [1.0, 2.1, 3.2], [1.0, 2.0, 3.0], [0.9, 2.0, 3.2], [9, 9, 9]])
-    asked = []
-
-    def operations_of(params):
-        asked.append(params["units"])
-        return 10 if params["units"] == 4 else 100
-
-    choice = one_standard_error(result, operations_of)
-    assert sorted(asked) == [3, 4]
-    assert (choice.trial, choice.operations, choice.best_operations, choice.within) == (3, 10, 100, 2)
-    assert choice.params == {"units": 4}
-    assert choice.value == pytest.approx(6.1 / 3)
-    assert choice.mean_difference == pytest.approx(0.1 / 3)
-    # Deviations of -.4/3, -.1/3 and .5/3 from the mean; their squares sum to .42 / 9.
-    assert choice.standard_error == pytest.approx(np.sqrt(0.42 / 9 / 2 / 3))
-
-
-def test_of_trials_with_as_many_operations_the_better_one_is_chosen_and_then_the_earlier():
-    result = study([[0.9, 2.0, 3.2], [1.0, 2.0, 3.0], [0.8, 2.0, 3.21]])
-    assert one_standard_error(result, lambda params: 7).trial == 1
-    assert one_standard_error(result, lambda params: 7 if params["units"] == 2 else 6).trial == 2
-    equal = study([[0.9, 2.0, 3.2], [0.9, 2.0, 3.2], [1.0, 2.0, 3.0]])
-    assert one_standard_error(equal, lambda params: 7 if params["units"] == 3 else 6).trial == 0
-
-
-def test_how_long_fits_took_chooses_nothing():
-    result = study([[0.9, 2.0, 3.2], [1.0, 2.0, 3.0], [0.8, 2.0, 3.21], [1.1, 1.9, 3.1]])
-    rng = np.random.default_rng(1)
-    chosen = set()
-    for _ in range(20):
-        scrambled = tuple(
-            trial.model_copy(
-                update={
-                    "scores": tuple(
-                        score.model_copy(update={"seconds": float(rng.uniform(0.1, 1e4))}) for score in trial.scores
-                    )
-                }
-            )
-            for trial in result.trials
-        )
-        again = result.model_copy(update={"trials": scrambled, "best": best_of(scrambled, RMSE)})
-        choice = one_standard_error(again, lambda params: {1: 5, 2: 9, 3: 5, 4: 8}[params["units"]])
-        chosen.add((choice.trial, choice.operations, choice.within))
-    assert len(chosen) == 1
-
-
-@pytest.mark.parametrize(
-    ("n_folds", "expected"),
-    # Of Student's t with 1 and 2 degrees of freedom the quantiles are in closed form; with many, it is the normal one.
-    [(2, math.tan(math.pi * (NORMAL - 0.5))), (3, (2 * NORMAL - 1) / math.sqrt(2 * NORMAL * (1 - NORMAL))), (10**6, 1)],
-)
-def test_one_standard_error_of_few_folds_is_the_quantile_of_t_that_it_is_of_many(n_folds, expected):
-    assert one_error(n_folds) == pytest.approx(expected, abs=1e-5)
-
-
-@pytest.mark.parametrize("n_folds", [2, 3, 5])
-def test_a_trial_that_is_as_good_as_the_best_is_left_out_as_often_with_few_folds_as_with_many(n_folds):
-    rng, left_out, n_studies = np.random.default_rng(n_folds), 0, 4000
-    for difference in rng.normal(size=(n_studies, n_folds)):
-        # The one whose differences are looked at is the worse one.
-        worse = 10 + (difference if difference.mean() > 0 else -difference)
-        left_out += one_standard_error(study([worse, np.full(n_folds, 10.0)]), lambda params: 0).within == 1
-    # Two-sided: the best of the two is known only from the folds.
-    assert left_out / n_studies == pytest.approx(2 * (1 - NORMAL), abs=0.03)
-
-
-def test_two_folds_tell_little_and_the_rule_is_as_wide_as_that():
-    # One standard deviation worse than the best: T is Student's with one degree of freedom around √2, and is within
-    # 1.84 standard errors in 48 % of the cases.
-    rng, near, n_studies = np.random.default_rng(0), 0, 4000
-    for difference in rng.normal(1, 1, size=(n_studies, 2)):
-        if difference.mean() <= 0:
-            near += 1
-            continue
-        near += one_standard_error(study([10 + difference, [10.0, 10.0]]), lambda params: 0).within == 2
-    assert near / n_studies == pytest.approx(nct.cdf(math.tan(math.pi * (NORMAL - 0.5)), 1, math.sqrt(2)), abs=0.03)
-
-
-def test_on_a_single_fold_only_the_best_trial_is_near_enough():
-    choice = one_standard_error(study([[1.0], [1.0], [0.9]]), lambda params: params["units"])
-    assert (choice.trial, choice.within, choice.standard_error) == (2, 1, 0.0)
-
-
-def test_a_pruned_trial_is_never_chosen():
-    result = study([[0.1, 0.1, 0.1], [1.0, 2.0, 3.0]], pruned=[0])
-    assert one_standard_error(result, lambda params: params["units"]).trial == 1
 
 
 def test_a_deflated_skill_is_that_of_every_bootstrap_of_the_folds():
