@@ -91,8 +91,8 @@ def columns_picture(result: TuningResult, columns: ColumnImportance, groups: Seq
     matter = ", ".join(each.name for each in columns.mattering) or "none"
     return _picture(
         "columns",
-        f"Bar chart with intervals: rise of the {result.spec.metric_label} with a column permuted. {shown}. Columns that "
-        f"matter: {matter}.",
+        f"Bar chart with intervals: how much worse the {result.spec.metric_label} is with a column permuted. {shown}. "
+        f"Columns that matter: {matter}.",
         lambda figure, width: plots.draw_columns(
             figure.subplots(), columns, groups, label=result.spec.metric_label, letters=28 if width == WIDE else 16
         ),

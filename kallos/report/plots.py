@@ -192,7 +192,7 @@ def draw_columns(
     axes.grid(axis="y", visible=False)
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter(lambda value, _: columns.shown(value, digits=None))
-    axes.set_xlabel(f"rise of the {label}")
+    axes.set_xlabel(f"{label} worse by")
 
 
 def draw_forecasts(axes: "Axes", forecasts: FoldForecasts, target: str) -> None:

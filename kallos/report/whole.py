@@ -17,7 +17,8 @@ def whole_document(plan: StudyPlan, results: str, *, columns: bool = True) -> Be
     """Return the best-parameters document of a plan's study if its result is complete, or None.
 
     A complete result has all trials, the study file, forecasts, report and, with `columns`, what the columns are worth,
-    and nothing is missing because of a budget or a failure. What only a Prefect server holds is not checked. Raises `KallosError` if the results cannot be read.
+    and nothing is missing because of a budget or a failure. What only a Prefect server holds is not checked. Raises
+    `KallosError` if the results cannot be read.
     """
     spec, folder = plan.spec, study_folder(results, plan.study_name)
     document = read_best_params(folder)
