@@ -20,6 +20,7 @@ from kallos.planning import StudyPlan, plan_study
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.job import FoldJob
 from kallos.scoring.metrics import measure
+from kallos.scoring.permutation import PermutedFold
 from kallos.scoring.result import AssetForecasts, FoldFit, FoldResult
 from kallos.scoring.score import FoldScore, Scorer
 from kallos.specs.files import merge
@@ -131,6 +132,16 @@ def by_parameters(job: FoldJob) -> FoldResult:
     return fold_result(job, error_by_parameters(job))
 
 
+def no_column_matters(work: Any, job: FoldJob) -> PermutedFold:
+    """Return what `permuted_errors` returns of a model that reads no column, without a fit."""
+    return PermutedFold(np.ones(2), np.zeros((len(work.keywords["groups"]), 2)))
+
+
 def stand_in_pool(evaluate: Callable[[FoldJob], FoldResult]) -> SimpleNamespace:
-    """Return what stands in for a `FoldPool`: it evaluates folds in this process, by this function."""
-    return SimpleNamespace(evaluate=evaluate, run=lambda work, job: work(job))
+    """Return what stands in for a `FoldPool`: it evaluates folds by this function, and no columns."""
+
+    def run(work: Any, job: FoldJob) -> Any:
+        is_of_columns = "groups" in getattr(work, "keywords", {})
+        return no_column_matters(work, job) if is_of_columns else work(job)
+
+    return SimpleNamespace(evaluate=evaluate, run=run)

@@ -26,8 +26,8 @@ Work = Callable[[FoldJob], PermutedFold]
 # Does work on each of these jobs, in any processes.
 OnEach = Callable[[Work, Sequence[FoldJob]], list[PermutedFold]]
 
-# At most this share of the groups that are said to matter do not, on average.
-FALSE_SHARE = 0.05
+# The probability that any group is said to matter that does not; an interval of a single group has 90 % confidence.
+FALSE_ALARM = 0.05
 # A network's forecasts of the same values differ by less, as a share of the error.
 _ROUNDING = 1e-6
 
@@ -169,25 +169,17 @@ def _intervals(increases: Array) -> tuple[float | None, Array | None]:
     """Return the confidence of the intervals of each group's mean over the parts, and half their widths.
 
     `increases` has the shape (groups, parts). The intervals are Student's, by the standard error of the mean over the
-    parts. Groups are found by their one-sided p-values and the rule of Benjamini & Hochberg (1995), "Controlling the
-    false discovery rate", and the intervals have the confidence that is left after this search among the groups
-    (Benjamini & Yekutieli, 2005, "False discovery rate-adjusted multiple confidence intervals for selected
-    parameters"). So the intervals of the found groups, and no others, lie above zero.
+    parts, and as wide as Bonferroni's inequality asks for if as many groups are looked at as the forecasts read: that
+    any group's interval lies above zero whose mean does not has at most the probability `FALSE_ALARM`.
     """
     from scipy.stats import t
 
     n_parts = increases.shape[1]
     if n_parts < 2:
         return None, None
+    tail = FALSE_ALARM / max(int(increases.any(axis=1).sum()), 1)
     error = increases.std(axis=1, ddof=1) / np.sqrt(n_parts)
-    # A group that no forecast reads is not searched among.
-    is_read = increases.any(axis=1)
-    with np.errstate(divide="ignore"):
-        p_values = np.sort(t.sf(increases[is_read].mean(axis=1) / error[is_read], n_parts - 1))
-    allowed = FALSE_SHARE * np.arange(1, len(p_values) + 1) / max(len(p_values), 1)
-    n_found = int(np.max(np.flatnonzero(p_values <= allowed), initial=-1)) + 1
-    tail = FALSE_SHARE * max(n_found, 1) / max(len(p_values), 1)
-    return float(1 - 2 * tail), np.asarray(t.isf(tail, n_parts - 1) * error)
+    return 1 - 2 * tail, np.asarray(t.isf(tail, n_parts - 1) * error)
 
 
 def _renamed(job: FoldJob) -> FoldJob:

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.report import pictures, tables
 from kallos.report.banner import banner
-from kallos.report.columns import FALSE_SHARE, ColumnImportance
+from kallos.report.columns import FALSE_ALARM, ColumnImportance
 from kallos.report.forecasts import BestForecasts
 from kallos.report.importance import FEWEST_TRIALS, drawn_trials, importance_of, search_space
 from kallos.specs.metrics import metric_of
@@ -242,37 +242,44 @@ def _columns(result: TuningResult, columns: ColumnImportance | None, why_none: s
     why_none = why_none if columns is None else columns.failure
     if columns is None or why_none is not None:
         return Section(name, title, (f"Not shown: {why_none or 'this study has no stored columns'}.",))
-    metric, shown = result.metric, columns.groups[: tables.MOST_GROUPS]
-    words = [
-        f"Each bar is how much the {metric.label} of trial {columns.trial}, the best, {metric.worsening}s if the "
-        f"values of a column are put in another order in the rows that its forecasts read, {columns.repeats} times in "
-        "each fold, in blocks of rows. The weights stay as they are. Means and lags belong to the column that they are "
-        "computed from, and the target is its own past.",
+    label, shown = result.metric.label, columns.groups[: tables.MOST_GROUPS]
+    words = (
+        f"Each bar is how much worse the {label} of trial {columns.trial}, the best one, is if a column's values are "
+        f"put in another order, in whole blocks of rows, where the forecasts read them: the mean of {columns.repeats} "
+        f"orders in each fold, with the same weights. Means and lags belong to their column, and the target is its own "
+        f"past.",
         _columns_that_matter(columns),
-        "Columns that tell the same share their importance: none of them may seem to matter, since the model reads it "
-        "from the others. What matters to this trial may not matter to another, and causes are not shown.",
-    ]
+        "Columns that tell the same share their importance: none of them may seem to matter, since the model reads the "
+        "others. What matters to this trial need not matter to another, and need not be a cause.",
+    )
+    members = tables.member_table(columns)
     return Section(
         name,
         title,
-        tuple(words),
+        words,
         pictures.columns_picture(result, columns, shown),
         shown=(tables.column_table(result, columns, shown),),
-        folded=() if len(shown) == len(columns.groups) else (tables.column_table(result, columns, columns.groups),),
+        folded=(
+            *([] if len(shown) == len(columns.groups) else [tables.column_table(result, columns, columns.groups)]),
+            *([members] if members.rows else []),
+        ),
     )
 
 
 def _columns_that_matter(columns: ColumnImportance) -> str:
     if columns.confidence is None:
-        return "Each window has too few forecasts for an interval, so no column is shown to matter."
-    found = counted(len(columns.mattering), "column")
+        return "There are too few forecasts for intervals, so no column is shown to matter."
+    found = len(columns.mattering)
+    verb, lie = (
+        ("matters", "its interval, the line, lies") if found == 1 else ("matter", "their intervals, the lines, lie")
+    )
     unread = sum(not group.is_read for group in columns.groups)
     beside = f" The trial does not read {counted(unread, 'column')}." if unread else ""
     return (
-        f"{found[0].upper()}{found[1:]} of {len(columns.groups)} matter: their intervals, the lines, lie above zero. "
-        f"They are from {columns.parts} parts of the windows (Student's t) and have {percent(columns.confidence, 1)} "
-        f"confidence each, so that among the columns that are said to matter, at most {FALSE_SHARE:.0%} on average do "
-        f"not (Benjamini and Hochberg, 1995; Benjamini and Yekutieli, 2005).{beside}"
+        f"{found} of {counted(len(columns.groups), 'column')} {verb} (filled bars): {lie} above zero. Each interval is "
+        f"Student's over {columns.parts} parts of the windows and has {percent(columns.confidence, 1)} confidence, so "
+        f"that the chance that any column is said to matter and does not is at most {FALSE_ALARM:.0%} "
+        f"(Bonferroni).{beside}"
     )
 
 

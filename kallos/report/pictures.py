@@ -113,8 +113,8 @@ def columns_picture(result: TuningResult, columns: ColumnImportance, groups: Seq
     matter = ", ".join(each.name for each in columns.mattering) or "none"
     return _picture(
         "columns",
-        f"Bar chart with intervals: by how much the {result.spec.metric_label} is worse with a column permuted. "
-        f"{shown}. Columns that matter: {matter}.",
+        f"Bar chart with intervals: how much worse the {result.spec.metric_label} is with a column permuted. {shown}. "
+        f"Columns that matter: {matter}.",
         lambda figure, width: plots.draw_columns(
             figure.subplots(), columns, groups, metric=result.metric, letters=28 if width == WIDE else 16
         ),

@@ -200,7 +200,7 @@ def draw_columns(
     axes.grid(axis="y", visible=False)
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter(lambda value, _: columns.shown(value, digits=None))
-    axes.set_xlabel(f"{metric.worsening} of the {metric.label}")
+    axes.set_xlabel(f"{metric.label} worse by")
 
 
 def draw_forecasts(axes: "Axes", forecasts: FoldForecasts, target: str) -> None:

@@ -181,23 +181,21 @@ def importance_table(importance: Importance) -> Table:
 
 
 def column_table(result: TuningResult, columns: ColumnImportance, groups: Sequence[GroupImportance]) -> Table:
-    """Return how much worse the score is with each of these groups permuted, as a share of an error."""
+    """Return how much worse the score is with each of these groups permuted, its interval, and whether that matters."""
     rows = tuple(
-        (
-            each.name,
-            columns.shown(each.increase),
-            _NONE
-            if each.low is None or each.high is None
-            else f"{columns.shown(each.low)} to {columns.shown(each.high)}",
-            "yes" if each.matters else "not shown" if each.is_read else "not read",
-            _NONE if each.columns == (each.name,) else ", ".join(each.columns),
-        )
+        (each.name, columns.shown(each.increase), _increase_interval(columns, each), _does_matter(each))
         for each in groups
     )
-    worse = f"{result.metric.worsening} of the {result.metric.label}"
-    caption = f"{worse[0].upper()}{worse[1:]} with a column permuted"
-    caption += "" if len(groups) < len(columns.groups) else ", all"
-    return Table(caption, ("column", worse, "interval", "matters", "columns"), rows, numbers=1)
+    label = result.metric.label
+    which = "a column permuted" if len(groups) < len(columns.groups) else "each of the columns permuted"
+    caption = f"How much worse the {label} is with {which}"
+    return Table(caption, ("column permuted", f"{label} worse by", "interval", "matters"), rows, numbers=1)
+
+
+def member_table(columns: ColumnImportance) -> Table:
+    """Return the columns of each group that has another name than its only one."""
+    rows = tuple((each.name, ", ".join(each.columns)) for each in columns.groups if each.columns != (each.name,))
+    return Table("Columns that were permuted together", ("column", "with"), rows, numbers=2)
 
 
 def forecast_table(forecasts: BestForecasts) -> Table:
@@ -294,6 +292,16 @@ def _in_words(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(str, value)) or _NONE
     return str(value)
+
+
+def _increase_interval(columns: ColumnImportance, group: GroupImportance) -> str:
+    if group.low is None or group.high is None:
+        return _NONE
+    return f"{columns.shown(group.low)} to {columns.shown(group.high)}"
+
+
+def _does_matter(group: GroupImportance) -> str:
+    return "yes" if group.matters else "not shown" if group.is_read else "not read"
 
 
 def _score(value: float | None) -> str:

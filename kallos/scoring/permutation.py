@@ -27,7 +27,7 @@ from kallos.storage import json_sha256
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-REPEATS = 5
+REPEATS = 3
 # Raise this whenever a change to the permutations changes an increase.
 METHOD = 1
 

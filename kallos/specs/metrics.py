@@ -75,11 +75,6 @@ class Metric:
         return f"{self.label} ({self.better} is better)"
 
     @property
-    def worsening(self) -> Literal["rise", "fall"]:
-        """What a score does that becomes worse."""
-        return "fall" if self.is_maximised else "rise"
-
-    @property
     def worst(self) -> float:
         """What no score is worse than."""
         return -math.inf if self.is_maximised else math.inf

@@ -121,6 +121,7 @@ def test_the_flow_leaves_the_result_that_the_library_computes(database, tmp_path
         "create_splits",
         "study",
         "forecast_best",
+        "weigh_columns",
         "write_report",
     }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kallos.planning import StudyPlan
+from kallos.report.columns import columns_of_best
 from kallos.report.forecasts import BestForecasts, forecasts_of_best
 from kallos.report.page import write_report
 from kallos.report.whole import whole_document
@@ -14,7 +15,7 @@ from kallos.study.budget import Budget
 from kallos.study.files import write_study
 from kallos.study.names import failure_name
 from kallos.tuner import run_tuning
-from tests.samples import by_parameters, make_features, small_plan
+from tests.samples import by_parameters, make_features, no_column_matters, small_plan
 
 FITS = 3 * 2
 
@@ -31,6 +32,7 @@ def write_whole(plan: StudyPlan, folder: Path, budget: Budget | None = None) -> 
     write_best_params(BestParams.of(result), str(folder))
     write_study(result, own)
     write_report(result, "page", own)
+    columns_of_best(plan, result, own, on_each=lambda work, jobs: [no_column_matters(work, job) for job in jobs])
     return forecasts_of_best(plan, result, own, evaluate=by_parameters)
 
 
@@ -46,10 +48,15 @@ def test_a_whole_result_is_the_document_that_was_written(plan, folder):
     assert whole_document(plan, str(folder / "elsewhere")) is None
 
 
-@pytest.mark.parametrize("kind", ["best_params.json", "study.json", "forecasts.json", "report.html"])
+@pytest.mark.parametrize("kind", ["best_params.json", "study.json", "forecasts.json", "columns.json", "report.html"])
 def test_a_result_that_lacks_a_file_is_not_whole(plan, folder, kind):
     (folder / plan.study_name / kind).unlink()
     assert whole_document(plan, str(folder)) is None
+
+
+def test_a_run_that_leaves_columns_out_takes_a_result_without_them_as_whole(plan, folder):
+    (folder / plan.study_name / "columns.json").unlink()
+    assert whole_document(plan, str(folder), columns=False) is not None
 
 
 def test_a_result_whose_last_run_has_failed_is_not_whole(plan, folder):
