@@ -7,7 +7,7 @@ from kallos.errors import DataError, UsageError
 from kallos.report.evaluation import find_evaluation, read_evaluation, write_evaluation
 from kallos.study.best_params import BestParams, write_best_params
 from kallos.study.files import read_study, study_address, write_study
-from tests.report_samples import holdout_evaluation, one_standard_error, study_result, write_manifest
+from tests.report_samples import holdout_evaluation, study_result, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_an_evaluation_comes_back_from_its_document_and_another_file_is_refused_
         assert "\n" not in str(refused.value)
 
 
-def test_an_evaluation_is_found_of_what_this_very_study_chooses_and_the_last_one(result, tmp_path):
+def test_the_last_evaluation_of_any_model_of_this_very_study_is_found(result, tmp_path):
     def evaluated(trial, holdout_evaluations, **over):
         model_id = write_manifest(result, tmp_path, trial, **over)
         evaluation = holdout_evaluation(model_id=model_id, holdout_evaluations=holdout_evaluations)
@@ -102,13 +102,13 @@ def test_an_evaluation_is_found_of_what_this_very_study_chooses_and_the_last_one
         return evaluation
 
     best, other = result.best.number, next(each.number for each in result.trials if each.number != result.best.number)
-    assert find_evaluation(result, str(tmp_path / "none"), None) is None
-    cheapest = evaluated(other, holdout_evaluations=5)
+    assert find_evaluation(result, str(tmp_path / "none")) is None
     evaluated(best, holdout_evaluations=9, study="gru-ABC-0000000000000000")
-    assert find_evaluation(result, str(tmp_path), None) is None
-    assert find_evaluation(result, str(tmp_path), one_standard_error(other)) == cheapest
+    assert find_evaluation(result, str(tmp_path)) is None
+    cheapest = evaluated(other, holdout_evaluations=5)
+    assert find_evaluation(result, str(tmp_path)) == cheapest
     first, last = evaluated(best, holdout_evaluations=6), evaluated(best, holdout_evaluations=7, refit="median-epochs")
-    assert find_evaluation(result, str(tmp_path), one_standard_error(other)) == last
+    assert find_evaluation(result, str(tmp_path)) == last
     (tmp_path / f"{last.model_id}_evaluation.json").write_text("{")
     write_evaluation(holdout_evaluation(model_id="unknown", holdout_evaluations=8), str(tmp_path))
-    assert find_evaluation(result, str(tmp_path), None) == first
+    assert find_evaluation(result, str(tmp_path)) == first
