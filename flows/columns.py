@@ -49,6 +49,8 @@ def columns_or_why_not(
     """Return what the columns are worth, or why that is not known; failures are warnings, as the result is written."""
     if not run.columns:
         return None, "the run left it out (`columns` false)"
+    if run.executor == "dask":
+        return None, "a coordinator of a cluster fits nothing: run the finished study again without it"
     try:
         found: ColumnImportance = weigh_columns(plan, result, folder, run, as_it_is(pools), as_it_is(budget))
     except BudgetSpentError as spent:

@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from prefect.transactions import CommitMode, transaction
 from pydantic import SecretStr
 
 from flows.columns import columns_or_why_not
-from flows.places import Pools
+from flows.places import Pools, processes_of
 from flows.server.arguments import as_it_is, results_folder
 from flows.server.failures import note_failure
 from flows.server.fold_storage import FoldStorage
@@ -56,6 +57,8 @@ from kallos.study.lines import verdict
 from kallos.study.names import artifact_key, study_folder
 from kallos.study.record import open_record
 from kallos.study.result import TuningResult
+from kallos.study.trials import complete_trials
+from kallos.words import counted
 from kallos.workers.processes import WorkerLostError, note_another_try
 from kallos.workers.queue import EvaluateFold
 
@@ -119,9 +122,7 @@ def fold_task(evaluate: EvaluateFold, storage: FoldStorage) -> Task[[FoldJob], F
     def fold(job: FoldJob) -> FoldFit:
         """Train one parameter set on one fold, and keep its forecasts."""
         try:
-            result = evaluate(job)
-            storage.keep(job, result)
-            return result.fit
+            return storage.keep(job, evaluate).fit
         except WorkerLostError as lost:
             if runtime.task_run.run_count <= _RETRIES:
                 note_another_try(lost)
@@ -247,7 +248,7 @@ def tune(
         finished: StudyFinished = study(plan, run, as_it_is(pools), as_it_is(budget))
         evaluate = FoldCache(Settings.read().fold_cache).through(budget.within(pools.evaluate_within(budget)))
         result = finished.result
-        chosen = _choose(plan, result, evaluate, logger)
+        chosen = _choose(plan, result, run, evaluate, logger)
         # If the run is killed before it writes its report, no old report is next to the new result.
         remove_report(result, own)
         path = write_best_params(BestParams.of(result, chosen), folder)
@@ -263,13 +264,31 @@ def tune(
     return replace(tuned, page=address)
 
 
-def _choose(plan: StudyPlan, result: TuningResult, evaluate: EvaluateFold, logger: RunLogger) -> HonestChoice:
+def _choose(
+    plan: StudyPlan, result: TuningResult, run: RunSpec, evaluate: EvaluateFold, logger: RunLogger
+) -> HonestChoice:
+    """Return what the study recommends; a failure is a warning, and recommends the best trial."""
     try:
+        _fit_what_is_gone(plan, result, run, evaluate, logger)
         chosen: HonestChoice = choose(plan, result, as_it_is(evaluate))
-    except BudgetSpentError as spent:
-        logger.warning("nothing is chosen but the best trial, because forecasts are gone from the cache and %s", spent)
+    except Exception as error:
+        why = str(error) if isinstance(error, BudgetSpentError) else f"{type(error).__name__}: {error}"
+        logger.warning("nothing is recommended but the best trial: %s", why)
         return HonestChoice(deflation=deflate(result))
     return chosen
+
+
+def _fit_what_is_gone(
+    plan: StudyPlan, result: TuningResult, run: RunSpec, evaluate: EvaluateFold, logger: RunLogger
+) -> None:
+    """Fit the folds of complete trials whose forecasts were removed from the cache, in all processes at once."""
+    cache = FoldCache(Settings.read().fold_cache)
+    jobs = [job for trial in complete_trials(result.trials) for job in plan.trial_jobs(trial.number, trial.params)]
+    gone = [job for job in {job.fingerprint: job for job in jobs}.values() if cache.read(job.fingerprint) is None]
+    if gone:
+        logger.info("fitting %s again, whose forecasts are no longer in the fold cache", counted(len(gone), "fold"))
+        with ThreadPoolExecutor(processes_of(run)) as threads:
+            list(threads.map(evaluate, gone))
 
 
 def _forecast(

@@ -34,9 +34,9 @@ class FoldCache:
             content = self._folder.read(name)
             return None if content is None else FoldResult.of_content(content, fingerprint)
         except StorageError as error:
-            _log.warning("computing a cached fold again: %s: %s", error, name)
+            _log.warning("a cached fold cannot be read: %s: %s", error, name)
         except ValueError as error:
-            _log.warning("computing a cached fold again, because its entry %s: %s", error, self._folder.address(name))
+            _log.warning("a cached fold is not used, because its entry %s: %s", error, self._folder.address(name))
         return None
 
     def write(self, fingerprint: str, result: FoldResult) -> None:

@@ -24,7 +24,7 @@ from kallos.folds.panel import Panel
 from kallos.folds.study import cut_panel, inner_cuts_of, is_short
 from kallos.scoring.job import FitSpec, FoldJob, rows_sha256
 from kallos.scoring.machine import version_here
-from kallos.scoring.metrics import Scores, mean, means_of_defined, score_by
+from kallos.scoring.metrics import SCORING_VERSION, Scores, mean, means_of_defined, score_by
 from kallos.specs.metrics import RMSE, Metric, metric_of, metric_source
 from kallos.specs.study import TuneSpec
 from kallos.storage import json_sha256
@@ -107,11 +107,20 @@ class StudyPlan:
 
     @cached_property
     def study_name(self) -> str:
-        """Name of the study, with a hash of everything that its result depends on.
+        """Name of the study, with a hash of everything that its trials and their scores depend on.
 
-        This includes the folds' rows, their processing, the seed, and how trials are drawn and pruned, but not the
-        requested dates, the rows of the current window, the number of trials, budgets and workers.
+        This includes the folds' rows, their processing, the seed, how trials are drawn and pruned, and the metrics that
+        are shown, but not the requested dates, the rows of the current window, the number of trials, what is chosen
+        from them, budgets and workers.
         """
+        spec = self.spec
+        shown = [[name, metric_source(name)] for name in spec.scored_metrics]
+        content = [self._search_sha256, SCORING_VERSION, shown, spec.cost_bps]
+        return f"{spec.model_label}-{spec.data.asset_label}-{json_sha256(content)[:16]}"
+
+    @cached_property
+    def _search_sha256(self) -> str:
+        """Hash of everything that the parameters of trials depend on."""
         spec = self.spec
         content = [
             [job.fingerprint for name in self.space.spaces for job in self.trial_jobs(0, self.space.defaults(name))],
@@ -122,15 +131,15 @@ class StudyPlan:
             version_here("optuna"),
             self.space.content,
         ]
-        return f"{spec.model_label}-{spec.data.asset_label}-{json_sha256(content)[:16]}"
+        return json_sha256(content)
 
     @property
     def sampler_seed(self) -> str:
-        """What the samplers' seeds are derived from: the seed and, with a warm start, the study's name.
+        """What the samplers' seeds are derived from: the seed and, with a warm start, what the search depends on.
 
         With the same seed, a warm start would draw some of the previous study's trials again.
         """
-        return f"{self.spec.seed}:{self.study_name}" if self.spec.warm_start else str(self.spec.seed)
+        return f"{self.spec.seed}:{self._search_sha256}" if self.spec.warm_start else str(self.spec.seed)
 
     @cached_property
     def family(self) -> str:

@@ -15,6 +15,7 @@ from kallos.cache import FoldCache
 from kallos.errors import StorageError
 from kallos.scoring.job import FoldJob
 from kallos.scoring.result import FoldResult
+from kallos.workers.queue import EvaluateFold
 
 
 class FoldStorage(WritableFileSystem):
@@ -37,10 +38,16 @@ class FoldStorage(WritableFileSystem):
         """The block's name, which differs for each cache: machines that share a server may have their own."""
         return f"fold-cache-{hashlib.sha256(self.folder.get_secret_value().encode()).hexdigest()[:8]}"
 
-    def keep(self, job: FoldJob, result: FoldResult) -> None:
-        """Store the result of a job, before Prefect writes its record."""
+    def keep(self, job: FoldJob, evaluate: EvaluateFold) -> FoldResult:
+        """Return the result of a job and store it, before Prefect writes its record.
+
+        A retry after the cache could not be written does not evaluate it again.
+        """
+        if job.fingerprint not in self._results:
+            self._results[job.fingerprint] = evaluate(job)
+        result = self._results[job.fingerprint]
         self._cache().write(job.fingerprint, result)
-        self._results[job.fingerprint] = result
+        return result
 
     def take(self, job: FoldJob) -> FoldResult:
         """Return the result of a job whose task has ended; raises `StorageError` if it was removed meanwhile."""

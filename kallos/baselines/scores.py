@@ -19,7 +19,6 @@ from kallos.scoring.metrics import (
     mean_of_each,
     means_of_defined,
     measured,
-    only_finite,
     score_by,
 )
 from kallos.specs.metrics import metric_of, metric_of_one_target
@@ -68,7 +67,7 @@ def score_baselines(
     return [
         BaselineScores(
             values={name: mean([score_by(asset[name].values, spec.metric) for asset in fold]) for name in names},
-            metrics={name: only_finite(means_of_defined([asset[name].values for asset in fold])) for name in names},
+            metrics={name: means_of_defined([asset[name].values for asset in fold]) for name in names},
             by_asset={name: tuple(score_by(asset[name].values, spec.metric) for asset in fold) for name in names},
             by_target=each,
         )
@@ -92,8 +91,9 @@ def windows_of_fold(panel: Panel, folds: Sequence[Fold], spec: TuneSpec) -> list
 
 
 def _scores(window: Window, forecasts: Mapping[str, Forecast]) -> dict[str, Measured]:
-    metrics, scoring = window.spec.scored_metrics, window.scoring
-    return {name: measured(metrics, forecast, window.actual, scoring) for name, forecast in forecasts.items()}
+    objectives, scoring = window.spec.objectives, window.scoring
+    shown = [name for name in window.spec.scored_metrics if name not in objectives]
+    return {name: measured(objectives, shown, forecast, window.actual, scoring) for name, forecast in forecasts.items()}
 
 
 def _comparable(windows: Sequence[Mapping[str, Measured]], spec: TuneSpec) -> tuple[str, ...]:

@@ -33,12 +33,13 @@ def deflate(result: TuningResult, *, resamples: int = RESAMPLES, seed: int = 0) 
         return None
     scores = np.array([_fold_losses(trial, result) for trial in trials])
     baseline = np.array([result.metric.as_loss(window.baseline_values[result.baseline]) for window in result.windows])
+    best = min(trials, key=lambda trial: result.metric.as_loss(trial.only_value))
     rng = np.random.default_rng(seed)
     # A loss becomes a score as a score becomes a loss.
     value, baseline_value = map(result.metric.as_loss, _out_of_bag(scores, baseline, resamples, rng))
     splits = list(_halves(scores.shape[1], resamples, rng))
     return Deflation(
-        apparent_skill=result.skill,
+        apparent_skill=result.metric.skill(best.only_value, result.baseline_value),
         skill=result.metric.skill(value, baseline_value),
         value=value,
         baseline_value=baseline_value,

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from kallos.errors import UsageError
 from kallos.scoring.metrics import Scores, score_by
 from kallos.specs.metrics import metric_of
 from kallos.specs.study import TuneSpec
 from kallos.study.trials import TrialRecord, complete_trials
-from kallos.words import shorten
 
 Array = npt.NDArray[np.float64]
 
@@ -30,18 +28,15 @@ def pick(trials: Sequence[TrialRecord], spec: TuneSpec) -> TrialRecord | None:
     """Return the trial that the study's rule picks, or None if no trial is complete.
 
     By default it is the best by the first objective or, with several, of those on the front within one standard error
-    of it (`one_error`) the best by the second, then by the next ones. A trial number is taken as it is. Raises
-    `UsageError` for the number of a trial that is not complete.
+    of it (`one_error`) the best by the second, then by the next ones. The number of a complete trial is taken as it is;
+    if that trial was pruned or has failed, the rule picks.
     """
     complete = complete_trials(trials)
     if not complete:
         return None
-    if isinstance(spec.pick, int):
-        chosen = [trial for trial in complete if trial.number == spec.pick]
-        if not chosen:
-            numbers = shorten([str(trial.number) for trial in complete])
-            raise UsageError(f"`pick` must be the number of a complete trial, and {spec.pick} is none of {numbers}")
-        return chosen[0]
+    for trial in complete:
+        if trial.number == spec.pick:
+            return trial
     first, *others = spec.objectives
     near = complete if spec.pick == "first" else _near_on_front(complete, spec.objectives)
     order = (first, *others) if spec.pick == "first" else (*others, first)

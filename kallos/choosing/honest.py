@@ -19,10 +19,12 @@ def honest_choice(kept: KeptForecasts, operations_of: Callable[[Mapping[str, Any
     architectures (`KallosError`), and then there is no simplest trial. Raises what reading a forecast raises.
     """
     result, trials = kept.result, kept.trials
-    losses = kept.losses
-    confidence = confidence_set(
-        [trial.number for trial in trials], losses.of(range(1, len(trials) + 1)), seed=result.spec.seed
-    )
+    # Tests of means need losses whose mean is the study's value, which correlations do not have.
+    losses = None if result.metric.loss is None else kept.losses
+    confidence = None
+    if losses is not None:
+        numbers = [trial.number for trial in trials]
+        confidence = confidence_set(numbers, losses.of(range(1, len(trials) + 1)), seed=result.spec.seed)
     return HonestChoice(
         confidence=confidence,
         simplest=None if confidence is None else _simplest(kept, confidence, operations_of),
@@ -31,7 +33,7 @@ def honest_choice(kept: KeptForecasts, operations_of: Callable[[Mapping[str, Any
             {trial.number: trial.params for trial in trials},
             saving_is=result.metric.skill_is,
         ),
-        superiority=superior_ability(losses, result.baseline, seed=result.spec.seed),
+        superiority=None if losses is None else superior_ability(losses, result.baseline, seed=result.spec.seed),
         deflation=deflate(result),
     )
 

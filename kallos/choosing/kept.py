@@ -17,10 +17,10 @@ from kallos.folds.panel import Panel
 from kallos.planning import PlannedFold, StudyPlan
 from kallos.scoring.forecast import Forecast
 from kallos.scoring.job import FoldJob
-from kallos.scoring.metrics import losses_by_origin, mean, score_by
+from kallos.scoring.metrics import losses_by_origin
 from kallos.scoring.result import AssetForecasts, FoldResult
 from kallos.scoring.score import Scorer
-from kallos.specs.metrics import RMSE, metric_of_losses
+from kallos.specs.metrics import RMSE
 from kallos.study.result import TuningResult
 from kallos.study.trials import TrialRecord, complete_trials
 
@@ -48,7 +48,7 @@ class KeptForecasts:
     def losses(self) -> FoldLosses:
         """The losses of the baseline and of each trial, in this order, whose mean is the score of a fold.
 
-        They are those of the study's metric, or squared errors if that is not determined by a mean of losses.
+        The study's metric must be determined by a mean of losses.
         """
         folds = [self._losses(position, planned) for position, planned in enumerate(self.plan.folds)]
         return FoldLosses(tuple(folds), self.plan.spec.features.lead + self.plan.spec.horizon - 1)
@@ -67,8 +67,7 @@ class KeptForecasts:
             return tuple(self._result(fold, by_number[trial]).forecasts())
 
         def score(fold: int, forecasts: Forecasts) -> float:
-            each = scorer.measured(forecasts, assets[fold])
-            return mean([score_by(asset.values, metric.name) for asset in each])
+            return scorer.value_of(forecasts, assets[fold])
 
         return Candidates(
             trials=tuple(by_number),
@@ -99,12 +98,11 @@ class KeptForecasts:
             for own, fold in zip(rows, planned.folds, strict=True)
         ]
         losses = over_assets([np.stack(own) for own in rows], origins)
-        return as_values(losses, "root" if metric_of_losses(self.result.metric.name).name == RMSE else "itself")
+        return as_values(losses, "root" if self.result.metric.name == RMSE else "itself")
 
     def _by_origin(self, forecast: Forecast, asset: AssetForecasts) -> Array:
         scoring = Scorer.of(self.plan.spec).scoring_of(asset)
-        name = metric_of_losses(self.result.metric.name).name
-        return losses_by_origin(name, forecast, asset.actual / asset.unit, scoring)
+        return losses_by_origin(self.result.metric.name, forecast, asset.actual / asset.unit, scoring)
 
     def _baseline(self, planned: PlannedFold) -> list[Forecast]:
         """Return the baseline's forecasts of each asset's window, in units of errors."""

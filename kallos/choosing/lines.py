@@ -28,15 +28,18 @@ def choosing_lines(result: TuningResult, found: HonestChoice) -> Iterator[str]:
     if trials < 2:
         yield "one complete trial: nothing to choose from"
         return
-    yield (
-        f"too few forecasts to tell which of {trials} trials differ from the best"
-        if found.confidence is None
-        else confidence_line(found.confidence)
-    )
+    yield (_no_set(result, trials) if found.confidence is None else confidence_line(found.confidence))
     if found.ensemble is not None:
         yield ensemble_line(found.ensemble, architecture_of)
     elif folds < FEWEST_FOLDS:
         yield f"no ensemble: to pick one on earlier folds takes {FEWEST_FOLDS} folds, and there are {folds}"
+
+
+def _no_set(result: TuningResult, trials: int) -> str:
+    metric = result.metric
+    if metric.loss is None:
+        return f"which of {trials} trials differ from the best is unknown: {metric.label} is no mean of losses"
+    return f"too few forecasts to tell which of {trials} trials differ from the best"
 
 
 def confidence_line(confidence: ConfidenceSet) -> str:

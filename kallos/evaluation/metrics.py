@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from kallos.evaluation.results import ForecastScores
 from kallos.scoring.forecast import Forecast
-from kallos.scoring.metrics import Scoring, columns_of, measured
+from kallos.scoring.metrics import Scoring, measured
 from kallos.specs.metrics import MAE, MASE, RMSE
 
 Array = npt.NDArray[np.float64]
@@ -21,10 +21,9 @@ def score_forecasts(
 ) -> ForecastScores:
     """Return a forecaster's scores over all origins, steps and targets, by these metrics and those always shown.
 
-    Objectives always have a number; the others are None where the rows leave nothing to find.
+    The first objective always has a number; the others are None where the rows leave nothing to find.
     """
-    of_objectives = measured(objectives, forecast, actual, scoring).values
-    names = dict.fromkeys((*objectives, *_ALWAYS, *metrics))
-    columns = columns_of([name for name in names if name not in of_objectives], forecast, actual, scoring)
-    scores = {**of_objectives, **columns}
-    return ForecastScores(values={name: scores[name] for name in names})
+    names = dict.fromkeys((*_ALWAYS, *metrics))
+    shown = [name for name in names if name not in objectives]
+    # The hold-out is judged by the first objective alone, so that the others may be undefined there.
+    return ForecastScores(values=measured(objectives[:1], (*objectives[1:], *shown), forecast, actual, scoring).values)

@@ -142,7 +142,3 @@ class Manifest(Part):
 def model_label(architectures: Iterable[str]) -> str:
     """Return the architectures of the members of a model for people: `gru`, `ridge+tide`."""
     return "+".join(sorted(set(architectures)))
-
-
-def _is_one(weights: Iterable[float]) -> bool:
-    return math.isclose(math.fsum(weights), 1)

@@ -90,6 +90,11 @@ class ColumnImportance(BaseModel):
         measured = {"parts": len(errors), "value": value, "confidence": confidence, "groups": tuple(found)}
         return self.model_copy(update=measured)
 
+    @property
+    def unit(self) -> float:
+        """What an increase is a share of: the error if it is above zero, else 1."""
+        return self.value if self.value > 0 else 1.0
+
     def shown(self, increase: float, digits: int | None = 2) -> str:
         """Return an increase as a share of the error, or by itself if the error is not above zero."""
         return percent(increase / self.value, digits) if self.value > 0 else short(increase)

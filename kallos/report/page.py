@@ -252,17 +252,15 @@ def _columns(result: TuningResult, columns: ColumnImportance | None, why_none: s
         "Columns that tell the same share their importance: none of them may seem to matter, since the model reads the "
         "others. What matters to this trial need not matter to another, and need not be a cause.",
     )
-    members = tables.member_table(columns)
+    rest = columns.groups[tables.MOST_GROUPS :]
+    folded = (tables.column_table(result, columns, rest), tables.member_table(columns))
     return Section(
         name,
         title,
         words,
         pictures.columns_picture(result, columns, shown),
         shown=(tables.column_table(result, columns, shown),),
-        folded=(
-            *([] if len(shown) == len(columns.groups) else [tables.column_table(result, columns, columns.groups)]),
-            *([members] if members.rows else []),
-        ),
+        folded=tuple(table for table in folded if table.rows),
     )
 
 

@@ -188,18 +188,18 @@ def draw_columns(
     places = np.arange(len(groups))[::-1]
     for position, each in zip(places, groups, strict=True):
         colour = BEST if each.matters else TRIAL
-        axes.barh(
-            position, each.increase, 0.6, color=colour if each.matters else "none", edgecolor=colour, linewidth=1.2
-        )
+        bar = each.increase / columns.unit
+        axes.barh(position, bar, 0.6, color=colour if each.matters else "none", edgecolor=colour, linewidth=1.2)
         if each.low is not None and each.high is not None:
-            axes.plot([each.low, each.high], [position, position], color=INK if each.matters else SOFT, linewidth=1.6)
+            ends = [each.low / columns.unit, each.high / columns.unit]
+            axes.plot(ends, [position, position], color=INK if each.matters else SOFT, linewidth=1.6)
     axes.axvline(0, color=SOFT, linewidth=1.2)
     axes.set_yticks(places, [_cut(each.name, letters) for each in groups])
     axes.tick_params(axis="y", labelcolor=INK)
     axes.set_ylim(-0.6, len(groups) - 0.4)
     axes.grid(axis="y", visible=False)
     axes.locator_params(axis="x", nbins=5)
-    axes.xaxis.set_major_formatter(lambda value, _: columns.shown(value, digits=None))
+    axes.xaxis.set_major_formatter(lambda value, _: columns.shown(value * columns.unit, digits=None))
     axes.set_xlabel(f"{metric.label} worse by")
 
 

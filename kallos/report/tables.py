@@ -187,8 +187,8 @@ def column_table(result: TuningResult, columns: ColumnImportance, groups: Sequen
         for each in groups
     )
     label = result.metric.label
-    which = "a column permuted" if len(groups) < len(columns.groups) else "each of the columns permuted"
-    caption = f"How much worse the {label} is with {which}"
+    which = "a column" if groups[:1] == columns.groups[:1] else "one of the other columns"
+    caption = f"How much worse the {label} is with {which} permuted"
     return Table(caption, ("column permuted", f"{label} worse by", "interval", "matters"), rows, numbers=1)
 
 

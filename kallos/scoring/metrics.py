@@ -22,6 +22,9 @@ from kallos.specs.metrics import Metric, custom_metric, metric_of, metric_of_one
 
 Array = npt.NDArray[np.float64]
 
+# Raise this whenever a change to the arithmetic of a metric changes a bit of a score.
+SCORING_VERSION = 1
+
 # Scores by metrics; None where a metric is not defined.
 Scores = dict[str, float | None]
 
@@ -76,11 +79,14 @@ class Measured:
     by_target: tuple[float, ...]
 
 
-def measured(metrics: Sequence[str], forecast: Forecast, actual: Array, scoring: Scoring) -> Measured:
-    """Return the scores of forecasts by each metric; arguments and errors raised are those of `measure`."""
-    own = metric_of_one_target(metrics[0])
+def measured(
+    objectives: Sequence[str], shown: Sequence[str], forecast: Forecast, actual: Array, scoring: Scoring
+) -> Measured:
+    """Return the scores of forecasts by the objectives, as `measure`, and by the metrics shown, as `columns_of`."""
+    own = metric_of_one_target(objectives[0])
+    of_objectives = {name: _or_none(measure(name, forecast, actual, scoring)) for name in objectives}
     return Measured(
-        values={name: _or_none(measure(name, forecast, actual, scoring)) for name in metrics},
+        values={**of_objectives, **columns_of(shown, forecast, actual, scoring)},
         by_target=tuple(
             measure(own, forecast.of_target(i), actual[:, :, [i]], scoring.of_target(i)) for i in range(actual.shape[2])
         ),
@@ -111,14 +117,14 @@ def columns_of(names: Sequence[str], forecast: Forecast, actual: Array, scoring:
     """Return the scores to show of forecasts by each metric, None where the rows leave nothing to find.
 
     There is no sign to find if all actual values moved the same way, since a constant forecast is then always right,
-    and nothing to correlate with if they are all equal. Otherwise as `measure`.
+    and nothing to correlate with if they are all equal. A custom metric that raises leaves its score empty, too, since
+    nothing is chosen by it. Otherwise as `measure`.
     """
     require_each(str, names=names)
     require(Forecast, forecast=forecast)
     require(np.ndarray, actual=actual)
     require(Scoring, scoring=scoring)
-    scores = {name: measure(name, forecast, actual, scoring) for name in names if is_defined(name, actual, scoring)}
-    return only_finite({name: scores.get(name) for name in names})
+    return only_finite({name: _shown(name, forecast, actual, scoring) for name in names})
 
 
 def is_defined(name: str, actual: Array, scoring: Scoring) -> bool:
@@ -208,6 +214,15 @@ def score_by(scores: Scores, name: str) -> float:
 def only_finite(scores: Scores) -> Scores:
     """Return the scores with None in place of those that are infinite or not a number, which no JSON can hold."""
     return {name: value if value is not None and math.isfinite(value) else None for name, value in scores.items()}
+
+
+def _shown(name: str, forecast: Forecast, actual: Array, scoring: Scoring) -> float | None:
+    if not is_defined(name, actual, scoring):
+        return None
+    try:
+        return _or_none(measure(name, forecast, actual, scoring))
+    except FitError:
+        return None
 
 
 def _or_none(score: float) -> float | None:

@@ -16,8 +16,8 @@ from kallos.scoring.metrics import (
     mean,
     mean_of_each,
     means_of_defined,
+    measure,
     measured,
-    only_finite,
     score_by,
 )
 from kallos.scoring.positions import Trading
@@ -59,13 +59,13 @@ class FoldScore(BaseModel):
 
 @dataclass(frozen=True)
 class Scorer:
-    """How a study scores forecasts; `objectives` are the first of its `metrics`.
+    """How a study scores forecasts: by its objectives, and by the metrics that are shown beside them.
 
     `powers` are those of `FeatureSpec.variance_powers`.
     """
 
     objectives: tuple[str, ...]
-    metrics: tuple[str, ...]
+    shown: tuple[str, ...]
     powers: tuple[int, ...]
     cost_bps: float = 0.0
     rows_held: int = 1
@@ -74,12 +74,13 @@ class Scorer:
     def of(cls, spec: TuneSpec) -> Self:
         """Return the scorer of a study."""
         features = spec.features
-        return cls(spec.objectives, spec.scored_metrics, features.variance_powers, spec.cost_bps, features.lead)
+        shown = tuple(name for name in spec.scored_metrics if name not in spec.objectives)
+        return cls(spec.objectives, shown, features.variance_powers, spec.cost_bps, features.lead)
 
     @classmethod
     def by(cls, metric: str, powers: tuple[int, ...]) -> Self:
         """Return the scorer by one metric, with RMSE and MAE."""
-        return cls((metric,), tuple(dict.fromkeys((metric, RMSE, MAE))), powers)
+        return cls((metric,), tuple(name for name in (RMSE, MAE) if name != metric), powers)
 
     def score(self, result: FoldResult, fingerprint: str) -> FoldScore:
         """Return the score of a fold; it covers all (origin, step) pairs and is the mean over the assets.
@@ -87,7 +88,7 @@ class Scorer:
         Raises `FitError` if an objective cannot score such forecasts.
         """
         each = self.measured(list(result.forecasts()), result.assets)
-        first, values = self.metrics[0], means_of_defined([asset.values for asset in each])
+        first, values = self.objectives[0], means_of_defined([asset.values for asset in each])
         for name in self.objectives:
             value = score_by(values, name)
             if name == QLIKE and value == math.inf:
@@ -99,7 +100,7 @@ class Scorer:
         return FoldScore(
             fingerprint=fingerprint,
             value=score_by(values, first),
-            values=only_finite(values),
+            values=values,
             by_asset=tuple(score_by(asset.values, first) for asset in each),
             by_target=mean_of_each([asset.by_target for asset in each]),
             n_forecasts=sum(asset.actual.size for asset in result.assets),
@@ -109,7 +110,13 @@ class Scorer:
     def measured(self, forecasts: Sequence[Forecast], assets: Sequence[AssetForecasts]) -> list[Measured]:
         """Return the scores of forecasts of each asset's window, by all metrics; the assets have what scores them."""
         return [
-            measured(self.metrics, forecast.over(asset.unit), asset.actual / asset.unit, self.scoring_of(asset))
+            measured(
+                self.objectives,
+                self.shown,
+                forecast.over(asset.unit),
+                asset.actual / asset.unit,
+                self.scoring_of(asset),
+            )
             for forecast, asset in zip(forecasts, assets, strict=True)
         ]
 
@@ -127,4 +134,15 @@ class Scorer:
             Forecast.mean_of(of_asset, weights)
             for of_asset in zip(*(each.forecasts() for each in results), strict=True)
         ]
-        return mean([score_by(each.values, self.metrics[0]) for each in self.measured(means, results[0].assets)])
+        return self.value_of(means, results[0].assets)
+
+    def value_of(self, forecasts: Sequence[Forecast], assets: Sequence[AssetForecasts]) -> float:
+        """Return the score of forecasts by the study's metric alone, the mean over the assets."""
+        return mean(
+            [
+                measure(
+                    self.objectives[0], forecast.over(asset.unit), asset.actual / asset.unit, self.scoring_of(asset)
+                )
+                for forecast, asset in zip(forecasts, assets, strict=True)
+            ]
+        )

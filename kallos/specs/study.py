@@ -272,6 +272,8 @@ class TuneSpec(Spec):
         unfit_loss = loss_that_does_not_fit(self)
         if unfit_loss is not None:
             raise ValueError(unfit_loss)
+        if isinstance(self.pick, int) and self.pick >= self.n_trials:
+            raise ValueError(f"'pick' must be the number of a trial below n_trials, {self.n_trials}, not {self.pick}")
         # Raises if a parameter has no value that fits the horizon and the likelihood.
         _ = self.search_space
         if self.likelihood is None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import optuna
 from optuna.pruners import BasePruner
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 
@@ -26,7 +27,10 @@ class FoldPruner(BasePruner):
         if len(complete) < self._n_startup_trials:
             return False
         folds = list(trial.intermediate_values)
-        own, *others = (np.mean([each.intermediate_values[fold] for fold in folds]) for each in (trial, *complete))
+        sign = -1 if study.direction is StudyDirection.MAXIMIZE else 1
+        own, *others = (
+            sign * np.mean([each.intermediate_values[fold] for fold in folds]) for each in (trial, *complete)
+        )
         return bool(own > np.quantile(others, self._best_share))
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from kallos.cache import FoldCache
 from kallos.errors import UsageError
 from kallos.planning import best_baseline
-from kallos.scoring.metrics import Scores, means_of_defined, score_by
+from kallos.scoring.metrics import Scores, means_of_defined, only_finite, score_by
 from kallos.scoring.score import Scorer
 from kallos.specs.metrics import Metric, metric_of
 from kallos.specs.study import TuneSpec, parse_tune_spec
@@ -63,14 +63,14 @@ def rescore(study: RecordedStudy, metric: str, cache: FoldCache, rows: pd.DataFr
         raise UsageError(f"metric {metric!r} needs quantile forecasts, and {study.summary.name} forecasts points alone")
     baseline, baseline_value = _baseline(study, spec, by, rows)
     # No objective, since nothing is chosen: a score may be infinite or undefined.
-    scorer = replace(Scorer.of(spec), objectives=(), metrics=(metric,))
+    scorer = replace(Scorer.of(spec), objectives=(metric,), shown=())
     trials, missing = [], []
     for rank, trial in enumerate(study.best_trials, start=1):
         folds = _folds(trial, scorer, cache)
         if folds is None:
             missing.append(trial.number)
             continue
-        value = means_of_defined(folds)[metric]
+        value = only_finite(means_of_defined(folds))[metric]
         is_compared = value is not None and baseline_value is not None
         trials.append(
             RescoredTrial(
@@ -78,7 +78,7 @@ def rescore(study: RecordedStudy, metric: str, cache: FoldCache, rows: pd.DataFr
                 params=trial.params,
                 value=value,
                 skill=by.skill(value, baseline_value) if is_compared else None,  # type: ignore[arg-type]
-                folds=tuple(each[metric] for each in folds),
+                folds=tuple(only_finite(each)[metric] for each in folds),
                 own_value=trial.only_value,
                 rank=rank,
             )
@@ -102,7 +102,9 @@ def _folds(trial: TrialRecord, scorer: Scorer, cache: FoldCache) -> list[Scores]
         result = cache.read(score.fingerprint)
         if result is None:
             return None
-        folds.append(scorer.score(result, score.fingerprint).values)
+        folds.append(
+            means_of_defined([each.values for each in scorer.measured(list(result.forecasts()), result.assets)])
+        )
     return folds
 
 

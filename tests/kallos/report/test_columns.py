@@ -208,7 +208,7 @@ def test_the_page_shows_which_columns_matter_and_folds_the_rest(tmp_path):
     shown = tables.column_table(result, importance, importance.groups[: tables.MOST_GROUPS])
     assert len(shown.rows) == 15
     assert shown.rows[0][0] == "x0"
-    assert "30 rows" in page
+    assert 'with one of the other columns permuted <span class="count">15 rows' in page
     assert report_html(result, columns=importance) == page
     # Colour is not needed: the picture's description names those that matter.
     assert "Columns that matter: x0." in page
