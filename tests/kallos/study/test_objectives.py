@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 import pytest
 
-from kallos.errors import UsageError
+from kallos.cache import FoldCache
 from kallos.scoring.job import FoldJob
 from kallos.scoring.result import AssetForecasts, FoldFit, FoldResult
 from kallos.study.best_params import BestParams
@@ -121,8 +121,8 @@ def test_the_first_objective_alone_or_a_trials_number_picks_too(tmp_path):
     assert by_number.best.number == 7
     assert by_rule.study_name == by_first.study_name == by_number.study_name
     assert by_rule.trials == by_first.trials
-    with pytest.raises(UsageError, match="`pick` must be the number of a complete trial, and 99 is none of"):
-        run_tuning(small_plan(tmp_path, **TWO, pick=99), evaluate=by_two)
+    with pytest.raises(ValueError, match="'pick' must be the number of a trial below n_trials, 24, not 99"):
+        small_plan(tmp_path, **TWO, pick=99)
 
 
 def test_the_document_has_the_front_with_all_metrics(tmp_path):
@@ -153,6 +153,33 @@ def test_a_metric_of_which_more_is_better_is_maximised(tmp_path):
     # The sampler goes where more signs are right.
     rates = [trial.params["lr"] for trial in result.trials]
     assert np.mean(rates[-8:]) > np.mean(rates[:8])
+
+
+def test_the_best_of_what_is_maximised_is_not_pruned(tmp_path):
+    over = {**TWO, "objectives": ["direction"], "pruner": "folds"}
+    every = run_tuning(small_plan(tmp_path, **{**over, "pruner": "none"}), evaluate=by_two)
+    pruned = run_tuning(small_plan(tmp_path, **over), evaluate=by_two)
+    ended = [trial.scores[0].value for trial in pruned.trials if trial.state == "pruned"]
+    complete = [trial.scores[0].value for trial in pruned.trials if trial.state == "complete"]
+    assert ended
+    assert np.mean(ended) < np.mean(complete)
+    assert pruned.best_value >= every.best_value - 0.05
+
+
+def test_another_metric_to_show_is_another_study_of_the_same_trials_and_repeats_no_fit(tmp_path):
+    fits = []
+
+    def count(job):
+        fits.append(job.fingerprint)
+        return by_two(job)
+
+    evaluate = FoldCache(tmp_path / "cache").through(count)
+    first = run_tuning(small_plan(tmp_path, **TWO), evaluate=evaluate)
+    shown = run_tuning(small_plan(tmp_path, **TWO, metrics=["sharpe"], cost_bps=5), evaluate=evaluate)
+    assert len(fits) == len(set(fits)) == 24 * 3
+    assert shown.study_name != first.study_name
+    assert [trial.params for trial in shown.trials] == [trial.params for trial in first.trials]
+    assert "sharpe" in shown.best.values
 
 
 @pytest.mark.parametrize(
