@@ -44,8 +44,10 @@ def result_of_error(job: FoldJob, error: float) -> FoldResult:
     asset = AssetForecasts(
         quantiles=np.zeros((n_rows - steps + 1, steps, targets, len(job.fit.levels))),
         observed=np.full((n_rows, targets), error),
+        reference=np.zeros((n_rows - steps + 1, targets)),
         unit=np.ones(targets),
         change=np.ones(targets),
+        rows_per_year=np.array([365.25]),
     )
     to_median = np.ones((len(POWERS), steps, targets))
     return FoldResult(FoldFit(epochs=1, best_epoch=1, seconds=0.0), job.fit.levels, to_median, (asset,))
@@ -53,7 +55,15 @@ def result_of_error(job: FoldJob, error: float) -> FoldResult:
 
 def without_fits(evaluate: Callable[[FoldJob], FoldResult] = trivial_result) -> Callable[..., Any]:
     """Return what stands in for `FoldPool`, whose folds are evaluated in this process and take no time."""
-    return lambda *_, **__: nullcontext(SimpleNamespace(evaluate=evaluate))
+    return lambda *_, **__: nullcontext(SimpleNamespace(evaluate=evaluate, run=_no_columns))
+
+
+def _no_columns(work: Any, _: FoldJob) -> Any:
+    import numpy as np
+
+    from kallos.scoring.permutation import PermutedFold
+
+    return PermutedFold(np.ones(2), np.zeros((len(work.keywords["groups"]), 2)))
 
 
 class Clock:

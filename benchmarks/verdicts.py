@@ -1,16 +1,17 @@
 """What a night says of series whose answer is known: pure noise, an autoregression, a season, ETTh1, Bitcoin.
 
-    python -m benchmarks.verdicts [FILE.json]
+    python -m benchmarks.verdicts [--choose ensemble] [--cases noise,season] [--file FILE.json]
 
-Each is a whole night without Prefect: a study, the choice within one standard error, a training with two seeds, and
-the verdict on a hold-out that nothing has seen. Some ten minutes on two cores.
+Each is a whole night without Prefect: a study, its choice, a training with two seeds, and the verdict on a hold-out
+that nothing has seen. Some ten minutes on two cores.
 """
 
+import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,22 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.studies import DATA
+from kallos.cache import FoldCache
+from kallos.choosing.ensembles import FEWEST_FOLDS
+from kallos.choosing.honest import honest_choice
+from kallos.choosing.kept import KeptForecasts
 from kallos.evaluation.models import ModelWithRows, evaluate_model, scored_dates
 from kallos.evaluation.results import HoldoutEvaluation
 from kallos.features.files.indicators import compute_indicators
-from kallos.folds.columns import study_frame
+from kallos.features.snapshots import read_snapshot
+from kallos.folds.columns import study_frame, widths_of_columns
 from kallos.models.holdout_evaluations import EvaluationCount
 from kallos.models.trainer import choose, train
 from kallos.planning import plan_study
-from kallos.specs.study import parse_tune_spec
+from kallos.scoring.fold import evaluate_fold
+from kallos.scoring.job import FitSpec
+from kallos.scoring.operations import count_operations
+from kallos.specs.study import Choose, parse_tune_spec
 from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
 
@@ -112,7 +121,7 @@ CASES: dict[str, Any] = {
 }
 
 
-def night(case: Case) -> tuple[Case, HoldoutEvaluation]:
+def night(case: Case, how: Choose) -> tuple[Case, HoldoutEvaluation]:
     """Run a case from its rows to its verdict."""
     name, seed = case
     make, values = CASES[name]
@@ -121,11 +130,19 @@ def night(case: Case) -> tuple[Case, HoldoutEvaluation]:
     spec = parse_tune_spec(
         {**values, "data": {"asset_id": name}, "features": features, "seed": seed, "baselines": BASELINES}
     )
+    if how == "ensemble":
+        folds = spec.folds.model_copy(update={"n_folds": max(spec.folds.n_folds, FEWEST_FOLDS)})
+        spec = spec.model_copy(update={"folds": folds})
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_study(frame, spec, folder)
-        result = run_tuning(plan)
-        best = BestParams.of(result)
-        model = train(best, plan.snapshot, choose(best), seeds=2)
+        evaluate = FoldCache(Path(folder) / "folds").through(evaluate_fold)
+        result = run_tuning(plan, evaluate=evaluate)
+        widths = widths_of_columns(read_snapshot(plan.snapshot).columns, spec.features)
+        found = honest_choice(
+            KeptForecasts(plan, result, evaluate), lambda params: count_operations(FitSpec.of(spec, params), widths)
+        )
+        best = BestParams.of(result, found)
+        model = train(best, plan.snapshot, choose(best, how), seeds=2)
     rows = study_frame(frame, spec.features)
     dates = scored_dates(model.manifest)
     challenger = ModelWithRows(model, rows.loc[: dates.end])
@@ -143,8 +160,14 @@ def cases() -> Iterator[Case]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--choose", choices=("best", "simplest", "ensemble"), default="best")
+    parser.add_argument("--cases", default=",".join(CASES), help="some of the series, separated by commas")
+    parser.add_argument("--file", type=Path, help="a file for all evaluations, as JSON")
+    given = parser.parse_args()
+    chosen = [case for case in cases() if case[0] in given.cases.split(",")]
     with ProcessPoolExecutor(2) as processes:
-        found = list(processes.map(night, cases()))
+        found = list(processes.map(partial(night, how=given.choose), chosen))
     table = Table(title="verdicts on a hold-out, level 1 %", title_justify="left")
     for heading in ("series", "seed", "verdict", "against", "skill", "98 % interval", "p", "skill over ridge"):
         table.add_column(heading, justify="left" if heading in ("series", "verdict", "against") else "right")
@@ -163,9 +186,9 @@ def main() -> None:
     Console().print(table)
     silent = sum(case[0] == "noise" and each.verdict.decision != "ship" for case, each in found)
     print(f"noise: not shown {silent} times of {NOISE_SEEDS}")  # noqa: T201
-    if len(sys.argv) > 1:
+    if given.file is not None:
         rows = [{"series": name, "seed": seed, **each.model_dump(mode="json")} for (name, seed), each in found]
-        Path(sys.argv[1]).write_text(json.dumps(rows, indent=1) + "\n")
+        given.file.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
