@@ -44,8 +44,10 @@ def result_of_error(job: FoldJob, error: float) -> FoldResult:
     asset = AssetForecasts(
         quantiles=np.zeros((n_rows - steps + 1, steps, targets, len(job.fit.levels))),
         observed=np.full((n_rows, targets), error),
+        reference=np.zeros((n_rows - steps + 1, targets)),
         unit=np.ones(targets),
         change=np.ones(targets),
+        rows_per_year=np.array([365.25]),
     )
     to_median = np.ones((len(POWERS), steps, targets))
     return FoldResult(FoldFit(epochs=1, best_epoch=1, seconds=0.0), job.fit.levels, to_median, (asset,))
