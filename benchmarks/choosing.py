@@ -12,7 +12,7 @@ that know a signal, with independent errors; and from trials that err together.
 
 import sys
 import time
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,10 @@ CASES = (
 )
 STATISTICS: tuple[Statistic, ...] = ("max", "R")
 _BURN_IN = 50
-_mean = partial(np.mean, axis=0)
+
+
+def _mean(forecasts: Sequence[Array], weights: Sequence[float]) -> Array:
+    return np.average(forecasts, axis=0, weights=weights)
 
 
 def own_losses(rng: np.random.Generator, kind: str, horizon: int, shape: tuple[int, int]) -> Array:
@@ -129,7 +132,7 @@ def savings(n_studies: int, kind: str, *, origins: int = 60, trials: int = 30, s
             [np.mean([score(fold, forecasts[trial, fold]) for fold in range(FOLDS)]) for trial in range(trials)]
         )
         best = int(alone.argmin())
-        mixed = np.sum([weight * forecasts[trial, FOLDS] for trial, weight in ensemble.weights.items()], axis=0)
+        mixed = np.sum([each.weight * forecasts[each.trial, FOLDS] for each in ensemble.members], axis=0)
         fresh = 1 - score(FOLDS, mixed) / score(FOLDS, forecasts[best, FOLDS])
         rows.append((1 - ensemble.value / alone[best], ensemble.on_later_folds.saving or 0.0, fresh))
     return np.array(rows)

@@ -1,8 +1,13 @@
-"""What the benchmarks say when they are asked for what they do not measure."""
+"""What the benchmarks say when they are asked for what they do not measure, and what stands in for their fits."""
 
 import pytest
 
 from benchmarks import choosing, scaling
+from benchmarks.flow_run import result_of_error, trivial_result
+from benchmarks.studies import rmse_of
+from kallos.cache import FoldCache
+from kallos.tuner import run_tuning
+from tests.samples import content_of, small_job, small_plan
 
 
 @pytest.mark.parametrize("words", [["nope"], []])
@@ -20,3 +25,18 @@ def test_the_smallest_run_of_the_simulation_of_choosing_fills_its_tables(capsys,
     shown = capsys.readouterr().out
     assert shown.count("independent") == 3
     assert "nan" not in shown
+
+
+@pytest.mark.parametrize("over", [{}, {"horizon": 3, "likelihood": "quantile"}])
+def test_what_stands_in_for_a_fit_has_the_error_that_was_asked_for_and_is_kept_as_any_fold(tmp_path, over):
+    job, cache = small_job(tmp_path, **over), FoldCache(tmp_path / "cache")
+    result = result_of_error(job, 0.25)
+    assert rmse_of(job, result) == 0.25
+    cache.write(job.fingerprint, result)
+    assert content_of(job, cache.read(job.fingerprint)) == content_of(job, result)
+
+
+def test_a_study_without_fits_is_a_study(tmp_path):
+    result = run_tuning(small_plan(tmp_path), evaluate=trivial_result)
+    assert [trial.state for trial in result.trials] == ["complete"] * 3
+    assert len({trial.value for trial in result.trials}) == 3
