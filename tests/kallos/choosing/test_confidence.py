@@ -4,6 +4,7 @@ from arch.bootstrap import MCS
 
 from kallos.choosing.confidence import confidence_set, simplest
 from kallos.choosing.losses import FoldLosses, sample_of
+from kallos.specs.metrics import BUILT_IN
 from kallos.study.choice import ConfidenceSet
 from kallos.study.trials import TrialRecord
 
@@ -20,7 +21,8 @@ def losses(levels, *, n=60, folds=4, seed=0, spread=1.0):
 
 
 def complete(number, value, params=None):
-    return TrialRecord(number=number, state="complete", params=params or {"units": number}, value=value, scores=())
+    own = params or {"units": number}
+    return TrialRecord(number=number, state="complete", params=own, value=value, values={"rmse": value}, scores=())
 
 
 def of_arch(each, statistic):
@@ -136,10 +138,10 @@ def a_set(*numbers):
 def test_the_simplest_is_the_cheapest_of_the_set_then_the_better_then_the_earlier():
     trials = [complete(number, value) for number, value in enumerate([1.3, 1.0, 1.2, 1.1, 1.1])]
     cost = {0: 1, 1: 90, 2: 10, 3: 10, 4: 10}
-    found = simplest(a_set(1, 2, 3, 4), trials, trials[1], lambda params: cost[params["units"]])
+    found = simplest(a_set(1, 2, 3, 4), trials, trials[1], lambda params: cost[params["units"]], BUILT_IN["rmse"])
     assert (found.trial, found.value, found.operations, found.best_operations) == (3, 1.1, 10, 90)
     assert found.params == {"units": 3}
-    found = simplest(a_set(1, 2, 3), trials, trials[1], lambda params: cost[params["units"]], direction="maximize")
+    found = simplest(a_set(1, 2, 3), trials, trials[1], lambda params: cost[params["units"]], BUILT_IN["direction"])
     assert found.trial == 2
 
 
@@ -150,5 +152,5 @@ def test_operations_are_counted_only_where_they_may_decide():
         asked.append(params["units"])
         return 7
 
-    simplest(a_set(0, 3), trials, trials[0], operations_of)
+    simplest(a_set(0, 3), trials, trials[0], operations_of, BUILT_IN["rmse"])
     assert sorted(asked) == [0, 3]

@@ -83,7 +83,7 @@ def test_a_trial_that_no_other_improves_is_alone_and_counts_once():
     forecasts, actual = simulated(3)
     forecasts[1] = actual
     ensemble = ensemble_of(candidates(forecasts, actual), {0: {}, 1: {}, 2: {}})
-    assert ensemble.members == (Member(trial=1, params={}),)
+    assert ensemble.members == (Member(trial=1, params={}, weight=1),)
 
 
 def test_of_equal_trials_the_earlier_is_picked():

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from kallos.choosing.lines import choosing_lines, confidence_line, ensemble_line, superiority_line
+from kallos.specs.metrics import BUILT_IN
 from kallos.study.choice import ConfidenceSet, Ensemble, HonestChoice, Member, OnLaterFolds, Simplest, Superiority
 from tests.report_samples import deflation
 
@@ -49,6 +50,7 @@ def lines(found, *, trials=30, folds=5):
         trials=[SimpleNamespace(value=1.0)] * trials,
         windows=[None] * folds,
         spec=SimpleNamespace(model_name="tide,ridge,lightgbm"),
+        metric=BUILT_IN["rmse"],
     )
     return list(choosing_lines(result, found))
 

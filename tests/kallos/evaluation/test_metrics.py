@@ -14,7 +14,7 @@ FORECAST = np.array([[0.5, 1.0], [2.0, 5.0], [-2.0, -0.5]])[..., None]
 def test_errors_are_those_of_scikit_learn_over_all_pairs():
     rng = np.random.default_rng(0)
     actual, forecast = rng.normal(size=(2, 30, 4, 1))
-    scores = measured(("mae", "rmse"), Forecast.of_points(forecast), actual, Scoring((1,)))
+    scores = measured(("mae",), ("rmse",), Forecast.of_points(forecast), actual, Scoring((1,)))
     assert scores.values["rmse"] == pytest.approx(root_mean_squared_error(actual.ravel(), forecast.ravel()))
     assert scores.values["mae"] == pytest.approx(mean_absolute_error(actual.ravel(), forecast.ravel()))
     assert scores.by_target == (scores.values["mae"],)
