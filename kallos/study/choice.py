@@ -18,6 +18,14 @@ class Member(BaseModel):
     weight: PositiveFloat
 
 
+# What may not have been found, and why.
+WANTED: dict[Choose, str] = {"best": "best trial", "simplest": "simplest trial", "ensemble": "ensemble"}
+WHY_NONE: dict[Choose, str] = {
+    "simplest": "its confidence set or its operations are unknown",
+    "ensemble": "one needs two complete trials and four folds",
+}
+
+
 class Deflation(BaseModel):
     """What is left of the best trial's skill after accounting for the choice among the trials.
 
@@ -185,10 +193,7 @@ class HonestChoice(BaseModel):
                 return Choice(choose=choose, members=self.ensemble.members)
             case "best":
                 return Choice(choose=choose, members=(best,))
-            case "simplest":
-                note = "there is no simplest trial, so it is the best: its confidence set or operations are unknown"
-            case _:
-                note = "there is no ensemble, so it is the best trial: one needs two complete trials and four folds"
+        note = f"there is no {WANTED[choose]}, so it is the best trial: {WHY_NONE[choose]}"
         return Choice(choose="best", members=(best,), note=note)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from kallos.errors import UsageError
 from kallos.specs.study import Choose
 from kallos.study.best_params import BestParams
-from kallos.study.choice import Choice, Member
+from kallos.study.choice import WANTED, WHY_NONE, Choice, Member
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ def chosen(best: BestParams, choose: Choose | None) -> Choice:
         return best.choice
     found = best.choice_by(choose)
     if found.choose != choose:
-        raise UsageError(f"the study's file has nothing to train with `choose` {choose}: {found.note}")
+        raise UsageError(
+            f"the study's file has no {WANTED[choose]}: {WHY_NONE[choose]}; set `choose` to best to train its best trial"
+        )
     return found
 
 

@@ -188,7 +188,7 @@ def test_other_errors_leave_no_file(plan, tmp_path):
 def test_the_file_says_what_it_is_in_plain_json(tmp_path):
     importance = measured(np.ones((2, 8)) + np.linspace(0, 0.1, 8))
     document = json.loads(importance.model_dump_json())
-    assert document["confidence"] == pytest.approx(0.9)
+    assert document["confidence"] == pytest.approx(0.95)
     assert document["groups"][0]["matters"] is True
     assert document["groups"][0]["columns"] == ["x0"]
     assert len(document["groups"][0]["by_fold"]) == 2
@@ -202,7 +202,7 @@ def test_the_page_shows_which_columns_matter_and_folds_the_rest(tmp_path):
     importance = measured(increases, error=2.0)
     page = report_html(result, columns=importance)
     assert "Which columns matter" in page
-    assert "1 of 30 columns matters: its interval lies above zero." in page
+    assert "1 of 30 columns matters (filled bars): its interval, the line, lies above zero." in page
     assert "The trial does not read 1 column." in page
     assert f"{importance.groups[0].increase / 2:.2%}" in page
     shown = tables.column_table(result, importance, importance.groups[: tables.MOST_GROUPS])
