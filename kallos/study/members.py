@@ -28,7 +28,8 @@ def chosen(best: BestParams, choose: Choose | None) -> Choice:
     found = best.choice_by(choose)
     if found.choose != choose:
         raise UsageError(
-            f"the study's file has no {WANTED[choose]}: {WHY_NONE[choose]}; set `choose` to best to train its best trial"
+            f"the study's file has no {WANTED[choose]}: {WHY_NONE[choose]}; set `choose` to best to train its "
+            f"best trial"
         )
     return found
 

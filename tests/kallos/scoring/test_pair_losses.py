@@ -169,7 +169,7 @@ def test_what_is_not_a_mean_of_losses_has_none_and_is_tested_by_squared_errors(n
 def test_scores_by_target_are_those_of_the_target_alone(name):
     actual, forecast = random_forecast()
     scoring = Scoring((1, 2), unit=np.array([1.0, 2.0]), change=np.array([0.5, 2.0]), reference=np.array([0.7, 1.3]))
-    scores = measured([name, "rmse"], forecast, actual, scoring)
+    scores = measured([name], ["rmse"], forecast, actual, scoring)
     for target, (power, unit, change, reference) in enumerate([(1, 1, 0.5, 0.7), (2, 2, 2, 1.3)]):
         alone = Scoring((power,), np.array([unit]), np.array([change]), np.array([reference]))
         own = measure(name, forecast.of_target(target), actual[:, :, [target]], alone)

@@ -13,7 +13,7 @@ from kallos.features.snapshots import read_snapshot
 from kallos.folds.groups import ColumnGroup, column_groups
 from kallos.planning import StudyPlan
 from kallos.scoring.permutation import PermutedFold, block_length, block_order, parts_of, permuted_errors
-from kallos.scoring.score import Scoring
+from kallos.scoring.score import Scorer
 from kallos.workers.processes import FoldPool
 from tests.samples import evaluated, make_features, small_plan
 
@@ -36,7 +36,7 @@ def job_of(plan: StudyPlan, fold: int = 0, **params):
 
 
 def permuted(plan: StudyPlan, **params) -> PermutedFold:
-    return permuted_errors(job_of(plan, **params), groups_of(plan), Scoring.of(plan.spec))
+    return permuted_errors(job_of(plan, **params), groups_of(plan), Scorer.of(plan.spec))
 
 
 def increases(plan: StudyPlan, **params) -> dict[str, float]:
@@ -166,12 +166,12 @@ def test_a_metric_that_cannot_score_permuted_forecasts_says_so(tmp_path):
 
 def test_the_order_of_the_groups_and_the_process_change_no_bit(tmp_path):
     plan = small_plan(tmp_path, model_name="nlinear", folds={"window": 60})
-    jobs, groups, scoring = [job_of(plan, fold) for fold in (0, 1)], groups_of(plan), Scoring.of(plan.spec)
-    here = [permuted_errors(job, groups, scoring, 2) for job in jobs]
-    backwards = permuted_errors(jobs[0], groups[::-1], scoring, 2)
+    jobs, groups, scorer = [job_of(plan, fold) for fold in (0, 1)], groups_of(plan), Scorer.of(plan.spec)
+    here = [permuted_errors(job, groups, scorer, 2) for job in jobs]
+    backwards = permuted_errors(jobs[0], groups[::-1], scorer, 2)
     assert backwards.increases[::-1].tolist() == here[0].increases.tolist()
     with FoldPool(1) as pool:
-        work = partial(permuted_errors, groups=groups, scoring=scoring, repeats=2)
+        work = partial(permuted_errors, groups=groups, scorer=scorer, repeats=2)
         there = [pool.run(work, job) for job in jobs]
     for one, other in zip(here, there, strict=True):
         assert one.errors.tolist() == other.errors.tolist()

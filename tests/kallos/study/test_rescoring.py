@@ -28,7 +28,7 @@ def noisy(job: FoldJob) -> FoldResult:
     observed = make_features()[["log_return_close"]].to_numpy()[fold.validation_start : fold.validation_stop]
     ones = np.ones(1)
     asset = AssetForecasts(
-        quantiles=(observed + 0.01 * rng.standard_t(1.5, size=observed.shape))[:, None, :, None],
+        quantiles=(observed + 0.01 * rng.standard_t(3, size=observed.shape))[:, None, :, None],
         observed=observed,
         reference=np.zeros((len(observed), 1)),
         unit=ones,
