@@ -135,9 +135,9 @@ class TuneSpec(Spec):
         description="What buying or selling costs, in hundredths of a percent, for metrics of positions, as sharpe.",
     )
     choose: Choose = Field(
-        "best",
-        description="What to train: the 'best' trial; the 'simplest', the cheapest trial that cannot be told from the "
-        "best; or an 'ensemble', the mean of up to five trials.",
+        "ensemble",
+        description="What to train: an 'ensemble', the mean of up to five trials, which needs four folds; the 'best' "
+        "trial; or the 'simplest', the cheapest trial that cannot be told from the best.",
     )
     seeds: PositiveInt = Field(
         3, description="Number of seeds with which each chosen trial is trained; the forecast is their mean."

@@ -103,7 +103,7 @@ def test_a_damaged_entry_is_a_miss_and_a_log_line(cache, tmp_path, damage, caplo
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert path.name in record.getMessage()
-    assert "computing a cached fold again, because its entry " in record.getMessage()
+    assert "a cached fold is not used, because its entry " in record.getMessage()
     cache.write(KEY, RESULT)
     assert bits(cache.read(KEY)) == bits(RESULT)
 
