@@ -13,6 +13,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich.console import Console
 from rich.table import Table
@@ -30,6 +31,8 @@ MAX_PENDING_TRIALS = 4
 
 class Ended:
     """The trials that have ended, as a pruner asks a study for them."""
+
+    direction = StudyDirection.MINIMIZE
 
     def __init__(self) -> None:
         self.complete: list[FrozenTrial] = []

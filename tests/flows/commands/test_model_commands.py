@@ -198,7 +198,9 @@ def test_a_choice_that_the_study_has_not_made_is_refused_in_a_line_before_a_serv
     monkeypatch.setattr("flows.commands.train.set_environment", lambda **_: None)
     assert run(monkeypatch, "train", "--params-file", study.file, "--choose", "ensemble") == 2
     shown = capsys.readouterr().err
-    assert "the study's file has no ensemble: tune again with --choose ensemble, or set --choose to best" in shown
+    assert (
+        "the study's file has no ensemble: one needs two complete trials and four folds; set --choose to best" in shown
+    )
     assert len(shown.splitlines()) == 1
 
 
@@ -235,6 +237,6 @@ def test_repro_says_the_same_to_the_bit_or_what_differs(
     assert run(monkeypatch, "repro", str(altered), "--workers", "1") == 1
     shown = capsys.readouterr().out
     assert shown.index("changed since: torch 2.0.0 then, 2.") < shown.index("RMSE, then and now")
-    assert repr(document["folds"][1]["rmse"]) in shown
+    assert repr(document["folds"][1]["values"]["rmse"]) in shown
     assert shown.splitlines()[-1] == "not identical"
     assert all(len(line) <= 80 for line in shown.splitlines())
