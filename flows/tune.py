@@ -57,7 +57,6 @@ from kallos.study.lines import verdict
 from kallos.study.names import artifact_key, study_folder
 from kallos.study.record import open_record
 from kallos.study.result import TuningResult
-from kallos.study.trials import complete_trials
 from kallos.words import counted
 from kallos.workers.processes import WorkerLostError, note_another_try
 from kallos.workers.queue import EvaluateFold
@@ -182,14 +181,15 @@ def study(plan: StudyPlan, run: RunSpec, pools: Pools, budget: Budget) -> StudyF
 
 
 @task(cache_policy=NO_CACHE)
-def choose(plan: StudyPlan, result: TuningResult, evaluate: EvaluateFold) -> HonestChoice:
+def choose(kept: KeptForecasts) -> HonestChoice:
     """Find out from the kept forecasts which trials to choose, and what choosing has made of the skill."""
+    plan = kept.plan
     widths = widths_of_columns(read_snapshot(plan.snapshot).columns, plan.spec.features)
 
     def operations_of(params: Params) -> int:
         return count_operations(FitSpec.of(plan.spec, params), widths)
 
-    return honest_choice(KeptForecasts(plan, result, evaluate), operations_of)
+    return honest_choice(kept, operations_of)
 
 
 @task(cache_policy=NO_CACHE)
@@ -248,7 +248,7 @@ def tune(
         finished: StudyFinished = study(plan, run, as_it_is(pools), as_it_is(budget))
         evaluate = FoldCache(Settings.read().fold_cache).through(budget.within(pools.evaluate_within(budget)))
         result = finished.result
-        chosen = _choose(plan, result, run, evaluate, logger)
+        chosen = _choose(plan, result, run, evaluate, last, logger)
         # If the run is killed before it writes its report, no old report is next to the new result.
         remove_report(result, own)
         path = write_best_params(BestParams.of(result, chosen), folder)
@@ -265,12 +265,23 @@ def tune(
 
 
 def _choose(
-    plan: StudyPlan, result: TuningResult, run: RunSpec, evaluate: EvaluateFold, logger: RunLogger
+    plan: StudyPlan,
+    result: TuningResult,
+    run: RunSpec,
+    evaluate: EvaluateFold,
+    last: BestParams | None,
+    logger: RunLogger,
 ) -> HonestChoice:
-    """Return what the study recommends; a failure is a warning, and recommends the best trial."""
+    """Return what the study recommends, as its last run said it if nothing has changed.
+
+    A failure is a warning, and recommends the best trial.
+    """
+    kept = KeptForecasts(plan, result, evaluate)
+    if last is not None and last.evidence.jobs_sha256 == kept.jobs_sha256 and not run.refresh_cache:
+        return last.evidence
     try:
-        _fit_what_is_gone(plan, result, run, evaluate, logger)
-        chosen: HonestChoice = choose(plan, result, as_it_is(evaluate))
+        _fit_what_is_gone(kept, run, logger)
+        chosen: HonestChoice = choose(as_it_is(kept))
     except Exception as error:
         why = str(error) if isinstance(error, BudgetSpentError) else f"{type(error).__name__}: {error}"
         logger.warning("nothing is recommended but the best trial: %s", why)
@@ -278,17 +289,15 @@ def _choose(
     return chosen
 
 
-def _fit_what_is_gone(
-    plan: StudyPlan, result: TuningResult, run: RunSpec, evaluate: EvaluateFold, logger: RunLogger
-) -> None:
+def _fit_what_is_gone(kept: KeptForecasts, run: RunSpec, logger: RunLogger) -> None:
     """Fit the folds of complete trials whose forecasts were removed from the cache, in all processes at once."""
     cache = FoldCache(Settings.read().fold_cache)
-    jobs = [job for trial in complete_trials(result.trials) for job in plan.trial_jobs(trial.number, trial.params)]
-    gone = [job for job in {job.fingerprint: job for job in jobs}.values() if cache.read(job.fingerprint) is None]
+    jobs = {job.fingerprint: job for each in kept.jobs.values() for job in each}
+    gone = [job for fingerprint, job in jobs.items() if not cache.has(fingerprint)]
     if gone:
         logger.info("fitting %s again, whose forecasts are no longer in the fold cache", counted(len(gone), "fold"))
         with ThreadPoolExecutor(processes_of(run)) as threads:
-            list(threads.map(evaluate, gone))
+            list(threads.map(kept.evaluate, gone))
 
 
 def _forecast(

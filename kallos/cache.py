@@ -39,6 +39,10 @@ class FoldCache:
             _log.warning("a cached fold is not used, because its entry %s: %s", error, self._folder.address(name))
         return None
 
+    def has(self, fingerprint: str) -> bool:
+        """Return whether there is an entry, which may be invalid."""
+        return self._folder.has(_name(fingerprint))
+
     def write(self, fingerprint: str, result: FoldResult) -> None:
         """Store a result atomically."""
         self._folder.write(_name(fingerprint), result.content(fingerprint), is_checked=True)

@@ -85,6 +85,11 @@ class Folder:
         """Return a file's address for messages."""
         return address_of(self.url, name)
 
+    def has(self, name: str) -> bool:
+        """Return whether a file exists."""
+        with self._reading():
+            return bool(self._filesystem.exists(self._at(name)))
+
     def read(self, name: str) -> bytes | None:
         """Return a file's content, or None if it does not exist."""
         with self._reading():

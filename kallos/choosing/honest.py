@@ -26,6 +26,7 @@ def honest_choice(kept: KeptForecasts, operations_of: Callable[[Mapping[str, Any
         numbers = [trial.number for trial in trials]
         confidence = confidence_set(numbers, losses.of(range(1, len(trials) + 1)), seed=result.spec.seed)
     return HonestChoice(
+        jobs_sha256=kept.jobs_sha256,
         confidence=confidence,
         simplest=None if confidence is None else _simplest(kept, confidence, operations_of),
         ensemble=ensemble_of(

@@ -1,6 +1,6 @@
 """The kept forecasts of a study's complete trials, as what choosing needs: losses, and candidates for ensembles."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -21,6 +21,7 @@ from kallos.scoring.metrics import losses_by_origin
 from kallos.scoring.result import AssetForecasts, FoldResult
 from kallos.scoring.score import Scorer
 from kallos.specs.metrics import RMSE
+from kallos.storage import json_sha256
 from kallos.study.result import TuningResult
 from kallos.study.trials import TrialRecord, complete_trials
 
@@ -45,6 +46,16 @@ class KeptForecasts:
         return complete_trials(self.result.trials)
 
     @cached_property
+    def jobs(self) -> Mapping[int, Sequence[FoldJob]]:
+        """The jobs of each trial by its number, one a fold."""
+        return {trial.number: self.plan.trial_jobs(trial.number, trial.params) for trial in self.trials}
+
+    @property
+    def jobs_sha256(self) -> str:
+        """Hash of the study and its jobs: equal ones have equal forecasts, and the same is chosen from them."""
+        return json_sha256([self.plan.study_name, [[job.fingerprint for job in each] for each in self.jobs.values()]])
+
+    @cached_property
     def losses(self) -> FoldLosses:
         """The losses of the baseline and of each trial, in this order, whose mean is the score of a fold.
 
@@ -55,8 +66,8 @@ class KeptForecasts:
 
     def candidates(self) -> Candidates[Forecasts]:
         """Return what an ensemble is picked from."""
-        assets = [self._result(position, self.trials[0]).assets for position in range(len(self.plan.folds))]
-        by_number = {trial.number: trial for trial in self.trials}
+        numbers = tuple(self.jobs)
+        assets = [self._result(position, numbers[0]).assets for position in range(len(self.plan.folds))]
         scorer, metric = Scorer.of(self.plan.spec), self.result.metric
 
         size = sum(asset.quantiles.nbytes for asset in assets[0]) * _COPIES
@@ -64,13 +75,13 @@ class KeptForecasts:
         # The same forecasts are asked for in each round of the greedy search.
         @lru_cache(maxsize=max(_MOST_BYTES // size, 1))
         def forecast_of(fold: int, trial: int) -> Forecasts:
-            return tuple(self._result(fold, by_number[trial]).forecasts())
+            return tuple(self._result(fold, trial).forecasts())
 
         def score(fold: int, forecasts: Forecasts) -> float:
             return scorer.value_of(forecasts, assets[fold])
 
         return Candidates(
-            trials=tuple(by_number),
+            trials=numbers,
             n_folds=len(self.plan.folds),
             forecast_of=forecast_of,
             mean_of=mean_of,
@@ -78,14 +89,14 @@ class KeptForecasts:
             direction=metric.direction,
         )
 
-    def _result(self, fold: int, trial: TrialRecord) -> FoldResult:
-        return self.evaluate(self.plan.trial_jobs(trial.number, trial.params)[fold])
+    def _result(self, fold: int, trial: int) -> FoldResult:
+        return self.evaluate(self.jobs[trial][fold])
 
     def _losses(self, position: int, planned: PlannedFold) -> Array:
         """Return the losses of the baseline and the trials on a fold, of shape (forecasters, timestamps)."""
         rows: list[list[Array]] = [[] for _ in planned.folds]
         assets: Sequence[AssetForecasts] = ()
-        for trial in self.trials:
+        for trial in self.jobs:
             result = self._result(position, trial)
             assets = result.assets
             for own, forecast, asset in zip(rows, result.forecasts(), assets, strict=True):

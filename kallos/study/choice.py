@@ -173,10 +173,14 @@ class Ensemble(BaseModel):
 
 
 class HonestChoice(BaseModel):
-    """What a study recommends, and what choosing has made; None for what was not or cannot be computed."""
+    """What a study recommends, and what choosing has made; None for what was not or cannot be computed.
+
+    `jobs_sha256` is that of the `KeptForecasts` which it is computed from, so that it is computed once.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    jobs_sha256: str | None = None
     confidence: ConfidenceSet | None = None
     simplest: Simplest | None = None
     ensemble: Ensemble | None = None

@@ -39,18 +39,18 @@ def in_this_process(monkeypatch) -> None:
 def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_evaluations(home, tmp_path):
     with FeatureStore(Settings.read().features_url) as store:
         store.write({"ABC": seasonal_features()})
-    spec = small_spec(model_name="ridge", n_trials=2, **SEASONAL)
+    spec = small_spec(model_name="ridge", n_trials=2, seeds=1, **SEASONAL)
     results = tmp_path / "results"
     told = []
     with watching(told.append):
-        first = nightly(spec, ALONE, str(results), seeds=1).evaluation
+        first = nightly(spec, ALONE, str(results)).evaluation
     steps = [event.doing for event in told if isinstance(event, StepStarted)]
     assert re.fullmatch(r"replicating trial [01] on 2 folds", steps[0])
     assert steps[1:] == ["training 1 member", "forecasting the hold-out"]
     assert first.verdict.decision == "ship"
     registry = Registry(Settings.read().registry_folder)
     assert registry.champion("ABC", "log_return_close", 1).model_id == first.model_id
-    second = nightly(spec, ALONE, str(results), seeds=1).evaluation
+    second = nightly(spec, ALONE, str(results)).evaluation
     assert (second.verdict.decision, second.holdout_evaluations, second.tests) == ("keep", 2, 1)
     # What the night leaves: the evaluation, its picture, a page with the verdict first, a model that loads.
     text = (results / f"{first.model_id}_evaluation.json").read_text()
@@ -66,7 +66,7 @@ def test_a_night_ships_what_forecasts_a_season_keeps_it_the_next_and_counts_its_
     assert f"{first.model_id} is champion in" in artifact.data
     # What a person takes out of use stays out, and the evaluation is logged beside the registry, too.
     registry.retire(first.model_id, "bad in live trading")
-    assert nightly(spec, ALONE, str(results), seeds=1).evaluation.verdict.decision == "ship"
+    assert nightly(spec, ALONE, str(results)).evaluation.verdict.decision == "ship"
     assert registry.show(first.model_id).entry.state == "retired"
     assert {evaluation.evaluation_id for evaluation in evaluations_in(Settings.read().registry_folder)} >= {
         evaluation.evaluation_id for evaluation in evaluations_in(registry.folder_of(first.model_id))

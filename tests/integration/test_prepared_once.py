@@ -54,6 +54,10 @@ def counts(monkeypatch) -> Counter:
     return counted
 
 
+# Choosing reads each fold of each trial, and once more for the actual values; then come the best trial's forecasts.
+MADE_OF_FOLDS = 3 * 2 + 2 + 1
+
+
 @pytest.fixture
 def stored(home, monkeypatch):
     """A function that stores an asset's features, and lets folds be scored by a function in this process."""
@@ -91,8 +95,8 @@ def test_a_flow_that_nobody_has_prepared_reads_and_plans_once(stored, counts, tm
 
 def test_a_fold_is_looked_for_once_whether_it_is_stored_or_not(stored, counts, tmp_path):
     stored(by_parameters, ABC=make_features())
-    # Once more for the best trial's forecasts, which the second run finds in the study's folder.
-    for once_more in (1, 0):
+    # The second run finds in the study's folder what was made of the folds.
+    for once_more in (MADE_OF_FOLDS, 0):
         tune(small_spec(pruner="none"), RunSpec(workers=1), str(tmp_path / "results"))
         assert counts["looks into the cache"] == 3 * 2 + once_more
         counts.clear()
@@ -101,7 +105,7 @@ def test_a_fold_is_looked_for_once_whether_it_is_stored_or_not(stored, counts, t
 
 def test_a_finished_study_is_not_looked_for_in_the_cache(stored, counts, tmp_path):
     stored(by_parameters, ABC=make_features())
-    for looks in (3 * 2 + 1, 0):
+    for looks in (3 * 2 + MADE_OF_FOLDS, 0):
         tune(small_spec(pruner="none"), RunSpec(workers=1), str(tmp_path / "results"))
         assert counts["looks into the cache"] == looks
         counts.clear()
@@ -109,13 +113,13 @@ def test_a_finished_study_is_not_looked_for_in_the_cache(stored, counts, tmp_pat
 
 def test_a_night_reads_the_rows_of_study_model_and_model_in_use_once(stored, counts, tmp_path):
     stored(evaluate_fold, ABC=seasonal_features())
-    spec = small_spec(model_name="ridge", n_trials=2, **SEASONAL)
-    first = nightly(spec, RunSpec(workers=1), str(tmp_path / "results"), seeds=1)
+    spec = small_spec(model_name="ridge", n_trials=2, seeds=1, **SEASONAL)
+    first = nightly(spec, RunSpec(workers=1), str(tmp_path / "results"))
     assert (counts["reads"], counts["plans"]) == (1, 1)
     assert first.evaluation.verdict.decision == "ship"
     counts.clear()
     other = spec.model_copy(update={"seed": 1, "data": spec.data.model_copy(update={"end_date": "2031-01-01"})})
-    second = nightly(other, RunSpec(workers=1), str(tmp_path / "results"), seeds=1)
+    second = nightly(other, RunSpec(workers=1), str(tmp_path / "results"))
     assert (counts["reads"], counts["plans"]) == (1, 1)
     assert second.evaluation.champion_id == first.evaluation.model_id
 
