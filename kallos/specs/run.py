@@ -26,7 +26,7 @@ class RunSpec(Spec):
     refresh_cache: bool = Field(
         False, description="Delete the recorded trials and cached folds of this study, and compute them again."
     )
-    columns: bool = Field(
+    column_importance: bool = Field(
         True, description="Measure which columns matter to the best trial, by one more fit of each of its folds."
     )
     if_running: Literal["wait", "fail"] = Field(

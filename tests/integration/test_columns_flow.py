@@ -68,8 +68,8 @@ def test_a_study_says_which_columns_matter_in_its_folder_its_page_and_its_log(ca
 
 def test_a_run_may_leave_the_columns_out(monkeypatch):
     run_by(monkeypatch, refuse)
-    tuned = tune(SPEC, RunSpec(workers=1, columns=False), "results")
-    assert (tuned.columns, tuned.no_columns) == (None, "the run left it out (`columns` false)")
+    tuned = tune(SPEC, RunSpec(workers=1, column_importance=False), "results")
+    assert (tuned.columns, tuned.no_columns) == (None, "the run left it out (`column_importance` false)")
     assert not columns_of(tuned).exists()
 
 

@@ -154,9 +154,9 @@ def test_a_verdict_on_several_targets_is_against_the_best_baseline_forecast_of_e
 
 def test_a_skill_that_rounds_to_nothing_has_no_sign_and_no_side():
     assert [signed(skill, "share") for skill in (-1e-6, 0.0, 1e-6, None)] == ["0.00%", "0.00%", "0.00%", ""]
-    assert [signed(0.0123), signed(-0.0123)] == ["+1.23%", "-1.23%"]
-    assert compared_to(-1e-6, "baseline") == "as good as baseline"
-    assert [compared_to(0.042, "zero"), compared_to(-0.042, "zero")] == [
+    assert [signed(0.0123, "share"), signed(-0.0123, "share")] == ["+1.23%", "-1.23%"]
+    assert compared_to(-1e-6, "baseline", "share") == "as good as baseline"
+    assert [compared_to(0.042, "zero", "share"), compared_to(-0.042, "zero", "share")] == [
         "4.20% better than zero",
         "4.20% worse than zero",
     ]
