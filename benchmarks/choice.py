@@ -4,7 +4,7 @@
 chosen; ``--sealed`` runs on the sealed ones. Whoever chooses by a sealed score has unsealed it: benchmarks/README.md
 lists all looks.
 
-On the rows before the first scored year, a study draws its architectures from `MODELS`, and a study of each alone has
+On the rows before the first scored year, a study draws its architectures from `--models`, and a study of each alone has
 as many trials. What each chooses (its best trial, the simplest, an ensemble) is then fitted again at the beginning of
 each year on all earlier rows, and forecasts that year. Contestants beside them are the mean of the best trials of all
 architectures, and a ridge and HAR with default parameters. Scores are root mean squared errors, of logarithms for
@@ -71,12 +71,12 @@ class Task:
     stop: str | None = None
 
 
-def tasks_of(names: list[str], targets: list[str], seeds: int, trials: int) -> Iterator[Task]:
+def tasks_of(names: list[str], targets: list[str], seeds: int, trials: int, models: tuple[str, ...]) -> Iterator[Task]:
     """Yield all tasks, the long ones first."""
     for seed in range(1, seeds + 1):
         for name in names:
             for target in targets:
-                yield Task(name, target, seed, trials, MODELS)
+                yield Task(name, target, seed, trials, models)
 
 
 def series_of(name: str) -> Series:
@@ -222,6 +222,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--targets", default="range,return", help="of range and return, separated by commas")
     parser.add_argument("--series", help="names of some of the series, separated by commas")
+    parser.add_argument("--models", default=",".join(MODELS), help="architectures, separated by commas")
     parser.add_argument("--folder", type=Path, required=True, help="folder for folds and losses, read by a later run")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
@@ -230,7 +231,7 @@ def main() -> None:
     names = [
         f"{each.name} ({each.first})" for each in series if given.series is None or each.name in given.series.split(",")
     ]
-    tasks = list(tasks_of(names, given.targets.split(","), given.seeds, given.trials))
+    tasks = list(tasks_of(names, given.targets.split(","), given.seeds, given.trials, tuple(given.models.split(","))))
     with ProcessPoolExecutor(given.workers) as processes:
         files = list(processes.map(partial(measured, folder=str(given.folder)), tasks))
     console = Console(width=160)
