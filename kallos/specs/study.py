@@ -160,8 +160,8 @@ class TuneSpec(Spec):
     seed: int = Field(42, ge=0, lt=2**32, description="Seed of the sampler and of every fit.")
     pruner: Literal["folds", "none", "median"] = Field(
         "folds",
-        description="Rule that ends a hopeless trial early: 'folds' (the trial is not in the best third on the same "
-        "folds), 'median' (Optuna's median pruner), or 'none'.",
+        description="Rule that ends a hopeless trial early: 'folds' (it is worse than the best one on the same folds by "
+        "more than folds scatter), 'median' (Optuna's median pruner), or 'none'.",
     )
     max_pending_trials: PositiveInt = Field(
         4,

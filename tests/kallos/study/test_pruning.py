@@ -21,41 +21,56 @@ def is_pruned(study: optuna.Study, *scores: float, pruner=None) -> bool:
 
 @pytest.fixture
 def study() -> optuna.Study:
-    """A study whose second fold is ten times as hard as its first one."""
+    """A study whose second fold is ten times as hard as its first one, and whose first trial is the best."""
     study = optuna.create_study()
-    for first, second in [(1, 12), (2, 10), (3, 11), (4, 14), (5, 20)]:
-        study.add_trial(complete(first, second))
+    for scores in [(1, 10, 4), (2, 10, 4), (1, 12, 4), (4, 13, 7)]:
+        study.add_trial(complete(*scores))
     return study
 
 
+# Differences to the best trial: (1, 0, 0), (0, 2, 0), (3, 3, 3). Their squares around the means of each, 2/3 + 8/3 + 0,
+# over 3 trials x 2 degrees of freedom: a scatter of sqrt(5/9) = .745. Times 1.5 it is 1.118; times sqrt(1/1 - 1/3) .913
+# after one fold, and times sqrt(1/2 - 1/3) .456 after two.
 @pytest.mark.parametrize(
     ("scores", "pruned"),
     [
-        ((2.3,), False),  # A third of the way through the first folds (1, 2, 3, 4, 5) is 2 1/3 ...
-        ((2.4,), True),
-        ((9.0, 3.0), False),  # ... and through the means of both (6, 6.5, 7, 9, 12.5) 6 2/3.
-        ((1.0, 12.3), False),
-        ((1.0, 12.4), True),
+        ((1.91,), False),
+        ((1.92,), True),
+        ((1.0, 10.91), False),
+        ((1.0, 10.92), True),
+        ((3.0, 8.91), False),
+        ((3.0, 8.92), True),
     ],
 )
-def test_means_over_the_same_folds_are_compared(study, scores, pruned):
+def test_a_trial_is_compared_to_the_best_one_on_the_same_folds(study, scores, pruned):
     assert is_pruned(study, *scores) == pruned
 
 
-def test_pruned_and_failed_trials_are_not_compared_with(study):
+def test_of_a_score_that_is_maximized_the_least_ones_are_ended(study):
+    other = optuna.create_study(direction="maximize")
+    for trial in study.trials:
+        other.add_trial(complete(*(-score for score in trial.intermediate_values.values())))
+    assert not is_pruned(other, -1.91)
+    assert is_pruned(other, -1.92)
+
+
+def test_pruned_failed_and_infinite_trials_are_not_compared_with(study):
     for _ in range(20):
         study.add_trial(create_trial(state=TrialState.PRUNED, intermediate_values={1: 0.1}))
         study.add_trial(create_trial(state=TrialState.FAIL))
-    assert not is_pruned(study, 2.3)
+        study.add_trial(complete(0.1, 10, float("inf")))
+    assert not is_pruned(study, 1.91)
+    assert is_pruned(study, 1.92)
 
 
 def test_nothing_is_ended_before_enough_trials_are_complete():
     study = optuna.create_study()
     for _ in range(3):
         study.add_trial(complete(1, 1))
-    assert not is_pruned(study, 100)
+    assert not is_pruned(study, 1.01)
     study.add_trial(complete(1, 1))
-    assert is_pruned(study, 100)
+    # Trials whose folds do not scatter leave no doubt.
+    assert is_pruned(study, 1.01)
 
 
 def test_a_pruned_trial_is_never_the_best(tmp_path):
