@@ -91,7 +91,6 @@ class ModelContext:
     lead: int
     max_epochs: int
     seed: int
-    callbacks: tuple[Any, ...]
     widths: Widths
     quantiles: tuple[float, ...] | None = None
 
@@ -182,12 +181,8 @@ def darts_arguments(params: Params, context: ModelContext) -> dict[str, Any]:
         "show_warnings": False,
         "pl_trainer_kwargs": {
             "accelerator": "cpu",
-            "callbacks": list(context.callbacks),
-            "enable_checkpointing": False,
             "enable_model_summary": False,
             "enable_progress_bar": False,
             "gradient_clip_val": steps["gradient_clip_val"] or None,
-            "logger": False,
-            "num_sanity_val_steps": 0,
         },
     }

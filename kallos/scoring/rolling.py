@@ -1,7 +1,7 @@
 """Forecasts from every origin of a window."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,7 @@ def rolling_forecasts_of_each(
         verbose=False,
         show_warnings=False,
         predict_likelihood_parameters=_has_learnt_quantiles(model),
+        predict_kwargs=_forecast_by(model),
     )
     return [_restored(_values(own, horizon), series) for own, series in zip(forecasts, prepared, strict=True)]
 
@@ -78,6 +79,7 @@ def next_forecast(model: "GlobalForecastingModel", prepared: PreparedSeries, hor
         future_covariates=inputs.future,
         verbose=False,
         predict_likelihood_parameters=_has_learnt_quantiles(model),
+        **_forecast_by(model),
     )
     return _restored(series.values(copy=False)[None], prepared)
 
@@ -99,6 +101,12 @@ def look_back(model: "GlobalForecastingModel") -> int:
 def rows_before(model: "GlobalForecastingModel") -> int:
     """Return how many rows a forecast needs before its first step, including purged rows that it does not see."""
     return look_back(model) + int(model.output_chunk_shift)
+
+
+def _forecast_by(model: "GlobalForecastingModel") -> "dict[str, Any]":
+    """Return Darts' argument for what forecasts with a network, none for other models."""
+    trainer = getattr(model, "trainer", None)
+    return {} if trainer is None else {"trainer": trainer}
 
 
 def _has_learnt_quantiles(model: "GlobalForecastingModel") -> bool:

@@ -1,0 +1,183 @@
+"""The loop that trains a network: Darts' module, its loss and its optimizer, by epochs, without Lightning's Trainer.
+
+Importing this module imports torch and Lightning, on which Darts' modules are built.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from inspect import getattr_static
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
+from darts.utils.data.torch_datasets._data_module import TorchDataModule
+from darts.utils.data.torch_datasets.utils import ModuleStage, TorchTrainingBatch
+
+from kallos.errors import UsageError
+from kallos.scoring.samples import Samples, samples_of
+from kallos.words import shorten
+
+if TYPE_CHECKING:
+    from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
+
+# The most samples that inner validation forecasts at once, to bound the memory.
+_AT_ONCE = 1024
+# What a module may override, because it is called in the same places as by Lightning.
+_CALLED = {"predict_step", "on_predict_start", "on_predict_end", "on_save_checkpoint", "on_load_checkpoint"}
+_HOOKS = sorted(
+    name for name in dir(pl.LightningModule) if not (name in dir(torch.nn.Module) or name[0] == "_" or name in _CALLED)
+)
+# Arguments for Lightning that this loop reads, and those that only say what Lightning shows and writes.
+_READ = {"gradient_clip_val"}
+_SHOWN = {"enable_checkpointing", "enable_model_summary", "enable_progress_bar", "logger", "num_sanity_val_steps"}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How a network is trained: at most `max_epochs`, and `patience` of them without a lower watched loss.
+
+    `gradient_clip_val` is the largest norm of a step's gradient, 0 for any.
+    """
+
+    max_epochs: int
+    batch_size: int
+    patience: int
+    gradient_clip_val: float
+
+
+@dataclass
+class Best:
+    """The epoch with the lowest watched loss so far, and its weights; 0 and none before the first finite loss."""
+
+    epoch: int = 0
+    loss: float = math.inf
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+def train_network(
+    module: PLForecastingModule, samples: Samples, watched: Samples | None, steps: Steps
+) -> tuple[int, int]:
+    """Train a network in place; return the number of its epochs and the one whose weights it has, 0 if the last.
+
+    Each epoch takes the samples in another order, which depends on torch's seed. With samples that are `watched`, the
+    network gets the weights of the epoch with the lowest loss on them, and training ends early.
+    """
+    optimizer, end_of_step, end_of_epoch = _optimizer_of(module)
+    best, epoch = Best(), 0
+    for epoch in range(1, steps.max_epochs + 1):
+        module.train()
+        for places in torch.randperm(len(samples)).split(steps.batch_size):
+            optimizer.zero_grad()
+            _loss(module, samples.batch(places), ModuleStage.TRAIN, module.train_criterion).backward()
+            if steps.gradient_clip_val:
+                torch.nn.utils.clip_grad_norm_(module.parameters(), steps.gradient_clip_val)
+            optimizer.step()
+            end_of_step()
+        end_of_epoch()
+        if watched is not None:
+            loss = _watched_loss(module, watched)
+            if loss < best.loss:
+                best = Best(epoch, loss, {name: value.clone() for name, value in module.state_dict().items()})
+            if not math.isfinite(loss) or epoch - best.epoch >= steps.patience:
+                break
+    if best.weights:
+        module.load_state_dict(best.weights)
+    return epoch, best.epoch
+
+
+def _loss(
+    module: PLForecastingModule, batch: TorchTrainingBatch, stage: ModuleStage, criterion: torch.nn.Module
+) -> torch.Tensor:
+    output = module(batch.to_module_input(stage=stage))
+    loss: torch.Tensor = module._compute_loss(output, batch.future_target, criterion, batch.sample_weight)
+    return loss
+
+
+@torch.no_grad()
+def _watched_loss(module: PLForecastingModule, watched: Samples) -> float:
+    """Return the mean loss of samples."""
+    module.eval()
+    losses = [
+        _loss(module, watched.batch(places), ModuleStage.VALIDATE, module.val_criterion) * len(places)
+        for places in torch.arange(len(watched)).split(_AT_ONCE)
+    ]
+    return float(sum(losses)) / len(watched)
+
+
+def _optimizer_of(
+    module: PLForecastingModule,
+) -> tuple[torch.optim.Optimizer, Callable[[], None], Callable[[], None]]:
+    """Return a module's optimizer, and what its schedule of the learning rate does after a step and after an epoch."""
+    configured = module.configure_optimizers()
+    if isinstance(configured, torch.optim.Optimizer):
+        return configured, _nothing, _nothing
+    (optimizer,), schedule = configured
+    step = schedule["scheduler"].step
+    return (optimizer, step, _nothing) if schedule["interval"] == "step" else (optimizer, _nothing, step)
+
+
+def _nothing() -> None:
+    pass
+
+
+class NetworkTrainer:
+    """What Darts asks of a Lightning trainer: to train a model's module, to forecast with it, and to save it.
+
+    Darts takes it as the `trainer` of `fit` and `predict`. After a fit, `current_epoch` is the number of its epochs,
+    and `best_epoch` the one whose weights the network has, 0 if the last.
+    """
+
+    # With none, Darts takes that of the series.
+    precision = None
+
+    def __init__(self, model: "TorchForecastingModel", patience: int = 0) -> None:
+        """Read how a model is trained; raises `UsageError` if it asks for what only Lightning does."""
+        given = model.model_params.get("pl_trainer_kwargs") or {}
+        _refuse(model, [name for name in given.keys() - _READ - _SHOWN if given[name] not in (None, [], "cpu")])
+        self.steps = Steps(model.n_epochs, model.batch_size, patience, given.get("gradient_clip_val") or 0.0)
+        self.current_epoch = self.best_epoch = 0
+
+    def fit(self, model: PLForecastingModule, datamodule: TorchDataModule, ckpt_path: str | None = None) -> None:
+        """Train a module on the samples of a data module; raises `UsageError` if the module has Lightning hooks."""
+        _refuse(model, [name for name in _HOOKS if _overrides(model, name)])
+        samples = samples_of(datamodule.train_dataset)
+        watched = None if datamodule.val_dataset is None else samples_of(datamodule.val_dataset)
+        self._module = model
+        model.trainer = self
+        model.to(samples.batch(torch.tensor([0])).past_target.dtype)
+        try:
+            self.current_epoch, self.best_epoch = train_network(model, samples, watched, self.steps)
+        finally:
+            model.on_fit_end()
+
+    def predict(self, model: PLForecastingModule, datamodule: TorchDataModule) -> list[Any]:
+        """Return what a module forecasts of each batch of a data module."""
+        self._module = model
+        model.eval()
+        model.on_predict_start()
+        with torch.inference_mode():
+            forecasts = [model.predict_step(batch, at) for at, batch in enumerate(datamodule.predict_dataloader())]
+        model.on_predict_end()
+        return forecasts
+
+    def save_checkpoint(self, path: str, weights_only: bool = False) -> None:
+        """Write the module's weights as Lightning does, because Darts reads them so."""
+        trainer = pl.Trainer(accelerator="cpu", enable_model_summary=False, enable_progress_bar=False, logger=False)
+        trainer.strategy.connect(self._module)
+        trainer.save_checkpoint(path, weights_only)
+
+
+def _overrides(module: PLForecastingModule, name: str) -> bool:
+    return getattr_static(type(module), name) is not getattr_static(PLForecastingModule, name)
+
+
+def _refuse(network: "TorchForecastingModel | PLForecastingModule", names: list[str]) -> None:
+    """Raise `UsageError` if a network asks for any of these."""
+    if names:
+        raise UsageError(
+            f"a network must be trained without Lightning's hooks and callbacks, and {type(network).__name__} has "
+            f"{shorten(sorted(names), 3)}: use the model's `loss_fn`, `optimizer_cls` and `lr_scheduler_cls`, or its "
+            "`forward`"
+        )
