@@ -5,7 +5,7 @@ Importing this module imports torch and Lightning, on which Darts' modules are b
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from inspect import getattr_static
 from typing import TYPE_CHECKING, Any
 
@@ -47,25 +47,27 @@ class Steps:
     gradient_clip_val: float
 
 
-@dataclass
-class Best:
-    """The epoch with the lowest watched loss so far, and its weights; 0 and none before the first finite loss."""
+@dataclass(frozen=True)
+class Trained:
+    """How a network was trained: the loss on watched samples after each epoch, and the epoch whose weights it has.
 
-    epoch: int = 0
-    loss: float = math.inf
-    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    Without watched samples there are no losses, and the weights are those of the last epoch, as if no loss is finite.
+    """
+
+    epochs: int
+    best_epoch: int = 0
+    losses: tuple[float, ...] = ()
 
 
-def train_network(
-    module: PLForecastingModule, samples: Samples, watched: Samples | None, steps: Steps
-) -> tuple[int, int]:
-    """Train a network in place; return the number of its epochs and the one whose weights it has, 0 if the last.
+def train_network(module: PLForecastingModule, samples: Samples, watched: Samples | None, steps: Steps) -> Trained:
+    """Train a network in place, and give it the weights of the epoch with the lowest loss on `watched` samples.
 
-    Each epoch takes the samples in another order, which depends on torch's seed. With samples that are `watched`, the
-    network gets the weights of the epoch with the lowest loss on them, and training ends early.
+    Each epoch takes the samples in another order, which depends on torch's seed. Without a lower loss on watched
+    samples, training ends early.
     """
     optimizer, end_of_step, end_of_epoch = _optimizer_of(module)
-    best, epoch = Best(), 0
+    losses, best_epoch, best_weights = [math.inf], 0, None
+    epoch = 0
     for epoch in range(1, steps.max_epochs + 1):
         module.train()
         for places in torch.randperm(len(samples)).split(steps.batch_size):
@@ -76,15 +78,16 @@ def train_network(
             optimizer.step()
             end_of_step()
         end_of_epoch()
-        if watched is not None:
-            loss = _watched_loss(module, watched)
-            if loss < best.loss:
-                best = Best(epoch, loss, {name: value.clone() for name, value in module.state_dict().items()})
-            if not math.isfinite(loss) or epoch - best.epoch >= steps.patience:
-                break
-    if best.weights:
-        module.load_state_dict(best.weights)
-    return epoch, best.epoch
+        if watched is None:
+            continue
+        losses.append(_watched_loss(module, watched))
+        if losses[-1] < losses[best_epoch]:
+            best_epoch, best_weights = epoch, {name: value.clone() for name, value in module.state_dict().items()}
+        if not math.isfinite(losses[-1]) or epoch - best_epoch >= steps.patience:
+            break
+    if best_weights is not None:
+        module.load_state_dict(best_weights)
+    return Trained(epoch, best_epoch, tuple(losses[1:]))
 
 
 def _loss(
@@ -125,8 +128,7 @@ def _nothing() -> None:
 class NetworkTrainer:
     """What Darts asks of a Lightning trainer: to train a model's module, to forecast with it, and to save it.
 
-    Darts takes it as the `trainer` of `fit` and `predict`. After a fit, `current_epoch` is the number of its epochs,
-    and `best_epoch` the one whose weights the network has, 0 if the last.
+    Darts takes it as the `trainer` of `fit` and `predict`. `trained` says how the last fit went.
     """
 
     # With none, Darts takes that of the series.
@@ -137,7 +139,12 @@ class NetworkTrainer:
         given = model.model_params.get("pl_trainer_kwargs") or {}
         _refuse(model, [name for name in given.keys() - _READ - _SHOWN if given[name] not in (None, [], "cpu")])
         self.steps = Steps(model.n_epochs, model.batch_size, patience, given.get("gradient_clip_val") or 0.0)
-        self.current_epoch = self.best_epoch = 0
+        self.trained = Trained(epochs=0)
+
+    @property
+    def current_epoch(self) -> int:
+        """The number of epochs that were trained, as Lightning calls it."""
+        return self.trained.epochs
 
     def fit(self, model: PLForecastingModule, datamodule: TorchDataModule, ckpt_path: str | None = None) -> None:
         """Train a module on the samples of a data module; raises `UsageError` if the module has Lightning hooks."""
@@ -148,7 +155,7 @@ class NetworkTrainer:
         model.trainer = self
         model.to(samples.batch(torch.tensor([0])).past_target.dtype)
         try:
-            self.current_epoch, self.best_epoch = train_network(model, samples, watched, self.steps)
+            self.trained = train_network(model, samples, watched, self.steps)
         finally:
             model.on_fit_end()
 

@@ -68,7 +68,7 @@ def fit_until_it_stops(
         val_future_covariates=_all_or_none([each.future for each in watched]),
         trainer=trainer,
     )
-    return trainer.current_epoch, trainer.best_epoch
+    return trainer.trained.epochs, trainer.trained.best_epoch
 
 
 def _arguments(learnt: Sequence[Inputs], recency: Recency) -> dict[str, Any]:

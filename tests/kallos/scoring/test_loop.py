@@ -8,9 +8,9 @@ import pytest
 import torch
 from darts import TimeSeries
 from pytorch_lightning import Callback
-from torch.utils.data import Sampler
+from torch.utils.data import RandomSampler
 
-from kallos.architectures import create_model, registry
+from kallos.architectures import create_model, get_architecture, registry
 from kallos.architectures.recipe import Widths
 from kallos.scoring.loop import NetworkTrainer
 from kallos.scoring.training import quiet_single_thread
@@ -26,16 +26,6 @@ def noise(width, n_rows=ROWS, seed=0):
 
 TARGET, PAST, FUTURE = noise(1), noise(2, seed=1), noise(1, seed=2)
 WEIGHT = TimeSeries.from_values(np.linspace(0.1, 1.9, ROWS, dtype=np.float32)[:, None])
-
-
-class Orders(Sampler):
-    """Hands out orders of samples one after the other."""
-
-    def __init__(self, orders):
-        self.orders = iter(orders)
-
-    def __iter__(self):
-        return iter(next(self.orders).tolist())
 
 
 class Losses(Callback):
@@ -59,13 +49,52 @@ def learnt(model, **arguments):
         return model.fit(TARGET[:stop], **own, val_series=TARGET[stop:], **watched, **arguments)
 
 
-def both_ways(monkeypatch, name, params=(), more=(), **context):
-    """Return the losses of each epoch by Lightning and by the loop, in the same order of samples."""
-    def new():
-        chosen = {"input_chunk_length": 12, **dict(params)}
-        return create_model(name, chosen, horizon=3, max_epochs=EPOCHS, widths=Widths(1, 2, 1), **context)
+def losses_of_both(monkeypatch, name, params=(), **how):
+    """Return the loss of each epoch by Lightning, and by the loop whose order of samples Lightning takes."""
+    context = {name: how.pop(name) for name in ("loss", "quantiles") if name in how}
 
-    orders, ours, randperm = [], [], torch.randperm
+    def new(*callbacks):
+        no_dropout = {key: 0.0 for key in get_architecture(name).defaults if "dropout" in key}
+        chosen = {"input_chunk_length": 12, "lr": 1e-2, **no_dropout, **dict(params)}
+        model = create_model(name, chosen, horizon=3, max_epochs=EPOCHS, widths=Widths(1, 2, 1), **context)
+        model.trainer_params |= {"callbacks": list(callbacks), "num_sanity_val_steps": 0}
+        return model
+
+    orders, randperm = [], torch.randperm
     monkeypatch.setattr(torch, "randperm", lambda n: orders.append(randperm(n)) or orders[-1])
-    watched = kallos.scoring.loop._watched_loss
-    monkeypatch.setattr(kallos.scoring.loop, "_watched_loss", lambda *given: ours.append(watched(*given)) or ours[-1])
+    model = new()
+    trainer = NetworkTrainer(model, patience=EPOCHS)
+    learnt(model, trainer=trainer, **how)
+    monkeypatch.undo()
+    lightning, same = Losses(), iter(orders)
+    monkeypatch.setattr(RandomSampler, "__iter__", lambda self: iter(next(same).tolist()))
+    learnt(new(lightning), verbose=False, **how)
+    return lightning.losses, trainer.trained.losses
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_in_the_same_order_of_samples_the_losses_are_those_of_lightning(name, monkeypatch):
+    lightning, ours = losses_of_both(monkeypatch, name)
+    assert len(ours) == EPOCHS
+    np.testing.assert_allclose(ours, lightning, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("params", "how"),
+    [
+        ({"gradient_clip_val": 0.1}, {}),
+        ({"lr_decay": 0.5}, {}),
+        ({"weight_decay": 1.0}, {}),
+        ({"use_reversible_instance_norm": True}, {}),
+        ({}, {"sample_weight": WEIGHT}),
+        ({}, {"loss": "huber"}),
+        ({}, {"loss": "huber", "sample_weight": WEIGHT}),
+        ({}, {"quantiles": (0.1, 0.5, 0.9)}),
+        ({}, {"quantiles": (0.1, 0.5, 0.9), "sample_weight": WEIGHT}),
+    ],
+)
+def test_what_a_recipe_or_study_adds_is_as_under_lightning(params, how, monkeypatch):
+    plain, _ = losses_of_both(monkeypatch, "tide")
+    lightning, ours = losses_of_both(monkeypatch, "tide", params, **how)
+    np.testing.assert_allclose(ours, lightning, rtol=1e-5)
+    assert not np.allclose(lightning, plain, rtol=1e-3)
