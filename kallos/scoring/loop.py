@@ -70,9 +70,10 @@ def train_network(module: PLForecastingModule, samples: Samples, watched: Sample
     epoch = 0
     for epoch in range(1, steps.max_epochs + 1):
         module.train()
-        for places in torch.randperm(len(samples)).split(steps.batch_size):
+        for places in torch.split(torch.randperm(len(samples)), steps.batch_size):
             optimizer.zero_grad()
-            _loss(module, samples.batch(places), ModuleStage.TRAIN, module.train_criterion).backward()
+            loss = _loss(module, samples.batch(places), ModuleStage.TRAIN, module.train_criterion)
+            loss.backward()  # type: ignore[no-untyped-call]
             if steps.gradient_clip_val:
                 torch.nn.utils.clip_grad_norm_(module.parameters(), steps.gradient_clip_val)
             optimizer.step()
@@ -80,7 +81,7 @@ def train_network(module: PLForecastingModule, samples: Samples, watched: Sample
         end_of_epoch()
         if watched is None:
             continue
-        losses.append(_watched_loss(module, watched))
+        losses.append(_mean_loss(module, watched))
         if losses[-1] < losses[best_epoch]:
             best_epoch, best_weights = epoch, {name: value.clone() for name, value in module.state_dict().items()}
         if not math.isfinite(losses[-1]) or epoch - best_epoch >= steps.patience:
@@ -99,12 +100,12 @@ def _loss(
 
 
 @torch.no_grad()
-def _watched_loss(module: PLForecastingModule, watched: Samples) -> float:
+def _mean_loss(module: PLForecastingModule, watched: Samples) -> float:
     """Return the mean loss of samples."""
     module.eval()
     losses = [
         _loss(module, watched.batch(places), ModuleStage.VALIDATE, module.val_criterion) * len(places)
-        for places in torch.arange(len(watched)).split(_AT_ONCE)
+        for places in torch.split(torch.arange(len(watched)), _AT_ONCE)
     ]
     return float(sum(losses)) / len(watched)
 
