@@ -13,7 +13,11 @@ from typing import Protocol, Self
 import numpy as np
 import torch
 from darts import TimeSeries
-from darts.utils.data.torch_datasets.training_dataset import SequentialTorchTrainingDataset, TorchTrainingDataset
+from darts.utils.data.torch_datasets.training_dataset import (
+    SequentialTorchTrainingDataset,
+    ShiftedTorchTrainingDataset,
+    TorchTrainingDataset,
+)
 from darts.utils.data.torch_datasets.utils import TorchTrainingBatch, _batch_collate_fn_train
 
 
@@ -43,7 +47,7 @@ class Windows:
     views: dict[str, torch.Tensor]
 
     @classmethod
-    def of(cls, dataset: SequentialTorchTrainingDataset) -> Self:
+    def of(cls, dataset: ShiftedTorchTrainingDataset) -> Self:
         """Return the samples of several series, in the order of Darts: from the last to the first of each series.
 
         A series that has fewer samples than the longest one has them several times.
@@ -102,12 +106,13 @@ class _OneByOne:
 
 def _cuts_windows(dataset: TorchTrainingDataset) -> bool:
     """Return whether samples are windows of series that all begin with their target, each of the longest length."""
-    if type(dataset) is not SequentialTorchTrainingDataset or dataset.uses_static_covariates_covariates:
+    if type(dataset) not in (SequentialTorchTrainingDataset, ShiftedTorchTrainingDataset):
+        return False
+    if dataset.uses_static_covariates_covariates or dataset.stride > 1:
         return False
     others = (dataset.past_covariates, dataset.future_covariates, dataset.sample_weight)
     return (
-        dataset.stride == 1
-        and dataset.min_input_chunk_length == dataset.input_chunk_length
+        dataset.min_input_chunk_length == dataset.input_chunk_length <= dataset.shift + dataset.output_chunk_length
         and min(len(each) for each in dataset.series) >= dataset.size_of_both_chunks
         and all(_is_beside(*pair) for each in others if each for pair in zip(each, dataset.series, strict=True))
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from darts import TimeSeries
-from darts.utils.data.torch_datasets.training_dataset import SequentialTorchTrainingDataset
+from darts.utils.data.torch_datasets.training_dataset import SequentialTorchTrainingDataset, ShiftedTorchTrainingDataset
 from darts.utils.data.torch_datasets.utils import _batch_collate_fn_train
 
 from kallos.scoring.fold import fit_fold
@@ -31,6 +31,14 @@ def assert_same_batches(dataset):
     for field in fields(expected):
         of_darts = getattr(expected, field.name)
         np.testing.assert_array_equal(getattr(samples.batch(places), field.name), of_darts, err_msg=field.name)
+
+
+def test_samples_of_windows_that_overlap_are_those_of_darts():
+    dataset = ShiftedTorchTrainingDataset(
+        series(30), series(30, 2), output_chunk_length=4, input_chunk_length=4, shift=2
+    )
+    assert isinstance(samples_of(dataset), Windows)
+    assert_same_batches(dataset)
 
 
 CHUNKS = {"input_chunk_length": 4, "output_chunk_length": 2}
