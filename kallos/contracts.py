@@ -82,11 +82,9 @@ def every_draw_is_a_full_set_of_plain_values(name: str, folder: str) -> None:
 
 
 def every_corner_of_the_space_builds(name: str, folder: str) -> None:
-    """A model can be built from the lowest and highest values and from each choice, with its own callbacks."""
+    """A model can be built from the lowest and highest values and from each choice."""
     for drawn in _corner_params(name):
-        made: list[list[Any]] = []
-        create_model(name, drawn, horizon=_HORIZON, make_callbacks=lambda made=made: made.append([]) or made[-1])  # type: ignore[misc]
-        _must(len(made) == 1, "a model must be built with its own callbacks")
+        create_model(name, drawn, horizon=_HORIZON)
 
 
 def both_ends_of_the_space_fit(name: str, folder: str) -> None:

@@ -1,8 +1,8 @@
 """The architectures that can be tuned: every `Architecture` in a module of this package, and custom ones."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kallos.architectures.lookup import get_architecture, registry
 from kallos.architectures.losses import MSE, Units, get_loss
@@ -15,7 +15,7 @@ from kallos.architectures.recipe import (
     darts_arguments,
 )
 from kallos.architectures.space import Float, Int
-from kallos.errors import FitError, UsageError, in_one_line, require, require_callable, require_whole
+from kallos.errors import FitError, UsageError, in_one_line, require, require_whole
 from kallos.words import did_you_mean
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ def create_model(
     lead: int = 1,
     max_epochs: int = 30,
     seed: int = 42,
-    make_callbacks: Callable[[], list[Any]] = list,
     widths: Widths = Widths(covariates=1),  # noqa: B008
     quantiles: tuple[float, ...] | None = None,
     loss: str = MSE,
@@ -52,7 +51,7 @@ def create_model(
     """Return an untrained Darts model that forecasts `horizon` steps at once.
 
     `params` replace the architecture's defaults. `lead` is the number of rows from the last known target to the first
-    forecast step. `make_callbacks` creates the Lightning callbacks of each model. A regression on lags has to know in
+    forecast step. A regression on lags has to know in
     advance how many columns it will see. With `quantiles`, the model learns these instead of a mean. A network is
     trained on the `loss`, whose parameters are among `params`; `units` are those of the targets that it will see.
     `half_life` and `train_rows` are parameters of the training, not of the model.
@@ -64,7 +63,6 @@ def create_model(
     require((Mapping, type(None)), params=params)
     require_whole(1, horizon=horizon, lead=lead)
     require_whole(0, max_epochs=max_epochs, seed=seed)
-    require_callable(make_callbacks=make_callbacks)
     require(Widths, widths=widths)
     require((tuple, list, type(None)), quantiles=quantiles)
     require(str, loss=loss)
@@ -85,7 +83,6 @@ def create_model(
         lead=lead,
         max_epochs=max_epochs,
         seed=seed,
-        callbacks=tuple(make_callbacks()),
         widths=widths,
         quantiles=quantiles,
     )

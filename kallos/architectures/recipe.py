@@ -91,7 +91,6 @@ class ModelContext:
     lead: int
     max_epochs: int
     seed: int
-    callbacks: tuple[Any, ...]
     widths: Widths
     quantiles: tuple[float, ...] | None = None
 
@@ -171,9 +170,9 @@ def darts_arguments(params: Params, context: ModelContext) -> dict[str, Any]:
         # With a longer output Darts would read future covariates.
         "output_chunk_length": context.horizon,
         "output_chunk_shift": context.lead - 1,
-        # Without weight decay the steps of AdamW are Adam's.
+        # Without weight decay the steps of AdamW are Adam's. Fused, all weights take a step in one call.
         "optimizer_cls": AdamW,
-        "optimizer_kwargs": {"lr": params["lr"], "weight_decay": steps["weight_decay"]},
+        "optimizer_kwargs": {"lr": params["lr"], "weight_decay": steps["weight_decay"], "fused": True},
         "lr_scheduler_cls": ExponentialLR if decays else None,
         "lr_scheduler_kwargs": {"gamma": steps["lr_decay"]} if decays else None,
         "n_epochs": context.max_epochs,
@@ -182,12 +181,8 @@ def darts_arguments(params: Params, context: ModelContext) -> dict[str, Any]:
         "show_warnings": False,
         "pl_trainer_kwargs": {
             "accelerator": "cpu",
-            "callbacks": list(context.callbacks),
-            "enable_checkpointing": False,
             "enable_model_summary": False,
             "enable_progress_bar": False,
             "gradient_clip_val": steps["gradient_clip_val"] or None,
-            "logger": False,
-            "num_sanity_val_steps": 0,
         },
     }

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -127,17 +127,13 @@ def _training_rows(folds: Sequence[Fold]) -> tuple[int, ...]:
 
 def fit_prepared(series: Sequence[PreparedFold], cuts: Sequence[InnerCut], fit: FitSpec) -> FittedFold:
     """Return a model trained on the fold's training rows; those behind the cuts stop it early, if it stops early."""
-    from kallos.scoring.training import early_stopping, fit_until_it_stops
+    from kallos.scoring.training import fit_until_it_stops
 
     if not get_architecture(fit.model_name).stops_early:
         return fit_every_row(series, cuts, fit)
-    model = model_of_fit(
-        fit,
-        widths_of(series),
-        units=units_of(series, fit),
-        make_callbacks=lambda: early_stopping(fit.training.patience),
-    )
-    epochs, best_epoch = fit_until_it_stops(model, series, cuts, Recency.of(fit.params))
+    model = model_of_fit(fit, widths_of(series), units=units_of(series, fit))
+    recency, patience = Recency.of(fit.params), fit.training.patience
+    epochs, best_epoch = fit_until_it_stops(model, series, cuts, recency, patience=patience)
     return FittedFold(model, tuple(series), epochs, best_epoch, _to_median(series, cuts, fit, lambda: model))
 
 
@@ -203,7 +199,6 @@ def model_of_fit(
     *,
     units: Units | None = None,
     max_epochs: int | None = None,
-    make_callbacks: Callable[[], list[Any]] = list,
 ) -> "GlobalForecastingModel":
     """Return the untrained model of a fit; `max_epochs` overrides the fit's own.
 
@@ -216,7 +211,6 @@ def model_of_fit(
         lead=fit.lead,
         max_epochs=fit.training.max_epochs if max_epochs is None else max_epochs,
         seed=fit.seed,
-        make_callbacks=make_callbacks,
         widths=widths,
         quantiles=fit.quantiles,
         loss=fit.training.loss,

@@ -1,13 +1,13 @@
 """Forecasts from every origin of a window."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kallos.folds.scalers import PreparedSeries
-from kallos.scoring.inputs import inputs_of
+from kallos.scoring.inputs import Inputs, inputs_of
 
 if TYPE_CHECKING:
     from darts import TimeSeries
@@ -35,11 +35,26 @@ def rolling_forecasts_of_each(
     horizon: int,
     stop: int | None = None,
 ) -> list[Array]:
-    """Return `rolling_forecasts` of each of several series with the same columns; together they take less time.
-
-    The last bit of a network's forecast may depend on the others that are made with it.
-    """
+    """Return `rolling_forecasts` of each of several series with the same columns; together they take less time."""
     inputs = [inputs_of(model, each)[start - rows_before(model) : stop] for each in prepared]
+    forecasts = _of_network(model, inputs, horizon) or _by_darts(model, inputs, start, horizon)
+    return [_restored(own, series) for own, series in zip(forecasts, prepared, strict=True)]
+
+
+def _of_network(model: "GlobalForecastingModel", inputs: Sequence[Inputs], horizon: int) -> list[Array] | None:
+    """Return a network's forecasts of each series, of shape (origins, steps, components), or None if Darts must."""
+    # Only networks have a trainer, and only those that are fitted import torch here.
+    if getattr(model, "trainer", None) is None or horizon != model.output_chunk_length:
+        return None
+    from kallos.scoring.network_forecasts import forecasts_of_windows
+
+    each = [forecasts_of_windows(model, own, quantiles=_has_learnt_quantiles(model)) for own in inputs]
+    found = [own for own in each if own is not None]
+    return found if len(found) == len(each) else None
+
+
+def _by_darts(model: "GlobalForecastingModel", inputs: Sequence[Inputs], start: int, horizon: int) -> list[Array]:
+    """Return the forecasts of each series in the form of `_of_network`, by `historical_forecasts`."""
     forecasts = model.historical_forecasts(
         [each.target for each in inputs],
         past_covariates=_of_each([each.past for each in inputs]),
@@ -52,8 +67,9 @@ def rolling_forecasts_of_each(
         verbose=False,
         show_warnings=False,
         predict_likelihood_parameters=_has_learnt_quantiles(model),
+        predict_kwargs=_forecast_by(model),
     )
-    return [_restored(_values(own, horizon), series) for own, series in zip(forecasts, prepared, strict=True)]
+    return [_values(own, horizon) for own in forecasts]
 
 
 def _values(forecasts: "TimeSeries | list[TimeSeries]", horizon: int) -> Array:
@@ -78,6 +94,7 @@ def next_forecast(model: "GlobalForecastingModel", prepared: PreparedSeries, hor
         future_covariates=inputs.future,
         verbose=False,
         predict_likelihood_parameters=_has_learnt_quantiles(model),
+        **_forecast_by(model),
     )
     return _restored(series.values(copy=False)[None], prepared)
 
@@ -99,6 +116,12 @@ def look_back(model: "GlobalForecastingModel") -> int:
 def rows_before(model: "GlobalForecastingModel") -> int:
     """Return how many rows a forecast needs before its first step, including purged rows that it does not see."""
     return look_back(model) + int(model.output_chunk_shift)
+
+
+def _forecast_by(model: "GlobalForecastingModel") -> "dict[str, Any]":
+    """Return Darts' argument for what forecasts with a network, none for other models."""
+    trainer = getattr(model, "trainer", None)
+    return {} if trainer is None else {"trainer": trainer}
 
 
 def _has_learnt_quantiles(model: "GlobalForecastingModel") -> bool:

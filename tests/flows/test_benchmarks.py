@@ -1,8 +1,10 @@
 """What the benchmarks say when they are asked for what they do not measure, and what stands in for their fits."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from benchmarks import choosing, scaling
+from benchmarks import choosing, lean_fits, scaling
 from benchmarks.flow_run import result_of_error, trivial_result
 from benchmarks.studies import rmse_of
 from kallos.cache import FoldCache
@@ -40,3 +42,10 @@ def test_a_study_without_fits_is_a_study(tmp_path):
     result = run_tuning(small_plan(tmp_path), evaluate=trivial_result)
     assert [trial.state for trial in result.trials] == ["complete"] * 3
     assert len({trial.value for trial in result.trials}) == 3
+
+
+def test_the_smallest_run_of_lean_fits_compares_every_way():
+    rows = pd.DataFrame({"OT": np.random.default_rng(0).normal(size=700)})
+    table = lean_fits.table_of(["nlinear"], rows, repeats=1, epochs=1)
+    assert table.row_count == 1
+    assert all(float(cell) > 0 for column in table.columns[1:4] for cell in column.cells)

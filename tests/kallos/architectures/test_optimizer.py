@@ -10,6 +10,7 @@ from kallos.architectures.recipe import OPTIMIZER_DEFAULTS
 from kallos.architectures.space import Categorical, Constant, Float
 from kallos.architectures.study_space import study_space
 from kallos.errors import UsageError
+from kallos.scoring.loop import NetworkTrainer
 from kallos.scoring.training import quiet_single_thread
 from kallos.specs.study import parse_space
 
@@ -21,7 +22,7 @@ def weights(max_epochs, **params):
     """Return the weights of a linear layer after some epochs."""
     model = create_model("nlinear", {"input_chunk_length": 5, **params}, max_epochs=max_epochs)
     with quiet_single_thread():
-        model.fit(SERIES, verbose=False)
+        model.fit(SERIES, trainer=NetworkTrainer(model))
     return torch.cat([each.detach().flatten() for each in model.model.parameters()])
 
 
@@ -34,10 +35,14 @@ def test_every_network_has_them_in_its_space_and_not_by_default(name):
 
 def test_without_them_the_steps_are_those_of_adam():
     model = create_model("nlinear", {"input_chunk_length": 5}, max_epochs=3)
-    plain = {"optimizer_cls": torch.optim.Adam, "optimizer_kwargs": {"lr": 1e-3}, "lr_scheduler_cls": None}
+    plain = {
+        "optimizer_cls": torch.optim.Adam,
+        "optimizer_kwargs": {"lr": 1e-3, "fused": True},
+        "lr_scheduler_cls": None,
+    }
     by_adam = type(model)(**{**model.model_params, **plain})
     with quiet_single_thread():
-        by_adam.fit(SERIES, verbose=False)
+        by_adam.fit(SERIES, trainer=NetworkTrainer(by_adam))
     assert torch.equal(torch.cat([each.detach().flatten() for each in by_adam.model.parameters()]), weights(3))
 
 
@@ -85,4 +90,8 @@ def test_a_recipe_may_leave_them_out(tmp_path, monkeypatch):
         "LEAN = Architecture('lean', {'input_chunk_length': Int(low=2, high=9)}, {'input_chunk_length': 5}, build)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert create_model("lean:LEAN").model_params["optimizer_kwargs"] == {"lr": 1e-3, "weight_decay": 0.0}
+    assert create_model("lean:LEAN").model_params["optimizer_kwargs"] == {
+        "lr": 1e-3,
+        "weight_decay": 0.0,
+        "fused": True,
+    }
