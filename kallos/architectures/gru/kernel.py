@@ -1,8 +1,7 @@
 """The steps of a GRU layer through time, forward and backward, compiled by numba.
 
-Arrays are (features, time, batch): the batch lies in the processor's lanes, whatever the number of hidden units, and
-all steps together are one matrix for the products that do not depend on the order of time. Gates are in torch's order:
-reset, update, new.
+Arrays are (time, features, batch): the batch lies in the processor's lanes, whatever the number of units, and a step's
+arrays in its fastest memory. Weights and gates are in torch's order: reset, update, new.
 
     r = sigmoid(input_r + hidden_r)    z = sigmoid(input_z + hidden_z)    n = tanh(input_n + r * hidden_n)
     state = n + z * (state before - n)
@@ -42,7 +41,7 @@ _A1, _A3, _A5, _A7 = map(np.float32, (4.89352455891786e-03, 6.37261928875436e-04
 _A9, _A11, _A13 = map(np.float32, (-8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16))
 _B0, _B2, _B4, _B6 = map(np.float32, (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06))
 # Numbers without a type would make a float64 of a float32.
-_HALF, _ONE = np.float32(0.5), np.float32(1)
+_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
 @_compiled
@@ -61,58 +60,93 @@ def _sigmoid(x: Any) -> Any:
 
 
 @_compiled
-def forward(gates: Any, weight: Any, input_bias: Any, hidden_bias: Any, hidden: Any, states: Any) -> None:
-    """Fill the gates, the new gate's hidden part and the states of all steps.
+def forward(
+    inputs: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any, states: Any, gates: Any, parts: Any
+) -> None:
+    """Fill the states behind the first one, the gates, and the new gate's hidden part, of all steps.
 
-    `gates` (3 units, steps, batch) holds the product of weights and inputs, and then the gates' values; `weight` is
-    (3 units, units), `hidden` (units, steps, batch), and `states` (units, 1 + steps, batch), with the first one given.
+    Shapes: `inputs` (steps, features, batch), `states` (1 + steps, units, batch), `gates` (steps, 3 units, batch) and
+    `parts` (steps, units, batch).
     """
-    n_units, n_steps, n_batch = hidden.shape
-    product = np.empty((3 * n_units, n_batch), gates.dtype)
-    state = states[:, 0].copy()
+    n_steps, n_units, n_batch = parts.shape
+    by_input = np.empty((3 * n_units, n_batch), inputs.dtype)
+    by_state = np.empty((3 * n_units, n_batch), inputs.dtype)
     for step in range(n_steps):
-        np.dot(weight, state, product)
+        before, after, gate, part = states[step], states[step + 1], gates[step], parts[step]
+        np.dot(weight_ih, inputs[step], by_input)
+        np.dot(weight_hh, before, by_state)
         for unit in range(n_units):
             r, z, n = unit, n_units + unit, 2 * n_units + unit
-            bias_r = input_bias[r] + hidden_bias[r]
-            bias_z = input_bias[z] + hidden_bias[z]
+            bias_r, bias_z = bias_ih[r] + bias_hh[r], bias_ih[z] + bias_hh[z]
             for row in range(n_batch):
-                reset = _sigmoid(gates[r, step, row] + product[r, row] + bias_r)
-                update = _sigmoid(gates[z, step, row] + product[z, row] + bias_z)
-                part = product[n, row] + hidden_bias[n]
-                new = _tanh(gates[n, step, row] + input_bias[n] + reset * part)
-                after = new + update * (state[unit, row] - new)
-                gates[r, step, row], gates[z, step, row], gates[n, step, row] = reset, update, new
-                hidden[unit, step, row] = part
-                states[unit, step + 1, row] = after
-                state[unit, row] = after
+                reset = _sigmoid(by_input[r, row] + by_state[r, row] + bias_r)
+                update = _sigmoid(by_input[z, row] + by_state[z, row] + bias_z)
+                hidden = by_state[n, row] + bias_hh[n]
+                new = _tanh(by_input[n, row] + bias_ih[n] + reset * hidden)
+                gate[r, row], gate[z, row], gate[n, row], part[unit, row] = reset, update, new, hidden
+                after[unit, row] = new + update * (before[unit, row] - new)
 
 
 @_compiled
-def backward(gates: Any, weight: Any, hidden: Any, states: Any, slopes: Any, grads: Any) -> Any:
-    """Fill the gradients of the gates' arguments from the slopes of the loss by each state, and return that of the first.
+def _add_sums(rows: Any, sums: Any) -> None:
+    for place in range(len(rows)):
+        total = _ZERO
+        for row in range(rows.shape[1]):
+            total += rows[place, row]
+        sums[place] += total
 
-    `slopes` is (units, steps, batch). `grads` (4 units, steps, batch) gets the gradients of the new gate's hidden part,
-    and of the reset, update and new gates' arguments: the first three are those of the hidden product, the last three
-    those of the input's. `weight` (units, 3 units) is transposed, and in the former order: new, reset, update.
+
+@_compiled
+def backward(
+    slopes: Any,
+    inputs: Any,
+    weight_ih: Any,
+    weight_hh: Any,
+    states: Any,
+    gates: Any,
+    parts: Any,
+    grad_inputs: Any,
+    grad_weight_ih: Any,
+    grad_weight_hh: Any,
+    grad_bias_ih: Any,
+    grad_bias_hh: Any,
+) -> Any:
+    """Add to the gradients of weights and biases, fill those of the inputs, and return that of the first state.
+
+    `slopes` (steps, units, batch) is the slope of the loss by each state as an output. Without steps in `grad_inputs`,
+    these gradients are left out.
     """
-    n_units, n_steps, n_batch = hidden.shape
-    grad = np.empty((3 * n_units, n_batch), gates.dtype)
-    product = np.zeros((n_units, n_batch), gates.dtype)
-    direct = np.zeros((n_units, n_batch), gates.dtype)
+    n_steps, n_units, n_batch = parts.shape
+    # By the arguments of the gates: first those of the state's product, then those of the inputs', which differ in the
+    # new gate alone.
+    grad = np.empty((3 * n_units, n_batch), inputs.dtype)
+    grad_new = np.empty((n_units, n_batch), inputs.dtype)
+    # By the state after a step, directly and through the gates of the next one.
+    direct = np.zeros((n_units, n_batch), inputs.dtype)
+    through = np.zeros((n_units, n_batch), inputs.dtype)
+    back_ih, back_hh = np.ascontiguousarray(weight_ih.T), np.ascontiguousarray(weight_hh.T)
+    of_step_ih, of_step_hh = np.empty_like(grad_weight_ih), np.empty_like(grad_weight_hh)
     for step in range(n_steps - 1, -1, -1):
+        before, gate, part, given = states[step], gates[step], parts[step], slopes[step]
         for unit in range(n_units):
             r, z, n = unit, n_units + unit, 2 * n_units + unit
             for row in range(n_batch):
-                reset, update, new = gates[r, step, row], gates[z, step, row], gates[n, step, row]
-                slope = slopes[unit, step, row] + direct[unit, row] + product[unit, row]
-                by_new = slope * (_ONE - update) * (_ONE - new * new)
-                by_update = slope * (states[unit, step, row] - new) * update * (_ONE - update)
-                by_reset = by_new * hidden[unit, step, row] * reset * (_ONE - reset)
-                by_hidden = by_new * reset
+                reset, update, new = gate[r, row], gate[z, row], gate[n, row]
+                slope = given[unit, row] + direct[unit, row] + through[unit, row]
+                slope_new = slope * (_ONE - update) * (_ONE - new * new)
+                grad[r, row] = slope_new * part[unit, row] * reset * (_ONE - reset)
+                grad[z, row] = slope * (before[unit, row] - new) * update * (_ONE - update)
+                grad[n, row] = slope_new * reset
+                grad_new[unit, row] = slope_new
                 direct[unit, row] = slope * update
-                grad[r, row], grad[z, row], grad[n, row] = by_hidden, by_reset, by_update
-                grads[r, step, row], grads[z, step, row] = by_hidden, by_reset
-                grads[n, step, row], grads[n + n_units, step, row] = by_update, by_new
-        np.dot(weight, grad, product)
-    return direct + product
+        np.dot(back_hh, grad, through)
+        np.dot(grad, before.T, of_step_hh)
+        grad_weight_hh += of_step_hh
+        _add_sums(grad, grad_bias_hh)
+        grad[2 * n_units :] = grad_new
+        np.dot(grad, inputs[step].T, of_step_ih)
+        grad_weight_ih += of_step_ih
+        _add_sums(grad, grad_bias_ih)
+        if len(grad_inputs):
+            np.dot(back_ih, grad, grad_inputs[step])
+    return direct + through
