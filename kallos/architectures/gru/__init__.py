@@ -1,4 +1,4 @@
-"""A GRU in compiled loops: `layer` has the module, `kernel` its arithmetic, `compiler` what its bits depend on.
+"""A GRU in compiled loops: its arithmetic in `kernel`, torch's module in `layer`, Darts' network in `module`.
 
-`kernel` imports numba and `layer` torch: import them where a network is built.
+All but `compiler` import numba, torch or Darts: import them where a network is built.
 """

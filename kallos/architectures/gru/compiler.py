@@ -4,12 +4,11 @@ import hashlib
 from functools import cache
 from importlib.metadata import version
 
-from llvmlite import binding
-
 
 @cache
 def compiler() -> str:
-    """Return the versions of the compiler and the processor that it compiles for, such as `numba 0.68.1, ...`."""
+    """Return the compiler's versions and the processor that it compiles for: its name, and a hash of its features."""
+    from llvmlite import binding
+
     features = hashlib.sha256(binding.get_host_cpu_features().flatten().encode()).hexdigest()[:8]
-    versions = ", ".join(f"{library} {version(library)}" for library in ("numba", "llvmlite", "scipy"))
-    return f"{versions}, {binding.get_host_cpu_name()} {features}"
+    return f"numba {version('numba')}, llvmlite {version('llvmlite')}, {binding.get_host_cpu_name()}, {features}"

@@ -18,43 +18,50 @@ from numba import njit
 
 from kallos.architectures.gru.compiler import compiler
 
-# No promise that values are finite, because NaN must stay NaN.
-_FAST = {"reassoc", "contract", "arcp", "nsz", "afn"}
+_OPTIONS: dict[str, Any] = {
+    # No promise that values are finite, because NaN must stay NaN.
+    "fastmath": {"reassoc", "contract", "arcp", "nsz", "afn"},
+    # Python's error for a division by zero would keep loops out of the processor's lanes.
+    "error_model": "numpy",
+}
+_Function = Callable[..., Any]
+_inlined: Callable[[_Function], _Function] = njit(**_OPTIONS)
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function, or take it from numba's folder; where none can be written, each process compiles it."""
-    # Part of the file's name, so that machines that share a folder do not write over each other's code.
-    function.__qualname__ += f"_{hashlib.sha256(compiler().encode()).hexdigest()[:8]}"
-    # Python's check for a division by zero would keep loops out of the lanes.
-    options = {"fastmath": _FAST, "error_model": "numpy"}
+def _compiled(function: _Function) -> _Function:
+    """Compile a function once for all processes, or in each of them where numba can write no folder."""
+    # In the name of numba's file, because machines with different processors may share the folder.
+    function.__qualname__ += "_" + hashlib.sha256(compiler().encode()).hexdigest()[:8]
     try:
-        return njit(cache=True, **options)(function)
+        compiled: _Function = njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:
-        return njit(**options)(function)
+        compiled = njit(**_OPTIONS)(function)
+    return compiled
 
 
-# A rational approximation of tanh, to the last bits of a float32, in operations that work in lanes, as Eigen has it:
-# https://gitlab.com/libeigen/eigen/-/blob/3.4/Eigen/src/Core/MathFunctionsImpl.h. Beyond the bound it is 1.
+# A rational approximation of tanh, right to the last bits of a float32, in operations that the lanes have. Beyond the
+# bound it is 1. From Eigen: https://gitlab.com/libeigen/eigen/-/blob/3.4/Eigen/src/Core/MathFunctionsImpl.h
 _BOUND = np.float32(7.90531110763549805)
-_A1, _A3, _A5, _A7 = map(np.float32, (4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08))
-_A9, _A11, _A13 = map(np.float32, (-8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16))
-_B0, _B2, _B4, _B6 = map(np.float32, (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06))
-# Numbers without a type would make a float64 of a float32.
+_A1, _A3, _A5 = np.float32(4.89352455891786e-03), np.float32(6.37261928875436e-04), np.float32(1.48572235717979e-05)
+_A7, _A9, _A11 = np.float32(5.12229709037114e-08), np.float32(-8.60467152213735e-11), np.float32(2.00018790482477e-13)
+_A13 = np.float32(-2.76076847742355e-16)
+_B0, _B2 = np.float32(4.89352518554385e-03), np.float32(2.26843463243900e-03)
+_B4, _B6 = np.float32(1.18534705686654e-04), np.float32(1.19825839466702e-06)
+# Python's own numbers would make a float64 of a float32.
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
-@_compiled
+@_inlined
 def _tanh(x: Any) -> Any:
-    # In this order a NaN passes both comparisons.
+    # Comparisons in this order keep a NaN.
     x = _BOUND if x > _BOUND else x
     x = -_BOUND if x < -_BOUND else x
     y = x * x
-    above = ((((((_A13 * y + _A11) * y + _A9) * y + _A7) * y + _A5) * y + _A3) * y + _A1) * x
+    above = x * ((((((_A13 * y + _A11) * y + _A9) * y + _A7) * y + _A5) * y + _A3) * y + _A1)
     return above / (((_B6 * y + _B4) * y + _B2) * y + _B0)
 
 
-@_compiled
+@_inlined
 def _sigmoid(x: Any) -> Any:
     return _HALF + _HALF * _tanh(_HALF * x)
 
@@ -87,13 +94,16 @@ def forward(
                 after[unit, row] = new + update * (before[unit, row] - new)
 
 
-@_compiled
-def _add_sums(rows: Any, sums: Any) -> None:
-    for place in range(len(rows)):
+@_inlined
+def _add(grads: Any, weights: Any, biases: Any, weights_of_step: Any) -> None:
+    """Add a step's gradients to those of a product's weights and biases."""
+    for place in range(len(weights)):
+        for column in range(weights.shape[1]):
+            weights[place, column] += weights_of_step[place, column]
         total = _ZERO
-        for row in range(rows.shape[1]):
-            total += rows[place, row]
-        sums[place] += total
+        for row in range(grads.shape[1]):
+            total += grads[place, row]
+        biases[place] += total
 
 
 @_compiled
@@ -141,12 +151,12 @@ def backward(
                 direct[unit, row] = slope * update
         np.dot(back_hh, grad, through)
         np.dot(grad, before.T, of_step_hh)
-        grad_weight_hh += of_step_hh
-        _add_sums(grad, grad_bias_hh)
-        grad[2 * n_units :] = grad_new
+        _add(grad, grad_weight_hh, grad_bias_hh, of_step_hh)
+        for unit in range(n_units):
+            for row in range(n_batch):
+                grad[2 * n_units + unit, row] = grad_new[unit, row]
         np.dot(grad, inputs[step].T, of_step_ih)
-        grad_weight_ih += of_step_ih
-        _add_sums(grad, grad_bias_ih)
+        _add(grad, grad_weight_ih, grad_bias_ih, of_step_ih)
         if len(grad_inputs):
             np.dot(back_ih, grad, grad_inputs[step])
     return direct + through

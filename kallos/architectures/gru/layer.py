@@ -14,7 +14,7 @@ from kallos.architectures.gru import kernel
 class GRU(torch.nn.GRU):
     """`torch.nn.GRU` with the same weights, random draws and results, in compiled loops for float32 on a CPU."""
 
-    def forward(self, input: Any, hx: Tensor | None = None) -> Any:  # noqa: A002
+    def forward(self, input: Any, hx: Tensor | None = None) -> Any:
         """Return the last layer's states of all steps, and all layers' states of the last step, as torch does."""
         if not self._is_compiled_for(input):
             return super().forward(input, hx)
@@ -28,11 +28,11 @@ class GRU(torch.nn.GRU):
         for layer, (state, weights) in enumerate(zip(hx, self.all_weights, strict=True)):
             if layer and self.training and self.dropout:
                 sequence = sequence * self._kept(sequence)
-            sequence = Layer.apply(sequence, state.t(), *weights)
+            sequence = Layer.apply(sequence, state.t(), *weights)  # type: ignore[no-untyped-call]
             last.append(sequence[-1].t())
         return sequence.movedim(2, batch_axis), torch.stack(last)
 
-    def _is_compiled_for(self, input: Any) -> bool:  # noqa: A002
+    def _is_compiled_for(self, input: Any) -> bool:
         return (
             isinstance(input, Tensor)
             and input.dim() == 3
@@ -41,8 +41,8 @@ class GRU(torch.nn.GRU):
             and input.dtype == self.weight_hh_l0.dtype == torch.float32
             and self.bias
             and not self.bidirectional
-            # torch's own switch: without fused operations, each product can be counted.
-            and torch.backends.mkldnn.enabled
+            # torch's own switch of fused operations, off where each product is counted.
+            and bool(torch.backends.mkldnn.enabled)
         )
 
     def _kept(self, sequence: Tensor) -> Tensor:
