@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 Params = Mapping[str, Any]
 
 # Read now, because editing a file does not change the code of a running process. What is fitted depends on the
-# estimators too, which are loaded later.
+# estimators and the GRU too, which are loaded later.
 _OWN_FILES = (
     Path(__file__),
     Path(__file__).with_name("losses.py"),
     *sorted((Path(__file__).parent / "estimators").glob("*.py")),
+    *sorted((Path(__file__).parent / "gru").glob("*.py")),
 )
 _OWN_TEXT = b"".join(file.read_bytes() for file in _OWN_FILES)
 
@@ -104,7 +105,8 @@ class Architecture:
     once on all training rows instead of by epochs. `learns_quantiles` says whether it can forecast quantiles. A local
     architecture (`is_local`) knows the targets of one asset alone, without covariates. Unless its model
     `takes_future_covariates`, it reads columns that are known ahead through its input, which must then be as long as
-    the horizon. `requires` names an additional package that it needs, and the extra that installs it.
+    the horizon. `requires` names an additional package that it needs, and the extra that installs it. `compiles` says
+    that its model runs code which is compiled for this processor (`kallos.architectures.gru`).
     """
 
     name: str
@@ -116,6 +118,7 @@ class Architecture:
     is_local: bool = False
     takes_future_covariates: bool = False
     requires: str | None = None
+    compiles: bool = False
     _source_sha256: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ from kallos.architectures.space import Float, Int, Space, When
 
 if TYPE_CHECKING:
     from darts.models import BlockRNNModel
+    from darts.models.forecasting.block_rnn_model import CustomBlockRNNModule
 
 SPACE: Space = {
     "n_rnn_layers": Int(low=1, high=2),
@@ -30,13 +31,20 @@ SPACE: Space = {
 DEFAULTS: Params = {"hidden_dim": 32, "n_rnn_layers": 1, "dropout": 0.0, **TRAINING_DEFAULTS}
 
 
-def build(cell: str, params: Params, context: ModelContext) -> "BlockRNNModel":
-    """Return a recurrent block model with this cell."""
+def build(cell: "str | type[CustomBlockRNNModule]", params: Params, context: ModelContext) -> "BlockRNNModel":
+    """Return a recurrent block model with this cell, one of torch's or a network of its own."""
     from darts.models import BlockRNNModel
 
     return BlockRNNModel(model=cell, **darts_arguments(params, context))
 
 
-GRU = Architecture("gru", SPACE, DEFAULTS, partial(build, "GRU"), takes_future_covariates=True)
+def build_gru(params: Params, context: ModelContext) -> "BlockRNNModel":
+    """Return a recurrent block model with a GRU in compiled loops."""
+    from kallos.architectures.gru.module import GRUModule
+
+    return build(GRUModule, params, context)
+
+
+GRU = Architecture("gru", SPACE, DEFAULTS, build_gru, takes_future_covariates=True, compiles=True)
 LSTM = Architecture("lstm", SPACE, DEFAULTS, partial(build, "LSTM"), takes_future_covariates=True)
 RNN = Architecture("rnn", SPACE, DEFAULTS, partial(build, "RNN"), takes_future_covariates=True)

@@ -8,6 +8,7 @@ from typing import Any, Self
 import pandas as pd
 
 from kallos.architectures import Params, get_architecture
+from kallos.architectures.gru.compiler import compiler
 from kallos.architectures.lookup import beside_source
 from kallos.architectures.losses import MSE, loss_source
 from kallos.architectures.study_space import model_of
@@ -69,6 +70,7 @@ class FitSpec:
                 architecture.source_sha256,
                 *beside_source(self.model_name),
                 *([installed(architecture.requires)] if architecture.requires else []),
+                *([compiler()] if architecture.compiles else []),
             ],
             "params": dict(self.params),
             # The rows show which columns were taken; only scores and some losses depend on which targets are variances.

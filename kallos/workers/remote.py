@@ -74,7 +74,9 @@ def _refuse_other_bits(job: FoldJob, fingerprint: str, sender: Mapping[str, Any]
     if unlike := differences(theirs, sender, ("there", "here")):
         raise UnfitWorkerError(f"its results would differ: {'; '.join(unlike)}")
     if mine != fingerprint:
-        raise UnfitForFoldError("its results would differ: its Kallos or architecture has other code")
+        raise UnfitForFoldError(
+            "its results would differ: its Kallos or architecture has other code, or its processor compiles other code"
+        )
 
 
 @contextmanager
