@@ -9,6 +9,7 @@ from kallos.architectures import Widths
 from kallos.errors import KallosError
 from kallos.scoring.fold import model_of_fit
 from kallos.scoring.job import FitSpec
+from kallos.scoring.training import inputs_of_zeros, load_libraries, make_fitted, quiet_single_thread
 from kallos.scoring.weights import estimators_of
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ def count_operations(fit: FitSpec, widths: Widths) -> int:
 
     Raises `KallosError` for other models.
     """
-    from kallos.scoring.training import make_fitted, quiet_single_thread
-
+    load_libraries(fit.model_name)
     with quiet_single_thread():
         model = model_of_fit(fit, widths, max_epochs=0)
         make_fitted(model, widths)
@@ -36,8 +36,6 @@ def count_operations(fit: FitSpec, widths: Widths) -> int:
 
 def _of_network(model: "GlobalForecastingModel", widths: Widths) -> int:
     from torch.utils.flop_counter import FlopCounterMode
-
-    from kallos.scoring.training import inputs_of_zeros
 
     inputs = inputs_of_zeros(model, widths)
     counter = FlopCounterMode(display=False)

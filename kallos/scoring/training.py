@@ -1,26 +1,20 @@
-"""Training one Darts model on one thread, with early stopping and the best weights kept in memory.
+"""Training one Darts model on one thread, a network with early stopping.
 
-Importing this module imports torch and Lightning, so import it only where a model is trained.
+Importing this module imports neither torch nor Lightning: only `kallos.scoring.networks` does, for a network.
 """
 
 import logging
-import math
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytorch_lightning as pl
-import torch
-from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
-from darts.utils.data.torch_datasets.training_dataset import SequentialTorchTrainingDataset
-from darts.utils.data.torch_datasets.utils import TorchTrainingBatch, _batch_collate_fn_train
-from pytorch_lightning.callbacks import EarlyStopping
 from threadpoolctl import threadpool_limits
 
-from kallos.architectures import Widths
+from kallos.architectures import Widths, get_architecture
 from kallos.folds.scalers import PreparedSeries
 from kallos.scoring.inputs import Inputs, inputs_from, inputs_of
 from kallos.scoring.recency import Recency
@@ -32,35 +26,13 @@ if TYPE_CHECKING:
     from kallos.folds.columns import PreparedFold
     from kallos.folds.cut import InnerCut
 
-_MONITOR = "val_loss"
-_MOST_SAMPLE_BYTES = 2**28
 _FEW = 4
 
 
-class BestWeights(pl.Callback):
-    """Keeps the weights of the epoch with the lowest inner validation loss, and restores them at the end."""
-
-    def __init__(self) -> None:
-        self.best_loss = math.inf
-        self.best_epoch = 0
-        self._weights: dict[str, Any] | None = None
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Copy the weights if this epoch is the best so far."""
-        loss = float(trainer.callback_metrics[_MONITOR])
-        if loss < self.best_loss:
-            self.best_loss, self.best_epoch = loss, trainer.current_epoch + 1
-            self._weights = {name: value.detach().clone() for name, value in pl_module.state_dict().items()}
-
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore the best weights; a fit whose loss was never finite keeps its last weights."""
-        if self._weights is not None:
-            pl_module.load_state_dict(self._weights)
-
-
-def early_stopping(patience: int) -> list[pl.Callback]:
-    """Return new callbacks for one fit, which have state and must not be shared."""
-    return [EarlyStopping(monitor=_MONITOR, patience=patience, mode="min"), BestWeights()]
+def load_libraries(model_name: str) -> None:
+    """Import what the models of an architecture are made of, before a clock or a block of one thread begins."""
+    is_network = get_architecture(model_name).stops_early
+    import_module("kallos.scoring.networks" if is_network else "darts.models.forecasting.sklearn_model")
 
 
 def fit_once(
@@ -80,6 +52,8 @@ def fit_until_it_stops(
     training rows from `inner_start` on, which may look back on earlier rows. Positions are counted from a series'
     first row.
     """
+    from kallos.scoring.networks import best_epoch_of
+
     inputs = [inputs_of(model, each) for each in series]
     learnt = [each[recency.rows(cut.fit_stop, model)] for each, cut in zip(inputs, cuts, strict=True)]
     look_back = model.input_chunk_length + model.output_chunk_shift
@@ -95,8 +69,7 @@ def fit_until_it_stops(
         val_past_covariates=_all_or_none([each.past for each in watched]),
         val_future_covariates=_all_or_none([each.future for each in watched]),
     )
-    best = next(entry for entry in model.trainer.callbacks if isinstance(entry, BestWeights))
-    return int(model.epochs_trained), best.best_epoch
+    return int(model.epochs_trained), best_epoch_of(model)
 
 
 def _fit(model: "GlobalForecastingModel", learnt: Sequence[Inputs], recency: Recency, **watched: Any) -> None:
@@ -107,11 +80,17 @@ def _fit(model: "GlobalForecastingModel", learnt: Sequence[Inputs], recency: Rec
         **recency.sample_weights(learnt),
         **watched,
     }
-    if not isinstance(model, TorchForecastingModel):
+    if not _is_network(model):
         model.fit(**arguments)
         return
-    with _whole_batches(model):
-        model.fit(**arguments, dataloader_kwargs={"collate_fn": _collate}, verbose=False)
+    from kallos.scoring.networks import fit_network
+
+    fit_network(model, **arguments)
+
+
+def _is_network(model: "GlobalForecastingModel") -> bool:
+    """Return whether a model is one of Darts' torch models, without importing torch."""
+    return hasattr(model, "epochs_trained")
 
 
 def _all_or_none(series: list["TimeSeries | None"]) -> list["TimeSeries | None"] | None:
@@ -138,60 +117,26 @@ def inputs_of_zeros(model: "GlobalForecastingModel", widths: Widths) -> Inputs:
     return inputs_from(model, target, past, zeros(n_rows + reach, widths.known))
 
 
-class _WholeBatches(SequentialTorchTrainingDataset):  # type: ignore[misc]
-    """Darts' samples, cut once instead of once per epoch, and taken batch by batch: the same batches, but faster."""
-
-    def __init__(self, dataset: SequentialTorchTrainingDataset) -> None:
-        self.__dict__.update(dataset.__dict__)
-        self._samples = _batch_collate_fn_train([dataset[position] for position in range(len(dataset))])
-
-    def __getitems__(self, places: list[int]) -> TorchTrainingBatch:
-        """Return a batch, by torch's protocol for datasets."""
-        chosen = torch.as_tensor(places)
-        parts = {field.name: getattr(self._samples, field.name) for field in fields(TorchTrainingBatch)}
-        return TorchTrainingBatch(**{name: None if part is None else part[chosen] for name, part in parts.items()})
-
-
-@contextmanager
-def _whole_batches(model: TorchForecastingModel) -> Iterator[None]:
-    """Let a model cut its samples once in the block, if they fit into memory."""
-    build = model._build_train_dataset
-
-    def build_once(*args: Any, **kwargs: Any) -> SequentialTorchTrainingDataset:
-        dataset = build(*args, **kwargs)
-        return _WholeBatches(dataset) if _sample_bytes(dataset) <= _MOST_SAMPLE_BYTES else dataset
-
-    model._build_train_dataset = build_once
-    try:
-        yield
-    finally:
-        del model._build_train_dataset
-
-
-def _sample_bytes(dataset: SequentialTorchTrainingDataset) -> int:
-    sample = dataset[0]
-    parts = (getattr(sample, field.name) for field in fields(sample))
-    return int(len(dataset) * sum(part.nbytes for part in parts if part is not None))
-
-
-def _collate(batch: Any) -> TorchTrainingBatch:
-    return batch if isinstance(batch, TorchTrainingBatch) else _batch_collate_fn_train(batch)
-
-
 @contextmanager
 def quiet_single_thread() -> Iterator[None]:
-    """Run with one torch and one BLAS thread, because bits depend on them, and without the libraries' log lines."""
-    threads = torch.get_num_threads()
+    """Run with one torch and one BLAS thread, because bits depend on them, and without the libraries' log lines.
+
+    A network must not be the first thing to import torch in this block: see `load_libraries`.
+    """
+    torch: Any = sys.modules.get("torch")
+    threads = torch and torch.get_num_threads()
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "darts")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
-    torch.set_num_threads(1)
+    if torch:
+        torch.set_num_threads(1)
     try:
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        torch.set_num_threads(threads)
+        if torch:
+            torch.set_num_threads(threads)
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
