@@ -44,7 +44,7 @@ def job_of(model: str, folder: str) -> FoldJob:
 
 def as_darts_has_it() -> AbstractContextManager[object]:
     """Let models cut their samples as Darts does: one by one, anew in each epoch."""
-    return patch("kallos.scoring.training._whole_batches", lambda _: nullcontext())
+    return patch("kallos.scoring.networks._whole_batches", lambda _: nullcontext())
 
 
 def timed(job: FoldJob, way: AbstractContextManager[object]) -> tuple[float, FittedFold]:

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 
-import kallos.scoring.training
+import kallos.scoring.networks
 from kallos.architectures import registry
 from kallos.scoring.fold import evaluate_fold, fit_fold
 from tests.samples import content_of, small_job
@@ -14,10 +14,10 @@ from tests.samples import content_of, small_job
 def test_batches_that_are_taken_whole_are_those_of_darts(tmp_path, monkeypatch, model_name):
     job = small_job(tmp_path, model_name=model_name, horizon=2)
     whole = evaluate_fold(job)
-    monkeypatch.setattr(kallos.scoring.training, "_whole_batches", lambda model: nullcontext())
+    monkeypatch.setattr(kallos.scoring.networks, "_whole_batches", lambda model: nullcontext())
     one_by_one = evaluate_fold(job)
     monkeypatch.undo()
-    monkeypatch.setattr(kallos.scoring.training, "_MOST_SAMPLE_BYTES", 0)
+    monkeypatch.setattr(kallos.scoring.networks, "_MOST_SAMPLE_BYTES", 0)
     too_large = evaluate_fold(job)
     assert content_of(job, whole) == content_of(job, one_by_one) == content_of(job, too_large)
 
