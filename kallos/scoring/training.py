@@ -29,10 +29,17 @@ if TYPE_CHECKING:
 _FEW = 4
 
 
+def libraries_of(model_name: str) -> tuple[str, ...]:
+    """Return the modules that make the models of an architecture."""
+    if get_architecture(model_name).stops_early:
+        return ("kallos.scoring.networks",)
+    return ("darts.models.forecasting.sklearn_model",)
+
+
 def load_libraries(model_name: str) -> None:
-    """Import what the models of an architecture are made of, before a clock or a block of one thread begins."""
-    is_network = get_architecture(model_name).stops_early
-    import_module("kallos.scoring.networks" if is_network else "darts.models.forecasting.sklearn_model")
+    """Import what makes an architecture's models, before a clock or a block of one thread begins."""
+    for name in libraries_of(model_name):
+        import_module(name)
 
 
 def fit_once(
