@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kallos.architectures import Widths
 from kallos.errors import KallosError
 from kallos.scoring.fold import model_of_fit
-from kallos.scoring.job import FitSpec
+from kallos.scoring.job import FitSpec, FoldJob
 from kallos.scoring.training import inputs_of_zeros, load_libraries, make_fitted, quiet_single_thread
 from kallos.scoring.weights import estimators_of
 
@@ -32,6 +32,11 @@ def count_operations(fit: FitSpec, widths: Widths) -> int:
         if hasattr(model.model, "forward"):
             return _of_network(model, widths)
         return sum(_of_estimator(estimator) for estimator in estimators_of(model.model))
+
+
+def operations_of_job(job: FoldJob, *, widths: Widths) -> int:
+    """Return the number of multiply-adds of one forecast of a job's model; raises as `count_operations`."""
+    return count_operations(job.fit, widths)
 
 
 def _of_network(model: "GlobalForecastingModel", widths: Widths) -> int:

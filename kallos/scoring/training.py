@@ -31,9 +31,8 @@ _FEW = 4
 
 def libraries_of(model_name: str) -> tuple[str, ...]:
     """Return the modules that make the models of an architecture."""
-    if get_architecture(model_name).stops_early:
-        return ("kallos.scoring.networks",)
-    return ("darts.models.forecasting.sklearn_model",)
+    is_network = get_architecture(model_name).stops_early
+    return (f"darts.models.forecasting.{'torch_forecasting_model' if is_network else 'sklearn_model'}",)
 
 
 def load_libraries(model_name: str) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Self, TypeVar
 
@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 
 Done = TypeVar("Done")
 
+# What is computed, what reads a snapshot, and what scales it.
+_OF_EVERY_FOLD = ("kallos.workers.remote", "kallos.scoring.fold", "pyarrow.dataset", "sklearn.decomposition")
+
 
 class WorkerLostError(OSError):
     """A worker ended before its fold did; a retry may succeed."""
@@ -29,6 +32,12 @@ def physical_cores() -> int:
     from joblib import cpu_count
 
     return max(1, int(cpu_count(only_physical_cores=True)))
+
+
+def imports_of(architectures: Iterable[str]) -> list[str]:
+    """Return the modules that fits of these architectures import."""
+    own = sorted({module for name in architectures for module in libraries_of(name)})
+    return [*_OF_EVERY_FOLD, *own]
 
 
 def trying_again(work: Callable[[FoldJob], Done], job: FoldJob, retries: int) -> Done:
@@ -91,7 +100,7 @@ class FoldPool:
         worker = self._free.get()
         try:
             if worker is None:
-                worker = Worker(libraries_of(job.fit.model_name), self._fold_timeout)
+                worker = Worker(imports_of([job.fit.model_name]), self._fold_timeout)
             # A process that starts late may load the code as it is then.
             return worker.run(with_same_code, work, job, job.fingerprint, machine(), timeout=self._fold_timeout)
         except (UnfitForFoldError, UnfitWorkerError) as why:
