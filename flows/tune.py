@@ -5,6 +5,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -42,8 +43,8 @@ from kallos.report.forecasts import BestForecasts, forecasts_of_best
 from kallos.report.page import remove_report, report_html
 from kallos.report.plots import report_png
 from kallos.report.rows import best_params_markdown, trial_rows
-from kallos.scoring.job import FitSpec, FoldJob
-from kallos.scoring.operations import count_operations
+from kallos.scoring.job import FoldJob
+from kallos.scoring.operations import operations_of_job
 from kallos.scoring.result import FoldFit, FoldResult
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
@@ -58,7 +59,7 @@ from kallos.study.names import artifact_key, study_folder
 from kallos.study.record import open_record
 from kallos.study.result import TuningResult
 from kallos.words import counted
-from kallos.workers.processes import WorkerLostError, note_another_try
+from kallos.workers.processes import WorkerLostError, note_another_try, trying_again
 from kallos.workers.queue import EvaluateFold
 
 _DEFAULT_RUN = RunSpec()
@@ -181,13 +182,15 @@ def study(plan: StudyPlan, run: RunSpec, pools: Pools, budget: Budget) -> StudyF
 
 
 @task(cache_policy=NO_CACHE)
-def choose(kept: KeptForecasts) -> HonestChoice:
+def choose(kept: KeptForecasts, pools: Pools) -> HonestChoice:
     """Find out from the kept forecasts which trials to choose, and what choosing has made of the skill."""
     plan = kept.plan
     widths = widths_of_columns(read_snapshot(plan.snapshot).columns, plan.spec.features)
+    # A worker has imported what builds the models.
+    count = partial(operations_of_job, widths=widths)
 
     def operations_of(params: Params) -> int:
-        return count_operations(FitSpec.of(plan.spec, params), widths)
+        return trying_again(partial(pools.processes.run, count), plan.trial_jobs(0, params)[0], _RETRIES)
 
     return honest_choice(kept, operations_of)
 
@@ -248,7 +251,7 @@ def tune(
         finished: StudyFinished = study(plan, run, as_it_is(pools), as_it_is(budget))
         evaluate = FoldCache(Settings.read().fold_cache).through(budget.within(pools.evaluate_within(budget)))
         result = finished.result
-        chosen = _choose(plan, result, run, evaluate, last, logger)
+        chosen = _choose(plan, result, run, pools, evaluate, last, logger)
         # If the run is killed before it writes its report, no old report is next to the new result.
         remove_report(result, own)
         path = write_best_params(BestParams.of(result, chosen), folder)
@@ -268,6 +271,7 @@ def _choose(
     plan: StudyPlan,
     result: TuningResult,
     run: RunSpec,
+    pools: Pools,
     evaluate: EvaluateFold,
     last: BestParams | None,
     logger: RunLogger,
@@ -281,7 +285,7 @@ def _choose(
         return last.evidence
     try:
         _fit_what_is_gone(kept, run, logger)
-        chosen: HonestChoice = choose(as_it_is(kept))
+        chosen: HonestChoice = choose(as_it_is(kept), as_it_is(pools))
     except Exception as error:
         why = str(error) if isinstance(error, BudgetSpentError) else f"{type(error).__name__}: {error}"
         logger.warning("nothing is recommended but the best trial: %s", why)

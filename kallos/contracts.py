@@ -33,6 +33,7 @@ from kallos.planning import plan_study
 from kallos.scoring.fold import FittedFold, evaluate_fold, fit_fold, forecasts_of, model_of_fit
 from kallos.scoring.job import FoldJob
 from kallos.scoring.score import FoldScore, Scorer
+from kallos.scoring.training import quiet_single_thread
 from kallos.scoring.weights import restore_weights, weights_bytes
 from kallos.specs.metrics import RMSE
 from kallos.specs.study import TuneSpec, parse_tune_spec
@@ -231,8 +232,6 @@ def its_quantiles_are_those_that_it_was_asked_for(name: str, folder: str) -> Non
 
 
 def _refuse_other_forecasts_when_loaded(job: FoldJob, fitted: FittedFold) -> None:
-    from kallos.scoring.training import quiet_single_thread
-
     widths = fitted.series[0].preparation.widths
     (before,) = forecasts_of(job, fitted)
     loaded = model_of_fit(replace(job.fit, seed=job.fit.seed + 1), widths, max_epochs=0)

@@ -35,7 +35,7 @@ def tune(
 ) -> None:
     """Tune a model on the features of one or more assets.
 
-    Uses the Prefect server in PREFECT_API_URL, or starts a temporary one.
+    Uses the Prefect server in PREFECT_API_URL, or starts a temporary one. A finished study is answered from its files.
     """
     spec = read_spec(study, given)
     set_environment(KALLOS_DB_URL=db_url, KALLOS_STORAGE_URL=storage_url)
@@ -44,9 +44,13 @@ def tune(
 
 def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
     """Run the flow, and show its progress and its result."""
+    from flows.finished import what_is_known
     from flows.session import handing_over, new_reader, prepare, watching
+    from flows.terminal.study import show_result, shown_progress
     from kallos.storage import prepare_folder
     from kallos.study.record import check_record
+    from kallos.workers.forks import preload
+    from kallos.workers.processes import imports_of
 
     console = Console()
     results = prepare_run(run, output_dir)
@@ -55,18 +59,26 @@ def run_flow(spec: TuneSpec, run: RunSpec, output_dir: str | None) -> None:
         reader = new_reader(lambda n_rows: status.update(f"reading the features: {n_rows:,} rows"))
         prepared = prepare(reader, spec)
         prepare_folder(results.folder)
+        known = what_is_known(prepared.plan, run, results.folder)
     for warning in prepared.warnings:
         say(f"warning: {warning}", style="yellow")
+    if known is not None:
+        with shown_progress(console) as shown:
+            for event in known.events:
+                shown(event)
+        show_result(console, known.result, results.folder, has_page=True, chosen=known.chosen, columns=known.columns)
+        return
+    if run.executor == "processes":
+        # While the server starts.
+        preload(imports_of(prepared.plan.space.spaces))
     with prefect_api(
         console,
         "flows.tune",
-        # Slow, because the study's name needs Torch.
         meanwhile=lambda: check_record(Settings.read().studies_url, prepared.plan, if_running=run.if_running),
     ):
         import httpx
 
         from flows.server.interruption import ending_at_once
-        from flows.terminal.study import show_result, shown_progress
         from flows.tune import tune as tune_flow
 
         with (

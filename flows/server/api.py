@@ -16,8 +16,6 @@ _ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "kallos",
-    # After an interrupted run, loky's tracker cleans up and would warn about it.
-    "PYTHONWARNINGS": "ignore:resource_tracker",
 }
 # For commands that show progress and errors themselves: the run's log keeps the rest.
 _QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL"}

@@ -43,9 +43,7 @@ def ending_at_once(console: Console, before: Callable[[], None]) -> Iterator[Non
             children = psutil.Process().children(recursive=True)
             for child in children:
                 with suppress(psutil.Error):
-                    # Trackers clean up the shared memory of the others, and end by themselves.
-                    if not any("resource_tracker" in word for word in child.cmdline()):
-                        child.kill()
+                    child.kill()
             psutil.wait_procs(children, timeout=2)
         finally:
             os._exit(128 + number)

@@ -107,11 +107,11 @@ def _with_quantiles(
     model_name: str, model: "GlobalForecastingModel", quantiles: tuple[float, ...]
 ) -> "GlobalForecastingModel":
     """Return the model if it learns quantiles, or a new network like it with Darts' quantile likelihood as its loss."""
+    if model.likelihood is not None:
+        return model
     from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
     from darts.utils.likelihood_models.torch import QuantileRegression
 
-    if model.likelihood is not None:
-        return model
     if not isinstance(model, TorchForecastingModel):
         raise UsageError(f"likelihood 'quantile' needs a network, and {model_name} is {type(model).__name__}")
     return type(model)(**{**model.model_params, "loss_fn": None, "likelihood": QuantileRegression(list(quantiles))})

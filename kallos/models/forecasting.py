@@ -16,6 +16,7 @@ from kallos.folds.rows import require_rows
 from kallos.models.trained import TrainedMember, TrainedModel
 from kallos.scoring.forecast import Forecast
 from kallos.scoring.rolling import look_back, next_forecast, rolling_forecasts, rows_before
+from kallos.scoring.training import quiet_single_thread
 from kallos.specs.calendar import HOLIDAY
 from kallos.specs.study import TuneSpec
 from kallos.words import day, did_you_mean, pasteable, shorten
@@ -53,8 +54,6 @@ def forecast_windows(model: TrainedModel, frame: pd.DataFrame, start: int, stop:
 
     Raises `DataError` if the model's columns are missing, there are too few rows before `start`, or no horizon fits.
     """
-    from kallos.scoring.training import quiet_single_thread
-
     require(TrainedModel, model=model)
     require_rows(frame=frame)
     require_whole(0, start=start, stop=stop)
@@ -95,8 +94,6 @@ def forecast_next(
     Raises `DataError` if the model's columns are missing, there are too few rows up to the origin, or a column that is
     known ahead has no value for a row that is forecast.
     """
-    from kallos.scoring.training import quiet_single_thread
-
     require(TrainedModel, model=model)
     require_rows(frame=frame)
     require((pd.Timestamp, Integral, type(None)), as_of=as_of)

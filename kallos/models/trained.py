@@ -15,6 +15,7 @@ from kallos.models.manifest import Manifest, MemberRecord
 from kallos.scoring.fold import as_fit_errors, model_of_fit
 from kallos.scoring.forecast import Forecast
 from kallos.scoring.job import FitSpec
+from kallos.scoring.training import load_libraries, quiet_single_thread
 from kallos.scoring.weights import restore_weights, weights_bytes
 from kallos.specs.data import FeatureSpec
 
@@ -43,12 +44,13 @@ class TrainedModel:
     @classmethod
     def restore(cls, manifest: Manifest, contents: Mapping[str, bytes]) -> Self:
         """Return the model of a manifest and its files; raises `DataError` if a file does not suit the manifest."""
-        from kallos.scoring.training import quiet_single_thread
 
         @cache
         def preparation(name: str) -> Preparation:
             return _restore_preparation(name, contents[name], manifest)
 
+        for record in manifest.members:
+            load_libraries(record.architecture)
         members = []
         with quiet_single_thread():
             for record in manifest.members:

@@ -18,7 +18,7 @@ from kallos.models.trained import TrainedModel, preparation_bytes
 from kallos.scoring.fold import fit_fold
 from kallos.scoring.job import EVALUATION_VERSION, FitSpec, FoldJob, rows_sha256
 from kallos.scoring.machine import installed_versions, machine
-from kallos.scoring.weights import weights_bytes, weights_of
+from kallos.scoring.weights import are_finite, weights_bytes
 from kallos.specs.study import Choose
 from kallos.study.best_params import BestParams
 from kallos.study.choice import Member
@@ -140,7 +140,7 @@ def fit_member(job: FoldJob, *, n_epochs: int | None = None) -> MemberFit:
     Raises `FitError` as `kallos.scoring.fold.fit_fold`, or if a weight is not finite.
     """
     fitted = fit_fold(job, n_epochs=n_epochs)
-    if not all(bool(each.isfinite().all()) for each in weights_of(fitted.model).values()):
+    if not are_finite(fitted.model):
         raise FitError(
             f"trained weights must be finite, and those of {job.fit.model_name} with seed {job.fit.seed} are not"
         )

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +24,7 @@ from kallos.scoring.recency import Recency
 from kallos.scoring.result import AssetForecasts, FoldFit, FoldResult
 from kallos.scoring.rolling import rolling_forecasts
 from kallos.scoring.targets import error_unit, mean_change, reference_at, targets_of, windows_of
+from kallos.scoring.training import fit_once, fit_until_it_stops, load_libraries, quiet_single_thread
 from kallos.specs.data import FeatureSpec
 from kallos.words import scrubbed
 
@@ -58,9 +58,8 @@ def evaluate_fold(job: FoldJob) -> FoldResult:
     change.
     """
     require(FoldJob, job=job)
-    # Import before the clock starts, so that it counts only the fit.
-    import_module("darts.models")
-    import_module("kallos.scoring.training")
+    # Before the clock starts, so that it counts only the fit.
+    load_libraries(job.fit.model_name)
     started = time.perf_counter()
     fitted = fit_fold(job)
     assets = tuple(forecasts_with_actual(job, fitted, read_snapshot(job.snapshot)))
@@ -93,8 +92,7 @@ def fit_fold(job: FoldJob, *, n_epochs: int | None = None) -> FittedFold:
 
     With `n_epochs`, it is trained on every one of them for so many epochs, and none stop it early.
     """
-    from kallos.scoring.training import quiet_single_thread
-
+    load_libraries(job.fit.model_name)
     frame = read_snapshot(job.snapshot)  # Outside `as_fit_errors`: an unreadable snapshot is not the job's fault.
     cuts = cuts_of_fit(frame.index, job.folds, job.fit)
     n_rows = rows_to_fit(job.folds, cuts, job.fit) if n_epochs is None else _training_rows(job.folds)
@@ -127,8 +125,6 @@ def _training_rows(folds: Sequence[Fold]) -> tuple[int, ...]:
 
 def fit_prepared(series: Sequence[PreparedFold], cuts: Sequence[InnerCut], fit: FitSpec) -> FittedFold:
     """Return a model trained on the fold's training rows; those behind the cuts stop it early, if it stops early."""
-    from kallos.scoring.training import fit_until_it_stops
-
     if not get_architecture(fit.model_name).stops_early:
         return fit_every_row(series, cuts, fit)
     model = model_of_fit(fit, widths_of(series), units=units_of(series, fit))
@@ -143,8 +139,6 @@ def fit_every_row(
     """Return a model trained on all of the fold's training rows, a network for `n_epochs`."""
 
     def fitted(stops: list[int]) -> "GlobalForecastingModel":
-        from kallos.scoring.training import fit_once
-
         model = model_of_fit(fit, widths_of(series), units=units_of(series, fit), max_epochs=n_epochs)
         fit_once(model, series, stops, Recency.of(fit.params))
         return model
@@ -225,8 +219,6 @@ def forecasts_of(job: FoldJob, fitted: FittedFold) -> list[Forecast]:
 
 def quantiles_of(job: FoldJob, fitted: FittedFold) -> list[Array]:
     """Return the quantiles of each asset's validation window, in the form of `rolling_forecasts`."""
-    from kallos.scoring.training import quiet_single_thread
-
     with quiet_single_thread(), as_fit_errors(job.fit.model_name):
         return [
             rolling_forecasts(fitted.model, each, each.fold.validation_start, job.fit.horizon) for each in fitted.series

@@ -1,11 +1,13 @@
 """The versions and the environment that results and failures depend on."""
 
 import hashlib
+import os
 import platform
 import sys
 import sysconfig
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ _LIBRARIES = (
 )
 # Libraries of extras.
 _OPTIONAL = ("statsforecast",)
+# What torch needs for each of its kinds of kernels, the fastest first, in NumPy's names of a processor's features.
+_VECTOR_INSTRUCTIONS = {"AVX512": ("AVX512_SKX", "FMA3"), "AVX2": ("AVX2", "FMA3"), "DEFAULT": ()}
 # Libraries whose import name differs from their package name.
 _MODULES = {"pytorch-lightning": "pytorch_lightning", "scikit-learn": "sklearn"}
 
@@ -73,13 +77,17 @@ def installed(package: str) -> str | None:
 
 @cache
 def machine() -> dict[str, Any]:
-    """Return what the bits of a fit depend on besides its job."""
-    import torch
+    """Return what the bits of a fit depend on besides its job, without importing what fits."""
+    libraries = ("darts", "lightgbm", "numpy", "pytorch-lightning", "scikit-learn", "scipy", "torch")
+    return {**{name: version_here(name) for name in libraries}, "device": "cpu", "cpu": _vector_instructions()}
 
-    libraries = ("darts", "lightgbm", "numpy", "pytorch-lightning", "scikit-learn", "scipy")
-    return {
-        **{name: version_here(name) for name in libraries},
-        "torch": str(torch.__version__),
-        "device": "cpu",
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-    }
+
+def _vector_instructions() -> str:
+    """Return the vector instructions that torch chooses on this processor, by its name for them."""
+    asked = os.environ.get("ATEN_CPU_CAPABILITY", "").upper()
+    if asked in _VECTOR_INSTRUCTIONS:
+        return asked
+    # Where `numpy.show_runtime` finds them.
+    features: Mapping[str, bool] = import_module("numpy._core._multiarray_umath").__cpu_features__
+    found = (name for name, needed in _VECTOR_INSTRUCTIONS.items() if all(features.get(each) for each in needed))
+    return next(found)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from kallos.architectures import Widths
 from kallos.errors import KallosError
 from kallos.scoring.fold import model_of_fit
-from kallos.scoring.job import FitSpec
+from kallos.scoring.job import FitSpec, FoldJob
+from kallos.scoring.training import inputs_of_zeros, load_libraries, make_fitted, quiet_single_thread
 from kallos.scoring.weights import estimators_of
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ def count_operations(fit: FitSpec, widths: Widths) -> int:
 
     Raises `KallosError` for other models.
     """
-    from kallos.scoring.training import make_fitted, quiet_single_thread
-
+    load_libraries(fit.model_name)
     with quiet_single_thread():
         model = model_of_fit(fit, widths, max_epochs=0)
         make_fitted(model, widths)
@@ -34,10 +34,13 @@ def count_operations(fit: FitSpec, widths: Widths) -> int:
         return sum(_of_estimator(estimator) for estimator in estimators_of(model.model))
 
 
+def operations_of_job(job: FoldJob, *, widths: Widths) -> int:
+    """Return the number of multiply-adds of one forecast of a job's model; raises as `count_operations`."""
+    return count_operations(job.fit, widths)
+
+
 def _of_network(model: "GlobalForecastingModel", widths: Widths) -> int:
     from torch.utils.flop_counter import FlopCounterMode
-
-    from kallos.scoring.training import inputs_of_zeros
 
     inputs = inputs_of_zeros(model, widths)
     counter = FlopCounterMode(display=False)

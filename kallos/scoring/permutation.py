@@ -21,6 +21,7 @@ from kallos.scoring.job import FoldJob
 from kallos.scoring.result import FoldFit, FoldResult
 from kallos.scoring.rolling import look_back, rolling_forecasts_of_each, rows_before
 from kallos.scoring.score import Scorer
+from kallos.scoring.training import quiet_single_thread
 from kallos.specs.metrics import metric_of
 from kallos.storage import json_sha256
 
@@ -58,8 +59,6 @@ def permuted_errors(
     job's fingerprint and the group's name alone. Raises as `evaluate_fold` does, and `FitError` if the metric cannot
     score a permuted forecast.
     """
-    from kallos.scoring.training import quiet_single_thread
-
     fitted, frame, metric = fit_fold(job), read_snapshot(job.snapshot), metric_of(scorer.objectives[0])
     result = _result(job, fitted, frame)
     parts = parts_of(min(len(asset.quantiles) for asset in result.assets), _reach(job))

@@ -1,33 +1,46 @@
-"""Training one Darts model on one thread, networks with early stopping.
+"""Training one Darts model on one thread, a network with early stopping.
 
-Importing this module imports torch and Lightning, so import it only where a model is trained.
+Importing this module imports neither torch nor Lightning: only `kallos.scoring.loop` does, for a network.
 """
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
 from threadpoolctl import threadpool_limits
 
-from kallos.architectures import Widths
+from kallos.architectures import Widths, get_architecture
 from kallos.folds.scalers import PreparedSeries
 from kallos.scoring.inputs import Inputs, inputs_from, inputs_of
-from kallos.scoring.loop import NetworkTrainer
 from kallos.scoring.recency import Recency
 
 if TYPE_CHECKING:
     from darts import TimeSeries
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
+    from darts.models.forecasting.torch_forecasting_model import TorchForecastingModel
 
     from kallos.folds.columns import PreparedFold
     from kallos.folds.cut import InnerCut
+    from kallos.scoring.loop import NetworkTrainer
 
 _FEW = 4
+
+
+def libraries_of(model_name: str) -> tuple[str, ...]:
+    """Return the modules that make the models of an architecture."""
+    is_network = get_architecture(model_name).stops_early
+    return (f"darts.models.forecasting.{'torch_forecasting_model' if is_network else 'sklearn_model'}",)
+
+
+def load_libraries(model_name: str) -> None:
+    """Import what makes an architecture's models, before a clock or a block of one thread begins."""
+    for name in libraries_of(model_name):
+        import_module(name)
 
 
 def fit_once(
@@ -53,6 +66,8 @@ def fit_until_it_stops(
     training rows from `inner_start` on, which may look back on earlier rows, and ends the training after `patience`
     epochs without a better one. Positions are counted from a series' first row.
     """
+    from kallos.scoring.loop import NetworkTrainer
+
     inputs = [inputs_of(model, each) for each in series]
     learnt = [each[recency.rows(cut.fit_stop, model)] for each, cut in zip(inputs, cuts, strict=True)]
     look_back = model.input_chunk_length + model.output_chunk_shift
@@ -80,9 +95,14 @@ def _arguments(learnt: Sequence[Inputs], recency: Recency) -> dict[str, Any]:
     }
 
 
-def _trained_by(model: "GlobalForecastingModel") -> dict[str, NetworkTrainer]:
+def _trained_by(model: "GlobalForecastingModel") -> dict[str, "NetworkTrainer"]:
     """Return Darts' argument for what trains a network, none for other models."""
-    return {"trainer": NetworkTrainer(model)} if isinstance(model, TorchForecastingModel) else {}
+    # Darts' torch models have it, and the question imports no torch.
+    if not hasattr(model, "epochs_trained"):
+        return {}
+    from kallos.scoring.loop import NetworkTrainer
+
+    return {"trainer": NetworkTrainer(model)}
 
 
 def _all_or_none(series: list["TimeSeries | None"]) -> list["TimeSeries | None"] | None:
@@ -111,18 +131,24 @@ def inputs_of_zeros(model: "GlobalForecastingModel", widths: Widths) -> Inputs:
 
 @contextmanager
 def quiet_single_thread() -> Iterator[None]:
-    """Run with one torch and one BLAS thread, because bits depend on them, and without the libraries' log lines."""
-    threads = torch.get_num_threads()
+    """Run with one torch and one BLAS thread, because bits depend on them, and without the libraries' log lines.
+
+    A network must not be the first thing to import torch in this block: see `load_libraries`.
+    """
+    torch: Any = sys.modules.get("torch")
+    threads = torch and torch.get_num_threads()
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "darts")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
-    torch.set_num_threads(1)
+    if torch:
+        torch.set_num_threads(1)
     try:
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        torch.set_num_threads(threads)
+        if torch:
+            torch.set_num_threads(threads)
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -1,14 +1,20 @@
 """Saving and loading a model's weights as named tensors, which execute no code when they are loaded."""
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from kallos.architectures import Widths
 from kallos.errors import DataError, KallosError, in_one_line
+from kallos.scoring.training import make_fitted
 from kallos.words import shorten
 
 if TYPE_CHECKING:
-    import torch
     from darts.models.forecasting.forecasting_model import GlobalForecastingModel
+
+Weights = dict[str, npt.NDArray[Any]]
 
 # LightGBM's text of its trees.
 _TREES = "trees"
@@ -17,29 +23,26 @@ _TREES = "trees"
 _TRANSPOSED = ".T"
 
 
-def weights_of(model: "GlobalForecastingModel") -> "dict[str, torch.Tensor]":
+def weights_of(model: "GlobalForecastingModel") -> Weights:
     """Return a fitted model's weights: a network's state, a regression's coefficients, or texts as bytes.
 
     Raises `KallosError` for other models.
     """
-    import torch
-
     learnt = model.model
-    if isinstance(learnt, torch.nn.Module):
-        # Copies do not share memory with each other, and drop a state dict's metadata.
-        return {name: value.detach().clone().contiguous() for name, value in learnt.state_dict().items()}
-    weights: dict[str, torch.Tensor] = {}
+    if _is_module(learnt):
+        return {name: value.detach().cpu().numpy() for name, value in learnt.state_dict().items()}
+    weights: Weights = {}
     for position, estimator in enumerate(estimators_of(learnt)):
         if hasattr(estimator, "weights"):
-            weights |= {f"{position}.{key}": torch.tensor(value) for key, value in estimator.weights().items()}
+            weights |= {f"{position}.{key}": value for key, value in estimator.weights().items()}
         elif hasattr(estimator, "coef_"):
             by_column = estimator.coef_.ndim == 2 and not estimator.coef_.flags.c_contiguous
             name = f"{position}.coef_{_TRANSPOSED if by_column else ''}"
-            weights[name] = torch.tensor(estimator.coef_.T if by_column else estimator.coef_)
-            weights[f"{position}.intercept_"] = torch.tensor(estimator.intercept_)
+            weights[name] = estimator.coef_.T if by_column else estimator.coef_
+            weights[f"{position}.intercept_"] = np.asarray(estimator.intercept_)
         elif hasattr(estimator, "booster_"):
             text = estimator.booster_.model_to_string(num_iteration=-1).encode()
-            weights[f"{position}.{_TREES}"] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+            weights[f"{position}.{_TREES}"] = np.frombuffer(text, np.uint8)
         else:
             raise KallosError(
                 f"a model must have learnt coefficients or trees, and {type(estimator).__name__} has neither"
@@ -47,11 +50,17 @@ def weights_of(model: "GlobalForecastingModel") -> "dict[str, torch.Tensor]":
     return weights
 
 
+def are_finite(model: "GlobalForecastingModel") -> bool:
+    """Return whether all weights of a fitted model are finite numbers."""
+    return all(bool(np.isfinite(value).all()) for value in weights_of(model).values())
+
+
 def weights_bytes(model: "GlobalForecastingModel") -> bytes:
     """Return a fitted model's weights in the safetensors format, the same bytes for the same weights."""
-    from safetensors.torch import save
+    from safetensors.numpy import save
 
-    return save(weights_of(model))
+    # Safetensors writes memory as it lies.
+    return save({name: np.array(value, order="C") for name, value in weights_of(model).items()})
 
 
 def restore_weights(model: "GlobalForecastingModel", content: bytes, widths: Widths, name: str) -> None:
@@ -59,11 +68,8 @@ def restore_weights(model: "GlobalForecastingModel", content: bytes, widths: Wid
 
     Raises `DataError` if the file contains anything but the weights of such a model.
     """
-    import torch
     from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    from kallos.scoring.training import make_fitted
+    from safetensors.numpy import load
 
     try:
         weights = load(content)
@@ -77,8 +83,10 @@ def restore_weights(model: "GlobalForecastingModel", content: bytes, widths: Wid
             f"{name} must hold the weights of this architecture with these parameters, and does not: "
             f"{shorten(differing, 3)} differ in name, shape or type"
         )
-    if isinstance(model.model, torch.nn.Module):
-        model.model.load_state_dict(weights, strict=True)
+    if _is_module(model.model):
+        from torch import from_numpy
+
+        model.model.load_state_dict({key: from_numpy(value) for key, value in weights.items()}, strict=True)
         return
     for position, estimator in enumerate(estimators_of(model.model)):
         prefix = f"{position}."
@@ -98,27 +106,31 @@ def estimators_of(learnt: Any) -> list[Any]:
     return list(getattr(learnt, "estimators_", [learnt]))
 
 
-def _restore_estimator(estimator: Any, weights: "dict[str, torch.Tensor]") -> None:
+def _is_module(learnt: Any) -> bool:
+    """Return whether what a model has learnt is a network, without importing torch."""
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and isinstance(learnt, torch.nn.Module)
+
+
+def _restore_estimator(estimator: Any, weights: Weights) -> None:
     if hasattr(estimator, "restore"):
-        estimator.restore({key: value.numpy() for key, value in weights.items()})
+        estimator.restore(weights)
         return
     if _TREES not in weights:
         for key, value in weights.items():
             matrix = value.T if key.endswith(_TRANSPOSED) else value
-            setattr(estimator, key.removesuffix(_TRANSPOSED), matrix.numpy() if matrix.ndim else matrix.item())
+            setattr(estimator, key.removesuffix(_TRANSPOSED), matrix if matrix.ndim else matrix.item())
         return
     from lightgbm import Booster
 
-    estimator._Booster = Booster(model_str=bytes(weights[_TREES].numpy()).decode())
+    estimator._Booster = Booster(model_str=weights[_TREES].tobytes().decode())
 
 
-def _kinds(weights: "dict[str, torch.Tensor]") -> dict[str, tuple[object, ...]]:
-    """Return the shape and type of each tensor, regardless of its memory layout; a text has any length."""
-    import torch
-
+def _kinds(weights: Weights) -> dict[str, tuple[object, ...]]:
+    """Return the shape and type of each array, regardless of its memory layout; a text has any length."""
     kinds: dict[str, tuple[object, ...]] = {}
     for key, value in weights.items():
-        tensor = value.T if key.endswith(_TRANSPOSED) else value
-        shape = (tensor.ndim,) if tensor.dtype == torch.uint8 else tuple(tensor.shape)
-        kinds[key.removesuffix(_TRANSPOSED)] = (shape, tensor.dtype)
+        array = value.T if key.endswith(_TRANSPOSED) else value
+        shape = (array.ndim,) if array.dtype == np.uint8 else array.shape
+        kinds[key.removesuffix(_TRANSPOSED)] = (shape, array.dtype)
     return kinds

@@ -1,29 +1,26 @@
 """Worker processes on this machine, replaced if they die or hang, and ended with their parent."""
 
 import logging
-import os
 import queue
-import signal
-from collections.abc import Callable
-from concurrent.futures import Executor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Self, TypeVar
-
-from loky import cpu_count
-from loky.process_executor import ProcessPoolExecutor
 
 from kallos.errors import StudyError, require_callable, require_positive, require_whole
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.job import FoldJob
 from kallos.scoring.machine import machine
 from kallos.scoring.result import FoldResult
+from kallos.scoring.training import libraries_of
+from kallos.workers.forks import Worker, WorkerEndedError, WorkerHangsError
 from kallos.workers.remote import UnfitForFoldError, UnfitWorkerError, with_same_code
-from kallos.workers.watchdog import leave_with_parent
 
 _log = logging.getLogger(__name__)
 
 Done = TypeVar("Done")
+
+# What is computed, what reads a snapshot, and what scales it.
+_OF_EVERY_FOLD = ("kallos.workers.remote", "kallos.scoring.fold", "pyarrow.dataset", "sklearn.decomposition")
 
 
 class WorkerLostError(OSError):
@@ -32,7 +29,15 @@ class WorkerLostError(OSError):
 
 def physical_cores() -> int:
     """Return the number of physical cores that this process may use."""
+    from joblib import cpu_count
+
     return max(1, int(cpu_count(only_physical_cores=True)))
+
+
+def imports_of(architectures: Iterable[str]) -> list[str]:
+    """Return the modules that fits of these architectures import."""
+    own = sorted({module for name in architectures for module in libraries_of(name)})
+    return [*_OF_EVERY_FOLD, *own]
 
 
 def trying_again(work: Callable[[FoldJob], Done], job: FoldJob, retries: int) -> Done:
@@ -53,9 +58,9 @@ def note_another_try(lost: WorkerLostError) -> None:
 class FoldPool:
     """A fixed number of worker processes, each started with its first fold.
 
-    Each has its own executor, so that a process that dies, or hangs for longer than `fold_timeout` seconds, costs only
-    its own fold. `retries` is the number of retries for a lost fold. Leaving the context ends the processes; if this
-    process is killed, they end themselves within seconds.
+    A process that dies, or hangs for longer than `fold_timeout` seconds, costs only its own fold. `retries` is the
+    number of retries for a lost fold. Leaving the context ends the processes; if this process is killed, they end
+    themselves within seconds.
     """
 
     def __init__(
@@ -74,9 +79,10 @@ class FoldPool:
         self._fold_timeout = fold_timeout
         self._retries = retries
         self._evaluate = evaluate
-        self._free: queue.SimpleQueue[Executor] = queue.SimpleQueue()
+        # None is a process that has yet to be started.
+        self._free: queue.SimpleQueue[Worker | None] = queue.SimpleQueue()
         for _ in range(workers):
-            self._free.put(_one_process())
+            self._free.put(None)
 
     def evaluate(self, job: FoldJob) -> FoldResult:
         """Evaluate a fold in the next free process and wait for it.
@@ -91,58 +97,36 @@ class FoldPool:
         return trying_again(partial(self._run_once, work), job, self._retries)
 
     def _run_once(self, work: Callable[[FoldJob], Done], job: FoldJob) -> Done:
-        process = self._free.get()
+        worker = self._free.get()
         try:
-            # A process that starts late loads the code as it is then.
-            done = process.submit(with_same_code, work, job, job.fingerprint, machine())
-            try:
-                return done.result(self._fold_timeout)
-            except TimeoutError:
-                if done.done():
-                    return done.result()
-                process = _replaced(process)
-                raise WorkerLostError(
-                    f"a fold must end within `fold_timeout`, and {job.name} did not in {self._fold_timeout:g} s"
-                ) from None
+            if worker is None:
+                worker = Worker(imports_of([job.fit.model_name]), self._fold_timeout)
+            # A process that starts late may load the code as it is then.
+            return worker.run(with_same_code, work, job, job.fingerprint, machine(), timeout=self._fold_timeout)
         except (UnfitForFoldError, UnfitWorkerError) as why:
             raise StudyError(
                 f"code must not change during a run, and a later worker process loaded other code for {job.name}: "
                 f"{why}; finished folds are kept: run the same command again to use the current code"
             ) from None
-        # Lightning turns a SIGTERM into an exit.
-        except (BrokenProcessPool, SystemExit):
-            process = _replaced(process)
+        except WorkerHangsError:
+            worker = None
+            raise WorkerLostError(
+                f"a fold must end within `fold_timeout`, and {job.name} did not in {self._fold_timeout:g} s"
+            ) from None
+        except WorkerEndedError:
+            worker = None
             raise WorkerLostError(
                 f"the worker process of {job.name} was killed, perhaps because memory ran out (fewer `workers` need "
                 f"less)"
             ) from None
         finally:
-            self._free.put(process)
+            self._free.put(worker)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         while not self._free.empty():
-            self._free.get().shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
-
-
-def _one_process() -> Executor:
-    executor: Executor = ProcessPoolExecutor(
-        max_workers=1,
-        initializer=_begin_worker,
-        initargs=(os.getpid(),),
-        env={"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    )
-    return executor
-
-
-def _replaced(process: Executor) -> Executor:
-    process.shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
-    return _one_process()
-
-
-def _begin_worker(parent: int) -> None:
-    leave_with_parent(parent)
-    # Ctrl-C in a terminal reaches the whole process group, and the parent ends the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+            worker = self._free.get()
+            if worker is not None:
+                worker.end()

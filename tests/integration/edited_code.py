@@ -15,6 +15,7 @@ from kallos.errors import StudyError
 from kallos.study.events import Event, TrialFinished
 from kallos.tuner import run_tuning
 from kallos.workers.processes import FoldPool
+from tests.processes import workers_of
 from tests.samples import small_plan
 
 
@@ -24,9 +25,7 @@ def edit(folder: Path, old: str, new: str) -> None:
 
 
 def end_workers() -> None:
-    workers = [
-        child for child in psutil.Process().children(recursive=True) if "popen_loky" in " ".join(child.cmdline())
-    ]
+    workers = workers_of(psutil.Process())
     for worker in workers:
         worker.kill()
     psutil.wait_procs(workers)

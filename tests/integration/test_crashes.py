@@ -31,6 +31,7 @@ from kallos.study.record import open_record
 from kallos.study.trials import WarmStart
 from kallos.tuner import run_tuning
 from kallos.workers.processes import FoldPool, WorkerLostError
+from tests.processes import workers_of
 from tests.samples import by_parameters, make_features, small_job, small_plan, small_spec
 
 FLOW_PROCESS = Path(__file__).with_name("flow_process.py")
@@ -140,8 +141,7 @@ def test_a_killed_worker_costs_one_retry_of_one_fold(tmp_path):
     flow = Flow(tmp_path / "flow", RunSpec(workers=WORKERS))
     process = flow.start()
     wait_until(lambda: len(flow.fits()) >= 6, process)
-    # Nothing but fits runs in a process whose command line is loky's.
-    workers = [child for child in children_of(process) if "loky.backend.popen_loky" in " ".join(child.cmdline())]
+    workers = workers_of(psutil.Process(process.pid))
     assert len(workers) == WORKERS
     workers[0].kill()
     said, _ = process.communicate(timeout=120)

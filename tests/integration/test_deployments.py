@@ -137,7 +137,10 @@ def process_of(flow_run: str) -> psutil.Process:
     for process in psutil.process_iter(["environ", "cmdline"]):
         environment = process.info["environ"] or {}
         started = " ".join(process.info["cmdline"] or [])
-        if environment.get("PREFECT__FLOW_RUN_ID") in (flow_run, flow_run.replace("-", "")) and "loky" not in started:
+        if (
+            environment.get("PREFECT__FLOW_RUN_ID") in (flow_run, flow_run.replace("-", ""))
+            and "kallos.workers.forks" not in started
+        ):
             return process
     raise AssertionError(f"no process of the run {flow_run}")
 
