@@ -48,6 +48,7 @@ def make_features(n_rows: int = 400, *, seed: int = 0, start: str = "2020-01-01"
 
 
 SMALL: dict[str, Any] = {
+    "model_name": "gru",
     "data": {"asset_id": "ABC"},
     "folds": {"n_folds": 2, "window": 40},
     "training": {"max_epochs": 2},

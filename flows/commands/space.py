@@ -13,7 +13,7 @@ from kallos.architectures.losses import MSE
 from kallos.architectures.study_space import StudySpace
 from kallos.errors import UsageError
 from kallos.specs.files import read_study_file
-from kallos.specs.study import parse_space
+from kallos.specs.study import TuneSpec, parse_space
 
 
 def space(
@@ -21,7 +21,7 @@ def space(
         str | None,
         Parameter(
             help="Architectures, separated by commas; 'auto' for all, or a custom module:NAME. [default: those of the "
-            "study file, or else gru]"
+            "study file, or else lightgbm,ridge]"
         ),
     ] = None,
     /,
@@ -37,7 +37,8 @@ def space(
     if as_toml and as_json:
         raise UsageError("space prints one format: give --toml or --json, not both")
     values = read_study_file(study) if study else {}
-    name, tables = model_name or values.get("model_name", "gru"), values.get("space", {})
+    name = model_name or values.get("model_name", TuneSpec.model_fields["model_name"].default)
+    tables = values.get("space", {})
     training = values.get("training", {})
     if not (isinstance(name, str) and isinstance(tables, dict) and isinstance(training, dict)):
         raise UsageError(f"model_name must be text, and space and training must be tables: correct {study}")
