@@ -19,11 +19,6 @@ from kallos.study.budget import Budget, BudgetSpentError
 from kallos.study.result import TuningResult
 
 
-def weighs_columns(run: RunSpec) -> bool:
-    """Return whether a run measures which columns matter: it needs processes of this machine."""
-    return run.column_importance and run.executor != "dask"
-
-
 @task(cache_policy=NO_CACHE)
 def weigh_columns(
     plan: StudyPlan, result: TuningResult, folder: str, run: RunSpec, pools: Pools, budget: Budget
@@ -54,7 +49,7 @@ def columns_or_why_not(
     """Return what the columns are worth, or why that is not known; failures are warnings, as the result is written."""
     if not run.column_importance:
         return None, "the run left it out (`column_importance` false)"
-    if not weighs_columns(run):
+    if not run.weighs_columns:
         return None, "a coordinator of a cluster fits nothing: run the finished study again without it"
     try:
         found: ColumnImportance = weigh_columns(plan, result, folder, run, as_it_is(pools), as_it_is(budget))

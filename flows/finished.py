@@ -45,7 +45,7 @@ def what_is_known(plan: StudyPlan, run: RunSpec, results: str) -> Known | None:
     """
     if run.refresh_cache:
         return None
-    document = whole_document(plan, results, columns=run.columns)
+    document = whole_document(plan, results, columns=run.weighs_columns)
     # A run may try failed trials again.
     if document is None or document.n_failed or document.versions != installed_versions():
         return None
@@ -56,7 +56,7 @@ def what_is_known(plan: StudyPlan, run: RunSpec, results: str) -> Known | None:
     # A run makes the study the latest, and puts an evaluation into its report.
     if not is_latest(finished.result, results) or find_evaluation(finished.result, results) is not None:
         return None
-    columns = read_columns(finished.result, study_folder(results, plan.study_name)) if run.columns else None
+    columns = read_columns(finished.result, study_folder(results, plan.study_name)) if run.weighs_columns else None
     return Known(tuple(events), finished.result, document.evidence, columns)
 
 

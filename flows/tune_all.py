@@ -7,7 +7,6 @@ import httpx
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
-from flows.columns import weighs_columns
 from flows.server.arguments import results_folder
 from flows.session import BoardChanged, handing_over, keeping_rows, prepare, reader, session, sharing_pools
 from flows.tune import tune
@@ -110,7 +109,7 @@ def _run(studies: Sequence[TuneSpec], run: RunSpec, output_dir: str | None, fold
             prepared = entry = None
             with suppress(Exception):  # The study's own run reports what is wrong.
                 prepared = prepare(reader(), spec)
-                entry = None if run.refresh_cache else _finished(prepared.plan, folder, columns=weighs_columns(run))
+                entry = None if run.refresh_cache else _finished(prepared.plan, folder, columns=run.weighs_columns)
             if entry is None:
                 with handing_over(prepared):
                     entry = _run_here(spec, run, output_dir)

@@ -39,6 +39,11 @@ class RunSpec(Spec):
         None, description="Address of the Dask scheduler (tcp://host:8786); default: KALLOS_DASK_ADDRESS."
     )
 
+    @property
+    def weighs_columns(self) -> bool:
+        """Whether a run measures which columns matter: it needs processes of this machine."""
+        return self.column_importance and self.executor != "dask"
+
     @model_validator(mode="after")
     def _address_is_used(self) -> Self:
         if self.dask_address is not None and self.executor != "dask":

@@ -70,7 +70,7 @@ class Worker:
         Raises `WorkerEndedError` if the process ends, `WorkerHangsError` if it has not answered after so many seconds,
         and the errors of the work. Only with the last can it go on.
         """
-        error, where, result = pickle.loads(self._answer(cloudpickle.dumps((work, arguments)), timeout))
+        error, where, result = pickle.loads(self._answer(_pickled((work, arguments)), timeout))
         if error is not None:
             raise error from _RaisedInWorkerError(where)
         done: Done = result
@@ -226,13 +226,19 @@ def _outcome(asked: bytes) -> bytes:
     """Do work, and return its error, where it was raised, and its result."""
     try:
         work, arguments = pickle.loads(asked)
-        return cloudpickle.dumps((None, None, work(*arguments)))
+        return _pickled((None, None, work(*arguments)))
     except Exception as error:
         where = f"\n{traceback.format_exc()}"
         try:
-            return cloudpickle.dumps((error, where, None))
+            return _pickled((error, where, None))
         except Exception:
             return pickle.dumps((RuntimeError(f"{type(error).__name__}: {error}"), where, None))
+
+
+def _pickled(content: object) -> bytes:
+    # Functions of a script go by value.
+    pickled: bytes = cloudpickle.dumps(content)
+    return pickled
 
 
 def _leave_at_hang_up(descriptor: int) -> None:

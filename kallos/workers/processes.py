@@ -102,7 +102,8 @@ class FoldPool:
             if worker is None:
                 worker = Worker(imports_of([job.fit.model_name]), self._fold_timeout)
             # A process that starts late may load the code as it is then.
-            return worker.run(with_same_code, work, job, job.fingerprint, machine(), timeout=self._fold_timeout)
+            done: Done = worker.run(with_same_code, work, job, job.fingerprint, machine(), timeout=self._fold_timeout)
+            return done
         except (UnfitForFoldError, UnfitWorkerError) as why:
             raise StudyError(
                 f"code must not change during a run, and a later worker process loaded other code for {job.name}: "
