@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import choosing, lean_fits, scaling
+from benchmarks import choosing, gru, lean_fits, scaling
 from benchmarks.flow_run import result_of_error, trivial_result
 from benchmarks.studies import rmse_of
 from kallos.cache import FoldCache
@@ -26,6 +26,15 @@ def test_the_smallest_run_of_the_simulation_of_choosing_fills_its_tables(capsys,
     choosing.main()
     shown = capsys.readouterr().out
     assert shown.count("independent") == 3
+    assert "nan" not in shown
+
+
+def test_the_smallest_run_of_the_compiled_gru_fills_its_table(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["benchmarks.gru", "1"])
+    monkeypatch.setattr(gru, "CASES", [(2, 3, 4, 2)])
+    gru.main()
+    shown = capsys.readouterr().out
+    assert "2 x 3 x 4 x 2" in shown
     assert "nan" not in shown
 
 
