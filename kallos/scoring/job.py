@@ -21,7 +21,7 @@ from kallos.specs.study import TrainingSpec, TuneSpec
 from kallos.storage import json_sha256
 
 # Raise this whenever a change to preparation, training or forecasting changes a bit of a forecast, or of its file.
-EVALUATION_VERSION = 4
+EVALUATION_VERSION = 5
 
 
 @dataclass(frozen=True)

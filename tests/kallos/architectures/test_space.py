@@ -194,6 +194,7 @@ def test_all_faults_are_told_at_once():
     with pytest.raises(UsageError, match=r"space\.lr\.low .*; space\.gru\.dropout\.high .*; n_trials"):
         parse_tune_spec(
             {
+                "model_name": "gru",
                 "data": {"asset_id": "BTC"},
                 "space": {"lr": {"low": "a"}, "gru": {"dropout": {"high": "b"}}},
                 "n_trials": 0,

@@ -10,6 +10,7 @@ from kallos.models.forecasting import forecast_windows
 from kallos.models.manifest import Choice
 from kallos.models.trainer import choose, train
 from kallos.scoring.fold import evaluate_fold, fit_fold, forecasts_of
+from kallos.scoring.loop import NetworkTrainer
 from kallos.scoring.training import quiet_single_thread
 from kallos.study.again import plan_again
 from kallos.study.choice import Member
@@ -76,12 +77,12 @@ def test_median_epochs_train_on_every_row_without_looking_at_a_loss(study):
     model = small_model(study, seeds=1, refit="median-epochs")
     number = round(float(np.median(epochs)))
     assert [member.best_epoch for member in model.manifest.members] == [number]
-    # The same by Darts alone.
+    # The same by Darts' own `fit`.
     n_rows = len(study.rows)
     whole = prepare_darts_timeseries(study.rows, Fold(0, 0, n_rows, n_rows, n_rows), study.best.spec.features)
     plain = create_model("gru", study.best.best_params, max_epochs=number, seed=study.best.spec.seed)
     with quiet_single_thread():
-        plain.fit(whole.target, past_covariates=whole.past_covariates, verbose=False)
+        plain.fit(whole.target, past_covariates=whole.past_covariates, trainer=NetworkTrainer(plain))
     weights = model.members[0].model.model.state_dict()
     assert all(value.equal(weights[name]) for name, value in plain.model.state_dict().items())
 
@@ -104,7 +105,9 @@ def test_rows_that_the_study_did_not_see_train_nothing(study):
 
 
 def test_what_the_file_does_not_have_is_refused_with_what_to_do(study):
-    assert choose(study.best) == choose(study.best, "best")
+    assert "ensemble" in (choose(study.best).note or "")
+    assert choose(study.best, "best").note is None
+    assert choose(study.best).members == choose(study.best, "best").members
     assert choose(study.best).members == (Member(trial=0, params=study.best.best_params, weight=1.0),)
     for how, wanted in (("simplest", "simplest trial"), ("ensemble", "ensemble")):
         with pytest.raises(UsageError, match=f"the study's file has no {wanted}: .*; set `choose` to best"):

@@ -9,7 +9,7 @@ from kallos.scoring.job import FitSpec
 from kallos.specs.study import parse_space, parse_tune_spec
 from tests.samples import small_plan
 
-ONE = {"data": {"asset_id": "A"}}
+ONE = {"model_name": "gru", "data": {"asset_id": "A"}}
 LOGS = {"features": {"target": "log_range", "target_transform": "log"}}
 
 
