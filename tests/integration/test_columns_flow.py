@@ -27,8 +27,12 @@ RUN = RunSpec(workers=2)
 
 
 def run_by(monkeypatch, run) -> None:
-    """Evaluate folds in this process, and do all other work by a function."""
-    pool = SimpleNamespace(evaluate=evaluate_fold, run=run)
+    """Weigh columns by a function, and do all other work in this process."""
+
+    def run_columns(work, job):
+        return run(work, job) if job.name.startswith("columns-") else work(job)
+
+    pool = SimpleNamespace(evaluate=evaluate_fold, run=run_columns)
     monkeypatch.setattr(flows.places, "FoldPool", lambda *_, **__: nullcontext(pool))
 
 
