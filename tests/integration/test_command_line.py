@@ -90,13 +90,13 @@ def test_tune_writes_the_best_parameters_and_shows_them_beside_baseline(environm
     done = run(environment, "tune", "--asset-id", "ABC", "--end-date", "2023-02-20", *SMALL, "--output-dir", "out")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    path = Path(environment["HOME"]) / "out" / "gru_ABC_best_params.json"
+    path = Path(environment["HOME"]) / "out" / "lightgbm+ridge_ABC_best_params.json"
     document = json.loads(path.read_text())
     assert document["data"]["end"] == "2023-02-20T00:00:00"
     assert document["folds"][0]["validation_start"] == "2022-10-01T00:00:00"
     # 383 rows hold six whole windows of 60 from the first row on, and a current one of 23.
     assert document["current_fold"]["n_forecasts"] == 23
-    assert "written to out/gru_ABC_best_params.json" in done.stdout
+    assert "written to out/lightgbm+ridge_ABC_best_params.json" in done.stdout
     assert f"all files of this study: out/{document['study']}\n" in done.stdout
     assert f"{document['best_value']:.6g}" in done.stdout
     assert f"{document['baseline_value']:.6g}" in done.stdout

@@ -27,6 +27,7 @@ from tests.integration.prefect_machine import ROOT, PrefectMachine
 from tests.samples import make_features
 
 ABC = {
+    "model_name": "gru",
     "data": {"asset_id": "ABC", "features_table": "small"},
     "folds": {"n_folds": 2, "window": 40},
     "training": {"max_epochs": 1},
@@ -322,7 +323,7 @@ def test_no_secret_is_in_logs_states_artifacts_or_parameters(machine, secret_poo
 
 def test_a_study_is_served_without_a_work_pool(machine):
     (machine.folder / "small.toml").write_text(
-        'n_trials = 1\nseed = 5\n[data]\nasset_id = "ABC"\nfeatures_table = "small"\n'
+        'model_name = "gru"\nn_trials = 1\nseed = 5\n[data]\nasset_id = "ABC"\nfeatures_table = "small"\n'
         "[folds]\nn_folds = 1\nwindow = 40\n[training]\nmax_epochs = 1\n"
     )
     serve = ["kallos-run", "serve", "small.toml", "--cron", "30 4 * * *", "--timezone", "Europe/Berlin"]

@@ -105,8 +105,8 @@ def owner(reader: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server
     shutil.copytree(reader, folder)
     with place(folder):
         run_command("tune", "--asset-id", "BTC", "--holdout", "2", small=True)
-        run_command("train", "--params-file", "kallos-results/gru_BTC_best_params.json", small=True)
-        run_command("evaluate", "--model", "kallos-results/models/gru-BTC-...")
+        run_command("train", "--params-file", "kallos-results/lightgbm+ridge_BTC_best_params.json", small=True)
+        run_command("evaluate", "--model", "kallos-results/models/lightgbm+ridge-BTC-...")
     return folder
 
 
@@ -240,15 +240,18 @@ def run_command(*words: str, small: bool = False) -> None:
 def meant(word: str) -> str:
     """Return a word with the hash of a model or study that is here in place of the page's, or of its dots."""
     folder, name = os.path.split(word)
-    shown = re.fullmatch(r"(?:(\w+-\w+)-)?(?:[0-9a-f]{16}|\.\.\.)", name)
+    shown = re.fullmatch(r"(?:([\w+]+)-(\w+)-)?(?:[0-9a-f]{16}|\.\.\.)", name)
     if not shown:
         return word
-    if folder or not shown[1]:
-        found = next(Path(folder or "kallos-results/models").glob(f"{shown[1] or ''}*-" + "[0-9a-f]" * 16))
+    architectures, asset = shown.groups(default="")
+    if folder or not asset:
+        # A model is named by the architectures of its members, which may be some of the study's.
+        found = next(Path(folder or "kallos-results/models").glob(f"*{asset}-" + "[0-9a-f]" * 16))
         return str(found)
     with sqlite3.connect(".kallos/studies.db") as database:
         (found,) = database.execute(
-            "SELECT study_name FROM studies WHERE study_name LIKE ? ORDER BY study_id DESC", (f"{shown[1]}-%",)
+            "SELECT study_name FROM studies WHERE study_name LIKE ? ORDER BY study_id DESC",
+            (f"{architectures}-{asset}-%",),
         ).fetchone()
     return found
 

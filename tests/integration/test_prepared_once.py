@@ -29,6 +29,7 @@ pytestmark = [
 ]
 
 STUDY = """
+model_name = "gru"
 n_trials = 1
 data = {asset_id = "ABC"}
 folds = {n_folds = 2, window = 40}

@@ -8,7 +8,20 @@ from kallos.features.store import FeatureStore
 from tests.integration.prefect_machine import PrefectMachine
 from tests.samples import make_features
 
-TUNE = ["kallos-run", "tune", "--asset-id", "ABC", "--n-folds", "2", "--window", "40", "--max-epochs", "1"]
+TUNE = [
+    "kallos-run",
+    "tune",
+    "--asset-id",
+    "ABC",
+    "--model-name",
+    "gru",
+    "--n-folds",
+    "2",
+    "--window",
+    "40",
+    "--max-epochs",
+    "1",
+]
 
 
 @pytest.fixture
