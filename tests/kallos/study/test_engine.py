@@ -548,7 +548,7 @@ def test_a_kill_while_trials_are_forgotten_loses_no_other_trial(tmp_path, postgr
 
 def test_a_record_in_memory_forgets_as_one_on_disk_does(tmp_path):
     plan = a_plan(tmp_path, n_trials=7)
-    record = StudyRecord.in_memory(plan)
+    record = StudyRecord()
     run_tuning(plan, evaluate=by_parameters, record=record)
     before = [trial.ended.value for trial in record.trials()]
     record.forget_from(4)
@@ -629,7 +629,7 @@ def test_no_name_of_an_asset_leads_out_of_the_storages_folder(tmp_path):
 
 def test_a_record_in_memory_serves_where_none_is_given(tmp_path):
     plan = a_plan(tmp_path)
-    record = StudyRecord.in_memory(plan)
+    record = StudyRecord()
     first = run_tuning(plan, evaluate=by_parameters, record=record)
     assert run_tuning(plan, evaluate=refuse, record=record) == first
 
