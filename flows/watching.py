@@ -17,7 +17,7 @@ from kallos.study.lines import log_lines
 
 RunLogger = Logger | LoggerAdapter[Any]
 
-_SECONDS_BETWEEN_UPDATES = 1.0
+_SECONDS_BETWEEN_UPDATES = 5.0
 
 
 def trial_log(logger: RunLogger, plan: StudyPlan) -> FlowWatcher:
