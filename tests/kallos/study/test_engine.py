@@ -23,7 +23,7 @@ from kallos.study.budget import Budget, BudgetSpentError
 from kallos.study.events import FoldScored, StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening, run_summary
 from kallos.study.pruning import PRUNERS
-from kallos.study.record import StudyRecord, check_record, open_record
+from kallos.study.record import StudyRecord, check_record, open_record, parse_storage_url
 from kallos.study.trials import WarmStart
 from kallos.tuner import forget, run_tuning
 from tests.samples import by_parameters, make_features, small_plan
@@ -597,7 +597,8 @@ def test_a_database_records_what_memory_does(tmp_path, postgres_url, backend):
             assert getattr(each.ended, part) == getattr(same.ended, part)
         assert each.ended.user_attrs == json.loads(json.dumps(same.ended.user_attrs))
     # Optuna reads the tables, too.
-    study = optuna.load_study(study_name=plan.study_name, storage=url)
+    storage = parse_storage_url(url).render_as_string(hide_password=False)
+    study = optuna.load_study(study_name=plan.study_name, storage=storage)
     assert [trial.number for trial in study.trials] == list(range(24))
     assert [trial.state for trial in study.trials] == [trial.ended.state for trial in in_memory.trials()]
     assert all(trial.datetime_start <= trial.datetime_complete for trial in study.trials)
