@@ -17,7 +17,7 @@ from kallos.study.lines import log_lines
 
 RunLogger = Logger | LoggerAdapter[Any]
 
-_SECONDS_BETWEEN_UPDATES = 1.0
+_SECONDS_BETWEEN_UPDATES = 5.0
 
 
 def trial_log(logger: RunLogger, plan: StudyPlan) -> FlowWatcher:
@@ -56,7 +56,7 @@ class ProgressArtifact:
                 self._artifacts.store(update_progress_artifact, self._id, progress=progress)
 
     def _is_due(self, number: int) -> bool:
-        """Return whether to update the artifact: after the last trial, and otherwise at most once a second."""
+        """Return whether to update the artifact: after the last trial, and otherwise seldom."""
         now = time.monotonic()
         due = number + 1 == self._n_trials or now - self._updated >= _SECONDS_BETWEEN_UPDATES
         self._updated = now if due else self._updated

@@ -156,7 +156,7 @@ def run_study(
     budget = budget or Budget()
     evaluate = through(budget.within(evaluate))
     with quiet_optuna():
-        study = _Study(plan, record or StudyRecord.in_memory(plan), more_trials, watcher)
+        study = _Study(plan, record or StudyRecord(), more_trials, watcher)
         with FoldQueue(evaluate, workers, has_room) as folds:
             try:
                 study.run(folds, workers)

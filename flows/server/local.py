@@ -87,7 +87,15 @@ def _serve(listener_fd: int, parent: int) -> None:
     leave_with_parent(parent)
     import uvicorn
 
-    uvicorn.run("prefect.server.api.server:create_app", factory=True, fd=listener_fd, log_level="error", lifespan="on")
+    uvicorn.run(
+        "prefect.server.api.server:create_app",
+        factory=True,
+        fd=listener_fd,
+        log_level="error",
+        lifespan="on",
+        # Each task run sends three events, and compressing them takes longer than sending them to the same machine.
+        ws_per_message_deflate=False,
+    )
 
 
 if __name__ == "__main__":

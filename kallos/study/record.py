@@ -5,14 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import URL
@@ -25,6 +23,7 @@ from kallos.scoring.score import FoldScore
 from kallos.specs.metrics import metric_of
 from kallos.specs.study import TuneSpec
 from kallos.study.locks import IfRunning, TakenOverError, study_lock
+from kallos.study.tables import end_trial, insert_trial, remove_trials
 from kallos.study.trials import SCORES, StudyTrial, WarmStart
 
 _log = logging.getLogger(__name__)
@@ -39,38 +38,58 @@ _FAMILY, _UNTIL = "family", "validation_end"
 _ENDED_ATTRS = "attrs_while_running"
 # Pauses between tries in seconds, long enough for a database to restart.
 _PAUSES = (1, 1, 2, 4, 8, 16, 30)
-_IN_MEMORY = URL.create("sqlite")
 
 
 class StudyRecord:
-    """The trials of one study, in Optuna's tables, so that Optuna's tools can show them.
+    """The trials of one study, in memory.
 
-    A trial is written when its parameters are drawn, and again when it ends. The next run continues the trials that a
-    killed run left pending.
+    A trial is written when its parameters are drawn, and again when it ends. The next run continues the trials that
+    were left pending.
     """
+
+    def __init__(self) -> None:
+        self._trials: list[StudyTrial] = []
+
+    @property
+    def warm_start(self) -> WarmStart:
+        """Parameters that the first trials take instead of drawing them, fixed when the study was created."""
+        return WarmStart()
+
+    def trials(self) -> list[StudyTrial]:
+        """Return all trials by number."""
+        return list(self._trials)
+
+    def begin(self, number: int, begun: FrozenTrial) -> None:
+        """Write a trial whose parameters were drawn."""
+        self._trials.append(StudyTrial(begun))
+
+    def end(self, number: int, begun: FrozenTrial, ended: FrozenTrial) -> None:
+        """Write how a trial has ended."""
+        self._trials[number] = StudyTrial(begun, ended)
+
+    def forget_from(self, first: int) -> None:
+        """Remove the trials from this number on, all or none; the warm start stays."""
+        del self._trials[first:]
+
+
+class DatabaseRecord(StudyRecord):
+    """The trials of one study, in Optuna's tables, so that Optuna's tools can show them."""
 
     def __init__(
         self,
-        storage: BaseStorage,
+        storage: optuna.storages.RDBStorage,
         study_id: int,
-        url: URL = _IN_MEMORY,
+        url: URL,
         *,
-        guard: Callable[[], None] = lambda: None,
-        pauses: tuple[float, ...] = (),
+        guard: Callable[[], None],
+        pauses: tuple[float, ...],
     ) -> None:
-        self._kept_in = storage
-        self._storage = optuna.storages.get_storage(storage)
+        self._storage = storage
         self._study_id = study_id
         self._url = url
         self._guard = guard
         self._pauses = pauses
         self._trial_ids: list[int] = []
-
-    @classmethod
-    def in_memory(cls, plan: StudyPlan) -> "StudyRecord":
-        """Return a record in memory."""
-        storage = optuna.storages.InMemoryStorage()
-        return cls(storage, storage.create_new_study(_directions(plan.spec), plan.study_name))
 
     @property
     def warm_start(self) -> WarmStart:
@@ -84,47 +103,34 @@ class StudyRecord:
         return [_read(trial, n_objectives) for trial in self._persistently(lambda _: self._all_trials())]
 
     def begin(self, number: int, begun: FrozenTrial) -> None:
-        """Write a trial whose parameters were drawn."""
-        self._persistently(partial(self._write_anew, number, begun))
-
-    def end(self, number: int, begun: FrozenTrial, ended: FrozenTrial) -> None:
-        """Write how a trial has ended; its intermediate values are part of its scores, and not written twice."""
-        noted = {key: value for key, value in ended.system_attrs.items() if key not in begun.system_attrs}
-        attrs = {key: value for key, value in ended.user_attrs.items() if key not in begun.user_attrs}
-        trial_id = self._trial_ids[number]
+        """Write a trial whose parameters were drawn, in one transaction."""
 
         def write(again: bool) -> None:
-            if again and self._storage.get_trial(trial_id).state.is_finished():
-                return
-            for key, value in {**attrs, **({_ENDED_ATTRS: noted} if noted else {})}.items():
-                self._storage.set_trial_user_attr(trial_id, key, value)
-            self._storage.set_trial_state_values(trial_id, ended.state, ended.values)
+            if again:
+                self._all_trials()
+            if len(self._trial_ids) == number:
+                self._trial_ids.append(insert_trial(self._storage, self._study_id, number, begun))
 
         self._persistently(write)
 
+    def end(self, number: int, begun: FrozenTrial, ended: FrozenTrial) -> None:
+        """Write how a trial has ended, in one transaction.
+
+        Its intermediate values are part of its scores, and not written twice.
+        """
+        noted = {key: value for key, value in ended.system_attrs.items() if key not in begun.system_attrs}
+        attrs = {key: value for key, value in ended.user_attrs.items() if key not in begun.user_attrs}
+        attrs |= {_ENDED_ATTRS: noted} if noted else {}
+        self._persistently(lambda _: end_trial(self._storage, self._trial_ids[number], ended, attrs))
+
     def forget_from(self, first: int) -> None:
         """Remove the trials from this number on, all or none; the warm start stays."""
-        self._persistently(lambda _: self._remove_from(first))
 
-    def _remove_from(self, first: int) -> None:
-        if isinstance(self._kept_in, optuna.storages.RDBStorage):
-            _remove_trials(self._kept_in.engine, self._study_id, first)
-            # A new storage does not have them in its cache.
-            self._storage = optuna.storages.get_storage(self._kept_in)
-        else:
-            kept, name = self._all_trials()[:first], self._storage.get_study_name_from_id(self._study_id)
-            directions = self._storage.get_study_directions(self._study_id)
-            self._storage.delete_study(self._study_id)
-            self._study_id = self._storage.create_new_study(directions, name)
-            for trial in kept:
-                self._storage.create_new_trial(self._study_id, trial)
-        self._all_trials()
-
-    def _write_anew(self, number: int, trial: FrozenTrial, again: bool) -> None:
-        if again:
+        def remove(_: bool) -> None:
+            remove_trials(self._storage, self._study_id, first)
             self._all_trials()
-        if len(self._trial_ids) == number:
-            self._trial_ids.append(self._storage.create_new_trial(self._study_id, trial))
+
+        self._persistently(remove)
 
     def _all_trials(self) -> list[FrozenTrial]:
         trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
@@ -188,7 +194,7 @@ def open_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "w
     lock = study_lock(url, plan.study_name)
     with must_answer(url), lock.held(if_running), opened_storage(url) as storage:
         study_id = _open_study(storage, plan)
-        yield StudyRecord(storage, study_id, url, guard=lock.ensure, pauses=() if is_file else _PAUSES)
+        yield DatabaseRecord(storage, study_id, url, guard=lock.ensure, pauses=() if is_file else _PAUSES)
 
 
 def check_record(storage_url: str, plan: StudyPlan, *, if_running: IfRunning = "wait") -> None:
@@ -345,25 +351,6 @@ def _warm_start(storage: optuna.storages.RDBStorage, plan: StudyPlan) -> WarmSta
             params = tuple(plan.fitting(trial.params) for trial in best[: plan.spec.warm_start])
             return WarmStart(study=latest.study_name, params=params)
     return WarmStart()
-
-
-def _remove_trials(engine: sqlalchemy.Engine, study_id: int, first: int) -> None:
-    """Remove a study's trials from this number on from all of Optuna's tables, in one transaction.
-
-    Optuna can only delete whole studies, and a kill while rewriting one would lose trials.
-    """
-    schema = sqlalchemy.MetaData()
-    schema.reflect(engine, only=lambda name, _: name == "trials" or name.startswith("trial_"), resolve_fks=False)
-    trials = schema.tables["trials"]
-    gone = sqlalchemy.select(trials.c.trial_id).where(trials.c.study_id == study_id, trials.c.number >= first)
-    of_trials = [
-        table
-        for table in schema.tables.values()
-        if any(key.target_fullname == "trials.trial_id" for key in table.foreign_keys)
-    ]
-    with engine.begin() as connection:
-        for table in (*of_trials, trials):
-            connection.execute(table.delete().where(table.c.trial_id.in_(gone)))
 
 
 def _read(trial: FrozenTrial, n_objectives: int) -> StudyTrial:

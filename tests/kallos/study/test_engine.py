@@ -1,5 +1,6 @@
 """Exactness: the same study whatever the workers, the order in which folds end, the kills and the storage."""
 
+import json
 import multiprocessing
 import os
 import random
@@ -22,7 +23,7 @@ from kallos.study.budget import Budget, BudgetSpentError
 from kallos.study.events import FoldScored, StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening, run_summary
 from kallos.study.pruning import PRUNERS
-from kallos.study.record import StudyRecord, check_record, open_record
+from kallos.study.record import StudyRecord, check_record, open_record, parse_storage_url
 from kallos.study.trials import WarmStart
 from kallos.tuner import forget, run_tuning
 from tests.samples import by_parameters, make_features, small_plan
@@ -546,9 +547,66 @@ def test_a_kill_while_trials_are_forgotten_loses_no_other_trial(tmp_path, postgr
     assert [trial.value for trial in recorded()] == [trial.value for trial in before]
 
 
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+def test_a_kill_while_trials_are_recorded_leaves_each_whole_or_not_there(tmp_path, postgres_url, backend):
+    url, plan = urls(tmp_path, postgres_url)[backend], a_plan(tmp_path, n_trials=2, seed=901)
+    whole, forked, left = run_tuning(plan, evaluate=by_parameters), multiprocessing.get_context("fork"), []
+    while True:
+        with open_record(url, plan) as record:
+            record.forget_from(0)
+        child = forked.Process(target=record_and_be_killed, args=(url, plan, len(left) + 1))
+        child.start()
+        child.join(60)
+        assert child.exitcode in (0, -signal.SIGKILL)
+        with open_record(url, plan) as record:
+            trials = record.trials()
+        for trial, same in zip(trials, whole.trials, strict=False):
+            assert trial.begun.user_attrs["params"] == same.params
+            assert trial.ended is None or (trial.ended.values, trial.n_scored) == ([same.value], 3)
+        left.append([trial.ended is not None for trial in trials])
+        if child.exitcode == 0:
+            break
+    # Two transactions a trial, with a commit each.
+    assert sorted(left) == left
+    assert [state for state, after in zip(left, [*left[1:], None], strict=True) if state != after] == [
+        [],
+        [False],
+        [True],
+        [True, False],
+        [True, True],
+    ]
+
+
+def record_and_be_killed(url, plan, write: int) -> None:
+    with open_record(url, plan) as record:
+        kill_at(write)
+        run_tuning(plan, evaluate=by_parameters, record=record)
+        os._exit(0)
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+def test_a_database_records_what_memory_does(tmp_path, postgres_url, backend):
+    url, plan, in_memory = urls(tmp_path, postgres_url)[backend], a_plan(tmp_path, seed=78), StudyRecord()
+    run_tuning(plan, evaluate=fail_some, record=in_memory)
+    with open_record(url, plan) as record:
+        run_tuning(plan, evaluate=fail_some, record=record)
+        recorded = record.trials()
+    parts = ("state", "values", "params", "distributions", "system_attrs", "intermediate_values")
+    for each, same in zip(recorded, in_memory.trials(), strict=True):
+        for part in parts:
+            assert getattr(each.ended, part) == getattr(same.ended, part)
+        assert each.ended.user_attrs == json.loads(json.dumps(same.ended.user_attrs))
+    # Optuna reads the tables, too.
+    storage = parse_storage_url(url).render_as_string(hide_password=False)
+    study = optuna.load_study(study_name=plan.study_name, storage=storage)
+    assert [trial.number for trial in study.trials] == list(range(24))
+    assert [trial.state for trial in study.trials] == [trial.ended.state for trial in in_memory.trials()]
+    assert all(trial.datetime_start <= trial.datetime_complete for trial in study.trials)
+
+
 def test_a_record_in_memory_forgets_as_one_on_disk_does(tmp_path):
     plan = a_plan(tmp_path, n_trials=7)
-    record = StudyRecord.in_memory(plan)
+    record = StudyRecord()
     run_tuning(plan, evaluate=by_parameters, record=record)
     before = [trial.ended.value for trial in record.trials()]
     record.forget_from(4)
@@ -629,7 +687,7 @@ def test_no_name_of_an_asset_leads_out_of_the_storages_folder(tmp_path):
 
 def test_a_record_in_memory_serves_where_none_is_given(tmp_path):
     plan = a_plan(tmp_path)
-    record = StudyRecord.in_memory(plan)
+    record = StudyRecord()
     first = run_tuning(plan, evaluate=by_parameters, record=record)
     assert run_tuning(plan, evaluate=refuse, record=record) == first
 
