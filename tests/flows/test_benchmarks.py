@@ -5,9 +5,12 @@ import pandas as pd
 import pytest
 
 from benchmarks import choosing, gru, lean_fits, scaling
+from benchmarks.bench import Bench
 from benchmarks.flow_run import result_of_error, trivial_result
 from benchmarks.studies import rmse_of
+from kallos.architectures.gru.layer import GRU
 from kallos.cache import FoldCache
+from kallos.scoring.fold import fit_fold
 from kallos.tuner import run_tuning
 from tests.samples import content_of, small_job, small_plan
 
@@ -53,8 +56,20 @@ def test_a_study_without_fits_is_a_study(tmp_path):
     assert len({trial.value for trial in result.trials}) == 3
 
 
-def test_the_smallest_run_of_lean_fits_compares_every_way():
+def test_the_smallest_run_of_lean_fits_fits_every_way_and_notes_the_ratio(tmp_path):
     rows = pd.DataFrame({"OT": np.random.default_rng(0).normal(size=700)})
-    table = lean_fits.table_of(["nlinear"], rows, repeats=1, epochs=1)
-    assert table.row_count == 1
+    bench = Bench(tmp_path, repeats=1)
+    lean_fits.every_model(bench, rows, ["gru"], epochs=1)
+    (figure,) = bench.figures
+    assert figure["figure"].endswith(": gru")
+    assert figure["value"] == figure["lightning_seconds"] / figure["kallos_seconds"] > 0
+    table = lean_fits.table_of([lean_fits.in_turn("nlinear", rows, repeats=1, epochs=1)])
     assert all(float(cell) > 0 for column in table.columns[1:4] for cell in column.cells)
+
+
+@pytest.mark.parametrize(("plainly", "is_ours"), [(True, False), (False, True)])
+def test_lightning_has_torchs_gru_where_a_user_of_darts_has_it(plainly, is_ours, tmp_path):
+    with lean_fits.by_lightning(plainly=plainly):
+        fitted = fit_fold(small_job(tmp_path, training={"max_epochs": 1}))
+    assert isinstance(fitted.model.trainer, lean_fits.Lightning)
+    assert isinstance(fitted.model.model.rnn, GRU) is is_ours
