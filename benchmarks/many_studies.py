@@ -40,8 +40,6 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
     from flows.server.local import start_local_server
 
     answered = start_local_server()
-    import torch  # noqa: F401
-
     import flows.tune
     from flows.session import BoardChanged, watching
     from flows.tune_all import tune_all
@@ -53,7 +51,13 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
     with FeatureStore(Settings.read().features_url) as store:
         store.write({f"A{number:04}": features(number) for number in range(studies)})
     spec = TuneSpec.model_validate(
-        {"data": {"asset_id": ALL}, "folds": {"n_folds": FOLDS, "window": 100}, "n_trials": trials, "pruner": "none"}
+        {
+            "model_name": "gru",
+            "data": {"asset_id": ALL},
+            "folds": {"n_folds": FOLDS, "window": 100},
+            "n_trials": trials,
+            "pruner": "none",
+        }
     )
     ended: list[dict[str, float]] = []
     with temporary_settings({PREFECT_API_URL: answered()}), _counted_calls() as calls:

@@ -37,21 +37,23 @@ _PATIENCE_SECONDS = 600
 def spec_of(asset: str, trials: int = TRIALS) -> TuneSpec:
     """Return a study whose trials all have all their folds."""
     folds = {"n_folds": FOLDS, "window": 100}
-    values = {"data": {"asset_id": asset}, "folds": folds, "n_trials": trials, "pruner": "none"}
+    values = {"model_name": "gru", "data": {"asset_id": asset}, "folds": folds, "n_trials": trials, "pruner": "none"}
     return TuneSpec.model_validate({**values, "training": {"max_epochs": 1}})
 
 
-def prefect(home: Path, url: str | None, trials: int = TRIALS) -> None:
+def prefect(
+    home: Path, url: str | None, trials: int = TRIALS, *, coordinators_at_once: tuple[int, ...] = COORDINATORS
+) -> None:
     """Run studies without fits side by side against one server, and print what a fold's task costs where."""
-    _write_features([f"A{number}" for number in range(sum(COORDINATORS))])
+    _write_features([f"A{number}" for number in range(sum(coordinators_at_once))])
     if url:
         os.environ["PREFECT_API_DATABASE_CONNECTION_URL"] = url
     from flows.server.local import start_local_server
 
     api = start_local_server()()
     server = max(psutil.Process().children(), key=lambda child: child.memory_info().rss)
-    done, assets = 0, iter(range(sum(COORDINATORS)))
-    for coordinators in COORDINATORS:
+    done, assets = 0, iter(range(sum(coordinators_at_once)))
+    for coordinators in coordinators_at_once:
         cpu = _cpu_seconds(server)
         command = [sys.executable, "-m", "benchmarks.scaling", "coordinator"]
         environment = {**os.environ, "PREFECT_API_URL": api}
@@ -126,7 +128,7 @@ def storage(home: Path, url: str | None, trials: int = 200) -> None:
     )
 
 
-def cache(home: Path, _: str | None) -> None:
+def cache(home: Path, _: str | None, n_entries: int = ENTRIES) -> None:
     """Write and read entries of the fold cache, in a folder and through fsspec, and print how many a second."""
     from kallos.cache import FoldCache
     from kallos.planning import plan_study
@@ -134,7 +136,7 @@ def cache(home: Path, _: str | None) -> None:
     plan = plan_study(features(0), spec_of("A0", 1), str(home / "snapshots"))
     job, *_ = plan.trial_jobs(0, plan.space.defaults("gru"))
     result = trivial_result(job)
-    names = [f"{number * 7919 % 2**32:064x}"[::-1] for number in range(ENTRIES)]
+    names = [f"{number * 7919 % 2**32:064x}"[::-1] for number in range(n_entries)]
     for kind, folder in {"folder": home / "cache", "file URL": f"file://{home}/by-url"}.items():
         entries = FoldCache(folder)
         moments = [time.perf_counter()]
@@ -144,8 +146,8 @@ def cache(home: Path, _: str | None) -> None:
         for name in names:
             assert entries.read(name) is not None
         moments.append(time.perf_counter())
-        written, read = (ENTRIES / (b - a) for a, b in pairwise(moments))
-        size = entries.holdings().size_bytes / ENTRIES
+        written, read = (n_entries / (b - a) for a, b in pairwise(moments))
+        size = entries.holdings().size_bytes / n_entries
         _say(cache=kind, writes_per_second=written, reads_per_second=read, bytes_per_entry=size)
 
 
@@ -171,8 +173,10 @@ def worker(home: Path, _: str | None) -> None:
             begun = time.perf_counter()
             pool.run(evaluate_fold, job)
             walls.append(time.perf_counter() - begun)
-        process = max(psutil.Process().children(recursive=True), key=lambda child: child.memory_info().rss)
-        memory = process.memory_full_info()
+        # Workers are children of the process that they are forked from.
+        own = psutil.Process()
+        workers = [child for child in own.children(recursive=True) if child.ppid() != own.pid]
+        memory = max(workers, key=lambda child: child.memory_info().rss).memory_full_info()
     _say(
         rss_mb=memory.rss / 1e6,
         of_its_own_mb=memory.uss / 1e6,
