@@ -5,15 +5,16 @@ from typing import Any
 
 from benchmarks.bench import Bench
 from benchmarks.studies import spec_of
+from kallos.specs.files import merge
+from kallos.specs.study import TuneSpec
 
 
 def cached_folds(bench: Bench, n_trials: int = 100, **over: Any) -> None:
     """Folds that are in the cache, in a study that is not recorded."""
     home = bench.new_home()
     spec = spec_of("btc", n_trials=n_trials, pruner="none", **over)
-    first = bench.flow(spec, home, trivial=True, workers=1)
+    bench.flow(spec, home, trivial=True, workers=1)
     n_folds = n_trials * spec.folds.n_folds
-    assert first["fits"] == n_folds
     runs = []
     for _ in range(bench.repeats):
         for path in home.glob("studies.db*"):
@@ -28,8 +29,8 @@ def cached_folds(bench: Bench, n_trials: int = 100, **over: Any) -> None:
 def nights(bench: Bench, more: int = 10, **over: Any) -> None:
     """One more day; then a window that closes."""
 
-    def night(last_day: str, n_trials: int, **values: Any) -> Any:
-        return spec_of("btc", **{"data": {"end_date": last_day}, "n_trials": n_trials, **values, **over})
+    def night(last_day: str, n_trials: int, **values: Any) -> TuneSpec:
+        return spec_of("btc", **merge(over, {"data": {"end_date": last_day}, "n_trials": n_trials, **values}))
 
     home = bench.new_home()
     first, second = (

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -41,16 +42,22 @@ def spec_of(asset: str, trials: int = TRIALS) -> TuneSpec:
     return TuneSpec.model_validate({**values, "training": {"max_epochs": 1}})
 
 
-def prefect(
-    home: Path, url: str | None, trials: int = TRIALS, *, coordinators_at_once: tuple[int, ...] = COORDINATORS
-) -> None:
-    """Run studies without fits side by side against one server, and print what a fold's task costs where."""
-    _write_features([f"A{number}" for number in range(sum(coordinators_at_once))])
+def prefect(_: Path, url: str | None, trials: int = TRIALS) -> None:
+    """Start a server, and measure it."""
     if url:
         os.environ["PREFECT_API_DATABASE_CONNECTION_URL"] = url
     from flows.server.local import start_local_server
 
-    api = start_local_server()()
+    coordinators_of(start_local_server()(), trials)
+
+
+def coordinators_of(api: str, trials: int, coordinators_at_once: tuple[int, ...] = COORDINATORS) -> None:
+    """Run studies without fits side by side against one server, and print what a fold's task costs where.
+
+    The server is a child of this process.
+    """
+    started = datetime.now(UTC)
+    _write_features([f"A{number}" for number in range(sum(coordinators_at_once))])
     server = max(psutil.Process().children(), key=lambda child: child.memory_info().rss)
     done, assets = 0, iter(range(sum(coordinators_at_once)))
     for coordinators in coordinators_at_once:
@@ -67,7 +74,7 @@ def prefect(
         ended = max(each["last_tell"] for each in messages)
         folds = coordinators * trials * FOLDS
         done += folds
-        stored = _wait_until_stored(api, done)
+        stored = _wait_until_stored(api, started, done)
         begun = min(each["first_ask"] for each in messages)
         _say(
             coordinators=coordinators,
@@ -79,7 +86,7 @@ def prefect(
             coordinator_kb_per_trial=sum(each["grown"] for each in messages) / coordinators / trials / 1e3,
             server_mb=server.memory_info().rss / 1e6,
         )
-    refuse_failed_tasks(api)
+    refuse_failed_tasks(api, started)
 
 
 def coordinator(asset: str, trials: int) -> None:
@@ -193,11 +200,15 @@ def _write_features(assets: list[str]) -> None:
         store.write({asset: features(number) for number, asset in enumerate(assets)})
 
 
-def _wait_until_stored(api: str, count: int) -> float:
+def _wait_until_stored(api: str, started: datetime, count: int) -> float:
     """Wait until the server has stored so many tasks of folds as completed, and return when, in seconds since 1970."""
     import httpx
 
-    found = {"name": {"like_": "trial-"}, "state": {"type": {"any_": ["COMPLETED"]}}}
+    found = {
+        "name": {"like_": "trial-"},
+        "state": {"type": {"any_": ["COMPLETED"]}},
+        "start_time": {"after_": started.isoformat()},
+    }
     until = time.time() + _PATIENCE_SECONDS
     while httpx.post(f"{api}/task_runs/count", json={"task_runs": found}, timeout=60).json() < count:
         if time.time() > until:
