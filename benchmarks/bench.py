@@ -78,11 +78,10 @@ class Bench:
         **details: Any,
     ) -> None:
         """Keep a figure with what is to be reached, and print it at once."""
-        if at_least is None and at_most is None:
-            target, reached = "reported", None
-        elif at_least is not None:
+        target, reached = "reported", None
+        if at_least is not None:
             target, reached = f"{at_least:g} or more", value >= at_least
-        else:
+        elif at_most is not None:
             target, reached = f"{at_most:g} or less", value <= at_most
         self.figures.append({"figure": figure, "value": value, "target": target, "reached": reached, **details})
         Console(stderr=True).print(f"{figure}: {value:.4g} (to reach: {target})", highlight=False)
