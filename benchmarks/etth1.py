@@ -31,6 +31,7 @@ from kallos.report.leaderboard import Leaderboard, LeaderboardEntry, leaderboard
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.metrics import rmse
 from kallos.scoring.score import Scorer
+from kallos.specs.files import merge
 from kallos.specs.study import TuneSpec
 from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
@@ -71,27 +72,41 @@ DLINEAR = Architecture("shared_dlinear", DLINEAR_SPACE, DLINEAR_DEFAULTS, build_
 NLINEAR = Architecture("shared_nlinear", NLINEAR_SPACE, NLINEAR_DEFAULTS, build_nlinear)
 
 
-def etth1(model: str, horizon: int, folder: str) -> str:
-    """Tune on the first two splits, score the best trial once on the third, and return a row of the table."""
-    rows = pd.read_csv(DATA / "ETTh1.csv.gz").drop(columns="date").iloc[: TRAIN + VALIDATION + TEST]
-    spec = TuneSpec.model_validate(
+def hours() -> pd.DataFrame:
+    """Return ETTh1."""
+    return pd.read_csv(DATA / "ETTh1.csv.gz").drop(columns="date")
+
+
+def etth1(
+    model: str,
+    horizon: int,
+    folder: str,
+    table: pd.DataFrame,
+    split: tuple[int, int, int] = (TRAIN, VALIDATION, TEST),
+    **over: Any,
+) -> str:
+    """Tune on the first two parts, score the best trial once on the third, and return a row of the table."""
+    train, validation, test_rows = split
+    rows = table.iloc[: train + validation + test_rows]
+    spec = _spec(
         {
             "model_name": MODELS[model],
             "space": SPACES[model],
             "data": {"asset_id": "ETTh1"},
             "features": {"target": list(rows.columns)},
-            "folds": {"n_folds": 1, "window": VALIDATION},
+            "folds": {"n_folds": 1, "window": validation},
             "training": {"max_epochs": 15, "patience": 4, "inner_validation": 0.05},
             "horizon": horizon,
             "n_trials": 8,
-        }
+        },
+        over,
     )
     started = time.perf_counter()
-    plan = plan_study(rows.iloc[: TRAIN + VALIDATION], spec, folder)
-    assert vars(plan.folds[0].folds[0]) == vars(Fold(1, 0, TRAIN, TRAIN, TRAIN + VALIDATION))
+    plan = plan_study(rows.iloc[: train + validation], spec, folder)
+    assert vars(plan.folds[0].folds[0]) == vars(Fold(1, 0, train, train, train + validation))
     result = run_tuning(plan)
     # Rows between training and test are seen by forecasts, and by no weight and no scale.
-    fold = Fold(1, 0, TRAIN, TRAIN + VALIDATION, len(rows))
+    fold = Fold(1, 0, train, train + validation, len(rows))
     rows = rows.astype(float)
     test = replace(
         plan.job("test", result.best.params, plan.folds[0]),
@@ -102,7 +117,7 @@ def etth1(model: str, horizon: int, folder: str) -> str:
     score = Scorer.of(spec).score(evaluate_fold(test), test.fingerprint)
     window = Window.of_fold(rows, fold, spec, Frequency(None))
     last = rmse(baseline_forecasts(window, ["last"])["last"].point - window.actual)
-    published = PUBLISHED[horizon]
+    published = PUBLISHED.get(horizon, {})
     return (
         f"| {model}, {horizon} | {last**2:.3f} | {published.get('last', '')} | {score.rmse**2:.3f} | {score.mae:.3f} "
         f"| {published.get(model, '')} | {1 - score.rmse**2 / last**2:.0%} | {result.best_value**2:.3f} "
@@ -110,14 +125,18 @@ def etth1(model: str, horizon: int, folder: str) -> str:
     )
 
 
-def exchange(horizon: int, folder: str) -> str:
-    """Tune linear models on the last two windows of exchange_rate, and return the leaderboard."""
-    rows = pd.read_csv(
+def rates() -> pd.DataFrame:
+    """Return exchange_rate."""
+    return pd.read_csv(
         DATA / "exchange_rate.txt.gz", header=None, names=["AU", "GB", "CA", "CH", "CN", "JP", "NZ", "SG"]
     )
+
+
+def exchange(horizon: int, folder: str, rows: pd.DataFrame, **over: Any) -> str:
+    """Tune linear models on the last two windows of exchange rates, and return the leaderboard."""
     entries = []
     for model in ("benchmarks.etth1:DLINEAR", "benchmarks.etth1:NLINEAR", "ridge"):
-        spec = TuneSpec.model_validate(
+        spec = _spec(
             {
                 "model_name": model,
                 "space": _exchange_space(model),
@@ -127,11 +146,16 @@ def exchange(horizon: int, folder: str) -> str:
                 "training": {"max_epochs": 6, "patience": 3},
                 "horizon": horizon,
                 "n_trials": 3,
-            }
+            },
+            over,
         )
         result = run_tuning(plan_study(rows, spec, folder))
         entries.append(LeaderboardEntry.of(spec, BestParams.of(result)))
     return leaderboard_markdown(Leaderboard(entries=tuple(entries)))
+
+
+def _spec(values: dict[str, Any], over: dict[str, Any]) -> TuneSpec:
+    return TuneSpec.model_validate(merge(values, over))
 
 
 def _exchange_space(model: str) -> Mapping[str, Any]:
@@ -147,10 +171,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="kallos-literature-") as folder:
         for model in filter(asked.__contains__, MODELS):
             for horizon in (24, 96):
-                sys.stdout.write(f"{etth1(model, horizon, folder)}\n")
+                sys.stdout.write(f"{etth1(model, horizon, folder, hours())}\n")
                 sys.stdout.flush()
         if "exchange" in asked:
-            sys.stdout.write(exchange(96, folder))
+            sys.stdout.write(exchange(96, folder, rates()))
 
 
 if __name__ == "__main__":

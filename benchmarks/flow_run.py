@@ -11,11 +11,12 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import psutil
 
@@ -25,6 +26,9 @@ from kallos.scoring.job import FoldJob
 from kallos.scoring.result import AssetForecasts, FoldFit, FoldResult
 from kallos.specs.run import RunSpec
 from kallos.specs.study import TuneSpec
+
+if TYPE_CHECKING:
+    from kallos.study.result import TuningResult
 
 
 def trivial_result(job: FoldJob) -> FoldResult:
@@ -55,10 +59,13 @@ def result_of_error(job: FoldJob, error: float) -> FoldResult:
 
 def without_fits(evaluate: Callable[[FoldJob], FoldResult] = trivial_result) -> Callable[..., Any]:
     """Return what stands in for `FoldPool`, whose folds are evaluated in this process and take no time."""
-    return lambda *_, **__: nullcontext(SimpleNamespace(evaluate=evaluate, run=_no_columns))
+    return lambda *_, **__: nullcontext(SimpleNamespace(evaluate=evaluate, run=_without_work))
 
 
-def _no_columns(work: Any, _: FoldJob) -> Any:
+def _without_work(work: Any, _: FoldJob) -> Any:
+    """Return what work on a fold finds of an architecture that reads no column and takes one operation."""
+    if "groups" not in work.keywords:
+        return 1
     import numpy as np
 
     from kallos.scoring.permutation import PermutedFold
@@ -75,7 +82,7 @@ class Clock:
         self.memory: list[int] = []
         self.fit_seconds = 0.0
         self.fits = 0
-        self.saved = 0.0
+        self.results: list[TuningResult] = []
 
     def __call__(self, event: Any) -> None:
         from kallos.study.events import FoldScored, StudyFinished, StudyStarted, TrialFinished
@@ -89,34 +96,36 @@ class Clock:
                 self.told.append(time.perf_counter())
                 self.memory.append(psutil.Process().memory_info().rss)
             case StudyFinished(result, fits):
-                self.fits, self.saved = fits, result.saved
+                self.fits = fits
+                self.results.append(result)
 
 
-def main(spec: TuneSpec, run: RunSpec, out: Path, trivial: bool) -> dict[str, Any]:
-    set_environment()
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+@contextmanager
+def fits_that_take_no_time(fitted: list[str]) -> Iterator[None]:
+    """Let closed forms stand in for fits in the block, and start no workers; notes the fingerprint of each."""
+    import flows.places
 
-    from flows.server.local import start_local_server
+    def note(job: FoldJob) -> FoldResult:
+        fitted.append(job.fingerprint)
+        return trivial_result(job)
 
-    answered = start_local_server()
-    # As the command does: what takes long to import is imported while the server starts.
-    import torch  # noqa: F401
+    with (
+        patch.object(flows.places, "FoldPool", without_fits(note)),
+        patch("kallos.workers.forks.preload", lambda _: None),
+    ):
+        yield
 
-    import flows.tune
+
+def measured(spec: TuneSpec, run: RunSpec, out: Path, *, trivial: bool) -> dict[str, Any]:
+    """Run what `kallos-run tune` runs, and return what was seen of it."""
+    from flows.commands.tune import run_flow
     from flows.session import watching
 
-    with temporary_settings({PREFECT_API_URL: answered()}):
-        fitted: list[str] = []
-
-        def note(job: FoldJob) -> FoldResult:
-            fitted.append(job.fingerprint)
-            return trivial_result(job)
-
-        if trivial:
-            flows.places.FoldPool = without_fits(note)  # type: ignore[assignment, misc]
-        clock = Clock()
-        with watching(clock):
-            result = flows.tune.tune(spec, run, str(out)).result
+    fitted: list[str] = []
+    clock = Clock()
+    with fits_that_take_no_time(fitted) if trivial else nullcontext(), watching(clock):
+        run_flow(spec, run, str(out))
+    (result,) = clock.results
     return {
         "best_params": result.best_params,
         "best_value": result.best_value,
@@ -126,17 +135,25 @@ def main(spec: TuneSpec, run: RunSpec, out: Path, trivial: bool) -> dict[str, An
         "memory": clock.memory,
         "fit_seconds": clock.fit_seconds,
         "fits": clock.fits,
-        "saved": clock.saved,
+        "saved": result.saved,
         "fitted": fitted,
         "trials": [trial.model_dump(include={"params", "value", "state"}) for trial in result.trials],
         "warm": len(result.warm_start.params),
     }
 
 
-if __name__ == "__main__":
+def main() -> None:
     spec, run, out, *trivial = sys.argv[1:]
+    set_environment()
     os.environ.setdefault("PREFECT_HOME", str(Path(os.environ["KALLOS_HOME"]) / "prefect"))
-    measured = main(
-        TuneSpec.model_validate_json(spec), RunSpec.model_validate_json(run), Path(out), trivial == ["trivial"]
+    found = measured(
+        TuneSpec.model_validate_json(spec),
+        RunSpec.model_validate_json(run),
+        Path(out),
+        trivial=trivial == ["trivial"],
     )
-    (Path(out) / "measured.json").write_text(json.dumps(measured))
+    (Path(out) / "measured.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,15 +1,17 @@
 """What a training loop of our own saves of a fit, model by model: `python -m benchmarks.lean_fits [MODEL ...]`.
 
-Each model is fitted on 3,000 hours of ETTh1 with its defaults for 5 epochs: by Lightning as Darts uses it, by Lightning
-with batches that are taken at once as in Kallos, and by Kallos; in turn, `REPEATS` times each, on one thread. The
-figures are medians of the process's CPU seconds, and of the ratios of each turn.
+Each model is fitted on 3,000 hours of ETTh1 with its defaults for 5 epochs: by Lightning as Darts uses it, with torch's
+GRU; by Lightning with batches that are taken at once, and the GRU in compiled loops, as in Kallos; and by Kallos. They
+take turns, `REPEATS` each, on one thread. The figures are medians of the process's CPU seconds, and of the ratios of
+each turn. `python -m benchmarks fits` keeps the ratios of all models in `results.json`.
 """
 
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import Any
@@ -25,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import tensor
 
+from benchmarks.bench import Bench
 from benchmarks.studies import DATA
 from kallos.architectures import registry
 from kallos.planning import plan_study
@@ -35,6 +38,31 @@ from kallos.scoring.samples import samples_of
 from kallos.specs.study import TuneSpec
 
 REPEATS = 5
+# How many times as fast a fit is to be as with Lightning.
+TARGETS = {
+    "gru": 2.4,
+    "lstm": 1.7,
+    "nlinear": 3.5,
+    "dlinear": 2.2,
+    "tide": 1.7,
+    "nbeats": 1.8,
+    "nhits": 1.6,
+    "tsmixer": 1.25,
+    "tcn": 1.45,
+    "rnn": 1.8,
+    "transformer": 1.05,
+    "tft": 1.0,
+}
+
+
+@dataclass(frozen=True)
+class Turns:
+    """The CPU seconds of each fit of a model by Lightning, by Lightning with batches at once, and by Kallos."""
+
+    model: str
+    darts: tuple[float, ...]
+    at_once: tuple[float, ...]
+    kallos: tuple[float, ...]
 
 
 class Lightning(pl.Trainer):
@@ -81,9 +109,17 @@ class AtOnce:
         return self._samples.batch(tensor(places))
 
 
-def by_lightning(*, at_once: bool) -> AbstractContextManager[object]:
-    """Let Lightning train networks in the block."""
-    return patch("kallos.scoring.training.NetworkTrainer", partial(Lightning, at_once=at_once))
+@contextmanager
+def by_lightning(*, plainly: bool) -> Iterator[None]:
+    """Let Lightning train networks in the block.
+
+    Plainly, it has what a user of Darts has: batches that are put together one sample at a time, and torch's GRU.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(patch("kallos.scoring.loop.NetworkTrainer", partial(Lightning, at_once=not plainly)))
+        if plainly:
+            stack.enter_context(patch("kallos.architectures.gru.module.GRUModule", "GRU"))
+        yield
 
 
 def job_of(model: str, rows: pd.DataFrame, folder: str, epochs: int = 5) -> FoldJob:
@@ -110,36 +146,63 @@ def seconds(job: FoldJob, way: AbstractContextManager[object]) -> float:
         return time.process_time() - started
 
 
-def in_turn(job: FoldJob, repeats: int) -> tuple[list[float], list[float], list[float]]:
-    """Return the CPU seconds of each fit by Lightning, by Lightning with batches at once, and by Kallos."""
-    seconds(job, nullcontext())  # Imports, and the prepared series.
-    ways = (partial(by_lightning, at_once=False), partial(by_lightning, at_once=True), nullcontext)
-    turns = [[seconds(job, way()) for way in ways] for _ in range(repeats)]
-    darts, at_once, kallos = zip(*turns, strict=True)
-    return list(darts), list(at_once), list(kallos)
+def in_turn(model: str, rows: pd.DataFrame, repeats: int = REPEATS, epochs: int = 5) -> Turns:
+    """Fit a model's defaults so many times in each way."""
+    ways = (partial(by_lightning, plainly=True), partial(by_lightning, plainly=False), nullcontext)
+    with tempfile.TemporaryDirectory(prefix="kallos-lean-") as folder:
+        job = job_of(model, rows, folder, epochs)
+        seconds(job, nullcontext())  # Imports, and the prepared series.
+        turns = [[seconds(job, way()) for way in ways] for _ in range(repeats)]
+    return Turns(model, *zip(*turns, strict=True))
 
 
-def ratio(ours: Sequence[float], other: Sequence[float]) -> str:
-    """Return the median ratio of the turns, with the lowest and the highest."""
-    each = [theirs / own for own, theirs in zip(ours, other, strict=True)]
+def ratios(ours: Sequence[float], other: Sequence[float]) -> list[float]:
+    """Return how many times as long the other took in each turn."""
+    return [theirs / own for own, theirs in zip(ours, other, strict=True)]
+
+
+def table_of(measured: Sequence[Turns]) -> Table:
+    """Return a row per model."""
+    table = Table("model", "Lightning, s", "batches at once, s", "Kallos, s", "times as fast", "by the loop alone")
+    for turns in measured:
+        figures = (f"{median(each):.2f}" for each in (turns.darts, turns.at_once, turns.kallos))
+        spread = (_spread(ratios(turns.kallos, other)) for other in (turns.darts, turns.at_once))
+        table.add_row(turns.model, *figures, *spread)
+    return table
+
+
+def _spread(each: Sequence[float]) -> str:
     return f"{median(each):.2f} ({min(each):.2f}-{max(each):.2f})"
 
 
-def table_of(models: Sequence[str], rows: pd.DataFrame, *, repeats: int = REPEATS, epochs: int = 5) -> Table:
-    """Return a row per model."""
-    table = Table("model", "Lightning, s", "batches at once, s", "Kallos, s", "times as fast", "by the loop alone")
-    with tempfile.TemporaryDirectory(prefix="kallos-lean-") as folder:
-        for model in models:
-            darts, at_once, kallos = in_turn(job_of(model, rows, folder, epochs), repeats)
-            figures = (f"{median(each):.2f}" for each in (darts, at_once, kallos))
-            table.add_row(model, *figures, ratio(kallos, darts), ratio(kallos, at_once))
-    return table
+def every_model(
+    bench: Bench, rows: pd.DataFrame | None = None, models: Sequence[str] = tuple(TARGETS), epochs: int = 5
+) -> None:
+    """CPU seconds of a fit by Lightning over those of Kallos, model by model."""
+    measured = rows if rows is not None else hours()
+    for model in models:
+        turns = in_turn(model, measured, bench.repeats, epochs)
+        each = ratios(turns.kallos, turns.darts)
+        bench.note(
+            f"one fit, Darts with Lightning / kallos: {model}",
+            median(each),
+            at_least=TARGETS[model],
+            ratios=each,
+            lightning_seconds=median(turns.darts),
+            kallos_seconds=median(turns.kallos),
+            by_the_loop_alone=median(ratios(turns.kallos, turns.at_once)),
+        )
+
+
+def hours() -> pd.DataFrame:
+    """Return the last rows of ETTh1: 3,000 to train on, and a window."""
+    return pd.read_csv(DATA / "ETTh1.csv.gz", index_col="date", parse_dates=True).iloc[-3500:]
 
 
 def main() -> None:
     models = sys.argv[1:] or [name for name, each in registry().items() if each.stops_early]
-    rows = pd.read_csv(DATA / "ETTh1.csv.gz", index_col="date", parse_dates=True).iloc[-3500:]
-    Console(width=100).print(table_of(models, rows))
+    rows = hours()
+    Console(width=100).print(table_of([in_turn(model, rows) for model in models]))
 
 
 if __name__ == "__main__":

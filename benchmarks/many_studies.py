@@ -15,8 +15,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -25,38 +27,44 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.flow_run import without_fits
-from flows.commands.tune import set_environment
+from flows.server.api import set_environment
 from kallos.specs.study import TuneSpec
 
 ROWS, FOLDS = 1000, 5
 
 
-def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
-    """Run so many studies, and return what they took in all, and the first and last tenth of them each."""
-    (home / "prefect").mkdir(parents=True)
-    set_environment(KALLOS_HOME=str(home), PREFECT_HOME=str(home / "prefect"))
+def many_studies(studies: int, trials: int, api: str, database: Path) -> dict[str, Any]:
+    """Run so many studies, and return what they took in all, and the first and last tenth of them each.
+
+    They are in the home of the settings, and use the server of this API, a child of this process with this database.
+    """
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.server.local import start_local_server
-
-    answered = start_local_server()
-    import torch  # noqa: F401
-
-    import flows.tune
+    import flows.places
     from flows.session import BoardChanged, watching
     from flows.tune_all import tune_all
     from kallos.features.store import FeatureStore
     from kallos.settings import Settings
     from kallos.specs.grid import ALL, StudyGrid
 
-    flows.places.FoldPool = without_fits()  # type: ignore[assignment, misc]
+    home, begun = Settings.read().home_dir, datetime.now(UTC)
     with FeatureStore(Settings.read().features_url) as store:
         store.write({f"A{number:04}": features(number) for number in range(studies)})
     spec = TuneSpec.model_validate(
-        {"data": {"asset_id": ALL}, "folds": {"n_folds": FOLDS, "window": 100}, "n_trials": trials, "pruner": "none"}
+        {
+            "model_name": "gru",
+            "data": {"asset_id": ALL},
+            "folds": {"n_folds": FOLDS, "window": 100},
+            "n_trials": trials,
+            "pruner": "none",
+        }
     )
     ended: list[dict[str, float]] = []
-    with temporary_settings({PREFECT_API_URL: answered()}), _counted_calls() as calls:
+    with (
+        patch.object(flows.places, "FoldPool", without_fits()),
+        temporary_settings({PREFECT_API_URL: api}),
+        _counted_calls() as calls,
+    ):
         server = max(psutil.Process().children(), key=lambda child: child.memory_info().rss)
 
         def note(event: object) -> None:
@@ -71,7 +79,7 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
                     "memory": psutil.Process().memory_info().rss,
                     "server_memory": server.memory_info().rss,
                     "studies_bytes": _size(home / "studies.db"),
-                    "prefect_bytes": _size(home / "prefect" / "prefect.db"),
+                    "prefect_bytes": _size(database),
                 }
             )
 
@@ -81,7 +89,7 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
         again = time.perf_counter()
         tune_all(StudyGrid(spec=spec, assets=ALL, models=("gru",)), output_dir=str(home / "results"))
         replay = time.perf_counter() - again
-        refuse_failed_tasks(PREFECT_API_URL.value())
+        refuse_failed_tasks(api, begun)
     tenth = max(studies // 10, 1)
     first, last = ended[0], ended[-1]
     # The first study pays for imports.
@@ -104,11 +112,11 @@ def many_studies(studies: int, trials: int, home: Path) -> dict[str, Any]:
     }
 
 
-def refuse_failed_tasks(api: str | None) -> None:
-    """Raise if a task of any run has failed: what was measured is then not what a study costs."""
+def refuse_failed_tasks(api: str, begun: datetime) -> None:
+    """Raise if a task of any run since then has failed: what was measured is then not what a study costs."""
     import httpx
 
-    found = {"state": {"type": {"any_": ["FAILED", "CRASHED"]}}}
+    found = {"state": {"type": {"any_": ["FAILED", "CRASHED"]}}, "start_time": {"after_": begun.isoformat()}}
     failed = httpx.post(f"{api}/task_runs/count", json={"task_runs": found}, timeout=60).json()
     if failed:
         raise SystemExit(f"no task may fail in what is measured, and {failed} did")
@@ -175,7 +183,12 @@ def main() -> None:
     studies, trials = (int(each) for each in (*sys.argv[1:3], *("20", "4")[len(sys.argv[1:3]) :]))
     with tempfile.TemporaryDirectory(prefix="kallos-many-", ignore_cleanup_errors=True) as folder:
         os.chdir(folder)
-        figures = many_studies(studies, trials, Path(folder) / "home")
+        home = Path(folder) / "home"
+        (home / "prefect").mkdir(parents=True)
+        set_environment(KALLOS_HOME=str(home), PREFECT_HOME=str(home / "prefect"))
+        from flows.server.local import start_local_server
+
+        figures = many_studies(studies, trials, start_local_server()(), home / "prefect" / "prefect.db")
     table = Table("per study", *figures["per_study"])
     for name in figures["per_study"]["all"]:
         table.add_row(name, *(f"{span[name]:.4g}" for span in figures["per_study"].values()))

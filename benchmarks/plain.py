@@ -1,9 +1,9 @@
 """What people write without Kallos: Optuna's loop around Darts, with the threads that torch takes by default.
 
-    python -m benchmarks.plain STUDY HOME PARAMS [N_TRIALS [THREADS]]
+    python -m benchmarks.plain SPEC HOME PARAMS [THREADS]
 
 SQL is read in each trial, all folds are run, nothing is cached or pruned. Folds, epochs, patience, space and scoring
-are those of the study beside it. PARAMS is a JSON file of the parameter sets to try: models of one space differ
+are those of the study beside it. SPEC and PARAMS, the parameter sets to try, are JSON: models of one space differ
 tenfold in what they cost, and the ratio of two loops that draw their own would say who drew the cheaper ones. Prints
 the best parameters as JSON.
 """
@@ -13,6 +13,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -24,11 +25,12 @@ from darts.models import BlockRNNModel
 from pytorch_lightning.callbacks import EarlyStopping
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.studies import features_url, plan_of, spec_of
+from benchmarks.studies import features_url, plan_of
+from kallos.specs.study import TuneSpec
 
 
-def tune(study_name: str, home: Path, params: list[dict], n_trials: int | None = None) -> dict:
-    spec = spec_of(study_name)
+def tune(spec: TuneSpec, home: Path, params: list[dict[str, Any]]) -> dict[str, Any]:
+    """Try these parameter sets in Optuna's loop, and return the best of them with its error."""
     folds = [planned.folds[0] for planned in plan_of(spec, home).folds]
     engine = sqlalchemy.create_engine(features_url(home))
 
@@ -96,7 +98,7 @@ def tune(study_name: str, home: Path, params: list[dict], n_trials: int | None =
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=spec.seed))
     for each in params:
         study.enqueue_trial({name: value for name, value in each.items() if name != "dropout" or value > 0})
-    study.optimize(objective, n_trials=n_trials or len(params))
+    study.optimize(objective, n_trials=len(params))
     return {"best_params": {"dropout": 0.0, **study.best_params}, "best_value": study.best_value}
 
 
@@ -105,8 +107,7 @@ if __name__ == "__main__":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for name in ("pytorch_lightning", "darts"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    study_name, home, params, *rest = sys.argv[1:]
-    if len(rest) > 1:
-        torch.set_num_threads(int(rest[1]))
-    tried = json.loads(Path(params).read_text())
-    json.dump(tune(study_name, Path(home), tried, int(rest[0]) if rest else None), sys.stdout)
+    spec, home, params, *threads = sys.argv[1:]
+    if threads:
+        torch.set_num_threads(int(threads[0]))
+    json.dump(tune(TuneSpec.model_validate_json(spec), Path(home), json.loads(params)), sys.stdout)

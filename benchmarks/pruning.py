@@ -11,7 +11,9 @@ computed.
 import random
 import statistics
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -23,6 +25,7 @@ from kallos.cache import FoldCache
 from kallos.study.pruning import FoldPruner
 from kallos.tuner import run_tuning
 from kallos.workers.processes import FoldPool
+from kallos.workers.queue import EvaluateFold
 
 ORDERS = 400
 PEELED = 8
@@ -72,27 +75,40 @@ def replays(scores: list[list[float]], orders: int, seed: int) -> tuple[float, f
     return statistics.mean(spared), statistics.mean(lost), statistics.mean(worse), max(worse)
 
 
-def main(home: Path, seed: int) -> None:
+def scores_of(study: str, home: Path, evaluate: EvaluateFold, **over: Any) -> list[list[float]]:
+    """Return the error of each trial on each fold, of a study that is run in full."""
+    plan = plan_of(spec_of(study, **{"pruner": "none", "n_trials": 30, **over}), home)
+    cached = FoldCache(home / "cache").through(evaluate)
+    trials = run_tuning(plan, evaluate=cached, workers=2).trials
+    return [[score.rmse for score in trial.scores] for trial in trials]
+
+
+def table_of(
+    scores_by_study: Mapping[str, list[list[float]]], seed: int, *, orders: int = ORDERS, peeled: int = PEELED
+) -> Table:
+    """Return what the pruner spares and costs in each study, with its best trial, and with the best ones taken away."""
     table = Table("study", "folds spared", "best ended", "worse by, mean", "worse by, most")
-    for study in ("btc", "etth1"):
-        plan = plan_of(spec_of(study, pruner="none", n_trials=30, seed=seed), home)
-        with FoldPool(2) as pool:
-            cached = FoldCache(home / "cache").through(pool.evaluate)
-            trials = run_tuning(plan, evaluate=cached, workers=2).trials
-        scores = [[score.rmse for score in trial.scores] for trial in trials]
+    for study, scores in scores_by_study.items():
         ranked = sorted(scores, key=statistics.mean)
-        peeled = [replays(ranked[taken:], ORDERS // PEELED, seed) for taken in range(PEELED)]
+        without = [replays(ranked[taken:], orders // peeled, seed) for taken in range(peeled)]
         rows = (
-            ("", replays(scores, ORDERS, seed)),
-            (", best taken away", [statistics.mean(p) for p in zip(*peeled, strict=True)]),
+            ("", replays(scores, orders, seed)),
+            (", best taken away", [statistics.mean(each) for each in zip(*without, strict=True)]),
         )
         for name, (spared, lost, worse, most) in rows:
             table.add_row(f"{study}{name}", f"{spared:.0%}", f"{lost:.1%}", f"{worse:.3%}", f"{most:.2%}")
-    Console().print(table)
+    return table
+
+
+def main() -> None:
+    home = Path(sys.argv[1])
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 42
+    home.mkdir(parents=True, exist_ok=True)
+    write_features(home)
+    with FoldPool(2) as pool:
+        scores = {study: scores_of(study, home, pool.evaluate, seed=seed) for study in ("btc", "etth1")}
+    Console().print(table_of(scores, seed))
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    write_features(folder)
-    main(folder, int(sys.argv[2]) if len(sys.argv) > 2 else 42)
+    main()

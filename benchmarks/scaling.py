@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,21 +38,29 @@ _PATIENCE_SECONDS = 600
 def spec_of(asset: str, trials: int = TRIALS) -> TuneSpec:
     """Return a study whose trials all have all their folds."""
     folds = {"n_folds": FOLDS, "window": 100}
-    values = {"data": {"asset_id": asset}, "folds": folds, "n_trials": trials, "pruner": "none"}
+    values = {"model_name": "gru", "data": {"asset_id": asset}, "folds": folds, "n_trials": trials, "pruner": "none"}
     return TuneSpec.model_validate({**values, "training": {"max_epochs": 1}})
 
 
-def prefect(home: Path, url: str | None, trials: int = TRIALS) -> None:
-    """Run studies without fits side by side against one server, and print what a fold's task costs where."""
-    _write_features([f"A{number}" for number in range(sum(COORDINATORS))])
+def prefect(_: Path, url: str | None, trials: int = TRIALS) -> None:
+    """Start a server, and measure it."""
     if url:
         os.environ["PREFECT_API_DATABASE_CONNECTION_URL"] = url
     from flows.server.local import start_local_server
 
-    api = start_local_server()()
+    coordinators_of(start_local_server()(), trials)
+
+
+def coordinators_of(api: str, trials: int, coordinators_at_once: tuple[int, ...] = COORDINATORS) -> None:
+    """Run studies without fits side by side against one server, and print what a fold's task costs where.
+
+    The server is a child of this process.
+    """
+    started = datetime.now(UTC)
+    _write_features([f"A{number}" for number in range(sum(coordinators_at_once))])
     server = max(psutil.Process().children(), key=lambda child: child.memory_info().rss)
-    done, assets = 0, iter(range(sum(COORDINATORS)))
-    for coordinators in COORDINATORS:
+    done, assets = 0, iter(range(sum(coordinators_at_once)))
+    for coordinators in coordinators_at_once:
         cpu = _cpu_seconds(server)
         command = [sys.executable, "-m", "benchmarks.scaling", "coordinator"]
         environment = {**os.environ, "PREFECT_API_URL": api}
@@ -65,7 +74,7 @@ def prefect(home: Path, url: str | None, trials: int = TRIALS) -> None:
         ended = max(each["last_tell"] for each in messages)
         folds = coordinators * trials * FOLDS
         done += folds
-        stored = _wait_until_stored(api, done)
+        stored = _wait_until_stored(api, started, done)
         begun = min(each["first_ask"] for each in messages)
         _say(
             coordinators=coordinators,
@@ -77,7 +86,7 @@ def prefect(home: Path, url: str | None, trials: int = TRIALS) -> None:
             coordinator_kb_per_trial=sum(each["grown"] for each in messages) / coordinators / trials / 1e3,
             server_mb=server.memory_info().rss / 1e6,
         )
-    refuse_failed_tasks(api)
+    refuse_failed_tasks(api, started)
 
 
 def coordinator(asset: str, trials: int) -> None:
@@ -126,7 +135,7 @@ def storage(home: Path, url: str | None, trials: int = 200) -> None:
     )
 
 
-def cache(home: Path, _: str | None) -> None:
+def cache(home: Path, _: str | None, n_entries: int = ENTRIES) -> None:
     """Write and read entries of the fold cache, in a folder and through fsspec, and print how many a second."""
     from kallos.cache import FoldCache
     from kallos.planning import plan_study
@@ -134,7 +143,7 @@ def cache(home: Path, _: str | None) -> None:
     plan = plan_study(features(0), spec_of("A0", 1), str(home / "snapshots"))
     job, *_ = plan.trial_jobs(0, plan.space.defaults("gru"))
     result = trivial_result(job)
-    names = [f"{number * 7919 % 2**32:064x}"[::-1] for number in range(ENTRIES)]
+    names = [f"{number * 7919 % 2**32:064x}"[::-1] for number in range(n_entries)]
     for kind, folder in {"folder": home / "cache", "file URL": f"file://{home}/by-url"}.items():
         entries = FoldCache(folder)
         moments = [time.perf_counter()]
@@ -144,8 +153,8 @@ def cache(home: Path, _: str | None) -> None:
         for name in names:
             assert entries.read(name) is not None
         moments.append(time.perf_counter())
-        written, read = (ENTRIES / (b - a) for a, b in pairwise(moments))
-        size = entries.holdings().size_bytes / ENTRIES
+        written, read = (n_entries / (b - a) for a, b in pairwise(moments))
+        size = entries.holdings().size_bytes / n_entries
         _say(cache=kind, writes_per_second=written, reads_per_second=read, bytes_per_entry=size)
 
 
@@ -171,8 +180,10 @@ def worker(home: Path, _: str | None) -> None:
             begun = time.perf_counter()
             pool.run(evaluate_fold, job)
             walls.append(time.perf_counter() - begun)
-        process = max(psutil.Process().children(recursive=True), key=lambda child: child.memory_info().rss)
-        memory = process.memory_full_info()
+        # Workers are children of the process that they are forked from.
+        own = psutil.Process()
+        workers = [child for child in own.children(recursive=True) if child.ppid() != own.pid]
+        memory = max(workers, key=lambda child: child.memory_info().rss).memory_full_info()
     _say(
         rss_mb=memory.rss / 1e6,
         of_its_own_mb=memory.uss / 1e6,
@@ -189,11 +200,15 @@ def _write_features(assets: list[str]) -> None:
         store.write({asset: features(number) for number, asset in enumerate(assets)})
 
 
-def _wait_until_stored(api: str, count: int) -> float:
+def _wait_until_stored(api: str, started: datetime, count: int) -> float:
     """Wait until the server has stored so many tasks of folds as completed, and return when, in seconds since 1970."""
     import httpx
 
-    found = {"name": {"like_": "trial-"}, "state": {"type": {"any_": ["COMPLETED"]}}}
+    found = {
+        "name": {"like_": "trial-"},
+        "state": {"type": {"any_": ["COMPLETED"]}},
+        "start_time": {"after_": started.isoformat()},
+    }
     until = time.time() + _PATIENCE_SECONDS
     while httpx.post(f"{api}/task_runs/count", json={"task_runs": found}, timeout=60).json() < count:
         if time.time() > until:

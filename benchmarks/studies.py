@@ -1,5 +1,6 @@
 """The two studies that are measured, on real data that lies beside the checkout."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 # Each study ends where its untouched window begins: 92 days, and 500 hours.
 STUDIES: dict[str, dict[str, Any]] = {
     "btc": {
+        "model_name": "gru",
         "data": {"asset_id": "BTC", "start_date": "2020-08-23", "end_date": "2024-09-30"},
         "folds": {"n_folds": 5},
         "training": {"max_epochs": 8, "patience": 3},
         "n_trials": 30,
     },
     "etth1": {
+        "model_name": "gru",
         "data": {
             "asset_id": "OT",
             "features_table": "etth1",
@@ -50,15 +53,26 @@ def spec_of(study: str, **over: Any) -> TuneSpec:
     return TuneSpec.model_validate(merge(STUDIES[study], over))
 
 
+def study_file(study: str, **over: Any) -> str:
+    """Return a study's file, with values laid over it."""
+    values = merge(STUDIES[study], over)
+    # What JSON has for these values is TOML, too.
+    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items() if not isinstance(value, dict)]
+    for table, fields in values.items():
+        if isinstance(fields, dict):
+            lines += [f"[{table}]", *(f"{name} = {json.dumps(value)}" for name, value in fields.items())]
+    return "\n".join(lines) + "\n"
+
+
 def plan_of(spec: TuneSpec, home: Path) -> StudyPlan:
     """Return the plan of a study on the features that `write_features` left in a home."""
     features = load_features_from_db(features_url(home), **spec.data.model_dump(exclude={"fill", "market"}))
     return plan_study(features, spec, str(home / "snapshots"))
 
 
-def untouched_job(study: str, params: dict[str, Any], seed: int, home: Path) -> FoldJob:
+def untouched_job(study: str, params: dict[str, Any], home: Path, **over: Any) -> FoldJob:
     """Return the job that trains on all that a study saw, and scores the window behind it."""
-    plan = plan_of(spec_of(study, seed=seed, **_UNTOUCHED[study]), home)
+    plan = plan_of(TuneSpec.model_validate(merge(merge(STUDIES[study], over), _UNTOUCHED[study])), home)
     (job,) = plan.trial_jobs(0, params)
     return job
 

@@ -9,7 +9,7 @@ that nothing has seen. Some ten minutes on two cores.
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from kallos.planning import plan_study
 from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.job import FitSpec
 from kallos.scoring.operations import count_operations
+from kallos.specs.files import merge
 from kallos.specs.study import Choose, parse_tune_spec
 from kallos.study.best_params import BestParams
 from kallos.tuner import run_tuning
@@ -121,10 +122,11 @@ CASES: dict[str, Any] = {
 }
 
 
-def night(case: Case, how: Choose) -> tuple[Case, HoldoutEvaluation]:
-    """Run a case from its rows to its verdict."""
+def night(case: Case, how: Choose, **over: Any) -> tuple[Case, HoldoutEvaluation]:
+    """Run a case, with values laid over its study, from its rows to its verdict."""
     name, seed = case
-    make, values = CASES[name]
+    make, own = CASES[name]
+    values = merge(own, over)
     frame = make(seed)
     features = {"target": "target", **values.get("features", {})}
     spec = parse_tune_spec(
@@ -168,6 +170,16 @@ def main() -> None:
     chosen = [case for case in cases() if case[0] in given.cases.split(",")]
     with ProcessPoolExecutor(2) as processes:
         found = list(processes.map(partial(night, how=given.choose), chosen))
+    Console().print(table_of(found))
+    silent = sum(case[0] == "noise" and each.verdict.decision != "ship" for case, each in found)
+    print(f"noise: not shown {silent} times of {NOISE_SEEDS}")  # noqa: T201
+    if given.file is not None:
+        rows = [{"series": name, "seed": seed, **each.model_dump(mode="json")} for (name, seed), each in found]
+        given.file.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def table_of(found: Sequence[tuple[Case, HoldoutEvaluation]]) -> Table:
+    """Return a row per case."""
     table = Table(title="verdicts on a hold-out, level 1 %", title_justify="left")
     for heading in ("series", "seed", "verdict", "against", "skill", "98 % interval", "p", "skill over ridge"):
         table.add_column(heading, justify="left" if heading in ("series", "verdict", "against") else "right")
@@ -183,12 +195,7 @@ def main() -> None:
             f"{against.p_value:.2g}",
             f"{evaluation.beside['ridge'].skill:+.1%}",
         )
-    Console().print(table)
-    silent = sum(case[0] == "noise" and each.verdict.decision != "ship" for case, each in found)
-    print(f"noise: not shown {silent} times of {NOISE_SEEDS}")  # noqa: T201
-    if given.file is not None:
-        rows = [{"series": name, "seed": seed, **each.model_dump(mode="json")} for (name, seed), each in found]
-        given.file.write_text(json.dumps(rows, indent=1) + "\n")
+    return table
 
 
 if __name__ == "__main__":
