@@ -37,7 +37,7 @@ $(LOWEST)/installed: pyproject.toml constraints.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt -e '.[dev]'
 	touch $@
 
-# Half an hour on two cores: the figures of benchmarks/README.md. Data lie beside the checkout, in ../shared/data.
+# An hour and a half on two cores: the figures of benchmarks/README.md. Data lie beside the checkout, in ../shared/data.
 bench: install
 	$(BIN)/python -m benchmarks
 

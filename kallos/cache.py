@@ -45,7 +45,10 @@ class FoldCache:
 
     def write(self, fingerprint: str, result: FoldResult) -> None:
         """Store a result atomically."""
-        self._folder.write(_name(fingerprint), result.content(fingerprint), is_checked=True)
+        try:
+            self._folder.write(_name(fingerprint), result.content(fingerprint), is_checked=True)
+        except StorageError as error:
+            raise StorageError(f"{error}; finished folds are kept: run the same command to continue") from None
 
     def through(self, evaluate: Callable[[FoldJob], FoldResult]) -> Callable[[FoldJob], FoldResult]:
         """Return `evaluate` with the cache in front: missing results are computed and stored."""

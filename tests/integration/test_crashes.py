@@ -199,9 +199,9 @@ def test_a_full_disk_is_said_and_the_study_is_carried_on(tmp_path, monkeypatch):
         check=False,
     )
     first, _, second = done.stdout.partition("ended with 1\n")
-    assert "the study's storage must be writable" in first
-    assert "disk is full" in first
-    assert "run the same command to continue" in first
+    # Whichever file was the first without room.
+    is_full = r"(the study's storage .*disk is full|the fold cache must be writable: .*No space left)"
+    assert re.search(rf"{is_full}.*; finished folds are kept: run the same command to continue", first)
     assert '"n_trials": 12' in second
 
 
