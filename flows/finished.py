@@ -15,10 +15,11 @@ from kallos.scoring.job import FoldJob
 from kallos.scoring.machine import installed_versions
 from kallos.settings import Settings
 from kallos.specs.run import RunSpec
+from kallos.storage import Folder
 from kallos.study.best_params import BestParams, is_latest
 from kallos.study.choice import HonestChoice
 from kallos.study.events import Event, StudyFinished
-from kallos.study.names import study_folder
+from kallos.study.names import REPORT, latest_name, study_folder
 from kallos.study.record import open_record
 from kallos.study.result import TuningResult
 
@@ -55,6 +56,8 @@ def what_is_known(plan: StudyPlan, run: RunSpec, results: str) -> Known | None:
         return None
     # A run makes the study the latest, and puts an evaluation into its report.
     if not is_latest(finished.result, results) or find_evaluation(finished.result, results) is not None:
+        return None
+    if not Folder(results).has(latest_name(plan.spec, REPORT)):
         return None
     columns = read_columns(finished.result, study_folder(results, plan.study_name)) if run.weighs_columns else None
     return Known(tuple(events), finished.result, document.evidence, columns)

@@ -52,6 +52,11 @@ def get_architecture(name: str) -> Architecture:
         ) from None
 
 
+def is_of_kallos(name: str) -> bool:
+    """Return whether an architecture is one of this package."""
+    return name in _own()
+
+
 def architecture_names(model_name: str) -> tuple[str, ...]:
     """Return the sorted names of a study's architectures from `gru`, `gru,lstm,tide` or `auto`."""
     names: set[str] = set()

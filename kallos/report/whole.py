@@ -25,8 +25,10 @@ def whole_document(plan: StudyPlan, results: str, *, columns: bool = True) -> Be
     # The name covers all that the trials depend on, the data also the rows of the current window.
     if document is None or (document.spec, document.study, document.data) != (spec, plan.study_name, plan.data):
         return None
-    # A budget or a failed fit may have prevented the score of the current window.
+    # A budget or a failure may have prevented the score of the current window, or what is said of the choice.
     if document.n_trials != spec.n_trials or document.current_fold_failure is not None:
+        return None
+    if document.evidence.jobs_sha256 is None:
         return None
     # The rest is written after the document, and a run may have been killed in between.
     try:

@@ -4,7 +4,7 @@ Importing this module imports torch and Lightning, on which Darts' modules are b
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from inspect import getattr_static
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ import pytorch_lightning as pl
 import torch
 from darts.models.forecasting.pl_forecasting_module import PLForecastingModule
 from darts.utils.data.torch_datasets._data_module import TorchDataModule
-from darts.utils.data.torch_datasets.utils import ModuleStage, TorchTrainingBatch
+from darts.utils.data.torch_datasets.utils import ModuleStage, TorchInferenceBatch, TorchTrainingBatch
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from kallos.errors import UsageError
 from kallos.scoring.samples import Samples, samples_of
@@ -27,10 +28,16 @@ _AT_ONCE = 1024
 # What a module may override, because it is called in the same places as by Lightning.
 _CALLED = {"predict_step", "on_predict_start", "on_predict_end", "on_save_checkpoint", "on_load_checkpoint"}
 _HOOKS = sorted(
-    name for name in dir(pl.LightningModule) if not (name in dir(torch.nn.Module) or name[0] == "_" or name in _CALLED)
+    {name for name in dir(pl.LightningModule) if not (name in dir(torch.nn.Module) or name[0] == "_")}.difference(
+        _CALLED
+    )
+    # What Darts calls in its own hooks.
+    .union({"_train_val_step"})
 )
-# Arguments for Lightning that this loop reads, and those that only say what Lightning shows and writes.
+# Arguments for Lightning that this loop reads, values that change nothing here, and what only says what Lightning shows
+# and writes.
 _READ = {"gradient_clip_val"}
+_ANY: tuple[Any, ...] = (None, [], "cpu", "auto", 1)
 _SHOWN = {"enable_checkpointing", "enable_model_summary", "enable_progress_bar", "logger", "num_sanity_val_steps"}
 
 
@@ -115,15 +122,37 @@ def _optimizer_of(
 ) -> tuple[torch.optim.Optimizer, Callable[[], None], Callable[[], None]]:
     """Return a module's optimizer, and what its schedule of the learning rate does after a step and after an epoch."""
     configured = module.configure_optimizers()
-    if isinstance(configured, torch.optim.Optimizer):
-        return configured, _nothing, _nothing
-    (optimizer,), schedule = configured
+    optimizers, schedule = ([configured], None) if isinstance(configured, torch.optim.Optimizer) else configured
+    (optimizer,) = optimizers
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise UsageError(f"an optimizer must take a step by one gradient, and {_name(optimizer)} does not: use AdamW")
+    if schedule is None:
+        return optimizer, _nothing, _nothing
+    if isinstance(schedule["scheduler"], ReduceLROnPlateau) or schedule["frequency"] != 1:
+        raise UsageError(
+            f"a schedule must change the learning rate after each step or epoch, and {_name(schedule['scheduler'])} "
+            f"does not (frequency {schedule['frequency']}): use another `lr_scheduler_cls`, such as ExponentialLR"
+        )
     step = schedule["scheduler"].step
     return (optimizer, step, _nothing) if schedule["interval"] == "step" else (optimizer, _nothing, step)
 
 
+def _name(part: object) -> str:
+    return type(part).__name__
+
+
 def _nothing() -> None:
     pass
+
+
+def predictions(module: PLForecastingModule, batches: Iterable[TorchInferenceBatch]) -> list[Any]:
+    """Return what a network forecasts of each batch."""
+    module.eval()
+    module.on_predict_start()
+    with torch.inference_mode():
+        forecasts = [module.predict_step(batch, position) for position, batch in enumerate(batches)]
+    module.on_predict_end()
+    return forecasts
 
 
 class NetworkTrainer:
@@ -138,7 +167,12 @@ class NetworkTrainer:
     def __init__(self, model: "TorchForecastingModel", patience: int = 0) -> None:
         """Read how a model is trained; raises `UsageError` if it asks for what only Lightning does."""
         given = model.model_params.get("pl_trainer_kwargs") or {}
-        _refuse(model, [name for name in given.keys() - _READ - _SHOWN if given[name] not in (None, [], "cpu")])
+        unread = [f"{name}={given[name]!r}" for name in given.keys() - _READ - _SHOWN if given[name] not in _ANY]
+        if unread:
+            raise UsageError(
+                f"Lightning trains no network, so pl_trainer_kwargs may hold {shorten(sorted(_READ))} alone, and "
+                f"{_name(model)} has {shorten(sorted(unread), 3)}: remove it"
+            )
         self.steps = Steps(model.n_epochs, model.batch_size, patience, given.get("gradient_clip_val") or 0.0)
         self.trained = Trained(epochs=0)
 
@@ -149,7 +183,13 @@ class NetworkTrainer:
 
     def fit(self, model: PLForecastingModule, datamodule: TorchDataModule, ckpt_path: str | None = None) -> None:
         """Train a module on the samples of a data module; raises `UsageError` if the module has Lightning hooks."""
-        _refuse(model, [name for name in _HOOKS if _overrides(model, name)])
+        hooks = [name for name in _HOOKS if _overrides(model, name)]
+        if hooks:
+            raise UsageError(
+                f"a network must be trained without Lightning's hooks, and {_name(model)} overrides "
+                f"{shorten(hooks, 3)}: use the model's `loss_fn`, `optimizer_cls` and `lr_scheduler_cls`, or its "
+                "`forward`"
+            )
         samples = samples_of(datamodule.train_dataset)
         watched = None if datamodule.val_dataset is None else samples_of(datamodule.val_dataset)
         self._module = model
@@ -163,12 +203,7 @@ class NetworkTrainer:
     def predict(self, model: PLForecastingModule, datamodule: TorchDataModule) -> list[Any]:
         """Return what a module forecasts of each batch of a data module."""
         self._module = model
-        model.eval()
-        model.on_predict_start()
-        with torch.inference_mode():
-            forecasts = [model.predict_step(batch, at) for at, batch in enumerate(datamodule.predict_dataloader())]
-        model.on_predict_end()
-        return forecasts
+        return predictions(model, datamodule.predict_dataloader())
 
     def save_checkpoint(self, path: str, weights_only: bool = False) -> None:
         """Write the module's weights as Lightning does, because Darts reads them so."""
@@ -179,13 +214,3 @@ class NetworkTrainer:
 
 def _overrides(module: PLForecastingModule, name: str) -> bool:
     return getattr_static(type(module), name) is not getattr_static(PLForecastingModule, name)
-
-
-def _refuse(network: "TorchForecastingModel | PLForecastingModule", names: list[str]) -> None:
-    """Raise `UsageError` if a network asks for any of these."""
-    if names:
-        raise UsageError(
-            f"a network must be trained without Lightning's hooks and callbacks, and {type(network).__name__} has "
-            f"{shorten(sorted(names), 3)}: use the model's `loss_fn`, `optimizer_cls` and `lr_scheduler_cls`, or its "
-            "`forward`"
-        )

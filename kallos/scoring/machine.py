@@ -23,15 +23,18 @@ _LIBRARIES = (
 _OPTIONAL = ("statsforecast",)
 # What torch needs for each of its kinds of kernels, the fastest first, in NumPy's names of a processor's features.
 _VECTOR_INSTRUCTIONS = {"AVX512": ("AVX512_SKX", "FMA3"), "AVX2": ("AVX2", "FMA3"), "DEFAULT": ()}
-# Libraries whose import name differs from their package name.
-_MODULES = {"pytorch-lightning": "pytorch_lightning", "scikit-learn": "sklearn"}
+# Variables by which a user chooses among kernels whose bits differ.
+_KERNELS = (
+    *("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_CORETYPE"),
+    *("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_DISABLE_JIT"),
+)
 
 
 @cache
 def version_here(library: str) -> str:
-    """Return the version of a library that is loaded, or else installed, when this process first asks for it."""
-    loaded = sys.modules.get(_MODULES.get(library, library))
-    return str(getattr(loaded, "__version__", None) or version(library))
+    """Return the version of a library that is installed when this process first asks for it."""
+    # Not that of the loaded module, which may name its build, as torch's does, while another process has not loaded it.
+    return version(library)
 
 
 def installed_versions() -> dict[str, str]:
@@ -79,7 +82,9 @@ def installed(package: str) -> str | None:
 def machine() -> dict[str, Any]:
     """Return what the bits of a fit depend on besides its job, without importing what fits."""
     libraries = ("darts", "lightgbm", "numpy", "pytorch-lightning", "scikit-learn", "scipy", "torch")
-    return {**{name: version_here(name) for name in libraries}, "device": "cpu", "cpu": _vector_instructions()}
+    kernels = {name: os.environ[name] for name in _KERNELS if name in os.environ}
+    versions = {name: version_here(name) for name in libraries}
+    return {**versions, **kernels, "device": "cpu", "cpu": _vector_instructions()}
 
 
 def _vector_instructions() -> str:

@@ -13,6 +13,7 @@ from darts.utils.data.torch_datasets.training_dataset import SequentialTorchTrai
 from darts.utils.data.torch_datasets.utils import TorchInferenceBatch, TorchTrainingBatch
 
 from kallos.scoring.inputs import Inputs
+from kallos.scoring.loop import predictions
 from kallos.scoring.samples import Windows, samples_of
 
 Array = npt.NDArray[np.float64]
@@ -42,7 +43,7 @@ def forecasts_of_windows(model: TorchForecastingModel, inputs: Inputs, *, quanti
     )
     if not isinstance(samples, Windows):
         return None
-    module = model.model.eval()
+    module = model.model
     module.set_predict_parameters(
         n=model.output_chunk_length,
         num_samples=1,
@@ -52,10 +53,8 @@ def forecasts_of_windows(model: TorchForecastingModel, inputs: Inputs, *, quanti
         mc_dropout=False,
     )
     first_to_last = torch.arange(len(samples)).flip(0)
-    with torch.inference_mode():
-        batches = (samples.batch(places) for places in torch.split(first_to_last, model.batch_size))
-        forecasts = [module.predict_step(_without_future(batch), 0)[0][0] for batch in batches]
-    values: Array = torch.cat(forecasts).numpy()
+    batches = (_without_future(samples.batch(places)) for places in torch.split(first_to_last, model.batch_size))
+    values: Array = torch.cat([batch[0][0] for batch in predictions(module, batches)]).numpy()
     return values
 
 

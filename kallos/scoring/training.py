@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from kallos.architectures import Widths, get_architecture
+from kallos.architectures.lookup import is_of_kallos
 from kallos.folds.scalers import PreparedSeries
 from kallos.scoring.inputs import Inputs, inputs_from, inputs_of
 from kallos.scoring.recency import Recency
@@ -33,7 +34,8 @@ _FEW = 4
 
 def libraries_of(model_name: str) -> tuple[str, ...]:
     """Return the modules that make the models of an architecture."""
-    is_network = get_architecture(model_name).stops_early
+    # What an architecture of a user's own builds is not known before it is built.
+    is_network = get_architecture(model_name).stops_early or not is_of_kallos(model_name)
     return (f"darts.models.forecasting.{'torch_forecasting_model' if is_network else 'sklearn_model'}",)
 
 

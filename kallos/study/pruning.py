@@ -42,7 +42,8 @@ class FoldPruner(BasePruner):
         within = differences - differences.mean(axis=1, keepdims=True)
         scatter = np.sqrt(np.square(within).sum() / ((len(scored) - 1) * (len(folds) - 1)))
         worse = np.mean([sign * value - best[folds.index(fold)] for fold, value in so_far.items()])
-        return bool(worse > self._deviations * scatter * np.sqrt(1 / len(so_far) - 1 / len(folds)))
+        # Trials that do not differ at all say nothing of how far others may.
+        return bool(scatter > 0 and worse > self._deviations * scatter * np.sqrt(1 / len(so_far) - 1 / len(folds)))
 
 
 PRUNERS: Mapping[str, Callable[[], BasePruner]] = {

@@ -35,6 +35,8 @@ _SERVE = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from kallos.workers.forks import serve; serve(int(sys.argv[2]))"
 )
+# What a process may take to import everything on a busy machine.
+START_SECONDS = 300
 _END_SECONDS = 5
 _FORK = "fork"
 # A process of macOS that has loaded its libraries for arithmetic must not fork.
@@ -54,13 +56,13 @@ class _RaisedInWorkerError(Exception):
 
 
 class Worker:
-    """A process that does one thing at a time; starting it raises as `run` does."""
+    """A process that does one thing at a time; starting it raises as `run` does after `START_SECONDS`."""
 
-    def __init__(self, preload: Iterable[str] = (), timeout: float | None = None) -> None:
+    def __init__(self, preload: Iterable[str] = ()) -> None:
         self._connection = _server.fork(preload)
         self._process: psutil.Process | None = None
         context = {"path": sys.path, "folder": os.getcwd(), "environment": dict(os.environ)}  # noqa: PTH109
-        number = pickle.loads(self._answer(pickle.dumps(context), timeout))
+        number = pickle.loads(self._answer(pickle.dumps(context), START_SECONDS))
         with suppress(psutil.NoSuchProcess):
             self._process = psutil.Process(number)
 
@@ -230,7 +232,10 @@ def _outcome(asked: bytes) -> bytes:
     except Exception as error:
         where = f"\n{traceback.format_exc()}"
         try:
-            return _pickled((error, where, None))
+            answer = _pickled((error, where, None))
+            # Some errors can be sent, and not be made anew.
+            pickle.loads(answer)
+            return answer
         except Exception:
             return pickle.dumps((RuntimeError(f"{type(error).__name__}: {error}"), where, None))
 

@@ -12,7 +12,7 @@ from kallos.scoring.job import FoldJob
 from kallos.scoring.machine import machine
 from kallos.scoring.result import FoldResult
 from kallos.scoring.training import libraries_of
-from kallos.workers.forks import Worker, WorkerEndedError, WorkerHangsError
+from kallos.workers.forks import START_SECONDS, Worker, WorkerEndedError, WorkerHangsError
 from kallos.workers.remote import UnfitForFoldError, UnfitWorkerError, with_same_code
 
 _log = logging.getLogger(__name__)
@@ -53,6 +53,16 @@ def trying_again(work: Callable[[FoldJob], Done], job: FoldJob, retries: int) ->
 def note_another_try(lost: WorkerLostError) -> None:
     """Log that work is tried again because its worker was lost."""
     _log.warning("%s; trying again", lost)
+
+
+def _started(job: FoldJob) -> Worker:
+    """Return a new process for a job's kind of model."""
+    try:
+        return Worker(imports_of([job.fit.model_name]))
+    except WorkerHangsError:
+        raise WorkerLostError(
+            f"a worker process must start within {START_SECONDS} s, and that of {job.name} did not"
+        ) from None
 
 
 class FoldPool:
@@ -99,8 +109,7 @@ class FoldPool:
     def _run_once(self, work: Callable[[FoldJob], Done], job: FoldJob) -> Done:
         worker = self._free.get()
         try:
-            if worker is None:
-                worker = Worker(imports_of([job.fit.model_name]), self._fold_timeout)
+            worker = worker or _started(job)
             # A process that starts late may load the code as it is then.
             done: Done = worker.run(with_same_code, work, job, job.fingerprint, machine(), timeout=self._fold_timeout)
             return done

@@ -18,7 +18,7 @@ STRENGTH, SCALE = 1.0, 1.0
 
 
 def build(params, context):
-    return build_ridge({**params, "alpha": STRENGTH * params["alpha"], "covariate_lags": 1}, context)
+    return build_ridge({**params, "alpha": STRENGTH * params["alpha"], "covariate_lags": 1, "added_lags": 1}, context)
 
 
 def error(forecasts, actual):

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 @cache
 def compiler() -> str:
-    """Return the compiler's versions and the processor that it compiles for: its name, and a hash of its features."""
+    """Return the compiler's versions and this machine's processor: its name, and a hash of its features."""
     from llvmlite import binding
 
     features = hashlib.sha256(binding.get_host_cpu_features().flatten().encode()).hexdigest()[:8]

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from kallos.choosing.deflation import deflate
 from kallos.planning import StudyPlan
-from kallos.report.columns import columns_of_best
-from kallos.report.forecasts import BestForecasts, forecasts_of_best
-from kallos.report.page import write_report
 from kallos.report.whole import whole_document
 from kallos.study.best_params import BestParams, read_best_params, write_best_params, write_failure
 from kallos.study.budget import Budget
+from kallos.study.choice import HonestChoice
 from kallos.study.files import write_study
 from kallos.study.names import failure_name
 from kallos.tuner import run_tuning
-from tests.samples import by_parameters, make_features, no_column_matters, small_plan
+from tests.samples import by_parameters, make_features, small_plan
+from tests.whole_results import write_whole
 
 FITS = 3 * 2
 
@@ -26,20 +26,15 @@ def plan(tmp_path) -> StudyPlan:
     return small_plan(tmp_path, make_features(420), pruner="none")
 
 
-def write_whole(plan: StudyPlan, folder: Path, budget: Budget | None = None) -> BestForecasts:
-    result = run_tuning(plan, evaluate=by_parameters, budget=budget)
-    own = str(folder / plan.study_name)
-    write_best_params(BestParams.of(result), str(folder))
-    write_study(result, own)
-    write_report(result, "page", own)
-    columns_of_best(plan, result, own, on_each=lambda work, jobs: [no_column_matters(work, job) for job in jobs])
-    return forecasts_of_best(plan, result, own, evaluate=by_parameters)
+def finish(plan: StudyPlan, folder: Path, budget: Budget | None = None) -> None:
+    """Run a study and write its whole result."""
+    write_whole(plan, run_tuning(plan, evaluate=by_parameters, budget=budget), folder)
 
 
 @pytest.fixture
 def folder(plan, tmp_path) -> Path:
     """A folder with the whole result of the plan's study."""
-    write_whole(plan, tmp_path / "results")
+    finish(plan, tmp_path / "results")
     return tmp_path / "results"
 
 
@@ -67,7 +62,7 @@ def test_a_result_whose_last_run_has_failed_is_not_whole(plan, folder):
 def test_a_result_is_whole_whatever_else_of_its_model_and_asset_was_run_or_has_failed(plan, folder, tmp_path):
     document = whole_document(plan, str(folder))
     other = small_plan(tmp_path, make_features(420), pruner="none", horizon=2)
-    write_whole(other, folder)
+    finish(other, folder)
     assert json.loads((folder / "gru_ABC_best_params.json").read_text())["study"] == other.study_name
     write_failure(failure_name(other.spec), str(folder), {"state": "Crashed"})
     assert whole_document(plan, str(folder)) == document
@@ -87,8 +82,14 @@ def test_a_study_file_of_an_earlier_study_makes_no_result_whole(plan, folder, tm
 
 
 def test_a_result_from_which_a_budget_kept_the_current_window_is_not_whole(plan, folder):
-    write_whole(plan, folder, Budget(max_fold_fits=FITS))
+    finish(plan, folder, Budget(max_fold_fits=FITS))
     document = json.loads((folder / plan.study_name / "best_params.json").read_text())
     assert (document["n_trials"], document["current_fold"]) == (3, None)
     assert document["current_fold_failure"] == "`max_fold_fits` 6 is spent"
+    assert whole_document(plan, str(folder)) is None
+
+
+def test_a_result_whose_choice_has_failed_is_not_whole(plan, folder):
+    result = run_tuning(plan, evaluate=by_parameters)
+    write_best_params(BestParams.of(result, HonestChoice(deflation=deflate(result))), str(folder))
     assert whole_document(plan, str(folder)) is None

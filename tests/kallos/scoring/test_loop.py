@@ -1,5 +1,6 @@
 """The loop that trains networks learns as Lightning does."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -163,12 +164,34 @@ class WithHooks(NLinearModel):
 def test_what_only_lightning_does_is_refused_in_one_line():
     known = {"input_chunk_length": 4, "output_chunk_length": 1}
     model = WithHooks(**known)
-    with pytest.raises(UsageError, match=r"^a network must be .* callbacks, and Hooked has on_train_epoch_end: use "):
+    with pytest.raises(UsageError, match=r"^a network must be .* hooks, and Hooked overrides on_train_epoch_end: use "):
         model.fit(TARGET, trainer=NetworkTrainer(model))
     for given in ({"callbacks": [Losses()]}, {"accelerator": "gpu"}, {"precision": "bf16"}):
-        (name,) = given
-        with pytest.raises(UsageError, match=f"and NLinearModel has {name}: use "):
+        ((name, value),) = given.items()
+        said = f"pl_trainer_kwargs may hold gradient_clip_val alone, and NLinearModel has {name}={value!r}: remove it"
+        with pytest.raises(UsageError, match=re.escape(said)):
             NetworkTrainer(NLinearModel(**known, pl_trainer_kwargs=given))
+    NetworkTrainer(NLinearModel(**known, pl_trainer_kwargs={"accelerator": "auto", "devices": 1, "logger": True}))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"optimizer_cls": torch.optim.LBFGS}, "an optimizer must take a step by one gradient, and LBFGS does not"),
+        ({"lr_scheduler_cls": torch.optim.lr_scheduler.ReduceLROnPlateau}, "and ReduceLROnPlateau does not"),
+        (
+            {
+                "lr_scheduler_cls": torch.optim.lr_scheduler.StepLR,
+                "lr_scheduler_kwargs": {"step_size": 1, "frequency": 3},
+            },
+            r"after each step or epoch, and StepLR does not \(frequency 3\): use another `lr_scheduler_cls`",
+        ),
+    ],
+)
+def test_steps_that_the_loop_does_not_take_are_refused_in_one_line(given, said):
+    model = NLinearModel(4, 1, n_epochs=2, **given)
+    with pytest.raises(UsageError, match=said):
+        learnt(model, trainer=NetworkTrainer(model))
 
 
 def test_a_schedule_acts_after_each_epoch_or_after_each_step():

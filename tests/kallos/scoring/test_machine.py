@@ -1,8 +1,12 @@
 """What a result depends on, and what a failure may come from."""
 
+import json
+import os
 import platform
+import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +15,8 @@ import kallos
 from kallos.architectures import get_architecture
 from kallos.scoring.machine import environment_sha256, installed, installed_versions, machine, version_here
 from kallos.specs.metrics import check_metric
+
+ROOT = Path(kallos.__file__).parents[1]
 
 
 @pytest.fixture
@@ -125,3 +131,38 @@ def test_the_versions_of_a_result_name_a_library_of_an_extra_only_if_it_is_insta
     assert versions.get("statsforecast") == installed("statsforecast")
     monkeypatch.setattr("kallos.scoring.machine.installed", lambda _: None)
     assert installed_versions() == {name: found for name, found in versions.items() if name != "statsforecast"}
+
+
+MACHINE = """
+import json, sys
+from kallos.scoring.machine import machine
+if len(sys.argv) > 1:
+    import torch
+print(json.dumps(machine()))
+"""
+
+
+def machine_of(folder: Path, *arguments: str, **environment: str) -> dict:
+    """Return what a new process says of its machine, which finds the packages of a folder first."""
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-c", MACHINE, *arguments],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_a_machine_is_the_same_whatever_is_loaded(tmp_path):
+    # A wheel whose metadata leave out the build that the module names.
+    (tmp_path / "torch-2.13.0.dist-info").mkdir()
+    (tmp_path / "torch-2.13.0.dist-info" / "METADATA").write_text("Name: torch\nVersion: 2.13.0\n")
+    without, with_torch = machine_of(tmp_path), machine_of(tmp_path, "torch")
+    assert without == with_torch
+    assert without["torch"] == "2.13.0"
+
+
+@pytest.mark.parametrize("name", ["NUMBA_CPU_NAME", "OPENBLAS_CORETYPE", "MKL_CBWR"])
+def test_a_machine_is_another_with_other_kernels(tmp_path, name):
+    assert machine_of(tmp_path, **{name: "generic"}) == {**machine_of(tmp_path), name: "generic"}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from darts import TimeSeries
 from darts.models import NLinearModel
+from darts.models.forecasting.nlinear import _NLinearModule
 
 from kallos.architectures import create_model, registry
 from kallos.architectures.recipe import Widths
@@ -65,3 +66,30 @@ def test_a_network_with_inputs_of_its_own_is_left_to_darts():
     with quiet_single_thread():
         model.fit(noise(1), trainer=NetworkTrainer(model))
     assert forecasts_of_windows(model, Inputs(noise(1), None, None), quantiles=False) is None
+
+
+class Shifted(_NLinearModule):
+    """A module that forecasts a thousand more while it is asked for forecasts."""
+
+    def on_predict_start(self):
+        self.layer.bias.data += 1000.0
+
+    def on_predict_end(self):
+        self.layer.bias.data -= 1000.0
+
+
+class ShiftedModel(NLinearModel):
+    """A model of such a module."""
+
+    def _create_model(self, train_sample):
+        own = super()._create_model(train_sample)
+        own.__class__ = Shifted
+        return own
+
+
+def test_what_a_module_does_around_forecasts_is_done():
+    model = ShiftedModel(4, 1, n_epochs=1)
+    with quiet_single_thread():
+        model.fit(noise(1), trainer=NetworkTrainer(model))
+        ours = forecasts_of_windows(model, Inputs(noise(1), None, None), quantiles=False)
+    assert np.abs(ours - 1000).max() < 10

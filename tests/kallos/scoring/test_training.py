@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from darts.utils.data.torch_datasets.utils import _batch_collate_fn_train
 from kallos.scoring.fold import fit_fold
 from kallos.scoring.samples import Windows, samples_of
 from tests.samples import small_job
+
+ROOT = Path(__file__).parents[3]
 
 
 def series(n_rows, width=1, start=0):
@@ -89,3 +92,43 @@ def test_a_fitted_model_can_be_saved_and_loaded_in_another_process(tmp_path):
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     forecast = torch.load(tmp_path / "forecast.pt", weights_only=False)
     np.testing.assert_array_equal(forecast, fitted.model.predict(1, **known, verbose=False).values())
+
+
+OWN = """
+import sys
+from pathlib import Path
+from kallos.architectures import Architecture
+from kallos.architectures.space import Int
+
+
+def build(params, context):
+    import torch
+    from darts.models import NLinearModel
+
+    print(torch.get_num_threads())
+    return NLinearModel(params["input_chunk_length"], context.horizon, n_epochs=1)
+
+
+SPACE, DEFAULTS = {"input_chunk_length": Int(low=1, high=5)}, {"input_chunk_length": 3}
+MINE = Architecture("mine", SPACE, DEFAULTS, build, stops_early=False)
+
+if __name__ == "__main__":
+    from kallos.scoring.fold import evaluate_fold
+    from tests.samples import small_job
+
+    evaluate_fold(small_job(Path(sys.argv[1]), model_name="own_network:MINE"))
+"""
+
+
+def test_a_network_of_ones_own_that_does_not_stop_early_has_one_thread_too(tmp_path):
+    (tmp_path / "own_network.py").write_text(OWN)
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "own_network.py", str(tmp_path)],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert set(done.stdout.split()) == {"1"}

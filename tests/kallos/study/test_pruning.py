@@ -65,12 +65,18 @@ def test_pruned_failed_and_infinite_trials_are_not_compared_with(study):
 
 def test_nothing_is_ended_before_enough_trials_are_complete():
     study = optuna.create_study()
-    for _ in range(3):
-        study.add_trial(complete(1, 1))
-    assert not is_pruned(study, 1.01)
+    for scores in [(1, 1), (1, 1), (1, 3)]:
+        study.add_trial(complete(*scores))
+    assert not is_pruned(study, 9.0)
     study.add_trial(complete(1, 1))
-    # Trials whose folds do not scatter leave no doubt.
-    assert is_pruned(study, 1.01)
+    assert is_pruned(study, 9.0)
+
+
+def test_trials_that_do_not_differ_end_nothing():
+    study = optuna.create_study()
+    for _ in range(9):
+        study.add_trial(complete(1, 1))
+    assert not is_pruned(study, 9.0)
 
 
 def test_a_pruned_trial_is_never_the_best(tmp_path):

@@ -56,14 +56,24 @@ def fail_unpicklably():
     raise _Unpicklable
 
 
+class _Unmakeable(Exception):  # noqa: N818
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def fail_unmakeably():
+    raise _Unmakeable("one", "two")
+
+
 def test_workers_are_forked_from_one_process(worker):
     other = Worker()
     (one, parent), (two, same) = worker.run(process_ids), other.run(process_ids)
     assert one != two
     assert parent == same != os.getpid()
     assert {one, two} <= {each.pid for each in workers_of(psutil.Process())}
+    process = psutil.Process(two)
     other.end()
-    assert not psutil.pid_exists(two) or psutil.Process(two).status() == psutil.STATUS_ZOMBIE
+    assert psutil.wait_procs([process], timeout=5)[0]
 
 
 def test_a_worker_has_what_was_imported_before_it_began():
@@ -94,14 +104,16 @@ def test_an_error_comes_back_with_the_place_where_it_was_raised(worker):
     assert "in fail" in str(raised.value.__cause__)
     with pytest.raises(RuntimeError, match="_Unpicklable: cannot be sent"):
         worker.run(fail_unpicklably)
+    with pytest.raises(RuntimeError, match="_Unmakeable: one and two"):
+        worker.run(fail_unmakeably)
     assert worker.run(int, "1") == 1
 
 
 def test_a_worker_that_has_not_answered_in_time_is_ended(worker):
-    number, _ = worker.run(process_ids)
+    process = psutil.Process(worker.run(process_ids)[0])
     with pytest.raises(WorkerHangsError):
         worker.run(signal.pause, timeout=0.1)
-    assert not psutil.pid_exists(number)
+    assert psutil.wait_procs([process], timeout=5)[0]
     with pytest.raises(WorkerEndedError):
         worker.run(process_ids)
 
