@@ -86,7 +86,7 @@ def _rerun(store: "FeatureStore", spec: TuneSpec) -> "Load | None":
 
 def _load(store: "FeatureStore", spec: TuneSpec, data: DataSpec, on_rows: "OnRows | None" = None) -> "pd.DataFrame":
     """Return the study's rows as loaded, without those that only tell what is known ahead."""
-    from kallos.features.store import tidy
+    from kallos.features.rows import tidy
     from kallos.folds.columns import observed_rows
 
     rows = observed_rows(store.read(data, on_rows), spec.features, data.timestamp_column)

@@ -80,7 +80,7 @@ def _check_several(
 ) -> bool:
     """Check each asset, and then all together if each is sound; return whether a study can be tuned on them."""
     from kallos.checks import examine_each, examine_together
-    from kallos.features.store import by_asset, tidy
+    from kallos.features.rows import by_asset, tidy
     from kallos.words import counted
 
     each = examine_each(rows, spec, now=datetime.now(UTC), left_out=left_out)

@@ -39,7 +39,8 @@ def predict(
     from kallos.architectures.references import trust
     from kallos.errors import UsageError
     from kallos.features.moments import timestamp
-    from kallos.features.store import FeatureStore, indexed, off_clock_row, tidy
+    from kallos.features.rows import indexed, off_clock_row, tidy
+    from kallos.features.store import FeatureStore
     from kallos.features.unfinished import finished_rows
     from kallos.folds.columns import fitting_columns, observed_rows
     from kallos.folds.study import rows_of_asset

@@ -15,7 +15,8 @@ from kallos.checks.together import examine_together
 from kallos.errors import DataError
 from kallos.features.chunks import OnRows
 from kallos.features.dates import bounds
-from kallos.features.store import FeatureStore, by_asset, tidy
+from kallos.features.rows import by_asset, tidy
+from kallos.features.store import FeatureStore
 from kallos.folds.columns import observed_rows
 from kallos.folds.study import cut_timestamps, rows_of_study
 from kallos.settings import DB_TIMEOUT

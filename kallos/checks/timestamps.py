@@ -12,7 +12,7 @@ from kallos.checks.frequencies import examine_frequency
 from kallos.errors import DataError
 from kallos.features.frequency import Frequency
 from kallos.features.local_days import clock_of, days_or_moments, offsets_of
-from kallos.features.store import (
+from kallos.features.rows import (
     choose_dates,
     moments_of,
     no_rows_between,

@@ -169,15 +169,19 @@ def _engine(url: URL, *, writes: bool) -> Engine:
 @contextmanager
 def database_errors(url: URL) -> Iterator[None]:
     """Turn the errors of a database into `DatabaseError`, without its password."""
-    from psycopg import Error as PostgreSQLError
-
     try:
         yield
-    except (SQLAlchemyError, PostgreSQLError) as error:
+    except _kinds_of_errors() as error:  # Python looks for them only if there is an error.
         raise DatabaseError(
             f"the features database {shown(url)} did not answer: {reason_of(error, url)}; check that it is running, "
             f"and check `db_url` or KALLOS_DB_URL"
         ) from None
+
+
+def _kinds_of_errors() -> tuple[type[Exception], ...]:
+    from psycopg import Error as PostgreSQLError
+
+    return SQLAlchemyError, PostgreSQLError
 
 
 def _existing_timestamps(connection: Connection, table: Table, asset_id: str, frame: pd.DataFrame) -> pd.DatetimeIndex:

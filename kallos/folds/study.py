@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kallos.errors import DataError
-from kallos.features.store import with_own_types
+from kallos.features.rows import with_own_types
 from kallos.folds.columns import observed_rows, refuse_long_label, study_frame
 from kallos.folds.cut import Fold, FoldGrid, InnerCut, cut_inner, fewest_origins
 from kallos.folds.panel import Panel, inner_cuts

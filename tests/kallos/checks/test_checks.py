@@ -18,7 +18,7 @@ from kallos.checks import FAULTS, FIXES, examine, repair, study_lines
 from kallos.checks.shifts import shifted_columns
 from kallos.errors import DataError, KallosError, UsageError
 from kallos.features.files.indicators import compute_indicators
-from kallos.features.store import tidy
+from kallos.features.rows import tidy
 from kallos.folds.columns import study_frame
 from kallos.planning import plan_study
 from kallos.specs.data import FeatureSpec

@@ -13,7 +13,7 @@ from kallos.features.files.rows import InputReading, Inputs
 from kallos.features.files.sources import Source, find_sources
 from kallos.features.files.timestamps import TimestampReading
 from kallos.features.local_days import are_days, local_times, offsets_of, own_local_times, zone_of_days
-from kallos.features.store import tidy
+from kallos.features.rows import tidy
 from kallos.specs.data import DataSpec
 from tests.samples import make_features, small_spec
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from kallos.checks import examine
-from kallos.features.store import off_clock_row, tidy
+from kallos.features.rows import off_clock_row, tidy
 from kallos.features.unfinished import ends_after, finished_rows, is_off_clock, is_thin, why_unfinished
 from kallos.specs.data import DataSpec
 from tests.samples import make_features, small_spec

@@ -21,7 +21,8 @@ from kallos.checks import (
 )
 from kallos.checks.examination import examine_stamped, look_at_timestamps
 from kallos.errors import DataError
-from kallos.features.store import FeatureStore, tidy
+from kallos.features.rows import tidy
+from kallos.features.store import FeatureStore
 from kallos.planning import plan_study
 from kallos.specs.study import TuneSpec
 from tests.samples import make_features, small_spec
