@@ -81,7 +81,9 @@ def explain(error: "ValidationError", *place: str, model: "type[BaseModel] | Non
 
     For a field that the `model` does not have, the closest one is suggested.
     """
-    return "; ".join(_finding(place, model, **finding) for finding in error.errors())
+    # A rule of ours that two fields break, such as a metric that is the first objective, is told once.
+    findings = {each["msg"] if each["type"] == "value_error" else each["loc"]: each for each in error.errors()[::-1]}
+    return "; ".join(_finding(place, model, **each) for each in reversed(findings.values()))
 
 
 def in_one_line(error: Exception) -> str:

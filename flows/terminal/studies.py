@@ -137,7 +137,7 @@ def show_rescored(console: Console, rescored: Rescored) -> None:
         numbers = shorten([str(number) for number in rescored.missing], 5)
         console.print(
             f"left out, because their forecasts are no longer in the fold cache: {numbers}; run the study again with "
-            f"`refresh_cache` to have them"
+            f"`refresh_cache`, which fits all of its folds, to have them"
         )
 
 

@@ -12,6 +12,7 @@ from flows.session import FlowEvent
 from flows.terminal.tables import titled
 from flows.wording import Console
 from kallos.choosing.lines import choosing_lines
+from kallos.models.summary import choice_line
 from kallos.planning import StudyPlan
 from kallos.report.columns import ColumnImportance, columns_line
 from kallos.report.rows import architecture_rows, fold_rows, metric_rows
@@ -19,7 +20,7 @@ from kallos.specs.metrics import Metric, metric_of, metric_of_one_target
 from kallos.specs.study import TuneSpec, metric_with_unit, study_title
 from kallos.storage import address_of
 from kallos.study import lines
-from kallos.study.best_params import shown_address
+from kallos.study.best_params import BestParams, shown_address
 from kallos.study.choice import NO_CHOICE, HonestChoice
 from kallos.study.events import FoldScored, StepStarted, StudyFinished, StudyStarted, TrialFinished
 from kallos.study.lines import opening, run_summary, scores_in_words, trial_label
@@ -157,6 +158,9 @@ def show_result(
         console.print(line)
     params = ", ".join(f"{name}={short(value)}" for name, value in result.best.params.items())
     console.print(f"best parameters: {params}")
+    if len(result.by_asset) == 1:
+        # A model of several assets can be tuned, but not trained yet.
+        console.print(f"train takes {choice_line(BestParams.of(result, chosen).choice, result.spec.model_name)}")
     if columns is not None:
         console.print(columns_line(columns))
     console.print(f"written to {address}", soft_wrap=True)
@@ -165,7 +169,6 @@ def show_result(
     own = scrubbed(study_folder(results, result.study_name))
     console.print(f"all files of this study: {own}", soft_wrap=True)
     if result.holdout_start is not None and result.holdout_end is not None:
-        # A model of several assets can be tuned, but not trained yet.
         what_next = "" if len(result.by_asset) > 1 else f"; next: kallos-run train --params-file {address}"
         console.print(
             f"held out: {day(result.holdout_start)} to {day(result.holdout_end)}{what_next}",

@@ -57,16 +57,12 @@ def confidence_line(confidence: ConfidenceSet) -> str:
 
 def ensemble_line(ensemble: Ensemble, architecture_of: Label) -> str:
     """Return of what an ensemble consists, and what ensembles are worth on folds later than those that picked them."""
-    later = ensemble.on_later_folds
     if len(ensemble.members) == 1:
-        return (
-            f"an ensemble of trial {ensemble.members[0].trial} alone: no other one improves it on all folds; "
-            f"ensembles picked on earlier folds {_compared(later, plural=True)} the best so picked"
-        )
-    return (
-        f"an ensemble of {ensemble.picks} ({_members(ensemble, architecture_of)}), picked on earlier folds, "
-        f"{_compared(later)} the best so picked"
-    )
+        what = f"trial {ensemble.members[0].trial} alone: no other one improves it on all folds"
+    else:
+        what = f"{ensemble.picks} ({_members(ensemble, architecture_of)})"
+    compared = _compared(ensemble.on_later_folds)
+    return f"an ensemble of {what}; ensembles picked on earlier folds {compared} the best so picked"
 
 
 def superiority_line(superiority: Superiority) -> str:
@@ -88,18 +84,18 @@ def _members(ensemble: Ensemble, architecture_of: Label) -> str:
     return ", ".join(f"{name} {times}" for name, times in of_each.most_common())
 
 
-def _compared(later: OnLaterFolds, *, plural: bool = False) -> str:
+def _compared(later: OnLaterFolds) -> str:
     """Return a verb with its figure, up to the object of the comparison."""
     if later.saving is None:
-        return f"score{'' if plural else 's'} {later.value:.4g} against {later.best_value:.4g} of"
+        return f"score {later.value:.4g} against {later.best_value:.4g} of"
     if later.saving_is == "share":
         figure = percent(abs(later.saving), 1)
         if figure == "0.0%":
-            return f"{'are' if plural else 'is'} as good as"
+            return "are as good as"
         if later.saving > 0:
-            return f"save{'' if plural else 's'} {figure} more than"
-        return f"{'are' if plural else 'is'} {figure} worse than"
+            return f"save {figure} more than"
+        return f"are {figure} worse than"
     figure = f"{abs(later.saving):.2g}"
     if figure == "0":
-        return f"{'are' if plural else 'is'} as good as"
-    return f"{'are' if plural else 'is'} {figure} {'better' if later.saving > 0 else 'worse'} than"
+        return "are as good as"
+    return f"are {figure} {'better' if later.saving > 0 else 'worse'} than"

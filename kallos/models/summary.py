@@ -6,7 +6,7 @@ from kallos.architectures.study_space import model_of
 from kallos.models.manifest import Manifest
 from kallos.specs.metrics import metric_of
 from kallos.specs.study import Choose, metric_with_unit, study_title
-from kallos.study.choice import Member
+from kallos.study.choice import Choice, Member
 from kallos.words import compared_to, counted, day, short
 
 _CHOSEN: Mapping[Choose, str] = {
@@ -16,14 +16,15 @@ _CHOSEN: Mapping[Choose, str] = {
 }
 
 
-def choice_line(manifest: Manifest) -> str:
-    """Return which trials are trained, with their weights, and why."""
-    choice, architectures = manifest.choice, _architectures(manifest)
+def choice_line(choice: Choice, model_name: str) -> str:
+    """Return which trials of a study are trained, with their weights, and why."""
     if len(choice.members) == 1:
         trial = choice.trials[0]
         line = f"trial {trial}, {_CHOSEN[choice.choose]}"
     else:
-        parts = (f"{architectures[each.trial]} (trial {each.trial}) {each.weight:.0%}" for each in choice.members)
+        parts = (
+            f"{model_of(model_name, each.params)[0]} (trial {each.trial}) {each.weight:.0%}" for each in choice.members
+        )
         line = f"an ensemble of {', '.join(parts)}"
     return line if choice.note is None else f"{line}: {choice.note}"
 
@@ -63,7 +64,7 @@ def training_line(manifest: Manifest) -> str:
 def model_lines(manifest: Manifest) -> list[str]:
     """Return the choice, the seed replication and the training of a model, one line each."""
     return [
-        f"{study_title(manifest.spec)}, {choice_line(manifest)}",
+        f"{study_title(manifest.spec)}, {choice_line(manifest.choice, manifest.spec.model_name)}",
         seed_replication_line(manifest),
         training_line(manifest),
     ]

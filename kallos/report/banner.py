@@ -132,7 +132,8 @@ def _counting_trials(result: TuningResult, deflation: Deflation | None) -> str:
         skill_text(skill, result.metric.skill_is) for skill in (deflation.apparent_skill, deflation.skill)
     )
     left = "no skill" if deflation.skill <= 0 else f"a skill of {deflated}"
-    which = "trial picked from" if result.is_picked else "best of"
+    # Not the trial that a rule has picked: only the best by the metric is chosen on every part of the folds.
+    which = f"best by {result.metric.label} of" if result.is_picked else "best of"
     return (
         f"The {which} {counted(deflation.trials, 'complete trial')} has a skill of {apparent} "
         f"on the folds that chose it, and a trial chosen in this way has {left} on other folds. If the folds are split "

@@ -131,7 +131,7 @@ def _optimizer_of(
     if isinstance(schedule["scheduler"], ReduceLROnPlateau) or schedule["frequency"] != 1:
         raise UsageError(
             f"a schedule must change the learning rate after each step or epoch, and {_name(schedule['scheduler'])} "
-            f"does not (frequency {schedule['frequency']}): use another `lr_scheduler_cls`, such as ExponentialLR"
+            f"does not (frequency {schedule['frequency']}): use another lr_scheduler_cls, such as ExponentialLR"
         )
     step = schedule["scheduler"].step
     return (optimizer, step, _nothing) if schedule["interval"] == "step" else (optimizer, _nothing, step)
@@ -187,8 +187,7 @@ class NetworkTrainer:
         if hooks:
             raise UsageError(
                 f"a network must be trained without Lightning's hooks, and {_name(model)} overrides "
-                f"{shorten(hooks, 3)}: use the model's `loss_fn`, `optimizer_cls` and `lr_scheduler_cls`, or its "
-                "`forward`"
+                f"{shorten(hooks, 3)}: use the model's loss_fn, optimizer_cls and lr_scheduler_cls, or its forward"
             )
         samples = samples_of(datamodule.train_dataset)
         watched = None if datamodule.val_dataset is None else samples_of(datamodule.val_dataset)

@@ -23,6 +23,8 @@ _LIBRARIES = (
 _OPTIONAL = ("statsforecast",)
 # What torch needs for each of its kinds of kernels, the fastest first, in NumPy's names of a processor's features.
 _VECTOR_INSTRUCTIONS = {"AVX512": ("AVX512_SKX", "FMA3"), "AVX2": ("AVX2", "FMA3"), "DEFAULT": ()}
+# Libraries whose import name differs from their package name.
+_MODULES = {"pytorch-lightning": "pytorch_lightning", "scikit-learn": "sklearn"}
 # Variables by which a user chooses among kernels whose bits differ.
 _KERNELS = (
     *("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_CORETYPE"),
@@ -32,9 +34,15 @@ _KERNELS = (
 
 @cache
 def version_here(library: str) -> str:
-    """Return the version of a library that is installed when this process first asks for it."""
-    # Not that of the loaded module, which may name its build, as torch's does, while another process has not loaded it.
-    return version(library)
+    """Return the version of a library that is loaded, or else installed, when this process first asks for it."""
+    here = version(library)
+    loaded = str(getattr(sys.modules.get(_MODULES.get(library, library)), "__version__", here))
+    # Torch's wheels may name their build in the module alone, which another process has not loaded.
+    return here if _without_build(loaded) == _without_build(here) else loaded
+
+
+def _without_build(version: str) -> str:
+    return version.partition("+")[0]
 
 
 def installed_versions() -> dict[str, str]:

@@ -174,7 +174,10 @@ def check_objective(name: str) -> str:
 
 
 def _unknown(name: str, offered: Iterable[str]) -> UsageError:
-    return UsageError(f"metric must be {_named(offered)}, not {name!r}: {did_you_mean(name, offered)}")
+    return UsageError(
+        f"metric must be a known metric, or module:function of a custom one, not {name!r}: "
+        f"{did_you_mean(name, offered)}"
+    )
 
 
 def _named(offered: Iterable[str]) -> str:

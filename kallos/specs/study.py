@@ -4,9 +4,10 @@ It defines the flow's parameters (and so Prefect's form), the content of a study
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
+    BeforeValidator,
     Field,
     PositiveInt,
     ValidationError,
@@ -31,6 +32,12 @@ FIRST_THEN_SECOND: Literal["first within one standard error, then best on the se
 )
 Choose = Literal["best", "simplest", "ensemble"]
 PickRule = Literal["first within one standard error, then best on the second", "first"]
+
+
+def _check_pick(value: object) -> object:
+    if value in get_args(PickRule) or (isinstance(value, int) and value >= 0):
+        return value
+    raise ValueError(f"must be the number of a trial, 'first', or {FIRST_THEN_SECOND!r}, not {value!r}")
 
 
 def _offer_architectures(schema: dict[str, Any]) -> None:
@@ -114,19 +121,18 @@ class TuneSpec(Spec):
         "'pinball' or 'crps' if a likelihood is set; 'direction', 'ic' or 'rank_ic', of which more is better; or "
         "module:function of a custom metric.",
     )
-    objectives: tuple[Annotated[str, checked(check_objective, "objectives")], ...] = Field(
+    objectives: tuple[Annotated[str, checked(check_objective, "metric")], ...] = Field(
         (),
         description="Several metrics to tune by, each in its own direction, in place of `metric`. The verdict goes by "
         "the first. The study keeps the trials that no other trial dominates, and `pick` picks one of them.",
     )
-    pick: Annotated[int, Field(ge=0)] | PickRule = Field(
+    pick: Annotated[Annotated[int, Field(ge=0)] | PickRule, BeforeValidator(_check_pick)] = Field(
         FIRST_THEN_SECOND,
         description="Which trial is picked with several objectives: of those within one standard error of the best by "
         "the first, the best by the second (and then by the next ones); the best by the 'first' alone; or the number "
         "of a trial.",
-        union_mode="left_to_right",
     )
-    metrics: tuple[Annotated[str, checked(check_metric, "metrics")], ...] = Field(
+    metrics: tuple[Annotated[str, checked(check_metric, "metric")], ...] = Field(
         (), description="Further metrics to show beside the objectives; nothing is chosen by them."
     )
     cost_bps: float = Field(
@@ -253,8 +259,8 @@ class TuneSpec(Spec):
         metric = values.get("metric") or (several[0] if several else RMSE)
         if several and several[0] != metric:
             raise ValueError(
-                f"the first of 'objectives' must be the metric, and is {several[0]!r} with metric {metric!r}: set "
-                f"'metric' to {several[0]!r}, or remove it"
+                f"the first of 'objectives' must be the metric, and is {several[0]!r} with metric {metric!r}: leave "
+                f"'metric' out, or make {metric!r} the first of 'objectives'"
             )
         if len(set(several)) < len(several):
             raise ValueError(f"'objectives' must name each objective once, not {', '.join(several)}")

@@ -42,13 +42,13 @@ def picked_by(result: TuningResult) -> str:
     """Return how the best trial was picked, and from how many trials."""
     first, *others = (metric_label(name) for name in result.spec.objectives)
     dominated_by_none = f"{counted(len(result.front), 'trial')} that no other dominates"
-    match result.spec.pick:
-        case int():
-            return f"picked by its number; there {'is' if len(result.front) == 1 else 'are'} {dominated_by_none}"
-        case "first":
-            return f"picked from {dominated_by_none}: the best by {first}"
+    pick = result.spec.pick
+    if pick == result.best.number:
+        return f"picked by its number; there {'is' if len(result.front) == 1 else 'are'} {dominated_by_none}"
     rule = f"of those within one standard error of the best {first}, the best by {', then '.join(others)}"
-    return f"picked from {dominated_by_none}: {rule}"
+    by_rule = rule if others and pick != "first" else f"the best by {first}"
+    incomplete = f", because trial {pick} is not complete" if isinstance(pick, int) else ""
+    return f"picked from {dominated_by_none}{incomplete}: {by_rule}"
 
 
 def metric_line(spec: TuneSpec) -> str | None:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from types import SimpleNamespace
 
@@ -30,6 +30,12 @@ def process_of(job: FoldJob) -> FoldResult:
     return fold_result(job, 1.0, epochs=os.getpid())
 
 
+def wait_for_end_of(number: int) -> None:
+    """Wait for a process that is being ended; raises `psutil.TimeoutExpired` if it goes on."""
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(number).wait(5)
+
+
 @pytest.fixture
 def process_of_a_study(tmp_path, monkeypatch):
     """A function that runs a study of one fold, and returns the process that computed it."""
@@ -50,7 +56,7 @@ def test_studies_of_one_block_share_their_processes_which_end_with_it(process_of
         first = process_of_a_study()
         assert process_of_a_study() == first
         assert psutil.pid_exists(first)
-    assert not psutil.pid_exists(first)
+    wait_for_end_of(first)
     assert process_of_a_study() != first
 
 
@@ -59,7 +65,7 @@ def test_a_study_that_fails_leaves_nothing_to_the_next(process_of_a_study):
         first = process_of_a_study()
         with pytest.raises(StudyError, match="the scheduler is lost"):
             process_of_a_study(StudyError("the scheduler is lost"))
-        assert not psutil.pid_exists(first)
+        wait_for_end_of(first)
         assert process_of_a_study() != first
 
 

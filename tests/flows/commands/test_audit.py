@@ -93,7 +93,7 @@ def keep_result(home, url: str, features: FeatureSpec) -> None:
     results = home.parent / "results"
     results.mkdir()
     document = best.model_copy(update={"spec": spec, "data": data}).model_dump_json()
-    (results / "gru_ABC_best_params.json").write_text(document)
+    (results / "lightgbm+ridge_ABC_best_params.json").write_text(document)
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,8 @@ def lines(found, *, trials=30, folds=5):
 def test_what_was_chosen_takes_two_lines():
     assert lines(HonestChoice(confidence=a_set(21, 30), ensemble=an_ensemble(MIXED))) == [
         "21 of 30 trials cannot be told from the best",
-        "an ensemble of 4 (tide 2, ridge 1, lightgbm 1), picked on earlier folds, saves 3.1% more than the best so "
-        "picked",
+        "an ensemble of 4 (tide 2, ridge 1, lightgbm 1); ensembles picked on earlier folds save 3.1% more than the "
+        "best so picked",
     ]
 
 
@@ -79,23 +79,23 @@ def test_a_confidence_set_in_words(near, every, distinct, expected):
 @pytest.mark.parametrize(
     ("saving", "saving_is", "expected"),
     [
-        (-0.012, "share", "is 1.2% worse than the best so picked"),
-        (0.0, "share", "is as good as the best so picked"),
-        (-0.0004, "share", "is as good as the best so picked"),
-        (0.013, "difference", "is 0.013 better than the best so picked"),
-        (-0.013, "difference", "is 0.013 worse than the best so picked"),
-        (None, "share", "scores 0.97 against 1 of the best so picked"),
+        (-0.012, "share", "are 1.2% worse than the best so picked"),
+        (0.0, "share", "are as good as the best so picked"),
+        (-0.0004, "share", "are as good as the best so picked"),
+        (0.013, "difference", "are 0.013 better than the best so picked"),
+        (-0.013, "difference", "are 0.013 worse than the best so picked"),
+        (None, "share", "score 0.97 against 1 of the best so picked"),
     ],
 )
 def test_a_saving_in_words(saving, saving_is, expected):
     assert ensemble_line(an_ensemble(MIXED, saving, saving_is), architecture_of).endswith(
-        f", picked on earlier folds, {expected}"
+        f"; ensembles picked on earlier folds {expected}"
     )
 
 
 def test_members_of_one_architecture_are_named_by_their_numbers():
     line = ensemble_line(an_ensemble([(3, "gru", 2), (8, "gru", 1)]), architecture_of)
-    assert line.startswith("an ensemble of 3 (trial 3 twice, trial 8), picked")
+    assert line.startswith("an ensemble of 3 (trial 3 twice, trial 8); ")
 
 
 def test_an_ensemble_of_one_says_so():
