@@ -6,6 +6,7 @@ from typing import Any
 
 from kallos.architectures.study_space import model_of
 from kallos.choosing.ensembles import FEWEST_FOLDS
+from kallos.choosing.superiority import RESAMPLES
 from kallos.study.choice import NO_CHOICE, ConfidenceSet, Ensemble, HonestChoice, OnLaterFolds, Superiority
 from kallos.study.result import TuningResult
 from kallos.study.trials import complete_trials
@@ -67,9 +68,11 @@ def ensemble_line(ensemble: Ensemble, architecture_of: Label) -> str:
 
 def superiority_line(superiority: Superiority) -> str:
     """Return the p-value of the best of all trials against the baseline."""
+    # None of so many resamples says no more than this.
+    p_value = f"= {superiority.p_value:.2g}" if superiority.p_value else f"< {1 / RESAMPLES:g}"
     return (
         f"the best of {counted(superiority.trials, 'trial')} against the baseline ({superiority.baseline}): "
-        f"p = {superiority.p_value:.2g}, corrected for the number of trials"
+        f"p {p_value}, corrected for the number of trials"
     )
 
 

@@ -120,6 +120,8 @@ def test_a_test_against_the_baseline_in_words():
     assert superiority_line(tested) == (
         "the best of 30 trials against the baseline (ewma): p = 0.012, corrected for the number of trials"
     )
+    none = tested.model_copy(update={"p_value": 0.0})
+    assert "p < 0.001, corrected" in superiority_line(none)
 
 
 SIMPLEST = Simplest(trial=2, params={"architecture": "ridge"}, value=1.1, operations=1, best_operations=9)
