@@ -150,7 +150,9 @@ def test_metrics_that_are_only_shown_are_no_objectives(name):
 def test_an_unknown_metric_is_refused_with_the_closest_one():
     with pytest.raises(UsageError, match="did you mean 'turnover'"):
         check_metric("turn_over")
-    with pytest.raises(UsageError, match=r"one of rmse, mae.*rank_ic, or module:function.*did you mean 'direction'"):
+    with pytest.raises(
+        UsageError, match=r"a known metric, or module:function .*, not 'direktion': did you mean 'direction'"
+    ):
         check_objective("direktion")
 
 

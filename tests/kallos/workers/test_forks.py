@@ -145,6 +145,8 @@ HELD = """
 import os, signal
 from kallos.workers.forks import Worker
 
+# A job in the background begins without it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 workers = [Worker(), Worker()]
 print(*{number for worker in workers for number in worker.run(lambda: (os.getpid(), os.getppid()))}, flush=True)
 workers[0].run(signal.pause)
@@ -179,4 +181,6 @@ def test_no_process_outlives_a_caller_that_is_ended(tmp_path, number):
         processes = [psutil.Process(int(each)) for each in holder.stdout.readline().split()]
         assert len(processes) == 3
         holder.send_signal(number)
-        assert not psutil.wait_procs(processes, timeout=5)[1]
+        alive = psutil.wait_procs(processes, timeout=5)[1]
+        holder.kill()
+    assert not alive
