@@ -56,7 +56,7 @@ class ProgressArtifact:
                 self._artifacts.store(update_progress_artifact, self._id, progress=progress)
 
     def _is_due(self, number: int) -> bool:
-        """Return whether to update the artifact: after the last trial, and otherwise seldom."""
+        """Return whether to update the artifact: after the last trial, and otherwise once in a few seconds."""
         now = time.monotonic()
         due = number + 1 == self._n_trials or now - self._updated >= _SECONDS_BETWEEN_UPDATES
         self._updated = now if due else self._updated

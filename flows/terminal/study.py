@@ -158,8 +158,8 @@ def show_result(
         console.print(line)
     params = ", ".join(f"{name}={short(value)}" for name, value in result.best.params.items())
     console.print(f"best parameters: {params}")
-    if len(result.by_asset) == 1:
-        # A model of several assets can be tuned, but not trained yet.
+    # A model of several assets can be tuned, but not trained yet.
+    if chosen != NO_CHOICE and len(result.by_asset) == 1:
         console.print(f"train takes {choice_line(BestParams.of(result, chosen).choice, result.spec.model_name)}")
     if columns is not None:
         console.print(columns_line(columns))

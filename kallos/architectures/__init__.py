@@ -51,9 +51,9 @@ def create_model(
     """Return an untrained Darts model that forecasts `horizon` steps at once.
 
     `params` replace the architecture's defaults. `lead` is the number of rows from the last known target to the first
-    forecast step. A regression on lags has to know in
-    advance how many columns it will see. With `quantiles`, the model learns these instead of a mean. A network is
-    trained on the `loss`, whose parameters are among `params`; `units` are those of the targets that it will see.
+    forecast step. A regression on lags has to know in advance how many columns it will see. With `quantiles`, the model
+    learns these instead of a mean. A network is trained on the `loss`, whose parameters are among `params`; `units` are
+    those of the targets that it will see.
     `half_life` and `train_rows` are parameters of the training, not of the model.
 
     Raises `UsageError` for an unknown architecture, parameter or loss, a loss beside quantiles, or an architecture that

@@ -52,8 +52,9 @@ class KeptForecasts:
 
     @property
     def jobs_sha256(self) -> str:
-        """Hash of the study and its jobs: equal ones have equal forecasts, and the same is chosen from them."""
-        return json_sha256([self.plan.study_name, [[job.fingerprint for job in each] for each in self.jobs.values()]])
+        """Hash of the study, its best trial and its jobs: of equal ones, the same is chosen and said."""
+        fingerprints = [[job.fingerprint for job in each] for each in self.jobs.values()]
+        return json_sha256([self.plan.study_name, self.result.best.number, fingerprints])
 
     @cached_property
     def losses(self) -> FoldLosses:

@@ -15,7 +15,7 @@ from kallos.models.manifest import Manifest, MemberRecord
 from kallos.scoring.fold import as_fit_errors, model_of_fit
 from kallos.scoring.forecast import Forecast
 from kallos.scoring.job import FitSpec
-from kallos.scoring.training import load_libraries, quiet_single_thread
+from kallos.scoring.training import load_library, quiet_single_thread
 from kallos.scoring.weights import restore_weights, weights_bytes
 from kallos.specs.data import FeatureSpec
 
@@ -50,7 +50,7 @@ class TrainedModel:
             return _restore_preparation(name, contents[name], manifest)
 
         for record in manifest.members:
-            load_libraries(record.architecture)
+            load_library(record.architecture)
         members = []
         with quiet_single_thread():
             for record in manifest.members:

@@ -24,7 +24,7 @@ from kallos.scoring.recency import Recency
 from kallos.scoring.result import AssetForecasts, FoldFit, FoldResult
 from kallos.scoring.rolling import rolling_forecasts
 from kallos.scoring.targets import error_unit, mean_change, reference_at, targets_of, windows_of
-from kallos.scoring.training import fit_once, fit_until_it_stops, load_libraries, quiet_single_thread
+from kallos.scoring.training import fit_once, fit_until_it_stops, load_library, quiet_single_thread
 from kallos.specs.data import FeatureSpec
 from kallos.words import scrubbed
 
@@ -59,7 +59,7 @@ def evaluate_fold(job: FoldJob) -> FoldResult:
     """
     require(FoldJob, job=job)
     # Before the clock starts, so that it counts only the fit.
-    load_libraries(job.fit.model_name)
+    load_library(job.fit.model_name)
     started = time.perf_counter()
     fitted = fit_fold(job)
     assets = tuple(forecasts_with_actual(job, fitted, read_snapshot(job.snapshot)))
@@ -92,7 +92,7 @@ def fit_fold(job: FoldJob, *, n_epochs: int | None = None) -> FittedFold:
 
     With `n_epochs`, it is trained on every one of them for so many epochs, and none stop it early.
     """
-    load_libraries(job.fit.model_name)
+    load_library(job.fit.model_name)
     frame = read_snapshot(job.snapshot)  # Outside `as_fit_errors`: an unreadable snapshot is not the job's fault.
     cuts = cuts_of_fit(frame.index, job.folds, job.fit)
     n_rows = rows_to_fit(job.folds, cuts, job.fit) if n_epochs is None else _training_rows(job.folds)

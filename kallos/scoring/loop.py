@@ -27,18 +27,14 @@ if TYPE_CHECKING:
 _AT_ONCE = 1024
 # What a module may override, because it is called in the same places as by Lightning.
 _CALLED = {"predict_step", "on_predict_start", "on_predict_end", "on_save_checkpoint", "on_load_checkpoint"}
-_HOOKS = sorted(
-    {name for name in dir(pl.LightningModule) if not (name in dir(torch.nn.Module) or name[0] == "_")}.difference(
-        _CALLED
-    )
-    # What Darts calls in its own hooks.
-    .union({"_train_val_step"})
-)
-# Arguments for Lightning that this loop reads, values that change nothing here, and what only says what Lightning shows
-# and writes.
+_OF_LIGHTNING = {name for name in dir(pl.LightningModule) if not (name in dir(torch.nn.Module) or name[0] == "_")}
+# With what Darts calls in its own hooks.
+_HOOKS = sorted({*_OF_LIGHTNING, "_train_val_step"} - _CALLED)
+# Arguments for Lightning that this loop reads, those that only say what Lightning shows and writes, and the values of
+# others that ask for nothing else than what it does.
 _READ = {"gradient_clip_val"}
-_ANY: tuple[Any, ...] = (None, [], "cpu", "auto", 1)
 _SHOWN = {"enable_checkpointing", "enable_model_summary", "enable_progress_bar", "logger", "num_sanity_val_steps"}
+_SAME: dict[str, tuple[Any, ...]] = {"accelerator": ("cpu", "auto"), "devices": (1, "auto")}
 
 
 @dataclass(frozen=True)
@@ -167,7 +163,11 @@ class NetworkTrainer:
     def __init__(self, model: "TorchForecastingModel", patience: int = 0) -> None:
         """Read how a model is trained; raises `UsageError` if it asks for what only Lightning does."""
         given = model.model_params.get("pl_trainer_kwargs") or {}
-        unread = [f"{name}={given[name]!r}" for name in given.keys() - _READ - _SHOWN if given[name] not in _ANY]
+        unread = [
+            f"{name}={given[name]!r}"
+            for name in given.keys() - _READ - _SHOWN
+            if given[name] not in (None, [], *_SAME.get(name, ()))
+        ]
         if unread:
             raise UsageError(
                 f"Lightning trains no network, so pl_trainer_kwargs may hold {shorten(sorted(_READ))} alone, and "
@@ -183,7 +183,7 @@ class NetworkTrainer:
 
     def fit(self, model: PLForecastingModule, datamodule: TorchDataModule, ckpt_path: str | None = None) -> None:
         """Train a module on the samples of a data module; raises `UsageError` if the module has Lightning hooks."""
-        hooks = [name for name in _HOOKS if _overrides(model, name)]
+        hooks = [name for name in _HOOKS if overrides(type(model), PLForecastingModule, name)]
         if hooks:
             raise UsageError(
                 f"a network must be trained without Lightning's hooks, and {_name(model)} overrides "
@@ -211,5 +211,6 @@ class NetworkTrainer:
         trainer.save_checkpoint(path, weights_only)
 
 
-def _overrides(module: PLForecastingModule, name: str) -> bool:
-    return getattr_static(type(module), name) is not getattr_static(PLForecastingModule, name)
+def overrides(own: type, base: type, name: str) -> bool:
+    """Return whether a class has another attribute of this name than the class that it is based on."""
+    return getattr_static(own, name) is not getattr_static(base, name)

@@ -3,8 +3,6 @@
 Importing this module imports torch and Darts.
 """
 
-from inspect import getattr_static
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -13,7 +11,7 @@ from darts.utils.data.torch_datasets.training_dataset import SequentialTorchTrai
 from darts.utils.data.torch_datasets.utils import TorchInferenceBatch, TorchTrainingBatch
 
 from kallos.scoring.inputs import Inputs
-from kallos.scoring.loop import predictions
+from kallos.scoring.loop import overrides, predictions
 from kallos.scoring.samples import Windows, samples_of
 
 Array = npt.NDArray[np.float64]
@@ -28,7 +26,7 @@ def forecasts_of_windows(model: TorchForecastingModel, inputs: Inputs, *, quanti
     A window has the rows of an input and of what is forecast from it. With `quantiles`, the components are those of a
     likelihood. The result is None if the network's inputs are no such windows.
     """
-    if getattr_static(type(model), _INPUTS) is not getattr_static(TorchForecastingModel, _INPUTS):
+    if overrides(type(model), TorchForecastingModel, _INPUTS):
         return None
     samples = samples_of(
         SequentialTorchTrainingDataset(

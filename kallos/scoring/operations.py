@@ -9,7 +9,7 @@ from kallos.architectures import Widths
 from kallos.errors import KallosError
 from kallos.scoring.fold import model_of_fit
 from kallos.scoring.job import FitSpec, FoldJob
-from kallos.scoring.training import inputs_of_zeros, load_libraries, make_fitted, quiet_single_thread
+from kallos.scoring.training import inputs_of_zeros, load_library, make_fitted, quiet_single_thread
 from kallos.scoring.weights import estimators_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def count_operations(fit: FitSpec, widths: Widths) -> int:
 
     Raises `KallosError` for other models.
     """
-    load_libraries(fit.model_name)
+    load_library(fit.model_name)
     with quiet_single_thread():
         model = model_of_fit(fit, widths, max_epochs=0)
         make_fitted(model, widths)

@@ -32,17 +32,16 @@ if TYPE_CHECKING:
 _FEW = 4
 
 
-def libraries_of(model_name: str) -> tuple[str, ...]:
-    """Return the modules that make the models of an architecture."""
+def library_of(model_name: str) -> str:
+    """Return the module that makes the models of an architecture."""
     # What an architecture of a user's own builds is not known before it is built.
     is_network = get_architecture(model_name).stops_early or not is_of_kallos(model_name)
-    return (f"darts.models.forecasting.{'torch_forecasting_model' if is_network else 'sklearn_model'}",)
+    return f"darts.models.forecasting.{'torch_forecasting_model' if is_network else 'sklearn_model'}"
 
 
-def load_libraries(model_name: str) -> None:
+def load_library(model_name: str) -> None:
     """Import what makes an architecture's models, before a clock or a block of one thread begins."""
-    for name in libraries_of(model_name):
-        import_module(name)
+    import_module(library_of(model_name))
 
 
 def fit_once(
@@ -135,7 +134,7 @@ def inputs_of_zeros(model: "GlobalForecastingModel", widths: Widths) -> Inputs:
 def quiet_single_thread() -> Iterator[None]:
     """Run with one torch and one BLAS thread, because bits depend on them, and without the libraries' log lines.
 
-    A network must not be the first thing to import torch in this block: see `load_libraries`.
+    A network must not be the first thing to import torch in this block: see `load_library`.
     """
     torch: Any = sys.modules.get("torch")
     threads = torch and torch.get_num_threads()

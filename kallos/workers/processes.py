@@ -11,7 +11,7 @@ from kallos.scoring.fold import evaluate_fold
 from kallos.scoring.job import FoldJob
 from kallos.scoring.machine import machine
 from kallos.scoring.result import FoldResult
-from kallos.scoring.training import libraries_of
+from kallos.scoring.training import library_of
 from kallos.workers.forks import START_SECONDS, Worker, WorkerEndedError, WorkerHangsError
 from kallos.workers.remote import UnfitForFoldError, UnfitWorkerError, with_same_code
 
@@ -36,8 +36,7 @@ def physical_cores() -> int:
 
 def imports_of(architectures: Iterable[str]) -> list[str]:
     """Return the modules that fits of these architectures import."""
-    own = sorted({module for name in architectures for module in libraries_of(name)})
-    return [*_OF_EVERY_FOLD, *own]
+    return [*_OF_EVERY_FOLD, *sorted({library_of(name) for name in architectures})]
 
 
 def trying_again(work: Callable[[FoldJob], Done], job: FoldJob, retries: int) -> Done:

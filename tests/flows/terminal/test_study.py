@@ -9,6 +9,7 @@ from flows.terminal.workers import shown_workers
 from flows.wording import Console
 from kallos.report.rows import best_params_markdown, trial_rows
 from kallos.report.tables import fold_table
+from kallos.study.choice import HonestChoice
 from kallos.study.events import StepStarted
 from kallos.tuner import run_tuning
 from kallos.workers.processes import WorkerLostError, trying_again
@@ -61,6 +62,10 @@ def test_a_study_of_two_objectives_shows_both_of_each_trial_and_what_was_picked_
     row = next(line.split() for line in lines if line.startswith("│ direction"))
     assert [row[3], row[7]] == ["0.5", "higher"]
     assert "trial 0: RMSE 0.01, direction 0.5; picked from 2 trials that no other" in printed
+    # Nothing was found out of the choice.
+    assert "train takes" not in printed
+    show_result(console, result, "results", has_page=False, chosen=HonestChoice(jobs_sha256="0"))
+    assert "train takes trial 0, the best one: there is no ensemble" in console.file.getvalue()
     tables = [line for line in lines if line[:1] in "│┏┡├└┃"]
     assert max(map(len, tables)) <= 80
 

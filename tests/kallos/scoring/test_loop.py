@@ -166,7 +166,7 @@ def test_what_only_lightning_does_is_refused_in_one_line():
     model = WithHooks(**known)
     with pytest.raises(UsageError, match=r"^a network must be .* hooks, and Hooked overrides on_train_epoch_end: use "):
         model.fit(TARGET, trainer=NetworkTrainer(model))
-    for given in ({"callbacks": ["any"]}, {"accelerator": "gpu"}, {"precision": "bf16"}):
+    for given in ({"callbacks": ["any"]}, {"accelerator": "gpu"}, {"precision": "bf16"}, {"limit_train_batches": 1}):
         ((name, value),) = given.items()
         said = f"pl_trainer_kwargs may hold gradient_clip_val alone, and NLinearModel has {name}={value!r}: remove it"
         with pytest.raises(UsageError, match=re.escape(said)):

@@ -10,9 +10,11 @@ import optuna
 import pytest
 
 from kallos.cache import FoldCache
+from kallos.choosing.kept import KeptForecasts
 from kallos.scoring.job import FoldJob
 from kallos.scoring.result import AssetForecasts, FoldFit, FoldResult
 from kallos.study.best_params import BestParams
+from kallos.study.lines import picked_by
 from kallos.study.record import open_record
 from kallos.tuner import objective, run_tuning
 from tests.samples import small_plan
@@ -123,6 +125,22 @@ def test_the_first_objective_alone_or_a_trials_number_picks_too(tmp_path):
     assert by_rule.trials == by_first.trials
     with pytest.raises(ValueError, match="'pick' must be the number of a trial below n_trials, 24, not 99"):
         small_plan(tmp_path, **TWO, pick=99)
+
+
+def test_what_was_chosen_is_said_anew_if_another_trial_is_picked(tmp_path):
+    plans = [small_plan(tmp_path, **TWO, pick=number) for number in (7, 7, 8)]
+    one, same, other = (KeptForecasts(plan, run_tuning(plan, evaluate=by_two), by_two).jobs_sha256 for plan in plans)
+    assert one == same != other
+
+
+@pytest.mark.parametrize(
+    ("pick", "said"), [(1, "picked by its number; there "), (2, "because trial 2 is not complete: of those within one")]
+)
+def test_a_trial_that_is_not_complete_is_not_said_to_be_picked(tmp_path, pick, said):
+    result = run_tuning(small_plan(tmp_path, **TWO, pick=pick), evaluate=by_two)
+    trials = [trial for trial in result.trials if trial.number != 2]
+    best = next(trial for trial in trials if trial.number == 1)
+    assert said in picked_by(result.model_copy(update={"trials": trials, "best": best}))
 
 
 def test_the_document_has_the_front_with_all_metrics(tmp_path):
